@@ -1,0 +1,1 @@
+"""BabyAI demonstrations: 56x56 first-person pixels, an English mission, one of seven actions."""

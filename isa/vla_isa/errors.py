@@ -1,0 +1,37 @@
+"""Errors a user can cause, each naming the thing, the value, the limit and what to do.
+
+Every package of this project raises subclasses of `VlaError` for bad input; the command lines
+print the message and exit with `exit_code`. Anything else that escapes is a bug.
+"""
+
+from __future__ import annotations
+
+__all__ = ["BadUsageError", "ConfigError", "EncodingError", "HazardError", "ProgramError", "VlaError"]
+
+
+class VlaError(Exception):
+    """Input refused with a reason (exit code 1)."""
+
+    exit_code = 1
+
+
+class BadUsageError(VlaError):
+    """The command line itself is wrong (exit code 2)."""
+
+    exit_code = 2
+
+
+class ConfigError(VlaError):
+    """A hardware config is unknown, incomplete or inconsistent."""
+
+
+class EncodingError(VlaError):
+    """A packet or a line of assembly cannot be encoded or decoded."""
+
+
+class ProgramError(VlaError):
+    """A program image is damaged, truncated, foreign or newer."""
+
+
+class HazardError(VlaError):
+    """A program's queues and semaphores do not order its memory accesses."""
