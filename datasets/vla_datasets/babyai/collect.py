@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -90,7 +90,7 @@ def collect(
         return False
     write_dataset(
         out,
-        blocks=((_read_block(_block_path(staging, block))) for block in blocks),
+        blocks=(_read_block(_block_path(staging, block)) for block in blocks),
         features=FEATURES,
         fps=FPS,
         robot_type="babyai",
@@ -123,7 +123,7 @@ def _check_same(options: CollectOptions, path: Path, key: str | None) -> None:
         )
 
 
-def _run_blocks(options: CollectOptions, staging: Path, blocks: Sequence[int], workers: int) -> "Blocks":
+def _run_blocks(options: CollectOptions, staging: Path, blocks: Sequence[int], workers: int) -> Iterator[int]:
     """Yield block numbers as they are finished."""
     if workers <= 1 or len(blocks) <= 1:
         for block in blocks:
@@ -138,3 +138,48 @@ def _run_blocks(options: CollectOptions, staging: Path, blocks: Sequence[int], w
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _episodes_of(options: CollectOptions, block: int) -> range:
+    return range(block * EPISODES_PER_BLOCK, min((block + 1) * EPISODES_PER_BLOCK, options.episodes))
+
+
+def _block_path(staging: Path, block: int) -> Path:
+    return staging / f"block-{block:05d}.parquet"
+
+
+_BLOCK_SCHEMA = pa.schema(
+    [
+        ("seed", pa.int64()),
+        ("mission", pa.string()),
+        ("images", pa.list_(pa.binary())),
+        ("actions", pa.list_(pa.int64())),
+        ("rewards", pa.list_(pa.float32())),
+    ]
+)
+
+
+def _collect_block(options: CollectOptions, staging: Path, block: int) -> int:
+    """Play and store the episodes of one block (one row per episode); runs in a worker process."""
+    environment = Environment(options.level)
+    rows = [
+        asdict(collect_demonstration(environment, options.seed, episode))
+        for episode in _episodes_of(options, block)
+    ]
+    environment.close()
+    write_table(_block_path(staging, block), pa.Table.from_pylist(rows, schema=_BLOCK_SCHEMA))
+    return block
+
+
+def _read_block(path: Path) -> list[Episode]:
+    episodes = []
+    for row in pq.read_table(path, schema=_BLOCK_SCHEMA).to_pylist():
+        steps = len(row["actions"])
+        columns = {
+            IMAGE: row["images"],
+            ACTION: row["actions"],
+            REWARD: row["rewards"],
+            DONE: [False] * (steps - 1) + [True],
+        }
+        episodes.append(Episode(seed=row["seed"], task=row["mission"], columns=columns))
+    return episodes
