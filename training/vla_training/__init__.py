@@ -1,1 +1,4 @@
-"""Package."""
+"""Train policies from demonstrations, export calibration data and measure success in closed loop.
+
+The way of the data: train -> export -> calibrate -> (vlac compile) -> evaluate; `demo` does all of it.
+"""

@@ -12,8 +12,9 @@ from PIL import Image as PillowImage
 from vla_datasets.babyai.environment import Environment
 from vla_datasets.errors import CollectError
 
-__all__ = ["Demonstration", "collect_demonstration", "episode_seed"]
+__all__ = ["FIRST_EVALUATION_SEED", "Demonstration", "collect_demonstration", "episode_seed"]
 
+FIRST_EVALUATION_SEED = 2**30  # evaluation uses this seed and the following ones
 _MAX_ATTEMPTS = 20
 
 
@@ -29,8 +30,11 @@ class Demonstration:
 
 
 def episode_seed(base: int, episode: int, attempt: int = 0) -> int:
-    """Environment seed (< 2^31) of one episode: depends only on its arguments, never on workers or order."""
-    return int(np.random.SeedSequence([base, episode, attempt]).generate_state(1)[0] >> 1)
+    """Environment seed of one episode: depends only on its arguments, never on workers or order.
+
+    Always below `FIRST_EVALUATION_SEED`, so no evaluation episode has ever been demonstrated.
+    """
+    return int(np.random.SeedSequence([base, episode, attempt]).generate_state(1)[0]) % FIRST_EVALUATION_SEED
 
 
 def collect_demonstration(environment: Environment, base: int, episode: int) -> Demonstration:
