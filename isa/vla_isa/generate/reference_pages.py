@@ -28,7 +28,7 @@ that fails stops the machine: earlier packets complete, then `STATUS` and `ERROR
 Addresses count words of the memory they point into: activation words of B bytes, weight words of B x B bytes,
 parameter words of 8 x B bytes; addresses in the data space count 64-byte lines. On chip, pixel (y, x) of
 channel block c of a tensor lies at word `base + ((slot + y) mod ring) * row_stride + c * pitch + x`.
-An address that grows past a memory's last word continues at its first: memories' sizes are powers of two.
+A program in which a packet would run past the end of a memory is refused when it is loaded.
 """
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from vla_isa.encoding import value_fields
 from vla_isa.fields import PACKET_BITS, Instruction
 from vla_isa.hardware import BANKS, BEAT_BYTES, HEAP_BYTES, LINE_BYTES, HardwareConfig
-from vla_isa.instructions import MOVES, QUEUES, ROUNDINGS, TABLE, VEC_FUNCTIONS, ErrorCode
+from vla_isa.instructions import QUEUES, ROUNDINGS, TABLE, ErrorCode
 from vla_isa.registers import COUNTER_BASE, COUNTERS, REGISTERS
 
 __all__ = ["FETCH_QUEUE", "GENERATED", "config_header", "isa_header"]
@@ -65,9 +65,7 @@ def _numbers() -> Iterator[Line]:
     yield "", "queues"
     yield "VLA_QUEUES", str(len(QUEUES))
     yield from _enumeration("VLA_QUEUE", (*QUEUES, "fetch"), 3)
-    yield "", "COPY moves, VEC functions, roundings, error codes"
-    yield from _enumeration("VLA_MOVE", MOVES, 3)
-    yield from _enumeration("VLA_VEC", VEC_FUNCTIONS, 4)
+    yield "", "roundings, error codes"
     yield from _enumeration("VLA_ROUND", ROUNDINGS, 2)
     yield from _enumeration("VLA_ERROR", tuple(e.name for e in ErrorCode), 4)
 

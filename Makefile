@@ -1,0 +1,38 @@
+# Every target works by itself on a fresh machine: needs g++, make, perl and python3 (>= 3.11).
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help setup demo test test-fast lint generate mutants bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP)  ## create .venv with vlac, vlarun and everything they need
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "python >= 3.11 is needed, found " + sys.version'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,envs,rtl-test,dev]'
+	touch $@
+
+demo: setup  ## demonstrations -> policy -> ONNX -> program -> sim and RTL -> success rate and report
+	$(BIN)/python -m vla_training.demo --out runs/demo
+
+test: setup  ## all tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-fast: setup  ## the tests that take seconds
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'
+
+lint: setup  ## ruff, the type checker, and generated files up to date
+	$(BIN)/ruff check .
+	$(BIN)/mypy isa/vla_isa compiler/vlac runtime/vlarun models/vla_models datasets/vla_datasets training/vla_training
+	$(BIN)/python -m vla_isa.generate --check
+
+generate: setup  ## write the files generated from the instruction table
+	$(BIN)/python -m vla_isa.generate
+
+clean:  ## remove the environment and run folders
+	rm -rf .venv runs build dist
