@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from vla_isa.errors import BadUsageError, VlaError
 
 from vla_datasets.babyai.collect import CollectOptions, collect
-from vla_isa.errors import BadUsageError, VlaError
 
 __all__ = ["main"]
 
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     babyai.add_argument("--episodes", type=int, default=1500)
     babyai.add_argument("--out", type=Path, required=True, help="folder of the data set")
     babyai.add_argument("--seed", type=int, default=0)
-    babyai.add_argument("--validation-fraction", type=float, default=0.1, help="episodes held out (default 0.1)")
+    babyai.add_argument("--validation-fraction", type=float, default=0.1, help="held out (default 0.1)")
     babyai.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     babyai.add_argument("--shard", default="0/1", help="i/n: collect only every n-th block, from the i-th")
     return parser
@@ -69,7 +69,8 @@ def _collect_babyai(arguments: argparse.Namespace, console: Console) -> int:
         )
     seconds = time.perf_counter() - started
     state = "complete" if finished else "shard done; run once more without --shard when all shards are"
-    sys.stdout.write(f"{arguments.out}: {options.episodes} episodes of {options.level}, {state} ({seconds:.1f} s)\n")
+    done = f"{options.episodes} episodes of {options.level}, {state} ({seconds:.1f} s)"
+    sys.stdout.write(f"{arguments.out}: {done}\n")
     return 0
 
 

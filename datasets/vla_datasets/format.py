@@ -54,14 +54,14 @@ _ARROW_TYPES: Mapping[str, pa.DataType] = {
 
 @dataclass(frozen=True)
 class Feature:
-    """One column of a frame: `dtype` is an arrow scalar name or "image"; images are (height, width, channels)."""
+    """One column of a frame: an arrow scalar type or "image" of (height, width, channels)."""
 
     dtype: str
     shape: tuple[int, ...]
     names: tuple[str, ...] | None = None
 
     def arrow_type(self) -> pa.DataType:
-        """The parquet column type: a scalar for shape (1,), a fixed-size list for a vector, PNG bytes for images."""
+        """The parquet type: a scalar for shape (1,), a fixed-size list for a vector, PNG bytes for images."""
         scalar = _ARROW_TYPES[self.dtype]
         if self.dtype == "image" or self.shape == (1,):
             return scalar
@@ -88,7 +88,7 @@ BOOKKEEPING: Mapping[str, Feature] = {
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """meta/info.json. `splits` maps a name to a half-open range of episodes; splits never share an episode."""
+    """meta/info.json. `splits` maps a name to a half-open range of episodes; none is shared."""
 
     fps: int
     features: Mapping[str, Feature]

@@ -1,4 +1,4 @@
-"""Read a LeRobotDataset v3.0 that somebody else may have written: everything is checked, nothing is unpickled.
+"""Read a LeRobotDataset v3.0 that somebody else may have written: all is checked, nothing unpickled.
 
 Images must be stored as PNG bytes in the parquet files; video features are refused with a reason.
 """
@@ -62,8 +62,8 @@ class Dataset:
         """Frames of `episodes` in order, with the named columns in the given arrow types.
 
         Raises:
-            DatasetError: a file is missing or damaged, a column is missing or of another type, or the frames do
-                not fit the episodes table.
+            DatasetError: a file is missing or damaged, a column is missing or of another type, or the
+                frames do not fit the episodes table.
         """
         path: Path | None = None
         table: pa.Table | None = None
@@ -75,11 +75,13 @@ class Dataset:
                 path, table = wanted, _read_data_file(wanted, features)
             yield self._one_episode(number, table, wanted, tuple(features))
 
-    def _one_episode(self, number: int, table: pa.Table, path: Path, columns: tuple[str, ...]) -> EpisodeFrames:
+    def _one_episode(
+        self, number: int, table: pa.Table, path: Path, columns: tuple[str, ...]
+    ) -> EpisodeFrames:
         rows = np.flatnonzero(table["episode_index"].to_numpy() == number)
         length = self.episodes[number]["length"]
         if len(rows) != length or rows[-1] - rows[0] + 1 != length:
-            raise DatasetError(f"{path}: episode {number} has {len(rows)} frames in a row, expected {length}.")
+            raise DatasetError(f"{path}: episode {number}: {len(rows)} frames, expected {length} in a row.")
         part = table.slice(int(rows[0]), length)
         if part["frame_index"].to_pylist() != list(range(length)):
             raise DatasetError(f"{path}: episode {number}: frame_index is not 0..{length - 1}.")
@@ -101,8 +103,8 @@ class Dataset:
             raise DatasetError(f"{self.root}: an image has no PNG bytes in its parquet file (or over 50 MB).")
         try:
             with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-                if (image.height, image.width, len(image.getbands())) != shape:  # before decoding: no zip bombs
-                    found = (image.height, image.width, len(image.getbands()))
+                found = (image.height, image.width, len(image.getbands()))
+                if found != shape:  # looked at before decoding: no decompression bombs
                     raise DatasetError(f"{self.root}: an image is {found}, expected {shape}.")
                 return np.array(image, np.uint8)
         except (OSError, ValueError, SyntaxError) as error:  # what pillow raises for damaged files
@@ -120,14 +122,16 @@ def open_dataset(root: Path) -> Dataset:
     total_frames = _count(info, "total_frames", root)
     tasks = _read_tasks(root / TASKS_PATH)
     if len(tasks) != _count(info, "total_tasks", root):
-        raise DatasetError(f"{root}: info.json says {info['total_tasks']} tasks, tasks.parquet has {len(tasks)}.")
+        raise DatasetError(f"{root}: info.json and tasks.parquet ({len(tasks)}) disagree on the tasks.")
     episodes = _read_episodes(root, total_episodes, total_frames)
     return Dataset(root, info, _splits(info, total_episodes, root), tasks, episodes)
 
 
 def _read_info(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise DatasetError(f"{path} does not exist: not a LeRobot data set, or its collection is not finished.")
+        raise DatasetError(
+            f"{path} does not exist: not a LeRobot data set, or its collection is not finished."
+        )
     if path.stat().st_size > _MAX_INFO_BYTES:
         raise DatasetError(f"{path} has {path.stat().st_size} bytes; at most {_MAX_INFO_BYTES} are read.")
     try:
@@ -162,7 +166,9 @@ def _splits(info: Mapping[str, Any], total: int, root: Path) -> dict[str, tuple[
         match = _SPLIT.fullmatch(text) if isinstance(text, str) else None
         start, stop = (int(match[1]), int(match[2])) if match else (0, -1)
         if not 0 <= start < stop <= total:
-            raise DatasetError(f"{root}: split '{name}' is {text!r}; it must be 'start:stop' within {total} episodes.")
+            raise DatasetError(
+                f"{root}: split '{name}' is {text!r}; it must be 'start:stop' within {total} episodes."
+            )
         for other, (first, last) in splits.items():
             if start < last and first < stop:
                 raise DatasetError(f"{root}: splits '{other}' and '{name}' share episodes.")
@@ -177,13 +183,17 @@ def _table(path: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
             schema = file.schema_arrow
             for name, expected in types.items():
                 if name not in schema.names:
-                    raise DatasetError(f"{path}: column '{name}' is missing; it has {', '.join(schema.names)}.")
+                    raise DatasetError(
+                        f"{path}: column '{name}' is missing; it has {', '.join(schema.names)}."
+                    )
                 if schema.field(name).type != expected:
-                    raise DatasetError(f"{path}: column '{name}' is {schema.field(name).type}, not {expected}.")
+                    raise DatasetError(
+                        f"{path}: column '{name}' is {schema.field(name).type}, not {expected}."
+                    )
             table = file.read(columns=list(types))
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{path} cannot be read: {error}.") from error
-    if any(column.null_count for name, column in zip(table.column_names, table.columns, strict=True)):
+    if any(column.null_count for column in table.columns):
         raise DatasetError(f"{path}: it has empty cells.")
     return table
 
@@ -216,7 +226,9 @@ def _read_episodes(root: Path, total: int, frames: int) -> tuple[Mapping[str, An
         bad = row["episode_index"] != number or row["length"] < 1 or row["dataset_from_index"] != position
         position += row["length"]
         if bad or row["dataset_to_index"] != position:
-            raise DatasetError(f"{root}: meta/episodes: row {number} does not follow the one before it: {dict(row)}.")
+            raise DatasetError(
+                f"{root}: meta/episodes: row {number} does not follow the one before it: {dict(row)}."
+            )
         if not (0 <= row["data/chunk_index"] < 10**6 and 0 <= row["data/file_index"] < 10**6):
             raise DatasetError(f"{root}: meta/episodes: row {number} names no data file: {dict(row)}.")
     if position != frames:

@@ -94,7 +94,7 @@ def decode(data: bytes) -> Packet:
 
 
 def illegal(data: bytes, hw: HardwareConfig) -> tuple[ErrorCode, str]:
-    """What dispatch says about 64 bytes: (OK, "") or an error code and a sentence that names field and limit."""
+    """What dispatch says about 64 bytes: (OK, ""), or an error code and a sentence with field and limit."""
     ins = BY_OPCODE.get(data[0])
     if ins is None:
         return ErrorCode.ILLEGAL_OPCODE, f"unknown opcode 0x{data[0]:02x}"
@@ -103,7 +103,8 @@ def illegal(data: bytes, hw: HardwareConfig) -> tuple[ErrorCode, str]:
     word = int.from_bytes(data, "little")
     for f in ins.fields:
         if f.reserved and (word >> f.lsb) & ((1 << f.width) - 1):
-            return ErrorCode.RESERVED_BITS, f"{ins.name}: reserved bits {f.lsb + f.width - 1}:{f.lsb} are not zero"
+            bits = f"{f.lsb + f.width - 1}:{f.lsb}"
+            return ErrorCode.RESERVED_BITS, f"{ins.name}: reserved bits {bits} are not zero"
     packet = decode(data)
     for f in value_fields(ins):
         value = packet.values[f.name]

@@ -123,7 +123,8 @@ def from_dict(values: dict[str, Any], origin: str) -> HardwareConfig:
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise ConfigError(f"{origin}: unknown key {', '.join(map(repr, unknown))}{hint}")
     if missing:
-        raise ConfigError(f"{origin}: missing key {', '.join(map(repr, missing))}; every parameter must be given")
+        raise ConfigError(f"{origin}: missing key {', '.join(map(repr, missing))}; "
+                          "every parameter must be given")
     if not isinstance(values["name"], str) or not values["name"]:
         raise ConfigError(f"{origin}: name must be a non-empty string, found {values['name']!r}")
     return HardwareConfig(**values)

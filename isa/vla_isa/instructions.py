@@ -1,4 +1,4 @@
-"""THE TABLE: every instruction of the machine, its fields, limits and rules. Nothing else states a bit position.
+"""THE TABLE: every instruction, its fields, limits and rules. Nothing else states a bit position.
 
 A packet is 64 bytes, little endian, opcode in byte 0, then the wait and signal masks of the 16
 semaphores. Addresses are in words of the memory they point into (activation words of B bytes, weight
@@ -111,7 +111,9 @@ CONV = Instruction(
             "pixels outside the input read as in_zero. Weight words lie in the order [out block][live in "
             "block][ky][kx], each B x B bytes [out channel][in channel]. Records of out block o are "
             "parameter word param_base + o; with residual_enable the word param_base + out_blocks holds "
-            "the residual record (numerics.ResidualRecord).",
+            "the residual record (numerics.ResidualRecord). In this order: requantize, table, residual; a "
+            "masked-out block that gets `zero` requantizes 0 with bias 0. Word addresses wrap at the end of "
+            "each on-chip memory.",
     fields=pack_fields([
         *_header(),
         *_region("in", "the input", size=True, blocks=True),
@@ -194,7 +196,8 @@ COPY = Instruction(
         Field("n2", 12, "rows"), Field("n3", 12, "outer count"),
         Field("src_stride1", 22, "source step of n1"), Field("src_stride2", 22, "source step of n2"),
         Field("src_stride3", 22, "source step of n3"),
-        Field("dst_stride1", 22, "destination step of n1"), Field("dst_stride2", 22, "destination step of n2"),
+        Field("dst_stride1", 22, "destination step of n1"),
+        Field("dst_stride2", 22, "destination step of n2"),
         Field("dst_stride3", 22, "destination step of n3"),
         Field("src_ring", 11, "rows of the source ring (act source)"),
         Field("src_slot", 11, "slot of row 0 in the source ring"),
@@ -207,7 +210,8 @@ COPY = Instruction(
         *_index(),
     ]),
     rules=(
-        Rule("src_ring == 0 || (src_slot < src_ring && n2 <= src_ring)", "source rows lie in the ring (0: no ring)"),
+        Rule("src_ring == 0 || (src_slot < src_ring && n2 <= src_ring)",
+             "source rows lie in the ring (0: no ring)"),
         Rule("dst_ring == 0 || (dst_slot < dst_ring && n2 <= dst_ring)", "destination rows lie in the ring"),
         Rule("mask_enable == 0 || (move == 4 && n3 <= 1)", "a mask belongs to one weight_to_weight COPY"),
     ),
@@ -215,7 +219,8 @@ COPY = Instruction(
 
 POOL = Instruction(
     name="POOL", opcode=0x04, queue="vec",
-    summary="Max or average over a window; a global pool's kernel is the whole map. Max pads with -128. "
+    summary="Max or average over a window; a global pool's kernel is the whole map. Max pads with -128 and "
+            "writes the maximum as it is (no requantization, no clamp). "
             "Average requantizes the sum of (x - in_zero) over the taps inside the input by record 0 "
             "(count fixed) or record n - 1 (count valid: n taps inside); record r is lane r mod B of "
             "parameter word param_base + r div B, and its bias is ignored. Channels from `channels` on are "
@@ -255,7 +260,8 @@ VEC = Instruction(
         *_region("a", "operand a", size=False),
         *_region("b", "operand b", size=False),
         *_region("out", "the output", size=True, blocks=True),
-        Field("a_zero", 8, "zero point of a", signed=True), Field("b_zero", 8, "zero point of b", signed=True),
+        Field("a_zero", 8, "zero point of a", signed=True),
+        Field("b_zero", 8, "zero point of b", signed=True),
         Field("a_mult", 24, "multiplier of a"), Field("b_mult", 24, "multiplier of b"),
         Field("shift", 6, "shift of the scaled result"),
         *_requantize(),
@@ -264,7 +270,8 @@ VEC = Instruction(
     ]),
     rules=(
         *_ring_rules("a", "out_h"), *_ring_rules("out", "out_h"),
-        Rule("b_kind != 0 || (b_slot < b_ring && out_h <= b_ring)", "all rows of a tensor `b` are in its ring"),
+        Rule("b_kind != 0 || (b_slot < b_ring && out_h <= b_ring)",
+             "all rows of a tensor `b` are in its ring"),
     ),
 )
 

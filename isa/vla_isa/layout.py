@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ class TensorLayout:
               and sorted(self.permutation) == list(range(len(self.view)))
               and sum(n for _, n in runs) == self.c
               and all(p >= 0 and n > 0 for p, n in runs)
-              and all(p + n <= q for (p, n), (q, _) in zip(runs, runs[1:], strict=False))
+              and all(p + n <= q for (p, n), (q, _) in pairwise(runs))
               and min(self.h, self.w, self.c, self.block) > 0)
         if not ok:
             raise ProgramError(f"inconsistent tensor layout {self}")
@@ -94,8 +95,8 @@ def pack(q: NDArray[np.int8], layout: TensorLayout, fill: int = 0) -> NDArray[np
 
 def unpack(data: NDArray[np.int8], layout: TensorLayout) -> NDArray[np.int8]:
     """The inverse of `pack`: int8 [lines * 64] to integers of the ONNX shape."""
-    rows = np.asarray(data, np.int8).reshape(layout.h, layout.blocks, layout.row_lines * LINE_BYTES)
-    rows = rows[:, :, : layout.w * layout.block].reshape(layout.h, layout.blocks, layout.w, layout.block)
+    lines = np.asarray(data, np.int8).reshape(layout.h, layout.blocks, layout.row_lines * LINE_BYTES)
+    rows = lines[:, :, : layout.w * layout.block].reshape(layout.h, layout.blocks, layout.w, layout.block)
     hwc = rows.transpose(0, 2, 1, 3).reshape(layout.h, layout.w, -1)[:, :, layout.positions()]
     back = [layout.view[i] for i in layout.permutation]
     return hwc.reshape(back).transpose(np.argsort(layout.permutation)).reshape(layout.shape)

@@ -117,7 +117,8 @@ def elementwise(function: str, a: IntLike, b: IntLike, *, a_zero: int, b_zero: i
         "select": lambda: np.where(y > 0, x, 0) * a_mult,
     }
     if function not in functions:
-        raise EncodingError(f"elementwise function '{function}' does not exist; there are {', '.join(functions)}")
+        raise EncodingError(f"elementwise function '{function}' does not exist; "
+                            f"there are {', '.join(functions)}")
     return clamp(round_shift(functions[function](), shift, rounding) + out_zero, lo, hi)
 
 
@@ -143,7 +144,8 @@ def scale_to_multiplier(scale: float) -> tuple[int, int]:
     if not np.isfinite(value) or value < 0:
         raise EncodingError(f"scale {scale!r} is not a finite number >= 0; check the model's scales")
     if value >= np.float32(2.0**24):
-        raise EncodingError(f"scale {float(value):g} is not below 2^24; the output scale is too small for its inputs")
+        raise EncodingError(f"scale {float(value):g} is not below 2^24; "
+                            "the output scale is too small for its inputs")
     if value < np.float32(2.0**-33):
         return 0, 0
     mantissa, exponent = np.frexp(value)  # value = mantissa * 2^exponent, mantissa in [0.5, 1)
@@ -151,7 +153,7 @@ def scale_to_multiplier(scale: float) -> tuple[int, int]:
 
 
 def quantize(x: NDArray[np.floating], scale: float, zero_point: int) -> NDArray[np.int8]:
-    """ONNX QuantizeLinear to int8 in float32: `saturate(rint(x / scale) + zero_point)`; NaN is not accepted."""
+    """ONNX QuantizeLinear to int8 in float32: `saturate(rint(x / scale) + zero_point)`; no NaN."""
     q = np.rint(np.asarray(x, dtype=np.float32) / np.float32(scale)) + np.float32(zero_point)
     return np.clip(q, INT8_MIN, INT8_MAX).astype(np.int8)
 
@@ -190,7 +192,7 @@ def pack_records(bias: IntLike, mult: IntLike, shift: IntLike) -> NDArray[np.uin
 
 
 def unpack_records(data: NDArray[np.uint8]) -> tuple[I64, I64, I64]:
-    """The inverse of `pack_records`: uint8 [..., 8] to (bias, mult, shift), each int64 [...]. Reserved bits ignored."""
+    """The inverse of `pack_records`: uint8 [..., 8] to int64 (bias, mult, shift), each [...]; reserved bits ignored."""
     d = np.ascontiguousarray(data, dtype=np.uint8).astype(np.int64)
     bias = d[..., 0] | (d[..., 1] << 8) | (d[..., 2] << 16) | (d[..., 3] << 24)
     mult = d[..., 4] | (d[..., 5] << 8) | (d[..., 6] << 16)
@@ -201,7 +203,7 @@ def unpack_records(data: NDArray[np.uint8]) -> tuple[I64, I64, I64]:
 class ResidualRecord:
     """How CONV adds a residual: 12 bytes at the start of a parameter word, little endian.
 
-    Layout: `a_mult:u24 | shift:u8 (6 used) | b_mult:u24 | a_zero:i8 | b_zero:i8 | out_zero:i8 | lo:i8 | hi:i8`.
+    Layout: `a_mult:u24 | shift:u8 (6 used) | b_mult:u24 | a_zero | b_zero | out_zero | lo | hi`, the last five i8.
     a is the convolution's own int8 result, b the residual tensor.
     """
 
@@ -226,7 +228,8 @@ class ResidualRecord:
             tail = struct.pack("<5b", self.a_zero, self.b_zero, self.out_zero, self.lo, self.hi)
         except struct.error as e:
             raise EncodingError(f"residual record out of range: {self}") from e
-        return self.a_mult.to_bytes(3, "little") + bytes([self.shift]) + self.b_mult.to_bytes(3, "little") + tail
+        head = self.a_mult.to_bytes(3, "little") + bytes([self.shift])
+        return head + self.b_mult.to_bytes(3, "little") + tail
 
     @classmethod
     def unpack(cls, data: bytes) -> ResidualRecord:

@@ -43,7 +43,7 @@ class IoTensor:
 
 @dataclass(frozen=True)
 class MapEntry:
-    """One line of the memory map: `space` is data, weight_hbm, act, weight or param; sizes in its own unit."""
+    """One line of the memory map: `space` is a name of `footprint.SPACES`; sizes in its unit."""
 
     name: str
     space: str
@@ -55,7 +55,7 @@ class MapEntry:
 
 @dataclass(frozen=True)
 class SourceEntry:
-    """Which ONNX node packet `packet` belongs to, its operator, and the multiply-accumulates it is counted for."""
+    """Which ONNX node `packet` belongs to, its operator, and the multiply-accumulates it counts for."""
 
     packet: int
     node: str

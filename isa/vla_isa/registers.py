@@ -40,7 +40,8 @@ COUNTERS = (
 )
 
 _FIXED = (
-    Register("CONTROL", 0x00, 32, "rw", "bit 0 start, 1 done (clears on read), 2 idle, 3 ready, 7 auto restart"),
+    Register("CONTROL", 0x00, 32, "rw",
+             "bit 0 start, 1 done (clears on read), 2 idle, 3 ready, 7 auto restart"),
     Register("GLOBAL_INTERRUPT", 0x04, 32, "rw", "bit 0 enables the interrupt output"),
     Register("INTERRUPT_ENABLE", 0x08, 32, "rw", "bit 0 done, bit 1 ready"),
     Register("INTERRUPT_STATUS", 0x0C, 32, "wtc", "bit 0 done, bit 1 ready; write 1 to toggle"),

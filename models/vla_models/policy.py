@@ -69,7 +69,9 @@ def find_policy(name: str) -> PolicySpec:
             return spec
     names = [spec.name for spec in POLICIES]
     near = difflib.get_close_matches(name, names, n=1)
-    raise PolicyError(f"Unknown policy '{name}'. " + (f"Did you mean '{near[0]}'?" if near else f"Known: {names}."))
+    raise PolicyError(
+        f"Unknown policy '{name}'. " + (f"Did you mean '{near[0]}'?" if near else f"Known: {names}.")
+    )
 
 
 def make_policy(name: str, options: Mapping[str, Any]) -> torch.nn.Module:
@@ -84,7 +86,7 @@ def make_policy(name: str, options: Mapping[str, Any]) -> torch.nn.Module:
 
 def save_policy(folder: Path, name: str, policy: torch.nn.Module) -> None:
     """Write the policy into an existing folder; making that whole-or-nothing is the caller's (see checkpoint.py)."""
-    config = {"type": name, **dataclasses.asdict(policy.config)}  # type: ignore[arg-type]
+    config = {"type": name, **dataclasses.asdict(policy.config)}
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     save_file({key: value.contiguous() for key, value in policy.state_dict().items()}, folder / WEIGHTS_FILE)
 

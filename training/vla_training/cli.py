@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
-
 from vla_isa.errors import VlaError
+
 from vla_training.progress import progress_bar
 from vla_training.runners import BACKENDS, RunnerSpec
 
@@ -42,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vla-train", description="Train, export and evaluate robot policies.")
+    parser = argparse.ArgumentParser(
+        prog="vla-train", description="Train, export and evaluate robot policies."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     cores = os.cpu_count() or 1
 
@@ -63,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("-o", "--output", type=Path, required=True, help="calib.npz")
 
     evaluate = commands.add_parser("evaluate", help="closed-loop success on fixed seeds")
-    evaluate.add_argument("path", type=Path, help="run folder (float), model.onnx (onnx) or prog.bin (sim, rtl)")
+    evaluate.add_argument(
+        "path", type=Path, help="run folder (float), model.onnx (onnx) or prog.bin (sim, rtl)"
+    )
     evaluate.add_argument("--backend", choices=BACKENDS, default="sim")
     evaluate.add_argument("--level", required=True)
     evaluate.add_argument("--episodes", type=int, default=200)
@@ -84,7 +88,9 @@ def _train(arguments: argparse.Namespace, console: Console) -> int:
     from vla_training.config import load_config
     from vla_training.train import train
 
-    overrides = {key: getattr(arguments, key) for key in ("steps", "seed") if getattr(arguments, key) is not None}
+    overrides = {
+        key: getattr(arguments, key) for key in ("steps", "seed") if getattr(arguments, key) is not None
+    }
     config = load_config(arguments.config, overrides)
     with progress_bar(console, f"training {config.level}", config.steps) as bar:
 
@@ -99,6 +105,7 @@ def _train(arguments: argparse.Namespace, console: Console) -> int:
 def _export(arguments: argparse.Namespace, console: Console) -> int:
     from vla_models.export_onnx import export_onnx
     from vla_models.policy import load_policy
+
     from vla_training.checkpoint import pretrained_folder
 
     difference = export_onnx(load_policy(pretrained_folder(arguments.policy)), arguments.output)

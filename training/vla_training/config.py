@@ -72,7 +72,7 @@ def load_config(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
         path = CONFIG_FOLDER / f"{name_or_path}.toml"
     if not path.is_file():
         near = difflib.get_close_matches(name_or_path, config_names(), n=1)
-        hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(config_names())}, or a .toml file."
+        hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(config_names())}."
         raise TrainConfigError(f"No training configuration '{name_or_path}'. {hint}")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -83,9 +83,15 @@ def load_config(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
 
 def _from_values(values: Mapping[str, Any], where: str) -> TrainConfig:
     fields = {f.name: f for f in dataclasses.fields(TrainConfig)}
-    kinds = {"str": (str,), "int": (int,), "float": (int, float), "Mapping[str, Any]": (dict,)}
+    kinds: dict[str, tuple[type, ...]] = {
+        "str": (str,),
+        "int": (int,),
+        "float": (int, float),
+        "Mapping[str, Any]": (dict,),
+    }
     checked: dict[str, Any] = {}
-    for key, value in values.items():
+    for key, given in values.items():
+        value: Any = given
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(fields)}."

@@ -1,7 +1,7 @@
 """Closed-loop success of a policy on any backend, on seeds that no demonstration used.
 
-Episode i has environment seed `FIRST_EVALUATION_SEED + i` on every backend, so results pair up. The step limit is the
-level's own (64 for the GoTo levels with one room). Results do not depend on the number of processes.
+Episode i has environment seed `FIRST_EVALUATION_SEED + i` on every backend, so results pair up. The step limit is
+the level's own (64 for the GoTo levels with one room). Results do not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from vla_datasets.babyai.environment import Environment
 from vla_datasets.babyai.expert import FIRST_EVALUATION_SEED
 from vla_datasets.files import write_json
+
 from vla_training.errors import EvaluationError
 from vla_training.rollout import EpisodeResult, play
 from vla_training.runners import Runner, RunnerSpec, make_runner
@@ -157,7 +158,7 @@ def compare(first: Evaluation, second: Evaluation) -> Paired:
     seeds = [[episode.seed for episode in evaluation.episodes] for evaluation in (first, second)]
     if first.level != second.level or seeds[0] != seeds[1]:
         raise EvaluationError(
-            f"{first.backend} and {second.backend} were evaluated on other episodes; use the same level and count."
+            f"{first.backend} and {second.backend} were evaluated on different episodes; use equal levels and counts."
         )
     return mcnemar([e.success for e in first.episodes], [e.success for e in second.episodes])
 
@@ -177,7 +178,9 @@ def load_evaluation(path: Path) -> Evaluation:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         episodes = tuple(
-            EpisodeResult(int(e["seed"]), str(e["mission"]), bool(e["success"]), tuple(map(int, e["actions"])))
+            EpisodeResult(
+                int(e["seed"]), str(e["mission"]), bool(e["success"]), tuple(map(int, e["actions"]))
+            )
             for e in stored["results"]
         )
         return Evaluation(str(stored["level"]), str(stored["backend"]), int(stored["max_steps"]), episodes)

@@ -1,6 +1,6 @@
 """All frames of a data set split in memory, and the batches drawn from them.
 
-BabyAI frames are 9 kB each, so 100,000 frames take 0.9 GB: no worker processes and no decoding while training.
+BabyAI frames are 9 kB each, so 100,000 frames take 0.9 GB: no workers and no decoding while training.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-
 from vla_datasets.babyai.schema import ACTION, FEATURES, IMAGE, IMAGE_SHAPE
 from vla_datasets.errors import DatasetError
 from vla_datasets.reader import open_dataset
@@ -22,7 +21,7 @@ __all__ = ["EpochSampler", "Frames", "load_frames"]
 
 
 class Frames:
-    """Frames of whole episodes; `batch` makes the policy's inputs exactly as the robot's preprocessor does."""
+    """Frames of whole episodes; `batch` makes the inputs exactly as the robot's preprocessor does."""
 
     def __init__(
         self,
@@ -75,8 +74,10 @@ def load_frames(root: Path, split: str) -> Frames:
 
 
 class EpochSampler:
-    """Frame numbers of each step's batch: every epoch visits every frame once, in an order that only depends on
-    (seed, epoch). So its whole state is the step, and a resumed run goes on exactly where it stopped.
+    """Frame numbers of each step's batch: every epoch visits each frame at most once, in its own order.
+
+    The order depends only on (seed, epoch): the sampler's whole state is the step, and a resumed run goes on
+    exactly where it stopped.
     """
 
     def __init__(self, frames: int, batch_size: int, seed: int) -> None:

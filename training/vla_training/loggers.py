@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,10 +63,8 @@ class TensorBoardLogger:
 def make_loggers(folder: Path, resumed_step: int) -> list[Logger]:
     """The loggers of a run: `train.jsonl`, and `tensorboard/` if the package is there."""
     loggers: list[Logger] = [JsonlLogger(folder / "train.jsonl", resumed_step)]
-    try:
+    with contextlib.suppress(ImportError):  # optional: the JSONL file has the same numbers
         loggers.append(TensorBoardLogger(folder / "tensorboard", resumed_step))
-    except ImportError:  # optional: the JSONL file has the same numbers
-        pass
     return loggers
 
 

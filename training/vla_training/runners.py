@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-
 from vla_models.keys import ACTION_LOGITS
+
 from vla_training.errors import EvaluationError
 
 __all__ = ["BACKENDS", "Runner", "RunnerSpec", "make_runner"]
@@ -29,7 +29,7 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class RunnerSpec:
-    """What to run: `path` is a run or saved policy for `float`, model.onnx for `onnx`, prog.bin for `sim` and `rtl`.
+    """What to run: `path` is a run or saved policy (`float`), model.onnx (`onnx`) or prog.bin.
 
     A spec, unlike a runner, can be sent to another process.
     """
@@ -56,8 +56,8 @@ def make_runner(spec: RunnerSpec) -> Runner:
 
 def _float_runner(path: Path) -> Runner:
     import torch
-
     from vla_models.policy import load_policy
+
     from vla_training.checkpoint import pretrained_folder
 
     torch.set_num_threads(1)
@@ -87,7 +87,8 @@ def _onnx_runner(path: Path) -> Runner:
 def _program_runner(path: Path, backend: str) -> Runner:
     import vlarun
 
-    session: Any = vlarun.Session(str(path), backend=backend)
+    module: Any = vlarun
+    session: Any = module.Session(str(path), backend=backend)
 
     def run(inputs: Inputs) -> npt.NDArray[np.float32]:
         return np.asarray(session.run(dict(inputs))[ACTION_LOGITS][0], np.float32)

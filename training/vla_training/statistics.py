@@ -1,4 +1,4 @@
-"""Error bars for success rates: Wilson's interval for one policy, McNemar's exact test for two on the same seeds."""
+"""Error bars for success rates: Wilson's interval, and McNemar's exact test for paired episodes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Behaviour cloning: predict the expert's action from what the policy sees. Read it from top to bottom.
 
-A run writes `OUT/checkpoints/`, `OUT/train.jsonl`, `OUT/tensorboard/` and `OUT/config.json`. Started again with the
-same arguments it goes on from the last checkpoint, and ends with the same weights as if it had never stopped.
+A run writes `OUT/checkpoints/`, `OUT/train.jsonl`, `OUT/tensorboard/` and `OUT/config.json`. Started again with
+the same arguments it goes on from the last checkpoint, and ends with the same weights as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional
-
 from vla_datasets.files import write_json
 from vla_datasets.format import INFO_PATH, STATS_PATH
 from vla_datasets.reader import open_dataset
 from vla_models.policy import make_policy
+
 from vla_training.checkpoint import last_checkpoint, pretrained_folder, restore, save_checkpoint
 from vla_training.config import TrainConfig
 from vla_training.errors import TrainConfigError
@@ -45,7 +45,7 @@ def train(
         config: the run.
         data: a BabyAI data set with the splits `train` and `val`.
         out: folder of the run.
-        stop_after: stop at this step, as if interrupted right after its checkpoint; for tests and time limits.
+        stop_after: stop at this step, as if interrupted right after its checkpoint.
         progress: called after each step with its number (from 1) and the latest numbers.
 
     Raises:

@@ -1,9 +1,9 @@
 """Collect BabyAI demonstrations in parallel, resumably, with bytes that do not depend on the workers.
 
-Episodes are cut into blocks of `EPISODES_PER_BLOCK`; one block is one task and one data file. A finished block lies
-in `OUT/.staging/`; a second run skips it. When all blocks are there, they become a LeRobot v3 data set and the
-staging folder goes. With `shard = (i, n)` only every n-th block is collected and the set is not finished: run all
-shards, then once more without a shard.
+Episodes are cut into blocks of `EPISODES_PER_BLOCK`; one block is one task and one data file. A finished block
+lies in `OUT/.staging/`; a second run skips it. When all blocks are there, they become a LeRobot v3 data set and
+the staging folder goes. With `shard = (i, n)` only every n-th block is collected and the set is not finished:
+run all shards, then once more without a shard.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class CollectOptions:
             )
 
     def splits(self) -> dict[str, tuple[int, int]]:
-        """Episode ranges. Episodes are independent draws, so the last ones are as good a held-out set as any."""
+        """Episode ranges; episodes are independent draws, so the last ones serve as held-out set."""
         held_out = min(self.episodes - 1, max(1, round(self.episodes * self.validation_fraction)))
         return {"train": (0, self.episodes - held_out), "val": (self.episodes - held_out, self.episodes)}
 
@@ -73,7 +73,7 @@ def collect(
         shard: (i, n) collects blocks i, i + n, ... only.
         progress: called with the number of episodes just finished (or found finished).
     """
-    Environment(options.level).close()  # an unknown level or a missing package is refused before anything is written
+    Environment(options.level).close()  # refuse an unknown level before anything is written
     if (out / INFO_PATH).exists():
         _check_same(options, out / INFO_PATH, "collection")
         progress(options.episodes)
@@ -115,7 +115,7 @@ def _check_same(options: CollectOptions, path: Path, key: str | None) -> None:
         found = json.loads(path.read_text(encoding="utf-8"))
         found = found[key] if key else found
     except (ValueError, KeyError, TypeError) as error:
-        raise CollectError(f"{path} is damaged ({error}); delete the folder or choose another --out.") from error
+        raise CollectError(f"{path} is damaged ({error}); delete it or choose another --out.") from error
     if found != asdict(options):
         raise CollectError(
             f"{path.parent.parent} already holds another collection ({found}), not {asdict(options)}; "

@@ -24,7 +24,7 @@ class Environment:
     """One BabyAI level, seeded per episode. `max_steps` is the level's own limit and is never changed."""
 
     def __init__(self, level: str) -> None:
-        os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")  # "dummy" returns black frames in some environments
+        os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")  # "dummy" gives black frames in some packages
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
         try:
             import gymnasium
@@ -46,11 +46,13 @@ class Environment:
             raise CollectError(f"Unknown BabyAI level '{level}'.{hint}")
         self.level = level
         with contextlib.redirect_stdout(io.StringIO()):
-            self._env: Any = RGBImgPartialObsWrapper(gymnasium.make(f"BabyAI-{level}-v0"), tile_size=TILE_SIZE)
+            self._env: Any = RGBImgPartialObsWrapper(
+                gymnasium.make(f"BabyAI-{level}-v0"), tile_size=TILE_SIZE
+            )
         self.mission = ""
 
     def reset(self, seed: int) -> Image:
-        """Start the episode of `seed`; return the first image (56, 56, 3). The mission is in `self.mission`."""
+        """Start the episode of `seed`; return the first image (56, 56, 3) and set `self.mission`."""
         # The level generator prints "Sampling rejected" for every layout it throws away.
         with contextlib.redirect_stdout(io.StringIO()):
             observation, _ = self._env.reset(seed=seed)
@@ -58,7 +60,7 @@ class Environment:
         return np.asarray(observation["image"], np.uint8)
 
     def step(self, action: int) -> tuple[Image, float, bool]:
-        """Do one action (0..6); return the next image, the reward (> 0 only on success) and whether it ended."""
+        """Do one action (0..6); return the next image, the reward (> 0 only on success) and the end."""
         with contextlib.redirect_stdout(io.StringIO()):
             observation, reward, terminated, truncated, _ = self._env.step(action)
         return np.asarray(observation["image"], np.uint8), float(reward), bool(terminated or truncated)
@@ -75,7 +77,7 @@ class Environment:
 
     @property
     def max_steps(self) -> int:
-        """Steps after which the episode ends without success (Minigrid's default for the level and mission)."""
+        """Steps after which the episode ends without success (Minigrid's default for the level)."""
         return int(self._env.unwrapped.max_steps)
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ _MAX_ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class Demonstration:
-    """One successful episode; the lists have one entry per step, images are PNG bytes seen before the action."""
+    """One successful episode, one entry per step; images are PNG bytes, seen before the action."""
 
     seed: int
     mission: str
@@ -48,7 +48,7 @@ def collect_demonstration(environment: Environment, base: int, episode: int) -> 
         if demonstration is not None:
             return demonstration
     raise CollectError(
-        f"BabyAIBot failed {_MAX_ATTEMPTS} times in a row on level '{environment.level}' (episode {episode}); "
+        f"BabyAIBot failed {_MAX_ATTEMPTS} times running on level '{environment.level}' (episode {episode}); "
         "choose a level that it solves, for example GoToLocal."
     )
 

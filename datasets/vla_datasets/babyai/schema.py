@@ -1,6 +1,6 @@
 """What one BabyAI frame holds, and which levels have a training config.
 
-Source of the environments: Chevalier-Boisvert et al., "BabyAI", ICLR 2019 (arXiv 1810.08272), as in Farama Minigrid 3.
+Source of the environments: Chevalier-Boisvert et al., "BabyAI", ICLR 2019 (arXiv 1810.08272), as in Minigrid 3.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 TILE_SIZE = 8  # pixels per grid cell; the agent sees 7x7 cells
 IMAGE_SHAPE = (56, 56, 3)
 FPS = 10  # nominal: a grid world has steps, not seconds
-LEVELS = ("GoToObj", "GoToRedBall", "GoToLocal")  # those with a training config; collect takes any BabyAI level
+LEVELS = ("GoToObj", "GoToRedBall", "GoToLocal")  # with a training config; collect takes any level
 
 IMAGE = "observation.images.front"
 ACTION = "action"

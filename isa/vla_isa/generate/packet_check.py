@@ -21,7 +21,7 @@ _TOKEN = re.compile(r"[a-z][a-z0-9_]*|[0-9]+")
 _EXPRESSION_BITS = 40  # wide enough for every sum and product of a rule
 
 _TOP = """\
-// Whether a packet may be dispatched, and to which queue: opcode, reserved bits, limits and rules of the table.
+// Whether a packet may be dispatched, and to which queue: opcode, reserved bits, limits and rules.
 // {generated}
 // Combinational. Does not look at semaphores, at memory contents or at addresses that grow inside a packet.
 // Same answer as vla_isa.encoding.illegal; compared in tests/isa/test_packet_check.py.
@@ -115,7 +115,8 @@ def _queue(ins: Instruction) -> Iterator[str]:
         move = ins.by_name["move"]
         yield f"        case (packet_i[{move.lsb + move.width - 1}:{move.lsb}])"
         for number, name in enumerate(MOVES):
-            yield f"          {move.width}'d{number}: queue_o = 3'd{QUEUES.index(move_queue(number))};  // {name}"
+            queue = QUEUES.index(move_queue(number))
+            yield f"          {move.width}'d{number}: queue_o = 3'd{queue};  // {name}"
         yield f"          default: queue_o = 3'd{FETCH_QUEUE};"
         yield "        endcase"
     elif ins.queue != "fetch":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from vla_isa.fields import Field, Instruction
 from vla_isa.hardware import HardwareConfig
@@ -32,7 +33,7 @@ A program in which a packet would run past the end of a memory is refused when i
 """
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     cells = [head, tuple("---" for _ in head), *rows]
     return ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in cells]
 
@@ -41,8 +42,8 @@ def _limits(f: Field) -> str:
     if f.reserved:
         return "0"
     if f.enum:
-        top = f.legal_max
-        return ", ".join(f"{i} {name}" + ("" if i <= top else " (not yet)") for i, name in enumerate(f.enum))
+        return ", ".join(f"{i} {name}" + ("" if i <= f.legal_max else " (not yet)")
+                         for i, name in enumerate(f.enum))
     if f.legal_min == f.legal_max:
         return str(f.legal_min)
     top = f"`{f.below}` - 1" if f.below else str(f.legal_max)

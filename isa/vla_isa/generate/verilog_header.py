@@ -32,7 +32,7 @@ def isa_header() -> str:
 
 
 def config_header(hw: HardwareConfig) -> str:
-    """The text of `vla_config_<name>.vh`: every parameter of a hardware config and the sizes derived from it."""
+    """The text of `vla_config_<name>.vh`: the parameters of a hardware config and derived sizes."""
     lines = [(f"VLA_CFG_{key.upper()}", f'"{value}"' if key == "name" else str(value))
              for key, value in hw.to_dict().items()]
     derived = ("act_word_bytes", "weight_word_bytes", "param_word_bytes", "macs_per_cycle")

@@ -11,7 +11,7 @@ from vla_models.keys import ACTION_LOGITS, IMAGE, MISSION, PREVIOUS_ACTION
 __all__ = ["BabyAICnn"]
 
 
-class BabyAICnn(nn.Module):
+class BabyAICnn(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """Three strided convolutions over four stacked frames, joined with mission and previous-action features."""
 
     input_names = (IMAGE, MISSION, PREVIOUS_ACTION)

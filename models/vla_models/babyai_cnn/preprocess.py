@@ -1,7 +1,7 @@
 """From observations to the network's inputs, with numpy alone: this is all the code that a robot needs.
 
-`Preprocessor` is the closed loop's (one episode at a time), `stack_indices` and friends the trainer's (all frames of
-a data set at once). Both make the same inputs; a test compares them.
+`Preprocessor` is the closed loop's (one episode at a time), `stack_indices` and friends the trainer's (all frames
+of a data set at once). Both make the same inputs; a test compares them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,10 @@ def stack_indices(episode_starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64
     """
     frames = np.arange(len(episode_starts))
     offsets = np.arange(FRAMES - 1, -1, -1)
-    return np.maximum(frames[:, np.newaxis] - offsets, episode_starts[:, np.newaxis])
+    indices: npt.NDArray[np.int64] = np.maximum(
+        frames[:, np.newaxis] - offsets, episode_starts[:, np.newaxis]
+    )
+    return indices
 
 
 def previous_actions(
@@ -91,4 +94,5 @@ def previous_actions(
 ) -> npt.NDArray[np.int64]:
     """The action before each frame; `NO_ACTION` at the first frame of each episode."""
     before = np.concatenate([[NO_ACTION], actions[:-1]]) if len(actions) else actions
-    return np.where(np.arange(len(actions)) == episode_starts, NO_ACTION, before)
+    previous: npt.NDArray[np.int64] = np.where(np.arange(len(actions)) == episode_starts, NO_ACTION, before)
+    return previous

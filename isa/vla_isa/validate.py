@@ -1,0 +1,123 @@
+"""Load-time checks of a whole program: every fixed address is inside its memory before anything runs.
+
+Not here: the order of accesses (`hazards.py`) and the bytes of the file (`image.py`).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from vla_isa.encoding import illegal
+from vla_isa.errors import ProgramError
+from vla_isa.fields import PACKET_BYTES
+from vla_isa.hardware import HEAP_BYTES, LINE_BYTES
+from vla_isa.instructions import ErrorCode
+from vla_isa.numerics import INT8_MAX, INT8_MIN
+from vla_isa.program import IoTensor, Program, Segment
+from vla_isa.trace import packets, walk
+
+__all__ = ["MAX_DATA_BYTES", "validate"]
+
+MAX_DATA_BYTES = LINE_BYTES << 32  # what a 32-bit line address reaches
+
+
+def validate(program: Program, *, allow_illegal: bool = False) -> None:
+    """Refuse a program that would touch anything outside its memories.
+
+    Args:
+        program: any program, from a file or from the compiler.
+        allow_illegal: accept packets that dispatch refuses; execution paths are checked up to them.
+
+    Raises:
+        ProgramError: naming the part, the value and the limit.
+    """
+    _check_spaces(program)
+    _check_segments(program)
+    _check_io(program)
+    words = packets(program)
+    if not program.entries:
+        raise ProgramError("the program has no entry point")
+    for name, entry in program.entries.items():
+        if not 0 <= entry < len(words):
+            raise ProgramError(f"entry point '{name}' is packet {entry}, but there are {len(words)} packets")
+    for source in program.sources:
+        if not 0 <= source.packet < len(words):
+            raise ProgramError(f"the source map names packet {source.packet} of {len(words)}")
+    if not allow_illegal:
+        for number, data in enumerate(words):
+            code, reason = illegal(data, program.config)
+            if code is not ErrorCode.OK:
+                raise ProgramError(f"packet {number} is illegal ({code.name}): {reason}")
+    for entry in program.entries.values():
+        for _ in walk(program, entry, stop_at_illegal=allow_illegal):
+            pass
+
+
+def _check_spaces(program: Program) -> None:
+    hw, size = program.config, program.data_bytes
+    if not 0 < size <= MAX_DATA_BYTES or size % LINE_BYTES:
+        raise ProgramError(f"data_bytes is {size}; it must be a multiple of {LINE_BYTES} up to "
+                           f"{MAX_DATA_BYTES}")
+    weights = program.weights
+    if weights.dtype != np.int8 or weights.ndim != 2 or weights.shape[1] != hw.weight_word_bytes:
+        raise ProgramError(f"weights are {weights.dtype} {list(weights.shape)}; on '{hw.name}' they are int8 "
+                           f"[words, {hw.weight_word_bytes}]")
+
+
+def _check_segments(program: Program) -> None:
+    if not program.heaps or program.heaps[0].line != 0:
+        raise ProgramError("the first instruction heap must lie at data line 0")
+    for heap in program.heaps:
+        if not heap.data or len(heap.data) % PACKET_BYTES:
+            raise ProgramError(f"the heap at line {heap.line} has {len(heap.data)} bytes; it must hold whole "
+                               f"packets of {PACKET_BYTES} bytes, at least one")
+    if len(program.heaps[0].data) > HEAP_BYTES:
+        raise ProgramError(f"the first heap has {len(program.heaps[0].data)} bytes, more than {HEAP_BYTES}; "
+                           "continue by JUMP in another heap")
+    spans = [*(_span(s, "heap") for s in program.heaps),
+             *(_span(s, "constant segment") for s in program.constants)]
+    _inside(program, spans)
+    spans.sort()
+    for (_, end, a), (start, _, b) in pairwise(spans):
+        if start < end:
+            raise ProgramError(f"{a} and {b} overlap at data line {start}")
+    for tensor in [*program.inputs, *program.outputs]:
+        first, last = tensor.line, tensor.line + tensor.layout.lines
+        for start, end, what in spans:
+            if first < end and start < last:
+                raise ProgramError(f"'{tensor.name}' at data lines {first}..{last - 1} overlaps the {what}")
+
+
+def _span(segment: Segment, what: str) -> tuple[int, int, str]:
+    lines = -(-len(segment.data) // LINE_BYTES)
+    return segment.line, segment.line + lines, f"{what} at line {segment.line}"
+
+
+def _inside(program: Program, spans: list[tuple[int, int, str]]) -> None:
+    lines = program.data_bytes // LINE_BYTES
+    for start, end, what in spans:
+        if start < 0 or end > lines:
+            raise ProgramError(f"{what} covers data lines {start}..{end - 1}, outside the program's {lines}")
+
+
+def _check_io(program: Program) -> None:
+    for kind, tensors in (("input", program.inputs), ("output", program.outputs)):
+        names = [t.name for t in tensors]
+        if len(set(names)) != len(names):
+            raise ProgramError(f"two {kind}s have the same name: {', '.join(names)}")
+        for tensor in tensors:
+            _check_tensor(program, kind, tensor)
+
+
+def _check_tensor(program: Program, kind: str, tensor: IoTensor) -> None:
+    where = f"{kind} '{tensor.name}'"
+    _inside(program, [(tensor.line, tensor.line + tensor.layout.lines, where)])
+    if tensor.layout.block != program.config.block:
+        raise ProgramError(f"{where} has channel blocks of {tensor.layout.block}; "
+                           f"'{program.config.name}' has {program.config.block}")
+    if not (np.isfinite(tensor.scale) and tensor.scale > 0):
+        raise ProgramError(f"{where}: scale {tensor.scale!r} is not a positive number")
+    if not INT8_MIN <= tensor.zero_point <= INT8_MAX:
+        raise ProgramError(f"{where}: zero point {tensor.zero_point} is outside {INT8_MIN}..{INT8_MAX}")

@@ -1,0 +1,123 @@
+// Read packets ahead of dispatch from the data space, in address order.
+// Does: keep up to Depth packets fetched or asked for, in bursts that end at a multiple of Burst packets
+// (so none crosses 4 KB); on a redirect forget them and go on at another line.
+// Does not: look into packets. A read error travels with its packet, so that one behind the end of a
+// program does no harm.
+// Latency: the first read leaves one cycle after redirect_i; a packet is offered one cycle after its last beat.
+// Handshake: ready/valid; ar_valid_o stays until ar_ready_i also across a redirect, the answers of reads
+// from before a redirect are dropped. r_ready_o is always high: room is kept for everything asked for.
+`default_nettype none
+module vla_fetch_prefetch #(
+  parameter Depth = 32,  // packets held, a power of two
+  parameter Burst = 8    // packets of a read, a power of two, at most Depth and 64
+) (
+  input  wire         clk_i,
+  input  wire         rst_i,
+  input  wire         enable_i,    // start new reads
+  input  wire         redirect_i,  // go on at line_i
+  input  wire [31:0]  line_i,
+  input  wire [63:0]  data_base_i,
+  // read client
+  output wire         ar_valid_o,
+  input  wire         ar_ready_i,
+  output wire [63:0]  ar_addr_o,
+  output wire [7:0]   ar_len_o,
+  input  wire         r_valid_i,
+  output wire         r_ready_o,
+  input  wire [255:0] r_data_i,
+  input  wire         r_last_i,
+  input  wire         r_error_i,
+  // packets
+  output wire         packet_valid_o,
+  input  wire         packet_ready_i,
+  output wire [511:0] packet_o,
+  output wire         packet_error_o  // the memory answered one of its beats with an error
+);
+
+  localparam CountW   = $clog2(Depth) + 1;
+  localparam BurstW   = $clog2(Burst);
+  localparam FlightW  = $clog2(2 * Depth) + 1;  // before and after a redirect
+
+  // reads
+  reg  [31:0]        line_q;    // next line to ask for
+  reg  [CountW-1:0]  space_q;   // packets that may still be asked for
+  reg                ar_valid_q;
+  reg  [63:0]        ar_addr_q;
+  reg  [7:0]         ar_len_q;
+  reg  [FlightW-1:0] flight_q;  // reads whose last beat has not come
+  reg  [FlightW-1:0] drop_q;    // how many of them are from before a redirect
+
+  wire [BurstW:0] burst = Burst[BurstW:0] - {1'b0, line_q[BurstW-1:0]};
+  wire [7:0]      beats = {{(7-BurstW){1'b0}}, burst} << 1;
+  wire room  = space_q >= {{(CountW-BurstW-1){1'b0}}, burst};
+  wire calm  = flight_q < Depth[FlightW-1:0];  // many redirects in a row wait for the memory
+  wire issue = enable_i && !redirect_i && room && calm && (!ar_valid_q || ar_ready_i);
+  wire take  = packet_valid_o && packet_ready_i;
+  wire last  = r_valid_i && r_last_i;
+
+  always @(posedge clk_i) begin
+    if (rst_i) begin
+      ar_valid_q <= 1'b0;
+      flight_q   <= 0;
+      drop_q     <= 0;
+      space_q    <= Depth[CountW-1:0];
+    end else begin
+      if (issue)           ar_valid_q <= 1'b1;
+      else if (ar_ready_i) ar_valid_q <= 1'b0;
+
+      flight_q <= flight_q + {{(FlightW-1){1'b0}}, issue} - {{(FlightW-1){1'b0}}, last};
+      if (redirect_i)                drop_q <= flight_q - {{(FlightW-1){1'b0}}, last};
+      else if (last && drop_q != 0)  drop_q <= drop_q - 1'b1;
+
+      if (redirect_i) space_q <= Depth[CountW-1:0];
+      else            space_q <= space_q + {{(CountW-1){1'b0}}, take}
+                                 - (issue ? {{(CountW-BurstW-1){1'b0}}, burst} : {CountW{1'b0}});
+    end
+  end
+
+  always @(posedge clk_i) begin
+    if (redirect_i) line_q <= line_i;
+    else if (issue) line_q <= line_q + {{(31-BurstW){1'b0}}, burst};
+    if (issue) begin
+      ar_addr_q <= data_base_i + {26'd0, line_q, 6'd0};
+      ar_len_q  <= beats - 8'd1;
+    end
+  end
+
+  assign ar_valid_o = ar_valid_q;
+  assign ar_addr_o  = ar_addr_q;
+  assign ar_len_o   = ar_len_q;
+  assign r_ready_o  = 1'b1;
+
+  // two beats make a packet; dropped beats keep the pairing
+  reg         high_q;
+  reg [256:0] low_q;
+  always @(posedge clk_i) begin
+    if (rst_i)          high_q <= 1'b0;
+    else if (r_valid_i) high_q <= !high_q;
+    if (r_valid_i && !high_q) low_q <= {r_error_i, r_data_i};
+  end
+
+  wire unused_ready;
+  vla_fifo #(
+    .Width(513),
+    .Depth(Depth)
+  ) u_packets (
+    .clk_i      (clk_i),
+    .rst_i      (rst_i || redirect_i),
+    .in_valid_i (r_valid_i && high_q && drop_q == 0),
+    .in_ready_o (unused_ready),
+    .in_data_i  ({low_q[256] || r_error_i, r_data_i, low_q[255:0]}),
+    .out_valid_o(packet_valid_o),
+    .out_ready_i(packet_ready_i),
+    .out_data_o ({packet_error_o, packet_o})
+  );
+
+  generate
+    if (Burst < 2 || Burst > 64 || Burst > Depth || (Burst & (Burst - 1)) != 0) begin : g_check
+      vla_bad_parameter_prefetch_burst u_bad ();
+    end
+  endgenerate
+
+endmodule
+`default_nettype wire

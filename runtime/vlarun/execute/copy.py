@@ -1,0 +1,73 @@
+"""COPY: strided moves between the data space, the weight space and the on-chip memories."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa.encoding import Packet
+from vla_isa.hardware import LINE_BYTES
+from vla_isa.instructions import MOVES
+from vlarun.memory import Bytes, Machine, Region
+
+__all__ = ["execute"]
+
+# (source memory, destination memory) of each move
+_MEMORIES = {
+    "data_to_act": ("data", "act"), "act_to_act": ("act", "act"), "fill_act": (None, "act"),
+    "data_to_param": ("data", "param"), "weight_to_weight": ("weight space", "weight"),
+    "act_to_data": ("act", "data"),
+}
+
+
+def execute(packet: Packet, machine: Machine) -> None:
+    """Read the source whole, then write the destination; a count of zero moves nothing.
+
+    Raises:
+        DataSpaceError: the data space or the weight space ends before the region.
+    """
+    if 0 in (packet["n0"], packet["n1"], packet["n2"], packet["n3"]):
+        return
+    source, destination = _MEMORIES[MOVES[packet["move"]]]
+    inner = packet["n0"] * _unit(machine, source if destination == "data" else destination)
+    to, to_bytes = _side(packet, machine, "dst", destination, inner)
+    if source is None:
+        to.write(to_bytes, np.full(to.shape, packet["pad"], np.int8))
+        return
+    origin, from_bytes = _side(packet, machine, "src", source, inner)
+    values = origin.read(from_bytes)
+    if packet["mask_enable"]:
+        live = machine.mask_at(packet["mask_base"], packet["n2"], packet["n1"])
+        values = values[0][live]
+        to = Region(to.base, (1, 1, 1), (0, 0, 0), values.size)
+        if values.size == 0:
+            return
+    to.write(to_bytes, values.reshape(to.shape))
+
+
+def _unit(machine: Machine, memory: str | None) -> int:
+    """Bytes of a word of an on-chip memory, or of a weight space word."""
+    hw = machine.hw
+    return {"act": hw.act_word_bytes, "param": hw.param_word_bytes}.get(memory or "", hw.weight_word_bytes)
+
+
+def _side(packet: Packet, machine: Machine, prefix: str, memory: str, inner: int) -> tuple[Region, Bytes]:
+    """The region on one side of the move, and the bytes of its memory."""
+    unit = LINE_BYTES if memory == "data" else _unit(machine, memory)
+    strides = tuple(packet[f"{prefix}_stride{i}"] * unit for i in (3, 2, 1))
+    ring = packet[f"{prefix}_ring"] if memory == "act" else 0
+    slot = packet[f"{prefix}_slot"] if ring else 0
+    region = Region(packet[prefix] * unit, (packet["n3"], packet["n2"], packet["n1"]),
+                    (strides[0], strides[1], strides[2]), inner, ring, slot)
+    data = _bytes(machine, memory)
+    if memory in ("data", "weight space"):
+        machine.require(region, data, memory)
+    return region, data
+
+
+def _bytes(machine: Machine, memory: str) -> Bytes:
+    arrays: dict[str, NDArray[np.int8] | NDArray[np.uint8]] = {
+        "data": machine.data, "act": machine.act, "param": machine.param,
+        "weight": machine.weight, "weight space": machine.weight_space,
+    }
+    return arrays[memory].reshape(-1).view(np.int8)

@@ -1,0 +1,225 @@
+"""The memories of one machine as numpy arrays, and tensor regions in them.
+
+A `Region` is a strided 4-D block of bytes with one ring dimension: what COPY moves and what CONV, GEMM,
+POOL and VEC read and write. Reading gives a copy, writing takes an array of the region's shape.
+Not here: what is computed (see `execute/`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa import numerics
+from vla_isa.encoding import Packet
+from vla_isa.hardware import LINE_BYTES, HardwareConfig
+from vla_isa.program import Program
+from vlarun.errors import DataSpaceError
+
+__all__ = ["Machine", "Region", "WeightCache", "act_region", "load_data", "word_dtype"]
+
+Bytes = NDArray[np.int8]
+
+
+def word_dtype(block: int) -> np.dtype[np.generic]:
+    """A numpy type as large as an activation word, so that a word moves as one element."""
+    return np.dtype(np.uint64) if block == 8 else np.dtype(np.complex128)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A strided block of bytes: counts (outer, rows, blocks), each of `inner` contiguous bytes.
+
+    `base`, `strides` (outer, row, block) and `inner` are in bytes. Row y lies in slot
+    (slot + y) mod ring; ring 0 means no ring.
+    """
+
+    base: int
+    counts: tuple[int, int, int]
+    strides: tuple[int, int, int]
+    inner: int
+    ring: int = 0
+    slot: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(outer, rows, blocks, inner bytes)."""
+        return (*self.counts, self.inner)
+
+    def runs(self) -> Iterator[tuple[int, int, int]]:
+        """Runs of rows without a ring's wrap: (first row, rows, first slot)."""
+        rows = self.counts[1]
+        if self.ring == 0:
+            yield 0, rows, 0
+            return
+        row, slot = 0, self.slot
+        while row < rows:
+            n = min(rows - row, self.ring - slot)
+            yield row, n, slot
+            row, slot = row + n, 0
+
+    def end(self) -> int:
+        """One past the highest byte offset, before any wrap."""
+        outer, _, blocks = self.counts
+        last_slot = max((slot + n - 1 for _, n, slot in self.runs()), default=0)
+        s3, s2, s1 = self.strides
+        return self.base + (outer - 1) * s3 + last_slot * s2 + (blocks - 1) * s1 + self.inner
+
+    def addresses(self) -> NDArray[np.int64]:
+        """Byte offset of every byte, int64 [outer, rows, blocks, inner], before any wrap."""
+        outer, rows, blocks, inner = (np.arange(n, dtype=np.int64) for n in self.shape)
+        slots = (self.slot + rows) % self.ring if self.ring else rows
+        s3, s2, s1 = self.strides
+        return (self.base + outer[:, None, None, None] * s3 + slots[:, None, None] * s2
+                + blocks[:, None] * s1 + inner)
+
+    def read(self, memory: Bytes) -> Bytes:
+        """A copy of the region, int8 [outer, rows, blocks, inner]; offsets wrap at the memory's end."""
+        if self.end() > memory.size:
+            return memory[self.addresses() % memory.size]
+        out = np.empty(self.shape, np.int8)
+        for row, n, slot in self.runs():
+            out[:, row : row + n] = self._view(memory, n, slot)
+        return out
+
+    def write(self, memory: Bytes, values: Bytes) -> None:
+        """Write values of the region's shape; offsets wrap at the memory's end, the last of two writes stays."""
+        if self.end() > memory.size or self._overlaps_itself():
+            memory[(self.addresses() % memory.size).reshape(-1)] = values.reshape(-1)
+            return
+        for row, n, slot in self.runs():
+            self._view(memory, n, slot)[...] = values[:, row : row + n]
+
+    def _view(self, memory: Bytes, rows: int, slot: int) -> Bytes:
+        outer, _, blocks = self.counts
+        s3, s2, s1 = self.strides
+        return np.ndarray((outer, rows, blocks, self.inner), np.int8, buffer=memory,
+                          offset=self.base + slot * s2, strides=(s3, s2, s1, 1))
+
+    def _overlaps_itself(self) -> bool:
+        """False where sorted strides prove that no byte is written twice; order then does not matter."""
+        reach = self.inner
+        rows = max(self.counts[1], self.ring)
+        for stride, count in sorted(zip(self.strides, (self.counts[0], rows, self.counts[2]), strict=True)):
+            if count > 1:
+                if stride < reach:
+                    return True
+                reach += stride * (count - 1)
+        return False
+
+
+def act_region(packet: Packet, prefix: str, block: int, *, rows: int, width: int, blocks: int) -> Region:
+    """The tensor region `prefix` (in, out, res, a, b) of a packet in the activation scratchpad."""
+    return Region(
+        base=packet[f"{prefix}_base"] * block, counts=(1, rows, blocks),
+        strides=(0, packet[f"{prefix}_row_stride"] * block, packet[f"{prefix}_pitch"] * block),
+        inner=width * block, ring=packet[f"{prefix}_ring"], slot=packet[f"{prefix}_slot"],
+    )
+
+
+class WeightCache:
+    """Weights already rearranged for the matrix product, kept between runs of one program.
+
+    An entry is used only while the weight words it was made from are byte for byte the same.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[int, tuple[object, Bytes, Bytes]] = {}
+
+    def find(self, address: int, key: object, words: Bytes) -> Bytes | None:
+        """The matrix prepared for the packet at `address` from equal `words`, or None."""
+        entry = self._entries.get(address)
+        if entry is None or entry[0] != key or not np.array_equal(entry[1], words):
+            return None
+        return entry[2]
+
+    def keep(self, address: int, key: object, words: Bytes, matrix: Bytes) -> None:
+        """Remember `matrix`, made from `words`, for the packet at `address`."""
+        self._entries[address] = (key, words.copy(), matrix)
+
+
+@dataclass
+class Machine:
+    """All memories of a machine while it runs, zero at power-up.
+
+    Attributes:
+        hw: the hardware config.
+        data: the data space, int8 [bytes].
+        weight_space: the weight space, int8 [words, B*B], never written.
+        act: activation scratchpad, int8 [act_words, B].
+        weight: weight scratchpad, int8 [weight_words, B*B].
+        param: parameter memory, uint8 [param_words, 8*B].
+        address: data-space byte address of the packet that runs.
+        weight_cache: rearranged weights, shared between runs.
+    """
+
+    hw: HardwareConfig
+    data: Bytes
+    weight_space: Bytes
+    weight_cache: WeightCache = field(default_factory=WeightCache)
+    address: int = 0
+
+    def __post_init__(self) -> None:
+        """Make the on-chip memories."""
+        hw = self.hw
+        self.act: Bytes = np.zeros((hw.act_words, hw.act_word_bytes), np.int8)
+        self.weight: Bytes = np.zeros((hw.weight_words, hw.weight_word_bytes), np.int8)
+        self.param = np.zeros((hw.param_words, hw.param_word_bytes), np.uint8)
+
+    def read_act(self, region: Region) -> Bytes:
+        """Read a region of the activation scratchpad as int8 [rows, blocks, pixels, B]."""
+        _, rows, blocks, inner = region.shape
+        return region.read(self.act.reshape(-1)).reshape(rows, blocks, inner // self.hw.block, self.hw.block)
+
+    def write_act(self, region: Region, values: Bytes) -> None:
+        """Write int8 [rows, blocks, pixels, B] to a region of the activation scratchpad."""
+        region.write(self.act.reshape(-1), values.reshape(region.shape))
+
+    def weights_at(self, base: int, count: int) -> Bytes:
+        """`count` words of the weight scratchpad from `base`, int8 [count, B*B]; wraps at the end."""
+        if base + count <= self.hw.weight_words:
+            return self.weight[base : base + count]
+        return self.weight[(base + np.arange(count)) % self.hw.weight_words]
+
+    def params_at(self, base: int, count: int) -> NDArray[np.uint8]:
+        """`count` words of the parameter memory from `base`, uint8 [count, 8*B]; wraps at the end."""
+        return self.param[(base + np.arange(count)) % self.hw.param_words]
+
+    def records_at(self, base: int, words: int) -> tuple[NDArray[np.int64], ...]:
+        """(bias, mult, shift) of the records in `words` parameter words, each int64 [words * B]."""
+        return numerics.unpack_records(self.params_at(base, words).reshape(-1, numerics.RECORD_BYTES))
+
+    def table_at(self, base: int) -> Bytes:
+        """The 256-byte table that starts at parameter word `base`, int8 [256]."""
+        words = -(-256 // self.hw.param_word_bytes)
+        return self.params_at(base, words).reshape(-1)[:256].view(np.int8)
+
+    def mask_at(self, base: int, out_blocks: int, in_blocks: int) -> NDArray[np.bool_]:
+        """Mask bits, bool [out_blocks, in_blocks]; a bit past the end of its parameter word is zero."""
+        bits = np.unpackbits(self.params_at(base, out_blocks), axis=1, bitorder="little")[:, :in_blocks]
+        mask = np.zeros((out_blocks, in_blocks), np.bool_)
+        mask[:, : bits.shape[1]] = bits
+        return mask
+
+    def require(self, region: Region, memory: Bytes, space: str) -> None:
+        """Refuse a region that leaves the data space or the weight space.
+
+        Raises:
+            DataSpaceError: with the first byte past the end.
+        """
+        if region.end() > memory.size:
+            raise DataSpaceError(f"the packet at 0x{self.address:x} reaches byte {region.end()} of the {space}, "
+                                 f"which has {memory.size}")
+
+
+def load_data(program: Program) -> Bytes:
+    """The data space before a run, int8 [data_bytes]: heaps and constants in place, zero elsewhere."""
+    size = -(-program.data_bytes // LINE_BYTES) * LINE_BYTES
+    data = np.zeros(size, np.int8)
+    for segment in (*program.heaps, *program.constants):
+        start = segment.line * LINE_BYTES
+        data[start : start + len(segment.data)] = np.frombuffer(segment.data, np.int8)
+    return data
