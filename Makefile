@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test test-fast lint generate mutants bench clean
+.PHONY: help setup demo test test-fast lint generate mutants clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ lint: setup  ## ruff, the type checker, and generated files up to date
 
 generate: setup  ## write the files generated from the instruction table
 	$(BIN)/python -m vla_isa.generate
+
+mutants: setup  ## break one line at a time; every fault must be caught by a test
+	$(BIN)/python tests/mutants/run.py
 
 clean:  ## remove the environment and run folders
 	rm -rf .venv runs build dist

@@ -106,6 +106,8 @@ class Dataset:
                 found = (image.height, image.width, len(image.getbands()))
                 if found != shape:  # looked at before decoding: no decompression bombs
                     raise DatasetError(f"{self.root}: an image is {found}, expected {shape}.")
+                image.verify()  # checksums; a reader that skips them shows damaged pixels
+            with Image.open(io.BytesIO(png), formats=["PNG"]) as image:  # verify() uses an image up
                 return np.array(image, np.uint8)
         except (OSError, ValueError, SyntaxError) as error:  # what pillow raises for damaged files
             raise DatasetError(f"{self.root}: an image cannot be decoded: {error}.") from error

@@ -13,7 +13,7 @@ _QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 
 
 class ImageStatistics:
-    """Per-channel statistics of uint8 images, reported in [0, 1] with shape (channels, 1, 1) as LeRobot does."""
+    """Per-channel statistics of uint8 images, in [0, 1] with shape (channels, 1, 1) as in LeRobot."""
 
     def __init__(self, channels: int) -> None:
         self._histogram = np.zeros((channels, 256), np.int64)

@@ -1,4 +1,4 @@
-"""Write a LeRobotDataset v3.0 from episodes in order. meta/info.json comes last: with it the set is complete."""
+"""Write a LeRobotDataset v3.0 from episodes in order; meta/info.json comes last and completes the set."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["Episode", "write_dataset"]
 
 @dataclass(frozen=True)
 class Episode:
-    """One episode: its environment seed, its task in words, and one list per declared feature (images as PNG)."""
+    """One episode: environment seed, task in words, one list per declared feature (images as PNG)."""
 
     seed: int
     task: str

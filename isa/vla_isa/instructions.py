@@ -270,8 +270,9 @@ VEC = Instruction(
     ]),
     rules=(
         *_ring_rules("a", "out_h"), *_ring_rules("out", "out_h"),
-        Rule("b_kind != 0 || (b_slot < b_ring && out_h <= b_ring)",
-             "all rows of a tensor `b` are in its ring"),
+        Rule("b_kind == 3 || b_slot < b_ring", "the slot of row 0 lies in the ring of `b`"),
+        Rule("b_kind == 1 || b_kind == 3 || out_h <= b_ring",
+             "all rows of a tensor or column `b` are in its ring"),
     ),
 )
 

@@ -36,13 +36,14 @@ MAX_SHIFT = 63
 
 def wrap32(x: IntLike) -> I64:
     """Wrap to a signed 32-bit accumulator, modulo 2^32."""
-    x = np.asarray(x, dtype=np.int64)
-    return ((x + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+    wrapped: I64 = ((np.asarray(x, dtype=np.int64) + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+    return wrapped
 
 
 def clamp(x: IntLike, lo: IntLike, hi: IntLike) -> I64:
     """`min(max(x, lo), hi)`: the lower bound first, so lo > hi gives hi."""
-    return np.minimum(np.maximum(np.asarray(x, dtype=np.int64), lo), hi)
+    clamped: I64 = np.minimum(np.maximum(np.asarray(x, dtype=np.int64), lo), hi)
+    return clamped
 
 
 def round_shift(p: IntLike, shift: IntLike, rounding: int) -> I64:
@@ -53,17 +54,21 @@ def round_shift(p: IntLike, shift: IntLike, rounding: int) -> I64:
     """
     p = np.asarray(p, dtype=np.int64)
     s = np.asarray(shift, dtype=np.int64)
+    r: I64
     if rounding == ROUND_FLOOR:
-        return p >> s
-    # one = 0 where shift is 0, so nothing is added there; p + 2^62 stays inside int64.
+        r = p >> s
+        return r
+    # half is 0 where shift is 0, so nothing is added there; p + 2^62 stays inside int64.
     half = np.where(s > 0, np.int64(1) << np.maximum(s - 1, 0), 0)
     if rounding == ROUND_HALF_UP:
-        return (p + half) >> s
+        r = (p + half) >> s
+        return r
     if rounding == ROUND_NEAREST_EVEN:
         # half up, less one where it was a tie that landed on an odd number
         r = (p + half) >> s
         tie = (s > 0) & ((p & ~(np.int64(-1) << s)) == half)
-        return r - (tie & ((r & 1) == 1))
+        r = r - (tie & ((r & 1) == 1))
+        return r
     raise EncodingError(f"rounding {rounding} does not exist; use 0 (nearest even), 1 (half up) or 2 (floor)")
 
 
@@ -155,7 +160,8 @@ def scale_to_multiplier(scale: float) -> tuple[int, int]:
 def quantize(x: NDArray[np.floating], scale: float, zero_point: int) -> NDArray[np.int8]:
     """ONNX QuantizeLinear to int8 in float32: `saturate(rint(x / scale) + zero_point)`; no NaN."""
     q = np.rint(np.asarray(x, dtype=np.float32) / np.float32(scale)) + np.float32(zero_point)
-    return np.clip(q, INT8_MIN, INT8_MAX).astype(np.int8)
+    saturated: NDArray[np.int8] = np.clip(q, INT8_MIN, INT8_MAX).astype(np.int8)
+    return saturated
 
 
 def make_table(function: Callable[[NDArray[np.float32]], NDArray[np.float32]], in_scale: float, in_zero: int,
@@ -192,7 +198,7 @@ def pack_records(bias: IntLike, mult: IntLike, shift: IntLike) -> NDArray[np.uin
 
 
 def unpack_records(data: NDArray[np.uint8]) -> tuple[I64, I64, I64]:
-    """The inverse of `pack_records`: uint8 [..., 8] to int64 (bias, mult, shift), each [...]; reserved bits ignored."""
+    """The inverse of `pack_records`: uint8 [..., 8] to int64 (bias, mult, shift), each [...]."""
     d = np.ascontiguousarray(data, dtype=np.uint8).astype(np.int64)
     bias = d[..., 0] | (d[..., 1] << 8) | (d[..., 2] << 16) | (d[..., 3] << 24)
     mult = d[..., 4] | (d[..., 5] << 8) | (d[..., 6] << 16)
@@ -203,7 +209,7 @@ def unpack_records(data: NDArray[np.uint8]) -> tuple[I64, I64, I64]:
 class ResidualRecord:
     """How CONV adds a residual: 12 bytes at the start of a parameter word, little endian.
 
-    Layout: `a_mult:u24 | shift:u8 (6 used) | b_mult:u24 | a_zero | b_zero | out_zero | lo | hi`, the last five i8.
+    Layout: `a_mult:u24 | shift:u8 (6 used) | b_mult:u24 | a_zero | b_zero | out_zero | lo | hi`, five i8.
     a is the convolution's own int8 result, b the residual tensor.
     """
 

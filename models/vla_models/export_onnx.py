@@ -1,4 +1,4 @@
-"""Export a policy to ONNX (opset 20, static shapes, batch 1) and prove that ONNX Runtime computes the same."""
+"""Export a policy to ONNX (opset 20, static shapes, batch 1) and check it in ONNX Runtime."""
 
 from __future__ import annotations
 

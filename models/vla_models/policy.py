@@ -85,7 +85,7 @@ def make_policy(name: str, options: Mapping[str, Any]) -> torch.nn.Module:
 
 
 def save_policy(folder: Path, name: str, policy: torch.nn.Module) -> None:
-    """Write the policy into an existing folder; making that whole-or-nothing is the caller's (see checkpoint.py)."""
+    """Write the policy into an existing folder; the caller makes that whole-or-nothing (checkpoint.py)."""
     config = {"type": name, **dataclasses.asdict(policy.config)}
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     save_file({key: value.contiguous() for key, value in policy.state_dict().items()}, folder / WEIGHTS_FILE)

@@ -102,7 +102,7 @@ class Region:
     def _overlaps_itself(self) -> bool:
         """False where sorted strides prove that no byte is written twice; order then does not matter."""
         reach = self.inner
-        rows = max(self.counts[1], self.ring)
+        rows = max((slot + n for _, n, slot in self.runs()), default=0)
         for stride, count in sorted(zip(self.strides, (self.counts[0], rows, self.counts[2]), strict=True)):
             if count > 1:
                 if stride < reach:

@@ -1,4 +1,4 @@
-"""Choose frames of held-out episodes for the compiler's calibration: an .npz with one array per ONNX input."""
+"""Choose frames of held-out episodes for the compiler's calibration: an .npz, one array per ONNX input."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
                       /training_state/{optimizer.safetensors, random.safetensors, state.json}
     checkpoints/last -> 001500
 
-The layout is LeRobot's. `state.json` holds the step (which is all of the sampler's state), the optimizer's scalars
+The layout is LeRobot's. `state.json` holds the step (all of the sampler's state), the optimizer's scalars
 and a digest of the training config.
 """
 
@@ -102,7 +102,7 @@ def restore(
     """Load weights, optimizer and random state in place; return the number of steps already done.
 
     Raises:
-        CheckpointError: a file is damaged, or the checkpoint was made with another training config or data set.
+        CheckpointError: a file is damaged, or the checkpoint was made with another config or data set.
     """
     state_folder = checkpoint / "training_state"
     try:

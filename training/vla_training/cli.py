@@ -134,8 +134,8 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> int:
         return 0
     low, high = result.interval
     sys.stdout.write(
-        f"{result.level} on {result.backend}: {result.successes} of {len(result.episodes)} episodes succeeded "
-        f"({100 * result.rate:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}; "
+        f"{result.level} on {result.backend}: {result.successes} of {len(result.episodes)} episodes "
+        f"succeeded ({100 * result.rate:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}; "
         f"at most {result.max_steps} steps, {result.mean_steps:.1f} on average)\n"
     )
     return 0

@@ -97,7 +97,8 @@ def _from_values(values: Mapping[str, Any], where: str) -> TrainConfig:
             hint = f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(fields)}."
             raise TrainConfigError(f"{where}: unknown key '{key}'.{hint}")
         kind = str(fields[key].type)
-        if isinstance(value, bool) or not isinstance(value, kinds[kind]):
+        right = isinstance(value, kinds[kind]) and not isinstance(value, bool)
+        if not right:
             raise TrainConfigError(f"{where}: '{key}' is {value!r}; it must be of type {kind}.")
         checked[key] = float(value) if kind == "float" else value
     missing = {"level", "episodes"} - checked.keys()

@@ -1,16 +1,18 @@
-"""The whole way on one small task: collect, train, export, calibrate, compile, evaluate, check on RTL, report.
+"""The whole way on one small task: collect, train, export, compile, evaluate, check on RTL, report.
 
     python -m vla_training.demo --out runs/demo
 
-Every stage leaves its files in the output folder; started again, only stages whose inputs or code changed run.
+Each stage leaves its files in the output folder; started again, only stages with changed inputs or code run.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ CLOCK_HZ = 300e6
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What to run: a training config, where, how many evaluation episodes and RTL frames, and how many processes."""
+    """What to run and where; `episodes` and `rtl_frames` are for evaluation, `workers` are processes."""
 
     config: str = "goto_obj"
     out: Path = Path("runs/demo")
@@ -102,7 +104,7 @@ class _Demo:
         code = package_digest("vlac", "vla_isa")
         inputs = {"model": self.model, "calibration": self.calibration, "code": code}
         for name, program in self.programs.items():
-            self.log.run(f"compile-{name}", inputs, [program], lambda name=name: self._compile(name))
+            self.log.run(f"compile-{name}", inputs, [program], partial(self._compile, name))
 
     def play(self) -> None:
         """Evaluate the float policy and the int8 program on the same episodes."""
@@ -116,7 +118,7 @@ class _Demo:
             inputs = {**asked, "policy": source, "code": code}
             stage = f"evaluate-{backend}"
             output = [self.evaluations[backend]]
-            self.log.run(stage, inputs, output, lambda b=backend, s=source: self._evaluate(b, s))
+            self.log.run(stage, inputs, output, partial(self._evaluate, backend, source))
 
     def check_on_rtl(self) -> None:
         """Record the frames that the int8 policy saw and compare sim and rtl on them."""
@@ -125,7 +127,7 @@ class _Demo:
         code = package_digest("vlarun", "vla_isa")
         for name, program in self.programs.items():
             inputs = {"program": program, "frames": self.frames, "code": code}
-            self.log.run(f"rtl-{name}", inputs, [self.checks[name]], lambda name=name: self._check(name))
+            self.log.run(f"rtl-{name}", inputs, [self.checks[name]], partial(self._check, name))
 
     def results(self) -> Results:
         """Everything the report shows."""
@@ -176,7 +178,7 @@ class _Demo:
         write_calibration(self.data, self.calibration)
 
     def _compile(self, name: str) -> None:
-        from vlac.cli import main as vlac
+        vlac: Any = importlib.import_module("vlac.cli").main  # the compiler is not needed before this stage
 
         program = self.programs[name]
         program.parent.mkdir(parents=True, exist_ok=True)

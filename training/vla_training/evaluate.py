@@ -1,7 +1,7 @@
 """Closed-loop success of a policy on any backend, on seeds that no demonstration used.
 
-Episode i has environment seed `FIRST_EVALUATION_SEED + i` on every backend, so results pair up. The step limit is
-the level's own (64 for the GoTo levels with one room). Results do not depend on the number of processes.
+Episode i has environment seed `FIRST_EVALUATION_SEED + i` on every backend, so results pair up. The step limit
+is the level's own (64 for the GoTo levels with one room). Results do not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -158,7 +158,8 @@ def compare(first: Evaluation, second: Evaluation) -> Paired:
     seeds = [[episode.seed for episode in evaluation.episodes] for evaluation in (first, second)]
     if first.level != second.level or seeds[0] != seeds[1]:
         raise EvaluationError(
-            f"{first.backend} and {second.backend} were evaluated on different episodes; use equal levels and counts."
+            f"{first.backend} and {second.backend} were evaluated on different episodes; "
+            "use equal levels and counts."
         )
     return mcnemar([e.success for e in first.episodes], [e.success for e in second.episodes])
 

@@ -13,7 +13,7 @@ from vla_datasets.babyai.environment import Environment
 
 from vla_training.errors import EvaluationError
 from vla_training.evaluate import Evaluation
-from vla_training.rollout import replay
+from vla_training.rollout import Moment, replay
 
 __all__ = ["FrameCheck", "check_frames", "record_frames"]
 
@@ -49,7 +49,7 @@ def record_frames(evaluation: Evaluation, minimum: int) -> dict[str, npt.NDArray
         EvaluationError: the evaluation has fewer frames.
     """
     environment = Environment(evaluation.level)
-    moments = []
+    moments: list[Moment] = []
     for episode in evaluation.episodes:
         if len(moments) >= minimum:
             break
@@ -119,7 +119,8 @@ def _first_difference(frame: int, expected: Arrays, found: Arrays) -> str:
     for name, values in expected.items():
         other = found[name]
         if values.dtype != other.dtype or values.shape != other.shape:
-            return f"frame {frame}, '{name}': {values.dtype}{values.shape} on sim, {other.dtype}{other.shape} on rtl"
+            shapes = f"{values.dtype}{values.shape} on sim, {other.dtype}{other.shape} on rtl"
+            return f"frame {frame}, '{name}': {shapes}"
         wrong = np.argwhere(values != other)
         if len(wrong):
             place = tuple(int(index) for index in wrong[0])

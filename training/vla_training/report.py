@@ -1,4 +1,4 @@
-"""One HTML file with the demo's numbers, charts and an episode as a GIF; no scripts and nothing from the network."""
+"""One HTML file with the demo's numbers, charts and an episode as a GIF; no scripts, no network."""
 
 from __future__ import annotations
 
@@ -38,8 +38,14 @@ class Results:
     """Everything the report shows; the same rows are printed as tables at the end of the demo."""
 
     HARDWARE_HEADINGS: ClassVar[tuple[str, ...]] = (
-        "hardware", "frames", "output bytes equal", "cycles", "model's cycles", "ms at 300 MHz", "utilization",
-    )  # fmt: skip
+        "hardware",
+        "frames",
+        "output bytes equal",
+        "cycles",
+        "model's cycles",
+        "ms at 300 MHz",
+        "utilization",
+    )
 
     level: str
     config: Mapping[str, Any]
@@ -53,7 +59,7 @@ class Results:
 
     def success_rows(self) -> list[tuple[str, ...]]:
         """Policy, successes, interval, steps."""
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for e in self.evaluations:
             low, high = e.interval
             share = f"{e.successes} / {len(e.episodes)} ({100 * e.rate:.1f} %)"
@@ -86,8 +92,8 @@ class Results:
             for a, b in zip(self.evaluations[0].episodes, self.evaluations[1].episodes, strict=True)
         )
         return (
-            f"Difference {points:+.1f} points; only {first} succeeded {self.paired.only_first} times, only {second} "
-            f"{self.paired.only_second} times (McNemar p = {self.paired.p_value:.2f}); "
+            f"Difference {points:+.1f} points; only {first} succeeded {self.paired.only_first} times, "
+            f"only {second} {self.paired.only_second} times (McNemar p = {self.paired.p_value:.2f}); "
             f"{same} of {len(self.evaluations[0].episodes)} episodes had exactly the same actions."
         )
 
@@ -103,8 +109,9 @@ def write_report(path: Path, results: Results) -> None:
     seeds = f"{FIRST_EVALUATION_SEED} to {FIRST_EVALUATION_SEED + len(evaluation.episodes) - 1}"
     body = [
         f"<h1>BabyAI {html.escape(results.level)}: from PyTorch to Verilog</h1>",
-        f"<p>A convolutional policy was cloned from {results.config['episodes']} demonstrations, compiled to int8 "
-        "and run in closed loop. The Verilog machine and the Python runtime were given the same real frames.</p>",
+        f"<p>A convolutional policy was cloned from {results.config['episodes']} demonstrations, compiled "
+        "to int8 and run in closed loop. The Verilog machine and the Python runtime "
+        "were given the same real frames.</p>",
         "<h2>Success</h2>",
         _table(("policy", "success", "95 % interval (Wilson)", "mean steps"), results.success_rows()),
         f"<p>{html.escape(results.paired_sentence())} Success is a reward within the level's own limit of "
@@ -116,7 +123,7 @@ def write_report(path: Path, results: Results) -> None:
         "(read latency 64 cycles, 8 bursts in flight); the model's cycles are the runtime's estimate. "
         "The frames are whole episodes of the int8 policy, so equal bytes mean equal actions there.</p>",
         "<h2>An episode of the int8 policy</h2>",
-        f'<p><img alt="the room from above and the policy\'s view" src="{episode_gif(results.level, chosen)}"><br>'
+        f'<p><img alt="an episode" src="{episode_gif(results.level, chosen)}"><br>'
         f"&ldquo;{html.escape(chosen.mission)}&rdquo;, seed {chosen.seed}, {len(chosen.actions)} steps. "
         "Left the room, right what the policy sees.</p>",
         "<h2>Training</h2>",
@@ -137,7 +144,8 @@ _PAGE = """<!doctype html>
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; margin: 1em 0; }
 td, th { border: 1px solid #bbb; padding: .3em .7em; text-align: left; font-variant-numeric: tabular-nums; }
-th { background: #eee; } svg { display: block; margin: 1em 0; max-width: 100%; } img { image-rendering: pixelated; }
+th { background: #eee; } svg { display: block; margin: 1em 0; max-width: 100%; }
+img { image-rendering: pixelated; }
 </style></head><body>
 BODY
 </body></html>

@@ -1,7 +1,7 @@
 """Behaviour cloning: predict the expert's action from what the policy sees. Read it from top to bottom.
 
-A run writes `OUT/checkpoints/`, `OUT/train.jsonl`, `OUT/tensorboard/` and `OUT/config.json`. Started again with
-the same arguments it goes on from the last checkpoint, and ends with the same weights as if it had never stopped.
+A run writes `OUT/checkpoints/`, `OUT/train.jsonl`, `OUT/tensorboard/` and `OUT/config.json`. Started again it
+goes on from the last checkpoint, and ends with the weights of a run that never stopped.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What one BabyAI frame holds, and which levels have a training config.
 
-Source of the environments: Chevalier-Boisvert et al., "BabyAI", ICLR 2019 (arXiv 1810.08272), as in Minigrid 3.
+Environments: Chevalier-Boisvert et al., "BabyAI", ICLR 2019 (arXiv 1810.08272), as in Minigrid 3.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The network. Only Conv, Relu, Concat and Gemm: the embeddings are Gemms too, so nothing is left for the host."""
+"""The network: only Conv, Relu, Concat and Gemm (the embeddings too), so nothing is left for the host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["BabyAICnn"]
 
 
 class BabyAICnn(nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """Three strided convolutions over four stacked frames, joined with mission and previous-action features."""
+    """Three strided convolutions over four frames, joined with mission and previous-action features."""
 
     input_names = (IMAGE, MISSION, PREVIOUS_ACTION)
     output_names = (ACTION_LOGITS,)

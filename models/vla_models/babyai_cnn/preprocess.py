@@ -1,7 +1,7 @@
 """From observations to the network's inputs, with numpy alone: this is all the code that a robot needs.
 
-`Preprocessor` is the closed loop's (one episode at a time), `stack_indices` and friends the trainer's (all frames
-of a data set at once). Both make the same inputs; a test compares them.
+`Preprocessor` is the closed loop's (one episode at a time), `stack_indices` and friends the trainer's (all
+frames of a data set at once). Both make the same inputs; a test compares them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Preprocessor:
         self._mission = bag_of_words(mission)
 
     def inputs(self, image: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
-        """The network's inputs, float32: image (1, 12, 56, 56) in [0, 1], mission (1, 64), previous_action (1, 7).
+        """Float32 inputs: image (1, 12, 56, 56) in [0, 1], mission (1, 64), previous_action (1, 7).
 
         Args:
             image: uint8 (56, 56, 3), the agent's view now. The first one of an episode fills the whole stack.
@@ -72,7 +72,8 @@ class Preprocessor:
 
 def one_hot(actions: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
     """One row of 7 per action; `NO_ACTION` gives zeros."""
-    return (actions[:, np.newaxis] == np.arange(ACTIONS)).astype(np.float32)
+    rows: npt.NDArray[np.float32] = (actions[:, np.newaxis] == np.arange(ACTIONS)).astype(np.float32)
+    return rows
 
 
 def stack_indices(episode_starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -1,0 +1,100 @@
+"""Read an ONNX file and check what the rest relies on: validity, opset, static shapes, known types.
+
+Output: an onnx_ir model with shapes inferred and constants folded; QuantizeLinear and
+DequantizeLinear are never folded. Not done here: rewrites for the machine (`rewrite/`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+from onnxscript import optimizer
+
+from vlac.errors import ModelError
+
+__all__ = ["MAX_OPSET", "MIN_OPSET", "load_model", "parse_model"]
+
+MIN_OPSET, MAX_OPSET = 13, 21
+_FOLD_LIMIT = 1 << 28  # elements: constants of any layer's size are folded
+
+
+def load_model(path: str | Path) -> onnx.ModelProto:
+    """Read and validate a file; external data beside it is read too.
+
+    Raises:
+        ModelError: missing, empty, truncated, not ONNX, invalid, or an opset outside 13..21.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"ONNX model '{path}' does not exist or is not a file; check the path")
+    if path.stat().st_size == 0:
+        raise ModelError(f"ONNX model '{path}' is empty; export it again")
+    try:
+        proto = onnx.load(str(path))
+    except (DecodeError, ValueError, UnicodeDecodeError, OSError, onnx.checker.ValidationError) as e:
+        raise ModelError(f"'{path}' is not a readable ONNX model (truncated, or another kind of file): {e}") from e
+    check_model(proto, str(path))
+    return proto
+
+
+def check_model(proto: onnx.ModelProto, origin: str) -> None:
+    """Refuse an invalid model or an opset outside 13..21; `origin` is named in errors.
+
+    Raises:
+        ModelError: see above.
+    """
+    if not proto.graph.node and not proto.graph.output:
+        raise ModelError(f"'{origin}' is not an ONNX model: it has no nodes and no outputs")
+    opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), None)
+    if opset is None or not MIN_OPSET <= opset <= MAX_OPSET:
+        raise ModelError(f"'{origin}' uses ONNX opset {opset}; the compiler reads {MIN_OPSET} to {MAX_OPSET}, "
+                         "export it with opset_version=17 or another of these")
+    try:
+        onnx.checker.check_model(proto)
+    except (onnx.checker.ValidationError, ValueError) as e:
+        raise ModelError(f"'{origin}' is not a valid ONNX model: {str(e).strip()}") from e
+
+
+def parse_model(proto: onnx.ModelProto, origin: str) -> ir.Model:
+    """Infer shapes, refuse dynamic ones, fold constants; every value then has a static shape.
+
+    Raises:
+        ModelError: an input or an inner value without a static shape, or inconsistent shapes.
+    """
+    _check_inputs(proto, origin)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as e:
+        raise ModelError(f"'{origin}' has inconsistent shapes: {str(e).strip()}") from e
+    model = ir.from_proto(inferred)
+    optimizer.optimize_ir(model, num_iterations=4, input_size_limit=_FOLD_LIMIT, output_size_limit=_FOLD_LIMIT,
+                          should_fold=_should_fold)
+    _check_shapes(model, origin)
+    return model
+
+
+def _should_fold(node: ir.Node) -> bool | None:
+    return False if node.op_type in ("QuantizeLinear", "DequantizeLinear") else None
+
+
+def _check_inputs(proto: onnx.ModelProto, origin: str) -> None:
+    constants = {t.name for t in proto.graph.initializer}
+    for value in proto.graph.input:
+        if value.name in constants:
+            continue
+        dims = [d.dim_value if d.HasField("dim_value") else d.dim_param or "?"
+                for d in value.type.tensor_type.shape.dim]
+        if any(not isinstance(d, int) or d < 1 for d in dims):
+            raise ModelError(f"'{origin}': input '{value.name}' has a dynamic shape {dims}; the compiler needs static "
+                             "shapes, export the model with fixed sizes (no dynamic_axes, batch 1)")
+
+
+def _check_shapes(model: ir.Model, origin: str) -> None:
+    for node in model.graph:
+        for value in node.outputs:
+            if value.name and not (value.shape is not None and value.shape.is_static()):
+                raise ModelError(f"'{origin}': {node.op_type} '{node.name or value.name}' makes '{value.name}' with a shape "
+                                 f"that is not static ({value.shape}); export the model with fixed sizes")

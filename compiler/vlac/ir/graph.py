@@ -1,0 +1,320 @@
+"""The device graph: int8 tensors, and operations that map to instructions.
+
+Built by `legalize/` from a QDQ model; read by `tile/`, `allocate/` and `emit/`. A tensor of any ONNX
+shape lies on the device as (h, w, c): an image [1, C, H, W] as it is, anything else with its last axis
+as channels and the others as pixels of one row. A tensor with h = w = 1 is a *vector*.
+Not here: addresses (`allocate/`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa.numerics import INT8_MAX, INT8_MIN
+
+__all__ = ["ConcatOp", "ConvOp", "CopyOp", "GemmOp", "Graph", "GraphOutput", "Op", "PoolOp", "Requant", "Residual",
+           "Tensor", "VecOp", "View", "geometry", "window_rows"]
+
+I64 = NDArray[np.int64]
+
+
+def geometry(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(h, w, c) of an ONNX shape: rank 4 is [1, C, H, W]; else the last axis is channels, the rest pixels."""
+    if len(shape) == 4:
+        return shape[2], shape[3], shape[1]
+    return 1, math.prod(shape[:-1]), shape[-1] if shape else 1
+
+
+@dataclass(eq=False)
+class Tensor:
+    """An int8 tensor: real = (q - zero_point) * scale.
+
+    Attributes:
+        name: the quantized value's name in the QDQ model.
+        label: the float value's name, as the user knows it.
+        lanes: for each channel position the logical channel stored there, -1 for padding; a vector's
+            logical channel is its flat ONNX index. Set by `legalize/place`.
+        parent, offset: this tensor lies inside `parent`, `offset` channel blocks from its start (words,
+            where the parent is a vector and this is an image laid out row by row without gaps).
+        constant: integers of the ONNX shape, for an operand that is known at compile time.
+    """
+
+    name: str
+    label: str
+    shape: tuple[int, ...]
+    scale: float
+    zero_point: int
+    constant: NDArray[np.int8] | None = None
+    unsigned: bool = False
+    producer: Op | None = None
+    consumers: list[Op] = field(default_factory=list)
+    lanes: I64 | None = None
+    parent: Tensor | None = None
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        """Take h, w and c from the shape."""
+        self.h, self.w, self.c = geometry(self.shape)
+
+    @property
+    def is_vector(self) -> bool:
+        """One pixel only."""
+        return self.h == 1 and self.w == 1
+
+    @property
+    def root(self) -> Tensor:
+        """The tensor whose memory this one lies in."""
+        return self.parent.root if self.parent else self
+
+    @property
+    def row_by_row(self) -> bool:
+        """An image inside a vector: its rows and blocks follow each other without gaps."""
+        return self.parent is not None and self.parent.is_vector and not self.is_vector
+
+    def lane_map(self) -> I64:
+        """`lanes`, which must have been set."""
+        if self.lanes is None:
+            raise AssertionError(f"tensor '{self.name}' has no channel map yet")
+        return self.lanes
+
+    def blocks(self, block: int) -> int:
+        """Channel blocks."""
+        return len(self.lane_map()) // block
+
+    def flat_index(self, block: int) -> I64:
+        """Flat ONNX index of each byte in memory order [h][blocks][w][B], -1 for padding."""
+        lanes = self.lane_map().reshape(1, -1, 1, block)
+        y = np.arange(self.h).reshape(-1, 1, 1, 1)
+        x = np.arange(self.w).reshape(1, 1, -1, 1)
+        image = len(self.shape) == 4
+        index = (lanes * self.h + y) * self.w + x if image else (y * self.w + x) * self.c + lanes
+        return np.where(lanes < 0, -1, index)
+
+
+@dataclass(eq=False)
+class Op:
+    """An operation: inputs, one output, and the ONNX nodes it stands for."""
+
+    node: str
+    op_type: str
+    inputs: list[Tensor]
+    output: Tensor
+
+    def __post_init__(self) -> None:
+        """Enter this operation in its tensors."""
+        self.output.producer = self
+        for t in self.inputs:
+            t.consumers.append(self)
+
+    @property
+    def queue(self) -> str:
+        """The queue its packets run in ("" where it has none)."""
+        return "vec"
+
+    def input_rows(self, y0: int, y1: int) -> tuple[int, int]:
+        """Rows [a, b) of every input that output rows [y0, y1) need."""
+        return y0, y1
+
+
+@dataclass
+class Requant:
+    """How accumulators become int8: records per output channel, then clamp and optional table.
+
+    `bias` is int64 [O] (checked to be int32 when packed), `mult`, `shift` int64 [O]; `table` int8 [256] or None.
+    """
+
+    bias: I64
+    mult: I64
+    shift: I64
+    zero_point: int
+    lo: int = INT8_MIN
+    hi: int = INT8_MAX
+    table: NDArray[np.int8] | None = None
+
+
+@dataclass
+class Residual:
+    """The add fused into a convolution: scales of both sides and the add's output.
+
+    `zero_point` and the clamps of the convolution's own result stay in its Requant.
+    """
+
+    a_mult: int
+    b_mult: int
+    shift: int
+    a_zero: int
+    b_zero: int
+    out_zero: int
+    lo: int
+    hi: int
+
+
+@dataclass(eq=False)
+class ConvOp(Op):
+    """2-D convolution. weight int8 [O, I / group, kh, kw]; pads are top, left (bottom, right follow).
+
+    With `residual`, inputs[1] is the tensor that is added.
+    """
+
+    weight: NDArray[np.int8]
+    requant: Requant
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    pads: tuple[int, int]
+    group: int = 1
+    residual: Residual | None = None
+
+    @property
+    def queue(self) -> str:
+        """The MAC engine."""
+        return "mac"
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """Kernel rows and columns."""
+        return self.weight.shape[2], self.weight.shape[3]
+
+    def input_rows(self, y0: int, y1: int) -> tuple[int, int]:
+        """Rows under the windows, without padding."""
+        return window_rows(self.inputs[0].h, y0, y1, self.strides[0], (self.kernel[0] - 1) * self.dilations[0] + 1,
+                           self.pads[0])
+
+
+@dataclass(eq=False)
+class GemmOp(Op):
+    """M x K by K x N. weight int8 [N, K]."""
+
+    weight: NDArray[np.int8]
+    requant: Requant
+
+    @property
+    def queue(self) -> str:
+        """The MAC engine."""
+        return "mac"
+
+
+@dataclass(eq=False)
+class PoolOp(Op):
+    """Max or average pool. pads are top, left, bottom, right.
+
+    `count` "fixed" divides by `divisor` taps, "valid" by the taps inside the input.
+    """
+
+    mode: str
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    count: str = "fixed"
+
+    def input_rows(self, y0: int, y1: int) -> tuple[int, int]:
+        """Rows under the windows, without padding."""
+        return window_rows(self.inputs[0].h, y0, y1, self.strides[0], self.kernel[0], self.pads[0])
+
+
+@dataclass(eq=False)
+class VecOp(Op):
+    """Elementwise `round_shift(f(a, b), shift) + zero`, clamped, then the optional table.
+
+    One input and `function` "add" with mult 2^23, shift 23 is the identity in front of a table.
+    """
+
+    function: str
+    a_mult: int
+    b_mult: int
+    shift: int
+    lo: int = INT8_MIN
+    hi: int = INT8_MAX
+    table: NDArray[np.int8] | None = None
+
+
+@dataclass(eq=False)
+class CopyOp(Op):
+    """The input placed at (top, left) of an output filled with `fill`."""
+
+    top: int
+    left: int
+    fill: int
+
+    @property
+    def queue(self) -> str:
+        """Moves into activation memory belong to LOAD."""
+        return "load"
+
+    def input_rows(self, y0: int, y1: int) -> tuple[int, int]:
+        """Rows that land in the output rows."""
+        h = self.inputs[0].h
+        return min(max(y0 - self.top, 0), h), min(max(y1 - self.top, 0), h)
+
+
+@dataclass(eq=False)
+class View(Op):
+    """The same bytes read as an image and as a vector: no instruction. One of input and output is a vector."""
+
+    @property
+    def queue(self) -> str:
+        """None: a view has no packets."""
+        return ""
+
+
+@dataclass(eq=False)
+class ConcatOp(Op):
+    """Inputs side by side in channel blocks: no instruction, the producers write in place."""
+
+    @property
+    def queue(self) -> str:
+        """None: producers write in place."""
+        return ""
+
+
+@dataclass(frozen=True)
+class GraphOutput:
+    """An output of the model: its name, ONNX shape and dtype, and the tensor that holds it."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    tensor: Tensor
+
+
+@dataclass(eq=False)
+class Graph:
+    """Tensors and operations in execution order.
+
+    `input_layouts` replaces the packing of an input (space to depth): input tensor -> the ONNX input's
+    (shape, view, permutation).
+    """
+
+    inputs: list[Tensor]
+    outputs: list[GraphOutput]
+    ops: list[Op]
+    input_labels: dict[Tensor, tuple[str, str]] = field(default_factory=dict)
+    input_layouts: dict[Tensor, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All tensors that exist at run time, inputs first."""
+        constants = [t for op in self.ops for t in op.inputs if t.constant is not None]
+        return [*self.inputs, *dict.fromkeys(constants), *(op.output for op in self.ops)]
+
+    def replace(self, old: Tensor, new: Tensor) -> None:
+        """Let every consumer and graph output of `old` read `new`."""
+        for op in list(old.consumers):
+            op.inputs = [new if t is old else t for t in op.inputs]
+            new.consumers.append(op)
+        old.consumers.clear()
+        self.outputs = [GraphOutput(o.name, o.shape, o.dtype, new) if o.tensor is old else o for o in self.outputs]
+
+    def is_output(self, tensor: Tensor) -> bool:
+        """Whether the model returns this tensor."""
+        return any(o.tensor is tensor for o in self.outputs)
+
+
+def window_rows(h: int, y0: int, y1: int, stride: int, extent: int, pad: int) -> tuple[int, int]:
+    """Input rows [a, b) under output rows [y0, y1), inside 0..h; at least one row."""
+    a = min(max(y0 * stride - pad, 0), h - 1)
+    b = min(max((y1 - 1) * stride - pad + extent, a + 1), h)
+    return a, b

@@ -1,0 +1,28 @@
+"""Compile options: how to compile, as against what to compile for (`vla_isa.hardware.HardwareConfig`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["CALIBRATION_METHODS", "CompileOptions"]
+
+CALIBRATION_METHODS = ("minmax", "percentile")
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """What the command line of `vlac compile` sets.
+
+    Attributes:
+        calibration: an .npz file, a folder of them, `random` or `random:N`; None for QDQ models.
+        calibration_method: how ranges are chosen from what was observed.
+        keep_all: make every tensor of the device an output of the program, for node by node comparison.
+        dump_after: pass name -> file that gets the state after this pass.
+    """
+
+    calibration: str | None = None
+    calibration_method: str = "minmax"
+    keep_all: bool = False
+    dump_after: Mapping[str, Path] = field(default_factory=dict)

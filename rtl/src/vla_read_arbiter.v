@@ -1,0 +1,114 @@
+// Several read clients on one AXI4 read master.
+// Does: pass whole bursts, the clients in turn (round robin); route the beats back in the order of the
+// bursts; keep at most InFlight bursts outstanding.
+// Does not: cut or check bursts (clients ask for at most 128 beats inside 4 KB), or store data: a client
+// that does not take its beat holds up the beats behind it.
+// Latency: none added; addresses and beats pass through combinationally.
+// Handshake: a client holds ar_valid and its address until ar_ready; the choice stays until the master
+// takes it. r_data, r_last and r_error are shared by all clients, r_valid says whose beat it is.
+`default_nettype none
+module vla_read_arbiter #(
+  parameter Clients  = 3,  // read clients, 2 to 4
+  parameter InFlight = 8   // bursts outstanding, a power of two
+) (
+  input  wire                   clk_i,
+  input  wire                   rst_i,
+  // clients
+  input  wire [Clients-1:0]     ar_valid_i,
+  output wire [Clients-1:0]     ar_ready_o,
+  input  wire [Clients*64-1:0]  ar_addr_i,
+  input  wire [Clients*8-1:0]   ar_len_i,
+  output wire [Clients-1:0]     r_valid_o,
+  input  wire [Clients-1:0]     r_ready_i,
+  output wire [255:0]           r_data_o,
+  output wire                   r_last_o,
+  output wire                   r_error_o,
+  // AXI master
+  output wire                   m_ar_valid_o,
+  input  wire                   m_ar_ready_i,
+  output wire [63:0]            m_ar_addr_o,
+  output wire [7:0]             m_ar_len_o,
+  input  wire                   m_r_valid_i,
+  output wire                   m_r_ready_o,
+  input  wire [255:0]           m_r_data_i,
+  input  wire                   m_r_last_i,
+  input  wire                   m_r_error_i
+);
+
+  // Addresses: the first client at or after turn_q that asks; kept while the master makes it wait.
+  reg  [1:0] turn_q;    // where the search starts
+  reg        locked_q;  // an address was offered and not taken
+  reg  [1:0] held_q;    // whose
+  wire       order_ready;
+
+  reg  [1:0]    first;  // the client found
+  integer       i, c;
+  always @* begin
+    first = turn_q;
+    for (i = Clients - 1; i >= 0; i = i - 1) begin
+      c = {30'd0, turn_q} + i;
+      if (c >= Clients) c = c - Clients;
+      if (ar_valid_i[c]) first = c[1:0];
+    end
+  end
+
+  wire [1:0] choice = locked_q ? held_q : first;
+  assign m_ar_valid_o = ar_valid_i[choice] && order_ready;
+  wire       ar_fire  = m_ar_valid_o && m_ar_ready_i;
+
+  always @(posedge clk_i) begin
+    if (rst_i) begin
+      turn_q   <= 2'd0;
+      locked_q <= 1'b0;
+      held_q   <= 2'd0;
+    end else begin
+      locked_q <= m_ar_valid_o && !m_ar_ready_i;
+      held_q   <= choice;
+      if (ar_fire) turn_q <= choice == Clients - 1 ? 2'd0 : choice + 2'd1;
+    end
+  end
+
+  reg [63:0] addr;
+  reg [7:0]  len;
+  integer    j;
+  always @* begin
+    addr = ar_addr_i[63:0];
+    len  = ar_len_i[7:0];
+    for (j = 1; j < Clients; j = j + 1) begin
+      if (choice == j[1:0]) begin
+        addr = ar_addr_i[j*64 +: 64];
+        len  = ar_len_i[j*8 +: 8];
+      end
+    end
+  end
+  assign m_ar_addr_o = addr;
+  assign m_ar_len_o  = len;
+
+  // Beats: the burst at the head of the order says whose they are.
+  wire       order_valid;
+  wire [1:0] owner;
+  vla_fifo #(.Width(2), .Depth(InFlight)) u_order (
+    .clk_i(clk_i), .rst_i(rst_i),
+    .in_valid_i(ar_fire), .in_ready_o(order_ready), .in_data_i(choice),
+    .out_valid_o(order_valid), .out_ready_i(m_r_valid_i && m_r_ready_o && m_r_last_i), .out_data_o(owner)
+  );
+
+  assign m_r_ready_o = order_valid && r_ready_i[owner];
+  assign r_data_o    = m_r_data_i;
+  assign r_last_o    = m_r_last_i;
+  assign r_error_o   = m_r_error_i;
+
+  genvar g;
+  generate
+    for (g = 0; g < Clients; g = g + 1) begin : g_client
+      assign ar_ready_o[g] = ar_fire && choice == g;
+      assign r_valid_o[g]  = m_r_valid_i && order_valid && owner == g;
+    end
+
+    if (Clients < 2 || Clients > 4) begin : g_check
+      vla_bad_parameter_arbiter_clients_2_to_4 u_bad ();
+    end
+  endgenerate
+
+endmodule
+`default_nettype wire

@@ -1,0 +1,91 @@
+// The 256-byte table of a VEC packet: result q becomes byte q + 128.
+// Does: load the table from the parameter memory at the start of a packet that has one; look up every
+// byte of two words per cycle, or pass them on unchanged.
+// Does not: keep a table for the next packet (the parameter memory may have changed), stall.
+// Latency: look-up 1 cycle; loading about 40 cycles (256 bytes, 8 per cycle), ready_o says when done.
+`default_nettype none
+module vla_vector_table #(
+  parameter Block     = 16,  // bytes of a word
+  parameter ParamAw   = 11,  // address bits of the parameter memory
+  parameter ParamBits = 1024
+) (
+  input  wire                 clk_i,
+  input  wire                 rst_i,
+  input  wire                 start_i,
+  // constant while a packet runs
+  input  wire                 enable_i,
+  input  wire [ParamAw-1:0]   base_i,
+  output wire                 ready_o,
+  // parameter memory
+  output wire                 param_rd_valid_o,
+  output wire [ParamAw-1:0]   param_rd_addr_o,
+  input  wire                 param_rd_grant_i,
+  input  wire [ParamBits-1:0] param_rd_data_i,
+  // look-up
+  input  wire                 en_i,
+  input  wire [16*Block-1:0]  words_i,
+  output reg  [16*Block-1:0]  words_o
+);
+
+  localparam RowBits = $clog2(Block);  // a parameter word is Block rows of 8 bytes
+
+  reg [63:0]          table_q [0:31];
+  reg                 load_q;    // loading
+  reg                 want_q;    // the next word is to be requested
+  reg                 arrive_q;  // the granted word is on param_rd_data_i
+  reg                 shift_q;   // its rows are being written
+  reg [4:0]           row_q;
+  reg [ParamAw-1:0]   addr_q;
+  reg [ParamBits-1:0] word_q;
+
+  assign ready_o          = !load_q;
+  assign param_rd_valid_o = want_q;
+  assign param_rd_addr_o  = addr_q;
+
+  wire granted  = want_q && param_rd_grant_i;
+  wire word_end = shift_q && (&row_q[RowBits-1:0]);
+  wire load_end = shift_q && (&row_q);
+
+  always @(posedge clk_i) begin
+    if (rst_i) begin
+      load_q   <= 1'b0;
+      want_q   <= 1'b0;
+      arrive_q <= 1'b0;
+      shift_q  <= 1'b0;
+    end else begin
+      if (start_i && enable_i) load_q <= 1'b1;
+      else if (load_end) load_q <= 1'b0;
+      if (granted) want_q <= 1'b0;
+      else if ((start_i && enable_i) || (word_end && !load_end)) want_q <= 1'b1;
+      arrive_q <= granted;
+      if (arrive_q) shift_q <= 1'b1;
+      else if (word_end) shift_q <= 1'b0;
+    end
+  end
+
+  always @(posedge clk_i) begin
+    if (start_i) begin
+      addr_q <= base_i;
+      row_q  <= 5'd0;
+    end else begin
+      if (granted) addr_q <= addr_q + 1'b1;
+      if (shift_q) row_q <= row_q + 5'd1;
+    end
+    if (arrive_q) word_q <= param_rd_data_i;
+    else if (shift_q) word_q <= word_q >> 64;
+    if (shift_q) table_q[row_q] <= word_q[63:0];
+  end
+
+  genvar i;
+  generate
+    for (i = 0; i < 2 * Block; i = i + 1) begin : g_byte
+      wire [4:0]  row  = {~words_i[8*i + 7], words_i[8*i + 3 +: 4]};
+      wire [2:0]  byte_number = words_i[8*i +: 3];
+      always @(posedge clk_i) begin
+        if (en_i) words_o[8*i +: 8] <= enable_i ? table_q[row][{byte_number, 3'd0} +: 8] : words_i[8*i +: 8];
+      end
+    end
+  endgenerate
+
+endmodule
+`default_nettype wire

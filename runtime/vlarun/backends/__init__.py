@@ -1,0 +1,35 @@
+"""The ways to run a program, behind one interface: `create(name, ...)` gives a backend."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from vla_isa.errors import BadUsageError
+from vlarun.backends.base import Backend, RunResult
+from vlarun.backends.ref import RefBackend
+from vlarun.backends.rtl import RtlBackend
+from vlarun.backends.sim import SimBackend
+
+__all__ = ["BACKENDS", "Backend", "RefBackend", "RtlBackend", "RunResult", "SimBackend", "create"]
+
+BACKENDS = ("sim", "rtl", "ref")
+
+
+def create(name: str, *, onnx: str | Path | None = None, checked: bool = False) -> Backend:
+    """A backend by name.
+
+    Args: onnx: the model of `ref` (otherwise the one embedded in the program); checked: `rtl` with assertions.
+
+    Raises:
+        BadUsageError: unknown name.
+    """
+    if name == "sim":
+        return SimBackend()
+    if name == "rtl":
+        return RtlBackend(flavour="checked" if checked else "fast")
+    if name == "ref":
+        return RefBackend(onnx)
+    near = difflib.get_close_matches(name, BACKENDS, 1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise BadUsageError(f"unknown backend '{name}'; there are {', '.join(BACKENDS)}.{hint}")

@@ -1,0 +1,117 @@
+"""The BabyAI CNN: its size, its inputs, its words."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from vla_models.babyai_cnn.config import VOCABULARY_SIZE, BabyAICnnConfig
+from vla_models.babyai_cnn.model import BabyAICnn
+from vla_models.babyai_cnn.preprocess import NO_ACTION, Preprocessor, previous_actions, stack_indices
+from vla_models.babyai_cnn.words import WORDS, bag_of_words
+from vla_models.errors import ObservationError, PolicyError
+
+
+def _frame(value: int) -> np.ndarray:
+    return np.full((56, 56, 3), value, np.uint8)
+
+
+def test_size_is_what_the_readme_says() -> None:
+    policy = BabyAICnn(BabyAICnnConfig())
+    count = sum(parameter.numel() for parameter in policy.parameters())
+    readme = Path(sys.modules["vla_models.babyai_cnn"].__file__ or "").with_name("README.md").read_text()
+    assert f"{count:,} parameters" in readme
+    assert policy(*policy.example_inputs(3).values()).shape == (3, 7)
+
+
+def test_stack_starts_full_and_shifts() -> None:
+    preprocessor = Preprocessor()
+    preprocessor.reset("go to the red ball")
+    first = preprocessor.inputs(_frame(10))["image"]
+    assert first.shape == (1, 12, 56, 56) and first.dtype == np.float32
+    assert np.unique(first).tolist() == [np.float32(10) / np.float32(255)]
+    second = preprocessor.inputs(_frame(20))["image"][0, ::3, 0, 0] * 255
+    assert np.round(second).tolist() == [10, 10, 10, 20]
+
+
+def test_reset_forgets_images_and_action() -> None:
+    preprocessor = Preprocessor()
+    preprocessor.reset("go to a key")
+    assert not preprocessor.inputs(_frame(1))["previous_action"].any()
+    preprocessor.acted(2)
+    assert preprocessor.inputs(_frame(2))["previous_action"][0].tolist() == [0, 0, 1, 0, 0, 0, 0]
+    preprocessor.reset("go to a key")
+    again = preprocessor.inputs(_frame(3))
+    assert not again["previous_action"].any() and np.ptp(again["image"]) == 0
+
+
+def test_boundaries_follow_episodes_even_with_equal_missions() -> None:
+    starts = np.array([0, 0, 0, 3, 3, 5], np.int64)  # three episodes
+    assert stack_indices(starts).tolist() == [
+        [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 2], [3, 3, 3, 3], [3, 3, 3, 4], [5, 5, 5, 5],
+    ]  # fmt: skip
+    actions = np.array([2, 1, 0, 2, 2, 1], np.int64)
+    assert previous_actions(actions, starts).tolist() == [NO_ACTION, 2, 1, NO_ACTION, 2, NO_ACTION]
+
+
+def test_every_word_of_the_levels_is_known_and_fits() -> None:
+    assert len(set(WORDS)) == len(WORDS) <= VOCABULARY_SIZE
+    verifier = pytest.importorskip("minigrid.envs.babyai.core.verifier")
+    source = Path(verifier.__file__).read_text()
+    surfaces = [
+        line for line in source.splitlines() if re.search(r"(return|s =|\+) \"[a-z ,]+\"|surface", line)
+    ]
+    literals = re.findall(r'"([a-z ,]+)"', "\n".join(surfaces))
+    words = {word for text in literals for word in text.replace(",", " ").split()}
+    assert words - {"success", "failure", "continue"} <= set(WORDS)
+    assert set(verifier.COLOR_NAMES) | set(verifier.OBJ_TYPES) <= set(WORDS)
+
+
+def test_bag_of_words_counts() -> None:
+    counts = bag_of_words("Go to the red ball, then go to the BOX")
+    assert counts[WORDS.index("go")] == 2 and counts[WORDS.index("then")] == 1 and counts.sum() == 10
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: bag_of_words("go to the rad ball"), "'rad' is not in the vocabulary. Did you mean 'red'"),
+        (lambda: bag_of_words(" , "), "mission is empty"),
+        (lambda: Preprocessor().inputs(_frame(0)), "No mission yet"),
+        (lambda: Preprocessor().acted(7), "Action 7 does not exist"),
+    ],
+)
+def test_bad_observations_are_refused(call, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ObservationError, match=message):
+        call()
+
+
+def test_wrong_images_are_refused() -> None:
+    preprocessor = Preprocessor()
+    preprocessor.reset("go to a key")
+    for image in (np.zeros((7, 7, 3), np.uint8), np.zeros((56, 56, 3), np.float32)):
+        with pytest.raises(ObservationError, match="it must be uint8"):
+            preprocessor.inputs(image)
+
+
+def test_bad_widths_are_refused() -> None:
+    with pytest.raises(PolicyError, match="must have 3"):
+        BabyAICnnConfig(channels=(1, 2))  # type: ignore[arg-type]
+    with pytest.raises(PolicyError, match="from 1 to 4096"):
+        BabyAICnnConfig(hidden=0)
+
+
+def test_the_robot_side_needs_no_torch() -> None:
+    code = "import sys; import vla_models.babyai_cnn.preprocess; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_example_inputs_are_repeatable() -> None:
+    policy = BabyAICnn(BabyAICnnConfig())
+    for one, other in zip(policy.example_inputs(2).values(), policy.example_inputs(2).values(), strict=True):
+        assert torch.equal(one, other)
