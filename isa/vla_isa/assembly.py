@@ -57,7 +57,7 @@ def assemble(text: str) -> list[Packet]:
 
 
 def _format(f: Field, value: int) -> str:
-    return f.enum[value] if value < len(f.enum) else str(value)
+    return f.enum[value] if 0 <= value < len(f.enum) else str(value)
 
 
 def _format_mask(mask: int) -> str:

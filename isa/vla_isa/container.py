@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from vla_isa.errors import ProgramError
 from vla_isa.instructions import MOVES, QUEUES, ROUNDINGS, TABLE
 
-__all__ = ["ALIGNMENT", "MAGIC", "VERSION", "Buffer", "read", "table_hash", "write"]
+__all__ = ["ALIGNMENT", "ENTRY_BYTES", "MAGIC", "VERSION", "Buffer", "read", "table_hash",
+           "write"]
 
 MAGIC = b"VLAPROG\n"
 VERSION = 1
@@ -28,6 +29,7 @@ MAX_SECTIONS = 64
 
 _HEADER = struct.Struct("<8sIIQ16s16xI")  # then the header's own CRC
 _ENTRY = struct.Struct("<16sQQI12x")
+ENTRY_BYTES = _ENTRY.size
 Buffer = bytes | memoryview
 
 

@@ -166,7 +166,7 @@ class _Run:
         raise HazardError(
             f"{self.name(step)} {verbs[1]} {conflict.space} {word} {conflict.word}, which "
             f"{self.name(earlier)} {verbs[0]}; nothing orders them: let packet {earlier.number} or a later "
-            f"one of queue {QUEUE_NAMES[conflict.queue]} signal a semaphore that packet {step.number} waits for")
+            f"one of queue {QUEUE_NAMES[conflict.queue]} signal a semaphore that packet {step.number} takes")
 
     def finish(self, halt: Step) -> None:
         """At HALT every semaphore is zero."""

@@ -25,7 +25,10 @@ __all__ = ["ParamMemory", "Step", "describe", "packet_lines", "packets", "walk"]
 
 @dataclass(frozen=True)
 class Step:
-    """One executed packet: its number, itself, what it touches, and the masks' memory as it saw it."""
+    """One executed packet: its number, itself, what it touches, and the parameter memory as it sees it.
+
+    `params` is the walk's own array: it changes when the walk goes on.
+    """
 
     number: int
     packet: Packet

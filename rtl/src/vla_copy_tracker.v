@@ -7,22 +7,21 @@
 // last piece of the packet is dealt; done_o is high for one cycle.
 `default_nettype none
 module vla_copy_tracker #(
-  parameter Pieces   = 1,  // pieces dealt at once
-  parameter Movers   = 1,  // who may each retire one piece per cycle
-  parameter CountBits = 8  // pieces of one packet underway fit
+  parameter Movers    = 1,  // who may each retire one piece per cycle
+  parameter CountBits = 8   // pieces of one packet underway fit
 ) (
-  input  wire              clk_i,
-  input  wire              rst_i,
-  input  wire              accept_i,
-  output wire              ready_o,
-  input  wire              walk_idle_i,
-  input  wire              deal_i,         // Pieces pieces of the packet being walked
-  input  wire [Movers-1:0] retire_i,
-  input  wire [Movers-1:0] retire_tag_i,   // of which packet
-  output wire              walk_tag_o,     // tag of the packet being walked
-  output wire              head_tag_o,     // tag of the oldest packet
-  output wire              done_o,
-  output wire              active_o
+  input  wire                 clk_i,
+  input  wire                 rst_i,
+  input  wire                 accept_i,
+  output wire                 ready_o,
+  input  wire                 walk_idle_i,
+  input  wire [CountBits-1:0] dealt_i,       // pieces of the packet being walked dealt in this cycle
+  input  wire [Movers-1:0]    retire_i,
+  input  wire [Movers-1:0]    retire_tag_i,  // of which packet
+  output wire                 walk_tag_o,    // tag of the packet being walked, or walked last
+  output wire                 head_tag_o,    // tag of the oldest packet
+  output wire                 done_o,
+  output wire                 active_o
 );
 
   reg                 walking_q;
@@ -42,9 +41,8 @@ module vla_copy_tracker #(
     end
   end
 
-  wire [CountBits-1:0] dealt     = deal_i ? Pieces : 0;
-  wire                 head_left = head_tag_q ? count1_q != 0 : count0_q != 0;
-  wire                 head_walk = walking_q && walk_tag_q == head_tag_q;
+  wire head_left = head_tag_q ? count1_q != 0 : count0_q != 0;
+  wire head_walk = walking_q && walk_tag_q == head_tag_q;
 
   assign done_o     = held_q != 2'd0 && !head_left && !head_walk;
   assign ready_o    = !walking_q && held_q != 2'd2;
@@ -69,8 +67,8 @@ module vla_copy_tracker #(
       end
       if (done_o) head_tag_q <= !head_tag_q;
       held_q   <= held_q + {1'b0, accept_i} - {1'b0, done_o};
-      count0_q <= count0_q + (walk_tag_q ? {CountBits{1'b0}} : dealt) - retired0;
-      count1_q <= count1_q + (walk_tag_q ? dealt : {CountBits{1'b0}}) - retired1;
+      count0_q <= count0_q + (walk_tag_q ? {CountBits{1'b0}} : dealt_i) - retired0;
+      count1_q <= count1_q + (walk_tag_q ? dealt_i : {CountBits{1'b0}}) - retired1;
     end
   end
 

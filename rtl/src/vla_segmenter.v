@@ -40,12 +40,12 @@ module vla_segmenter #(
   // Lines and units up to the next cut.
   wire [LineLog:0]   room_lines = {1'b1, {LineLog{1'b0}}} - {1'b0, line_q[LineLog-1:0]};
   wire [SegBits-1:0] aligned    = {{UnitLog{1'b0}}, room_lines} << UnitLog;
-  wire [SegBits-1:0] group      = GroupUnits;
+  wire [SegBits-1:0] group      = GroupUnits[SegBits-1:0];
   wire [SegBits-1:0] room       = local_i ? group : aligned;
-  wire               last       = left_q <= {{(RunBits - SegBits){1'b0}}, room};
-
-  wire [LineAw-1:0] line_step = local_i ? {{(LineAw - SegBits){1'b0}}, group}
-                                        : {{(LineAw - LineLog - 1){1'b0}}, room_lines};
+  // The same, as wide as any address.
+  wire [31:0] unit_step = {{(32 - SegBits){1'b0}}, room};
+  wire [31:0] line_step = local_i ? unit_step : {{(31 - LineLog){1'b0}}, room_lines};
+  wire               last       = left_q <= unit_step[RunBits-1:0];
 
   assign seg_valid_o = valid_q;
   assign seg_line_o  = line_q;
@@ -65,9 +65,9 @@ module vla_segmenter #(
       word_q <= run_word_i;
       left_q <= run_units_i;
     end else if (seg_ready_i) begin
-      line_q <= line_q + line_step;
-      word_q <= word_q + {{(WordAw - SegBits){1'b0}}, room};
-      left_q <= left_q - {{(RunBits - SegBits){1'b0}}, room};
+      line_q <= line_q + line_step[LineAw-1:0];
+      word_q <= word_q + unit_step[WordAw-1:0];
+      left_q <= left_q - unit_step[RunBits-1:0];
     end
   end
 

@@ -55,7 +55,7 @@ module vla_vector_accumulate #(
     input               first;
     input               max;
     input        [7:0]  fill;
-    input signed [31:0] before;
+    input signed [31:0] previous;
     input        [7:0]  word0;
     input        [7:0]  word1;
     reg signed [31:0] a;
@@ -67,10 +67,10 @@ module vla_vector_accumulate #(
       twice = {{23{fill[7]}}, fill, 1'b0};
       if (max) begin
         reduced = a > b ? a : b;
-        reduced = first || reduced > before ? reduced : before;
+        reduced = first || reduced > previous ? reduced : previous;
       end else begin
         reduced = a + b - twice;
-        reduced = first ? reduced : before + reduced;
+        reduced = first ? reduced : previous + reduced;
       end
     end
   endfunction

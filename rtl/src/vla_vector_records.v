@@ -51,10 +51,10 @@ module vla_vector_records #(
   function [29:0] record_of;
     input [ParamBits-1:0] data;
     input [LaneBits-1:0]  lane;
-    reg [ParamBits-1:0] moved;
+    reg [ParamBits-1:0] moved_unused;  // but for the record, now lowest
     begin
-      moved     = data >> {lane, 6'd0};
-      record_of = {moved[55:32], moved[61:56]};
+      moved_unused = data >> {lane, 6'd0};
+      record_of    = {moved_unused[55:32], moved_unused[61:56]};
     end
   endfunction
 

@@ -76,13 +76,24 @@ module vla_vector_table #(
     if (shift_q) table_q[row_q] <= word_q[63:0];
   end
 
+  function [7:0] byte_of;
+    input [63:0] row;
+    input [2:0]  number;
+    reg [63:0] moved_unused;  // but for the byte, now lowest
+    begin
+      moved_unused = row >> {number, 3'd0};
+      byte_of      = moved_unused[7:0];
+    end
+  endfunction
+
   genvar i;
   generate
     for (i = 0; i < 2 * Block; i = i + 1) begin : g_byte
-      wire [4:0]  row  = {~words_i[8*i + 7], words_i[8*i + 3 +: 4]};
-      wire [2:0]  byte_number = words_i[8*i +: 3];
       always @(posedge clk_i) begin
-        if (en_i) words_o[8*i +: 8] <= enable_i ? table_q[row][{byte_number, 3'd0} +: 8] : words_i[8*i +: 8];
+        if (en_i)
+          words_o[8*i +: 8] <= enable_i ? byte_of(table_q[{~words_i[8*i + 7], words_i[8*i + 3 +: 4]}],
+                                                  words_i[8*i +: 3])
+                                        : words_i[8*i +: 8];
       end
     end
   endgenerate

@@ -59,9 +59,9 @@ module vla_vector_window #(
   );
   wire [11:0] slot_sum = {1'b0, slot_i} + {1'b0, y[10:0]};
 
-  function [Aw-1:0] resized;  // to the address width
-    input [30:0] value;
-    resized = value[Aw-1:0];
+  function [Aw-1:0] resized;  // to the address width: addresses wrap
+    input [30:0] value_unused;
+    resized = value_unused[Aw-1:0];
   endfunction
 
   always @(posedge clk_i) begin

@@ -34,8 +34,8 @@ module vla_walk_address #(
   wire [Aw-1:0]  offset  = ring_i == 11'd0 ? {Aw{1'b0}} : product[Aw-1:0];
 
   wire [10:0]   next_slot  = slot_q + 11'd1;
-  wire          wrap       = next_slot == ring_q;  // never without a ring: the walk ends before 2048 rows wrap
-  wire [Aw-1:0] next_row   = wrap && ring_q != 11'd0 ? outer_q : row_q + stride2_q;
+  wire          wrap       = ring_q != 11'd0 && next_slot == ring_q;
+  wire [Aw-1:0] next_row   = wrap ? outer_q : row_q + stride2_q;
   wire [Aw-1:0] next_outer = outer_q + stride3_q;
 
   always @(posedge clk_i) begin

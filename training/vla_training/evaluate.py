@@ -1,7 +1,7 @@
 """Closed-loop success of a policy on any backend, on seeds that no demonstration used.
 
-Episode i has environment seed `FIRST_EVALUATION_SEED + i` on every backend, so results pair up. The step limit
-is the level's own (64 for the GoTo levels with one room). Results do not depend on the number of processes.
+Episode i has environment seed `FIRST_EVALUATION_SEED + i` on every backend, so results pair up. The step
+limit is the level's own (64 for the one-room GoTo levels). Results do not depend on the number of processes.
 """
 
 from __future__ import annotations

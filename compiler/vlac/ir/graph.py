@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from vla_isa.numerics import INT8_MAX, INT8_MIN
 
-__all__ = ["ConcatOp", "ConvOp", "CopyOp", "GemmOp", "Graph", "GraphOutput", "Op", "PoolOp", "Requant", "Residual",
-           "Tensor", "VecOp", "View", "geometry", "window_rows"]
+__all__ = ["ConcatOp", "ConvOp", "CopyOp", "GemmOp", "Graph", "GraphOutput", "Op", "PoolOp", "PoolPiece", "Requant",
+           "Residual", "Tensor", "VecOp", "View", "geometry", "window_rows"]
 
 I64 = NDArray[np.int64]
 
@@ -197,18 +197,37 @@ class GemmOp(Op):
         return "mac"
 
 
+@dataclass(frozen=True)
+class PoolPiece:
+    """A rectangle of a pool's output with one window size: rows [y0, y1), pixels [x0, x1).
+
+    `record` is the first record it uses. Windows differ where ceil_mode cuts the last ones short.
+    """
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+    kernel: tuple[int, int]
+    record: int
+
+
 @dataclass(eq=False)
 class PoolOp(Op):
-    """Max or average pool. pads are top, left, bottom, right.
+    """Max or average pool. pads are top, left; `records` (mult, shift) of the averages.
 
-    `count` "fixed" divides by `divisor` taps, "valid" by the taps inside the input.
+    `count` "fixed" uses a piece's record, "valid" the record of n taps inside the input, n - 1 after it.
     """
 
     mode: str
     kernel: tuple[int, int]
     strides: tuple[int, int]
-    pads: tuple[int, int, int, int]
-    count: str = "fixed"
+    pads: tuple[int, int]
+    pieces: list[PoolPiece]
+    count: str
+    records: tuple[I64, I64]
+    lo: int = INT8_MIN
+    hi: int = INT8_MAX
 
     def input_rows(self, y0: int, y1: int) -> tuple[int, int]:
         """Rows under the windows, without padding."""

@@ -1,9 +1,9 @@
 """Collect BabyAI demonstrations in parallel, resumably, with bytes that do not depend on the workers.
 
 Episodes are cut into blocks of `EPISODES_PER_BLOCK`; one block is one task and one data file. A finished
-block lies in `OUT/.staging/`; a second run skips it. When all blocks are there, they become a LeRobot v3 data set
-and the staging folder goes. With `shard = (i, n)` only every n-th block is collected and the set is not
-finished: run all shards, then once more without a shard.
+block lies in `OUT/.staging/`; a second run skips it. When all blocks are there, they become a LeRobot v3
+data set and the staging folder goes. With `shard = (i, n)` only every n-th block is collected and the set
+is not finished: run all shards, then once more without a shard.
 """
 
 from __future__ import annotations

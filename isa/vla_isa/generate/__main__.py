@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from vla_isa import hardware
-from vla_isa.generate import cpp_header, packet_check, reference_pages, verilog_header
+from vla_isa.generate import cpp_header, packet_check, program_page, reference_pages, verilog_header
 
 __all__ = ["generated_files", "main"]
 
@@ -26,6 +26,7 @@ def generated_files() -> dict[str, str]:
         "docs/reference/isa.md": reference_pages.isa_page(),
         "docs/reference/registers.md": reference_pages.registers_page(),
         "docs/reference/configs.md": reference_pages.configs_page(configs),
+        "docs/reference/program.md": program_page.program_page(),
     }
     for hw in configs:
         out[f"rtl/generated/vla_config_{hw.name}.vh"] = verilog_header.config_header(hw)

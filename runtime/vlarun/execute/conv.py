@@ -62,12 +62,11 @@ def _windows(packet: Packet, x: NDArray[np.generic], row: int, rows: int) -> NDA
 
     Returns [rows, out_w, kernel_h, kernel_w, blocks].
     """
+    x = x[row * packet["stride_h"] :]
     sh, sw, sb = x.strides
-    step_h, step_w = packet["stride_h"] * sh, packet["stride_w"] * sw
-    tap_h, tap_w = packet["dilation_h"] * sh, packet["dilation_w"] * sw
+    strides = (packet["stride_h"] * sh, packet["stride_w"] * sw, packet["dilation_h"] * sh, packet["dilation_w"] * sw, sb)
     shape = (rows, packet["out_w"], packet["kernel_h"], packet["kernel_w"], x.shape[2])
-    return np.ndarray(shape, x.dtype, buffer=x, offset=row * step_h,
-                      strides=(step_h, step_w, tap_h, tap_w, sb))
+    return np.lib.stride_tricks.as_strided(x, shape, strides)
 
 
 def _unfold(windows: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -1,0 +1,31 @@
+"""Clip with constant bounds: the clamp or the table of the operator before it, or VEC with a table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+
+from vla_isa.hardware import HardwareConfig
+from vlac.ops.spec import F32, OpSpec, RuleResult, constant_input
+from vlac.ops.unary import lower_unary
+
+__all__ = ["SPEC"]
+
+
+def bounds_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """The bounds must be constants."""
+    given = [i for i in (1, 2) if i < len(node.inputs) and node.inputs[i] is not None]
+    return RuleResult(all(constant_input(node, i) is not None for i in given), "a computed bound")
+
+
+def _function(node: ir.Node, x: F32) -> F32:
+    low, high = constant_input(node, 1), constant_input(node, 2)
+    x = x if low is None else np.maximum(x, np.float32(low))
+    return (x if high is None else np.minimum(x, np.float32(high))).astype(np.float32)
+
+
+_SPEC = OpSpec("Clip", "The clamp or the table of the layer before it, or VEC with a table.",
+               rules=(bounds_are_constant,), function=_function)
+SPEC = replace(_SPEC, lower=lower_unary(_SPEC))

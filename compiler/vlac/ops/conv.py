@@ -1,0 +1,85 @@
+"""Conv: the CONV instruction, with groups as a tile mask and depthwise as the diagonal one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from vla_isa.hardware import HardwareConfig
+from vlac.ir.graph import ConvOp
+from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, constant_input, pads4, pair, shape_of
+from vlac.ops.weights import read_weights, requant_of
+
+if TYPE_CHECKING:
+    from vlac.legalize.lowering import Lowering
+
+__all__ = ["SPEC"]
+
+
+def is_two_dimensional(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """The convolution must be 2-D with batch 1: input [1, C, H, W]."""
+    shape = shape_of(node.inputs[0])
+    return RuleResult(len(shape) == 4 and shape[0] == 1, f"input shape {list(shape)}")
+
+
+def weights_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """The weights must be constants."""
+    return RuleResult(constant_input(node, 1) is not None, "computed weights")
+
+
+def kernel_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """The kernel must not exceed 15x15."""
+    kh, kw = shape_of(node.inputs[1])[2:]
+    return RuleResult(max(kh, kw) <= 15, f"kernel {kh}x{kw}")
+
+
+def stride_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """The stride must not exceed 4."""
+    strides = pair(attribute(node, "strides", None), 1)
+    return RuleResult(max(strides) <= 4, f"stride {strides[0]}x{strides[1]}")
+
+
+def dilation_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """The dilation must not exceed 31."""
+    dilations = pair(attribute(node, "dilations", None), 1)
+    return RuleResult(max(dilations) <= 31, f"dilation {dilations[0]}x{dilations[1]}")
+
+
+def size_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """Input and output must have at most 2047 rows and 16383 pixels per row, and padding at most 255."""
+    h = max(shape_of(node.inputs[0])[2], shape_of(node.outputs[0])[2])
+    w = max(shape_of(node.inputs[0])[3], shape_of(node.outputs[0])[3])
+    pad = max(_geometry(node)[2])
+    return RuleResult(h <= 2047 and w <= 16383 and pad <= 255, f"{h}x{w} with padding {pad}")
+
+
+def one_out_block_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """The weights of one block of {block} output channels must fit the {weight_words} words of the weight scratchpad."""
+    o, i, kh, kw = shape_of(node.inputs[1])
+    words = -(-i // hw.block) * kh * kw
+    return RuleResult(words <= hw.weight_words, f"{words} words ({i} input channels, kernel {kh}x{kw})")
+
+
+def _geometry(node: ir.Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
+    kernel = shape_of(node.inputs[1])[2:]
+    strides = pair(attribute(node, "strides", None), 1)
+    dilations = pair(attribute(node, "dilations", None), 1)
+    return strides, dilations, pads4(node, (kernel[0], kernel[1]), strides, dilations)
+
+
+def _lower(low: Lowering, node: ir.Node) -> None:
+    x = low.operand(node, 0)
+    weights = read_weights(node, 1, axis=0)
+    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    out = low.result(node)
+    strides, dilations, pads = _geometry(node)
+    requant = requant_of(node, x, weights, None if bias is None else bias.astype(np.float32), out)
+    low.graph.ops.append(ConvOp(out.label, "Conv", [x], out.tensor, weights.values, requant, strides, dilations,
+                                (pads[0], pads[1]), int(attribute(node, "group", 1))))
+
+
+SPEC = OpSpec("Conv", "CONV: any stride, dilation and padding; groups by tile mask, depthwise by the diagonal mask.",
+              rules=(is_two_dimensional, weights_are_constant, kernel_fits, stride_fits, dilation_fits, size_fits,
+                     one_out_block_fits), lower=_lower)

@@ -1,0 +1,73 @@
+"""Gemm: the GEMM instruction. transB, alpha and beta go into weights and records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from vla_isa.hardware import HardwareConfig
+from vlac.ir.graph import GemmOp
+from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, constant_input, shape_of
+from vlac.ops.weights import Weights, read_weights, requant_of
+
+if TYPE_CHECKING:
+    from vlac.legalize.lowering import Lowering
+
+__all__ = ["SPEC", "weights_fit"]
+
+
+def b_is_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """B and C must be constants."""
+    ok = constant_input(node, 1) is not None
+    if len(node.inputs) > 2 and node.inputs[2] is not None:
+        ok = ok and constant_input(node, 2) is not None
+    return RuleResult(ok, "a computed B or C")
+
+
+def a_is_not_transposed(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """transA is supported where A has one column or one row only."""
+    shape = shape_of(node.inputs[0])
+    ok = not attribute(node, "transA", 0) or 1 in shape
+    return RuleResult(ok, f"transA on shape {list(shape)}")
+
+
+def c_is_per_column(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """C must be a scalar, one row, or as many equal values per column as there are rows."""
+    c = constant_input(node, 2)
+    ok = c is None or c.ndim < 2 or c.shape[0] == 1
+    return RuleResult(ok, f"C of shape {list(c.shape) if c is not None else []}")
+
+
+def alpha_is_positive(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """alpha must be greater than 0."""
+    alpha = float(attribute(node, "alpha", 1.0))
+    return RuleResult(alpha > 0, f"alpha {alpha:g}")
+
+
+def weights_fit(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """The weights of one block of {block} columns must fit the {weight_words} words of the weight scratchpad."""
+    b = shape_of(node.inputs[1])
+    k = b[-1] if attribute(node, "transB", 0) else b[-2]
+    words = -(-k // hw.block)
+    return RuleResult(words <= min(hw.weight_words, 4095), f"{words} words (K = {k})")
+
+
+def _lower(low: Lowering, node: ir.Node) -> None:
+    x = low.operand(node, 0)
+    if attribute(node, "transA", 0):
+        rows, columns = shape_of(node.inputs[0])
+        x = low.moved(node, x, (columns, rows), f"{x.name}:transposed")
+    transposed = bool(attribute(node, "transB", 0))
+    weights = read_weights(node, 1, axis=0 if transposed else 1)
+    matrix = weights.values if transposed else np.ascontiguousarray(weights.values.T)
+    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    out = low.result(node)
+    requant = requant_of(node, x, Weights(matrix, weights.scales), None if bias is None else bias.astype(np.float32), out,
+                         float(attribute(node, "alpha", 1.0)), float(attribute(node, "beta", 1.0)))
+    low.graph.ops.append(GemmOp(out.label, "Gemm", [x], out.tensor, matrix, requant))
+
+
+SPEC = OpSpec("Gemm", "GEMM; transB, alpha and beta are folded into weights and records.",
+              rules=(b_is_constant, a_is_not_transposed, c_is_per_column, alpha_is_positive, weights_fit), lower=_lower)

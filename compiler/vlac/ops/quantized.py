@@ -1,0 +1,79 @@
+"""Reading the quantization of a QDQ model: parameters of Q and DQ, clamps, and refusals of float values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from vla_isa.numerics import INT8_MAX, INT8_MIN
+from vlac.errors import UnsupportedError
+from vlac.ir.graph import Tensor
+from vlac.ops.spec import constant_input
+
+__all__ = ["Result", "activation_parameters", "bound", "clamp_bounds", "node_label", "unquantized"]
+
+
+@dataclass
+class Result:
+    """Where an operator's result goes: its tensor, and the integer clamp of absorbed Relu and Clip."""
+
+    tensor: Tensor
+    lo: int
+    hi: int
+    label: str
+
+
+def node_label(node: ir.Node) -> str:
+    """How a node is named to the user."""
+    return node.name or (node.outputs[0].name or "?")
+
+
+def unquantized(node: ir.Node, value: ir.Value, role: str) -> UnsupportedError:
+    """The refusal of a float value where the machine needs integers."""
+    return UnsupportedError([f"{node.op_type} '{node_label(node)}': its {role} '{value.name}' is not quantized; put "
+                             "QuantizeLinear and DequantizeLinear there, or compile the float model with --calib"])
+
+
+def clamp_bounds(node: ir.Node) -> tuple[float, float] | None:
+    """The interval of a Relu or of a Clip with constant bounds, else None."""
+    if node.op_type == "Relu":
+        return 0.0, np.inf
+    if node.op_type != "Clip":
+        return None
+    bounds = []
+    for index, free in ((1, -np.inf), (2, np.inf)):
+        if index < len(node.inputs) and node.inputs[index] is not None:
+            found = constant_input(node, index)
+            if found is None:
+                return None
+            free = float(found.reshape(-1)[0])
+        bounds.append(free)
+    return bounds[0], bounds[1]
+
+
+def bound(x: float, tensor: Tensor, free: int) -> int:
+    """A real bound as an integer of `tensor`, or `free` where it is infinite."""
+    if not np.isfinite(x):
+        return free
+    q = np.rint(np.float32(x) / np.float32(tensor.scale)) + tensor.zero_point
+    return int(np.clip(q, INT8_MIN, INT8_MAX))
+
+
+def activation_parameters(node: ir.Node) -> tuple[float, int, bool]:
+    """(scale, zero point in int8 terms, whether the integers are unsigned) of a Q or DQ of an activation.
+
+    Raises:
+        UnsupportedError: not 8 bits, not per tensor, or not constant.
+    """
+    scale, zero = constant_input(node, 1), constant_input(node, 2)
+    name = node_label(node)
+    if scale is None or scale.size != 1:
+        raise UnsupportedError([f"{node.op_type} '{name}': an activation needs one constant scale per tensor"])
+    kind = np.dtype(np.uint8) if zero is None else zero.dtype
+    if kind not in (np.dtype(np.int8), np.dtype(np.uint8)):
+        raise UnsupportedError([f"{node.op_type} '{name}': {kind} is not supported; quantize to int8 or uint8"])
+    unsigned = kind == np.dtype(np.uint8)
+    value = 0 if zero is None else int(zero.reshape(-1)[0])
+    return float(np.float32(scale.reshape(-1)[0])), value - 128 * unsigned, unsigned

@@ -1,0 +1,107 @@
+"""Quantized weights and biases as the machine takes them: int8 around zero, int32 around the accumulator.
+
+Used by the lowering of Conv, Gemm and MatMul.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from vla_isa.errors import EncodingError
+from vla_isa.numerics import INT8_MAX, INT8_MIN, requantize_scale, scale_to_multiplier
+from vlac.errors import UnsupportedError
+from vlac.ir.graph import Requant, Tensor
+from vlac.ops.quantized import Result, node_label, unquantized
+from vlac.ops.spec import attribute, constant_input
+
+__all__ = ["Weights", "multipliers", "prove_no_wrap", "read_weights", "requant_of"]
+
+I64 = NDArray[np.int64]
+
+
+@dataclass
+class Weights:
+    """int8 values (zero point subtracted) and one float32 scale per index of `axis`."""
+
+    values: NDArray[np.int8]
+    scales: NDArray[np.float32]
+
+
+def read_weights(node: ir.Node, index: int, axis: int) -> Weights:
+    """The quantized weights of input `index`, with scales along `axis`.
+
+    Raises:
+        UnsupportedError: float weights, another axis, or values that do not fit int8 around their zero point.
+    """
+    value = node.inputs[index]
+    producer = value.producer() if value is not None else None
+    if value is None or producer is None or producer.op_type != "DequantizeLinear":
+        raise unquantized(node, value if value is not None else node.outputs[0], "weight")
+    q, scale, zero = (constant_input(producer, i) for i in range(3))
+    if q is None or scale is None or q.dtype not in (np.dtype(np.int8), np.dtype(np.uint8)):
+        raise unquantized(node, value, "weight")
+    where = f"{node.op_type} '{node_label(node)}'"
+    if scale.size > 1 and attribute(producer, "axis", 1) % q.ndim != axis:
+        raise UnsupportedError([f"{where}: weight scales run along axis {attribute(producer, 'axis', 1)}; "
+                                f"the machine scales output channels, axis {axis}"])
+    shift = np.zeros(1, np.int64) if zero is None else zero.reshape(-1).astype(np.int64)
+    shape = [-1 if i == axis else 1 for i in range(q.ndim)] if shift.size > 1 else []
+    centred = q.astype(np.int64) - (shift.reshape(shape) if shape else shift[0])
+    if centred.min() < INT8_MIN or centred.max() > INT8_MAX:
+        raise UnsupportedError([f"{where}: weights less their zero point reach {centred.min()}..{centred.max()}, outside "
+                                "int8; quantize weights symmetrically"])
+    scales = np.broadcast_to(scale.reshape(-1).astype(np.float32), (q.shape[axis],)).copy()
+    return Weights(centred.astype(np.int8), scales)
+
+
+def multipliers(scales: NDArray[np.float32], where: str) -> tuple[I64, I64]:
+    """(mult, shift) of each float32 scale.
+
+    Raises:
+        UnsupportedError: a scale of 2^24 or more, or not finite.
+    """
+    try:
+        pairs = np.array([scale_to_multiplier(s) for s in np.atleast_1d(scales)], np.int64)
+    except EncodingError as e:
+        raise UnsupportedError([f"{where}: {e}"]) from e
+    return pairs[:, 0], pairs[:, 1]
+
+
+def requant_of(node: ir.Node, x: Tensor, w: Weights, bias: NDArray[np.float32] | None, out: Result,
+               alpha: float = 1.0, beta: float = 1.0) -> Requant:
+    """The records of `alpha * x @ w + beta * bias`; `w.values` has the output channel first.
+
+    The integer bias is round(beta * b / (alpha * s_x * s_w)), less the input zero point times the channel's weights.
+    """
+    where = f"{node.op_type} '{node_label(node)}'"
+    scales = (w.scales * np.float32(alpha)).astype(np.float32)
+    mult, shift = multipliers(requantize_scale(x.scale, scales, out.tensor.scale), where)
+    per_channel = w.values.reshape(len(w.values), -1).astype(np.int64)
+    total = np.zeros(len(scales), np.int64)
+    if bias is not None:
+        # the scale a quantizer gives the bias is float32(s_x * s_w): the division recovers its integers exactly
+        unit = (np.float32(x.scale) * scales).astype(np.float32).astype(np.float64)
+        total = np.rint(np.broadcast_to(bias.reshape(-1), total.shape).astype(np.float64) * beta / unit).astype(np.int64)
+    prove_no_wrap(per_channel, total, where)
+    total = total - x.zero_point * per_channel.sum(axis=1)
+    return Requant(total, mult, shift, out.tensor.zero_point, out.lo, out.hi)
+
+
+def prove_no_wrap(weights: I64, bias: I64, where: str) -> None:
+    """Refuse a layer whose int32 accumulator or bias could wrap for some input.
+
+    weights: int64 [O, K]; bias: int64 [O].
+
+    Raises:
+        UnsupportedError: naming the largest possible sum.
+    """
+    low = np.where(weights > 0, weights * INT8_MIN, weights * INT8_MAX).sum(axis=1)
+    high = np.where(weights > 0, weights * INT8_MAX, weights * INT8_MIN).sum(axis=1)
+    worst = int(max(high.max(), -low.min(), np.abs(bias).max() + 128 * np.abs(weights.sum(axis=1)).max()))
+    if worst > np.iinfo(np.int32).max:
+        raise UnsupportedError([f"{where}: its sums or bias can reach {worst}, more than the int32 accumulator's "
+                                f"{np.iinfo(np.int32).max}; scale the weights or split the layer"])

@@ -1,0 +1,89 @@
+"""The reference page of the program file, from the container's and the image's own constants and types."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vla_isa.container import ALIGNMENT, ENTRY_BYTES, MAGIC, VERSION
+from vla_isa.generate.reference_pages import GENERATED, markdown_table
+from vla_isa.image import SECTIONS
+from vla_isa.layout import TensorLayout
+from vla_isa.program import IoTensor, MapEntry, SourceEntry
+
+__all__ = ["program_page"]
+
+_CONTENT = {
+    "config": "JSON object: the whole hardware config, the keys of [configs](configs.md)",
+    "heaps": "segments: instructions, 64 bytes each; the first segment at line 0. Packet numbers count "
+             "through the segments in order",
+    "constants": "segments: records, tables and masks that the loader writes into the data space",
+    "weights": "the weight space: words of B x B bytes (output x input channel), int8",
+    "entries": "JSON object: entry point name -> packet number",
+    "io": "JSON object: `data_bytes` (size of the data space the program needs), `inputs`, `outputs` "
+          "(lists of IoTensor, in the model's order)",
+    "memory_map": "JSON list of MapEntry: who lies where, and during which packets",
+    "sources": "JSON list of SourceEntry: which ONNX node a packet belongs to",
+    "manifest": "JSON object: what the compiler wants to tell; nothing reads it to run",
+}
+
+_TEXT = """\
+`prog.bin` holds everything that a backend needs. It is little endian, starts with `{magic}`, has format
+version {version}, and can be read with `numpy.memmap`. `vla_isa.image` writes and reads it.
+
+## Form
+
+| part | bytes | content |
+| --- | --- | --- |
+| header | {alignment} | see below |
+| section table | {entry} per section | name 16 (ASCII, zero padded), offset u64, size u64, CRC u32, zero 12 |
+| sections | | each at the next multiple of {alignment}, in the order of the table |
+
+Header: magic 8 bytes, version u32, number of sections u32, file size u64, instruction table hash 16 bytes,
+zero 16 bytes, CRC of the section table u32, CRC of the bytes before it u32.
+
+CRC is CRC-32 as in zlib. Bytes between sections are zero and are checked; nothing follows the last section.
+So any changed bit is refused. The instruction table hash is made from every name, opcode, field position,
+limit, enumeration and rule: a program made for another table is refused, not misread.
+
+"""
+
+_SEGMENTS = """\
+Segments: number u64; for each, data-space line u64 and size in bytes u64; then the bytes of each, from the
+next multiple of {alignment} of the section on, zero between.
+
+## Records
+
+Every field is present, none is unknown, integers are integers. `real = (q - zero_point) * scale`.
+"""
+
+_LAYOUT = """\
+TensorLayout: reshape the ONNX tensor (`shape`) to `view`, transpose by `permutation`, reshape to (`h`, `w`,
+`c`). In memory it is `[h][blocks][w][block]`; each row of a channel block starts on a 64-byte line.
+`channel_map` lists runs (first channel position, count); positions between them are padding; empty means one
+run from 0.
+"""
+
+_CHECKS = """\
+## Checked at load
+
+- Heaps, constants, inputs and outputs lie inside `data_bytes`; heaps and constants overlap nothing.
+- Every packet passes dispatch's check (see [instructions](isa.md)); `allow_illegal` leaves this to the machine.
+- From every entry point: each JUMP goes to the start of a heap, the path ends in HALT, no packet runs twice.
+- Every word that a packet reads or writes lies inside its memory; masks are known: they come from constants.
+
+The order of accesses is checked by `vlac` on every program it writes and by `vlarun --check`.
+"""
+
+
+def program_page() -> str:
+    """`docs/reference/program.md`: the form of the file, its sections and records, and what load checks."""
+    values = {"magic": MAGIC.decode().strip() + "\\n", "version": VERSION, "alignment": ALIGNMENT,
+              "entry": ENTRY_BYTES}
+    out = ["# Program file", "", GENERATED, "", _TEXT.format(**values), "## Sections", ""]
+    out += [*markdown_table(("section", "content"), [(f"`{s}`", _CONTENT[s]) for s in SECTIONS]), "",
+            _SEGMENTS.format(**values)]
+    rows = [(kind.__name__, f"`{f.name}`", f"`{f.type}`")
+            for kind in (IoTensor, TensorLayout, MapEntry, SourceEntry) for f in dataclasses.fields(kind)]
+    out += [*markdown_table(("record", "field", "type"), rows), "",
+            _LAYOUT, _CHECKS]
+    return "\n".join(out)

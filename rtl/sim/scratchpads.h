@@ -1,0 +1,70 @@
+// The on-chip memories of the Verilated machine as plain bytes.
+// Does: find the arrays of vla_ram_1r1w by their place in the hierarchy; clear and copy them in address order.
+// Does not: know what is in them. The names follow vla_core: u_act_memory.g_bank[n], u_weight_memory.g_column[n],
+// u_param_memory.g_line[n]; a renamed instance is a compile error here.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "Vvla_core___024root.h"
+
+#define VLA_RAM(memory, block, n) \
+  bytes_of(root.vla_core__DOT__##memory##__DOT__##block##__BRA__##n##__KET____DOT__u_ram__DOT__mem)
+#define VLA_RAMS_2(memory, block) VLA_RAM(memory, block, 0), VLA_RAM(memory, block, 1)
+#define VLA_RAMS_8(memory, block)                                                                            \
+  VLA_RAMS_2(memory, block), VLA_RAM(memory, block, 2), VLA_RAM(memory, block, 3), VLA_RAM(memory, block, 4), \
+      VLA_RAM(memory, block, 5), VLA_RAM(memory, block, 6), VLA_RAM(memory, block, 7)
+
+namespace vla {
+
+// One array: `words` elements of `word` bytes.
+struct Ram {
+  uint8_t* bytes;
+  uint64_t words;
+  uint64_t word;
+};
+
+template <class Array>
+Ram bytes_of(Array& array) {
+  return {reinterpret_cast<uint8_t*>(&array[0]), sizeof(array) / sizeof(array[0]), sizeof(array[0])};
+}
+
+// Activation words: word a is row a / 16 of bank a mod 16.
+template <class Root>
+std::vector<Ram> act_rams(Root& root) {
+  return {VLA_RAMS_8(u_act_memory, g_bank), VLA_RAM(u_act_memory, g_bank, 8), VLA_RAM(u_act_memory, g_bank, 9),
+          VLA_RAM(u_act_memory, g_bank, 10), VLA_RAM(u_act_memory, g_bank, 11), VLA_RAM(u_act_memory, g_bank, 12),
+          VLA_RAM(u_act_memory, g_bank, 13), VLA_RAM(u_act_memory, g_bank, 14), VLA_RAM(u_act_memory, g_bank, 15)};
+}
+
+// Weight words: 32-byte column c of every word in array c; Block is 8 or 16.
+template <int Block, class Root>
+std::vector<Ram> weight_rams(Root& root) {
+  if constexpr (Block == 16) return {VLA_RAMS_8(u_weight_memory, g_column)};
+  else return {VLA_RAMS_2(u_weight_memory, g_column)};
+}
+
+// Parameter words: 64-byte line l of every word in array l.
+template <int Block, class Root>
+std::vector<Ram> param_rams(Root& root) {
+  if constexpr (Block == 16) return {VLA_RAMS_2(u_param_memory, g_line)};
+  else return {VLA_RAM(u_param_memory, g_line, 0)};
+}
+
+inline void clear(const std::vector<Ram>& rams) {
+  for (const Ram& ram : rams) std::memset(ram.bytes, 0, ram.words * ram.word);
+}
+
+// Copies element i of every array, then element i + 1; false if `bytes` is not their size.
+inline bool copy(const std::vector<Ram>& rams, uint8_t* out, uint64_t bytes) {
+  const uint64_t words = rams[0].words, word = rams[0].word, stride = word * rams.size();
+  if (bytes != words * stride) return false;
+  for (size_t r = 0; r < rams.size(); ++r)
+    for (uint64_t i = 0; i < words; ++i)
+      std::memcpy(out + i * stride + r * word, rams[r].bytes + i * word, word);
+  return true;
+}
+
+}  // namespace vla

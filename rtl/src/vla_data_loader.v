@@ -1,0 +1,193 @@
+// LOAD queue: COPY data_to_act, act_to_act and fill_act.
+// Does: walk the runs of a COPY, cut those from the data space into segments of at most 1 KB and deal them
+// to the in-masters so that both get the same number of beats; ask for the next packet's bursts while the
+// current one still receives data; write packets strictly in order.
+// Does not: check a packet (vla_packet_check did), or order anything against other queues (semaphores do).
+// Latency: 6 cycles from packet to its first read address. Full rate is one beat per cycle and in-master,
+// LoadLanes words per cycle on chip.
+// Handshake: see "Queue to engine" and "Activation memory lanes" in rtl/README.md.
+`include "vla_isa.vh"
+`default_nettype none
+module vla_data_loader #(
+  parameter Block     = 16,      // B, bytes of an activation word
+  parameter ActWords  = 131072,  // words of the activation memory
+  parameter InMasters = 2        // 1 or 2
+) (
+  input  wire                                                  clk_i,
+  input  wire                                                  rst_i,
+  input  wire [63:0]                                           data_base_i,  // a multiple of 4096
+  // packet
+  input  wire                                                  packet_valid_i,
+  output wire                                                  packet_ready_o,
+  input  wire [511:0]                                          packet_i,
+  output wire                                                  done_o,
+  output wire                                                  active_o,
+  // read clients, one per in-master
+  output wire [InMasters-1:0]                                  ar_valid_o,
+  input  wire [InMasters-1:0]                                  ar_ready_i,
+  output wire [InMasters*64-1:0]                               ar_addr_o,
+  output wire [InMasters*8-1:0]                                ar_len_o,
+  input  wire [InMasters-1:0]                                  r_valid_i,
+  output wire [InMasters-1:0]                                  r_ready_o,
+  input  wire [InMasters*256-1:0]                              r_data_i,
+  input  wire [InMasters-1:0]                                  r_last_i,
+  input  wire [InMasters-1:0]                                  r_error_i,
+  output wire                                                  axi_error_o,
+  // activation memory
+  output wire [InMasters*(32/Block)-1:0]                       copy_rd_valid_o,
+  output wire [InMasters*(32/Block)*$clog2(ActWords)-1:0]      copy_rd_addr_o,
+  input  wire [InMasters*(32/Block)-1:0]                       copy_rd_grant_i,
+  input  wire [InMasters*256-1:0]                              copy_rd_data_i,
+  output wire [InMasters*(32/Block)-1:0]                       wr_valid_o,
+  output wire [InMasters*(32/Block)*$clog2(ActWords)-1:0]      wr_addr_o,
+  output wire [InMasters*256-1:0]                              wr_data_o,
+  input  wire [InMasters*(32/Block)-1:0]                       wr_grant_i
+);
+
+  localparam BeatWords = 32 / Block;
+  localparam Lanes     = InMasters * BeatWords;
+  localparam ActAw     = $clog2(ActWords);
+  localparam LineWords = 64 / Block;
+  localparam SegLines  = 16;
+  localparam SegBits   = $clog2(SegLines * LineWords) + 1;
+
+  wire [2:0]  move  = packet_i[`VLA_COPY_MOVE];
+  wire [15:0] n0    = packet_i[`VLA_COPY_N0];
+  wire [11:0] n1    = packet_i[`VLA_COPY_N1];
+  wire [11:0] n2    = packet_i[`VLA_COPY_N2];
+  wire [11:0] n3    = packet_i[`VLA_COPY_N3];
+  wire        local_move = move != `VLA_COPY_MOVE_DATA_TO_ACT;
+  wire        accept     = packet_valid_i && packet_ready_o;
+
+  // What stays known of a packet after its walk, by tag.
+  wire        walk_tag, head_tag;
+  reg  [1:0]  local_q, fill_q;
+  reg  [7:0]  pad0_q, pad1_q;
+  reg  [15:0] n0_q;  // of the packet being walked
+  wire        accept_tag = !walk_tag;
+  always @(posedge clk_i) begin
+    if (rst_i) begin
+      local_q <= 2'b00;
+      fill_q  <= 2'b00;
+    end else if (accept) begin
+      local_q[accept_tag] <= local_move;
+      fill_q[accept_tag]  <= move == `VLA_COPY_MOVE_FILL_ACT;
+    end
+    if (accept) n0_q <= n0;
+    if (accept && !accept_tag) pad0_q <= packet_i[`VLA_COPY_PAD];
+    if (accept && accept_tag)  pad1_q <= packet_i[`VLA_COPY_PAD];
+  end
+
+  // Runs, cut into segments.
+  wire             walk_busy, cut_busy, run_valid, run_ready;
+  wire [31:0]      run_src;
+  wire [ActAw-1:0] run_dst;
+  wire [11:0]      unused_i1, unused_i2;
+  wire             unused_row_end;
+  vla_run_walker #(.SrcAw(32), .DstAw(ActAw)) u_walker (
+    .clk_i(clk_i), .rst_i(rst_i), .start_i(accept),
+    .empty_i(n0 == 0 || n1 == 0 || n2 == 0 || n3 == 0), .n1_i(n1), .n2_i(n2), .n3_i(n3),
+    .src_base_i(packet_i[`VLA_COPY_SRC]),
+    .src_stride1_i({10'd0, packet_i[`VLA_COPY_SRC_STRIDE1]}),
+    .src_stride2_i({10'd0, packet_i[`VLA_COPY_SRC_STRIDE2]}),
+    .src_stride3_i({10'd0, packet_i[`VLA_COPY_SRC_STRIDE3]}),
+    .src_ring_i(local_move ? packet_i[`VLA_COPY_SRC_RING] : 11'd0), .src_slot_i(packet_i[`VLA_COPY_SRC_SLOT]),
+    .dst_base_i(packet_i[`VLA_COPY_DST_LSB +: ActAw]),
+    .dst_stride1_i(packet_i[`VLA_COPY_DST_STRIDE1_LSB +: ActAw]),
+    .dst_stride2_i(packet_i[`VLA_COPY_DST_STRIDE2_LSB +: ActAw]),
+    .dst_stride3_i(packet_i[`VLA_COPY_DST_STRIDE3_LSB +: ActAw]),
+    .dst_ring_i(packet_i[`VLA_COPY_DST_RING]), .dst_slot_i(packet_i[`VLA_COPY_DST_SLOT]),
+    .busy_o(walk_busy), .run_valid_o(run_valid), .run_ready_i(run_ready),
+    .run_src_o(run_src), .run_dst_o(run_dst),
+    .run_i1_o(unused_i1), .run_i2_o(unused_i2), .run_row_end_o(unused_row_end)
+  );
+
+  wire               walk_local = local_q[walk_tag];
+  wire               seg_valid, seg_ready;
+  wire [31:0]        seg_src;
+  wire [ActAw-1:0]   seg_dst;
+  wire [SegBits-1:0] seg_words;
+  vla_segmenter #(
+    .LineAw(32), .WordAw(ActAw), .RunBits(16), .LineUnits(LineWords), .SegLines(SegLines), .GroupUnits(Lanes)
+  ) u_segmenter (
+    .clk_i(clk_i), .rst_i(rst_i), .local_i(walk_local),
+    .run_valid_i(run_valid), .run_ready_o(run_ready),
+    .run_line_i(run_src), .run_word_i(run_dst), .run_units_i(n0_q), .busy_o(cut_busy),
+    .seg_valid_o(seg_valid), .seg_ready_i(seg_ready),
+    .seg_line_o(seg_src), .seg_word_o(seg_dst), .seg_units_o(seg_words)
+  );
+
+  // Deal each segment to the local mover, or to the in-master that has had fewer beats.
+  localparam BeatLog = $clog2(BeatWords);
+  wire [SegBits-1:0]   seg_round = seg_words + {{(SegBits - BeatLog){1'b0}}, {BeatLog{1'b1}}};
+  wire signed [8:0]    seg_beats = {{(9 + BeatLog - SegBits){1'b0}}, seg_round[SegBits-1:BeatLog]};
+  reg  signed [8:0]    lead_q;  // beats dealt to master 0 less those dealt to master 1
+  wire                 second    = InMasters == 2 && lead_q > 0;
+  wire [InMasters-1:0] mover_ready, mover_retire, mover_retire_tag, mover_error;
+  wire                 local_ready, local_retire, local_retire_tag;
+  wire                 seg_fire  = seg_valid && seg_ready;
+  assign seg_ready = walk_local ? local_ready : second ? mover_ready[InMasters-1] : mover_ready[0];
+
+  always @(posedge clk_i) begin
+    if (rst_i) lead_q <= 9'sd0;
+    else if (seg_fire && !walk_local) lead_q <= second ? lead_q - seg_beats : lead_q + seg_beats;
+  end
+
+  vla_copy_tracker #(.Movers(InMasters + 1), .CountBits(8)) u_tracker (
+    .clk_i(clk_i), .rst_i(rst_i),
+    .accept_i(accept), .ready_o(packet_ready_o), .walk_idle_i(!walk_busy && !cut_busy),
+    .dealt_i({7'd0, seg_fire}),
+    .retire_i({local_retire, mover_retire}), .retire_tag_i({local_retire_tag, mover_retire_tag}),
+    .walk_tag_o(walk_tag), .head_tag_o(head_tag), .done_o(done_o), .active_o(active_o)
+  );
+
+  // The movers share the write lanes: only the head packet writes, and it uses one kind of mover.
+  wire [Lanes-1:0]       mover_wr_valid, local_wr_valid;
+  wire [Lanes*ActAw-1:0] mover_wr_addr, local_wr_addr;
+  wire [Lanes*8*Block-1:0] mover_wr_data, local_wr_data;
+  wire                   head_local = local_q[head_tag];
+  assign wr_valid_o = mover_wr_valid | local_wr_valid;
+  assign wr_addr_o  = head_local ? local_wr_addr : mover_wr_addr;
+  assign wr_data_o  = head_local ? local_wr_data : mover_wr_data;
+
+  genvar m;
+  generate
+    for (m = 0; m < InMasters; m = m + 1) begin : g_mover
+      vla_data_mover #(.Block(Block), .ActAw(ActAw), .SegBits(SegBits)) u_mover (
+        .clk_i(clk_i), .rst_i(rst_i), .data_base_i(data_base_i), .head_tag_i(head_tag),
+        .seg_valid_i(seg_valid && !walk_local && second == m), .seg_ready_o(mover_ready[m]),
+        .seg_line_i(seg_src), .seg_word_i(seg_dst), .seg_words_i(seg_words), .seg_tag_i(walk_tag),
+        .retire_o(mover_retire[m]), .retire_tag_o(mover_retire_tag[m]),
+        .ar_valid_o(ar_valid_o[m]), .ar_ready_i(ar_ready_i[m]),
+        .ar_addr_o(ar_addr_o[m*64 +: 64]), .ar_len_o(ar_len_o[m*8 +: 8]),
+        .r_valid_i(r_valid_i[m]), .r_ready_o(r_ready_o[m]), .r_data_i(r_data_i[m*256 +: 256]),
+        .r_last_i(r_last_i[m]), .r_error_i(r_error_i[m]), .axi_error_o(mover_error[m]),
+        .wr_valid_o(mover_wr_valid[m*BeatWords +: BeatWords]),
+        .wr_addr_o(mover_wr_addr[m*BeatWords*ActAw +: BeatWords*ActAw]),
+        .wr_data_o(mover_wr_data[m*256 +: 256]),
+        .wr_grant_i(wr_grant_i[m*BeatWords +: BeatWords])
+      );
+    end
+
+    if (InMasters != 1 && InMasters != 2) begin : g_check
+      vla_bad_parameter_in_masters_1_or_2 u_bad ();
+    end
+  endgenerate
+
+  vla_local_mover #(.Block(Block), .ActAw(ActAw), .Lanes(Lanes)) u_local (
+    .clk_i(clk_i), .rst_i(rst_i), .head_tag_i(head_tag),
+    .fill_i(fill_q[head_tag]), .pad_i(head_tag ? pad1_q : pad0_q),
+    .seg_valid_i(seg_valid && walk_local), .seg_ready_o(local_ready),
+    .seg_src_i(seg_src[ActAw-1:0]), .seg_dst_i(seg_dst), .seg_words_i(seg_words[3:0]), .seg_tag_i(walk_tag),
+    .retire_o(local_retire), .retire_tag_o(local_retire_tag),
+    .rd_valid_o(copy_rd_valid_o), .rd_addr_o(copy_rd_addr_o),
+    .rd_grant_i(copy_rd_grant_i), .rd_data_i(copy_rd_data_i),
+    .wr_valid_o(local_wr_valid), .wr_addr_o(local_wr_addr), .wr_data_o(local_wr_data), .wr_grant_i(wr_grant_i)
+  );
+
+  assign axi_error_o = mover_error != {InMasters{1'b0}};
+
+  wire unused_packet = ^{packet_i, seg_round[BeatLog-1:0]};
+
+endmodule
+`default_nettype wire

@@ -1,0 +1,134 @@
+"""Small legal packets with their operands: tensor regions, weights, records, tables, masks.
+
+Every maker draws what it is not told from a seeded generator, so the same seed gives the same packet.
+Regions come from an `Arena`, one after the other, so outputs never overlap inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa import numerics
+from vla_isa.encoding import Packet
+from vla_isa.hardware import HardwareConfig
+
+__all__ = ["Arena", "Operation", "Rng", "draw_records", "region"]
+
+Rng = np.random.Generator
+
+
+@dataclass
+class Arena:
+    """Hands out words of the on-chip memories; `act` etc. are the next free words."""
+
+    hw: HardwareConfig
+    act: int = 0
+    weight: int = 0
+    params: list[NDArray[np.uint8]] = field(default_factory=list)
+
+    def take_act(self, words: int) -> int:
+        """The base of `words` fresh activation words."""
+        base, self.act = self.act, self.act + words
+        return base
+
+    def take_weight(self, words: int) -> int:
+        """The base of `words` fresh weight words."""
+        base, self.weight = self.weight, self.weight + words
+        return base
+
+    def put_params(self, data: NDArray[np.uint8]) -> int:
+        """Store bytes from a fresh parameter word on; returns that word."""
+        width = self.hw.param_word_bytes
+        base = sum(len(p) for p in self.params)
+        words = np.zeros((-(-data.size // width), width), np.uint8)
+        words.reshape(-1)[: data.size] = data.reshape(-1)
+        self.params.append(words)
+        return base
+
+    def fits(self) -> bool:
+        """Whether everything handed out lies inside the memories."""
+        hw = self.hw
+        return (self.act <= hw.act_words and self.weight <= hw.weight_words
+                and sum(len(p) for p in self.params) <= hw.param_words)
+
+
+@dataclass
+class Operation:
+    """A packet with its operands: what the memories must hold before it runs.
+
+    Attributes:
+        packet: the instruction, semaphores zero.
+        arena: the memories' extents and the parameter words.
+        act: int8 [arena.act, B]; weight: int8 [arena.weight, B*B].
+    """
+
+    packet: Packet
+    arena: Arena
+    act: NDArray[np.int8]
+    weight: NDArray[np.int8]
+
+    @property
+    def param(self) -> NDArray[np.uint8]:
+        """uint8 [words, 8*B]."""
+        empty = np.zeros((0, self.arena.hw.param_word_bytes), np.uint8)
+        return np.concatenate([empty, *self.arena.params])
+
+
+def fill(rng: Rng, shape: tuple[int, ...], values: str) -> NDArray[np.int8]:
+    """int8 contents: "random", "low" (-128), "high" (127) or "edges" (both, mixed)."""
+    if values == "edges":
+        return rng.choice(np.array([-128, 127], np.int8), shape)
+    if values in ("low", "high"):
+        return np.full(shape, {"low": -128, "high": 127}[values], np.int8)
+    return rng.integers(-128, 128, shape, dtype=np.int8)
+
+
+def operation(rng: Rng, arena: Arena, packet: Packet, act: str = "random", weight: str = "random") -> Operation:
+    """An operation with its memories filled."""
+    hw = arena.hw
+    return Operation(packet, arena, fill(rng, (arena.act, hw.act_word_bytes), act),
+                     fill(rng, (arena.weight, hw.weight_word_bytes), weight))
+
+
+def region(rng: Rng, arena: Arena, name: str, rows: int, width: int, blocks: int, *,
+           ring: bool | None = None, pitch: int | None = None) -> dict[str, int]:
+    """Fields of a fresh region: base, strides and ring. `ring` True makes the rows wrap where they can."""
+    pitch = width + int(rng.integers(0, 4)) if pitch is None else pitch
+    row_stride = blocks * pitch + int(rng.integers(0, 3))
+    slots, slot = rows + 3, 0
+    ring = bool(rng.integers(0, 2)) if ring is None else ring
+    if ring:
+        slots = rows + int(rng.integers(0, 3))
+        slot = slots - max(1, rows // 2)
+    used = slots if ring else rows
+    base = arena.take_act(used * row_stride + int(rng.integers(0, 5)))
+    return {f"{name}_base": base, f"{name}_row_stride": row_stride, f"{name}_pitch": pitch,
+            f"{name}_ring": slots, f"{name}_slot": slot}
+
+
+def clamps(rng: Rng) -> dict[str, int]:
+    """Rounding, zero point and clamp; full range most of the time."""
+    lo, hi = (-128, 127) if rng.integers(0, 3) else sorted(int(v) for v in rng.integers(-128, 128, 2))
+    return {"rounding": int(rng.integers(0, 3)), "out_zero": int(rng.integers(-20, 21)), "lo": lo, "hi": hi}
+
+
+def draw_records(rng: Rng, count: int, magnitude: float, style: str = "usual") -> NDArray[np.uint8]:
+    """`count` records, uint8 [count, 8], that bring sums of about `magnitude` into the int8 range.
+
+    style: "usual", or "extreme": any bias and any shift.
+    """
+    mult = rng.integers(1 << 23, 1 << 24, count) * (rng.random(count) > 0.05)
+    shift = np.clip(24 + np.log2(max(magnitude, 1.0)) - 6 + rng.integers(-2, 3, count), 0, 63).astype(np.int64)
+    bias = np.rint(rng.normal(0, magnitude / 2, count)).astype(np.int64)
+    if style == "extreme":
+        shift = rng.choice(np.array([0, 1, 24, 31, 32, 55, 62, 63]), count)
+        bias = rng.choice(np.array([-(1 << 31), -1, 0, 1, (1 << 31) - 1, 12345]), count)
+    return numerics.pack_records(bias, mult, shift)
+
+
+def draw_table(rng: Rng) -> NDArray[np.uint8]:
+    """A 256-byte table."""
+    return rng.integers(0, 256, 256, dtype=np.uint8)
