@@ -17,7 +17,7 @@ module vla_ram_1r1w #(
   output reg  [Width-1:0]         rd_data_o
 );
 
-  reg [Width-1:0] mem [0:Words-1];
+  reg [Width-1:0] mem [0:Words-1] /*verilator public_flat*/;  // the harness clears and reads it
 
   always @(posedge clk_i) begin
     if (wr_en_i) mem[wr_addr_i] <= wr_data_i;

@@ -13,11 +13,14 @@
 
 namespace {
 
+using vla::field;
+using vla::set_field;
+
 using Top = Vvla_core;
 constexpr int kWeightMasters = sizeof(std::declval<Top>().m_axi_weight_rdata) / vla::kBeat;
 constexpr int kInMasters = sizeof(std::declval<Top>().m_axi_in_rdata) / vla::kBeat;
 constexpr int kOutMasters = sizeof(std::declval<Top>().m_axi_out_wdata) / vla::kBeat;
-constexpr int kBlock = VLA_BLOCK;
+constexpr int kBlock = vla::block<Vvla_core___024root>();
 constexpr uint32_t kWeightBeats = kBlock * kBlock / vla::kBeat;
 constexpr uint64_t kDataBase = 0x0000'0040'0000'0000;    // above 32 bits, so that no address is cut unseen
 constexpr uint64_t kWeightBase = 0x0000'0080'0000'0000;

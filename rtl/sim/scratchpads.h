@@ -1,6 +1,6 @@
 // The on-chip memories of the Verilated machine as plain bytes.
 // Does: find the arrays of vla_ram_1r1w by their place in the hierarchy; clear and copy them in address order.
-// Does not: know what is in them. The names follow vla_core: u_act_memory.g_bank[n], u_weight_memory.g_column[n],
+// Does not: know what is in them. The names follow vla_core_datapath: u_act_memory.g_bank[n], u_weight_memory.g_column[n],
 // u_param_memory.g_line[n]; a renamed instance is a compile error here.
 #pragma once
 
@@ -10,8 +10,9 @@
 
 #include "Vvla_core___024root.h"
 
-#define VLA_RAM(memory, block, n) \
-  bytes_of(root.vla_core__DOT__##memory##__DOT__##block##__BRA__##n##__KET____DOT__u_ram__DOT__mem)
+#define VLA_NAME(root, memory, block, n) \
+  root.vla_core__DOT__u_datapath__DOT__##memory##__DOT__##block##__BRA__##n##__KET____DOT__u_ram__DOT__mem
+#define VLA_RAM(memory, block, n) bytes_of(VLA_NAME(root, memory, block, n))
 #define VLA_RAMS_2(memory, block) VLA_RAM(memory, block, 0), VLA_RAM(memory, block, 1)
 #define VLA_RAMS_8(memory, block)                                                                            \
   VLA_RAMS_2(memory, block), VLA_RAM(memory, block, 2), VLA_RAM(memory, block, 3), VLA_RAM(memory, block, 4), \
@@ -29,6 +30,13 @@ struct Ram {
 template <class Array>
 Ram bytes_of(Array& array) {
   return {reinterpret_cast<uint8_t*>(&array[0]), sizeof(array) / sizeof(array[0]), sizeof(array[0])};
+}
+
+// B, bytes of an activation word; a constant of the build.
+template <class Root>
+constexpr int block() {
+  Root* root = nullptr;
+  return sizeof(VLA_NAME((*root), u_act_memory, g_bank, 0)[0]);
 }
 
 // Activation words: word a is row a / 16 of bank a mod 16.

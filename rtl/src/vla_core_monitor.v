@@ -139,7 +139,7 @@ module vla_core_monitor #(
     end else if (running_q && !ending_q && end_d) begin
       status_o     <= status_d;
       error_addr_o <= status_d == `VLA_ERROR_OK ? 38'd0 : addr_d;
-      halt_code_o  <= fetch_halted_i ? fetch_halt_code_i : 32'd0;
+      halt_code_o  <= fetch_halted_i && zero_i ? fetch_halt_code_i : 32'd0;
     end
   end
 

@@ -1,10 +1,9 @@
 // Hold the vector engine's packets: the running one as decoded constants, the next one in a shadow.
 // Does: take a packet while the shadow is free; work out there where row 0 of each region lies (slot *
-// row_stride, the slot first reduced modulo the ring); decode it when the running one has finished.
+// row_stride); decode it when the running one has finished.
 // Does not: check packets (`vla_packet_check` did), touch a memory.
-// Latency: a packet taken while idle starts 5 cycles later (more if b_slot is not below b_ring), one that
-// waits in the shadow starts 1 cycle after its predecessor's finish. start_o is high for the packet's first
-// cycle, done_o for the last.
+// Latency: a packet taken while idle starts 5 cycles later, one that waits in the shadow 1 cycle after its
+// predecessor's finish. start_o is high for the packet's first cycle, done_o for the last.
 `include "vla_isa.vh"
 `default_nettype none
 module vla_vector_setup #(
@@ -71,7 +70,6 @@ module vla_vector_setup #(
 
   reg [2:0]    state_q;
   reg [511:0]  shadow_q;
-  reg [10:0]   b_slot_q;
   reg [Aw-1:0] off_a_q, off_out_q, off_b_q;
 
   // Semaphores are the queue's; above the table base lies nothing that a legal packet sets.
@@ -79,7 +77,6 @@ module vla_vector_setup #(
                          shadow_q[511:`VLA_VEC_ELEMENT_BYTES_LSB]};
 
   wire pool       = shadow_q[`VLA_PACKET_OPCODE] == `VLA_OP_POOL;
-  wire b_reduced  = pool || b_slot_q < shadow_q[`VLA_VEC_B_RING];
   // A row is one pixel per block: no steps in it, and it starts where its slot lies. A column is one block.
   wire b_row      = shadow_q[`VLA_VEC_B_KIND] == `VLA_VEC_B_KIND_ROW;
   wire b_column   = shadow_q[`VLA_VEC_B_KIND] == `VLA_VEC_B_KIND_COLUMN;
@@ -126,7 +123,7 @@ module vla_vector_setup #(
         Free:    if (accept) state_q <= OffA;
         OffA:    state_q <= OffOut;
         OffOut:  state_q <= OffB;
-        OffB:    if (b_reduced) state_q <= Ready;
+        OffB:    state_q <= Ready;
         default: if (promote) state_q <= Free;
       endcase
       start_o <= promote;
@@ -136,20 +133,14 @@ module vla_vector_setup #(
   end
 
   always @(posedge clk_i) begin
-    if (accept) begin
-      shadow_q <= packet_i;
-      b_slot_q <= packet_i[`VLA_VEC_B_SLOT];
-    end
+    if (accept) shadow_q <= packet_i;
     if (state_q == OffA)
       off_a_q <= pool ? {Aw{1'b0}}  // every window finds its own first row
                       : product(shadow_q[`VLA_VEC_A_SLOT], shadow_q[`VLA_VEC_A_ROW_STRIDE]);
     if (state_q == OffOut)
       off_out_q <= pool ? product(shadow_q[`VLA_POOL_OUT_SLOT], shadow_q[`VLA_POOL_OUT_ROW_STRIDE])
                         : product(shadow_q[`VLA_VEC_OUT_SLOT], shadow_q[`VLA_VEC_OUT_ROW_STRIDE]);
-    if (state_q == OffB) begin
-      off_b_q <= product(b_slot_q, shadow_q[`VLA_VEC_B_ROW_STRIDE]);
-      if (!b_reduced) b_slot_q <= b_slot_q - shadow_q[`VLA_VEC_B_RING];
-    end
+    if (state_q == OffB) off_b_q <= product(shadow_q[`VLA_VEC_B_SLOT], shadow_q[`VLA_VEC_B_ROW_STRIDE]);
   end
 
   // Constants that both instructions have, or that one of them fixes.
@@ -238,7 +229,7 @@ module vla_vector_setup #(
     end
     if (promote && !pool) begin
       b_ring_o         <= shadow_q[`VLA_VEC_B_RING];
-      b_slot_o         <= b_slot_q;
+      b_slot_o         <= shadow_q[`VLA_VEC_B_SLOT];
       b_read_o         <= shadow_q[`VLA_VEC_B_KIND] != `VLA_VEC_B_KIND_SCALAR;
       b_scalar_o       <= shadow_q[`VLA_VEC_B_KIND] == `VLA_VEC_B_KIND_SCALAR;
       b_column_o       <= b_column;

@@ -15,7 +15,7 @@ from onnxscript import optimizer
 
 from vlac.errors import ModelError
 
-__all__ = ["MAX_OPSET", "MIN_OPSET", "load_model", "parse_model"]
+__all__ = ["MAX_OPSET", "MIN_OPSET", "check_model", "load_model", "parse_model", "should_fold"]
 
 MIN_OPSET, MAX_OPSET = 13, 21
 _FOLD_LIMIT = 1 << 28  # elements: constants of any layer's size are folded
@@ -71,12 +71,13 @@ def parse_model(proto: onnx.ModelProto, origin: str) -> ir.Model:
         raise ModelError(f"'{origin}' has inconsistent shapes: {str(e).strip()}") from e
     model = ir.from_proto(inferred)
     optimizer.optimize_ir(model, num_iterations=4, input_size_limit=_FOLD_LIMIT, output_size_limit=_FOLD_LIMIT,
-                          should_fold=_should_fold)
+                          should_fold=should_fold)
     _check_shapes(model, origin)
     return model
 
 
-def _should_fold(node: ir.Node) -> bool | None:
+def should_fold(node: ir.Node) -> bool | None:
+    """Whether constant folding may evaluate a node: never Q/DQ; None leaves it to the optimizer."""
     return False if node.op_type in ("QuantizeLinear", "DequantizeLinear") else None
 
 

@@ -67,7 +67,7 @@ _CHECKS = """\
 ## Checked at load
 
 - Heaps, constants, inputs and outputs lie inside `data_bytes`; heaps and constants overlap nothing.
-- Every packet passes dispatch's check (see [instructions](isa.md)); `allow_illegal` leaves this to the machine.
+- Every packet passes dispatch's check (see [instructions](isa.md)); `allow_illegal` leaves it to the machine.
 - From every entry point: each JUMP goes to the start of a heap, the path ends in HALT, no packet runs twice.
 - Every word that a packet reads or writes lies inside its memory; masks are known: they come from constants.
 

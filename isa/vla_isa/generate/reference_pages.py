@@ -19,9 +19,9 @@ A packet is 64 bytes, little endian, opcode in byte 0. Bit 0 is the lowest bit o
 starts with `opcode`, `wait` and `signal`; they are left out of the tables below.
 
 Fetch dispatches packets in program order to the queues {queues};
-each queue runs its packets in order, the queues run in parallel. Before a packet starts it takes one from each semaphore in `wait`, all in one step;
-when its last byte is written it adds one to each in `signal`. The meaning of a program is its execution one
-packet at a time in program order.
+each queue runs its packets in order, the queues run in parallel. Before a packet starts it takes one from
+each semaphore in `wait`, all in one step; when its last byte is written it adds one to each in `signal`. The
+meaning of a program is its execution one packet at a time in program order.
 
 Dispatch checks, in this order: the opcode, the reserved bits, the limits of every field, the rules. The first
 that fails stops the machine: earlier packets complete, then `STATUS` and `ERROR_ADDR` tell.
@@ -96,7 +96,8 @@ def registers_page() -> str:
            "AXI4-Lite, byte offsets; a 64-bit register is two words, low first. The control protocol is "
            "`ap_ctrl_hs` of AMD UG1399.", ""]
     rows = [(f"0x{r.offset:02x}", f"`{r.name}`", str(r.width), r.access, r.doc) for r in REGISTERS]
-    out += [*markdown_table(("offset", "register", "bits", "access", "meaning"), rows), "", "## Error codes", ""]
+    out += [*markdown_table(("offset", "register", "bits", "access", "meaning"), rows), "",
+            "## Error codes", ""]
     codes = [(str(e.value), f"`{e.name}`", _ERROR_DOCS[e]) for e in ErrorCode]
     return "\n".join([*out, *markdown_table(("code", "name", "meaning"), codes), ""])
 

@@ -1,0 +1,47 @@
+"""A table behind a CONV, GEMM or VEC becomes that instruction's own table, or its clamp where it only clamps.
+
+Nothing changes a bit: the table is applied to the same int8 results.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa.numerics import clamp
+from vlac.ir.graph import ConvOp, GemmOp, Graph, Op, PoolOp, VecOp
+
+__all__ = ["fuse_tables"]
+
+_ALL = np.arange(-128, 128)
+
+
+def fuse_tables(graph: Graph) -> None:
+    """Fuse every table whose input has one reader and is not an output."""
+    for op in list(graph.ops):
+        if not (isinstance(op, VecOp) and op.table is not None and len(op.inputs) == 1):
+            continue
+        source = op.inputs[0]
+        producer = source.producer
+        if producer is None or len(source.consumers) != 1 or graph.is_output(source):
+            continue
+        if _absorb(producer, op.table):
+            graph.ops.remove(op)
+            producer.output, op.output.producer = op.output, producer
+            producer.node = f"{producer.node}+{op.node}"
+
+
+def _absorb(producer: Op, table: NDArray[np.int8]) -> bool:
+    """Give the table to the producer; False where it has no place for it."""
+    target = producer.requant if isinstance(producer, (ConvOp, GemmOp)) else producer
+    if not hasattr(target, "lo") or getattr(target, "table", None) is not None or getattr(producer, "residual", None):
+        return False
+    lo, hi = int(table.min()), int(table.max())
+    if (clamp(_ALL, lo, hi) == table).all():
+        # both clamps in one: clamping to [lo, hi] after the producer's own
+        target.lo, target.hi = (min(max(v, lo), hi) for v in (target.lo, target.hi))
+        return True
+    if isinstance(producer, PoolOp):
+        return False
+    target.table = table
+    return True

@@ -1,0 +1,40 @@
+"""QDQ model to device graph: lower, fuse what one instruction can do, then place every tensor's channels."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from vla_isa.hardware import HardwareConfig
+from vlac.ir.graph import Graph, GraphOutput
+from vlac.legalize.fuse_residual import fuse_residuals
+from vlac.legalize.fuse_table import fuse_tables
+from vlac.legalize.lowering import lower
+from vlac.legalize.place import place
+from vlac.legalize.prune import prune
+from vlac.legalize.space_to_depth import space_to_depth
+from vlac.legalize.support import check_support
+
+__all__ = ["legalize"]
+
+
+def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> Graph:
+    """The device graph of a QDQ model, ready for tiling.
+
+    Args:
+        keep_all: return every tensor of the device as a further output, named by its quantized value.
+
+    Raises:
+        UnsupportedError: all nodes that break a rule, or a value that is not quantized.
+    """
+    check_support(model, hw)
+    graph = lower(model, hw)
+    prune(graph)
+    fuse_tables(graph)
+    fuse_residuals(graph)
+    if keep_all:
+        known = {o.tensor for o in graph.outputs}
+        graph.outputs += [GraphOutput(f"keep:{op.output.name}", op.output.shape, "int8", op.output)
+                          for op in graph.ops if op.queue and op.output not in known]
+    space_to_depth(graph, hw)
+    place(graph, hw)
+    return graph

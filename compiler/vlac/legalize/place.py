@@ -1,0 +1,177 @@
+"""Give every tensor its channel map and its place inside other tensors.
+
+A Concat's inputs lie in slices of its output, each on a new channel block; an image that is flattened lies
+row by row in its vector. Convolutions and Gemms may write any channel order (their weights are permuted),
+everything else keeps the order it reads. Where two readers disagree, a copy or a 0/1 matrix settles it.
+Not here: addresses (`allocate/`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa.hardware import HardwareConfig
+from vlac.ir.graph import (
+    ConcatOp, ConvOp, CopyOp, GemmOp, Graph, GraphOutput, Op, PoolOp, Requant, Tensor, VecOp, View,
+)
+
+__all__ = ["in_channel_order", "padded_lanes", "place"]
+
+I64 = NDArray[np.int64]
+
+
+def place(graph: Graph, hw: HardwareConfig) -> None:
+    """Set `lanes`, `parent` and `offset` of every tensor."""
+    block = hw.block
+    _nest_views(graph)
+    _nest_concats(graph)
+    _preset(graph, block)
+    for tensor in graph.inputs:
+        if tensor.lanes is None:
+            tensor.lanes = _input_lanes(tensor, block)
+    for op in list(graph.ops):
+        _forward(graph, op, block)
+    for i, out in enumerate(graph.outputs):
+        if not isinstance(out.tensor.producer, View) and not in_channel_order(out.tensor):
+            moved = _reordered(graph, out.tensor, padded_lanes(out.tensor.c, block), len(graph.ops))
+            graph.outputs[i] = GraphOutput(out.name, out.shape, out.dtype, moved)
+
+
+def padded_lanes(channels: int, block: int) -> I64:
+    """Channels in order from position 0, padded to whole blocks."""
+    lanes = np.full(-(-channels // block) * block, -1, np.int64)
+    lanes[:channels] = np.arange(channels)
+    return lanes
+
+
+def in_channel_order(tensor: Tensor) -> bool:
+    """Whether logical channels lie in ascending order, padding between them allowed."""
+    lanes = tensor.lane_map()
+    return bool((lanes[lanes >= 0] == np.arange((lanes >= 0).sum())).all())
+
+
+def _input_lanes(tensor: Tensor, block: int) -> I64:
+    """A vector with a divisor of at most B channels is packed with that many per word, so that its lines are full."""
+    if tensor.is_vector:
+        per_word = max(d for d in range(1, block + 1) if tensor.c % d == 0)
+        if tensor.c // per_word <= 2 * -(-tensor.c // block):
+            lanes = np.full((tensor.c // per_word, block), -1, np.int64)
+            lanes[:, :per_word] = np.arange(tensor.c).reshape(-1, per_word)
+            return lanes.reshape(-1)
+    return padded_lanes(tensor.c, block)
+
+
+# --- tensors inside tensors ----------------------------------------------------------------------------
+
+
+def _nest_views(graph: Graph) -> None:
+    for op in list(graph.ops):
+        if not isinstance(op, View):
+            continue
+        image, vector = (op.output, op.inputs[0]) if op.inputs[0].is_vector else (op.inputs[0], op.output)
+        if image.parent is not None:
+            image = _copied(graph, image, op)
+        image.parent = vector
+
+
+def _nest_concats(graph: Graph) -> None:
+    for op in list(graph.ops):
+        if not isinstance(op, ConcatOp):
+            continue
+        for tensor in list(op.inputs):
+            fixed = tensor.parent is not None or (tensor in graph.inputs and not tensor.is_vector)
+            if fixed or op.inputs.count(tensor) > 1:
+                tensor = _copied(graph, tensor, op)
+            tensor.parent = op.output
+
+
+def _copied(graph: Graph, tensor: Tensor, reader: Op) -> Tensor:
+    """A copy of `tensor` for one reader (its first mention), made by VEC just before it."""
+    copy = Tensor(f"{tensor.name}:copy{len(graph.ops)}", tensor.label, tensor.shape, tensor.scale, tensor.zero_point,
+                  unsigned=tensor.unsigned)
+    tensor.consumers.remove(reader)
+    copy.consumers.append(reader)
+    reader.inputs[reader.inputs.index(tensor)] = copy
+    graph.ops.insert(graph.ops.index(reader), VecOp(reader.node, reader.op_type, [tensor], copy, "add", 1 << 23, 0, 23))
+    return copy
+
+
+# --- channel maps ---------------------------------------------------------------------------------------
+
+
+def _preset(graph: Graph, block: int) -> None:
+    """A vector that is read as an image takes the image's order, and so does what it was computed from."""
+    for op in reversed(graph.ops):
+        if isinstance(op, View) and op.inputs[0].is_vector:
+            op.output.lanes = padded_lanes(op.output.c, block)
+            op.inputs[0].lanes = op.output.flat_index(block).reshape(-1)
+        elif isinstance(op, VecOp) and op.output.lanes is not None and op.inputs[0].lanes is None:
+            op.inputs[0].lanes = op.output.lanes
+
+
+def _forward(graph: Graph, op: Op, block: int) -> None:
+    """Set the output's lanes from the inputs' (or choose them), and nest offsets of concats."""
+    out = op.output
+    if isinstance(op, View):
+        if out.lanes is None:
+            out.lanes = op.inputs[0].flat_index(block).reshape(-1)
+    elif isinstance(op, ConcatOp):
+        offset, first, parts = 0, 0, []
+        for t in op.inputs:
+            t.offset = offset
+            parts.append(np.where(t.lane_map() < 0, -1, t.lane_map() + first))
+            offset, first = offset + t.blocks(block), first + t.c
+        out.lanes = np.concatenate(parts)
+    elif isinstance(op, (PoolOp, CopyOp)):
+        out.lanes = op.inputs[0].lane_map()
+    elif isinstance(op, VecOp):
+        _forward_vec(graph, op)
+    elif isinstance(op, ConvOp) and op.residual is not None:
+        out.lanes = op.inputs[1].lane_map()
+    elif out.lanes is None:
+        out.lanes = _wanted(out, block)
+
+
+def _forward_vec(graph: Graph, op: VecOp) -> None:
+    a = op.inputs[0]
+    lanes = a.lane_map()
+    for b in op.inputs[1:]:
+        if b.lanes is None:
+            b.lanes = lanes
+        elif not np.array_equal(b.lanes, lanes):
+            moved = _reordered(graph, b, lanes, graph.ops.index(op))
+            b.consumers.remove(op)
+            moved.consumers.append(op)
+            op.inputs[1] = moved
+    if op.output.lanes is not None and not np.array_equal(op.output.lanes, lanes):
+        raise AssertionError(f"'{op.node}': its result needs another channel order than its operand")
+    op.output.lanes = lanes
+
+
+def _wanted(out: Tensor, block: int) -> I64:
+    """The order that an elementwise reader's other operand already has, or plain order."""
+    for reader in out.consumers:
+        if isinstance(reader, VecOp):
+            for other in reader.inputs:
+                if other is not out and other.lanes is not None and other.c == out.c:
+                    return other.lanes
+    return padded_lanes(out.c, block)
+
+
+def _reordered(graph: Graph, tensor: Tensor, lanes: I64, position: int) -> Tensor:
+    """`tensor` with another channel map, by a convolution or product with a 0/1 matrix."""
+    out = Tensor(f"{tensor.name}:order{len(graph.ops)}", tensor.label, tensor.shape, tensor.scale, tensor.zero_point,
+                 unsigned=tensor.unsigned)
+    out.lanes = lanes
+    n = tensor.c
+    weight = np.eye(n, dtype=np.int8)
+    requant = Requant(np.full(n, -tensor.zero_point, np.int64), np.full(n, 1 << 23, np.int64), np.full(n, 23, np.int64),
+                      tensor.zero_point)
+    op: Op
+    if tensor.h == 1:
+        op = GemmOp(tensor.label, "Reorder", [tensor], out, weight, requant)
+    else:
+        op = ConvOp(tensor.label, "Reorder", [tensor], out, weight.reshape(n, n, 1, 1), requant, (1, 1), (1, 1), (0, 0))
+    graph.ops.insert(position, op)
+    return out

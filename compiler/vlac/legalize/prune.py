@@ -1,0 +1,16 @@
+"""Drop operations whose result nobody reads."""
+
+from __future__ import annotations
+
+from vlac.ir.graph import Graph
+
+__all__ = ["prune"]
+
+
+def prune(graph: Graph) -> None:
+    """Remove dead operations, last first."""
+    for op in reversed(list(graph.ops)):
+        if not op.output.consumers and not graph.is_output(op.output):
+            for t in op.inputs:
+                t.consumers.remove(op)
+            graph.ops.remove(op)

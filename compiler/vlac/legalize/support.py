@@ -1,0 +1,46 @@
+"""Check every node against its operator's rules and report all refusals at once."""
+
+from __future__ import annotations
+
+import difflib
+
+import onnx_ir as ir
+
+from vla_isa.hardware import HardwareConfig
+from vlac.errors import UnsupportedError
+from vlac.ops import BY_NAME
+from vlac.ops.quantized import node_label
+from vlac.ops.spec import constant, rule_text
+
+__all__ = ["check_support"]
+
+
+def check_support(model: ir.Model, hw: HardwareConfig) -> None:
+    """Refuse a model with nodes that break a rule.
+
+    Raises:
+        UnsupportedError: every refused node with the rule it breaks and what was found.
+    """
+    reasons = []
+    for node in model.graph:
+        if node.outputs and constant(node.outputs[0]) is not None:
+            continue
+        reason = _reason(node, hw)
+        if reason:
+            reasons.append(reason)
+    if reasons:
+        raise UnsupportedError(reasons)
+
+
+def _reason(node: ir.Node, hw: HardwareConfig) -> str | None:
+    spec = BY_NAME.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    where = f"{node.op_type} '{node_label(node)}'"
+    if spec is None:
+        near = difflib.get_close_matches(node.op_type, BY_NAME, 1)
+        hint = f" (near: {near[0]})" if near else ""
+        return f"{where}: the operator is not supported{hint}; 'vlac ops' lists those that are."
+    for rule in spec.rules:
+        result = rule(node, hw)
+        if not result.ok:
+            return f"{where} cannot run on '{hw.name}': {rule_text(rule, hw)} Found {result.found}."
+    return None

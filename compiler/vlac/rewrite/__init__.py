@@ -1,0 +1,48 @@
+"""Rewrites of the float model: each makes a graph that quantizes better or runs in fewer instructions.
+
+RULES are pattern rules of onnxscript and our own, in the order they are tried; one file per own rewrite.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes import common as onnx_passes
+from onnxscript import optimizer
+from onnxscript.rewriter import rewrite
+from onnxscript.rewriter.rules.common import (
+    conv_affine_fusion_rule,
+    dropout_inference_rule,
+    dropout_zero_rule,
+    fuse_batchnorm_into_conv_rule,
+    fuse_batchnorm_into_gemm_rule,
+    fuse_pad_into_conv_rule,
+    matmul_add_to_gemm_rule,
+    normalize_pad_format_conv_rule,
+)
+
+from vlac.import_onnx.load import should_fold
+from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
+
+__all__ = ["RULES", "rewrite_float"]
+
+RULES = (
+    dropout_inference_rule,
+    dropout_zero_rule,
+    fuse_batchnorm_into_conv_rule,
+    fuse_batchnorm_into_gemm_rule,
+    normalize_pad_format_conv_rule,
+    fuse_pad_into_conv_rule,
+    conv_affine_fusion_rule,
+    matmul_add_to_gemm_rule,
+    BATCH_NORM_TO_CONV,
+)
+
+
+def rewrite_float(model: ir.Model) -> ir.Model:
+    """Apply RULES, fold what became constant, and drop what nothing uses."""
+    rewrite(model, RULES)
+    onnx_passes.IdentityEliminationPass()(model)
+    optimizer.optimize_ir(model, num_iterations=2, input_size_limit=1 << 28, output_size_limit=1 << 28,
+                          should_fold=should_fold)
+    onnx_passes.RemoveUnusedNodesPass()(model)
+    return model

