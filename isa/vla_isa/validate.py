@@ -34,8 +34,8 @@ def validate(program: Program, *, allow_illegal: bool = False) -> None:
         ProgramError: naming the part, the value and the limit.
     """
     _check_spaces(program)
-    _check_segments(program)
     _check_io(program)
+    _check_segments(program)
     words = packets(program)
     if not program.entries:
         raise ProgramError("the program has no entry point")

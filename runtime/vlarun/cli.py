@@ -1,0 +1,158 @@
+"""The `vlarun` command: run a program, compare two backends, check a backend's conformance.
+
+Exit codes: 0 fine, 1 refused with a reason or a difference found, 2 bad usage. Messages go to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vla_isa.errors import BadUsageError, VlaError
+from vlarun import files
+from vlarun.backends import create
+from vlarun.compare import compare
+from vlarun.inputs import check_inputs, to_integers
+from vlarun.session import Session, load_program
+
+__all__ = ["main"]
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    commands: dict[str, tuple[argparse.ArgumentParser, Command]] = {
+        "compare": (_compare_parser(), _compare), "conformance": (_conformance_parser(), _conformance),
+    }
+    parser, command = _run_parser(), _run
+    if arguments and arguments[0] in commands:
+        parser, command = commands[arguments.pop(0)]
+    try:
+        return command(parser.parse_args(arguments))
+    except SystemExit as e:  # argparse has printed what is wrong, or the help
+        return e.code if isinstance(e.code, int) else 2
+    except VlaError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return e.exit_code
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 1
+
+
+def _parser(name: str, text: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=name, description=text, allow_abbrev=False)
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    p = _parser("vlarun", "Run a program. Also: vlarun compare, vlarun conformance (each with --help).")
+    p.add_argument("program", type=Path, help="what `vlac compile` wrote")
+    p.add_argument("--input", type=Path, required=True, metavar="IN.npz", help="arrays by ONNX input name")
+    p.add_argument("--output", type=Path, metavar="OUT.npz", help="write the outputs here (default: print a summary)")
+    p.add_argument("--backend", default="sim", help="sim (default), rtl or ref")
+    p.add_argument("--entry", metavar="TASK", help="entry point (default: the first)")
+    p.add_argument("--config", metavar="NAME", help="refuse a program for another hardware config")
+    p.add_argument("--onnx", type=Path, metavar="MODEL.onnx", help="the model that --backend ref runs")
+    p.add_argument("--check", action="store_true", help="run the hazard checker first")
+    p.add_argument("--raw", action="store_true", help="outputs as the device's int8")
+    p.add_argument("--stats", type=Path, metavar="FILE.json", help="write cycles, traffic and instructions here")
+    p.add_argument("--trace", type=Path, metavar="FILE.json", help="write a Chrome trace of the queues here")
+    p.add_argument("--json", action="store_true", help="print the statistics as JSON")
+    return p
+
+
+def _run(args: argparse.Namespace) -> int:
+    for path in (args.output, args.stats, args.trace):
+        if path is not None:
+            files.check_writable(path)
+    session = Session(args.program, args.backend, config=args.config, check=args.check, onnx=args.onnx)
+    outputs = session.run(files.read_arrays(args.input), raw=args.raw, entry=args.entry)
+    stats = session.stats if args.stats or args.json else None
+    trace = session.trace if args.trace else None
+    if args.output:
+        files.write_arrays(args.output, outputs)
+    if args.stats:
+        files.write_json(args.stats, stats)
+    if args.trace:
+        files.write_json(args.trace, trace)
+    if args.json:
+        print(json.dumps(stats))
+    elif not args.output:
+        for name, array in outputs.items():
+            print(f"{name} {array.dtype} {list(array.shape)}: min {array.min():.6g}, max {array.max():.6g}, "
+                  f"mean {array.mean(dtype=np.float64):.6g}")
+    return 0
+
+
+def _compare_parser() -> argparse.ArgumentParser:
+    p = _parser("vlarun compare", "Run two backends on one input and report the first difference.")
+    p.add_argument("program", type=Path)
+    p.add_argument("--input", type=Path, required=True, metavar="IN.npz")
+    p.add_argument("--backends", default="sim,rtl", metavar="A,B", help="which two (default: sim,rtl)")
+    p.add_argument("--entry", metavar="TASK")
+    p.add_argument("--config", metavar="NAME")
+    p.add_argument("--onnx", type=Path, metavar="MODEL.onnx")
+    p.add_argument("--json", action="store_true", help="print the result as JSON")
+    return p
+
+
+def _compare(args: argparse.Namespace) -> int:
+    names = tuple(args.backends.split(","))
+    if len(names) != 2:
+        raise BadUsageError(f"--backends takes two names, for example sim,rtl; found '{args.backends}'")
+    a, b = (create(name, onnx=args.onnx) for name in names)
+    program = load_program(args.program, args.config)
+    batch = check_inputs(program, files.read_arrays(args.input))
+    result: dict[str, Any] = {"backends": names, "runs": batch.runs, "equal": True}
+    for number, arrays in enumerate(batch.items()):
+        difference = compare(program, (a, b), to_integers(program, arrays), args.entry)
+        if difference is not None:
+            message = f"run {number}: {difference.message((names[0], names[1]))}"
+            result |= {"equal": False, "difference": message}
+            break
+    if args.json:
+        print(json.dumps(result))
+    elif result["equal"]:
+        print(f"{names[0]} and {names[1]} agree on {batch.runs} run(s)")
+    else:
+        print(result["difference"])
+    return 0 if result["equal"] else 1
+
+
+def _conformance_parser() -> argparse.ArgumentParser:
+    p = _parser("vlarun conformance", "Check that a backend does what the instruction table says.")
+    p.add_argument("--backend", default="sim", help="sim (default) or rtl")
+    p.add_argument("--config", default="u50", metavar="NAME", help="hardware config (default: u50)")
+    p.add_argument("--suite", default="T0,T1,T2", help="which of T0,T1,T2 (default: all)")
+    p.add_argument("--stalls", choices=("off", "random"), default="off", help="memory stalls (rtl)")
+    p.add_argument("--programs", type=int, default=50, metavar="N", help="random programs of T2 (default: 50)")
+    p.add_argument("--seed", type=int, default=0, help="seed of T2 and of the stalls")
+    p.add_argument("--match", default="", metavar="TEXT", help="only cases whose id contains TEXT")
+    p.add_argument("--checked", action="store_true", help="rtl with its assertions on")
+    p.add_argument("--json", type=Path, metavar="FILE", help="write every case's result here")
+    return p
+
+
+def _conformance(args: argparse.Namespace) -> int:
+    from vlarun.conformance import runner  # only this command needs the reference
+
+    if args.json:
+        files.check_writable(args.json)
+    outcome = runner.run(runner.Choice(
+        backend=args.backend, config=args.config, suites=tuple(args.suite.split(",")), stalls=args.stalls,
+        programs=args.programs, seed=args.seed, match=args.match, checked=args.checked))
+    if args.json:
+        files.write_json(args.json, outcome.to_dict())
+    runner.show(outcome)
+    return 0 if outcome.passed else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

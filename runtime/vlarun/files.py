@@ -1,0 +1,73 @@
+"""Files of a user: read arrays with a clear message, write whole files or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlarun.errors import InputError
+
+__all__ = ["check_writable", "read_arrays", "write_arrays", "write_json"]
+
+
+def read_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file; pickled objects are refused.
+
+    Raises:
+        InputError: missing, unreadable, damaged, or no .npz.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as loaded:
+            if not isinstance(loaded, np.lib.npyio.NpzFile):
+                raise InputError(f"'{path}' is no .npz file; write it with numpy.savez(path, name=array)")
+            return {name: loaded[name] for name in loaded.files}
+    except OSError as e:
+        raise InputError(f"'{path}' cannot be read: {e.strerror or e}") from e
+    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error, KeyError) as e:
+        raise InputError(f"'{path}' is no whole .npz file of plain arrays; write it with "
+                         "numpy.savez(path, name=array)") from e
+
+
+def check_writable(path: Path) -> None:
+    """Refuse early a path where nothing can be written.
+
+    Raises:
+        InputError: the folder is missing or not writable, or the path is a folder.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise InputError(f"'{path}' is a folder; give a file name")
+    if not folder.is_dir():
+        raise InputError(f"'{path}' cannot be written: there is no folder '{folder}'")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"'{path}' cannot be written: no permission in '{folder}'")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an .npz file, whole or not at all."""
+    _write(path, lambda f: np.savez(f, **arrays))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    _write(path, lambda f: f.write(json.dumps(value, indent=1).encode() + b"\n"))
+
+
+def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as f:
+            write(f)
+        temporary.replace(path)
+    except OSError as e:
+        raise InputError(f"'{path}' cannot be written: {e.strerror or e}") from e
+    finally:
+        temporary.unlink(missing_ok=True)
