@@ -1,6 +1,7 @@
 // LOAD queue: COPY data_to_act, act_to_act and fill_act.
 // Does: walk the runs of a COPY, cut those from the data space into segments of at most 1 KB and deal them
-// to the in-masters so that both get the same number of beats; ask for the next packet's bursts while the
+// to the in-masters so that both get the same number of beats (all to the first if the destination may
+// overlap itself); ask for the next packet's bursts while the
 // current one still receives data; write packets strictly in order.
 // Does not: check a packet (vla_packet_check did), or order anything against other queues (semaphores do).
 // Latency: 6 cycles from packet to its first read address. Full rate is one beat per cycle and in-master,
@@ -122,7 +123,8 @@ module vla_data_loader #(
   wire [SegBits-1:0]   seg_round = seg_words + {{(SegBits - BeatLog){1'b0}}, {BeatLog{1'b1}}};
   wire signed [8:0]    seg_beats = {{(9 + BeatLog - SegBits){1'b0}}, seg_round[SegBits-1:BeatLog]};
   reg  signed [8:0]    lead_q;  // beats dealt to master 0 less those dealt to master 1
-  wire                 second    = InMasters == 2 && lead_q > 0;
+  wire                 in_order;  // the destination may overlap itself: one master writes all of it
+  wire                 second    = InMasters == 2 && lead_q > 0 && !in_order;
   wire [InMasters-1:0] mover_ready, mover_retire, mover_retire_tag, mover_error;
   wire                 local_ready, local_retire, local_retire_tag;
   wire                 seg_fire  = seg_valid && seg_ready;
@@ -130,8 +132,15 @@ module vla_data_loader #(
 
   always @(posedge clk_i) begin
     if (rst_i) lead_q <= 9'sd0;
-    else if (seg_fire && !walk_local) lead_q <= second ? lead_q - seg_beats : lead_q + seg_beats;
+    else if (seg_fire && !walk_local && !in_order) lead_q <= second ? lead_q - seg_beats : lead_q + seg_beats;
   end
+
+  vla_copy_order #(.Units(ActWords)) u_order (
+    .clk_i(clk_i), .load_i(accept), .n0_i(n0), .n1_i(n1), .n2_i(n2), .n3_i(n3),
+    .base_i(packet_i[`VLA_COPY_DST]), .stride1_i(packet_i[`VLA_COPY_DST_STRIDE1]),
+    .stride2_i(packet_i[`VLA_COPY_DST_STRIDE2]), .stride3_i(packet_i[`VLA_COPY_DST_STRIDE3]),
+    .ring_i(packet_i[`VLA_COPY_DST_RING]), .in_order_o(in_order)
+  );
 
   vla_copy_tracker #(.Movers(InMasters + 1), .CountBits(8)) u_tracker (
     .clk_i(clk_i), .rst_i(rst_i),

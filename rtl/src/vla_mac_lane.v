@@ -79,11 +79,11 @@ module vla_mac_lane #(
   end
 
   // negative numbers are large ones
-  wire inside = y_in_q < {4'd0, conv_i[`VLA_CONV_IN_H]} && x_in_q < {4'd0, conv_i[`VLA_CONV_IN_W]};
+  wire in_input = y_in_q < {4'd0, conv_i[`VLA_CONV_IN_H]} && x_in_q < {4'd0, conv_i[`VLA_CONV_IN_W]};
   wire around = {1'b0, y_in_q[11:0]} + {2'b00, conv_i[`VLA_CONV_IN_SLOT]} >= {2'b00, conv_i[`VLA_CONV_IN_RING]};
 
   assign addr_o = around ? a_in_q - ring_span_i : a_in_q;
-  assign need_o = on_q && inside;
+  assign need_o = on_q && in_input;
   assign on_o   = on_q;
 
 endmodule

@@ -48,7 +48,9 @@ module vla_mac_setup #(
   output reg  [LaneBits-1:0]        strip_step_o       // from a strip to the next one
 );
 
-  localparam Last = Pixels > 4 ? Pixels : 4;  // counts 0..4 multiply, 0..Pixels place a lane
+  localparam       Counts   = Pixels > 4 ? Pixels : 4;  // counts 0..4 multiply, 0..Pixels place a lane
+  localparam [3:0] Last     = Counts[3:0];
+  localparam [3:0] LastLane = Pixels[3:0];
 
   wire [511:0] conv;
   wire [11:0]  in_blocks, out_blocks;
@@ -75,6 +77,8 @@ module vla_mac_setup #(
   reg [19:0]  in_batch_stride_q, out_batch_stride_q;
   reg [15:0]  weight_batch_stride_q;
   reg         one_record_q;
+
+  wire unused_high = &{1'b0, in_batch_stride_q, out_batch_stride_q, factor_wide, row_pixels_wide};
 
   wire masked  = conv_q[`VLA_CONV_MASK_MODE] == `VLA_CONV_MASK_MODE_MASK;
   wire take    = packet_valid_i && !held_q;
@@ -182,7 +186,7 @@ module vla_mac_setup #(
       x_q    <= wrap ? 16'd0 : x_next[15:0];
       addr_q <= addr_q + {{ActAw-3{1'b0}}, stride_w} + (wrap ? row_step : {ActAw{1'b0}});
     end
-    if (compute && count_q <= Pixels) begin
+    if (compute && count_q <= LastLane) begin
       lanes_q <= {addr_q, x_q, y_q, row_q, lanes_q[LaneBits*(Pixels+1)-1:LaneBits]};
     end
   end

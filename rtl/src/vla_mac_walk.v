@@ -53,7 +53,7 @@ module vla_mac_walk #(
 
   localparam CreditBits = $clog2(Strips) + 1;
 
-  wire unused_conv = &{1'b0, conv_i};
+  wire unused_high = &{1'b0, conv_i, weight_batch_stride_i, pitch_wide};
 
   wire              masked   = conv_i[`VLA_CONV_MASK_MODE] == `VLA_CONV_MASK_MODE_MASK;
   wire              diagonal = conv_i[`VLA_CONV_MASK_MODE] == `VLA_CONV_MASK_MODE_DIAGONAL;

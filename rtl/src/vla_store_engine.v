@@ -1,7 +1,8 @@
 // STORE queue: COPY act_to_data.
 // Does: walk the runs of a COPY, cut them into segments of at most 1 KB and deal them to the out-masters so
-// that both get the same number of beats; start the next packet while the responses of the current one are
-// due, except for segments that may touch lines the current packet writes, which wait for its end.
+// that both get the same number of beats (all to the first if the destination may overlap itself); start the
+// next packet while the responses of the current one are due, except for segments that may touch lines the
+// current packet writes, which wait for its end.
 // Does not: check a packet (vla_packet_check did), or order anything against other queues (semaphores do).
 // Latency: 6 cycles from packet to its first write address; done_o at the last write response. Full rate is
 // one beat per cycle and out-master.
@@ -124,14 +125,24 @@ module vla_store_engine #(
   wire [SegBits-1:0]    seg_round = seg_words + {{(SegBits - BeatLog){1'b0}}, {BeatLog{1'b1}}};
   wire signed [8:0]     seg_beats = {{(9 + BeatLog - SegBits){1'b0}}, seg_round[SegBits-1:BeatLog]};
   reg  signed [8:0]     lead_q;  // beats dealt to master 0 less those dealt to master 1
-  wire                  second    = OutMasters == 2 && lead_q > 0;
+  wire                  in_order;  // the destination may overlap itself: one master writes all of it
+  wire                  second    = OutMasters == 2 && lead_q > 0 && !in_order;
   wire [OutMasters-1:0] mover_ready, mover_retire, mover_retire_tag, mover_error;
   assign seg_ready = !clash && (second ? mover_ready[OutMasters-1] : mover_ready[0]);
 
   always @(posedge clk_i) begin
     if (rst_i) lead_q <= 9'sd0;
-    else if (seg_fire) lead_q <= second ? lead_q - seg_beats : lead_q + seg_beats;
+    else if (seg_fire && !in_order) lead_q <= second ? lead_q - seg_beats : lead_q + seg_beats;
   end
+
+  wire [16:0] n0_whole = {1'b0, n0} + {{(17 - LineLog){1'b0}}, {LineLog{1'b1}}};
+  vla_copy_order #(.Units(32'hFFFF_FFFF)) u_order (
+    .clk_i(clk_i), .load_i(accept), .n0_i({{(LineLog - 1){1'b0}}, n0_whole[16:LineLog]}),
+    .n1_i(n1), .n2_i(n2), .n3_i(n3),
+    .base_i(packet_i[`VLA_COPY_DST]), .stride1_i(packet_i[`VLA_COPY_DST_STRIDE1]),
+    .stride2_i(packet_i[`VLA_COPY_DST_STRIDE2]), .stride3_i(packet_i[`VLA_COPY_DST_STRIDE3]),
+    .ring_i(11'd0), .in_order_o(in_order)
+  );
 
   vla_copy_tracker #(.Movers(OutMasters), .CountBits(8)) u_tracker (
     .clk_i(clk_i), .rst_i(rst_i),
@@ -167,7 +178,7 @@ module vla_store_engine #(
 
   assign axi_error_o = mover_error != {OutMasters{1'b0}};
 
-  wire unused_packet = ^{packet_i, seg_round[BeatLog-1:0], seg_whole[LineLog-1:0]};
+  wire unused_packet = ^{packet_i, seg_round[BeatLog-1:0], seg_whole[LineLog-1:0], n0_whole[LineLog-1:0]};
 
 endmodule
 `default_nettype wire

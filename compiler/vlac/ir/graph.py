@@ -226,6 +226,7 @@ class PoolOp(Op):
     pieces: list[PoolPiece]
     count: str
     records: tuple[I64, I64]
+    zero_point: int
     lo: int = INT8_MIN
     hi: int = INT8_MAX
 
@@ -238,13 +239,15 @@ class PoolOp(Op):
 class VecOp(Op):
     """Elementwise `round_shift(f(a, b), shift) + zero`, clamped, then the optional table.
 
-    One input and `function` "add" with mult 2^23, shift 23 is the identity in front of a table.
+    One input and `function` "add" with mult 2^23, shift 23 and the input's zero point is the identity,
+    in front of a table or as a copy. `zero_point` is that of the result in front of the table.
     """
 
     function: str
     a_mult: int
     b_mult: int
     shift: int
+    zero_point: int
     lo: int = INT8_MIN
     hi: int = INT8_MAX
     table: NDArray[np.int8] | None = None

@@ -38,7 +38,7 @@ def _fuse(graph: Graph, add: VecOp, main: Tensor, other: Tensor) -> None:
     assert isinstance(conv, ConvOp)
     swapped = main is not add.inputs[0]
     mults = (add.b_mult, add.a_mult) if swapped else (add.a_mult, add.b_mult)
-    conv.residual = Residual(*mults, add.shift, main.zero_point, other.zero_point, add.output.zero_point, add.lo, add.hi)
+    conv.residual = Residual(*mults, add.shift, main.zero_point, other.zero_point, add.zero_point, add.lo, add.hi)
     conv.inputs.append(other)
     other.consumers[other.consumers.index(add)] = conv
     conv.output, add.output.producer = add.output, conv

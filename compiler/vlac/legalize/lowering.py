@@ -19,9 +19,8 @@ from vlac.ops.dequantize_linear import constant_tensor
 from vlac.ops.quantized import Result, activation_parameters, bound, clamp_bounds, node_label, unquantized
 from vlac.ops.spec import constant, shape_of
 
-__all__ = ["IDENTITY", "Lowering", "lower"]
+__all__ = ["Lowering", "lower"]
 
-IDENTITY = (1 << 23, 23)  # multiplier and shift of the factor 1
 
 
 class Lowering:
@@ -129,7 +128,8 @@ class Lowering:
     def requantized(self, source: Tensor, target: Tensor, node: str, op_type: str) -> None:
         """Let `target` be `source` in target's scale (a table; exact by construction)."""
         table = make_table(lambda x: x, source.scale, source.zero_point, target.scale, target.zero_point)
-        self.graph.ops.append(VecOp(node, op_type, [source], target, "add", IDENTITY[0], 0, IDENTITY[1], table=table))
+        self.graph.ops.append(VecOp(node, op_type, [source], target, "add", 1 << 23, 0, 23, source.zero_point,
+                                    table=table))
 
     def moved(self, node: ir.Node, source: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
         """`source` seen with another shape: itself, or a View between an image and a vector.

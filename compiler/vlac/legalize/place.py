@@ -93,7 +93,8 @@ def _copied(graph: Graph, tensor: Tensor, reader: Op) -> Tensor:
     tensor.consumers.remove(reader)
     copy.consumers.append(reader)
     reader.inputs[reader.inputs.index(tensor)] = copy
-    graph.ops.insert(graph.ops.index(reader), VecOp(reader.node, reader.op_type, [tensor], copy, "add", 1 << 23, 0, 23))
+    graph.ops.insert(graph.ops.index(reader), VecOp(reader.node, "Copy", [tensor], copy, "add", 1 << 23, 0, 23,
+                                                             tensor.zero_point))
     return copy
 
 

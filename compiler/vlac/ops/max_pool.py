@@ -37,7 +37,7 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     none = np.zeros(0, np.int64)
     pieces = [PoolPiece(0, pooled.h, 0, pooled.w, kernel, 0)]
     low.graph.ops.append(PoolOp(label, "MaxPool", [x], pooled, "max", kernel, strides, pads[:2], pieces, "fixed",
-                                (none, none)))
+                                (none, none), x.zero_point))
     if target is None:
         low.values[node.outputs[0]] = pooled
     elif target is not pooled:

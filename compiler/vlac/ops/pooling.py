@@ -62,4 +62,4 @@ def lower_global_average(low: Lowering, node: ir.Node, x: Tensor, out: Result) -
     records = average_records(x, out.tensor, np.array([x.h * x.w]), f"{node.op_type} '{node_label(node)}'")
     piece = PoolPiece(0, 1, 0, 1, (x.h, x.w), 0)
     low.graph.ops.append(PoolOp(out.label, node.op_type, [x], out.tensor, "average", (x.h, x.w), (1, 1), (0, 0),
-                                [piece], "fixed", records, out.lo, out.hi))
+                                [piece], "fixed", records, out.tensor.zero_point, out.lo, out.hi))

@@ -1,0 +1,1 @@
+"""Where everything lies: activation regions, data space, weight and parameter residency."""

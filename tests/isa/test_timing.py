@@ -1,0 +1,162 @@
+"""The performance model: ideal counts, bank conflicts against a walk pixel by pixel, queues in parallel."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from isa_programs import changed, decoded, pipeline, with_packets
+
+from vla_isa import timing
+from vla_isa.encoding import Packet
+from vla_isa.engine_cycles import REFERENCE, packet_cost
+from vla_isa.errors import ProgramError
+from vla_isa.hardware import BANKS, load
+from vla_isa.ordering import bits
+from vla_isa.registers import COUNTERS
+
+U50 = load("u50")
+
+
+def conv(h: int, w: int, blocks: int, outs: int, kernel: int, stride: int, pitch: int | None = None) -> Packet:
+    oh, ow = -(-h // stride), -(-w // stride)
+    pitch = w if pitch is None else pitch
+    pad = kernel // 2
+    return Packet.make("CONV", in_h=h, in_w=w, in_blocks=blocks, in_ring=h, in_pitch=pitch,
+                       in_row_stride=pitch * blocks, kernel_h=kernel, kernel_w=kernel, stride_h=stride, stride_w=stride, pad_top=pad, pad_left=pad,
+                       out_h=oh, out_w=ow, out_blocks=outs, out_ring=oh, out_pitch=ow, out_row_stride=ow * outs)
+
+
+@pytest.mark.parametrize(("packet", "ideal"), [
+    (conv(16, 128, 4, 4, 3, 1), 36_864),  # an eighth of 128x128x64 -> 64
+    (conv(64, 64, 1, 2, 3, 2), 2_304), (conv(32, 32, 2, 4, 3, 2), 2_304), (conv(16, 16, 4, 8, 3, 2), 2_304),
+])
+def test_published_layers_are_conflict_free(packet: Packet, ideal: int) -> None:
+    """The layers of the architecture's table: array cycles are MACs / 2048, and little is added."""
+    cost = packet_cost(packet, U50, None)
+    assert cost.mac_busy == ideal and cost.conflicts == 0
+    assert ideal <= cost.cycles <= ideal + 60
+
+
+def test_unpadded_pitch_costs_and_padding_saves() -> None:
+    """Strips of a 14-pixel row run into the next row, which meets the same banks unless the pitch is padded."""
+    plain = packet_cost(conv(28, 28, 1, 1, 3, 2), U50, None)
+    assert plain.conflicts > 0
+    assert packet_cost(conv(28, 28, 1, 1, 3, 2, pitch=30), U50, None).conflicts == 0
+
+
+def slow_conflicts(p: Packet, pixels: int) -> tuple[int, int]:
+    """(strips x taps, extra cycles for one in block), walked lane by lane."""
+    ideal = total = 0
+    count = p["out_h"] * p["out_w"]
+    for first in range(0, count, pixels):
+        for ky in range(p["kernel_h"]):
+            for kx in range(p["kernel_w"]):
+                words = set()
+                for i in range(first, min(first + pixels, count)):
+                    y = i // p["out_w"] * p["stride_h"] + ky * p["dilation_h"] - p["pad_top"]
+                    x = i % p["out_w"] * p["stride_w"] + kx * p["dilation_w"] - p["pad_left"]
+                    if 0 <= y < p["in_h"] and 0 <= x < p["in_w"]:
+                        words.add((p["in_slot"] + y) % p["in_ring"] * p["in_row_stride"] + x)
+                ideal += 1
+                total += max(Counter(w % BANKS for w in words).values(), default=1)
+    return ideal, total - ideal
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 32), st.sampled_from(("tiny", "u50")))
+def test_bank_conflicts(seed: int, config: str) -> None:
+    rng, hw = random.Random(seed), load(config)
+    h, w = rng.randint(1, 8), rng.randint(1, 8)
+    ring = rng.randint(h, h + 2)
+    packet = Packet.make(
+        "CONV", in_h=h, in_w=w, in_ring=ring, in_slot=rng.randrange(ring), in_row_stride=rng.randrange(20),
+        out_h=rng.randint(1, 6), out_w=rng.randint(1, 6), out_ring=6, kernel_h=rng.randint(1, 3),
+        kernel_w=rng.randint(1, 3), stride_h=rng.randint(1, 4), stride_w=rng.randint(1, 4), pad_top=rng.randrange(3),
+        pad_left=rng.randrange(3), dilation_w=rng.randint(1, 2), in_blocks=2, out_blocks=3)
+    ideal, extra = slow_conflicts(packet, hw.pixels)
+    cost = packet_cost(packet, hw, None)
+    assert (cost.mac_busy, cost.conflicts) == (6 * ideal, 6 * extra)
+
+
+def test_requantize_bound() -> None:
+    """1x1 with one in block: 4 cycles per strip instead of 1."""
+    cost = packet_cost(conv(16, 16, 1, 4, 1, 1), U50, None)
+    assert cost.bound == "requantize" and cost.mac_busy == 128
+    assert 512 <= cost.cycles <= 512 + 60
+
+
+def test_weights_come_at_one_word_per_cycle() -> None:
+    copy = Packet.make("COPY", move=4, n0=4096, n1=1, n2=1, n3=1)
+    cycles = {name: packet_cost(copy, load(name), None).cycles for name in ("u50", "u50-2port")}
+    assert 4096 <= cycles["u50"] <= 4096 + 100 and 4 * 4096 <= cycles["u50-2port"] <= 4 * 4096 + 100
+
+
+def test_loads_use_both_masters() -> None:
+    copy = Packet.make("COPY", move=0, n0=4096, n1=1, n2=4, n3=1, src_stride2=1024, dst_stride2=4096)
+    cost = packet_cost(copy, U50, None)
+    assert cost.read_beats == 4 * 2048 and 4096 <= cost.cycles <= 4300
+    short = Packet.make("COPY", move=0, n0=4, n1=64, n2=8, n3=1, src_stride1=1, src_stride2=64)
+    assert packet_cost(short, U50, None).bound == "latency"
+
+
+def test_empty_copy_only_signals() -> None:
+    assert packet_cost(Packet.make("COPY"), U50, None).cycles == 1
+
+
+def test_report_of_a_program() -> None:
+    program = pipeline()
+    report = timing.estimate(program)
+    words = decoded(program)
+    assert [p.op for p in report.packets] == [w.name for w in words]
+    assert report.total_cycles == max(p.end for p in report.packets) == report.packets[-1].end
+    assert report.macs == 3000 and set(report.counters) == {name for name, _ in COUNTERS}
+    assert report.counters["packets"] == len(words)
+    by_queue: dict[str, list[timing.PacketTiming]] = {}
+    for p in report.packets:
+        by_queue.setdefault(p.queue, []).append(p)
+    for packets in by_queue.values():  # a queue runs one packet at a time
+        assert all(a.end <= b.start for a, b in pairwise(packets))
+    ends: dict[int, list[int]] = {}
+    for p, w in zip(report.packets, words, strict=True):  # a wait starts after its signal
+        for s in bits(w["wait"]):
+            assert p.start > ends[s].pop(0)
+        for s in bits(w["signal"]):
+            ends.setdefault(s, []).append(p.end)
+    busy = sum(p.cycles for p in report.packets)
+    assert report.total_cycles < busy  # the queues overlap
+
+
+def test_order_of_waiting_matters() -> None:
+    """The same work with every queue waiting for the one before it takes longer."""
+    program = pipeline()
+    words = decoded(program)
+    serial = [changed(w, wait=0, signal=0) for w in words]
+    for i in range(len(serial) - 1):
+        semaphore = 1 << (i % 16)
+        serial[i] = changed(serial[i], signal=semaphore)
+        serial[i + 1] = changed(serial[i + 1], wait=semaphore)
+    slow = timing.estimate(with_packets(program, serial))
+    assert slow.total_cycles > timing.estimate(program).total_cycles
+    assert slow.total_cycles >= sum(p.cycles for p in slow.packets)
+
+
+def test_constants_are_parameters() -> None:
+    program = pipeline()
+    late = timing.estimate(program, timing=replace(REFERENCE, read_latency=500, write_latency=500))
+    assert late.total_cycles > timing.estimate(program).total_cycles + 800
+
+
+def test_refusals() -> None:
+    program = pipeline()
+    with pytest.raises(ProgramError, match="unknown entry point 'x'; there are main"):
+        timing.estimate(program, "x")
+    words = decoded(program)
+    words[0] = changed(words[0], wait=1 << 9)
+    with pytest.raises(ProgramError, match=r"packet 0 .* would deadlock"):
+        timing.estimate(with_packets(program, words))
