@@ -21,7 +21,7 @@ module vla_copy_order #(
 );
 
   localparam Sum = 38;  // bits that no sum below exceeds
-  localparam [Sum-1:0] End = Units;
+  localparam [Sum-1:0] End = {6'd0, Units[31:0]};
 
   wire [11:0] slots = ring_i == 11'd0 ? n2_i : {1'b0, ring_i};
 

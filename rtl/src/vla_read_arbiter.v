@@ -35,36 +35,38 @@ module vla_read_arbiter #(
   input  wire                   m_r_error_i
 );
 
-  // Addresses: the first client at or after turn_q that asks; kept while the master makes it wait.
-  reg  [1:0] turn_q;    // where the search starts
-  reg        locked_q;  // an address was offered and not taken
-  reg  [1:0] held_q;    // whose
-  wire       order_ready;
+  localparam Aw = $clog2(Clients);
 
-  reg  [1:0]    first;  // the client found
+  // Addresses: the first client at or after turn_q that asks; kept while the master makes it wait.
+  reg  [Aw-1:0] turn_q;    // where the search starts
+  reg           locked_q;  // an address was offered and not taken
+  reg  [Aw-1:0] held_q;    // whose
+  wire          order_ready;
+
+  reg  [Aw-1:0] first;  // the client found
   integer       i, c;
   always @* begin
     first = turn_q;
     for (i = Clients - 1; i >= 0; i = i - 1) begin
-      c = {30'd0, turn_q} + i;
+      c = {{(32 - Aw){1'b0}}, turn_q} + i;
       if (c >= Clients) c = c - Clients;
-      if (ar_valid_i[c]) first = c[1:0];
+      if (ar_valid_i[c[Aw-1:0]]) first = c[Aw-1:0];
     end
   end
 
-  wire [1:0] choice = locked_q ? held_q : first;
+  wire [Aw-1:0] choice = locked_q ? held_q : first;
   assign m_ar_valid_o = ar_valid_i[choice] && order_ready;
-  wire       ar_fire  = m_ar_valid_o && m_ar_ready_i;
+  wire          ar_fire = m_ar_valid_o && m_ar_ready_i;
 
   always @(posedge clk_i) begin
     if (rst_i) begin
-      turn_q   <= 2'd0;
+      turn_q   <= {Aw{1'b0}};
       locked_q <= 1'b0;
-      held_q   <= 2'd0;
+      held_q   <= {Aw{1'b0}};
     end else begin
       locked_q <= m_ar_valid_o && !m_ar_ready_i;
       held_q   <= choice;
-      if (ar_fire) turn_q <= choice == Clients - 1 ? 2'd0 : choice + 2'd1;
+      if (ar_fire) turn_q <= choice == Clients[Aw-1:0] - 1'b1 ? {Aw{1'b0}} : choice + 1'b1;
     end
   end
 
@@ -75,7 +77,7 @@ module vla_read_arbiter #(
     addr = ar_addr_i[63:0];
     len  = ar_len_i[7:0];
     for (j = 1; j < Clients; j = j + 1) begin
-      if (choice == j[1:0]) begin
+      if (choice == j[Aw-1:0]) begin
         addr = ar_addr_i[j*64 +: 64];
         len  = ar_len_i[j*8 +: 8];
       end
@@ -85,9 +87,9 @@ module vla_read_arbiter #(
   assign m_ar_len_o  = len;
 
   // Beats: the burst at the head of the order says whose they are.
-  wire       order_valid;
-  wire [1:0] owner;
-  vla_fifo #(.Width(2), .Depth(InFlight)) u_order (
+  wire          order_valid;
+  wire [Aw-1:0] owner;
+  vla_fifo #(.Width(Aw), .Depth(InFlight)) u_order (
     .clk_i(clk_i), .rst_i(rst_i),
     .in_valid_i(ar_fire), .in_ready_o(order_ready), .in_data_i(choice),
     .out_valid_o(order_valid), .out_ready_i(m_r_valid_i && m_r_ready_o && m_r_last_i), .out_data_o(owner)

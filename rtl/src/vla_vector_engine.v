@@ -183,6 +183,7 @@ module vla_vector_engine #(
   end
 
   wire [2*WordBits-1:0] pixel_words, pair_words;
+  wire [2*Block-1:0]    pair_live;
   generate
     for (i = 0; i < 2; i = i + 1) begin : g_pixel
       wire [WordBits-1:0] b_word = words[(2+i)*WordBits +: WordBits];
@@ -206,7 +207,7 @@ module vla_vector_engine #(
     .clk_i(clk_i), .rst_i(rst_i), .start_i(start), .enable_i(table_enable), .base_i(table_base),
     .ready_o(table_ready), .param_rd_valid_o(table_rd_valid), .param_rd_addr_o(table_rd_addr),
     .param_rd_grant_i(param_rd_grant_i), .param_rd_data_i(param_rd_data_i),
-    .en_i(stage_q[7]), .words_i(pixel_words), .words_o(pair_words)
+    .en_i(stage_q[7]), .live_i(pair_live), .fill_i(fill), .words_i(pixel_words), .words_o(pair_words)
   );
 
   // POOL has records and VEC a table, so the two never ask at once.
@@ -219,8 +220,8 @@ module vla_vector_engine #(
     .clk_i(clk_i), .rst_i(rst_i), .start_i(start),
     .base_i(out_base), .off_i(out_off), .slot_i(out_slot), .row_stride_i(out_row_stride),
     .pitch_i(out_pitch), .ring_i(out_ring), .w_i(out_w), .h_i(out_h), .blocks_i(out_blocks),
-    .padding_i(padding), .fill_i(fill), .launch_i(launch), .room_o(room),
-    .pair_valid_i(stage_q[8]), .pair_words_i(pair_words),
+    .padding_i(padding), .launch_i(launch), .room_o(room),
+    .pair_next_i(stage_q[7]), .pair_live_o(pair_live), .pair_valid_i(stage_q[8]), .pair_words_i(pair_words),
     .wr_valid_o(wr_valid_o), .wr_addr_o(wr_addr_o), .wr_data_o(wr_data_o), .wr_grant_i(wr_grant_i),
     .finish_o(finish)
   );

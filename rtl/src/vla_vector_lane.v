@@ -1,23 +1,20 @@
-// One channel of the vector engine: clamp(round_shift(f(a, b), shift) + zero, lo, hi).
+// One channel of the vector engine: round_shift(f(a, b), shift).
 // Does: the eight functions of VEC on a and b; for POOL the same path multiplies an accumulator.
-// Does not: choose multiplier and shift (`vla_vector_pixel` brings them along), apply the table, stall.
-// Latency: 8 cycles. en_i[k] says that stage k holds a value; nothing moves without it.
+// Does not: choose multiplier and shift, add the zero point, clamp (`vla_vector_pixel` does), stall.
+// Latency: 7 cycles. en_i[k] says that stage k holds a value; nothing moves without it.
 // Same arithmetic as vla_isa.numerics.elementwise and average: every sum and product is exact. Rounding
 // is p + addend + (bit `shift` of p, for nearest even), then a floor shift.
 `include "vla_isa.vh"
 `default_nettype none
 module vla_vector_lane (
   input  wire        clk_i,
-  input  wire [7:0]  en_i,
+  input  wire [6:0]  en_i,
   // constant while a packet runs
   input  wire        pool_i,      // take acc_i instead of a and b
   input  wire [3:0]  function_i,
   input  wire [7:0]  a_zero_i,
   input  wire [7:0]  b_zero_i,
   input  wire [23:0] b_mult_i,
-  input  wire [7:0]  zero_i,
-  input  wire [7:0]  lo_i,
-  input  wire [7:0]  hi_i,
   // constants that travel with the pixel, each for the stage that uses it
   input  wire [23:0] a_mult_i,    // stage 2
   input  wire [62:0] addend_i,    // stage 5
@@ -27,8 +24,8 @@ module vla_vector_lane (
   input  wire [31:0] acc_i,
   input  wire [7:0]  a_i,
   input  wire [7:0]  b_i,
-  // after stage 7
-  output wire [7:0]  result_o
+  // after stage 6: saturated to ten bits
+  output wire signed [9:0] rounded_o
 );
 
   reg signed [31:0] x_q;            // A, or the accumulator
@@ -41,14 +38,18 @@ module vla_vector_lane (
   reg signed [57:0] p_q;
   reg signed [63:0] t_q;
   reg signed [9:0]  r_q;
-  reg        [7:0]  q_q;
 
-  assign result_o = q_q;
+  assign rounded_o = r_q;
 
-  function signed [8:0] less_zero;
+  function signed [31:0] less_zero;
     input [7:0] value;
     input [7:0] zero;
-    less_zero = {value[7], value} - {zero[7], zero};
+    less_zero = {{24{value[7]}}, value} - {{24{zero[7]}}, zero};
+  endfunction
+
+  function signed [8:0] narrow;
+    input signed [31:0] value_unused;  // fits in the lowest bits
+    narrow = value_unused[8:0];
   endfunction
 
   // What a_mult multiplies. x_q has 9 bits here, 32 for POOL (whose function is add).
@@ -114,29 +115,10 @@ module vla_vector_lane (
     end
   endfunction
 
-  function [7:0] clamped;
-    input signed [9:0] r;
-    input        [7:0] zero;
-    input        [7:0] lo;
-    input        [7:0] hi;
-    reg signed [10:0] sum;
-    reg signed [10:0] low;
-    reg signed [10:0] high;
-    begin
-      low     = {{3{lo[7]}}, lo};
-      high    = {{3{hi[7]}}, hi};
-      sum     = {r[9], r} + {{3{zero[7]}}, zero};
-      sum     = sum < low ? low : sum;
-      clamped = sum > high ? hi : sum[7:0];
-    end
-  endfunction
-
-  wire signed [8:0] a_less_zero = less_zero(a_i, a_zero_i);
-
   always @(posedge clk_i) begin
     if (en_i[0]) begin
-      x_q <= pool_i ? acc_i : {{23{a_less_zero[8]}}, a_less_zero};
-      y_q <= less_zero(b_i, b_zero_i);
+      x_q <= pool_i ? acc_i : less_zero(a_i, a_zero_i);
+      y_q <= narrow(less_zero(b_i, b_zero_i));
     end
     if (en_i[1]) begin
       u_q <= first_factor(function_i, x_q, y_q);
@@ -154,7 +136,6 @@ module vla_vector_lane (
     if (en_i[4]) p_q <= combine(function_i, a_product_q, b_product_q);
     if (en_i[5]) t_q <= rounded(p_q, addend_i, even_bit_i);
     if (en_i[6]) r_q <= shifted(t_q, shift_i);
-    if (en_i[7]) q_q <= clamped(r_q, zero_i, lo_i, hi_i);
   end
 
 endmodule

@@ -1,5 +1,6 @@
 // One word of the vector engine: Block lanes, and the constants that travel with their pixel.
-// Does: bring multiplier and shift from launch to the stages that use them, and decode the rounding there.
+// Does: bring multiplier and shift from launch to the stages that use them, and decode the rounding there;
+// clamp(rounded + zero, lo, hi).
 // Does not: fetch operands or records, apply the table, stall.
 // Latency: 8 cycles, one word per cycle; en_i as in vla_vector_lane.
 `include "vla_isa.vh"
@@ -26,7 +27,7 @@ module vla_vector_pixel #(
   input  wire [8*Block-1:0]  a_i,
   input  wire [8*Block-1:0]  b_i,
   // after stage 7
-  output wire [8*Block-1:0]  word_o
+  output reg  [8*Block-1:0]  word_o
 );
 
   reg [23:0] mult0_q, mult1_q;
@@ -63,17 +64,37 @@ module vla_vector_pixel #(
     if (en_i[5]) shift5_q <= shift4_q;
   end
 
+  function [7:0] clamped;
+    input signed [9:0] r;
+    input        [7:0] zero;
+    input        [7:0] lo;
+    input        [7:0] hi;
+    reg signed [10:0] sum;
+    reg signed [10:0] low;
+    reg signed [10:0] high;
+    begin
+      low     = {{3{lo[7]}}, lo};
+      high    = {{3{hi[7]}}, hi};
+      sum     = {r[9], r} + {{3{zero[7]}}, zero};
+      sum     = sum < low ? low : sum;
+      clamped = sum > high ? hi : sum[7:0];
+    end
+  endfunction
+
   genvar i;
   generate
     for (i = 0; i < Block; i = i + 1) begin : g_lane
+      wire signed [9:0] rounded;
       vla_vector_lane u_lane (
-        .clk_i(clk_i), .en_i(en_i), .pool_i(pool_i), .function_i(function_i),
+        .clk_i(clk_i), .en_i(en_i[6:0]), .pool_i(pool_i), .function_i(function_i),
         .a_zero_i(a_zero_i), .b_zero_i(b_zero_i), .b_mult_i(b_mult_i),
-        .zero_i(zero_i), .lo_i(lo_i), .hi_i(hi_i),
         .a_mult_i(mult1_q), .addend_i(addend_q), .even_bit_i(even_bit_q), .shift_i(shift5_q),
         .acc_i(acc_i[32*i +: 32]), .a_i(a_i[8*i +: 8]), .b_i(b_i[8*i +: 8]),
-        .result_o(word_o[8*i +: 8])
+        .rounded_o(rounded)
       );
+      always @(posedge clk_i) begin
+        if (en_i[7]) word_o[8*i +: 8] <= clamped(rounded, zero_i, lo_i, hi_i);
+      end
     end
   endgenerate
 

@@ -33,7 +33,7 @@ module vla_vector_records #(
   reg         arrive_q;  // the granted word is on param_rd_data_i
   reg         pixel_q;   // whose record that is
   reg         fill_q;
-  reg  [29:0] record_q;
+  reg  [29:0] record_q;  // shift and mult: bits 61:32 of a record's 8 bytes
   reg  [LaneBits-1:0] lane_q;
 
   wire        pixel  = hit[0];  // pixel 0 first
@@ -46,17 +46,6 @@ module vla_vector_records #(
   assign param_rd_addr_o  = base_i + word[ParamAw-1:0];
 
   wire [30-ParamAw:0] word_unused = word[30:ParamAw];  // addresses wrap
-
-  // mult and shift of one record: bits 55:32 and 61:56 of its 8 bytes
-  function [29:0] record_of;
-    input [ParamBits-1:0] data;
-    input [LaneBits-1:0]  lane;
-    reg [ParamBits-1:0] moved_unused;  // but for the record, now lowest
-    begin
-      moved_unused = data >> {lane, 6'd0};
-      record_of    = {moved_unused[55:32], moved_unused[61:56]};
-    end
-  endfunction
 
   always @(posedge clk_i) begin
     if (rst_i) begin
@@ -73,7 +62,7 @@ module vla_vector_records #(
       pixel_q <= pixel;
       lane_q  <= wanted[LaneBits-1:0];
     end
-    if (arrive_q) record_q <= record_of(param_rd_data_i, lane_q);
+    if (arrive_q) record_q <= param_rd_data_i[{lane_q, 6'd32} +: 30];
   end
 
   genvar i;
@@ -83,7 +72,7 @@ module vla_vector_records #(
         .clk_i(clk_i), .rst_i(rst_i), .clear_i(clear_i),
         .index_i(index_i[22*i +: 22]), .hit_o(hit[i]),
         .mult_o(mult_o[24*i +: 24]), .shift_o(shift_o[6*i +: 6]),
-        .fill_i(fill_q && pixel_q == i), .fill_mult_i(record_q[29:6]), .fill_shift_i(record_q[5:0])
+        .fill_i(fill_q && pixel_q == i), .fill_mult_i(record_q[23:0]), .fill_shift_i(record_q[29:24])
       );
     end
   endgenerate

@@ -1,9 +1,9 @@
 // Write the vector engine's results: two words per cycle, in the order of the output walk.
-// Does: give each pair of results its addresses, put `fill` in the channels that only pad the last block,
-// queue up to 16 words per lane, count what is under way so that the queues never overflow, and say when
-// the packet's last word is written.
+// Does: give each pair of results its addresses and say which of its lanes are real channels; queue up to
+// 16 words per lane; count what is under way so that the queues never overflow; say when the packet's last
+// word is written.
 // Does not: stall the pipeline: pairs are launched only while room_o is high.
-// Latency: a pair is requested in the cycle after it arrives. Memory handshake: valid, addr and data hold
+// Latency: a pair is requested in the cycle after pair_valid_i. Memory handshake: valid, addr and data hold
 // until grant. finish_o is high from the cycle after the last grant until the next start.
 `default_nettype none
 module vla_vector_writer #(
@@ -24,11 +24,12 @@ module vla_vector_writer #(
   input  wire [10:0]         h_i,
   input  wire [9:0]          blocks_i,
   input  wire signed [15:0]  padding_i,  // channels of all blocks less real channels
-  input  wire [7:0]          fill_i,
   // pairs
   input  wire                launch_i,   // a pair enters the pipeline
   output wire                room_o,
-  input  wire                pair_valid_i,
+  input  wire                pair_next_i,   // a pair enters the last stage
+  output wire [2*Block-1:0]  pair_live_o,   // its lanes that are real channels
+  input  wire                pair_valid_i,  // and is there in the cycle after
   input  wire [16*Block-1:0] pair_words_i,
   // two write lanes
   output wire [1:0]          wr_valid_o,
@@ -52,12 +53,12 @@ module vla_vector_writer #(
     .job_origin_i(base_i), .job_off_i(off_i), .job_slot_i(slot_i),
     .job_w_i(w_i), .job_h_i(h_i), .job_blocks_i(blocks_i),
     .x_step_i(1'b1), .row_stride_i(row_stride_i), .pitch_i(pitch_i), .ring_i(ring_i),
-    .step_valid_o(walk_valid), .step_ready_i(pair_valid_i), .step_mask_o(walk_mask),
+    .step_valid_o(walk_valid), .step_ready_i(pair_next_i), .step_mask_o(walk_mask),
     .step_last_o(walk_last), .addr0_o(walk_addr[0 +: Aw]), .addr1_o(walk_addr[Aw +: Aw]),
     .left0_o(walk_left[9:0]), .left1_o(walk_left[19:10])
   );
 
-  // Channels from the real ones on become `fill`.
+  // The lanes of a word whose channels are real.
   function [Block-1:0] live_lanes;
     input        [9:0]  left;     // blocks left, this one included
     input signed [15:0] padding;
@@ -70,38 +71,37 @@ module vla_vector_writer #(
     end
   endfunction
 
-  function [WordBits-1:0] filled;
-    input [WordBits-1:0] word;
-    input [Block-1:0]    live;
-    input [7:0]          fill;
-    integer lane;
-    begin
-      filled = word;
-      for (lane = 0; lane < Block; lane = lane + 1)
-        if (!live[lane]) filled[8*lane +: 8] = fill;
+  // The pair's addresses follow it into the last stage.
+  reg  [1:0]      mask_q;
+  reg  [2*Aw-1:0] addr_q;
+  always @(posedge clk_i) begin
+    if (pair_next_i) begin
+      mask_q <= walk_mask;
+      addr_q <= walk_addr;
     end
-  endfunction
+  end
 
   wire [1:0] empty_lane;
   genvar i;
   generate
     for (i = 0; i < 2; i = i + 1) begin : g_lane
-      reg  [4:0]          used_q;  // words launched and not yet written
-      reg  [WordBits-1:0] word;
-      wire                push  = pair_valid_i && walk_mask[i];
-      wire                drop  = pair_valid_i && !walk_mask[i];
-      wire                write = wr_valid_o[i] && wr_grant_i[i];
-      wire                room_unused;  // `used_q` keeps the queue from overflowing
+      reg  [4:0]       used_q;  // words launched and not yet written
+      reg  [Block-1:0] live;
+      wire             push  = pair_valid_i && mask_q[i];
+      wire             drop  = pair_valid_i && !mask_q[i];
+      wire             write = wr_valid_o[i] && wr_grant_i[i];
+      wire             room_unused;  // `used_q` keeps the queue from overflowing
 
+      assign pair_live_o[Block*i +: Block] = live;
       always @* begin
-        word = pair_words_i[i*WordBits +: WordBits];
-        if (pair_valid_i)
-          word = filled(word, live_lanes(walk_left[10*i +: 10], padding_i), fill_i);
+        live = {Block{1'b1}};
+        if (pair_next_i) live = live_lanes(walk_left[10*i +: 10], padding_i);
       end
 
       vla_fifo #(.Width(Aw + WordBits), .Depth(16)) u_words (
         .clk_i(clk_i), .rst_i(rst_i),
-        .in_valid_i(push), .in_ready_o(room_unused), .in_data_i({walk_addr[i*Aw +: Aw], word}),
+        .in_valid_i(push), .in_ready_o(room_unused),
+        .in_data_i({addr_q[i*Aw +: Aw], pair_words_i[i*WordBits +: WordBits]}),
         .out_valid_o(wr_valid_o[i]), .out_ready_i(wr_grant_i[i]),
         .out_data_o({wr_addr_o[i*Aw +: Aw], wr_data_o[i*WordBits +: WordBits]})
       );
@@ -120,7 +120,7 @@ module vla_vector_writer #(
 
   always @(posedge clk_i) begin
     if (rst_i || start_i) last_q <= 1'b0;
-    else if (walk_valid && pair_valid_i && walk_last) last_q <= 1'b1;
+    else if (walk_valid && pair_next_i && walk_last) last_q <= 1'b1;
   end
 
 endmodule

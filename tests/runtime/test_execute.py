@@ -11,7 +11,7 @@ from vla_isa import encoding, hardware
 from vla_isa.instructions import TABLE, ErrorCode
 from vlarun.conformance import reference
 from vlarun.conformance.makers import MAKERS
-from vlarun.conformance.operands import Operation
+from vlarun.conformance.operands import Arena, Operation
 from vlarun.execute import EXECUTORS
 from vlarun.memory import Machine
 
@@ -48,7 +48,7 @@ def check(op: Operation, seed: int = 0) -> None:
 def test_random_packets(name: str, config: str) -> None:
     hw = hardware.load(config)
     for seed in range(PACKETS):
-        check(MAKERS[name](np.random.default_rng(seed), hw), seed)
+        check(MAKERS[name](np.random.default_rng(seed), Arena(hw)), seed)
 
 
 def test_executors_are_the_implemented_instructions() -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from vla_isa.hardware import BANKS, HardwareConfig
 from vlac.errors import AllocationError
-from vlac.ir.graph import ConvOp, Graph, Tensor
+from vlac.ir.graph import ConvOp, Graph, Op, Tensor
+from vlac.tile.pack_weights import PackedWeights
 from vlac.tile.plan import Plan, make_plan
 
 __all__ = ["Region", "Regions", "allocate_regions"]
@@ -72,8 +73,9 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
         AllocationError: something does not fit however it is cut.
     """
     streamed: set[Tensor] = set()
+    packed: dict[Op, PackedWeights] = {}
     while True:
-        plan = make_plan(graph, hw, streamed)
+        plan = make_plan(graph, hw, streamed, packed)
         items = _items(graph, plan, hw)
         failed = _first_fit(items, hw.act_words)
         if failed is None:

@@ -115,9 +115,9 @@ class Op:
         """The queue its packets run in ("" where it has none)."""
         return "vec"
 
-    def input_rows(self, y0: int, y1: int) -> tuple[int, int]:
-        """Rows [a, b) of every input that output rows [y0, y1) need."""
-        return y0, y1
+    def input_rows(self, y0: int, y1: int, index: int = 0) -> tuple[int, int]:
+        """Rows [a, b) of an input that output rows [y0, y1) need; an input of one row is read whole."""
+        return (y0, y1) if self.inputs[index].h == self.output.h else (0, self.inputs[index].h)
 
 
 @dataclass
@@ -178,8 +178,10 @@ class ConvOp(Op):
         """Kernel rows and columns."""
         return self.weight.shape[2], self.weight.shape[3]
 
-    def input_rows(self, y0: int, y1: int) -> tuple[int, int]:
-        """Rows under the windows, without padding."""
+    def input_rows(self, y0: int, y1: int, index: int = 0) -> tuple[int, int]:
+        """Rows under the windows, without padding; of the residual the output's own rows."""
+        if index:
+            return y0, y1
         return window_rows(self.inputs[0].h, y0, y1, self.strides[0], (self.kernel[0] - 1) * self.dilations[0] + 1,
                            self.pads[0])
 
@@ -230,7 +232,7 @@ class PoolOp(Op):
     lo: int = INT8_MIN
     hi: int = INT8_MAX
 
-    def input_rows(self, y0: int, y1: int) -> tuple[int, int]:
+    def input_rows(self, y0: int, y1: int, index: int = 0) -> tuple[int, int]:
         """Rows under the windows, without padding."""
         return window_rows(self.inputs[0].h, y0, y1, self.strides[0], self.kernel[0], self.pads[0])
 
@@ -266,7 +268,7 @@ class CopyOp(Op):
         """Moves into activation memory belong to LOAD."""
         return "load"
 
-    def input_rows(self, y0: int, y1: int) -> tuple[int, int]:
+    def input_rows(self, y0: int, y1: int, index: int = 0) -> tuple[int, int]:
         """Rows that land in the output rows."""
         h = self.inputs[0].h
         return min(max(y0 - self.top, 0), h), min(max(y1 - self.top, 0), h)

@@ -55,8 +55,10 @@ class Plan:
     rings: dict[tuple[int, Tensor], int] = field(default_factory=dict)
 
 
-def make_plan(graph: Graph, hw: HardwareConfig, streamed: set[Tensor]) -> Plan:
+def make_plan(graph: Graph, hw: HardwareConfig, streamed: set[Tensor], packed: dict[Op, PackedWeights]) -> Plan:
     """Stages, bands and chunks; `streamed` roots are read and written in bands.
+
+    `packed` keeps packed weights from one attempt to the next.
 
     Raises:
         AllocationError: an operation that cannot be cut finely enough.
@@ -65,7 +67,7 @@ def make_plan(graph: Graph, hw: HardwareConfig, streamed: set[Tensor]) -> Plan:
     plan = Plan(stages, streamed)
     for number, stage in enumerate(stages):
         for p in stage.plans:
-            _cut(graph, p, hw, plan, number, fused=len(stage.plans) > 1)
+            _cut(graph, p, hw, plan, number, packed, fused=len(stage.plans) > 1)
     return plan
 
 
@@ -83,13 +85,16 @@ def _stages(graph: Graph, streamed: set[Tensor]) -> list[list[Op]]:
     return stages
 
 
-def _cut(graph: Graph, p: OpPlan, hw: HardwareConfig, plan: Plan, number: int, *, fused: bool) -> None:
+def _cut(graph: Graph, p: OpPlan, hw: HardwareConfig, plan: Plan, number: int, packed: dict[Op, PackedWeights],
+         *, fused: bool) -> None:
     op = p.op
     if not op.queue:
         return
     streams = [t for t in dict.fromkeys([*op.inputs, op.output]) if t.root in plan.streamed]
     if isinstance(op, (ConvOp, GemmOp)):
-        p.weights = pack_weights(op, hw)
+        if op not in packed:
+            packed[op] = pack_weights(op, hw)
+        p.weights = packed[op]
     if streams:
         p.bands = _streaming_bands(p, streams, hw, plan, number)
     else:
@@ -161,7 +166,7 @@ def _streaming_bands(p: OpPlan, streams: list[Tensor], hw: HardwareConfig, plan:
 
 def _ring_rows(op: Op, tensor: Tensor, bands: list[Span]) -> int:
     """Rows of a streamed tensor on chip: one band in use, the next one loading (or the last one storing)."""
-    spans = bands if tensor is op.output else [op.input_rows(*b) for b in bands]
+    spans = bands if tensor is op.output else [op.input_rows(*b, op.inputs.index(tensor)) for b in bands]
     following = [*spans[1:], spans[-1]]
     if tensor is op.output:
         return min(tensor.h, max(n[1] - s[0] for s, n in zip(spans, following, strict=True)))

@@ -9,10 +9,16 @@ import numpy as np
 
 from vla_isa import numerics
 from vla_isa.encoding import Packet
-from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import MOVES
 from vlarun.conformance.operands import (
-    Arena, Operation, Rng, clamps, draw_records, draw_table, operation, region,
+    Arena,
+    Operation,
+    Rng,
+    clamps,
+    draw_records,
+    draw_table,
+    operation,
+    region,
 )
 
 __all__ = ["MAKERS", "make_conv", "make_copy", "make_gemm", "make_pool", "make_vec"]
@@ -24,11 +30,11 @@ def _small(rng: Rng, low: int, high: int) -> int:
     return int(rng.integers(low, high + 1))
 
 
-def make_conv(rng: Rng, hw: HardwareConfig, *, act: str = "random", weight: str = "random", records: str = "usual",
+def make_conv(rng: Rng, arena: Arena, *, act: str = "random", weight: str = "random", records: str = "usual",
               mask_bits: str = "random", in_ring: bool | None = None, out_ring: bool | None = None,
               pitch: int | None = None, **fixed: int) -> Operation:
     """A CONV. Choices: contents, record style, `mask_bits` ("random", "none", "one"), rings, any field."""
-    arena = Arena(hw)
+    hw = arena.hw
     v: dict[str, int] = {
         "in_h": _small(rng, 1, 7), "in_w": _small(rng, 1, 9), "in_blocks": _small(rng, 1, 3),
         "in_zero": _small(rng, -128, 127), "kernel_h": _small(rng, 1, 4), "kernel_w": _small(rng, 1, 4),
@@ -42,9 +48,9 @@ def make_conv(rng: Rng, hw: HardwareConfig, *, act: str = "random", weight: str 
     if v["mask_mode"] == 2:
         v["in_blocks"] = v["out_blocks"]
     v |= region(rng, arena, "in", v["in_h"], v["in_w"], v["in_blocks"], ring=in_ring, pitch=pitch)
-    v |= region(rng, arena, "out", v["out_h"], v["out_w"], v["out_blocks"], ring=out_ring)
     if v["residual_enable"]:
         v |= region(rng, arena, "res", v["out_h"], v["out_w"], v["out_blocks"])
+    v |= region(rng, arena, "out", v["out_h"], v["out_w"], v["out_blocks"], ring=out_ring)
     live = v["in_blocks"] * v["out_blocks"] if v["mask_mode"] == 0 else v["out_blocks"]
     if v["mask_mode"] == 1:
         bits = _mask(rng, v["out_blocks"], v["in_blocks"], mask_bits)
@@ -81,10 +87,10 @@ def _residual(rng: Rng) -> numerics.ResidualRecord:
         a_zero=_small(rng, -128, 127), b_zero=_small(rng, -128, 127), out_zero=_small(rng, -128, 127), lo=lo, hi=hi)
 
 
-def make_gemm(rng: Rng, hw: HardwareConfig, *, act: str = "random", weight: str = "random",
+def make_gemm(rng: Rng, arena: Arena, *, act: str = "random", weight: str = "random",
               records: str = "usual", **fixed: int) -> Operation:
     """A GEMM. Choices: contents, record style, any field."""
-    arena = Arena(hw)
+    hw = arena.hw
     v: dict[str, int] = {
         "batch": _small(rng, 1, 3), "m": _small(rng, 1, 11), "k_blocks": _small(rng, 1, 4),
         "n_blocks": _small(rng, 1, 4), "scale_by": _small(rng, 0, 1), "table_enable": _small(rng, 0, 3) == 0,
@@ -105,10 +111,10 @@ def make_gemm(rng: Rng, hw: HardwareConfig, *, act: str = "random", weight: str 
     return operation(rng, arena, Packet.make("GEMM", **v), act, weight)
 
 
-def make_pool(rng: Rng, hw: HardwareConfig, *, act: str = "random", in_ring: bool | None = None,
+def make_pool(rng: Rng, arena: Arena, *, act: str = "random", in_ring: bool | None = None,
               out_ring: bool | None = None, **fixed: int) -> Operation:
     """A POOL. Choices: contents, rings, any field."""
-    arena = Arena(hw)
+    hw = arena.hw
     blocks = fixed.get("in_blocks", _small(rng, 1, 3))
     v: dict[str, int] = {
         "in_h": _small(rng, 1, 8), "in_w": _small(rng, 1, 9), "in_blocks": blocks, "in_zero": _small(rng, -128, 127),
@@ -131,10 +137,10 @@ def make_pool(rng: Rng, hw: HardwareConfig, *, act: str = "random", in_ring: boo
     return operation(rng, arena, Packet.make("POOL", **v), act)
 
 
-def make_vec(rng: Rng, hw: HardwareConfig, *, act: str = "random", in_ring: bool | None = None,
+def make_vec(rng: Rng, arena: Arena, *, act: str = "random", in_ring: bool | None = None,
              out_ring: bool | None = None, in_place: bool | None = None, **fixed: int) -> Operation:
     """A VEC. Choices: contents, rings, `in_place` (output = a), any field."""
-    arena = Arena(hw)
+    hw = arena.hw
     shift = fixed.get("shift", _small(rng, 15, 30))
     v: dict[str, int] = {
         "function": _small(rng, 0, 7), "b_kind": _small(rng, 0, 3), "b_scalar": _small(rng, -128, 127),
@@ -157,10 +163,10 @@ def make_vec(rng: Rng, hw: HardwareConfig, *, act: str = "random", in_ring: bool
     return operation(rng, arena, Packet.make("VEC", **v), act)
 
 
-def make_copy(rng: Rng, hw: HardwareConfig, *, in_ring: bool | None = None, out_ring: bool | None = None,
+def make_copy(rng: Rng, arena: Arena, *, in_ring: bool | None = None, out_ring: bool | None = None,
               **fixed: int) -> Operation:
     """An on-chip COPY (act_to_act or fill_act); the other moves are in every program (see programs.py)."""
-    arena = Arena(hw)
+    hw = arena.hw
     inside = [MOVES.index("act_to_act"), MOVES.index("fill_act")]
     v: dict[str, int] = {
         "move": int(rng.choice(inside)), "n0": _small(rng, 1, 9), "n1": _small(rng, 1, 3), "n2": _small(rng, 1, 4),

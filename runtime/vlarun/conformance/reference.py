@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
-from vla_isa.encoding import Packet
+from vla_isa.encoding import Packet, decode
+from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import MOVES, VEC_FUNCTIONS
-from vlarun.memory import Machine
+from vla_isa.program import Program
+from vlarun.memory import Machine, load_data
 
-__all__ = ["execute"]
+__all__ = ["execute", "run"]
 
 I64 = NDArray[np.int64]
 
@@ -260,3 +262,19 @@ def _vec(packet: Packet, machine: Machine) -> None:
                 if packet["table_enable"]:
                     q = _table(machine, packet["table_base"], q)
                 _put(machine, _address(packet, "out", y, c, x), q)
+
+
+def run(program: Program, entry: int = 0, stop_at: int | None = None) -> Machine:
+    """Execute a program in program order from packet `entry` until HALT, or up to packet address `stop_at`.
+
+    Semaphores are not followed: a legal program never waits in this order.
+    """
+    machine = Machine(program.config, load_data(program), program.weights)
+    address = entry * PACKET_BYTES
+    while address != stop_at:
+        packet = decode(machine.data[address : address + PACKET_BYTES].tobytes())
+        execute(packet, machine)
+        if packet.name == "HALT":
+            break
+        address = packet["target"] * LINE_BYTES if packet.name == "JUMP" else address + PACKET_BYTES
+    return machine

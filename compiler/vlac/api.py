@@ -1,0 +1,38 @@
+"""Compile from Python: the whole pipeline behind two functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from vla_isa.hardware import HardwareConfig
+from vla_isa.program import Program
+from vlac.files import write_whole
+from vlac.options import CompileOptions
+from vlac.passes import Compilation, run_passes
+from vlac.pipeline import PASSES
+
+__all__ = ["compile_file", "compile_model"]
+
+
+def compile_file(path: str | Path, hw: HardwareConfig, options: CompileOptions | None = None,
+                 on_progress: Callable[[str], None] = lambda name: None) -> Compilation:
+    """Compile an ONNX file and keep everything the passes made (QDQ model, graph, plan, times).
+
+    Raises:
+        VlaError: a subclass that says what is wrong with the model, the data or the options.
+    """
+    state = Compilation(Path(path), hw, options or CompileOptions())
+    run_passes(PASSES, state, write_whole, on_progress)
+    return state
+
+
+def compile_model(path: str | Path, hw: HardwareConfig, options: CompileOptions | None = None) -> Program:
+    """Compile an ONNX file to a program.
+
+    Raises:
+        VlaError: see `compile_file`.
+    """
+    program = compile_file(path, hw, options).program
+    assert program is not None
+    return program

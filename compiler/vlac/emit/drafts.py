@@ -1,0 +1,57 @@
+"""A packet before its weights and parameters have addresses, and the COPYs between data space and regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vla_isa.instructions import MOVES
+from vlac.allocate.data_space import DataRegion
+from vlac.allocate.regions import Region
+
+__all__ = ["Draft", "load_rows", "store_rows"]
+
+
+@dataclass
+class Draft:
+    """One packet: instruction, field values, and where it comes from.
+
+    Attributes:
+        weights: (first word in the weight space, words) it reads; `weight_base` is set when they are placed.
+        owner: number of the operation whose parameter words it reads, -1 for none.
+        params: field name -> parameter word relative to its operation's first.
+    """
+
+    name: str
+    values: dict[str, int]
+    node: str = ""
+    op: str = ""
+    macs: int = 0
+    weights: tuple[int, int] | None = None
+    owner: int = -1
+    params: dict[str, int] = field(default_factory=dict)
+
+
+def load_rows(source: DataRegion, region: Region, rows: tuple[int, int], node: str) -> Draft:
+    """Rows [a, b) from the data space to the scratchpad."""
+    a, b = rows
+    values = {
+        "move": MOVES.index("data_to_act"), "src": source.line + a * source.row_stride, "dst": region.base,
+        "n0": source.w, "n1": source.blocks, "n2": b - a, "n3": 1,
+        "src_stride1": source.block_stride, "src_stride2": source.row_stride,
+        "dst_stride1": region.pitch, "dst_stride2": region.row_stride,
+        "dst_ring": region.ring, "dst_slot": a % region.ring,
+    }
+    return Draft("COPY", values, node, "load")
+
+
+def store_rows(region: Region, target: DataRegion, rows: tuple[int, int], node: str) -> Draft:
+    """Rows [a, b) from the scratchpad to the data space."""
+    a, b = rows
+    values = {
+        "move": MOVES.index("act_to_data"), "src": region.base, "dst": target.line + a * target.row_stride,
+        "n0": target.w, "n1": target.blocks, "n2": b - a, "n3": 1,
+        "src_stride1": region.pitch, "src_stride2": region.row_stride,
+        "dst_stride1": target.block_stride, "dst_stride2": target.row_stride,
+        "src_ring": region.ring, "src_slot": a % region.ring,
+    }
+    return Draft("COPY", values, node, "store")

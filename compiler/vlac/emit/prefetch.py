@@ -1,0 +1,104 @@
+"""Loads of weights and parameters: as early as the scratchpads have room, a few ahead of their first use.
+
+Resolves the addresses that drafts left open. Parameters of neighbouring operations are loaded together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from itertools import chain
+
+from vla_isa.hardware import LINE_BYTES, HardwareConfig
+from vla_isa.instructions import MOVES
+from vlac.allocate.residency import Load, Use, plan_residency
+from vlac.emit.drafts import Draft
+
+__all__ = ["param_groups", "with_loads"]
+
+_AHEAD = 2  # loads beyond the needed ones that are issued per packet
+
+
+def param_groups(sizes: list[int], limit: int) -> list[tuple[int, int]]:
+    """(group number, word within the group) of each operation: the first alone, then as many as fit `limit`."""
+    groups: list[tuple[int, int]] = []
+    number, used = 0, 0
+    started = False
+    for size in sizes:
+        if size and (used + size > limit or (number == 0 and started)):
+            number, used = number + 1, 0
+        started = started or size > 0
+        groups.append((number, used))
+        used += size
+    return groups
+
+
+def with_loads(drafts: list[Draft], sizes: list[int], params_line: int, hw: HardwareConfig) -> list[Draft]:
+    """The drafts with all loads among them and every address resolved.
+
+    Args:
+        sizes: parameter words of each operation, in order.
+        params_line: data-space line of the first operation's parameters; the others follow without gaps.
+
+    Raises:
+        AllocationError: one packet's weights or parameters exceed their memory.
+    """
+    groups = param_groups(sizes, hw.param_words // 4)
+    group_sizes: dict[int, int] = {}
+    starts: dict[int, int] = {}
+    word = 0
+    for (group, _), size in zip(groups, sizes, strict=True):
+        starts.setdefault(group, word)
+        group_sizes[group] = group_sizes.get(group, 0) + size
+        word += size
+    weight_uses = [Use(i, d.weights, d.weights[1]) for i, d in enumerate(drafts) if d.weights]
+    param_uses = [Use(i, groups[d.owner][0], group_sizes[groups[d.owner][0]]) for i, d in enumerate(drafts) if d.owner >= 0]
+    weight_loads, weight_bases = plan_residency(weight_uses, hw.weight_words, "weight scratchpad")
+    param_loads, param_bases = plan_residency(param_uses, hw.param_words, "parameter memory")
+    for i, draft in enumerate(drafts):
+        if draft.weights:
+            draft.values["weight_base"] = weight_bases[i]
+        for name, relative in draft.params.items():
+            draft.values[name] = param_bases[i] + groups[draft.owner][1] + relative
+    lines = hw.param_word_bytes // LINE_BYTES
+    ready = [(load, _weight_copy(load)) for load in weight_loads]
+    ready += [(load, _param_copy(load, params_line + starts[_number(load.key)] * lines)) for load in param_loads]
+    return _merge(drafts, sorted(ready, key=lambda r: (r[0].first, r[1].op != "load parameters")))
+
+
+def _number(key: Hashable) -> int:
+    assert isinstance(key, int)
+    return key
+
+
+def _weight_copy(load: Load) -> Draft:
+    assert isinstance(load.key, tuple)
+    values = {"move": MOVES.index("weight_to_weight"), "src": load.key[0], "dst": load.base, "n0": load.size,
+              "n1": 1, "n2": 1, "n3": 1}
+    return Draft("COPY", values, op="load weights")
+
+
+def _param_copy(load: Load, line: int) -> Draft:
+    values = {"move": MOVES.index("data_to_param"), "src": line, "dst": load.base, "n0": load.size,
+              "n1": 1, "n2": 1, "n3": 1}
+    return Draft("COPY", values, op="load parameters")
+
+
+def _merge(drafts: list[Draft], loads: list[tuple[Load, Draft]]) -> list[Draft]:
+    """Loads in order of first use: what a packet needs before it, and up to _AHEAD more behind it."""
+    out: list[list[Draft]] = []
+    following = 0
+    for number, draft in enumerate(drafts):
+        here: list[Draft] = []
+        while following < len(loads) and loads[following][0].first <= number:
+            loads[following][1].node = draft.node
+            here.append(loads[following][1])
+            following += 1
+        here.append(draft)
+        for _ in range(_AHEAD):
+            if following < len(loads) and loads[following][0].after <= number:
+                load, copy = loads[following]
+                copy.node = drafts[load.first].node
+                here.append(copy)
+                following += 1
+        out.append(here)
+    return list(chain.from_iterable(out))

@@ -1,0 +1,134 @@
+"""The order of packets: loads just ahead of their first reader, stores as soon as rows are complete.
+
+Within a stage the lead operation goes band by band (or chunk by chunk); the operation behind it follows as
+soon as its rows are there. Not here: loads of weights and parameters (`prefetch.py`), semaphores.
+"""
+
+from __future__ import annotations
+
+from vla_isa.hardware import HardwareConfig
+from vlac.allocate.data_space import DataSpace
+from vlac.allocate.regions import Region, Regions
+from vlac.emit.build_instructions import build
+from vlac.emit.drafts import Draft, load_rows, store_rows
+from vlac.ir.graph import Graph, Tensor, View
+from vlac.tile.plan import OpPlan, Plan, Span
+
+__all__ = ["schedule"]
+
+
+def schedule(graph: Graph, plan: Plan, regions: Regions, data: DataSpace, hw: HardwareConfig) -> list[Draft]:
+    """All packets but the loads of weights and parameters, in program order."""
+    return _Scheduler(graph, plan, regions, data, hw).run()
+
+
+class _Scheduler:
+    def __init__(self, graph: Graph, plan: Plan, regions: Regions, data: DataSpace, hw: HardwareConfig) -> None:
+        self.graph, self.plan, self.regions, self.data, self.hw = graph, plan, regions, data, hw
+        self.drafts: list[Draft] = []
+        self.loaded: dict[tuple[int, Tensor], int] = {}
+        self.stage = 0
+        self.owner = 0
+
+    def run(self) -> list[Draft]:
+        for self.stage, stage in enumerate(self.plan.stages):
+            lead, *followers = stage.plans
+            pending = [list(p.bands) for p in followers]
+            owners = [self.owner + i for i in range(len(stage.plans))]
+            if not lead.op.queue:
+                self._store_part(lead.op.output)
+            for band, chunk, last in _tiles(lead, streaming=self._streams(lead)):
+                self._tile(lead, band, chunk, owners[0])
+                if last:
+                    self._store(lead.op.output, band)
+                    for p, bands, owner in zip(followers, pending, owners[1:], strict=True):
+                        while bands and p.op.input_rows(*bands[0])[1] <= band[1]:
+                            ready = bands.pop(0)
+                            self._tile(p, ready, p.chunks[0], owner)
+                            self._store(p.op.output, ready)
+            self.owner += len(stage.plans)
+        for tensor in self.graph.inputs:
+            if tensor in self.data.stores and tensor.producer is None and tensor.root not in self.plan.streamed:
+                self._ensure(tensor, tensor.h)
+                self._store(tensor, (0, tensor.h))
+        return self.drafts
+
+    def _region(self, tensor: Tensor) -> Region:
+        return self.regions.of(tensor, self.stage)
+
+    def _streams(self, p: OpPlan) -> bool:
+        return any(t.root in self.plan.streamed for t in (*p.op.inputs, p.op.output))
+
+    def _tile(self, p: OpPlan, band: Span, chunk: Span, owner: int) -> None:
+        following = p.bands[min(p.bands.index(band) + 1, len(p.bands) - 1)]
+        for index, tensor in enumerate(p.op.inputs):
+            self._ensure(tensor, p.op.input_rows(*band, index)[1])
+        for index, tensor in enumerate(p.op.inputs):
+            self._ensure(tensor, p.op.input_rows(*following, index)[1])
+        for draft in build(p, band, chunk, self._region, self.hw):
+            draft.owner = owner if draft.params else -1
+            self.drafts.append(draft)
+            if draft.weights is not None:
+                draft.weights = (self._weight_start(owner) + draft.weights[0], draft.weights[1])
+
+    def _weight_start(self, owner: int) -> int:
+        plans = [p for s in self.plan.stages for p in s.plans]
+        return sum(int(p.weights.starts[-1]) for p in plans[:owner] if p.weights is not None)
+
+    def _ensure(self, tensor: Tensor, rows: int) -> None:
+        """Load rows of an input, a constant or a streamed tensor up to `rows`, where not yet on chip."""
+        for op in tensor.consumers:  # a vector that the host packs as an image is loaded as one
+            if isinstance(op, View) and tensor not in self.data.sources and op.output in self.data.sources:
+                tensor, rows = op.output, op.output.h
+        if isinstance(tensor.producer, View) and tensor.producer.inputs[0] in self.graph.inputs:
+            tensor, rows = self._viewed(tensor, rows)
+        source = self.data.sources.get(tensor)
+        if source is None:
+            if tensor.producer is not None and not tensor.producer.queue:
+                for part in tensor.producer.inputs:
+                    self._ensure(part, part.h)
+            return
+        streamed = tensor.root in self.plan.streamed
+        key = (self.stage if streamed else -1, tensor)
+        done = self.loaded.get(key, 0)
+        if streamed and key not in self.loaded:
+            done = max(0, self._first_row(tensor))
+        if rows > done:
+            self.drafts.append(load_rows(source, self._region(tensor), (done, rows), tensor.label))
+            self.loaded[key] = rows
+
+    def _viewed(self, tensor: Tensor, rows: int) -> tuple[Tensor, int]:
+        """What is loaded for a view of a model input: the input, whole, unless the view itself is loaded."""
+        if tensor in self.data.sources:
+            return tensor, rows
+        assert tensor.producer is not None
+        source = tensor.producer.inputs[0]
+        return source, source.h
+
+    def _first_row(self, tensor: Tensor) -> int:
+        """The first row of a streamed tensor that this stage reads."""
+        op = self.plan.stages[self.stage].plans[0].op
+        return op.input_rows(0, 1, op.inputs.index(tensor))[0]
+
+    def _store(self, tensor: Tensor, rows: Span) -> None:
+        for target in self.data.stores.get(tensor, []):
+            self.drafts.append(store_rows(self._region(tensor), target, rows, tensor.label))
+
+    def _store_part(self, tensor: Tensor) -> None:
+        """Store a concat that is an output, once its parts are there (streamed ones were stored in parts)."""
+        if tensor.root not in self.plan.streamed and tensor in self.data.stores:
+            self._ensure(tensor, tensor.h)
+            self._store(tensor, (0, tensor.h))
+
+
+def _tiles(p: OpPlan, *, streaming: bool) -> list[tuple[Span, Span, bool]]:
+    """(band, chunk, whether the band's rows are then complete) of an operation.
+
+    Streamed operations go band by band; others chunk by chunk, so that each weight is loaded once.
+    """
+    if not p.op.queue:
+        return []
+    last_chunk = p.chunks[-1]
+    if streaming:
+        return [(b, c, c == last_chunk) for b in p.bands for c in p.chunks]
+    return [(b, c, c == last_chunk) for c in p.chunks for b in p.bands]

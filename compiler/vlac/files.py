@@ -1,0 +1,47 @@
+"""Output files that are whole or not there: written beside their place, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from vlac.errors import OutputError
+
+__all__ = ["check_writable", "write_whole"]
+
+
+def check_writable(path: Path) -> None:
+    """Refuse an output path before any work is done for it.
+
+    Raises:
+        OutputError: its folder does not exist or cannot be written, or it is a folder.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise OutputError(f"output '{path}' is a folder; give a file name")
+    if not folder.is_dir():
+        raise OutputError(f"output '{path}': folder '{folder}' does not exist; create it first")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"output '{path}': folder '{folder}' is not writable; choose another place")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file through a temporary one in the same folder.
+
+    Raises:
+        OutputError: it cannot be written; nothing is left behind.
+    """
+    check_writable(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as f:
+            f.write(data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as e:
+        raise OutputError(f"output '{path}' cannot be written: {e}") from e
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)

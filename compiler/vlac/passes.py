@@ -1,0 +1,61 @@
+"""Run passes one after another: timing, dumps, and a progress line. A pass is a name and a function.
+
+Not here: the order (`pipeline.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from vla_isa.hardware import HardwareConfig
+from vla_isa.program import Program
+from vlac.allocate.regions import Regions
+from vlac.ir.graph import Graph
+from vlac.options import CompileOptions
+from vlac.tile.plan import Plan
+
+__all__ = ["Compilation", "Pass", "run_passes"]
+
+
+@dataclass
+class Compilation:
+    """Everything known about a model on its way to a program; each pass adds its part."""
+
+    path: Path
+    hw: HardwareConfig
+    options: CompileOptions
+    model: ir.Model | None = None
+    qdq: onnx.ModelProto | None = None
+    graph: Graph | None = None
+    plan: Plan | None = None
+    regions: Regions | None = None
+    program: Program | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One stage: `run` changes the compilation, `dump` writes its result as text or ONNX bytes."""
+
+    name: str
+    run: Callable[[Compilation], None]
+    dump: Callable[[Compilation], bytes]
+
+
+def run_passes(passes: tuple[Pass, ...], state: Compilation,
+               on_dump: Callable[[Path, bytes], None], on_progress: Callable[[str], None]) -> None:
+    """Run the passes in order; `on_dump` gets file and bytes of what was asked for."""
+    for p in passes:
+        on_progress(p.name)
+        start = time.perf_counter()
+        p.run(state)
+        state.seconds[p.name] = time.perf_counter() - start
+        target = state.options.dump_after.get(p.name)
+        if target is not None:
+            on_dump(target, p.dump(state))

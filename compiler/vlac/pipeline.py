@@ -1,0 +1,69 @@
+"""The way of a model through the compiler, read as a sentence."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from vlac.allocate.regions import allocate_regions
+from vlac.emit.write_program import write_program
+from vlac.errors import ModelError
+from vlac.import_onnx import load_model, parse_model
+from vlac.ir.text import graph_text, plan_text
+from vlac.legalize import legalize
+from vlac.legalize.support import check_support
+from vlac.passes import Compilation, Pass
+from vlac.quantize.static import is_quantized, quantize_model
+from vlac.rewrite import rewrite_float
+
+__all__ = ["PASSES"]
+
+
+def _import(c: Compilation) -> None:
+    c.model = parse_model(load_model(c.path), str(c.path))
+
+
+def _rewrite(c: Compilation) -> None:
+    model = _model(c)
+    if not is_quantized(model):
+        c.model = rewrite_float(model)
+    check_support(_model(c), c.hw)
+
+
+def _quantize(c: Compilation) -> None:
+    proto = quantize_model(_model(c), c.options)
+    c.model = parse_model(proto, str(c.path))
+    c.qdq = ir.to_proto(c.model)
+
+
+def _legalize(c: Compilation) -> None:
+    c.graph = legalize(_model(c), c.hw, keep_all=c.options.keep_all)
+
+
+def _tile_and_allocate(c: Compilation) -> None:
+    assert c.graph is not None
+    c.plan, c.regions = allocate_regions(c.graph, c.hw)
+
+
+def _emit(c: Compilation) -> None:
+    assert c.graph is not None and c.plan is not None and c.regions is not None
+    c.program = write_program(c.graph, c.plan, c.regions, c.hw)
+
+
+def _model(c: Compilation) -> ir.Model:
+    if c.model is None:
+        raise ModelError("no model was imported")
+    return c.model
+
+
+def _onnx_bytes(c: Compilation) -> bytes:
+    return bytes(ir.to_proto(_model(c)).SerializeToString())
+
+
+PASSES = (
+    Pass("import", _import, _onnx_bytes),
+    Pass("rewrite", _rewrite, _onnx_bytes),
+    Pass("quantize", _quantize, _onnx_bytes),
+    Pass("legalize", _legalize, lambda c: graph_text(c).encode()),
+    Pass("allocate", _tile_and_allocate, lambda c: plan_text(c).encode()),  # tiles and places until all fits
+    Pass("emit", _emit, lambda c: plan_text(c).encode()),
+)

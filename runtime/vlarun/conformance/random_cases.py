@@ -1,0 +1,46 @@
+"""T2: seeded random legal programs of several instructions, each also under another legal schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from vla_isa.hardware import HardwareConfig
+from vla_isa.program import Program
+from vla_isa.schedules import reschedule
+from vlarun.conformance.makers import MAKERS
+from vlarun.conformance.operands import Arena, Operation, Rng
+from vlarun.conformance.programs import Case, operation_program
+
+__all__ = ["cases", "random_program"]
+
+NAMES = ("CONV", "CONV", "CONV", "GEMM", "POOL", "VEC", "VEC", "COPY")
+INPUT_BASES = {"CONV": ("in_base", "res_base"), "GEMM": ("in_base",), "POOL": ("in_base",), "VEC": ("b_base",),
+               "COPY": ("src",)}
+
+
+def cases(hw: HardwareConfig, programs: int, seed: int) -> Iterator[Case]:
+    """Two cases per program: as built, and rescheduled."""
+    for number in range(programs):
+        program = random_program(np.random.default_rng([seed, number]), hw)
+        yield Case(f"T2.{seed}.{number:04d}", program)
+        other = reschedule(program, seed=number)
+        yield Case(f"T2.{seed}.{number:04d}.rescheduled", other, original=program)
+
+
+def random_program(rng: Rng, hw: HardwareConfig) -> Program:
+    """Two to eight instructions over one arena; some inputs lie over earlier outputs."""
+    arena = Arena(hw)
+    operations: list[Operation] = []
+    for _ in range(int(rng.integers(2, 9))):
+        name = NAMES[int(rng.integers(0, len(NAMES)))]
+        one = MAKERS[name](rng, arena)
+        values = dict(one.packet.values)
+        for base in INPUT_BASES[name]:
+            output = values["dst" if name == "COPY" else "out_base"]
+            if values.get(base, output) < output and rng.random() < 0.6:  # a lower base keeps clear of the output
+                values[base] = int(rng.integers(0, values[base] + 1))
+        operations.append(replace(one, packet=replace(one.packet, values=values)))
+    return operation_program(operations)

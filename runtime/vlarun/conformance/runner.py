@@ -1,0 +1,178 @@
+"""Run cases on a backend, compare all memories with the slow reference, show a matrix."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from vla_isa import hardware
+from vla_isa.errors import BadUsageError, VlaError
+from vla_isa.fields import PACKET_BYTES
+from vla_isa.hardware import LINE_BYTES
+from vla_isa.instructions import ErrorCode
+from vlarun.backends import Backend, RtlBackend, SimBackend
+from vlarun.backends.rtl import RtlOptions
+from vlarun.conformance import directed_cases, encoding_cases, random_cases, reference
+from vlarun.conformance.programs import Case
+from vlarun.progress import track
+
+__all__ = ["Choice", "Outcome", "Result", "check", "collect", "run", "show"]
+
+SUITES = ("T0", "T1", "T2")
+MAX_CYCLES = 5_000_000
+SHOWN_FAILURES = 20
+STALL_PERCENT = 30
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which cases, on what."""
+
+    backend: str = "sim"
+    config: str = "u50"
+    suites: tuple[str, ...] = SUITES
+    stalls: str = "off"
+    programs: int = 50
+    seed: int = 0
+    match: str = ""
+    checked: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """One case: `problem` is empty where it passed."""
+
+    id: str
+    problem: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All results of a choice."""
+
+    choice: Choice
+    results: list[Result]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every case passed, and there was one."""
+        return bool(self.results) and not any(r.problem for r in self.results)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self.choice), "passed": self.passed, "cases": [asdict(r) for r in self.results]}
+
+
+def collect(choice: Choice) -> list[Case]:
+    """The cases of a choice.
+
+    Raises:
+        BadUsageError: unknown suite, or nothing matches.
+        ConfigError: unknown config.
+    """
+    unknown = [s for s in choice.suites if s not in SUITES]
+    if unknown:
+        raise BadUsageError(f"unknown suite '{unknown[0]}'; there are {', '.join(SUITES)}")
+    hw = hardware.load(choice.config)
+
+    def every() -> Iterator[Case]:
+        if "T0" in choice.suites:
+            yield from encoding_cases.cases(hw)
+        if "T1" in choice.suites:
+            yield from directed_cases.cases(hw)
+        if "T2" in choice.suites:
+            yield from random_cases.cases(hw, choice.programs, choice.seed)
+
+    found = [case for case in every() if choice.match in case.id]
+    if not found:
+        raise BadUsageError(f"no case id contains '{choice.match}' in {', '.join(choice.suites)}")
+    return found
+
+
+def run(choice: Choice) -> Outcome:
+    """Run every case of a choice."""
+    if choice.backend not in ("sim", "rtl"):
+        raise BadUsageError(f"conformance runs on sim or rtl, not on '{choice.backend}'")
+    results = []
+    for case in track(collect(choice), f"conformance of {choice.backend} {choice.config}"):
+        start = time.perf_counter()
+        problem = check(case, _backend(choice, case))
+        results.append(Result(case.id, problem, time.perf_counter() - start))
+    return Outcome(choice, results)
+
+
+def _backend(choice: Choice, case: Case) -> Backend:
+    if choice.backend == "sim":
+        return SimBackend()
+    stalls = STALL_PERCENT if choice.stalls == "random" else 0
+    seed = zlib.crc32(f"{choice.seed} {case.id}".encode())
+    options = RtlOptions(stall_percent=stalls, stall_seed=seed, max_cycles=MAX_CYCLES)
+    return RtlBackend(options, flavour="checked" if choice.checked else "fast")
+
+
+def check(case: Case, backend: Backend) -> str:
+    """What is wrong with a backend's run of a case; empty where nothing is."""
+    try:
+        result = backend.run(case.program, {})
+    except VlaError as e:
+        return str(e)
+    wanted: dict[str, Any] = {"status": case.status, "error_address": case.stop_at or 0, "halt_code": case.halt_code}
+    if case.status is not ErrorCode.OK:
+        wanted.pop("halt_code")
+    for name, value in wanted.items():
+        found = getattr(result, name)
+        if found != value:
+            return f"{name} is {found!r}, expected {value!r}"
+    return _memory_problem(case, result.memories)
+
+
+def _memory_problem(case: Case, memories: dict[str, Any]) -> str:
+    """The first word of a memory that differs from the reference's."""
+    entry = next(iter(case.program.entries.values()))
+    expected = reference.run(case.original or case.program, entry, case.stop_at)
+    for heap in case.program.heaps:  # another schedule has other instructions
+        expected.data[heap.line * LINE_BYTES :][: len(heap.data)] = np.frombuffer(heap.data, np.int8)
+    spaces = {"data": expected.data.reshape(-1, PACKET_BYTES)}
+    if case.status is ErrorCode.OK:
+        spaces |= {"act": expected.act, "weight": expected.weight, "param": expected.param.view(np.int8)}
+    for space, wanted in spaces.items():
+        found = memories[space].reshape(wanted.shape)
+        unequal = np.argwhere(found != wanted)
+        if len(unequal):
+            word, byte = (int(i) for i in unequal[0])
+            unit = "line" if space == "data" else "word"
+            return (f"{space} {unit} {word} byte {byte} is {found[word, byte]}, expected {wanted[word, byte]} "
+                    f"({len(unequal)} bytes differ)")
+    return ""
+
+
+def show(outcome: Outcome) -> None:
+    """Print the matrix: groups of cases by suite and subject, and the first failures."""
+    choice = outcome.choice
+    groups: dict[str, list[Result]] = {}
+    for result in outcome.results:
+        suite, subject = result.id.split(".")[:2]
+        groups.setdefault(suite if suite == "T2" else f"{suite}.{subject}", []).append(result)
+    table = Table(title=f"conformance: {choice.backend}, {choice.config}, stalls {choice.stalls}")
+    for column in ("group", "cases", "passed", "failed", "seconds"):
+        table.add_column(column, justify="left" if column == "group" else "right")
+    for name, results in groups.items():
+        failed = sum(bool(r.problem) for r in results)
+        table.add_row(name, str(len(results)), str(len(results) - failed), str(failed),
+                      f"{sum(r.seconds for r in results):.1f}")
+    console = Console()
+    console.print(table)
+    failures = [r for r in outcome.results if r.problem]
+    for r in failures[:SHOWN_FAILURES]:
+        console.print(f"FAILED {r.id}: {r.problem}", markup=False, highlight=False)
+    if len(failures) > SHOWN_FAILURES:
+        console.print(f"... and {len(failures) - SHOWN_FAILURES} more; --json FILE lists all of them")
+    console.print(f"{len(outcome.results) - len(failures)} of {len(outcome.results)} cases passed")
