@@ -2,27 +2,25 @@
 
 MAC: output channel block after block, strips of PP output pixels that run across row ends; a strip takes
 one cycle per live weight block and tap, more where two of its pixels lie in one bank, and at least the
-time its results need to be requantized. COPY: runs cut into bursts, dealt to the masters in turn.
+time its results need to be requantized. COPY: runs cut into bursts, shared equally by the masters.
 VEC and POOL: two words per cycle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.encoding import Packet
-from vla_isa.footprint import Params, live_blocks, mask_words, moved_lines
+from vla_isa.footprint import Params, footprint, live_blocks, moved_lines
 from vla_isa.hardware import BANKS, BEAT_BYTES, LINE_BYTES, HardwareConfig
 from vla_isa.instructions import MOVES
 
 __all__ = ["REFERENCE", "Cost", "Timing", "packet_cost"]
-
-_BEATS_PER_LINE = LINE_BYTES // BEAT_BYTES
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,16 @@ class Timing:
     bursts_in_flight: int = 8  # per master
     burst_lines: int = 16  # data-space lines of the longest burst of a COPY
     burst_weight_beats: int = 128  # beats of the longest burst of a weight master
+    burst_weight_words: int = 64  # and the weight words that it covers at most
     start: int = 4  # from the start bit to the first read
     dispatch: int = 2  # between packets that leave fetch; a packet is two beats
     dispatch_latency: int = 4  # from fetch to a queue's head
     semaphore: int = 2  # from a signal to the packet that waited for it
-    copy_overhead: int = 10  # pipeline of the load and store engines
-    mac_overhead: int = 24  # operand fetch, array and requantize pipelines of a MAC packet
-    vec_overhead: int = 20  # pipeline of the vector engine
+    copy_overhead: int = 10  # pipelines of the load and store engines, before and after the memory
+    empty_copy: int = 3  # a COPY that moves nothing
+    mac_overhead: int = 23  # a MAC packet besides its strips: first operands to first write, next packet's start
+    vec_overhead: int = 15  # a VEC packet besides its words
+    pool_overhead: int = 20  # a POOL packet besides its windows
     table_load: int = 40  # reading a 256-byte table
     fetch_overhead: int = 2  # JUMP and HALT
 
@@ -50,10 +51,15 @@ REFERENCE = Timing()
 
 @dataclass(frozen=True)
 class Cost:
-    """What a packet takes of its engine."""
+    """What a packet takes of its engine.
+
+    `cycles` is the time alone; the first `latency` of them (address to first beat) run while the packet
+    before it in the same queue still moves its data.
+    """
 
     cycles: int
     bound: str
+    latency: int = 0
     mac_busy: int = 0
     conflicts: int = 0
     read_beats: int = 0
@@ -134,7 +140,7 @@ def _conv(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     cost = _mac(strips, outs, ideal, hw, timing)
     if not v["table_enable"]:
         return cost
-    return Cost(cost.cycles + timing.table_load, cost.bound, cost.mac_busy, cost.conflicts)
+    return replace(cost, cycles=cost.cycles + timing.table_load)
 
 
 def _gemm(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
@@ -142,53 +148,83 @@ def _gemm(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     strips = np.ones(-(-v["m"] // hw.pixels), np.int64)
     outs = np.full(v["batch"] * v["n_blocks"], v["k_blocks"])
     cost = _mac(strips, outs, len(strips) * int(outs.sum()), hw, timing)
-    return Cost(cost.cycles + timing.table_load * v["table_enable"], cost.bound, cost.mac_busy)
+    return replace(cost, cycles=cost.cycles + timing.table_load * v["table_enable"])
 
 
-def _bursts(runs: int, beats: int, longest: int, masters: int, latency: int,
-            timing: Timing) -> tuple[int, bool]:
-    """Cycles that `runs` runs of `beats` beats keep their masters busy, and whether latency sets the pace."""
-    full, rest = divmod(beats, longest)
-    total, waits = 0.0, False
-    for count, length in ((full, longest), (1, rest)):
-        if count and length:
-            pace = (latency + length) / timing.bursts_in_flight
-            total += count * max(length, pace)
-            waits |= pace > length
-    return -(-int(runs * total) // masters), waits
+def _bursts(starts: NDArray[np.int64], units: NDArray[np.int64] | int, group: int, unit_bytes: int, latency: int,
+            timing: Timing) -> tuple[float, int, bool]:
+    """Runs cut into bursts that end where an aligned group ends.
+
+    Args:
+        starts: first unit of each run; units: how many, one number or one for each run.
+        group: units of a group, so of the longest burst; unit_bytes: what one master moves of a unit.
+
+    Returns:
+        Cycles that one master needs, beats, and whether bursts in flight rather than beats set the pace.
+    """
+    length = np.broadcast_to(np.asarray(units, np.int64), starts.shape)
+    first = np.minimum(length, group - starts % group)
+    whole, last = np.divmod(length - first, group)
+    cycles, beats_total, waits = 0.0, 0, False
+    sizes = np.concatenate([first, last])
+    counts = np.bincount(sizes[sizes > 0], minlength=group + 1)
+    counts[group] += whole.sum()
+    for size in np.flatnonzero(counts):
+        beats = -(-int(size) * unit_bytes // BEAT_BYTES)
+        pace = (latency + beats) / timing.bursts_in_flight
+        cycles += int(counts[size]) * max(beats, pace)
+        beats_total += int(counts[size]) * beats
+        waits |= pace > beats
+    return cycles, beats_total, waits
+
+
+def _run_starts(packet: Packet, side: str) -> NDArray[np.int64]:
+    """Address of every run on the side of the memory, in walking order."""
+    v = packet.values
+    n3, n2, n1 = (np.arange(v[n]) for n in ("n3", "n2", "n1"))
+    return (v[side] + (n3 * v[f"{side}_stride3"])[:, None, None] + (n2 * v[f"{side}_stride2"])[None, :, None]
+            + (n1 * v[f"{side}_stride1"])[None, None, :]).ravel()
 
 
 def _copy(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
     v = packet.values
     move, runs = MOVES[v["move"]], v["n1"] * v["n2"] * v["n3"]
     if runs * v["n0"] == 0:
-        return Cost(1, "latency")
+        return Cost(timing.empty_copy, "latency")
     if move == "weight_to_weight":
         return _weights(packet, hw, params, timing)
     if move in ("fill_act", "act_to_act"):
         lanes = hw.in_masters * BEAT_BYTES // hw.act_word_bytes
-        return Cost(runs * -(-v["n0"] // lanes) + timing.copy_overhead, "memory")
-    beats = moved_lines(v["move"], v["n0"], hw) * _BEATS_PER_LINE
+        return Cost(runs * -(-v["n0"] // lanes) + timing.copy_overhead, "memory", latency=timing.copy_overhead)
     store = move == "act_to_data"
-    masters = {"act_to_data": hw.out_masters, "data_to_act": hw.in_masters}.get(move, 1)
+    # units: words of the activation side, or lines of parameters
+    units, unit, longest = v["n0"], hw.act_word_bytes, timing.burst_lines
+    if move == "data_to_param":
+        units, unit, longest = moved_lines(v["move"], v["n0"], hw), LINE_BYTES, timing.burst_weight_words
     latency = timing.write_latency if store else timing.read_latency
-    busy, waits = _bursts(runs, beats, timing.burst_lines * _BEATS_PER_LINE, masters, latency, timing)
-    bound = "latency" if waits or busy < latency else "memory"
-    return Cost(busy + latency + timing.copy_overhead, bound,
-                read_beats=0 if store else runs * beats, write_beats=runs * beats if store else 0)
+    masters = {"act_to_data": hw.out_masters, "data_to_act": hw.in_masters}.get(move, 1)
+    per_line = LINE_BYTES // unit
+    starts = _run_starts(packet, "dst" if store else "src") * per_line
+    cycles, beats, waits = _bursts(starts, units, longest * per_line, unit, latency, timing)
+    busy = -(-int(cycles) // masters)
+    return Cost(busy + latency + timing.copy_overhead, "latency" if waits or busy < latency else "memory",
+                latency=latency + timing.copy_overhead,
+                read_beats=0 if store else beats, write_beats=beats if store else 0)
 
 
 def _weights(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
-    v = packet.values
-    runs = v["n1"] * v["n2"] * v["n3"]
-    if mask_words(packet):
-        runs = int(live_blocks(packet, hw, params).sum())
-    word_beats = hw.weight_word_bytes // BEAT_BYTES
-    per_master = v["n0"] * word_beats // hw.weight_masters  # every master delivers its columns of each word
-    busy, waits = _bursts(runs, per_master, timing.burst_weight_beats, 1, timing.read_latency, timing)
+    """Neighbouring runs are joined; every master delivers its own columns of each word."""
+    words = next((a.words for a in footprint(packet, hw, params) if a.space == "weight_hbm"), None)
+    if words is None:  # every block masked
+        return Cost(timing.empty_copy, "latency")
+    word_beats = hw.weight_word_bytes // BEAT_BYTES // hw.weight_masters
+    group = min(timing.burst_weight_words, timing.burst_weight_beats // word_beats)
+    cycles, beats, waits = _bursts(words[:, 0], words[:, 1] - words[:, 0], group, word_beats * BEAT_BYTES,
+                                   timing.read_latency, timing)
+    busy = int(cycles)
     bound = "latency" if waits or busy < timing.read_latency else "memory"
-    return Cost(busy + timing.read_latency + timing.copy_overhead, bound,
-                read_beats=runs * v["n0"] * word_beats)
+    latency = timing.read_latency + timing.copy_overhead
+    return Cost(busy + latency, bound, latency=latency, read_beats=beats * hw.weight_masters)
 
 
 def _pool(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
@@ -203,7 +239,7 @@ def _pool(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     taps = np.multiply.outer(inside("h", v["pad_top"]), inside("w", v["pad_left"])).ravel()
     steps = np.maximum(-(-taps // 2), 1)
     pairs = np.append(steps, np.zeros(steps.size % 2, np.int64)).reshape(-1, 2).max(axis=1)
-    return Cost(int(pairs.sum()) * v["in_blocks"] + timing.vec_overhead, "compute")
+    return Cost(int(pairs.sum()) * v["in_blocks"] + timing.pool_overhead, "compute")
 
 
 def _vec(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:

@@ -88,6 +88,7 @@ class _Run:
     timing: Timing
     dispatched: int = 0  # when the next packet can be dispatched
     free: list[int] = field(default_factory=lambda: [0] * len(QUEUE_NAMES))  # when each engine can start
+    before: list[int] = field(default_factory=lambda: [0] * len(QUEUE_NAMES))  # end of the packet before that
     starts: list[list[int]] = field(default_factory=lambda: [[] for _ in QUEUE_NAMES])
     signals: list[deque[int]] = field(default_factory=lambda: [deque() for _ in range(SEMAPHORES)])
     packets: list[PacketTiming] = field(default_factory=list)
@@ -106,7 +107,9 @@ class _Run:
         if queue != _FETCH and len(self.starts[queue]) >= depth:  # dispatch stands while the queue is full
             ready = max(ready, self.starts[queue][-depth])
         self.dispatched = ready + self.timing.dispatch
-        start = max(ready + self.timing.dispatch_latency, self.free[queue])
+        # the packet behind a COPY asks for its data meanwhile; an engine holds two packets
+        free = self.before[queue] if cost.latency else self.free[queue]
+        start = max(ready + self.timing.dispatch_latency, free)
         for s in bits(packet["wait"]):
             if not self.signals[s]:
                 raise ProgramError(f"{describe(self.program, step.number, packet)} waits for semaphore {s}, "
@@ -114,12 +117,12 @@ class _Run:
             start = max(start, self.signals[s].popleft() + self.timing.semaphore)
         if packet.name == "HALT":
             start = max(start, *self.free[:_FETCH])
-        end = start + cost.cycles
+        end = max(start + cost.latency, self.free[queue]) + cost.cycles - cost.latency
         for s in bits(packet["signal"]):
             self.signals[s].append(end)
         if packet.name == "JUMP":
             self.dispatched = end + self.timing.read_latency
-        self.free[queue] = end
+        self.before[queue], self.free[queue] = self.free[queue], end
         self.starts[queue].append(start)
         self.costs.append(cost)
         self.packets.append(PacketTiming(step.number, packet.name, packet.queue, start, end, cost.cycles,

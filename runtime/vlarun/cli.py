@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands: dict[str, tuple[argparse.ArgumentParser, Command]] = {
         "compare": (_compare_parser(), _compare), "conformance": (_conformance_parser(), _conformance),
     }
-    parser, command = _run_parser(), _run
+    parser: argparse.ArgumentParser = _run_parser()
+    command: Command = _run
     if arguments and arguments[0] in commands:
         parser, command = commands[arguments.pop(0)]
     try:

@@ -52,8 +52,14 @@ def check_writable(path: Path) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an .npz file, whole or not at all."""
-    _write(path, lambda f: np.savez(f, **arrays))
+    """Write an .npz file, whole or not at all; any name is a legal key, also those numpy.savez keeps for itself."""
+    def write(f: IO[bytes]) -> None:
+        with zipfile.ZipFile(f, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+
+    _write(path, write)
 
 
 def write_json(path: Path, value: Any) -> None:

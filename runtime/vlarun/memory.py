@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vla_isa.program import Program
 from vlarun.errors import DataSpaceError
 
-__all__ = ["Machine", "Region", "WeightCache", "act_region", "load_data", "word_dtype"]
+__all__ = ["Machine", "Records", "Region", "WeightCache", "act_region", "load_data", "word_dtype"]
 
 Bytes = NDArray[np.int8]
 
@@ -120,6 +121,14 @@ def act_region(packet: Packet, prefix: str, block: int, *, rows: int, width: int
     )
 
 
+class Records(NamedTuple):
+    """Requantization records, by part; int64 arrays of one shape."""
+
+    bias: NDArray[np.int64]
+    mult: NDArray[np.int64]
+    shift: NDArray[np.int64]
+
+
 class WeightCache:
     """Weights already rearranged for the matrix product, kept between runs of one program.
 
@@ -188,9 +197,9 @@ class Machine:
         """`count` words of the parameter memory from `base`, uint8 [count, 8*B]; wraps at the end."""
         return self.param[(base + np.arange(count)) % self.hw.param_words]
 
-    def records_at(self, base: int, words: int) -> tuple[NDArray[np.int64], ...]:
-        """(bias, mult, shift) of the records in `words` parameter words, each int64 [words * B]."""
-        return numerics.unpack_records(self.params_at(base, words).reshape(-1, numerics.RECORD_BYTES))
+    def records_at(self, base: int, words: int) -> Records:
+        """The records in `words` parameter words, each part int64 [words * B]."""
+        return Records(*numerics.unpack_records(self.params_at(base, words).reshape(-1, numerics.RECORD_BYTES)))
 
     def table_at(self, base: int) -> Bytes:
         """The 256-byte table that starts at parameter word `base`, int8 [256]."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vla_isa import numerics
 from vla_isa.encoding import Packet
 from vlarun.matmul import SIGN
+from vlarun.memory import Records
 
 __all__ = ["apply_pairs", "apply_table", "elementwise_pairs", "requantize", "residual_pairs"]
 
@@ -25,11 +26,12 @@ I8 = NDArray[np.int8]
 I64 = NDArray[np.int64]
 
 
-def requantize(acc: NDArray[np.int32], bias: I64, mult: I64, shift: I64, packet: Packet, bound: int) -> I8:
+def requantize(acc: NDArray[np.int32], records: Records, packet: Packet, bound: int) -> I8:
     """Requantize accumulators int32 [..., N] per column with the packet's rounding, zero point and clamp.
 
-    Args: bias, mult, shift int64, broadcast against acc; bound: |acc| can not exceed it.
+    Args: records broadcast against acc; bound: |acc| cannot exceed it.
     """
+    bias, mult, shift = records
     rounding, zero, lo, hi = packet["rounding"], packet["out_zero"], packet["lo"], packet["hi"]
     largest = int(np.abs(bias).max(initial=0)) + bound
     if largest >= EXACT_BOUND:

@@ -52,7 +52,8 @@ class RefBackend:
         session = self._load(program)
         kinds = {i.name: i.type for i in session.get_inputs()}
         names = [t.name for t in program.outputs]
-        missing = ({t.name for t in program.inputs} ^ set(kinds)) | (set(names) - {o.name for o in session.get_outputs()})
+        found = {o.name for o in session.get_outputs()}
+        missing = ({t.name for t in program.inputs} ^ set(kinds)) | (set(names) - found)
         if missing:
             raise BackendError(f"the ONNX model is not this program's: {', '.join(sorted(missing))} is not in both")
         feeds = {n: np.asarray(inputs[n], _DTYPES.get(kinds[n], np.float32)) for n in kinds}

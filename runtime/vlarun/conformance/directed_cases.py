@@ -25,7 +25,8 @@ ONE: Choices = {"kernel_h": 1, "kernel_w": 1, "stride_h": 1, "stride_w": 1, "pad
 
 def cases(hw: HardwareConfig) -> Iterator[Case]:
     """All T1 cases of a config; the same ids on every one."""
-    for name, directed in (("CONV", _conv()), ("GEMM", _gemm()), ("POOL", _pool()), ("VEC", _vec()), ("COPY", _copy())):
+    groups = {"CONV": _conv(hw), "GEMM": _gemm(), "POOL": _pool(), "VEC": _vec(), "COPY": _copy()}
+    for name, directed in groups.items():
         for what, choices in directed:
             case_id = f"T1.{name.lower()}.{what}"
             rng = np.random.default_rng(zlib.crc32(case_id.encode()))
@@ -33,7 +34,7 @@ def cases(hw: HardwareConfig) -> Iterator[Case]:
     yield from machine_cases.cases(hw)
 
 
-def _conv() -> Iterator[tuple[str, Choices]]:
+def _conv(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     for side in ("pad_top", "pad_left"):
         for pad in (1, 3, 14):
             yield f"padding.{side}.{pad}", PLAIN | {side: pad, "kernel_h": 4, "kernel_w": 3}
@@ -51,7 +52,8 @@ def _conv() -> Iterator[tuple[str, Choices]]:
             "pad_top": kernel[0] // 2, "pad_left": kernel[1] // 2, "dilation_h": 1, "dilation_w": 1}
     for width in (1, 3, 4, 5, 7, 8, 9, 15, 16, 17):
         yield f"width.{width}", PLAIN | ONE | {"in_w": width, "out_w": width, "in_h": 3, "out_h": 3}
-    yield "row.ends.inside.a.strip", PLAIN | {"out_h": 4, "out_w": 3, "in_h": 6, "in_w": 5, "stride_h": 1, "stride_w": 1}
+    yield "row.ends.inside.a.strip", PLAIN | {"out_h": 4, "out_w": 3, "in_h": 6, "in_w": 5, "stride_h": 1,
+                                              "stride_w": 1}
     yield "ring.input", PLAIN | {"in_ring": True, "in_h": 6}
     yield "ring.output", PLAIN | {"out_ring": True, "out_h": 4}
     yield "ring.both", PLAIN | {"in_ring": True, "out_ring": True, "in_h": 5, "out_h": 4}
@@ -67,12 +69,13 @@ def _conv() -> Iterator[tuple[str, Choices]]:
     yield "saturation", PLAIN | {"lo": -3, "hi": 5, "records": "usual"}
     yield "clamp.crossed", PLAIN | {"lo": 20, "hi": -20}
     for zero in (-128, 0, 127):
-        yield f"zero.point.in.{zero}", PLAIN | {"in_zero": zero, "pad_top": 1, "pad_left": 1, "kernel_h": 3, "kernel_w": 3}
+        yield f"zero.point.in.{zero}", PLAIN | {"in_zero": zero, "pad_top": 1, "pad_left": 1, "kernel_h": 3,
+                                                "kernel_w": 3}
         yield f"zero.point.out.{zero}", PLAIN | {"out_zero": zero}
-    yield from _conv_options()
+    yield from _conv_options(hw)
 
 
-def _conv_options() -> Iterator[tuple[str, Choices]]:
+def _conv_options(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     for bits in ("random", "none", "one"):
         for empty in (0, 1):
             yield f"mask.{bits}.empty{empty}", PLAIN | {
@@ -87,9 +90,10 @@ def _conv_options() -> Iterator[tuple[str, Choices]]:
     yield "residual.mask.empty", PLAIN | {"residual_enable": 1, "mask_mode": 1, "mask_bits": "none", "mask_empty": 0}
     for rounding, name in enumerate(ROUNDINGS):
         yield f"residual.rounding.{name}", PLAIN | {"residual_enable": 1, "rounding": rounding, "out_w": 11}
-    yield "accumulator.wraps", PLAIN | {"act": "low", "weight": "low", "kernel_h": 15, "kernel_w": 15, "in_blocks": 40,
-                                        "out_blocks": 1, "in_h": 1, "in_w": 1, "in_zero": -128, "out_h": 1,
-                                        "out_w": 1, "pad_top": 7, "pad_left": 7, "dilation_h": 1, "dilation_w": 1}
+    # the deepest sum the weight scratchpad allows: on `u50` 131,072 * 2^14 = 2^31, which wraps
+    yield "accumulator.extreme", PLAIN | ONE | {
+        "act": "low", "weight": "low", "kernel_h": 8, "kernel_w": 8, "in_blocks": hw.weight_words // 64,
+        "out_blocks": 1, "in_h": 2, "in_w": 2, "in_zero": -128, "out_h": 1, "out_w": 1, "pad_top": 3, "pad_left": 3}
     yield "many.blocks", PLAIN | ONE | {"in_blocks": 17, "out_blocks": 17, "in_h": 2, "in_w": 4, "out_h": 2, "out_w": 4}
 
 
@@ -114,18 +118,21 @@ def _gemm() -> Iterator[tuple[str, Choices]]:
 def _pool() -> Iterator[tuple[str, Choices]]:
     for mode, kind in enumerate(("max", "average")):
         for kernel in (1, 2, 3, 5):
-            yield f"{kind}.kernel.{kernel}", {"mode": mode, "kernel_h": kernel, "kernel_w": kernel, "in_h": 9, "in_w": 9}
+            yield f"{kind}.kernel.{kernel}", {"mode": mode, "kernel_h": kernel, "kernel_w": kernel, "in_h": 9,
+                                              "in_w": 9}
         for stride in (1, 2, 4, 15):
             yield f"{kind}.stride.{stride}", {"mode": mode, "stride_h": stride, "stride_w": stride, "in_h": 16,
                                               "in_w": 17, "out_h": 3, "out_w": 4}
-        yield f"{kind}.padding", {"mode": mode, "kernel_h": 3, "kernel_w": 4, "pad_top": 2, "pad_left": 3, "in_h": 3}
+        yield f"{kind}.padding", {"mode": mode, "kernel_h": 3, "kernel_w": 4, "pad_top": 2, "pad_left": 3,
+                                   "in_h": 3}
         yield f"{kind}.below.and.right", {"mode": mode, "kernel_h": 4, "kernel_w": 4, "in_h": 3, "in_w": 3}
         yield f"{kind}.global", {"mode": mode, "count": 0, "kernel_h": 7, "kernel_w": 9, "in_h": 7, "in_w": 9, "out_h": 1,
                                  "out_w": 1, "pad_top": 0, "pad_left": 0}
         yield f"{kind}.channels", {"mode": mode, "in_blocks": 2, "channels": 9, "out_zero": 17}
         yield f"{kind}.rings", {"mode": mode, "in_ring": True, "out_ring": True, "in_h": 6, "out_h": 3}
         for act in ("low", "high"):
-            yield f"{kind}.extreme.{act}", {"mode": mode, "act": act, "kernel_h": 4, "kernel_w": 4, "in_h": 8, "in_w": 8}
+            yield f"{kind}.extreme.{act}", {"mode": mode, "act": act, "kernel_h": 4, "kernel_w": 4, "in_h": 8,
+                                           "in_w": 8}
     for rounding, name in enumerate(ROUNDINGS):
         yield f"average.rounding.{name}", {"mode": 1, "rounding": rounding, "kernel_h": 2, "kernel_w": 3, "in_h": 8,
                                            "in_w": 9, "out_w": 6, "lo": -128, "hi": 127}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_isa.encoding import Packet, encode
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
@@ -34,15 +36,21 @@ def _program(hw: HardwareConfig, fill_in: Callable[[Builder], None]) -> Program:
 def _moves(hw: HardwareConfig) -> Iterator[Case]:
     rng = np.random.default_rng(SEED)
     per_line = LINE_BYTES // hw.block
-    act = fill(rng, (64, hw.block), "random")
 
     def case(name: str, fill_in: Callable[[Builder], None]) -> Case:
         return Case(f"T1.copy.{name}", _program(hw, fill_in))
 
+    def long_load(b: Builder, words: int) -> None:
+        b.load_act(fill(rng, (words, hw.block), "random"), 3)
+        b.store_act(0, 310)
+
+    def long_store(b: Builder, words: int) -> None:
+        b.load_act(fill(rng, (310, hw.block), "random"))
+        b.store_act(1, words)
+
     for words in (1, per_line - 1, per_line, per_line + 1, 3 * per_line + 1, 300):
-        data = fill(rng, (words, hw.block), "random")
-        yield case(f"data_to_act.run.{words}", lambda b, data=data: (b.load_act(data, 3), b.store_act(0, 310)) and None)
-        yield case(f"act_to_data.run.{words}", lambda b, words=words: (b.load_act(act), b.store_act(1, words)) and None)
+        yield case(f"data_to_act.run.{words}", partial(long_load, words=words))
+        yield case(f"act_to_data.run.{words}", partial(long_store, words=words))
 
     def strided_load(b: Builder) -> None:
         line = b.constant(fill(rng, (400 * LINE_BYTES,), "random"))
@@ -81,17 +89,18 @@ def _moves(hw: HardwareConfig) -> Iterator[Case]:
 
 def _masked_moves(hw: HardwareConfig) -> Iterator[Case]:
     rng = np.random.default_rng(SEED + 1)
+
+    def masked(b: Builder, words: NDArray[np.uint8]) -> None:
+        b.load_param(words, 2)
+        base = b.weight_words(fill(rng, (60, hw.weight_word_bytes), "random"))
+        b.add(copy_packet("weight_to_weight", src=base, dst=3, n0=4, n1=3, n2=4, src_stride1=4, src_stride2=14,
+                          mask_enable=1, mask_base=2))
+
     for name, density in (("some", 0.5), ("all", 1.1), ("none", -1.0)):
         bits = (rng.random((4, 8 * hw.param_word_bytes)) < density).astype(np.uint8)
         words = np.packbits(bits, axis=1, bitorder="little")
 
-        def masked(b: Builder, words: np.ndarray[tuple[int, int], np.dtype[np.uint8]] = words) -> None:
-            b.load_param(words, 2)
-            base = b.weight_words(fill(rng, (60, hw.weight_word_bytes), "random"))
-            b.add(copy_packet("weight_to_weight", src=base, dst=3, n0=4, n1=3, n2=4, src_stride1=4, src_stride2=14,
-                              mask_enable=1, mask_base=2))
-
-        yield Case(f"T1.copy.weight_to_weight.mask.{name}", _program(hw, masked))
+        yield Case(f"T1.copy.weight_to_weight.mask.{name}", _program(hw, partial(masked, words=words)))
 
 
 def _nothing(move: str, **values: int) -> Packet:

@@ -140,7 +140,6 @@ def make_pool(rng: Rng, arena: Arena, *, act: str = "random", in_ring: bool | No
 def make_vec(rng: Rng, arena: Arena, *, act: str = "random", in_ring: bool | None = None,
              out_ring: bool | None = None, in_place: bool | None = None, **fixed: int) -> Operation:
     """A VEC. Choices: contents, rings, `in_place` (output = a), any field."""
-    hw = arena.hw
     shift = fixed.get("shift", _small(rng, 15, 30))
     v: dict[str, int] = {
         "function": _small(rng, 0, 7), "b_kind": _small(rng, 0, 3), "b_scalar": _small(rng, -128, 127),
@@ -166,7 +165,6 @@ def make_vec(rng: Rng, arena: Arena, *, act: str = "random", in_ring: bool | Non
 def make_copy(rng: Rng, arena: Arena, *, in_ring: bool | None = None, out_ring: bool | None = None,
               **fixed: int) -> Operation:
     """An on-chip COPY (act_to_act or fill_act); the other moves are in every program (see programs.py)."""
-    hw = arena.hw
     inside = [MOVES.index("act_to_act"), MOVES.index("fill_act")]
     v: dict[str, int] = {
         "move": int(rng.choice(inside)), "n0": _small(rng, 1, 9), "n1": _small(rng, 1, 3), "n2": _small(rng, 1, 4),

@@ -41,7 +41,8 @@ def _address(packet: Packet, region: str, y: int, c: int, x: int) -> int:
 
 
 def _act(machine: Machine, address: int) -> I64:
-    return machine.act[address % machine.hw.act_words].astype(np.int64)
+    word: I64 = machine.act[address % machine.hw.act_words].astype(np.int64)
+    return word
 
 
 def _put(machine: Machine, address: int, q: I64) -> None:
@@ -51,11 +52,13 @@ def _put(machine: Machine, address: int, q: I64) -> None:
 def _weights(machine: Machine, address: int) -> I64:
     """One weight word, int64 [out channel, in channel]."""
     block = machine.hw.block
-    return machine.weight[address % machine.hw.weight_words].reshape(block, block).astype(np.int64)
+    word: I64 = machine.weight[address % machine.hw.weight_words].reshape(block, block).astype(np.int64)
+    return word
 
 
 def _param(machine: Machine, address: int) -> NDArray[np.uint8]:
-    return machine.param[address % machine.hw.param_words]
+    word: NDArray[np.uint8] = machine.param[address % machine.hw.param_words]
+    return word
 
 
 def _records(machine: Machine, address: int) -> tuple[I64, I64, I64]:
@@ -251,10 +254,7 @@ def _vec(packet: Packet, machine: Machine) -> None:
         for y in range(packet["out_h"]):
             for x in range(packet["out_w"]):
                 a = _act(machine, _address(packet, "a", y, c, x))
-                b = [lambda y=y, c=c, x=x: _act(machine, _address(packet, "b", y, c, x)),
-                     lambda c=c: _act(machine, _address(packet, "b", 0, c, 0)),
-                     lambda y=y, x=x: _act(machine, _address(packet, "b", y, 0, x))[:1],
-                     lambda: np.full(1, packet["b_scalar"], np.int64)][packet["b_kind"]]()
+                b = _vec_b(packet, machine, y, c, x)
                 q = numerics.elementwise(
                     VEC_FUNCTIONS[packet["function"]], a, b, a_zero=packet["a_zero"], b_zero=packet["b_zero"],
                     a_mult=packet["a_mult"], b_mult=packet["b_mult"], shift=packet["shift"],
@@ -262,6 +262,17 @@ def _vec(packet: Packet, machine: Machine) -> None:
                 if packet["table_enable"]:
                     q = _table(machine, packet["table_base"], q)
                 _put(machine, _address(packet, "out", y, c, x), q)
+
+
+def _vec_b(packet: Packet, machine: Machine, y: int, c: int, x: int) -> I64:
+    """Operand b: a tensor, a row, a column or a scalar."""
+    if packet["b_kind"] == 0:
+        return _act(machine, _address(packet, "b", y, c, x))
+    if packet["b_kind"] == 1:
+        return _act(machine, _address(packet, "b", 0, c, 0))
+    if packet["b_kind"] == 2:
+        return _act(machine, _address(packet, "b", y, 0, x))[:1]
+    return np.full(1, packet["b_scalar"], np.int64)
 
 
 def run(program: Program, entry: int = 0, stop_at: int | None = None) -> Machine:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vla_isa.encoding import Packet
 from vla_isa.numerics import ResidualRecord
 from vlarun.matmul import SIGN, matmul
-from vlarun.memory import Bytes, Machine, act_region, word_dtype
+from vlarun.memory import Bytes, Machine, Records, act_region, word_dtype
 from vlarun.requantize import apply_pairs, apply_table, requantize, residual_pairs
 
 __all__ = ["execute"]
@@ -26,10 +26,7 @@ def execute(packet: Packet, machine: Machine) -> None:
     """Read the input, weights and records; write the output region."""
     rows, width, blocks = packet["out_h"], packet["out_w"], packet["out_blocks"]
     out = act_region(packet, "out", machine.hw.block, rows=rows, width=width, blocks=blocks)
-    if packet["mask_mode"] == DIAGONAL:
-        q = _diagonal(packet, machine)
-    else:
-        q = _dense(packet, machine)
+    q = _diagonal(packet, machine) if packet["mask_mode"] == DIAGONAL else _dense(packet, machine)
     if packet["table_enable"]:
         q = apply_table(q, machine.table_at(packet["table_base"]))
     if packet["residual_enable"]:
@@ -64,7 +61,8 @@ def _windows(packet: Packet, x: NDArray[np.generic], row: int, rows: int) -> NDA
     """
     x = x[row * packet["stride_h"] :]
     sh, sw, sb = x.strides
-    strides = (packet["stride_h"] * sh, packet["stride_w"] * sw, packet["dilation_h"] * sh, packet["dilation_w"] * sw, sb)
+    strides = (packet["stride_h"] * sh, packet["stride_w"] * sw,
+               packet["dilation_h"] * sh, packet["dilation_w"] * sw, sb)
     shape = (rows, packet["out_w"], packet["kernel_h"], packet["kernel_w"], x.shape[2])
     return np.lib.stride_tricks.as_strided(x, shape, strides)
 
@@ -81,9 +79,9 @@ def _dense(packet: Packet, machine: Machine) -> Bytes:
     if packet["mask_mode"] == MASK:
         live = machine.mask_at(packet["mask_base"], out_blocks, packet["in_blocks"])
     matrix = _dense_matrix(packet, machine, live)
-    bias, mult, shift = machine.records_at(packet["param_base"], out_blocks)
+    records = machine.records_at(packet["param_base"], out_blocks)
     if not packet["mask_empty"]:
-        bias = bias * np.repeat(live.any(axis=1), block)
+        records = records._replace(bias=records.bias * np.repeat(live.any(axis=1), block))
     x = np.ascontiguousarray(_padded(packet, machine).transpose(0, 2, 1))
     depth, columns = matrix.shape
     out = np.empty((out_h, out_w, columns), np.int8)
@@ -91,7 +89,7 @@ def _dense(packet: Packet, machine: Machine) -> Bytes:
     for row in range(0, out_h, step):
         rows = min(step, out_h - row)
         acc = matmul(_unfold(_windows(packet, x, row, rows), (rows * out_w, depth)), matrix)
-        out[row : row + rows] = requantize(acc, bias, mult, shift, packet, depth << 14).reshape(rows, out_w, columns)
+        out[row : row + rows] = requantize(acc, records, packet, depth << 14).reshape(rows, out_w, columns)
     words = out.view(word_dtype(block)).transpose(0, 2, 1)
     return np.ascontiguousarray(words).view(np.int8).reshape(out_h, out_blocks, out_w, block)
 
@@ -122,7 +120,7 @@ def _diagonal(packet: Packet, machine: Machine) -> Bytes:
     depth = kernel[0] * kernel[1] * block
     words = machine.weights_at(packet["weight_base"], blocks * kernel[0] * kernel[1])
     matrix = words.reshape(blocks, -1, block, block).transpose(0, 1, 3, 2).reshape(blocks, depth, block)
-    records = [r.reshape(blocks, 1, block) for r in machine.records_at(packet["param_base"], blocks)]
+    records = Records(*(r.reshape(blocks, 1, block) for r in machine.records_at(packet["param_base"], blocks)))
     x = np.ascontiguousarray(_padded(packet, machine)).transpose(0, 2, 1)
     out = np.empty((out_h, blocks, out_w, block), np.int8)
     step = max(1, UNFOLD_BYTES // (out_w * blocks * depth))
@@ -130,6 +128,6 @@ def _diagonal(packet: Packet, machine: Machine) -> Bytes:
         rows = min(step, out_h - row)
         windows = _windows(packet, x, row, rows).transpose(4, 0, 1, 2, 3)
         acc = matmul(_unfold(windows, (blocks, rows * out_w, depth)), matrix)
-        q = requantize(acc, *records, packet, depth << 14)
+        q = requantize(acc, records, packet, depth << 14)
         out[row : row + rows] = q.reshape(blocks, rows, out_w, block).transpose(1, 0, 2, 3)
     return out

@@ -6,7 +6,7 @@ import numpy as np
 
 from vla_isa.encoding import Packet
 from vlarun.matmul import SIGN, matmul
-from vlarun.memory import Bytes, Machine, Region, word_dtype
+from vlarun.memory import Bytes, Machine, Records, Region, word_dtype
 from vlarun.requantize import apply_table, requantize
 
 __all__ = ["execute"]
@@ -23,8 +23,8 @@ def execute(packet: Packet, machine: Machine) -> None:
     depth = a.shape[2]
     records = machine.records_at(packet["param_base"], n_blocks)
     if packet["scale_by"] == BY_TENSOR:
-        records = tuple(r[:1] for r in machine.records_at(packet["param_base"], 1))
-    q = requantize(matmul(a, matrix), *records, packet, depth << 14)
+        records = Records(*(r[:1] for r in records))
+    q = requantize(matmul(a, matrix), records, packet, depth << 14)
     if packet["table_enable"]:
         q = apply_table(q, machine.table_at(packet["table_base"]))
     words = np.ascontiguousarray(q.view(word_dtype(block)).transpose(0, 2, 1))

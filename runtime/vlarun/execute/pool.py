@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,8 @@ from vla_isa.encoding import Packet
 from vlarun.memory import Bytes, Machine, act_region
 
 __all__ = ["execute"]
+
+Array = NDArray[Any]
 
 AVERAGE, COUNT_VALID = 1, 1
 
@@ -28,7 +32,8 @@ def execute(packet: Packet, machine: Machine) -> None:
 def _maximum(packet: Packet, x: Bytes) -> Bytes:
     """int8 [H, blocks, W, B] to the maxima, int8 [out_h, blocks, out_w, B]."""
     rows = _windows(packet, x, 0, "h", "pad_top", -128)
-    return np.max(_windows(packet, np.max(rows, axis=1), 2, "w", "pad_left", -128), axis=3)
+    best: Bytes = np.max(_windows(packet, np.max(rows, axis=1), 2, "w", "pad_left", -128), axis=3)
+    return best
 
 
 def _average(packet: Packet, machine: Machine, x: Bytes) -> Bytes:
@@ -46,9 +51,10 @@ def _average(packet: Packet, machine: Machine, x: Bytes) -> Bytes:
     return q.astype(np.int8)
 
 
-def _windows(packet: Packet, x: NDArray[np.generic], axis: int, side: str, pad: str, fill: int) -> NDArray[np.generic]:
+def _windows(packet: Packet, x: Array, axis: int, side: str, pad: str, fill: int) -> Array:
     """A view of the windows along `axis`, which becomes two axes: windows and taps, outside = `fill`."""
-    count, kernel, stride, before = packet[f"out_{side}"], packet[f"kernel_{side}"], packet[f"stride_{side}"], packet[pad]
+    count, kernel, stride = packet[f"out_{side}"], packet[f"kernel_{side}"], packet[f"stride_{side}"]
+    before = packet[pad]
     need = (count - 1) * stride + kernel
     shape = list(x.shape)
     shape[axis] = need
@@ -68,5 +74,6 @@ def _windows(packet: Packet, x: NDArray[np.generic], axis: int, side: str, pad: 
 def _taps(packet: Packet, side: str, pad: str) -> NDArray[np.int64]:
     """How many taps of each window lie inside the input, int64 [windows]."""
     first = np.arange(packet[f"out_{side}"]) * packet[f"stride_{side}"] - packet[pad]
-    inside = np.minimum(first + packet[f"kernel_{side}"], packet[f"in_{side}"]) - np.maximum(first, 0)
-    return np.maximum(inside, 0)
+    last = np.minimum(first + packet[f"kernel_{side}"], packet[f"in_{side}"])
+    inside: NDArray[np.int64] = np.maximum(last - np.maximum(first, 0), 0)
+    return inside

