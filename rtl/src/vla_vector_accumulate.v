@@ -51,7 +51,7 @@ module vla_vector_accumulate #(
     if (step) result_tag_o <= step_tag_i;
   end
 
-  function signed [31:0] reduced;
+  function [31:0] reduced;
     input               first;
     input               max;
     input        [7:0]  fill;
@@ -60,18 +60,12 @@ module vla_vector_accumulate #(
     input        [7:0]  word1;
     reg signed [31:0] a;
     reg signed [31:0] b;
-    reg signed [31:0] twice;
+    reg signed [31:0] both;
     begin
-      a     = {{24{word0[7]}}, word0};
-      b     = {{24{word1[7]}}, word1};
-      twice = {{23{fill[7]}}, fill, 1'b0};
-      if (max) begin
-        reduced = a > b ? a : b;
-        reduced = first || reduced > previous ? reduced : previous;
-      end else begin
-        reduced = a + b - twice;
-        reduced = first ? reduced : previous + reduced;
-      end
+      a    = {{24{word0[7]}}, word0};
+      b    = {{24{word1[7]}}, word1};
+      both = max ? (a > b ? a : b) : a + b - {{23{fill[7]}}, fill, 1'b0};
+      reduced = first ? both : max ? (both > previous ? both : previous) : previous + both;
     end
   endfunction
 

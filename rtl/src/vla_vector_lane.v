@@ -41,19 +41,19 @@ module vla_vector_lane (
 
   assign rounded_o = r_q;
 
-  function signed [31:0] less_zero;
+  function [31:0] less_zero;
     input [7:0] value;
     input [7:0] zero;
     less_zero = {{24{value[7]}}, value} - {{24{zero[7]}}, zero};
   endfunction
 
-  function signed [8:0] narrow;
+  function [8:0] narrow;
     input signed [31:0] value_unused;  // fits in the lowest bits
     narrow = value_unused[8:0];
   endfunction
 
   // What a_mult multiplies. x_q has 9 bits here, 32 for POOL (whose function is add).
-  function signed [31:0] first_factor;
+  function [31:0] first_factor;
     input        [3:0]  f;
     input signed [31:0] x;
     input signed [8:0]  y;
@@ -76,7 +76,7 @@ module vla_vector_lane (
     end
   endfunction
 
-  function signed [57:0] combine;
+  function [57:0] combine;
     input        [3:0]  f;
     input signed [57:0] a;
     input signed [33:0] b_narrow;
@@ -93,7 +93,7 @@ module vla_vector_lane (
     end
   endfunction
 
-  function signed [63:0] rounded;
+  function [63:0] rounded;
     input signed [57:0] p;
     input        [62:0] addend;
     input        [63:0] even_bit;
@@ -105,7 +105,7 @@ module vla_vector_lane (
   endfunction
 
   // Ten bits are enough: zero, lo and hi are int8, so whatever lies beyond clamps to the same value.
-  function signed [9:0] shifted;
+  function [9:0] shifted;
     input signed [63:0] t;
     input        [5:0]  shift;
     reg signed [63:0] r;

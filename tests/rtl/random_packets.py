@@ -1,6 +1,6 @@
 """Random legal packets whose operands stay inside the memories, for comparing backends bit for bit.
 
-`chain` gives each packet the semaphore of its predecessor, so that a program of them runs one at a time.
+`chain` makes them run one at a time, whatever their queues.
 Operands lie in the lower half of act memory and results in the upper half, so that none overlap.
 Not here: packets whose addresses wrap or leave the data space (vlarun's conformance cases have them).
 """
@@ -21,12 +21,18 @@ Fields = dict[str, Any]
 
 
 def chain(packets: list[Packet]) -> list[Packet]:
-    """The packets, each waiting for the one before; the last one's signal is left for HALT's wait."""
-    out = []
-    for i, packet in enumerate(packets):
-        wait = 0 if i == 0 else 1 << (i % 16)
-        values = {**packet.values, "wait": wait, "signal": 1 << ((i + 1) % 16)}
-        out.append(dataclasses.replace(packet, values=values))
+    """The packets one after the other, for the start of the heap: each waits for its predecessor.
+
+    After 15 packets a JUMP to the next line waits for the last one, so that a semaphore never has two
+    waiting packets in different queues. A JUMP ends the list: what follows it starts alone.
+    """
+    out: list[Packet] = []
+    for first in range(0, len(packets), 15):
+        group = packets[first : first + 15]
+        for i, packet in enumerate(group):
+            masks = {"wait": 1 << i if i else 0, "signal": 1 << (i + 1)}
+            out.append(dataclasses.replace(packet, values={**packet.values, **masks}))
+        out.append(Packet.make("JUMP", target=len(out) + 1, wait=1 << len(group)))
     return out
 
 

@@ -87,7 +87,7 @@ def _conv(p: OpPlan, op: ConvOp, band: Span, chunk: Span, region: RegionOf, hw: 
     if op.residual is not None:
         values |= {"residual_enable": 1, **_operand("res", region(op.inputs[1]), y0, o0)}
     starts = p.weights.starts
-    macs = (y1 - y0) * out.w * _real_channels(op, chunk, hw.block) * op.weight[0].size
+    macs = (y1 - y0) * out.w * _real_channels(op, chunk, hw.block) * op.macs
     return Draft("CONV", values, op.node, op.op_type, macs, (int(starts[o0]), int(starts[o1] - starts[o0])),
                  params=relative)
 

@@ -157,7 +157,8 @@ class Residual:
 class ConvOp(Op):
     """2-D convolution. weight int8 [O, I / group, kh, kw]; pads are top, left (bottom, right follow).
 
-    With `residual`, inputs[1] is the tensor that is added.
+    With `residual`, inputs[1] is the tensor that is added. `macs` is what one output value is counted for:
+    the model's own taps, also where space to depth has added zero ones.
     """
 
     weight: NDArray[np.int8]
@@ -167,6 +168,12 @@ class ConvOp(Op):
     pads: tuple[int, int]
     group: int = 1
     residual: Residual | None = None
+    macs: int = 0
+
+    def __post_init__(self) -> None:
+        """Count the weights of one output channel, unless told."""
+        super().__post_init__()
+        self.macs = self.macs or self.weight[0].size
 
     @property
     def queue(self) -> str:

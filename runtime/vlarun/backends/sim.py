@@ -85,8 +85,9 @@ class _Sequencer:
             raise _StopError(ErrorCode.SEMAPHORE_OVERFLOW, f"{packet.name} signals a semaphore past {LARGEST_COUNT}")
         self.semaphores += signal
         if packet.name == "HALT" and self.semaphores.any():
-            raise _StopError(ErrorCode.SEMAPHORE_LEFT, f"semaphore {np.flatnonzero(self.semaphores)[0]} is "
-                             f"{self.semaphores.max()} at HALT; every semaphore must be zero")
+            left = int(np.flatnonzero(self.semaphores)[0])
+            raise _StopError(ErrorCode.SEMAPHORE_LEFT, f"semaphore {left} is {self.semaphores[left]} at HALT; "
+                             "every semaphore must be zero")
         self.address = packet["target"] * LINE_BYTES if packet.name == "JUMP" else self.address + PACKET_BYTES
 
 

@@ -126,8 +126,8 @@ def _pool() -> Iterator[tuple[str, Choices]]:
         yield f"{kind}.padding", {"mode": mode, "kernel_h": 3, "kernel_w": 4, "pad_top": 2, "pad_left": 3,
                                    "in_h": 3}
         yield f"{kind}.below.and.right", {"mode": mode, "kernel_h": 4, "kernel_w": 4, "in_h": 3, "in_w": 3}
-        yield f"{kind}.global", {"mode": mode, "count": 0, "kernel_h": 7, "kernel_w": 9, "in_h": 7, "in_w": 9, "out_h": 1,
-                                 "out_w": 1, "pad_top": 0, "pad_left": 0}
+        yield f"{kind}.global", {"mode": mode, "count": 0, "kernel_h": 7, "kernel_w": 9, "in_h": 7, "in_w": 9,
+                                 "out_h": 1, "out_w": 1, "pad_top": 0, "pad_left": 0}
         yield f"{kind}.channels", {"mode": mode, "in_blocks": 2, "channels": 9, "out_zero": 17}
         yield f"{kind}.rings", {"mode": mode, "in_ring": True, "out_ring": True, "in_h": 6, "out_h": 3}
         for act in ("low", "high"):

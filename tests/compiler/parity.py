@@ -1,0 +1,70 @@
+"""Compile, run on `sim`, and compare every node with ONNX Runtime fed the same integers."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+import vlarun
+from vla_isa.hardware import HardwareConfig, load
+from vla_isa.program import Program
+from vlac import CompileOptions, compile_file
+from vlac.passes import Compilation
+from vlac.verify import NodeCheck, check_nodes, exact_reference
+
+
+@dataclass
+class Outcome:
+    state: Compilation
+    checks: list[NodeCheck]
+    inputs: dict[str, NDArray[np.generic]]
+    raw: dict[str, NDArray[np.int8]]
+
+    @property
+    def packets(self) -> list[str]:
+        return [s.op for s in self.state.program.sources]
+
+
+def compile_proto(model: onnx.ModelProto, hw: HardwareConfig | str = "u50", *, calib: str | None = "random:4",
+                  keep_all: bool = False) -> Compilation:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        onnx.save(model, path)
+        return compile_file(path, load(hw) if isinstance(hw, str) else hw,
+                            CompileOptions(calibration=calib, keep_all=keep_all))
+
+
+def random_inputs(program: Program, seed: int = 1) -> dict[str, NDArray[np.generic]]:
+    rng = np.random.default_rng(seed)
+    out = {}
+    for t in program.inputs:
+        if t.onnx_dtype == "float32":
+            out[t.name] = rng.standard_normal(t.layout.shape).astype(np.float32)
+        else:
+            out[t.name] = rng.integers(-128, 128, t.layout.shape).astype(np.int8)
+    return out
+
+
+def run_parity(model: onnx.ModelProto, hw: HardwareConfig | str = "u50", *, calib: str | None = "random:4",
+               seed: int = 1) -> Outcome:
+    """Every node within 1 LSB and 99.9 % equal; the kept and the plain program give the same outputs."""
+    if not exact_reference():
+        pytest.skip("ONNX Runtime's int8 convolution is exact only on CPUs with VNNI")
+    kept = compile_proto(model, hw, calib=calib, keep_all=True)
+    plain = compile_proto(model, hw, calib=calib)
+    inputs = random_inputs(kept.program, seed)
+    raw = vlarun.Session(kept.program, backend="sim").run(inputs, raw=True)
+    checks = check_nodes(kept, inputs, raw)
+    assert checks, "no node was compared"
+    bad = [c for c in checks if not c.ok]
+    assert not bad, bad
+    outputs = vlarun.Session(plain.program, backend="sim").run(inputs, raw=True)
+    for name, values in outputs.items():
+        assert np.array_equal(values, raw[name]), name
+    return Outcome(plain, checks, inputs, outputs)

@@ -1,0 +1,11 @@
+"""vla_requantize: the arithmetic, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench import run_cocotb
+
+
+def test_requantize() -> None:
+    run_cocotb("vla_requantize", Path(__file__).with_name("requantize_cocotb.py"), Lanes=4)

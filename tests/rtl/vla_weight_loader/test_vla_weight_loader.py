@@ -1,0 +1,108 @@
+"""vla_weight_loader: weight and parameter memory equal the simulator's, masks included, at the masters' rate."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from copy_side.copy_bench import Result, check, make_machine, run
+from copy_side.random_copies import random_copy
+from vla_isa import hardware
+from vla_isa.encoding import Packet
+from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions import MOVES
+
+TINY = hardware.load("tiny")
+U50 = hardware.load("u50")
+CONFIGS = (TINY, dataclasses.replace(TINY, name="tiny-2weight", weight_masters=2), U50, hardware.load("u50-2port"))
+LINES = 4096
+WEIGHTS = 4096
+
+
+def copy(move: str, **fields: int) -> Packet:
+    return Packet.make("COPY", move=MOVES.index(move), **{"n0": 1, "n1": 1, "n2": 1, "n3": 1, **fields})
+
+
+def run_and_check(hw: HardwareConfig, packets: list[Packet], folder: Path, *, weight_words: int = WEIGHTS,
+                  **options: int) -> Result:
+    machine = make_machine(hw, np.random.default_rng(5), weight_words=weight_words)
+    result = run(machine, packets, folder, **options)
+    check(machine, packets, result)
+    assert result.errors == {"wload": 0, "load": 0, "store": 0}
+    return result
+
+
+@pytest.mark.parametrize("stall,noise", [(0, 0), (0, 160), (80, 100)])
+@pytest.mark.parametrize("hw", CONFIGS, ids=lambda hw: hw.name)
+def test_random_copies_equal_the_simulator(hw: HardwareConfig, stall: int, noise: int, tmp_path: Path) -> None:
+    rng = random.Random(f"{hw.name} {stall} {noise}")
+    moves = ("weight_to_weight", "weight_to_weight", "data_to_param")
+    packets = [copy("data_to_param", n0=40)]
+    packets += [random_copy(rng, hw, rng.choice(moves), data=(0, LINES), weight_words=WEIGHTS, limit=400)
+                for _ in range(150)]
+    run_and_check(hw, packets, tmp_path, stall=stall, noise=noise, seed=rng.randrange(1000))
+
+
+@pytest.mark.parametrize("latency,outstanding", [(1, 1), (5, 2), (200, 8)])
+def test_any_memory_timing_gives_the_same_bytes(latency: int, outstanding: int, tmp_path: Path) -> None:
+    rng = random.Random(latency)
+    packets = [random_copy(rng, TINY, rng.choice(("weight_to_weight", "data_to_param")), data=(0, LINES),
+                           weight_words=WEIGHTS, limit=400) for _ in range(60)]
+    run_and_check(TINY, packets, tmp_path, latency=latency, outstanding=outstanding)
+
+
+def test_a_mask_loaded_by_the_packet_before_counts(tmp_path: Path) -> None:
+    packets = []
+    for i in range(8):
+        packets.append(copy("data_to_param", src=16 * i, dst=5, n0=4))
+        packets.append(copy("weight_to_weight", src=8 * i, dst=64 * i, n0=2, n1=8, n2=4, src_stride1=2, src_stride2=16,
+                            mask_enable=1, mask_base=5))
+    run_and_check(TINY, packets, tmp_path)
+
+
+def test_bits_past_the_mask_word_are_zero(tmp_path: Path) -> None:
+    bits = 64 * TINY.block
+    packets = [copy("data_to_param", n0=2),
+               copy("weight_to_weight", n0=1, n1=bits + 9, n2=1, src_stride1=1, mask_enable=1, mask_base=0)]
+    run_and_check(TINY, packets, tmp_path)
+
+
+def test_a_count_of_zero_touches_nothing_and_is_done_at_once(tmp_path: Path) -> None:
+    packets = [copy(move, **{n: 0}) for move in ("weight_to_weight", "data_to_param") for n in ("n0", "n1", "n2", "n3")]
+    result = run_and_check(TINY, packets, tmp_path)
+    assert (result.done["wload"] - result.accepted["wload"] <= 3).all()
+
+
+@pytest.mark.parametrize("move,src,beats", [("weight_to_weight", WEIGHTS - 1, 2), ("data_to_param", LINES - 1, 2)])
+def test_a_read_error_is_reported_and_the_copy_ends(move: str, src: int, beats: int, tmp_path: Path) -> None:
+    machine = make_machine(TINY, np.random.default_rng(5), weight_words=WEIGHTS)
+    result = run(machine, [copy(move, src=src, n0=2)], tmp_path)
+    assert result.errors == {"wload": beats, "load": 0, "store": 0}  # beats of the word past the end
+
+
+@pytest.mark.parametrize("hw,beats", [(U50, 1), (hardware.load("u50-2port"), 4)], ids=("u50", "u50-2port"))
+def test_2_mb_of_weights_at_the_rate_of_the_masters(hw: HardwareConfig, beats: int, tmp_path: Path) -> None:
+    result = run_and_check(hw, [copy("weight_to_weight", n0=hw.weight_words)], tmp_path, weight_words=hw.weight_words)
+    cycles = int(result.done["wload"][0] - result.accepted["wload"][0])
+    assert 8192 * beats <= cycles <= 8192 * beats + 80
+
+
+def test_short_neighbouring_blocks_are_joined(tmp_path: Path) -> None:
+    packets = [copy("weight_to_weight", n0=1, n1=64, n2=16, src_stride1=1, src_stride2=64, dst_stride1=1, dst_stride2=64)]
+    result = run_and_check(U50, packets, tmp_path)
+    assert result.done["wload"][0] <= 64 * 16 + 80
+
+
+def test_masked_3x3_blocks_stream(tmp_path: Path) -> None:
+    mask = copy("data_to_param", n0=16)
+    packet = copy("weight_to_weight", n0=9, n1=16, n2=16, src_stride1=9, src_stride2=144, mask_enable=1)
+    machine = make_machine(U50, np.random.default_rng(5))
+    live = int(np.unpackbits(machine.data[: 16 * 128].view(np.uint8).reshape(16, 128), axis=1,
+                             bitorder="little")[:, :16].sum())
+    result = run(machine, [mask, packet], tmp_path)
+    check(machine, [mask, packet], result)
+    cycles = int(result.done["wload"][1] - result.done["wload"][0])
+    assert 9 * live <= cycles <= 9 * live * 1.05 + 80

@@ -1,0 +1,92 @@
+"""Building the Verilated machine: the cache key, one build for many processes, errors. No real build here."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vla_isa import hardware
+from vla_isa.hardware import HardwareConfig
+from vlarun.backends import rtl_build
+from vlarun.errors import BackendError
+
+TINY = hardware.load("tiny")
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the RTL sources and an empty cache."""
+    root = tmp_path / "rtl"
+    shutil.copytree(rtl_build.source_folder(), root)
+    monkeypatch.setattr(rtl_build, "source_folder", lambda: root)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return root
+
+
+def key(hw: HardwareConfig = TINY, flavour: str = "fast") -> str:
+    return rtl_build._key(hw, flavour, rtl_build._sources(flavour))
+
+
+def test_key_depends_on_everything_that_matters(sources: Path) -> None:
+    first = key()
+    assert key() == first
+    keys = {first, key(flavour="checked"), key(replace(TINY, act_words=8192)), key(hardware.load("u50"))}
+    for name in ("src/vla_core.v", "generated/vla_isa.vh", "generated/vla_isa.h", "sim/harness.cpp"):
+        (sources / name).write_text((sources / name).read_text() + "\n")
+        keys.add(key())
+    assert len(keys) == 8
+
+
+def build_slowly(started: Path) -> None:
+    """Build with a fake compiler that takes a while and counts its calls."""
+    def fake(library: Path, hw: HardwareConfig, flavour: str, sources: list[Path]) -> None:
+        with started.open("a") as f:
+            f.write("x")
+        time.sleep(0.5)
+        library.write_bytes(b"built")
+
+    rtl_build._build_into = fake
+    assert rtl_build.build(TINY).read_bytes() == b"built"
+
+
+def test_parallel_processes_build_once(sources: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=build_slowly, args=(tmp_path / "started",)) for _ in range(4)]
+    for w in workers:
+        w.start()
+    for w in workers:
+        w.join(30)
+    assert [w.exitcode for w in workers] == [0] * 4
+    assert (tmp_path / "started").read_text() == "x"
+
+
+def test_broken_sources_leave_nothing_and_show_the_log(sources: Path, tmp_path: Path) -> None:
+    (sources / "src" / "vla_core.v").write_text("module vla_core; syntax error\n")
+    with pytest.raises(BackendError, match=r"'tiny' does not build(.|\n)*syntax error"):
+        rtl_build.build(TINY)
+    assert not list((tmp_path / "cache").rglob("*.so"))
+    assert not [p for p in (tmp_path / "cache" / "vlarun" / "rtl").iterdir() if p.is_dir()]
+
+
+def test_missing_tools_are_named(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(BackendError, match=r"needs g\+\+, make, perl, not found"):
+        rtl_build.build(TINY)
+
+
+def test_unusable_cache(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(BackendError, match="set XDG_CACHE_HOME"):
+        rtl_build.build(TINY)
+
+
+def test_without_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(rtl_build, "__file__", str(tmp_path / "a" / "b" / "c.py"))
+    with pytest.raises(BackendError, match="reinstall vlarun"):
+        rtl_build.source_folder()

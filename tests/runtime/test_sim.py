@@ -1,0 +1,95 @@
+"""The sim backend: order, semaphores, error codes, entry points, the watchdog, repeated runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import make_program
+
+from vla_isa import hardware
+from vla_isa.encoding import Packet, encode
+from vla_isa.errors import ProgramError
+from vla_isa.instructions import ErrorCode
+from vla_isa.program import Program, Segment
+from vlarun.backends import SimBackend
+from vlarun.conformance import runner
+from vlarun.conformance.programs import Builder, copy_packet
+from vlarun.errors import MachineError
+
+TINY = hardware.load("tiny")
+
+
+def program_of(*packets: Packet) -> Program:
+    builder = Builder(TINY)
+    for packet in packets:
+        builder.raw(encode(packet))
+    return builder.build()
+
+
+@pytest.mark.parametrize("config", ["tiny", "u50", "u50-2port"])
+def test_conformance(config: str) -> None:
+    outcome = runner.run(runner.Choice(config=config, programs=10, seed=3))
+    assert [r for r in outcome.results if r.problem] == []
+    assert {r.id.split(".")[0] for r in outcome.results} == {"T0", "T1", "T2"}
+
+
+def test_conformance_finds_a_wrong_executor(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vlarun.backends import sim
+
+    right = sim.EXECUTORS["VEC"]
+
+    def wrong(packet: Packet, machine: object) -> None:
+        right(replace(packet, values={**packet.values, "rounding": 2}), machine)
+
+    monkeypatch.setitem(sim.EXECUTORS, "VEC", wrong)
+    outcome = runner.run(runner.Choice(config="tiny", suites=("T1",), match="vec"))
+    assert not outcome.passed
+    assert any("expected" in r.problem for r in outcome.results)
+
+
+def test_a_jump_loop_is_stopped() -> None:
+    loop = program_of(Packet.make("JUMP", target=0))
+    with pytest.raises(MachineError, match="100 packets without reaching HALT"):
+        SimBackend(max_packets=100).run(loop, {})
+
+
+def test_unknown_entry() -> None:
+    with pytest.raises(ProgramError, match="no entry point 'b'; it has main"):
+        SimBackend().run(program_of(Packet.make("HALT")), {}, entry="b")
+
+
+def test_deadlock_names_the_semaphore() -> None:
+    result = SimBackend().run(program_of(Packet.make("HALT", wait=1 << 5)), {})
+    assert (result.status, result.error_address) == (ErrorCode.DEADLOCK, 0)
+    assert "semaphore 5" in result.message
+
+
+def test_left_semaphore_is_named_with_its_count() -> None:
+    signal = copy_packet("fill_act", n0=0, signal=1 << 6)
+    result = SimBackend().run(program_of(signal, signal, Packet.make("HALT")), {})
+    assert (result.status, result.error_address) == (ErrorCode.SEMAPHORE_LEFT, 128)
+    assert "semaphore 6 is 2" in result.message
+
+
+def test_second_program_does_not_see_the_first() -> None:
+    backend = SimBackend()
+    first, second = make_program(), make_program()
+    inputs = {"image": np.ones((1, 3, 5, 6), np.int8), "bias": np.zeros((1, 2), np.int8)}
+    a = backend.run(first, inputs)
+    second.constants.append(Segment(second.data_bytes // 64 - 1, b"\x07" * 64))
+    b = backend.run(second, inputs)
+    again = backend.run(first, inputs)
+    assert np.array_equal(a.memories["data"], again.memories["data"])
+    assert not np.array_equal(a.memories["data"], b.memories["data"])
+
+
+def test_memories_start_at_zero_every_run() -> None:
+    backend, program = SimBackend(), make_program()
+    q = {"image": np.full((1, 3, 5, 6), 9, np.int8), "bias": np.zeros((1, 2), np.int8)}
+    first = backend.run(program, q)
+    second = backend.run(program, {k: np.zeros_like(v) for k, v in q.items()})
+    assert first.memories["act"].any()
+    assert not second.memories["act"][300:500].any()
+    assert first.halt_code == second.halt_code == 4
