@@ -9,6 +9,7 @@ import argparse
 import sys
 
 import numpy as np
+
 import vlarun
 from vla_datasets.babyai.environment import Environment
 from vla_datasets.babyai.schema import ACTION_NAMES

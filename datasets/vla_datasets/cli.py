@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from vla_isa.errors import BadUsageError, VlaError
 
 from vla_datasets.babyai.collect import CollectOptions, collect
+from vla_isa.errors import BadUsageError, VlaError
 
 __all__ = ["main"]
 

@@ -1,10 +1,10 @@
 // LOAD queue: COPY data_to_act, act_to_act and fill_act.
-// Does: walk the runs of a COPY, cut those from the data space into segments of at most 1 KB and deal them
-// to the in-masters so that both get the same number of beats (all to the first if the destination may
-// overlap itself); ask for the next packet's bursts while the
-// current one still receives data; write packets strictly in order.
+// Does: walk the runs of a COPY, form bursts of at most 1 KB of those from the data space (also across runs
+// on neighbouring lines) and deal them to the in-masters so that both get the same number of beats (all to the
+// first if the destination may overlap itself); ask for the next packet's bursts while the current one still
+// receives data; write packets strictly in order.
 // Does not: check a packet (vla_packet_check did), or order anything against other queues (semaphores do).
-// Latency: 6 cycles from packet to its first read address. Full rate is one beat per cycle and in-master,
+// Latency: 7 cycles from packet to its first read address. Full rate is one beat per cycle and in-master,
 // LoadLanes words per cycle on chip.
 // Handshake: see "Queue to engine" and "Activation memory lanes" in rtl/README.md.
 `include "vla_isa.vh"
@@ -118,22 +118,26 @@ module vla_data_loader #(
     .seg_line_o(seg_src), .seg_word_o(seg_dst), .seg_units_o(seg_words)
   );
 
-  // Deal each segment to the local mover, or to the in-master that has had fewer beats.
-  localparam BeatLog = $clog2(BeatWords);
-  wire [SegBits-1:0]   seg_round = seg_words + {{(SegBits - BeatLog){1'b0}}, {BeatLog{1'b1}}};
-  wire signed [8:0]    seg_beats = {{(9 + BeatLog - SegBits){1'b0}}, seg_round[SegBits-1:BeatLog]};
-  reg  signed [8:0]    lead_q;  // beats dealt to master 0 less those dealt to master 1
-  wire                 in_order;  // the destination may overlap itself: one master writes all of it
-  wire                 second    = InMasters == 2 && lead_q > 0 && !in_order;
-  wire [InMasters-1:0] mover_ready, mover_retire, mover_retire_tag, mover_error;
+  // Segments go to the local mover, or in bursts to the data movers.
+  wire                 in_order, deal_busy, deal_ready, burst_fire;
+  wire [InMasters-1:0] mover_seg_valid, mover_seg_ready, mover_burst_valid, mover_burst_ready;
+  wire [InMasters-1:0] mover_retire, mover_retire_tag, mover_error;
+  wire [31:0]          burst_line;
+  wire [7:0]           burst_len;
   wire                 local_ready, local_retire, local_retire_tag;
-  wire                 seg_fire  = seg_valid && seg_ready;
-  assign seg_ready = walk_local ? local_ready : second ? mover_ready[InMasters-1] : mover_ready[0];
+  wire                 local_fire = seg_valid && walk_local && local_ready;
+  assign seg_ready = walk_local ? local_ready : deal_ready;
 
-  always @(posedge clk_i) begin
-    if (rst_i) lead_q <= 9'sd0;
-    else if (seg_fire && !walk_local && !in_order) lead_q <= second ? lead_q - seg_beats : lead_q + seg_beats;
-  end
+  vla_burst_dealer #(
+    .Block(Block), .ActAw(ActAw), .SegLines(SegLines), .SegBits(SegBits), .Masters(InMasters)
+  ) u_dealer (
+    .clk_i(clk_i), .rst_i(rst_i), .in_order_i(in_order),
+    .seg_valid_i(seg_valid && !walk_local), .seg_ready_o(deal_ready), .seg_line_i(seg_src),
+    .seg_words_i(seg_words), .busy_o(deal_busy),
+    .piece_valid_o(mover_seg_valid), .piece_ready_i(mover_seg_ready),
+    .burst_valid_o(mover_burst_valid), .burst_ready_i(mover_burst_ready),
+    .burst_line_o(burst_line), .burst_len_o(burst_len), .burst_fire_o(burst_fire)
+  );
 
   vla_copy_order #(.Units(ActWords)) u_order (
     .clk_i(clk_i), .load_i(accept), .n0_i(n0), .n1_i(n1), .n2_i(n2), .n3_i(n3),
@@ -144,8 +148,8 @@ module vla_data_loader #(
 
   vla_copy_tracker #(.Movers(InMasters + 1), .CountBits(8)) u_tracker (
     .clk_i(clk_i), .rst_i(rst_i),
-    .accept_i(accept), .ready_o(packet_ready_o), .walk_idle_i(!walk_busy && !cut_busy),
-    .dealt_i({7'd0, seg_fire}),
+    .accept_i(accept), .ready_o(packet_ready_o), .walk_idle_i(!walk_busy && !cut_busy && !deal_busy),
+    .dealt_i({7'd0, local_fire || burst_fire}),
     .retire_i({local_retire, mover_retire}), .retire_tag_i({local_retire_tag, mover_retire_tag}),
     .walk_tag_o(walk_tag), .head_tag_o(head_tag), .done_o(done_o), .active_o(active_o)
   );
@@ -164,8 +168,10 @@ module vla_data_loader #(
     for (m = 0; m < InMasters; m = m + 1) begin : g_mover
       vla_data_mover #(.Block(Block), .ActAw(ActAw), .SegBits(SegBits)) u_mover (
         .clk_i(clk_i), .rst_i(rst_i), .data_base_i(data_base_i), .head_tag_i(head_tag),
-        .seg_valid_i(seg_valid && !walk_local && second == m), .seg_ready_o(mover_ready[m]),
-        .seg_line_i(seg_src), .seg_word_i(seg_dst), .seg_words_i(seg_words), .seg_tag_i(walk_tag),
+        .seg_valid_i(mover_seg_valid[m]), .seg_ready_o(mover_seg_ready[m]),
+        .seg_word_i(seg_dst), .seg_words_i(seg_words),
+        .burst_valid_i(mover_burst_valid[m]), .burst_ready_o(mover_burst_ready[m]),
+        .burst_line_i(burst_line), .burst_len_i(burst_len), .burst_tag_i(walk_tag),
         .retire_o(mover_retire[m]), .retire_tag_o(mover_retire_tag[m]),
         .ar_valid_o(ar_valid_o[m]), .ar_ready_i(ar_ready_i[m]),
         .ar_addr_o(ar_addr_o[m*64 +: 64]), .ar_len_o(ar_len_o[m*8 +: 8]),
@@ -176,10 +182,6 @@ module vla_data_loader #(
         .wr_data_o(mover_wr_data[m*256 +: 256]),
         .wr_grant_i(wr_grant_i[m*BeatWords +: BeatWords])
       );
-    end
-
-    if (InMasters != 1 && InMasters != 2) begin : g_check
-      vla_bad_parameter_in_masters_1_or_2 u_bad ();
     end
   endgenerate
 
@@ -196,7 +198,7 @@ module vla_data_loader #(
 
   assign axi_error_o = mover_error != {InMasters{1'b0}};
 
-  wire unused_packet = ^{packet_i, seg_round[BeatLog-1:0]};
+  wire unused_packet = ^packet_i;
 
 endmodule
 `default_nettype wire

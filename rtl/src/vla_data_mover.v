@@ -1,10 +1,11 @@
-// Moves segments of data-space lines into the activation memory over one in-master.
+// Moves bursts of data-space lines into the activation memory over one in-master. A burst holds one or more
+// segments, each from a line's start.
 // Does: read ahead of what is written, also for the packet after the head; write only words of the head
-// packet; leave words beyond the end of a segment alone.
-// Does not: cut segments, or choose the master.
-// Latency: 3 cycles plus that of the memory from a segment to its first write; one beat per cycle.
-// Handshake: segments and the read client are ready/valid; retire_o is high for one cycle per segment, with
-// the tag of its packet.
+// packet, and only the words of a segment, not the padding up to its line's end.
+// Does not: form bursts, or choose the master.
+// Latency: 3 cycles plus that of the memory from a burst to its first write; one beat per cycle.
+// Handshake: segments, bursts and the read client are ready/valid; a segment comes before its burst. retire_o
+// is high for one cycle per burst, with the tag of its packet.
 `default_nettype none
 module vla_data_mover #(
   parameter Block   = 16,  // B, bytes of a word
@@ -18,10 +19,14 @@ module vla_data_mover #(
   // segments
   input  wire                         seg_valid_i,
   output wire                         seg_ready_o,
-  input  wire [31:0]                  seg_line_i,
   input  wire [ActAw-1:0]             seg_word_i,
   input  wire [SegBits-1:0]           seg_words_i,
-  input  wire                         seg_tag_i,
+  // bursts
+  input  wire                         burst_valid_i,
+  output wire                         burst_ready_o,
+  input  wire [31:0]                  burst_line_i,
+  input  wire [7:0]                   burst_len_i,   // beats - 1
+  input  wire                         burst_tag_i,
   output wire                         retire_o,
   output wire                         retire_tag_o,
   // read client
@@ -44,44 +49,46 @@ module vla_data_mover #(
 
   localparam BeatWords = 32 / Block;
   localparam BeatLog   = $clog2(BeatWords);
-  localparam TagBits   = 1 + SegBits + ActAw;
+  localparam [SegBits-1:0] Step = BeatWords[SegBits-1:0];
 
-  wire [SegBits-1:0] last_word = seg_words_i - 1'b1;
-  wire [7:0]         seg_len   = {{(8 + BeatLog - SegBits){1'b0}}, last_word[SegBits-1:BeatLog]};
-
-  wire               beat_valid, beat_ready, beat_last, beat_error, beat_tag;
-  wire [255:0]       beat_data;
-  wire [SegBits-1:0] beat_words;
-  wire [ActAw-1:0]   beat_base;
-
-  vla_burst_reader #(.TagBits(TagBits)) u_reader (
+  wire         beat_valid, beat_ready, beat_last, beat_error, beat_tag;
+  wire [255:0] beat_data;
+  vla_burst_reader #(.TagBits(1)) u_reader (
     .clk_i(clk_i), .rst_i(rst_i),
-    .seg_valid_i(seg_valid_i), .seg_ready_o(seg_ready_o),
-    .seg_addr_i(data_base_i + {26'd0, seg_line_i, 6'd0}), .seg_len_i(seg_len),
-    .seg_tag_i({seg_tag_i, seg_words_i, seg_word_i}),
+    .seg_valid_i(burst_valid_i), .seg_ready_o(burst_ready_o),
+    .seg_addr_i(data_base_i + {26'd0, burst_line_i, 6'd0}), .seg_len_i(burst_len_i), .seg_tag_i(burst_tag_i),
     .ar_valid_o(ar_valid_o), .ar_ready_i(ar_ready_i), .ar_addr_o(ar_addr_o), .ar_len_o(ar_len_o),
     .r_valid_i(r_valid_i), .r_ready_o(r_ready_o), .r_data_i(r_data_i), .r_last_i(r_last_i),
     .r_error_i(r_error_i),
     .beat_valid_o(beat_valid), .beat_ready_i(beat_ready), .beat_data_o(beat_data),
-    .beat_last_o(beat_last), .beat_error_o(beat_error), .beat_tag_o({beat_tag, beat_words, beat_base})
+    .beat_last_o(beat_last), .beat_error_o(beat_error), .beat_tag_o(beat_tag)
   );
 
-  // Words of the segment that came with earlier beats.
+  // The segment the beat belongs to, and its words that came with earlier beats.
+  wire               seg_end, unused_seg_valid;
+  wire [SegBits-1:0] seg_words;
+  wire [ActAw-1:0]   seg_word;
+  vla_fifo #(.Width(SegBits + ActAw), .Depth(64)) u_segments (
+    .clk_i(clk_i), .rst_i(rst_i),
+    .in_valid_i(seg_valid_i), .in_ready_o(seg_ready_o), .in_data_i({seg_words_i, seg_word_i}),
+    .out_valid_o(unused_seg_valid), .out_ready_i(seg_end), .out_data_o({seg_words, seg_word})
+  );
+
   reg  [SegBits-1:0] offset_q;
-  wire [SegBits-1:0] left       = beat_words - offset_q;
-  localparam [SegBits-1:0] Step = BeatWords[SegBits-1:0];
-  localparam [3:0]         Full = BeatWords[3:0];
-  wire [31:0]        offset     = {{(32 - SegBits){1'b0}}, offset_q};
+  wire [31:0]        offset  = {{(32 - SegBits){1'b0}}, offset_q};
+  wire [SegBits-1:0] left    = offset_q < seg_words ? seg_words - offset_q : {SegBits{1'b0}};
+  wire               covered = left <= Step;
+  assign seg_end = beat_ready && (beat_last || (covered && offset_q[BeatLog]));  // a line is two beats
 
   always @(posedge clk_i) begin
     if (rst_i) offset_q <= {SegBits{1'b0}};
-    else if (beat_ready) offset_q <= beat_last ? {SegBits{1'b0}} : offset_q + Step;
+    else if (beat_ready) offset_q <= seg_end ? {SegBits{1'b0}} : offset_q + Step;
   end
 
   vla_word_writer #(.Block(Block), .ActAw(ActAw), .Lanes(BeatWords)) u_writer (
     .clk_i(clk_i), .rst_i(rst_i),
     .group_valid_i(beat_valid && beat_tag == head_tag_i), .group_ready_o(beat_ready),
-    .group_addr_i(beat_base + offset[ActAw-1:0]), .group_words_i(left >= Step ? Full : left[3:0]),
+    .group_addr_i(seg_word + offset[ActAw-1:0]), .group_words_i(covered ? left[3:0] : BeatWords[3:0]),
     .group_data_i(beat_data),
     .wr_valid_o(wr_valid_o), .wr_addr_o(wr_addr_o), .wr_data_o(wr_data_o), .wr_grant_i(wr_grant_i)
   );
@@ -90,7 +97,7 @@ module vla_data_mover #(
   assign retire_tag_o = beat_tag;
   assign axi_error_o  = beat_ready && beat_error;
 
-  wire unused_bits = ^{last_word[BeatLog-1:0], offset[31:ActAw]};
+  wire unused_bits = ^offset[31:ActAw];
 
   generate
     if (Block != 8 && Block != 16) begin : g_check

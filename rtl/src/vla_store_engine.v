@@ -1,10 +1,10 @@
 // STORE queue: COPY act_to_data.
-// Does: walk the runs of a COPY, cut them into segments of at most 1 KB and deal them to the out-masters so
-// that both get the same number of beats (all to the first if the destination may overlap itself); start the
-// next packet while the responses of the current one are due, except for segments that may touch lines the
-// current packet writes, which wait for its end.
+// Does: walk the runs of a COPY, form bursts of at most 1 KB (also across runs on neighbouring lines) and deal
+// them to the out-masters so that both get the same number of beats (all to the first if the destination may
+// overlap itself); start the next packet while the responses of the current one are due, except for segments
+// that may touch lines the current packet writes, which wait for its end.
 // Does not: check a packet (vla_packet_check did), or order anything against other queues (semaphores do).
-// Latency: 6 cycles from packet to its first write address; done_o at the last write response. Full rate is
+// Latency: 7 cycles from packet to its first write address; done_o at the last write response. Full rate is
 // one beat per cycle and out-master.
 // Handshake: see "Queue to engine" and "Activation memory lanes" in rtl/README.md.
 `include "vla_isa.vh"
@@ -121,19 +121,23 @@ module vla_store_engine #(
     end
   end
 
-  // Deal each segment to the out-master that has had fewer beats.
-  wire [SegBits-1:0]    seg_round = seg_words + {{(SegBits - BeatLog){1'b0}}, {BeatLog{1'b1}}};
-  wire signed [8:0]     seg_beats = {{(9 + BeatLog - SegBits){1'b0}}, seg_round[SegBits-1:BeatLog]};
-  reg  signed [8:0]     lead_q;  // beats dealt to master 0 less those dealt to master 1
-  wire                  in_order;  // the destination may overlap itself: one master writes all of it
-  wire                  second    = OutMasters == 2 && lead_q > 0 && !in_order;
-  wire [OutMasters-1:0] mover_ready, mover_retire, mover_retire_tag, mover_error;
-  assign seg_ready = !clash && (second ? mover_ready[OutMasters-1] : mover_ready[0]);
+  wire                  in_order, deal_busy, deal_ready, burst_fire;
+  wire [OutMasters-1:0] mover_seg_valid, mover_seg_ready, mover_burst_valid, mover_burst_ready;
+  wire [OutMasters-1:0] mover_retire, mover_retire_tag, mover_error;
+  wire [31:0]           burst_line;
+  wire [7:0]            burst_len;
+  assign seg_ready = !clash && deal_ready;
 
-  always @(posedge clk_i) begin
-    if (rst_i) lead_q <= 9'sd0;
-    else if (seg_fire && !in_order) lead_q <= second ? lead_q - seg_beats : lead_q + seg_beats;
-  end
+  vla_burst_dealer #(
+    .Block(Block), .ActAw(ActAw), .SegLines(SegLines), .SegBits(SegBits), .Masters(OutMasters)
+  ) u_dealer (
+    .clk_i(clk_i), .rst_i(rst_i), .in_order_i(in_order),
+    .seg_valid_i(seg_valid && !clash), .seg_ready_o(deal_ready), .seg_line_i(seg_line),
+    .seg_words_i(seg_words), .busy_o(deal_busy),
+    .piece_valid_o(mover_seg_valid), .piece_ready_i(mover_seg_ready),
+    .burst_valid_o(mover_burst_valid), .burst_ready_i(mover_burst_ready),
+    .burst_line_o(burst_line), .burst_len_o(burst_len), .burst_fire_o(burst_fire)
+  );
 
   wire [16:0] n0_whole = {1'b0, n0} + {{(17 - LineLog){1'b0}}, {LineLog{1'b1}}};
   vla_copy_order #(.Units(32'hFFFF_FFFF)) u_order (
@@ -146,8 +150,8 @@ module vla_store_engine #(
 
   vla_copy_tracker #(.Movers(OutMasters), .CountBits(8)) u_tracker (
     .clk_i(clk_i), .rst_i(rst_i),
-    .accept_i(accept), .ready_o(packet_ready_o), .walk_idle_i(!walk_busy && !cut_busy),
-    .dealt_i({7'd0, seg_fire}), .retire_i(mover_retire), .retire_tag_i(mover_retire_tag),
+    .accept_i(accept), .ready_o(packet_ready_o), .walk_idle_i(!walk_busy && !cut_busy && !deal_busy),
+    .dealt_i({7'd0, burst_fire}), .retire_i(mover_retire), .retire_tag_i(mover_retire_tag),
     .walk_tag_o(walk_tag), .head_tag_o(head_tag), .done_o(done_o), .active_o(active_o)
   );
 
@@ -156,8 +160,10 @@ module vla_store_engine #(
     for (m = 0; m < OutMasters; m = m + 1) begin : g_mover
       vla_store_mover #(.Block(Block), .ActAw(ActAw), .SegBits(SegBits)) u_mover (
         .clk_i(clk_i), .rst_i(rst_i), .data_base_i(data_base_i),
-        .seg_valid_i(seg_valid && !clash && second == m), .seg_ready_o(mover_ready[m]),
-        .seg_line_i(seg_line), .seg_word_i(seg_word), .seg_words_i(seg_words), .seg_tag_i(walk_tag),
+        .seg_valid_i(mover_seg_valid[m]), .seg_ready_o(mover_seg_ready[m]),
+        .seg_word_i(seg_word), .seg_words_i(seg_words),
+        .burst_valid_i(mover_burst_valid[m]), .burst_ready_o(mover_burst_ready[m]),
+        .burst_line_i(burst_line), .burst_len_i(burst_len), .burst_tag_i(walk_tag),
         .retire_o(mover_retire[m]), .retire_tag_o(mover_retire_tag[m]),
         .aw_valid_o(aw_valid_o[m]), .aw_ready_i(aw_ready_i[m]),
         .aw_addr_o(aw_addr_o[m*64 +: 64]), .aw_len_o(aw_len_o[m*8 +: 8]),
@@ -170,15 +176,11 @@ module vla_store_engine #(
         .rd_grant_i(rd_grant_i[m*BeatWords +: BeatWords]), .rd_data_i(rd_data_i[m*256 +: 256])
       );
     end
-
-    if (OutMasters != 1 && OutMasters != 2) begin : g_check
-      vla_bad_parameter_out_masters_1_or_2 u_bad ();
-    end
   endgenerate
 
   assign axi_error_o = mover_error != {OutMasters{1'b0}};
 
-  wire unused_packet = ^{packet_i, seg_round[BeatLog-1:0], seg_whole[LineLog-1:0], n0_whole[LineLog-1:0]};
+  wire unused_packet = ^{packet_i, seg_whole[LineLog-1:0], n0_whole[LineLog-1:0]};
 
 endmodule
 `default_nettype wire

@@ -1,10 +1,12 @@
-// Moves segments of activation words into the data space over one out-master: one burst per segment.
+// Moves words of the activation memory into the data space over one out-master, in bursts of one or more
+// segments, each from a line's start.
 // Does: send the addresses of the next bursts while earlier ones are written; keep at most InFlight bursts
-// without a response; write no byte outside the segment (byte strobes).
-// Does not: cut segments (they cross no 4 KB boundary and have at most 128 beats), or choose the master.
-// Latency: an address is offered one cycle after its segment was accepted, its first beat 4 cycles after
-// the address was taken; one beat per cycle when its lanes are granted.
-// Handshake: segments and AXI are ready/valid; retire_o is high for one cycle per segment, at its response.
+// without a response; write only the words of a segment, not the padding up to its line's end (byte strobes).
+// Does not: form bursts, or choose the master.
+// Latency: an address is offered one cycle after its burst was accepted, its first beat 4 cycles after the
+// address was taken; one beat per cycle when its lanes are granted.
+// Handshake: segments, bursts and AXI are ready/valid; a segment comes before its burst. retire_o is high for
+// one cycle per burst, at its response, with the tag of its packet.
 `default_nettype none
 module vla_store_mover #(
   parameter Block    = 16,  // B, bytes of a word
@@ -18,10 +20,14 @@ module vla_store_mover #(
   // segments
   input  wire                         seg_valid_i,
   output wire                         seg_ready_o,
-  input  wire [31:0]                  seg_line_i,
   input  wire [ActAw-1:0]             seg_word_i,
   input  wire [SegBits-1:0]           seg_words_i,
-  input  wire                         seg_tag_i,
+  // bursts
+  input  wire                         burst_valid_i,
+  output wire                         burst_ready_o,
+  input  wire [31:0]                  burst_line_i,
+  input  wire [7:0]                   burst_len_i,   // beats - 1
+  input  wire                         burst_tag_i,
   output wire                         retire_o,
   output wire                         retire_tag_o,
   // AXI write master
@@ -47,25 +53,20 @@ module vla_store_mover #(
 
   localparam BeatWords = 32 / Block;
   localparam BeatLog   = $clog2(BeatWords);
+  localparam [SegBits-1:0] Step = BeatWords[SegBits-1:0];
 
-  // Segments wait for their address to be taken.
-  wire               wait_valid, wait_tag, order_ready, unused_data_ready;
-  wire [31:0]        wait_line;
-  wire [ActAw-1:0]   wait_word;
-  wire [SegBits-1:0] wait_words;
-  wire               aw_fire = aw_valid_o && aw_ready_i;
-  vla_fifo #(.Width(1 + 32 + ActAw + SegBits), .Depth(4)) u_wait (
+  // Bursts wait for their address to be taken.
+  wire        wait_valid, wait_tag, order_ready, unused_data_ready;
+  wire [31:0] wait_line;
+  wire        aw_fire = aw_valid_o && aw_ready_i;
+  vla_fifo #(.Width(1 + 32 + 8), .Depth(4)) u_wait (
     .clk_i(clk_i), .rst_i(rst_i),
-    .in_valid_i(seg_valid_i), .in_ready_o(seg_ready_o),
-    .in_data_i({seg_tag_i, seg_line_i, seg_word_i, seg_words_i}),
-    .out_valid_o(wait_valid), .out_ready_i(aw_fire),
-    .out_data_o({wait_tag, wait_line, wait_word, wait_words})
+    .in_valid_i(burst_valid_i), .in_ready_o(burst_ready_o),
+    .in_data_i({burst_tag_i, burst_line_i, burst_len_i}),
+    .out_valid_o(wait_valid), .out_ready_i(aw_fire), .out_data_o({wait_tag, wait_line, aw_len_o})
   );
-
-  wire [SegBits-1:0] last_word = wait_words - 1'b1;
   assign aw_valid_o = wait_valid && order_ready;
   assign aw_addr_o  = data_base_i + {26'd0, wait_line, 6'd0};
-  assign aw_len_o   = {{(8 + BeatLog - SegBits){1'b0}}, last_word[SegBits-1:BeatLog]};
 
   // Bursts whose response is due; no more than these have data to send, so u_data never overflows.
   wire order_valid;
@@ -75,34 +76,49 @@ module vla_store_mover #(
     .out_valid_o(order_valid), .out_ready_i(retire_o), .out_data_o(retire_tag_o)
   );
 
-  wire               data_valid, data_last, beat_ready;
-  wire [ActAw-1:0]   data_word;
-  wire [SegBits-1:0] data_words;
-  vla_fifo #(.Width(ActAw + SegBits), .Depth(InFlight)) u_data (
+  wire       data_valid, beat_ready;
+  wire [7:0] data_len;
+  reg  [7:0] beat_q;  // of the burst
+  wire       beat_last = beat_q == data_len;
+  vla_fifo #(.Width(8), .Depth(InFlight)) u_data (
     .clk_i(clk_i), .rst_i(rst_i),
-    .in_valid_i(aw_fire), .in_ready_o(unused_data_ready), .in_data_i({wait_word, wait_words}),
-    .out_valid_o(data_valid), .out_ready_i(beat_ready && data_last), .out_data_o({data_word, data_words})
+    .in_valid_i(aw_fire), .in_ready_o(unused_data_ready), .in_data_i(aw_len_o),
+    .out_valid_o(data_valid), .out_ready_i(beat_ready && beat_last), .out_data_o(data_len)
   );
 
-  // Beats of the burst.
-  localparam [SegBits-1:0] Step = BeatWords[SegBits-1:0];
-  reg  [SegBits-1:0] offset_q;  // words of the segment in earlier beats
-  wire [SegBits-1:0] left       = data_words - offset_q;
+  // The segment the beat belongs to, and its words in earlier beats.
+  wire               seg_end, unused_seg_valid;
+  wire [SegBits-1:0] seg_words;
+  wire [ActAw-1:0]   seg_word;
+  vla_fifo #(.Width(SegBits + ActAw), .Depth(64)) u_segments (
+    .clk_i(clk_i), .rst_i(rst_i),
+    .in_valid_i(seg_valid_i), .in_ready_o(seg_ready_o), .in_data_i({seg_words_i, seg_word_i}),
+    .out_valid_o(unused_seg_valid), .out_ready_i(seg_end), .out_data_o({seg_words, seg_word})
+  );
+
+  reg  [SegBits-1:0] offset_q;
   wire [31:0]        offset     = {{(32 - SegBits){1'b0}}, offset_q};
-  wire [3:0]         beat_words = left >= Step ? BeatWords[3:0] : left[3:0];
-  assign data_last = left <= Step;
+  wire [SegBits-1:0] left       = offset_q < seg_words ? seg_words - offset_q : {SegBits{1'b0}};
+  wire               covered    = left <= Step;
+  wire [3:0]         beat_words = covered ? left[3:0] : BeatWords[3:0];
+  assign seg_end = beat_ready && (beat_last || (covered && offset_q[BeatLog]));  // a line is two beats
 
   always @(posedge clk_i) begin
-    if (rst_i) offset_q <= {SegBits{1'b0}};
-    else if (beat_ready) offset_q <= data_last ? {SegBits{1'b0}} : offset_q + Step;
+    if (rst_i) begin
+      offset_q <= {SegBits{1'b0}};
+      beat_q   <= 8'd0;
+    end else if (beat_ready) begin
+      offset_q <= seg_end ? {SegBits{1'b0}} : offset_q + Step;
+      beat_q   <= beat_last ? 8'd0 : beat_q + 8'd1;
+    end
   end
 
   wire [3:0] w_words;
   vla_word_reader #(.Block(Block), .ActAw(ActAw), .Lanes(BeatWords), .NoteBits(5)) u_reader (
     .clk_i(clk_i), .rst_i(rst_i),
     .group_valid_i(data_valid), .group_ready_o(beat_ready),
-    .group_addr_i(data_word + offset[ActAw-1:0]), .group_words_i(beat_words),
-    .group_skip_i(1'b0), .group_note_i({data_last, beat_words}),
+    .group_addr_i(seg_word + offset[ActAw-1:0]), .group_words_i(beat_words),
+    .group_skip_i(1'b0), .group_note_i({beat_last, beat_words}),
     .rd_valid_o(rd_valid_o), .rd_addr_o(rd_addr_o), .rd_grant_i(rd_grant_i), .rd_data_i(rd_data_i),
     .out_valid_o(w_valid_o), .out_ready_i(w_ready_i), .out_data_o(w_data_o), .out_note_o({w_last_o, w_words})
   );
@@ -122,7 +138,7 @@ module vla_store_mover #(
   assign retire_o    = b_valid_i && b_ready_o;
   assign axi_error_o = retire_o && b_error_i;
 
-  wire unused_bits = ^{last_word[BeatLog-1:0], offset[31:ActAw]};
+  wire unused_bits = ^offset[31:ActAw];
 
 endmodule
 `default_nettype wire

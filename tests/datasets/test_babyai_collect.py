@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from vla_datasets.babyai import collect as module
 from vla_datasets.babyai.collect import CollectOptions, collect
 from vla_datasets.babyai.environment import Environment

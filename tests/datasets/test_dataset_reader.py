@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+
 from vla_datasets.errors import DatasetError
 from vla_datasets.files import atomic_path
 from vla_datasets.format import BOOKKEEPING, Feature

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from vla_models.babyai_cnn.config import VOCABULARY_SIZE, BabyAICnnConfig
 from vla_models.babyai_cnn.model import BabyAICnn
 from vla_models.babyai_cnn.preprocess import NO_ACTION, Preprocessor, previous_actions, stack_indices

@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
+
 from vla_models.errors import ExportError, PolicyError
 from vla_models.export_onnx import TOLERANCE, check_parity, export_onnx
 from vla_models.policy import POLICIES, PolicySpec, find_policy, load_policy, make_policy, save_policy

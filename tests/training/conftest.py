@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+
 from vla_datasets.babyai.collect import CollectOptions, collect
 from vla_training.config import load_config
 from vla_training.train import train

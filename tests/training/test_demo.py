@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import FakeSession
 from rich.console import Console
+
 from vla_training.charts import line_chart
 from vla_training.demo import DemoOptions, run_demo
 from vla_training.errors import EvaluationError

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from vla_datasets.babyai.environment import Environment
 from vla_datasets.babyai.expert import FIRST_EVALUATION_SEED
 from vla_training.cli import main

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from vla_datasets.babyai.expert import collect_demonstration
 from vla_models.babyai_cnn.preprocess import Preprocessor
 from vla_models.policy import load_policy

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from vla_datasets.files import atomic_path
 from vla_models.keys import IMAGE, MISSION, PREVIOUS_ACTION
-
 from vla_training.errors import EvaluationError
 from vla_training.frames import load_frames
 

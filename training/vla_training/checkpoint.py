@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+
 from vla_models.errors import PolicyError
 from vla_models.policy import load_policy, save_policy
-
 from vla_training.errors import CheckpointError
 
 __all__ = ["last_checkpoint", "pretrained_folder", "restore", "save_checkpoint"]

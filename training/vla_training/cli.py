@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from vla_isa.errors import VlaError
 
+from vla_isa.errors import VlaError
 from vla_training.progress import progress_bar
 from vla_training.runners import BACKENDS, RunnerSpec
 
@@ -105,7 +105,6 @@ def _train(arguments: argparse.Namespace, console: Console) -> int:
 def _export(arguments: argparse.Namespace, console: Console) -> int:
     from vla_models.export_onnx import export_onnx
     from vla_models.policy import load_policy
-
     from vla_training.checkpoint import pretrained_folder
 
     difference = export_onnx(load_policy(pretrained_folder(arguments.policy)), arguments.output)

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from vla_datasets.files import write_json
 
+from vla_datasets.files import write_json
 from vla_training.config import TrainConfig, load_config
 from vla_training.errors import EvaluationError
 from vla_training.evaluate import compare, evaluate, load_evaluation, save_evaluation
@@ -167,7 +167,6 @@ class _Demo:
     def _export(self) -> None:
         from vla_models.export_onnx import export_onnx
         from vla_models.policy import load_policy
-
         from vla_training.checkpoint import pretrained_folder
 
         export_onnx(load_policy(pretrained_folder(self.run)), self.model)

@@ -18,7 +18,6 @@ from typing import Any
 from vla_datasets.babyai.environment import Environment
 from vla_datasets.babyai.expert import FIRST_EVALUATION_SEED
 from vla_datasets.files import write_json
-
 from vla_training.errors import EvaluationError
 from vla_training.rollout import EpisodeResult, play
 from vla_training.runners import Runner, RunnerSpec, make_runner

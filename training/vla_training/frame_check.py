@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from vla_datasets.babyai.environment import Environment
 
+from vla_datasets.babyai.environment import Environment
 from vla_training.errors import EvaluationError
 from vla_training.evaluate import Evaluation
 from vla_training.rollout import Moment, replay

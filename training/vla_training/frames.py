@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+
 from vla_datasets.babyai.schema import ACTION, FEATURES, IMAGE, IMAGE_SHAPE
 from vla_datasets.errors import DatasetError
 from vla_datasets.reader import open_dataset

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 from vla_datasets.babyai.expert import FIRST_EVALUATION_SEED
 from vla_datasets.files import atomic_path
-
 from vla_training.charts import line_chart, rate_chart
 from vla_training.episode_gif import episode_gif
 from vla_training.evaluate import Evaluation

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from vla_datasets.babyai.environment import Environment
 from vla_models.babyai_cnn.preprocess import Preprocessor
-
 from vla_training.errors import EvaluationError
 from vla_training.runners import Runner
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from vla_models.keys import ACTION_LOGITS
 
+from vla_models.keys import ACTION_LOGITS
 from vla_training.errors import EvaluationError
 
 __all__ = ["BACKENDS", "Runner", "RunnerSpec", "make_runner"]
@@ -56,8 +56,8 @@ def make_runner(spec: RunnerSpec) -> Runner:
 
 def _float_runner(path: Path) -> Runner:
     import torch
-    from vla_models.policy import load_policy
 
+    from vla_models.policy import load_policy
     from vla_training.checkpoint import pretrained_folder
 
     torch.set_num_threads(1)

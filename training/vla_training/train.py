@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional
+
 from vla_datasets.files import write_json
 from vla_datasets.format import INFO_PATH, STATS_PATH
 from vla_datasets.reader import open_dataset
 from vla_models.policy import make_policy
-
 from vla_training.checkpoint import last_checkpoint, pretrained_folder, restore, save_checkpoint
 from vla_training.config import TrainConfig
 from vla_training.errors import TrainConfigError

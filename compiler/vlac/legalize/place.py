@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import (
-    ConcatOp, ConvOp, CopyOp, GemmOp, Graph, GraphOutput, Op, PoolOp, Requant, Tensor, VecOp, View,
+    ConcatOp,
+    ConvOp,
+    CopyOp,
+    GemmOp,
+    Graph,
+    GraphOutput,
+    Op,
+    PoolOp,
+    Requant,
+    Tensor,
+    VecOp,
+    View,
 )
 
 __all__ = ["in_channel_order", "padded_lanes", "place"]

@@ -1,9 +1,31 @@
 """One operator per file behind one OpSpec. To add one: write its file, add a line here, add its test."""
 
 from vlac.ops import (
-    add, average_pool, batch_normalization, clip, concat, conv, dequantize_linear, dropout, flatten, gemm,
-    global_average_pool, identity, leaky_relu, matmul, max_pool, mul, pad, quantize_linear, reduce_mean, relu, reshape,
-    sigmoid, squeeze, tanh, unsqueeze,
+    add,
+    average_pool,
+    batch_normalization,
+    clip,
+    concat,
+    conv,
+    dequantize_linear,
+    dropout,
+    flatten,
+    gemm,
+    global_average_pool,
+    identity,
+    leaky_relu,
+    matmul,
+    max_pool,
+    mul,
+    pad,
+    quantize_linear,
+    reduce_mean,
+    relu,
+    reshape,
+    sigmoid,
+    squeeze,
+    tanh,
+    unsqueeze,
 )
 
 __all__ = ["BY_NAME", "OPS"]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from bench import COMPILER, RTL, verilator
 from numpy.typing import NDArray
+
 from vla_isa.encoding import Packet, encode, illegal
 from vla_isa.hardware import HardwareConfig
 from vlarun.execute import copy

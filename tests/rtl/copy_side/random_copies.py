@@ -10,6 +10,7 @@ import random
 import numpy as np
 from copy_side.copy_bench import NOISE_WORDS
 from numpy.typing import NDArray
+
 from vla_isa.encoding import Packet
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import MOVES

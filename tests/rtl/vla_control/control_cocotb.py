@@ -7,6 +7,7 @@ import random
 import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, Timer
+
 from vla_isa.registers import COUNTERS, REGISTERS
 
 OFFSET = {r.name: r.offset for r in REGISTERS}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from copy_side.copy_bench import Result, check, make_machine, run
 from copy_side.random_copies import random_copy
+
 from vla_isa import hardware
 from vla_isa.encoding import Packet
 from vla_isa.hardware import HardwareConfig

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, Timer
+
 from vla_isa.instructions import BY_NAME
 
 WAIT, SIGNAL = (BY_NAME["COPY"].by_name[n].lsb for n in ("wait", "signal"))

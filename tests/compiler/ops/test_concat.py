@@ -1,0 +1,58 @@
+"""Concat: channel slices, nested, repeated, of inputs, of vectors, as an output."""
+
+import pytest
+from graphs import GraphBuilder
+from one_op import check_both, image_graph, refused
+
+
+def test_branches_are_written_in_place():
+    def body(g, x):
+        return g.conv(g.node("Concat", [g.conv(x, 12, 1), g.conv(x, 20, 3), x], 52, axis=1), 8, 3)
+
+    check_both(image_graph(body))
+
+
+def test_nested_and_repeated():
+    def body(g, x):
+        inner = g.node("Concat", [g.conv(x, 10, 1), x], 30, axis=1)
+        return g.node("Concat", [inner, inner, x], 80, axis=1)
+
+    check_both(image_graph(body))
+
+
+def test_inputs_joined():
+    g = GraphBuilder("inputs")
+    joined = g.node("Concat", [g.input("a", (1, 5, 9, 9)), g.input("b", (1, 7, 9, 9))], 12, axis=1)
+    check_both(g.model(g.conv(joined, 8)))
+
+
+@pytest.mark.parametrize("sizes", [(7, 64, 20), (16, 32), (3, 5)], ids=str)
+def test_vectors(sizes):
+    g = GraphBuilder("vectors")
+    parts = [g.input(f"v{i}", (1, n)) for i, n in enumerate(sizes)]
+    check_both(g.model(g.gemm(g.node("Concat", parts, sum(sizes), axis=-1), sum(sizes), 12)))
+
+
+def test_image_and_vector_flattened():
+    g = GraphBuilder("mixed")
+    flat = g.node("Flatten", [g.conv(g.input("x", (1, 6, 10, 10)), 20, 3, 2)], 500)
+    other = g.gemm(g.input("v", (1, 9)), 9, 11)
+    check_both(g.model(g.gemm(g.node("Concat", [other, flat], 511, axis=1), 511, 10)))
+
+
+def test_flattened_concat_of_images():
+    g = GraphBuilder("flat")
+    x = g.input("x", (1, 6, 6, 6))
+    joined = g.node("Concat", [g.conv(x, 10, 1), g.conv(x, 7, 3)], 17, axis=1)
+    check_both(g.model(g.gemm(g.node("Flatten", [joined], 612), 612, 5)))
+
+
+def test_concat_is_an_output_and_is_read():
+    g = GraphBuilder("output")
+    x = g.input("x", (1, 6, 8, 8))
+    joined = g.node("Concat", [g.conv(x, 10, 1), g.conv(x, 7, 3)], 17, axis=1)
+    check_both(g.model(joined, g.conv(joined, 4)))
+
+
+def test_another_axis_is_refused():
+    refused(image_graph(lambda g, x: g.node("Concat", [x, x], axis=2)), "The axis must be the channels", "axis 2 of rank 4")

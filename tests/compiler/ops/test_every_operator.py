@@ -1,0 +1,26 @@
+"""Every operator of OPS is named in a test here; unknown ones are refused with a hint."""
+
+from pathlib import Path
+
+from graphs import GraphBuilder
+from one_op import refused
+
+from vlac.ops import BY_NAME, OPS
+
+
+def test_every_operator_has_a_test():
+    text = "".join(p.read_text() for p in Path(__file__).parents[1].rglob("test_*.py") if p.name != Path(__file__).name)
+    missing = [s.name for s in OPS if s.name not in text]
+    assert not missing
+
+
+def test_names_are_unique_and_rules_are_sentences():
+    assert len(BY_NAME) == len(OPS)
+    for rule in [r for s in OPS for r in s.rules]:
+        assert rule.__doc__ and rule.__doc__.rstrip().endswith("."), rule
+
+
+def test_unknown_operators_are_listed_together():
+    g = GraphBuilder("unknown")
+    x = g.node("Softplus", [g.input("x", (1, 8))])
+    refused(g.model(g.node("Erf", [x])), "2 nodes", "Softplus 'softplus0': the operator is not supported", "Erf 'erf1'", "vlac ops")

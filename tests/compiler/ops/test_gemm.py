@@ -1,0 +1,37 @@
+"""Gemm: transposes, alpha and beta, odd sizes, several rows."""
+
+import numpy as np
+import pytest
+from graphs import GraphBuilder
+from one_op import check_both, refused
+
+
+def gemm_model(shape, n=30, bias=True, **attributes):
+    g = GraphBuilder("gemm")
+    k = shape[0] if attributes.get("transA") else shape[-1]
+    w = g.weight(n, k)
+    inputs = [g.input("x", shape), g.constant(w if attributes.get("transB") else w.T)]
+    if bias:
+        inputs.append(g.constant(g.rng.standard_normal(n).astype(np.float32)))
+    return g.model(g.node("Gemm", inputs, n, **attributes))
+
+
+@pytest.mark.parametrize(("shape", "attributes"), [
+    ((1, 64), {"transB": 1}), ((1, 37), {}), ((5, 40), {"transB": 1}), ((1, 100), {"alpha": 0.5, "beta": 2.0}),
+    ((33, 1), {"transA": 1}), ((1, 1), {}),
+], ids=str)
+def test_attributes(shape, attributes):
+    check_both(gemm_model(shape, **attributes))
+
+
+def test_without_bias():
+    check_both(gemm_model((1, 48), bias=False))
+
+
+def test_transposed_rows_are_refused():
+    refused(gemm_model((3, 4), transA=1), "transA is supported where A has one column or one row only", "[3, 4]")
+
+
+def test_computed_weights_are_refused():
+    g = GraphBuilder("computed")
+    refused(g.model(g.node("Gemm", [g.input("a", (2, 8)), g.input("b", (8, 4))], 4)), "B and C must be constants")

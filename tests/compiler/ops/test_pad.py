@@ -1,0 +1,36 @@
+"""Pad: folded into a convolution, on its own, with a value."""
+
+import numpy as np
+import pytest
+from one_op import check_both, image_graph, refused
+
+
+def pads(g, *amounts):
+    return g.constant(np.array(amounts, np.int64))
+
+
+def test_zero_pad_goes_into_the_convolution():
+    def body(g, x):
+        y = g.node("Pad", [x, pads(g, 0, 0, 1, 2, 0, 0, 2, 1)])
+        return g.conv(y, 8, 3, pads=[0, 0, 0, 0])
+
+    assert "Pad" not in check_both(image_graph(body)).packets
+
+
+@pytest.mark.parametrize("value", [None, 0.25, -0.5])
+def test_on_its_own(value):
+    def body(g, x):
+        extra = [] if value is None else [g.constant(np.float32(value))]
+        y = g.node("Pad", [x, pads(g, 0, 0, 1, 2, 0, 0, 3, 0), *extra])
+        return g.node("MaxPool", [y], kernel_shape=[2, 2])
+
+    assert "Pad" in check_both(image_graph(body)).packets
+
+
+def test_reflection_is_refused():
+    refused(image_graph(lambda g, x: g.node("Pad", [x, pads(g, 0, 0, 1, 1, 0, 0, 1, 1)], mode="reflect")),
+            "The mode must be constant. Found mode reflect")
+
+
+def test_channels_are_refused():
+    refused(image_graph(lambda g, x: g.node("Pad", [x, pads(g, 0, 1, 0, 0, 0, 0, 0, 0)])), "rows and pixels of an image")
