@@ -52,7 +52,7 @@ def test_watchdog(inputs: dict[str, np.ndarray]) -> None:
 
 
 def test_bad_options(inputs: dict[str, np.ndarray]) -> None:
-    with pytest.raises(VlaError, match="stall_percent 0..90"):
+    with pytest.raises(VlaError, match=r"stall_percent 0\.\.90"):
         RtlBackend(RtlOptions(stall_percent=99)).run(make_program(), inputs)
 
 

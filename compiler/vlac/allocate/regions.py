@@ -173,4 +173,4 @@ def _conflicts(op: ConvOp, row_stride: int, pixels: int) -> float:
             bank = (y * op.strides[0] * row_stride + x * op.strides[1]) % BANKS
             banks[bank] = banks.get(bank, 0) + 1
         total += max(banks.values())
-    return total / strips * h * w * op.weight[0].size
+    return float(total / strips * h * w * op.weight[0].size)

@@ -31,7 +31,8 @@ class _Scheduler:
         self.owner = 0
 
     def run(self) -> list[Draft]:
-        for self.stage, stage in enumerate(self.plan.stages):
+        for number, stage in enumerate(self.plan.stages):
+            self.stage = number
             lead, *followers = stage.plans
             pending = [list(p.bands) for p in followers]
             owners = [self.owner + i for i in range(len(stage.plans))]

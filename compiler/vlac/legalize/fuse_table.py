@@ -5,6 +5,8 @@ Nothing changes a bit: the table is applied to the same int8 results.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +35,7 @@ def fuse_tables(graph: Graph) -> None:
 
 def _absorb(producer: Op, table: NDArray[np.int8]) -> bool:
     """Give the table to the producer; False where it has no place for it."""
-    target = producer.requant if isinstance(producer, (ConvOp, GemmOp)) else producer
+    target: Any = producer.requant if isinstance(producer, (ConvOp, GemmOp)) else producer
     if not hasattr(target, "lo") or getattr(target, "table", None) is not None or getattr(producer, "residual", None):
         return False
     lo, hi = int(table.min()), int(table.max())

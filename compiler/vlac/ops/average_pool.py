@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
@@ -43,7 +43,8 @@ def _pieces(node: ir.Node, x: Tensor, out: Tensor) -> tuple[str, list[PoolPiece]
         if max(pads) == 0 and len(rows) == len(columns) == 1:
             return "fixed", [whole], [kernel[0] * kernel[1]]
         return "valid", [whole], list(range(1, kernel[0] * kernel[1] + 1))
-    pieces, divisors = [], []
+    pieces: list[Any] = []
+    divisors: list[int] = []
     for y0, y1, kh in rows:
         for x0, x1, kw in columns:
             pieces.append(PoolPiece(y0, y1, x0, x1, (kh, kw), len(divisors)))

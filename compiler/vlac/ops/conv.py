@@ -57,7 +57,7 @@ def size_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 def one_out_block_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The weights of one block of {block} output channels must fit the {weight_words} words of the weight scratchpad."""
-    o, i, kh, kw = shape_of(node.inputs[1])
+    _, i, kh, kw = shape_of(node.inputs[1])
     words = -(-i // hw.block) * kh * kw
     return RuleResult(words <= hw.weight_words, f"{words} words ({i} input channels, kernel {kh}x{kw})")
 

@@ -7,10 +7,12 @@ pixels. Not here: the add fused into a convolution (`legalize/fuse_residual`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import scale_to_multiplier
@@ -47,13 +49,17 @@ def _is_row(shape: tuple[int, ...], out: tuple[int, ...]) -> bool:
     return bool(out) and full == (*(1,) * (len(out) - 1), out[-1])
 
 
+def _with_scalar(scalar: Scalar, number: np.float32, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return scalar(x, number)
+
+
 def lower_binary(low: Lowering, node: ir.Node, scalar: Scalar, function: str) -> None:
     """Add the operation for `function` ("add" or "mul"); `scalar` is the float function with a scalar operand."""
     for index in (0, 1):
         value = constant_input(node, index)
         if value is not None and value.size == 1:
             number = np.float32(value.reshape(-1)[0])
-            lower_function(low, node, low.operand(node, 1 - index), lambda x: scalar(x, number))
+            lower_function(low, node, low.operand(node, 1 - index), partial(_with_scalar, scalar, number))
             return
     a, b = (low.operand(node, i) for i in (0, 1))
     out_shape = shape_of(node.outputs[0])

@@ -14,12 +14,12 @@ from onnxscript.rewriter import pattern
 __all__ = ["BATCH_NORM_TO_CONV"]
 
 
-class _BatchNormToConv(pattern.RewriteRuleClassBase):
+class _BatchNormToConv(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # onnxscript has no stubs
     def pattern(self, op: Any, x: ir.Value, scale: ir.Value, bias: ir.Value, mean: ir.Value, var: ir.Value) -> Any:
         return op.BatchNormalization(x, scale, bias, mean, var, _allow_other_attributes=True, _outputs=["y"])
 
     def check(self, context: Any, x: ir.Value, scale: ir.Value, bias: ir.Value, mean: ir.Value, var: ir.Value,
-              **_: Any) -> pattern.MatchResult:
+              **_: Any) -> Any:
         result = pattern.MatchResult()
         if x.shape is None or len(x.shape) != 4:
             return result.fail("not an image")

@@ -42,7 +42,7 @@ def pack_weights(op: ConvOp | GemmOp, hw: HardwareConfig) -> PackedWeights:
     b = hw.block
     outs, ins, kh, kw = len(target) // b, len(source) // b, *weight.shape[2:]
     blocks = dense.reshape(outs, b, ins, b, kh, kw).transpose(0, 2, 4, 5, 1, 3)
-    live = blocks.any(axis=(2, 3, 4, 5))
+    live = np.asarray(blocks.any(axis=(2, 3, 4, 5)))
     mode = _mode(live, hw) if isinstance(op, ConvOp) else DENSE
     if mode == DENSE:
         live = np.ones_like(live)

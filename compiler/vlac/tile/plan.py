@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from vla_isa.hardware import HardwareConfig
 from vlac.errors import AllocationError
@@ -122,7 +123,7 @@ def _overlap_bands(graph: Graph, op: Op, hw: HardwareConfig, *, fused: bool) -> 
     stores = graph.is_output(op.output) and op.output.h > 1
     if not (loads or stores or fused) or isinstance(op, GemmOp):
         return [(0, op.output.h)]
-    moved = [t for t in (*loads, *([op.output] if stores else []))] or [op.output]
+    moved = [*loads, *([op.output] if stores else [])] or [op.output]
     lines = max(t.h * t.w * t.blocks(hw.block) * hw.act_word_bytes // 64 for t in moved)
     count = max(1, min(_MAX_BANDS, math.isqrt(lines // _PACKET_COST), op.output.h))
     rows = -(-op.output.h // count)
@@ -142,7 +143,7 @@ def _ramp(op: Op, bands: list[Span], *, first: bool, last: bool) -> list[Span]:
         y0, y1 = bands[-1]
         cuts += [y for y in (y1 - rows // 2, y1 - rows // 4) if y > y0]
     cuts = sorted(set(cuts))
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(pairwise(cuts))
 
 
 def _streaming_bands(p: OpPlan, streams: list[Tensor], hw: HardwareConfig, plan: Plan, number: int) -> list[Span]:
