@@ -71,5 +71,5 @@ def test_accumulator_that_could_wrap_is_refused():
     g = GraphBuilder("wide")
     x = g.input("x", (1, 4096, 9, 9))
     w = g.constant(np.ones((16, 4096, 9, 9), np.float32))
-    with pytest.raises(Exception, match="accumulator|weight scratchpad"):
+    with pytest.raises(Exception, match=r"accumulator|weight scratchpad"):
         run_parity(g.model(g.node("Conv", [x, w], 16)))
