@@ -33,7 +33,7 @@ class GraphBuilder:
     def input(self, name: str, shape: tuple[int, ...]) -> str:
         """A float input."""
         self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-        self.channels[name] = shape[1] if len(shape) > 1 else shape[0]
+        self.channels[name] = shape[min(len(shape) - 1, 1)] if shape else 1
         return name
 
     def constant(self, array: NDArray[Any], name: str = "") -> str:

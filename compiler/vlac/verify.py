@@ -68,7 +68,8 @@ def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[Nod
     """
     if state.graph is None or state.qdq is None or not state.options.keep_all:
         raise ModelError("node by node comparison needs a compilation with keep_all")
-    known = _device_tensors(state.graph, inputs, outputs)
+    quantized = {name for n in state.qdq.graph.node if n.op_type == "DequantizeLinear" for name in n.input[:1]}
+    known = [(t, q) for t, q in _device_tensors(state.graph, inputs, outputs) if t.name in quantized]
     model, targets = _opened(state.qdq, {t.name: t for t, _ in known})
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.qdqisint8allowed", "1")
@@ -76,6 +77,7 @@ def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[Nod
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     used = {i.name for i in session.get_inputs()}
     feeds = {t.name: _as_model(t, q) for t, q in known if t.name in used}
+    feeds |= {name: array for name, array in inputs.items() if name in used and name not in feeds}
     reference = dict(zip(targets, session.run([f"{t}__reference" for t in targets], feeds), strict=True))
     checks = []
     for tensor, q in known:
@@ -119,16 +121,20 @@ def _opened(qdq: onnx.ModelProto, known: dict[str, Tensor]) -> tuple[onnx.ModelP
         name = node.output[0]
         if name in known and node.op_type == "QuantizeLinear":
             if node.input[0] in float_inputs:
-                continue
+                continue  # the input's own integers are fed
             node.output[0] = f"{name}__reference"
             targets.append(name)
         keep.append(node)
-    for field, values in (("node", keep), ("input", []), ("output", [])):
+    read = {name for node in keep for name in node.input}
+    floats = [i for i in graph.input if i.name in read]
+    for field, values in (("node", keep), ("input", floats), ("output", [])):
         copies = [type(v).FromString(v.SerializeToString()) for v in values]
         del getattr(graph, field)[:]
         getattr(graph, field).extend(copies)
     del graph.value_info[:]
     for name, tensor in known.items():
+        if name in float_inputs:
+            continue
         kind = TensorProto.UINT8 if tensor.unsigned else TensorProto.INT8
         graph.input.append(helper.make_tensor_value_info(name, kind, tensor.shape))
         if name in targets:

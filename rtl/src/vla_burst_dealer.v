@@ -9,7 +9,6 @@
 `default_nettype none
 module vla_burst_dealer #(
   parameter Block    = 16,  // B, bytes of a word
-  parameter ActAw    = 17,  // bits of a word address
   parameter SegLines = 16,  // lines of a burst, a power of two
   parameter SegBits  = 7,   // bits of a segment's length in words
   parameter Masters  = 2    // 1 or 2

@@ -129,7 +129,7 @@ module vla_data_loader #(
   assign seg_ready = walk_local ? local_ready : deal_ready;
 
   vla_burst_dealer #(
-    .Block(Block), .ActAw(ActAw), .SegLines(SegLines), .SegBits(SegBits), .Masters(InMasters)
+    .Block(Block), .SegLines(SegLines), .SegBits(SegBits), .Masters(InMasters)
   ) u_dealer (
     .clk_i(clk_i), .rst_i(rst_i), .in_order_i(in_order),
     .seg_valid_i(seg_valid && !walk_local), .seg_ready_o(deal_ready), .seg_line_i(seg_src),

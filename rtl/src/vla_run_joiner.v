@@ -1,13 +1,15 @@
 // Joins runs that follow each other without a gap in both memories into one, so that short neighbouring runs
 // become long bursts.
-// Does: hold one run back and add the next to it when it continues it; pass it on when it does not, or when
-// no next run is offered. Does not: reorder, or join across an idle cycle once a run was passed on.
+// Does: hold one run back and add the next to it when it continues it; pass it on when it does not, when it has
+// left the aligned group of Group words it started in, or when no next run is offered.
+// Does not: reorder, or join to a run that was passed on.
 // Latency: one cycle. Handshake: runs are ready/valid; busy_o is high while a run is held.
 `default_nettype none
 module vla_run_joiner #(
   parameter SrcAw   = 32,  // bits of a source address
   parameter DstAw   = 17,  // bits of a destination address
-  parameter InBits  = 17   // bits of a run's length; one more for a joined run
+  parameter InBits  = 17,  // bits of a run's length; one more for a joined run
+  parameter Group   = 64   // words, a power of two
 ) (
   input  wire              clk_i,
   input  wire              rst_i,
@@ -27,9 +29,11 @@ module vla_run_joiner #(
   reg              valid_q;
   reg [SrcAw-1:0]  src_q, src_end_q;
   reg [DstAw-1:0]  dst_q, dst_end_q;
-  reg [InBits:0]   units_q;  // its top bit says that no more fits
+  reg [InBits:0]   units_q;
 
-  wire joins = valid_q && run_src_i == src_end_q && run_dst_i == dst_end_q && !units_q[InBits];
+  localparam GroupLog = $clog2(Group);
+  wire same  = src_q[SrcAw-1:GroupLog] == src_end_q[SrcAw-1:GroupLog];
+  wire joins = valid_q && same && run_src_i == src_end_q && run_dst_i == dst_end_q;
   wire grow  = run_valid_i && joins;
   wire take  = run_valid_i && run_ready_o;
 

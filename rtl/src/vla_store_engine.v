@@ -45,7 +45,6 @@ module vla_store_engine #(
 );
 
   localparam BeatWords = 32 / Block;
-  localparam BeatLog   = $clog2(BeatWords);
   localparam ActAw     = $clog2(ActWords);
   localparam LineWords = 64 / Block;
   localparam LineLog   = $clog2(LineWords);
@@ -129,7 +128,7 @@ module vla_store_engine #(
   assign seg_ready = !clash && deal_ready;
 
   vla_burst_dealer #(
-    .Block(Block), .ActAw(ActAw), .SegLines(SegLines), .SegBits(SegBits), .Masters(OutMasters)
+    .Block(Block), .SegLines(SegLines), .SegBits(SegBits), .Masters(OutMasters)
   ) u_dealer (
     .clk_i(clk_i), .rst_i(rst_i), .in_order_i(in_order),
     .seg_valid_i(seg_valid && !clash), .seg_ready_o(deal_ready), .seg_line_i(seg_line),

@@ -32,6 +32,7 @@ module vla_vector_table #(
 
   localparam RowBits = $clog2(Block);  // a parameter word is Block rows of 8 bytes
 
+  (* ram_style = "distributed" *)
   reg [63:0]          table_q [0:31];
   reg                 load_q;    // loading
   reg                 want_q;    // the next word is to be requested

@@ -123,7 +123,7 @@ module vla_weight_loader #(
     .param_rd_grant_i(param_rd_grant_i), .param_rd_data_i(param_rd_data_i)
   );
 
-  vla_run_joiner #(.SrcAw(32), .DstAw(DstAw), .InBits(DstAw)) u_joiner (
+  vla_run_joiner #(.SrcAw(32), .DstAw(DstAw), .InBits(DstAw), .Group(SegWords)) u_joiner (
     .clk_i(clk_i), .rst_i(rst_i),
     .run_valid_i(live_valid), .run_ready_o(live_ready), .run_src_i(run_src), .run_dst_i(live_dst),
     .run_units_i(units_q), .busy_o(join_busy),

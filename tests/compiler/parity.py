@@ -52,8 +52,11 @@ def random_inputs(program: Program, seed: int = 1) -> dict[str, NDArray[np.gener
 
 
 def run_parity(model: onnx.ModelProto, hw: HardwareConfig | str = "u50", *, calib: str | None = "random:4",
-               seed: int = 1) -> Outcome:
-    """Every node within 1 LSB and 99.9 % equal; the kept and the plain program give the same outputs."""
+               seed: int = 1, different: float = 1e-3) -> Outcome:
+    """Every node within 1 LSB and 99.9 % equal; the kept and the plain program give the same outputs.
+
+    `different` is the share of elements that may differ, for averages whose exact value is often a tie.
+    """
     if not exact_reference():
         pytest.skip("ONNX Runtime's int8 convolution is exact only on CPUs with VNNI")
     kept = compile_proto(model, hw, calib=calib, keep_all=True)
@@ -62,7 +65,7 @@ def run_parity(model: onnx.ModelProto, hw: HardwareConfig | str = "u50", *, cali
     raw = vlarun.Session(kept.program, backend="sim").run(inputs, raw=True)
     checks = check_nodes(kept, inputs, raw)
     assert checks, "no node was compared"
-    bad = [c for c in checks if not c.ok]
+    bad = [c for c in checks if c.largest > 1 or c.different > different * c.elements]
     assert not bad, bad
     outputs = vlarun.Session(plain.program, backend="sim").run(inputs, raw=True)
     for name, values in outputs.items():

@@ -81,6 +81,23 @@ class Lowering:
             self.values[value] = found
         return self.values[value]
 
+    def moved_operand(self, node: ir.Node) -> Tensor:
+        """Input 0 of an operator that only picks or clamps values.
+
+        A model input in front of it takes the scale of the result: quantizing first gives the same integers.
+        """
+        value = node.inputs[0]
+        if value is None or value in self.values or not value.is_graph_input():
+            return self.operand(node, 0)
+        found = self.result(node).tensor
+        shape = shape_of(value)
+        tensor = Tensor(f"{value.name}:quantized", value.name or "?", shape, found.scale, found.zero_point,
+                        unsigned=found.unsigned)
+        self.graph.inputs.append(tensor)
+        self.graph.input_labels[tensor] = (value.name or "?", "float32")
+        self.values[value] = tensor
+        return tensor
+
     def result(self, node: ir.Node) -> Result:
         """The quantized tensor that a node's result ends in, through absorbed Relu and Clip.
 

@@ -25,7 +25,7 @@ def has_one_result(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 
 def _lower(low: Lowering, node: ir.Node) -> None:
-    x = low.operand(node, 0)
+    x = low.moved_operand(node)
     target, label = low.passthrough(node)
     kernel, strides, pads = window(node)
     pooled = target

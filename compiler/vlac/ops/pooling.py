@@ -40,7 +40,16 @@ def is_not_dilated(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(dilations == (1, 1), f"dilation {dilations[0]}x{dilations[1]}")
 
 
-WINDOW_RULES = (is_image, window_fits, is_not_dilated)
+def windows_touch_the_input(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """No window may lie in the padding only (ceil_mode with much padding makes such windows)."""
+    _, strides, pads = window(node)
+    sizes, outputs = shape_of(node.inputs[0])[2:], shape_of(node.outputs[0])[2:]
+    starts = [(o - 1) * s - p for o, s, p in zip(outputs, strides, pads[:2], strict=True)]
+    return RuleResult(all(a < n for a, n in zip(starts, sizes, strict=True)),
+                      f"last window from {starts} in an input of {list(sizes)}")
+
+
+WINDOW_RULES = (is_image, window_fits, is_not_dilated, windows_touch_the_input)
 
 
 def window(node: ir.Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:

@@ -25,7 +25,9 @@ def lower_unary(spec: OpSpec) -> Callable[[Lowering, ir.Node], None]:
     assert function is not None
 
     def lower(low: Lowering, node: ir.Node) -> None:
-        lower_function(low, node, low.operand(node, 0), lambda x: function(node, x))
+        clamps = spec.name in ("Relu", "Clip")
+        x = low.moved_operand(node) if clamps else low.operand(node, 0)
+        lower_function(low, node, x, lambda values: function(node, values))
 
     return lower
 

@@ -17,7 +17,7 @@ __all__ = ["lower_view"]
 
 def lower_view(low: Lowering, node: ir.Node) -> None:
     """The same tensor, or a View of it; a table behind it where the model changes the scale."""
-    x = low.operand(node, 0)
+    x = low.moved_operand(node)
     out = node.outputs[0]
     target, label = low.passthrough(node)
     if target is None:

@@ -33,7 +33,7 @@ def test_of_a_tensor_that_others_read(name):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_of_a_model_input(name):
     g = GraphBuilder("input")
-    check_both(g.model(g.node(name, [g.input("x", (1, 10, 7, 5))], **FUNCTIONS[name])))
+    check_both(g.model(g.conv(g.node(name, [g.input("x", (1, 10, 7, 5))], **FUNCTIONS[name]), 8)))
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 6.0), (-0.3, 0.4), (None, 0.5), (-0.5, None)], ids=str)

@@ -44,7 +44,9 @@ def random_copy(rng: random.Random, hw: HardwareConfig, move: str, *, data: tupl
             if memory == "none":
                 continue
             run = _run(hw, counts[0], _SIDES[move], memory)
-            ok &= _place(rng, hw, fields, side, memory, run, data=data, weight_words=weight_words, act=act)
+            ok = ok and _place(rng, hw, fields, side, memory, run, data=data, weight_words=weight_words, act=act)
+            if not ok:
+                break
             touched.append(_words(fields, side, run, hw.act_words if memory == "act" else 1 << 40))
         if ok and move == "act_to_act":
             ok = not np.intersect1d(*touched).size

@@ -1,0 +1,189 @@
+"""vla_fetch between a memory with random latency, five queues and a semaphore unit that say yes at random."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass, field
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, Timer
+
+from vla_isa.encoding import Packet, encode
+from vla_isa.instructions import MOVES, QUEUES, ErrorCode
+
+BASE = 0x12_3456_7000
+ZERO = ("start_i", "entry_i", "stop_i", "ar_ready_i", "r_valid_i", "r_data_i", "r_last_i", "r_error_i",
+        "queue_ready_i", "take_grant_i", "drained_i")
+
+
+@dataclass
+class Bench:
+    """The surroundings of one run. `memory`: line -> packet bytes; other lines answer with an error."""
+
+    dut: object
+    rng: random.Random
+    memory: dict[int, bytes]
+    reads: deque[tuple[int, bytes, bool, bool]] = field(default_factory=deque)  # cycle, beat, last, error
+    dispatched: list[tuple[int, int, int, int]] = field(default_factory=list)  # queue, packet, address, number
+    events: list[tuple[str, int]] = field(default_factory=list)
+    now: int = 0
+    offered: bool = False
+
+    async def start(self, entry: int) -> None:
+        for name in ZERO:
+            getattr(self.dut, name).value = 0
+        self.dut.data_base_i.value = BASE
+        self.dut.rst_i.value = 1
+        cocotb.start_soon(Clock(self.dut.clk_i, 2, "ns").start())
+        await FallingEdge(self.dut.clk_i)
+        await FallingEdge(self.dut.clk_i)
+        self.dut.rst_i.value = 0
+        self.dut.start_i.value, self.dut.entry_i.value = 1, entry
+        await FallingEdge(self.dut.clk_i)
+        self.dut.start_i.value = 0
+
+    async def cycle(self, *, ready: float = 0.6, grant: float = 0.5, drained: bool = False) -> None:
+        """One clock cycle; what happens in it goes to `dispatched` and `events`."""
+        d, rng = self.dut, self.rng
+        ar_ready = rng.random() < 0.5
+        if self.reads and self.reads[0][0] <= self.now and not self.offered:
+            self.offered = rng.random() < 0.7
+        _, beat, last, error = self.reads[0] if self.reads else (0, b"", False, False)
+        d.r_valid_i.value = int(self.offered)
+        d.r_data_i.value = int.from_bytes(beat, "little") if self.offered else rng.getrandbits(256)
+        d.r_last_i.value, d.r_error_i.value = int(last), int(error)
+        d.ar_ready_i.value = int(ar_ready)
+        queues = sum((rng.random() < ready) << i for i in range(5))
+        d.queue_ready_i.value, d.take_grant_i.value = queues, 0
+        d.drained_i.value = int(drained)
+        await Timer(400, "ps")
+        take = bool(d.take_valid_o.value)
+        d.take_grant_i.value = int(take and rng.random() < grant)
+        await Timer(100, "ps")
+        self.observe(queues, ar_ready)
+        await FallingEdge(d.clk_i)
+        self.now += 1
+
+    def observe(self, queues: int, ar_ready: bool) -> None:
+        d = self.dut
+        if self.offered:
+            assert d.r_ready_o.value == 1
+            self.reads.popleft()
+            self.offered = False
+        if d.ar_valid_o.value == 1 and ar_ready:
+            self.accept(d.ar_addr_o.value.to_unsigned(), d.ar_len_o.value.to_unsigned() + 1)
+        valid = d.queue_valid_o.value.to_unsigned()
+        assert valid & (valid - 1) == 0
+        if valid & queues:
+            self.dispatched.append((valid.bit_length() - 1, d.queue_packet_o.value.to_unsigned(),
+                                    d.queue_addr_o.value.to_unsigned(), d.queue_seq_o.value.to_unsigned()))
+        for name, signal, value in (("take", d.take_grant_i, d.take_mask_o), ("signal", d.signal_valid_o,
+                                    d.signal_mask_o), ("fault", d.fault_o, d.fault_code_o)):
+            if signal.value == 1 and (name != "fault" or not self.events or self.events[-1][0] != "fault"):
+                self.events.append((name, value.value.to_unsigned()))
+
+    def accept(self, address: int, beats: int) -> None:
+        assert beats * 32 <= 4096 and address // 4096 == (address + beats * 32 - 1) // 4096
+        line, odd = divmod(address - BASE, 64)
+        assert odd == 0
+        at = max(self.now + self.rng.randint(1, 80), self.reads[-1][0] if self.reads else 0)
+        for i in range(beats):
+            raw = self.memory.get(line + i // 2)
+            half = (raw or bytes(64))[32 * (i % 2) : 32 * (i % 2) + 32]
+            self.reads.append((at, half, i == beats - 1, raw is None))
+
+
+def packet(rng: random.Random) -> tuple[int, bytes]:
+    """A legal packet and its queue."""
+    if rng.random() < 0.7:
+        p = Packet.make("COPY", move=rng.randrange(len(MOVES)), src=rng.getrandbits(32), wait=rng.getrandbits(16),
+                        signal=rng.getrandbits(16))
+    else:
+        p = Packet.make(rng.choice(("CONV", "GEMM", "POOL", "VEC")), wait=rng.getrandbits(16))
+    return QUEUES.index(p.queue), encode(p)
+
+
+@cocotb.test()
+async def straight_and_jumps(dut) -> None:
+    """Random straight runs joined by JUMPs arrive in order, with address and number; HALT waits for the drain."""
+    for seed in range(6):
+        rng = random.Random(seed)
+        memory: dict[int, bytes] = {}
+        expected, takes, number, line = [], [], 0, rng.randrange(100)
+        entry = line
+        for piece in range(4):
+            for _ in range(rng.choice((0, 1, 5, 40, 70))):
+                queue, raw = packet(rng)
+                memory[line] = raw
+                expected.append((queue, int.from_bytes(raw, "little"), 64 * line, number))
+                number, line = number + 1, line + 1
+            wait, signal = rng.getrandbits(16), rng.getrandbits(16)
+            target = 1000 * (piece + 1) + rng.randrange(64)
+            takes += [("take", wait), ("signal", signal)]
+            last = piece == 3
+            memory[line] = encode(Packet.make("HALT", wait=wait, signal=signal, code=77) if last else
+                                  Packet.make("JUMP", wait=wait, signal=signal, target=target))
+            number, line = number + 1, target
+        bench = Bench(dut, rng, memory)
+        await bench.start(entry)
+        while len([e for e in bench.events if e[0] == "take"]) < 4 and bench.now < 6000:
+            await bench.cycle()
+        for _ in range(30):
+            await bench.cycle(drained=False)
+        assert dut.halted_o.value == 0
+        await bench.cycle(drained=True)
+        await bench.cycle()
+        assert dut.halted_o.value == 1 and dut.halt_code_o.value == 77
+        assert bench.dispatched == expected
+        assert bench.events == takes
+
+
+@cocotb.test()
+async def faults(dut) -> None:
+    """A packet that cannot run or be read is told once everything before it is complete, and nothing follows."""
+    cases = ((bytes(64), ErrorCode.ILLEGAL_OPCODE), (b"\xff" + bytes(62) + b"\x80", ErrorCode.RESERVED_BITS),
+             (bytes([3]) + bytes(4) + b"\x07" + bytes(58), ErrorCode.FIELD_LIMIT), (None, ErrorCode.AXI_READ))
+    for seed, (raw, code) in enumerate(cases):
+        rng = random.Random(seed)
+        good = [packet(rng)[1] for _ in range(12)]
+        memory = dict(enumerate([*good, *([raw] if raw else [])]))
+        if raw:
+            memory |= {13 + i: packet(rng)[1] for i in range(60)}
+        bench = Bench(dut, rng, memory)
+        await bench.start(0)
+        for _ in range(500):
+            await bench.cycle()
+        assert len(bench.dispatched) == 12 and not bench.events
+        assert dut.stalled_o.value == 1 and dut.queue_addr_o.value == 64 * 12
+        await bench.cycle(drained=True)
+        assert bench.events == [("fault", code)]
+
+
+@cocotb.test()
+async def stop_then_start(dut) -> None:
+    """After stop_i nothing moves; a later start runs cleanly though old reads are still under way."""
+    rng = random.Random(9)
+    memory = {i: packet(rng)[1] for i in range(400)}
+    bench = Bench(dut, rng, memory)
+    await bench.start(0)
+    for round_ in range(8):
+        for _ in range(rng.randint(1, 150)):
+            await bench.cycle()
+        dut.stop_i.value = 1
+        await bench.cycle()
+        bench.dispatched.clear()
+        for _ in range(rng.randint(0, 20)):
+            await bench.cycle()
+        assert not bench.dispatched
+        entry = rng.randrange(300)
+        dut.stop_i.value, dut.start_i.value, dut.entry_i.value = 0, 1, entry
+        await bench.cycle()
+        dut.start_i.value = 0
+        bench.dispatched.clear()
+        for _ in range(300):
+            await bench.cycle()
+        got = [(a, n) for _, _, a, n in bench.dispatched]
+        assert len(got) > 20, (round_, got)
+        assert got == [(64 * (entry + i), i) for i in range(len(got))]

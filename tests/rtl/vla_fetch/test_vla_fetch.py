@@ -1,0 +1,11 @@
+"""vla_fetch: prefetch, check, dispatch in order; JUMP, HALT, faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench import run_cocotb
+
+
+def test_dispatch() -> None:
+    run_cocotb("vla_fetch", Path(__file__).with_name("fetch_cocotb.py"))
