@@ -107,7 +107,7 @@ def test_float_weights_are_refused():
     def body(g, x):
         return g.qdq(g.node("Conv", [g.qdq(x), g.constant(g.weight(8, 12, 1, 1))], 8))
 
-    with pytest.raises(UnsupportedError, match="weight .* is not quantized"):
+    with pytest.raises(UnsupportedError, match=r"weight .* is not quantized"):
         compile_proto(model_with(body), calib=None)
 
 
