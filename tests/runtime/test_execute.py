@@ -22,7 +22,7 @@ def machine_for(op: Operation, seed: int) -> Machine:
     hw = op.arena.hw
     machine = Machine(hw, np.zeros(0, np.int8), np.zeros((0, hw.weight_word_bytes), np.int8))
     rng = np.random.default_rng(seed)
-    machine.act[:] = rng.integers(-128, 128, machine.act.shape)
+    machine.act[:] = rng.integers(-128, 128, machine.act.shape, dtype=np.int8)
     machine.act[: len(op.act)] = op.act
     machine.weight[: len(op.weight)] = op.weight
     machine.param[: len(op.param)] = op.param

@@ -126,7 +126,8 @@ struct Bench {
     top.noise_wr_bank_i = mixed >> 40 & 0xFFFF;
   }
 
-  void tick() {
+  // A clock cycle: everything settles, then the edge.
+  void settle() {
     drive_weight();
     drive_in();
     drive_out();
@@ -135,9 +136,15 @@ struct Bench {
     sample_weight();
     sample_in();
     sample_out();
+  }
+  void edge() {
     top.clk_i = 1;
     top.eval();
     ++now;
+  }
+  void tick() {
+    settle();
+    edge();
   }
 
   void connect() {
@@ -175,8 +182,7 @@ struct Bench {
         if (next[q] < packets[q].size())
           std::memcpy(lane_bytes(top.packet_i, q, 64), packets[q][next[q]].words, 64);
       }
-      top.clk_i = 0;
-      top.eval();
+      settle();
       for (int q = 0; q < kQueues; ++q) {
         if (field(top.done_o, q, 1)) {
           if (done[q] == next[q]) report("done without a packet", "queue", q);
@@ -186,7 +192,7 @@ struct Bench {
         if (next[q] - done[q] > 2) report("more than two packets held", "queue", q);
         errors[q] += field(top.error_o, q, 1);
       }
-      tick();
+      edge();
       busy = false;
       for (int q = 0; q < kQueues; ++q) busy |= done[q] < packets[q].size();
       if (now > head.limit) report("not done", "limit", 0);

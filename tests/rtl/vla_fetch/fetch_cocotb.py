@@ -36,7 +36,6 @@ class Bench:
             getattr(self.dut, name).value = 0
         self.dut.data_base_i.value = BASE
         self.dut.rst_i.value = 1
-        cocotb.start_soon(Clock(self.dut.clk_i, 2, "ns").start())
         await FallingEdge(self.dut.clk_i)
         await FallingEdge(self.dut.clk_i)
         self.dut.rst_i.value = 0
@@ -108,6 +107,7 @@ def packet(rng: random.Random) -> tuple[int, bytes]:
 @cocotb.test()
 async def straight_and_jumps(dut) -> None:
     """Random straight runs joined by JUMPs arrive in order, with address and number; HALT waits for the drain."""
+    cocotb.start_soon(Clock(dut.clk_i, 2, "ns").start())
     for seed in range(6):
         rng = random.Random(seed)
         memory: dict[int, bytes] = {}
@@ -145,6 +145,7 @@ async def faults(dut) -> None:
     """A packet that cannot run or be read is told once everything before it is complete, and nothing follows."""
     cases = ((bytes(64), ErrorCode.ILLEGAL_OPCODE), (b"\xff" + bytes(62) + b"\x80", ErrorCode.RESERVED_BITS),
              (bytes([3]) + bytes(4) + b"\x07" + bytes(58), ErrorCode.FIELD_LIMIT), (None, ErrorCode.AXI_READ))
+    cocotb.start_soon(Clock(dut.clk_i, 2, "ns").start())
     for seed, (raw, code) in enumerate(cases):
         rng = random.Random(seed)
         good = [packet(rng)[1] for _ in range(12)]
@@ -164,6 +165,7 @@ async def faults(dut) -> None:
 @cocotb.test()
 async def stop_then_start(dut) -> None:
     """After stop_i nothing moves; a later start runs cleanly though old reads are still under way."""
+    cocotb.start_soon(Clock(dut.clk_i, 2, "ns").start())
     rng = random.Random(9)
     memory = {i: packet(rng)[1] for i in range(400)}
     bench = Bench(dut, rng, memory)

@@ -150,6 +150,20 @@ def test_residual_in_place(tmp_path: Path) -> None:
     sequence.verify(tmp_path, stalls=30)
 
 
+@pytest.mark.parametrize("rounding", range(3))
+def test_residual_records(tmp_path: Path, rounding: int) -> None:
+    """Multipliers and shifts of any size, and odd sums that a shift of 0 must leave alone."""
+    sequence = Sequence(TINY, 9)
+    for shift, a_mult, b_mult in ((0, 1, 0), (0, 1, 1), (1, 1, 1), (1, 3, 1), (3, 5, 7), (24, (1 << 24) - 1, 1 << 23),
+                                  (33, (1 << 24) - 1, (1 << 24) - 1), (62, 1, 1), (63, (1 << 24) - 1, 1)):
+        operation = make_conv(sequence.rng, Arena(TINY), residual_enable=1, rounding=rounding, lo=-128, hi=127)
+        record = numerics.ResidualRecord(a_mult, b_mult, shift, -3, 5, 7, -100, 100)
+        word = sequence.params + operation.packet["param_base"] + operation.packet["out_blocks"]
+        assert sequence.add(operation)
+        sequence.machine.param[word, :12] = np.frombuffer(record.pack(), np.uint8)
+    sequence.verify(tmp_path)
+
+
 def layer(sequence: Sequence, size: int, channels: tuple[int, int], *, kernel: int = 3, stride: int = 1,
           padding: int = 0, **fields: int) -> int:
     """Append a `u50` convolution of a square map with rows `padding` words longer; returns its ideal cycles."""

@@ -17,6 +17,7 @@ from vlarun.conformance.operands import Arena, Operation, Rng
 from vlarun.execute import pool, vec
 from vlarun.memory import Machine
 
+pytestmark = pytest.mark.xdist_group("vla_vector_engine")
 TINY, U50 = hardware.load("tiny"), hardware.load("u50")
 BASES = ("in_base", "a_base", "b_base", "out_base")
 

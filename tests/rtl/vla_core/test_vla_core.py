@@ -1,0 +1,154 @@
+"""The whole machine against the Python machine: how runs end, and random packets bit for bit.
+
+The machine is the `checked` one: assertions of rtl/sva are on.
+"""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from programs import LOAD, STORE, WLOAD, copy, halt, mask, program
+from random_packets import MAKERS, chain, random_packet
+
+from vla_isa import hardware
+from vla_isa.encoding import Packet, encode
+from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions import MOVES, ErrorCode
+from vla_isa.program import Program
+from vlarun.backends.base import RunResult
+from vlarun.backends.rtl import RtlBackend, RtlOptions
+from vlarun.backends.sim import SimBackend
+
+TINY = hardware.load("tiny")
+STALLS = ({}, {"stall_percent": 40, "stall_seed": 3}, {"latency": 1}, {"latency": 300, "outstanding": 1})
+LINES, WEIGHT_WORDS = 8192, 300  # of random programs
+
+
+def run_rtl(p: Program, **options: int) -> RunResult:
+    return RtlBackend(RtlOptions(max_cycles=2_000_000, **options), flavour="checked").run(p, {})
+
+
+def ends(p: Program, **options: int) -> tuple[ErrorCode, int, int]:
+    """Status, error address and halt code, the same on both backends."""
+    sim, rtl = SimBackend().run(p, {}), run_rtl(p, **options)
+    out = (rtl.status, rtl.error_address, rtl.halt_code)
+    assert (sim.status, sim.error_address, sim.halt_code) == out
+    assert np.array_equal(sim.memories["data"], rtl.memories["data"])
+    return out
+
+
+@pytest.mark.parametrize("options", STALLS, ids=str)
+def test_halt_after_a_chain_of_queues(options: dict[str, int]) -> None:
+    packets = [copy(WLOAD, signal=mask(0)), copy(LOAD, wait=mask(0), signal=mask(1, 2)),
+               copy(STORE, wait=mask(1)), halt(7, wait=mask(2))]
+    assert ends(program(TINY, packets), **options) == (ErrorCode.OK, 0, 7)
+
+
+def test_entry_point_and_jump() -> None:
+    packets = [halt(1), copy(LOAD, signal=1), Packet.make("JUMP", target=100, wait=1, signal=2)]
+    p = program(TINY, packets, segments={100: encode(halt(9, wait=2))}, entry=1)
+    assert ends(p) == (ErrorCode.OK, 0, 9)
+
+
+@pytest.mark.parametrize("options", STALLS, ids=str)
+def test_more_packets_than_the_machine_holds(options: dict[str, int]) -> None:
+    p = program(TINY, [copy(random.Random(i).choice((LOAD, STORE, WLOAD))) for i in range(300)] + [halt(4)])
+    assert ends(p, **options) == (ErrorCode.OK, 0, 4)
+    assert run_rtl(p, **options).counters["packets"] == 301
+
+
+def test_illegal_packets_let_earlier_ones_complete() -> None:
+    """Memory after the error is that of the packets before it, and none after it ran."""
+    fill = copy(MOVES.index("fill_act"), n0=64, n1=1, n2=1, n3=1, pad=5, signal=1)
+    out = copy(STORE, n0=64, n1=1, n2=1, n3=1, dst=512, wait=1)
+    after = copy(STORE, n0=64, n1=1, n2=1, n3=1, dst=600)
+    p = program(TINY, [fill, out, bytes(64), after, halt()])
+    assert ends(p) == (ErrorCode.ILLEGAL_OPCODE, 128, 0)
+    assert run_rtl(p).memories["data"][512 * 64 : 512 * 64 + 4].tolist() == [5, 5, 5, 5]
+    reserved = bytes([3]) + bytes(62) + b"\x80"
+    assert ends(program(TINY, [reserved, halt()])) == (ErrorCode.RESERVED_BITS, 0, 0)
+    limit = encode(halt()) + bytes([3]) + bytes(4) + b"\x07" + bytes(58)
+    assert ends(program(TINY, [limit], entry=1)) == (ErrorCode.FIELD_LIMIT, 64, 0)
+
+
+def test_deadlock_names_the_oldest_waiting_packet() -> None:
+    assert ends(program(TINY, [copy(LOAD, wait=1), copy(STORE, wait=2), halt()]))[:2] == (ErrorCode.DEADLOCK, 0)
+    assert ends(program(TINY, [copy(LOAD), copy(STORE, wait=2), halt()]))[:2] == (ErrorCode.DEADLOCK, 64)
+    assert ends(program(TINY, [copy(LOAD, signal=1), halt(wait=3)]))[:2] == (ErrorCode.DEADLOCK, 64)
+    jump = Packet.make("JUMP", target=0, wait=1)
+    assert ends(program(TINY, [copy(LOAD), jump]))[:2] == (ErrorCode.DEADLOCK, 64)
+    full = [copy(LOAD, wait=1) for _ in range(40)]  # dispatch stands in front of a full queue
+    assert ends(program(TINY, [copy(STORE), *full, halt()]))[:2] == (ErrorCode.DEADLOCK, 64)
+    assert ends(program(TINY, [copy(LOAD, wait=1), bytes(64)]))[:2] == (ErrorCode.DEADLOCK, 0)
+
+
+def test_semaphores_left_and_overflow() -> None:
+    assert ends(program(TINY, [copy(LOAD, signal=1), halt(3)])) == (ErrorCode.SEMAPHORE_LEFT, 64, 0)
+    assert ends(program(TINY, [halt(3, signal=4)])) == (ErrorCode.SEMAPHORE_LEFT, 0, 0)
+    many = [copy(LOAD, signal=mask(0)) for _ in range(300)]
+    assert ends(program(TINY, [*many, halt()])) == (ErrorCode.SEMAPHORE_OVERFLOW, 255 * 64, 0)
+
+
+@pytest.mark.parametrize("options", STALLS, ids=str)
+def test_memory_errors_name_the_packet(options: dict[str, int]) -> None:
+    past = (1 << 17) // 64
+    one = {"n0": 64, "n1": 1, "n2": 1, "n3": 1}
+    read = copy(LOAD, src=past, **one)
+    assert ends(program(TINY, [copy(WLOAD), read, halt()]), **options)[:2] == (ErrorCode.AXI_READ, 64)
+    write = copy(STORE, dst=past, **one)
+    assert ends(program(TINY, [copy(LOAD), write, halt()]), **options)[:2] == (ErrorCode.AXI_WRITE, 64)
+    params = copy(MOVES.index("data_to_param"), src=past, **one)
+    assert ends(program(TINY, [params, halt()]), **options)[:2] == (ErrorCode.AXI_READ, 0)
+    weights = copy(WLOAD, src=2, **one)
+    words = np.zeros((65, TINY.weight_word_bytes), np.int8)
+    assert ends(program(TINY, [weights, halt()], weights=words), **options)[:2] == (ErrorCode.AXI_READ, 0)
+    jump = Packet.make("JUMP", target=past)
+    assert ends(program(TINY, [jump]), **options)[:2] == (ErrorCode.AXI_READ, past * 64)
+
+
+def test_an_error_lets_nothing_new_start() -> None:
+    """The STORE behind the failing LOAD has its semaphore only afterwards: it must not run."""
+    one = {"n0": 64, "n1": 1, "n2": 1, "n3": 1}
+    fill = copy(MOVES.index("fill_act"), pad=7, **one)
+    read = copy(LOAD, src=(1 << 17) // 64, signal=1, **one)
+    store = copy(STORE, dst=512, wait=1, **one)
+    result = run_rtl(program(TINY, [fill, read, store, halt()]))
+    assert (result.status, result.error_address) == (ErrorCode.AXI_READ, 64)
+    assert not result.memories["data"][512 * 64 : 513 * 64].any()
+
+
+def random_program(hw: HardwareConfig, names: list[str], seed: int) -> Program:
+    """Memories filled from the data space, then random packets, one at a time."""
+    rng, bits = random.Random(seed), np.random.default_rng(seed)
+    run = 16384
+    packets = [
+        copy(LOAD, src=1024, n0=run, n1=1, n2=1, n3=hw.act_words // run, dst_stride3=run),
+        copy(MOVES.index("data_to_param"), src=1024, n0=512, n1=1, n2=1, n3=1),
+        copy(WLOAD, n0=WEIGHT_WORDS, n1=1, n2=1, n3=6, dst_stride3=WEIGHT_WORDS),
+    ]
+    packets += [random_packet(rng, hw, rng.choice(names), lines=LINES, weight_words=WEIGHT_WORDS) for _ in range(20)]
+    return program(hw, [*chain(packets), halt(3)], data_bytes=64 * LINES,
+                   segments={1024: bits.integers(0, 256, 64 * (LINES - 1024), np.uint8).tobytes()},
+                   weights=bits.integers(-128, 128, (WEIGHT_WORDS, hw.weight_word_bytes), np.int8))
+
+
+@pytest.mark.parametrize("names", [*([n] for n in ("COPY", *MAKERS)), ["COPY", *MAKERS]], ids="-".join)
+def test_random_packets_leave_the_same_bits_everywhere(names: list[str]) -> None:
+    for seed in range(8):
+        p = random_program(TINY, names, seed)
+        sim = SimBackend().run(p, {})
+        rtl = run_rtl(p, **STALLS[seed % len(STALLS)])
+        assert (sim.status, rtl.status, rtl.halt_code) == (ErrorCode.OK, ErrorCode.OK, 3)
+        for memory, expected in sim.memories.items():
+            assert np.array_equal(expected, rtl.memories[memory]), (memory, seed)
+
+
+def test_stalls_change_cycles_only() -> None:
+    p = random_program(TINY, ["COPY", *MAKERS], 1)
+    runs = [run_rtl(p, **options) for options in STALLS]
+    assert len({r.cycles for r in runs}) == len(runs)
+    assert runs[0].cycles == run_rtl(p).cycles
+    for other in runs[1:]:
+        assert all(np.array_equal(other.memories[m], runs[0].memories[m]) for m in runs[0].memories)
