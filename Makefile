@@ -30,6 +30,7 @@ test-fast: setup  ## the tests that take seconds
 
 lint: setup  ## ruff, the type checker, and generated files up to date
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy isa/vla_isa compiler/vlac runtime/vlarun models/vla_models datasets/vla_datasets training/vla_training
 	$(BIN)/python -m vla_isa.generate --check
 

@@ -13,8 +13,18 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["GRAPHS", "GraphBuilder", "carla_frame", "conv_128", "demo_policy", "gemm_4096", "inception_block",
-           "mobilenet_block", "resnet18", "three_convs"]
+__all__ = [
+    "GRAPHS",
+    "GraphBuilder",
+    "carla_frame",
+    "conv_128",
+    "demo_policy",
+    "gemm_4096",
+    "inception_block",
+    "mobilenet_block",
+    "resnet18",
+    "three_convs",
+]
 
 OPSET = 17
 
@@ -54,8 +64,17 @@ class GraphBuilder:
         fan = float(np.prod(shape[1:]))
         return (self.rng.standard_normal(shape) * np.sqrt(2 / fan)).astype(np.float32)
 
-    def conv(self, x: str, out: int, kernel: int = 3, stride: int = 1, *, group: int = 1, relu: bool = True,
-             **attributes: Any) -> str:
+    def conv(
+        self,
+        x: str,
+        out: int,
+        kernel: int = 3,
+        stride: int = 1,
+        *,
+        group: int = 1,
+        relu: bool = True,
+        **attributes: Any,
+    ) -> str:
         """Conv with "same" padding unless `pads` is given, and Relu."""
         w = self.constant(self.weight(out, self.channels[x] // group, kernel, kernel))
         b = self.constant((self.rng.standard_normal(out) * 0.1).astype(np.float32))
@@ -156,7 +175,12 @@ def inception_block() -> onnx.ModelProto:
     g = GraphBuilder("inception_block")
     x = g.conv(g.input("x", (1, 20, 28, 28)), 40, 3)
     pooled = g.node("MaxPool", [x], kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1])
-    branches = [g.conv(x, 20, 1), g.conv(g.conv(x, 24, 1), 36, 3), g.conv(g.conv(x, 8, 1), 12, 5), g.conv(pooled, 10, 1)]
+    branches = [
+        g.conv(x, 20, 1),
+        g.conv(g.conv(x, 24, 1), 36, 3),
+        g.conv(g.conv(x, 8, 1), 12, 5),
+        g.conv(pooled, 10, 1),
+    ]
     joined = g.node("Concat", branches, 78, axis=1)
     return g.model(g.conv(joined, 32, 3))
 

@@ -53,16 +53,36 @@ def sim_runner(h: int, w: int, ci: int, co: int, k: int, gemm: bool) -> Callable
     machine.weight[:] = rng.integers(-128, 128, machine.weight.shape)
     count = co
     machine.param.reshape(-1, 8)[:count] = numerics.pack_records(
-        np.zeros(count), np.full(count, 1 << 23), np.full(count, 40))
+        np.zeros(count), np.full(count, 1 << 23), np.full(count, 40)
+    )
     ib, ob = ci // hw.block, co // hw.block
     if gemm:
-        packet = Packet.make("GEMM", m=w, k_blocks=ib, n_blocks=ob, in_pitch=w, out_base=ib * w, out_pitch=w,
-                             lo=-128, hi=127)
+        packet = Packet.make(
+            "GEMM", m=w, k_blocks=ib, n_blocks=ob, in_pitch=w, out_base=ib * w, out_pitch=w, lo=-128, hi=127
+        )
     else:
         packet = Packet.make(
-            "CONV", in_h=h, in_w=w, in_blocks=ib, in_pitch=w, in_row_stride=w * ib, in_ring=h, kernel_h=k, kernel_w=k,
-            pad_top=k // 2, pad_left=k // 2, out_base=h * w * ib, out_h=h, out_w=w, out_blocks=ob, out_pitch=w,
-            out_row_stride=w * ob, out_ring=h, lo=-128, hi=127)
+            "CONV",
+            in_h=h,
+            in_w=w,
+            in_blocks=ib,
+            in_pitch=w,
+            in_row_stride=w * ib,
+            in_ring=h,
+            kernel_h=k,
+            kernel_w=k,
+            pad_top=k // 2,
+            pad_left=k // 2,
+            out_base=h * w * ib,
+            out_h=h,
+            out_w=w,
+            out_blocks=ob,
+            out_pitch=w,
+            out_row_stride=w * ob,
+            out_ring=h,
+            lo=-128,
+            hi=127,
+        )
     return lambda: EXECUTORS[packet.name](packet, machine)
 
 
@@ -75,16 +95,26 @@ def ort_runner(h: int, w: int, ci: int, co: int, k: int, gemm: bool, int8: bool,
     constants = [numpy_helper.from_array(weight, "w")]
     names = ["x", "w"]
     if int8:
-        for name, value in (("xs", np.float32(1)), ("xz", np.uint8(128)), ("ws", np.ones(co, np.float32)),
-                            ("wz", np.zeros(co, np.int8)), ("ys", np.float32(9999)), ("yz", np.uint8(128))):
+        for name, value in (
+            ("xs", np.float32(1)),
+            ("xz", np.uint8(128)),
+            ("ws", np.ones(co, np.float32)),
+            ("wz", np.zeros(co, np.int8)),
+            ("ys", np.float32(9999)),
+            ("yz", np.uint8(128)),
+        ):
             constants.append(numpy_helper.from_array(np.asarray(value), name))
         names = ["x", "xs", "xz", "w", "ws", "wz", "ys", "yz"]
     op = ("QLinear" if int8 else "") + ("MatMul" if gemm else "Conv")
     attributes = {} if gemm else {"kernel_shape": [k, k], "pads": [k // 2] * 4}
     kind = TensorProto.UINT8 if int8 else TensorProto.FLOAT
-    graph = helper.make_graph([helper.make_node(op, names, ["y"], **attributes)], "g",
-                              [helper.make_tensor_value_info("x", kind, x_shape)],
-                              [helper.make_tensor_value_info("y", kind, None)], constants)
+    graph = helper.make_graph(
+        [helper.make_node(op, names, ["y"], **attributes)],
+        "g",
+        [helper.make_tensor_value_info("x", kind, x_shape)],
+        [helper.make_tensor_value_info("y", kind, None)],
+        constants,
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -102,9 +132,11 @@ def main() -> int:
     print(f"{'work':28s} {'sim':>16s} {'ORT fp32':>16s} {'ORT int8':>16s}   (ms, GMAC/s)")
     for name, (h, w, ci, co, k) in SIZES.items():
         gemm, macs = name.startswith("gemm"), h * w * ci * co * k * k
-        runs = {"sim": sim_runner(h, w, ci, co, k, gemm),
-                "ort_fp32": ort_runner(h, w, ci, co, k, gemm, False, args.threads),
-                "ort_int8": ort_runner(h, w, ci, co, k, gemm, True, args.threads)}
+        runs = {
+            "sim": sim_runner(h, w, ci, co, k, gemm),
+            "ort_fp32": ort_runner(h, w, ci, co, k, gemm, False, args.threads),
+            "ort_int8": ort_runner(h, w, ci, co, k, gemm, True, args.threads),
+        }
         seconds = {key: best_seconds(run, args.repeat) for key, run in runs.items()}
         rows.append({"work": name, "macs": macs, **{f"{key}_seconds": s for key, s in seconds.items()}})
         print(f"{name:28s} " + " ".join(f"{s * 1e3:7.2f} {macs / s / 1e9:8.1f}" for s in seconds.values()))

@@ -15,8 +15,12 @@ from vlac.pipeline import PASSES
 __all__ = ["compile_file", "compile_model"]
 
 
-def compile_file(path: str | Path, hw: HardwareConfig, options: CompileOptions | None = None,
-                 on_progress: Callable[[str], None] = lambda name: None) -> Compilation:
+def compile_file(
+    path: str | Path,
+    hw: HardwareConfig,
+    options: CompileOptions | None = None,
+    on_progress: Callable[[str], None] = lambda name: None,
+) -> Compilation:
     """Compile an ONNX file and keep everything the passes made (QDQ model, graph, plan, times).
 
     Raises:

@@ -38,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vlac", description="Compile ONNX policies to the accelerator.",
-                                     allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="vlac", description="Compile ONNX policies to the accelerator.", allow_abbrev=False
+    )
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _compile_arguments(sub.add_parser("compile", help="ONNX model -> program", allow_abbrev=False))
 
@@ -61,8 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("source", type=Path)
     p.add_argument("-o", "--output", type=Path, required=True)
     p.add_argument("--config", default="u50", help="hardware config of the program (default: u50)")
-    p.add_argument("--base", type=Path, metavar="prog.bin",
-                   help="take constants, weights, inputs and outputs from this program")
+    p.add_argument(
+        "--base", type=Path, metavar="prog.bin", help="take constants, weights, inputs and outputs from this program"
+    )
     p.set_defaults(run=commands.asm)
 
     p = sub.add_parser("report", help="a page about a program: layers, cycles, memory")
@@ -89,8 +91,13 @@ def _compile_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--calib-method", choices=CALIBRATION_METHODS, default="minmax", help="how ranges are chosen")
     p.add_argument("--report", type=Path, metavar="DIR", help="write a report page into this folder")
     p.add_argument("--verify", action="store_true", help="compare every node with ONNX Runtime on random inputs")
-    p.add_argument("--dump-after", action="append", default=[], metavar="PASS=FILE",
-                   help="write the state after a pass; quantize=q.onnx writes the QDQ model")
+    p.add_argument(
+        "--dump-after",
+        action="append",
+        default=[],
+        metavar="PASS=FILE",
+        help="write the state after a pass; quantize=q.onnx writes the QDQ model",
+    )
     p.add_argument("--time", action="store_true", help="print the seconds of each pass")
     p.set_defaults(run=commands.compile_model)
 

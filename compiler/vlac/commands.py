@@ -21,7 +21,7 @@ from vla_isa.hardware import HEAP_BYTES, load, names
 from vla_isa.program import Program, Segment
 from vlac.api import compile_file
 from vlac.errors import ModelError
-from vlac.files import check_writable, write_whole
+from vlac.files import check_folder, check_writable, write_whole
 from vlac.ops import OPS
 from vlac.ops.page import operator_page, operator_text
 from vlac.options import CompileOptions
@@ -61,7 +61,7 @@ def compile_model(args: argparse.Namespace) -> int:
     for path in (args.output, *dumps.values()):
         check_writable(path)
     if args.report:
-        check_writable(args.report / "report.html")
+        check_folder(args.report)
     options = CompileOptions(args.calib, args.calib_method, dump_after=dumps)
     progress = _Progress()
     state = compile_file(args.model, hw, options, progress)
@@ -72,14 +72,17 @@ def compile_model(args: argparse.Namespace) -> int:
     program = _program(state)
     write_whole(args.output, image.dumps(program))
     if args.report:
+        args.report.mkdir(exist_ok=True)
         write_whole(args.report / "report.html", report_page(program, args.model.name).encode())
     if args.time:
         for name, seconds in state.seconds.items():
             print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
     facts = summary(program)
-    print(f"{args.output}: {facts['packets']} instructions for '{hw.name}', {facts['macs'] / 1e6:.2f} MMAC, about "
-          f"{facts['cycles']:,} cycles ({facts['milliseconds']:.3f} ms at {hw.clock_mhz} MHz, "
-          f"{100 * facts['utilization']:.0f} % of peak)")
+    print(
+        f"{args.output}: {facts['packets']} instructions for '{hw.name}', {facts['macs'] / 1e6:.2f} MMAC, about "
+        f"{facts['cycles']:,} cycles ({facts['milliseconds']:.3f} ms at {hw.clock_mhz} MHz, "
+        f"{100 * facts['utilization']:.0f} % of peak)"
+    )
     return 0
 
 
@@ -113,11 +116,15 @@ def _verify(args: argparse.Namespace, options: CompileOptions) -> None:
     checks = check_nodes(state, inputs, Session(program, backend="sim").run(inputs, raw=True))
     bad = [c for c in checks if not c.ok]
     if bad:
-        raise ModelError("the program differs from ONNX Runtime: " + "; ".join(
-            f"'{c.name}' in {c.different} of {c.elements} values by up to {c.largest}" for c in bad))
+        raise ModelError(
+            "the program differs from ONNX Runtime: "
+            + "; ".join(f"'{c.name}' in {c.different} of {c.elements} values by up to {c.largest}" for c in bad)
+        )
     elements, different = sum(c.elements for c in checks), sum(c.different for c in checks)
-    print(f"verified {len(checks)} nodes against ONNX Runtime: {elements - different} of {elements} values equal, "
-          "the others differ by 1")
+    print(
+        f"verified {len(checks)} nodes against ONNX Runtime: {elements - different} of {elements} values equal, "
+        "the others differ by 1"
+    )
 
 
 def info(args: argparse.Namespace) -> int:
@@ -130,15 +137,20 @@ def info(args: argparse.Namespace) -> int:
     print(f"{args.program}: program for '{facts['config']}'")
     for key in ("packets", "macs", "cycles", "weight_bytes", "data_bytes", "constant_bytes"):
         print(f"  {key.replace('_', ' '):<16} {facts[key]:,}")
-    print(f"  {'time':<16} {facts['milliseconds']:.3f} ms at {program.config.clock_mhz} MHz, "
-          f"{100 * facts['utilization']:.1f} % of peak")
+    print(
+        f"  {'time':<16} {facts['milliseconds']:.3f} ms at {program.config.clock_mhz} MHz, "
+        f"{100 * facts['utilization']:.1f} % of peak"
+    )
     for kind in ("inputs", "outputs"):
         for t in facts[kind]:
             print(f"  {kind[:-1]:<7} {t['name']} {t['shape']} scale {t['scale']:.6g} zero point {t['zero_point']}")
     print(f"  entry points: {', '.join(f'{k} at packet {v}' for k, v in program.entries.items())}")
     print("  memory map:")
     for m in facts["memory_map"]:
-        print(f"    {m['space']:<6} {m['start']:>8} +{m['size']:<8} packets {m['first_packet']}..{m['last_packet']}  {m['name']}")
+        print(
+            f"    {m['space']:<6} {m['start']:>8} +{m['size']:<8}"
+            f" packets {m['first_packet']}..{m['last_packet']}  {m['name']}"
+        )
     return 0
 
 
@@ -149,10 +161,14 @@ def estimate(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**{k: facts[k] for k in ("config", "cycles", "macs", "utilization")}, "instructions": rows}))
         return 0
-    print(f"{'packet':>6} {'op':<5} {'queue':<6} {'start':>10} {'cycles':>9} {'MACs':>12} {'util':>6} {'bound':<10} node")
+    print(
+        f"{'packet':>6} {'op':<5} {'queue':<6} {'start':>10} {'cycles':>9} {'MACs':>12} {'util':>6} {'bound':<10} node"
+    )
     for r in rows:
-        print(f"{r['index']:>6} {r['op']:<5} {r['queue']:<6} {r['start']:>10,} {r['cycles']:>9,} {r['macs']:>12,} "
-              f"{100 * r['utilization']:>5.0f}% {r['bound']:<10} {r['node']}")
+        print(
+            f"{r['index']:>6} {r['op']:<5} {r['queue']:<6} {r['start']:>10,} {r['cycles']:>9,} {r['macs']:>12,} "
+            f"{100 * r['utilization']:>5.0f}% {r['bound']:<10} {r['node']}"
+        )
     print(f"{facts['cycles']:,} cycles, {100 * facts['utilization']:.1f} % of peak")
     return 0
 
@@ -182,8 +198,16 @@ def asm(args: argparse.Namespace) -> int:
         raise EncodingError(f"assembly file '{args.source}' cannot be read: {e}") from e
     packets = assembly.assemble(text)
     base = image.load(args.base) if args.base else None
-    program = base or Program(load(args.config), [], [], np.zeros((0, load(args.config).weight_word_bytes), np.int8),
-                              1 << 20, {"main": 0}, [], [])
+    program = base or Program(
+        load(args.config),
+        [],
+        [],
+        np.zeros((0, load(args.config).weight_word_bytes), np.int8),
+        1 << 20,
+        {"main": 0},
+        [],
+        [],
+    )
     if len(packets) * PACKET_BYTES != sum(len(h.data) for h in program.heaps):
         program.sources = []  # they name packets by number
     program.heaps = _split_heaps(packets, program.heaps)
@@ -203,8 +227,10 @@ def _split_heaps(packets: list[Packet], old: list[Segment]) -> list[Segment]:
             start += count
         return out
     if len(packets) > HEAP_BYTES // PACKET_BYTES:
-        raise EncodingError(f"{len(packets)} packets exceed the first heap's {HEAP_BYTES // PACKET_BYTES}; give --base with "
-                            "a program of as many packets")
+        raise EncodingError(
+            f"{len(packets)} packets exceed the first heap's {HEAP_BYTES // PACKET_BYTES}; give --base with "
+            "a program of as many packets"
+        )
     return [Segment(0, b"".join(encode(p) for p in packets))]
 
 
@@ -229,9 +255,9 @@ def configs(args: argparse.Namespace) -> int:
         print(json.dumps([c.to_dict() for c in found]))
         return 0
     for c in found:
-        print(f"{c.name:<10} {c.pixels}x{c.block}x{c.block} = {c.macs_per_cycle} MAC/cycle, activations "
-              f"{c.act_words * c.act_word_bytes // 1024} KB, weights {c.weight_words * c.weight_word_bytes // 1024} KB, "
-              f"masters {c.weight_masters} weight {c.in_masters} in {c.out_masters} out, {c.clock_mhz} MHz")
+        print(
+            f"{c.name:<10} {c.pixels}x{c.block}x{c.block} = {c.macs_per_cycle} MAC/cycle, activations "
+            f"{c.act_words * c.act_word_bytes // 1024} KB, weights {c.weight_words * c.weight_word_bytes // 1024} KB, "
+            f"masters {c.weight_masters} weight {c.in_masters} in {c.out_masters} out, {c.clock_mhz} MHz"
+        )
     return 0
-
-

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vlac.errors import OutputError
 
-__all__ = ["check_writable", "write_whole"]
+__all__ = ["check_folder", "check_writable", "write_whole"]
 
 
 def check_writable(path: Path) -> None:
@@ -25,6 +25,17 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"output '{path}': folder '{folder}' does not exist; create it first")
     if not os.access(folder, os.W_OK):
         raise OutputError(f"output '{path}': folder '{folder}' is not writable; choose another place")
+
+
+def check_folder(path: Path) -> None:
+    """Refuse an output folder before any work is done for it; one that is missing is made when it is written.
+
+    Raises:
+        OutputError: it is a file, or neither it nor the folder above it can be written.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"output folder '{path}' is a file; give a folder")
+    check_writable(path / "x" if path.is_dir() else path)
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -48,8 +48,12 @@ class Pass:
     dump: Callable[[Compilation], bytes]
 
 
-def run_passes(passes: tuple[Pass, ...], state: Compilation,
-               on_dump: Callable[[Path, bytes], None], on_progress: Callable[[str], None]) -> None:
+def run_passes(
+    passes: tuple[Pass, ...],
+    state: Compilation,
+    on_dump: Callable[[Path, bytes], None],
+    on_progress: Callable[[str], None],
+) -> None:
     """Run the passes in order; `on_dump` gets file and bytes of what was asked for."""
     for p in passes:
         on_progress(p.name)

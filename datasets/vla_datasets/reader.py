@@ -75,9 +75,7 @@ class Dataset:
                 path, table = wanted, _read_data_file(wanted, features)
             yield self._one_episode(number, table, wanted, tuple(features))
 
-    def _one_episode(
-        self, number: int, table: pa.Table, path: Path, columns: tuple[str, ...]
-    ) -> EpisodeFrames:
+    def _one_episode(self, number: int, table: pa.Table, path: Path, columns: tuple[str, ...]) -> EpisodeFrames:
         rows = np.flatnonzero(table["episode_index"].to_numpy() == number)
         length = self.episodes[number]["length"]
         if len(rows) != length or rows[-1] - rows[0] + 1 != length:
@@ -131,9 +129,7 @@ def open_dataset(root: Path) -> Dataset:
 
 def _read_info(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise DatasetError(
-            f"{path} does not exist: not a LeRobot data set, or its collection is not finished."
-        )
+        raise DatasetError(f"{path} does not exist: not a LeRobot data set, or its collection is not finished.")
     if path.stat().st_size > _MAX_INFO_BYTES:
         raise DatasetError(f"{path} has {path.stat().st_size} bytes; at most {_MAX_INFO_BYTES} are read.")
     try:
@@ -168,9 +164,7 @@ def _splits(info: Mapping[str, Any], total: int, root: Path) -> dict[str, tuple[
         match = _SPLIT.fullmatch(text) if isinstance(text, str) else None
         start, stop = (int(match[1]), int(match[2])) if match else (0, -1)
         if not 0 <= start < stop <= total:
-            raise DatasetError(
-                f"{root}: split '{name}' is {text!r}; it must be 'start:stop' within {total} episodes."
-            )
+            raise DatasetError(f"{root}: split '{name}' is {text!r}; it must be 'start:stop' within {total} episodes.")
         for other, (first, last) in splits.items():
             if start < last and first < stop:
                 raise DatasetError(f"{root}: splits '{other}' and '{name}' share episodes.")
@@ -185,13 +179,9 @@ def _table(path: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
             schema = file.schema_arrow
             for name, expected in types.items():
                 if name not in schema.names:
-                    raise DatasetError(
-                        f"{path}: column '{name}' is missing; it has {', '.join(schema.names)}."
-                    )
+                    raise DatasetError(f"{path}: column '{name}' is missing; it has {', '.join(schema.names)}.")
                 if schema.field(name).type != expected:
-                    raise DatasetError(
-                        f"{path}: column '{name}' is {schema.field(name).type}, not {expected}."
-                    )
+                    raise DatasetError(f"{path}: column '{name}' is {schema.field(name).type}, not {expected}.")
             table = file.read(columns=list(types))
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{path} cannot be read: {error}.") from error
@@ -228,9 +218,7 @@ def _read_episodes(root: Path, total: int, frames: int) -> tuple[Mapping[str, An
         bad = row["episode_index"] != number or row["length"] < 1 or row["dataset_from_index"] != position
         position += row["length"]
         if bad or row["dataset_to_index"] != position:
-            raise DatasetError(
-                f"{root}: meta/episodes: row {number} does not follow the one before it: {dict(row)}."
-            )
+            raise DatasetError(f"{root}: meta/episodes: row {number} does not follow the one before it: {dict(row)}.")
         if not (0 <= row["data/chunk_index"] < 10**6 and 0 <= row["data/file_index"] < 10**6):
             raise DatasetError(f"{root}: meta/episodes: row {number} names no data file: {dict(row)}.")
     if position != frames:

@@ -28,8 +28,11 @@ def format_packet(packet: Packet) -> str:
     """One packet as a line of assembly, without a line end."""
     default = Packet.make(packet.name).values
     words = [packet.name]
-    words += [f"{f.name}={_format(f, packet.values[f.name])}" for f in value_fields(packet.instruction)
-              if packet.values[f.name] != default[f.name] and f.name not in _MASKS]
+    words += [
+        f"{f.name}={_format(f, packet.values[f.name])}"
+        for f in value_fields(packet.instruction)
+        if packet.values[f.name] != default[f.name] and f.name not in _MASKS
+    ]
     words += [f"{name}={_format_mask(packet.values[name])}" for name in _MASKS if packet.values[name]]
     return " ".join(words)
 
@@ -86,8 +89,9 @@ def _mask(key: str, text: str) -> int:
     mask = 0
     for part in text.split(","):
         if not part.isascii() or not part.isdigit() or len(part) > 2 or int(part) >= SEMAPHORES:
-            raise EncodingError(f"{key}: '{part}' is not a semaphore; they are 0..{SEMAPHORES - 1}, "
-                                "separated by commas")
+            raise EncodingError(
+                f"{key}: '{part}' is not a semaphore; they are 0..{SEMAPHORES - 1}, separated by commas"
+            )
         if mask >> int(part) & 1:
             raise EncodingError(f"{key}: semaphore {int(part)} is given twice")
         mask |= 1 << int(part)

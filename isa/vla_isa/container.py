@@ -19,8 +19,7 @@ from collections.abc import Sequence
 from vla_isa.errors import ProgramError
 from vla_isa.instructions import MOVES, QUEUES, ROUNDINGS, TABLE
 
-__all__ = ["ALIGNMENT", "ENTRY_BYTES", "MAGIC", "VERSION", "Buffer", "read", "table_hash",
-           "write"]
+__all__ = ["ALIGNMENT", "ENTRY_BYTES", "MAGIC", "VERSION", "Buffer", "read", "table_hash", "write"]
 
 MAGIC = b"VLAPROG\n"
 VERSION = 1
@@ -35,9 +34,20 @@ Buffer = bytes | memoryview
 
 def table_hash() -> bytes:
     """16 bytes that change whenever the instruction table changes what a program means."""
-    table = [(i.name, i.opcode, i.queue, i.implemented, [r.expression for r in i.rules],
-              [(f.name, f.lsb, f.width, f.signed, f.legal_min, f.legal_max, f.below, f.enum, f.reserved)
-               for f in i.fields]) for i in TABLE]
+    table = [
+        (
+            i.name,
+            i.opcode,
+            i.queue,
+            i.implemented,
+            [r.expression for r in i.rules],
+            [
+                (f.name, f.lsb, f.width, f.signed, f.legal_min, f.legal_max, f.below, f.enum, f.reserved)
+                for f in i.fields
+            ],
+        )
+        for i in TABLE
+    ]
     text = json.dumps([table, MOVES, QUEUES, ROUNDINGS])
     return hashlib.sha256(text.encode()).digest()[:16]
 
@@ -76,7 +86,7 @@ def read(data: memoryview) -> dict[str, memoryview]:
             raise ProgramError(f"the section table is inconsistent at section '{name}'; the file is damaged")
         if any(data[position:start]):
             raise ProgramError(f"the bytes before section '{name}' are not zero; the file is damaged")
-        sections[name] = data[start:start + size]
+        sections[name] = data[start : start + size]
         if zlib.crc32(sections[name]) != crc:
             raise ProgramError(f"section '{name}' does not match its CRC; the file is damaged")
         position = start + size
@@ -87,13 +97,12 @@ def read(data: memoryview) -> dict[str, memoryview]:
 
 def _read_header(data: memoryview) -> int:
     """Check header and section table; the number of sections."""
-    if bytes(data[:8]) != MAGIC[:len(data)] or len(data) == 0:
-        raise ProgramError("this is no program file: it does not start with 'VLAPROG'; make one with "
-                           "vlac compile")
+    if bytes(data[:8]) != MAGIC[: len(data)] or len(data) == 0:
+        raise ProgramError("this is no program file: it does not start with 'VLAPROG'; make one with vlac compile")
     if len(data) < ALIGNMENT:
         raise ProgramError(f"the file ends inside its header, after {len(data)} bytes; it is truncated")
     _, version, count, size, stamp, table_crc = _HEADER.unpack_from(data)
-    if zlib.crc32(data[:ALIGNMENT - 4]) != struct.unpack_from("<I", data, ALIGNMENT - 4)[0]:
+    if zlib.crc32(data[: ALIGNMENT - 4]) != struct.unpack_from("<I", data, ALIGNMENT - 4)[0]:
         raise ProgramError("the header does not match its CRC; the file is damaged")
     if version > VERSION:
         raise ProgramError(f"the file has format version {version}; this release reads {VERSION}: update it")
@@ -112,6 +121,6 @@ def _read_header(data: memoryview) -> int:
         raise ProgramError("the section table does not match its CRC; the file is damaged")
     for i in range(count):
         at = ALIGNMENT + _ENTRY.size * (i + 1) - 12
-        if any(data[at:at + 12]):
+        if any(data[at : at + 12]):
             raise ProgramError("reserved bytes of the section table are not zero; the file is damaged")
     return int(count)

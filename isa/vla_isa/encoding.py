@@ -41,8 +41,7 @@ class Packet:
         for f in value_fields(ins):
             value = int(values.get(f.name, max(f.legal_min, 0)))
             if not f.lowest <= value <= f.highest:
-                raise EncodingError(f"{name}.{f.name}: {value} does not fit; "
-                                    f"the field holds {f.lowest}..{f.highest}")
+                raise EncodingError(f"{name}.{f.name}: {value} does not fit; the field holds {f.lowest}..{f.highest}")
             full[f.name] = value
         return cls(ins, full)
 
@@ -110,8 +109,9 @@ def illegal(data: bytes, hw: HardwareConfig) -> tuple[ErrorCode, str]:
         value = packet.values[f.name]
         top = f.legal_max if f.below is None else min(f.legal_max, getattr(hw, f.below) - 1)
         if not f.legal_min <= value <= top:
-            return ErrorCode.FIELD_LIMIT, (f"{ins.name}.{f.name} is {value}, outside {f.legal_min}..{top} "
-                                           f"on '{hw.name}'")
+            return ErrorCode.FIELD_LIMIT, (
+                f"{ins.name}.{f.name} is {value}, outside {f.legal_min}..{top} on '{hw.name}'"
+            )
     for rule in ins.rules:
         if not rule.holds(dict(packet.values)):
             found = ", ".join(f"{n} = {packet.values[n]}" for n in rule.names)

@@ -66,8 +66,7 @@ class Cost:
     write_beats: int = 0
 
 
-def packet_cost(packet: Packet, hw: HardwareConfig, params: Params | None,
-                timing: Timing = REFERENCE) -> Cost:
+def packet_cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing = REFERENCE) -> Cost:
     """Cycles of a legal packet alone on its engine, and what bounds it.
 
     Args:
@@ -80,9 +79,16 @@ def packet_cost(packet: Packet, hw: HardwareConfig, params: Params | None,
 
 
 @lru_cache(maxsize=512)
-def _strip_steps(pixels: int, out: tuple[int, int], size: tuple[int, int], kernel: tuple[int, int],
-                 stride: tuple[int, int], dilation: tuple[int, int], pad: tuple[int, int],
-                 rows: tuple[int, int, int]) -> NDArray[np.int64]:
+def _strip_steps(
+    pixels: int,
+    out: tuple[int, int],
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    pad: tuple[int, int],
+    rows: tuple[int, int, int],
+) -> NDArray[np.int64]:
     """Cycles of each strip for one channel block: the most pixels in one bank, summed over the taps.
 
     Args:
@@ -116,12 +122,13 @@ def _busiest_bank(words: NDArray[np.int64], pixels: int) -> NDArray[np.int64]:
     return most
 
 
-def _mac(strips: NDArray[np.int64], outs: NDArray[np.int64], ideal: int, hw: HardwareConfig,
-         timing: Timing) -> Cost:
+def _mac(strips: NDArray[np.int64], outs: NDArray[np.int64], ideal: int, hw: HardwareConfig, timing: Timing) -> Cost:
     """A MAC packet: `strips` cycles per live weight block, `outs` live blocks of each output block."""
     requantize = hw.pixels // hw.requant_pixels
-    cycles = sum(int(np.maximum(strips * n, requantize).sum()) * int(times)
-                 for n, times in zip(*np.unique(outs, return_counts=True), strict=True))
+    cycles = sum(
+        int(np.maximum(strips * n, requantize).sum()) * int(times)
+        for n, times in zip(*np.unique(outs, return_counts=True), strict=True)
+    )
     multiply = int(strips.sum() * outs.sum())
     bound = "compute" if 10 * cycles < 11 * multiply else "requantize"
     if 2 * cycles < timing.mac_overhead:
@@ -132,9 +139,15 @@ def _mac(strips: NDArray[np.int64], outs: NDArray[np.int64], ideal: int, hw: Har
 def _conv(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
     v = packet.values
     strips = _strip_steps(
-        hw.pixels, (v["out_h"], v["out_w"]), (v["in_h"], v["in_w"]), (v["kernel_h"], v["kernel_w"]),
-        (v["stride_h"], v["stride_w"]), (v["dilation_h"], v["dilation_w"]), (v["pad_top"], v["pad_left"]),
-        (v["in_ring"], v["in_slot"], v["in_row_stride"]))
+        hw.pixels,
+        (v["out_h"], v["out_w"]),
+        (v["in_h"], v["in_w"]),
+        (v["kernel_h"], v["kernel_w"]),
+        (v["stride_h"], v["stride_w"]),
+        (v["dilation_h"], v["dilation_w"]),
+        (v["pad_top"], v["pad_left"]),
+        (v["in_ring"], v["in_slot"], v["in_row_stride"]),
+    )
     outs = live_blocks(packet, hw, params).sum(axis=1)
     ideal = len(strips) * v["kernel_h"] * v["kernel_w"] * int(outs.sum())
     cost = _mac(strips, outs, ideal, hw, timing)
@@ -151,8 +164,9 @@ def _gemm(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     return replace(cost, cycles=cost.cycles + timing.table_load * v["table_enable"])
 
 
-def _bursts(starts: NDArray[np.int64], units: NDArray[np.int64] | int, group: int, unit_bytes: int, latency: int,
-            timing: Timing) -> tuple[float, int, bool]:
+def _bursts(
+    starts: NDArray[np.int64], units: NDArray[np.int64] | int, group: int, unit_bytes: int, latency: int, timing: Timing
+) -> tuple[float, int, bool]:
     """Runs cut into bursts that end where an aligned group ends.
 
     Args:
@@ -182,8 +196,12 @@ def _run_starts(packet: Packet, side: str) -> NDArray[np.int64]:
     """Address of every run on the side of the memory, in walking order."""
     v = packet.values
     n3, n2, n1 = (np.arange(v[n]) for n in ("n3", "n2", "n1"))
-    return (v[side] + (n3 * v[f"{side}_stride3"])[:, None, None] + (n2 * v[f"{side}_stride2"])[None, :, None]
-            + (n1 * v[f"{side}_stride1"])[None, None, :]).ravel()
+    return (
+        v[side]
+        + (n3 * v[f"{side}_stride3"])[:, None, None]
+        + (n2 * v[f"{side}_stride2"])[None, :, None]
+        + (n1 * v[f"{side}_stride1"])[None, None, :]
+    ).ravel()
 
 
 def _copy(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
@@ -207,9 +225,13 @@ def _copy(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     starts = _run_starts(packet, "dst" if store else "src") * per_line
     cycles, beats, waits = _bursts(starts, units, longest * per_line, unit, latency, timing)
     busy = -(-int(cycles) // masters)
-    return Cost(busy + latency + timing.copy_overhead, "latency" if waits or busy < latency else "memory",
-                latency=latency + timing.copy_overhead,
-                read_beats=0 if store else beats, write_beats=beats if store else 0)
+    return Cost(
+        busy + latency + timing.copy_overhead,
+        "latency" if waits or busy < latency else "memory",
+        latency=latency + timing.copy_overhead,
+        read_beats=0 if store else beats,
+        write_beats=beats if store else 0,
+    )
 
 
 def _weights(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
@@ -219,8 +241,9 @@ def _weights(packet: Packet, hw: HardwareConfig, params: Params | None, timing: 
         return Cost(timing.empty_copy, "latency")
     word_beats = hw.weight_word_bytes // BEAT_BYTES // hw.weight_masters
     group = min(timing.burst_weight_words, timing.burst_weight_beats // word_beats)
-    cycles, beats, waits = _bursts(words[:, 0], words[:, 1] - words[:, 0], group, word_beats * BEAT_BYTES,
-                                   timing.read_latency, timing)
+    cycles, beats, waits = _bursts(
+        words[:, 0], words[:, 1] - words[:, 0], group, word_beats * BEAT_BYTES, timing.read_latency, timing
+    )
     busy = int(cycles)
     bound = "latency" if waits or busy < timing.read_latency else "memory"
     latency = timing.read_latency + timing.copy_overhead
@@ -254,5 +277,11 @@ def _fetch(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Ti
 
 
 _COSTS: dict[str, Callable[[Packet, HardwareConfig, Params | None, Timing], Cost]] = {
-    "CONV": _conv, "GEMM": _gemm, "COPY": _copy, "POOL": _pool, "VEC": _vec, "JUMP": _fetch, "HALT": _fetch,
+    "CONV": _conv,
+    "GEMM": _gemm,
+    "COPY": _copy,
+    "POOL": _pool,
+    "VEC": _vec,
+    "JUMP": _fetch,
+    "HALT": _fetch,
 }

@@ -142,8 +142,9 @@ def check_table(table: Iterable[Instruction]) -> None:
             for name in rule.names:
                 f = ins.by_name.get(name)
                 if f is None or f.signed:
-                    raise ConfigError(f"{ins.name}: rule '{rule.expression}' reads '{name}', "
-                                      "which is not an unsigned field of it")
+                    raise ConfigError(
+                        f"{ins.name}: rule '{rule.expression}' reads '{name}', which is not an unsigned field of it"
+                    )
 
 
 def _check_fields(ins: Instruction) -> None:

@@ -86,14 +86,18 @@ def live_blocks(packet: Packet, hw: HardwareConfig, params: Params | None) -> Bo
         return np.ones((outs, ins), dtype=np.bool_)
     bits = 8 * hw.param_word_bytes
     if ins > bits:
-        raise ProgramError(f"{packet.name}: a mask of {ins} in blocks exceeds the {bits} bits of a parameter "
-                           f"word on '{hw.name}'; cut the packet by in blocks")
+        raise ProgramError(
+            f"{packet.name}: a mask of {ins} in blocks exceeds the {bits} bits of a parameter "
+            f"word on '{hw.name}'; cut the packet by in blocks"
+        )
     if words.stop > hw.param_words:
-        raise ProgramError(f"{packet.name}: mask words {words.start}..{words.stop - 1} exceed the "
-                           f"{hw.param_words} words of the parameter memory on '{hw.name}'")
+        raise ProgramError(
+            f"{packet.name}: mask words {words.start}..{words.stop - 1} exceed the "
+            f"{hw.param_words} words of the parameter memory on '{hw.name}'"
+        )
     if params is None:
         return np.ones((outs, ins), dtype=np.bool_)
-    rows = params[words.start:words.stop]
+    rows = params[words.start : words.stop]
     return np.unpackbits(rows, axis=1, bitorder="little")[:, :ins].astype(np.bool_)
 
 
@@ -113,16 +117,18 @@ def _access(space: str, write: bool, role: str, words: Intervals) -> Access:
 
 def _fits(packet: Packet, role: str, words: int, limit: int, memory: str) -> None:
     if words > limit:
-        raise ProgramError(f"{packet.name}: '{role}' has {words} words, more than the {limit} "
-                           f"of the {memory}")
+        raise ProgramError(f"{packet.name}: '{role}' has {words} words, more than the {limit} of the {memory}")
 
 
-def _tensor(packet: Packet, role: str, rows: NDArray[np.int64], blocks: NDArray[np.int64],
-            x: Intervals) -> Intervals:
+def _tensor(packet: Packet, role: str, rows: NDArray[np.int64], blocks: NDArray[np.int64], x: Intervals) -> Intervals:
     """Words of pixels `x` (intervals) of `rows` and channel `blocks` of a region of the packet."""
     slots = (packet[f"{role}_slot"] + rows) % packet[f"{role}_ring"]
-    start = (packet[f"{role}_base"] + (slots * packet[f"{role}_row_stride"])[:, None, None]
-             + (blocks * packet[f"{role}_pitch"])[None, :, None] + x[None, None, :, 0])
+    start = (
+        packet[f"{role}_base"]
+        + (slots * packet[f"{role}_row_stride"])[:, None, None]
+        + (blocks * packet[f"{role}_pitch"])[None, :, None]
+        + x[None, None, :, 0]
+    )
     end = start + (x[:, 1] - x[:, 0])
     return np.stack([start.ravel(), end.ravel()], axis=1)
 
@@ -146,8 +152,7 @@ def _conv(packet: Packet, hw: HardwareConfig, params: Params | None) -> Iterator
     cols = taps(v["out_w"], v["kernel_w"], v["stride_w"], v["dilation_w"], v["pad_left"], v["in_w"])
     blocks = np.flatnonzero(live.any(axis=0))
     yield _access("act", False, "in", _tensor(packet, "in", rows, blocks, runs(cols)))
-    yield _access("weight", False, "weights",
-                  single(v["weight_base"], int(live.sum()) * v["kernel_h"] * v["kernel_w"]))
+    yield _access("weight", False, "weights", single(v["weight_base"], int(live.sum()) * v["kernel_h"] * v["kernel_w"]))
     records = v["out_blocks"] + v["residual_enable"]
     yield _access("param", False, "records", single(v["param_base"], records))
     yield from _table(packet, hw)
@@ -161,8 +166,7 @@ def _conv(packet: Packet, hw: HardwareConfig, params: Params | None) -> Iterator
 def _gemm(packet: Packet, hw: HardwareConfig, params: Params | None) -> Iterator[Access]:
     v = packet.values
 
-    def operand(role: str, space: str, write: bool, blocks: int, pitch: int, width: int,
-                limit: int) -> Access:
+    def operand(role: str, space: str, write: bool, blocks: int, pitch: int, width: int, limit: int) -> Access:
         stride = v[f"{role}_batch_stride"]
         batches = v["batch"] if stride or write else 1
         _fits(packet, role, batches * blocks * width, limit, f"'{space}' memory")
@@ -189,9 +193,12 @@ def _copy_side(packet: Packet, side: str, length: int, ring: bool) -> Intervals:
     rows = np.arange(v["n2"])
     if ring and v[f"{side}_ring"]:
         rows = (v[f"{side}_slot"] + rows) % v[f"{side}_ring"]
-    start = (v[side] + (np.arange(v["n3"]) * v[f"{side}_stride3"])[:, None, None]
-             + (rows * v[f"{side}_stride2"])[None, :, None]
-             + (np.arange(v["n1"]) * v[f"{side}_stride1"])[None, None, :]).ravel()
+    start = (
+        v[side]
+        + (np.arange(v["n3"]) * v[f"{side}_stride3"])[:, None, None]
+        + (rows * v[f"{side}_stride2"])[None, :, None]
+        + (np.arange(v["n1"]) * v[f"{side}_stride1"])[None, None, :]
+    ).ravel()
     return np.stack([start, start + length], axis=1)
 
 
@@ -272,6 +279,11 @@ def _nothing(packet: Packet, hw: HardwareConfig, params: Params | None) -> Itera
 
 
 _FOOTPRINTS: dict[str, Callable[[Packet, HardwareConfig, Params | None], Iterator[Access]]] = {
-    "CONV": _conv, "GEMM": _gemm, "COPY": _copy, "POOL": _pool, "VEC": _vec, "JUMP": _nothing,
+    "CONV": _conv,
+    "GEMM": _gemm,
+    "COPY": _copy,
+    "POOL": _pool,
+    "VEC": _vec,
+    "JUMP": _nothing,
     "HALT": _nothing,
 }

@@ -55,29 +55,40 @@ class HardwareConfig:
 
     def __post_init__(self) -> None:
         """Check ranges and relations."""
+
         def need(ok: bool, what: str) -> None:
             if not ok:
                 raise ConfigError(f"hardware config '{self.name}': {what}")
 
         for key, value in asdict(self).items():
             if key != "name":
-                need(isinstance(value, int) and not isinstance(value, bool) and value > 0,
-                     f"{key} must be a positive integer, found {value!r}")
+                need(
+                    isinstance(value, int) and not isinstance(value, bool) and value > 0,
+                    f"{key} must be a positive integer, found {value!r}",
+                )
         need(self.block in (8, 16), f"block must be 8 or 16, found {self.block}")
         need(self.pixels in (2, 4, 8), f"pixels must be 2, 4 or 8, found {self.pixels}")
-        need(self.requant_pixels in (1, 2) and self.pixels % self.requant_pixels == 0,
-             f"requant_pixels must be 1 or 2 and divide pixels, found {self.requant_pixels}")
+        need(
+            self.requant_pixels in (1, 2) and self.pixels % self.requant_pixels == 0,
+            f"requant_pixels must be 1 or 2 and divide pixels, found {self.requant_pixels}",
+        )
         for key, limit in (("act_words", 1 << 20), ("weight_words", 1 << 16), ("param_words", 1 << 16)):
             value = getattr(self, key)
-            need(value & (value - 1) == 0 and 64 <= value <= limit,
-                 f"{key} must be a power of two from 64 to {limit}, found {value}")
+            need(
+                value & (value - 1) == 0 and 64 <= value <= limit,
+                f"{key} must be a power of two from 64 to {limit}, found {value}",
+            )
         beats = self.weight_word_bytes // BEAT_BYTES
-        need(self.weight_masters <= beats and beats % self.weight_masters == 0,
-             f"weight_masters must divide the {beats} beats of a weight word, found {self.weight_masters}")
+        need(
+            self.weight_masters <= beats and beats % self.weight_masters == 0,
+            f"weight_masters must divide the {beats} beats of a weight word, found {self.weight_masters}",
+        )
         need(self.in_masters in (1, 2), f"in_masters must be 1 or 2, found {self.in_masters}")
         need(self.out_masters in (1, 2), f"out_masters must be 1 or 2, found {self.out_masters}")
-        need(2 <= self.queue_depth <= 16 and self.queue_depth & (self.queue_depth - 1) == 0,
-             f"queue_depth must be 2, 4, 8 or 16, found {self.queue_depth}")
+        need(
+            2 <= self.queue_depth <= 16 and self.queue_depth & (self.queue_depth - 1) == 0,
+            f"queue_depth must be 2, 4, 8 or 16, found {self.queue_depth}",
+        )
 
     @property
     def act_word_bytes(self) -> int:
@@ -123,8 +134,7 @@ def from_dict(values: dict[str, Any], origin: str) -> HardwareConfig:
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise ConfigError(f"{origin}: unknown key {', '.join(map(repr, unknown))}{hint}")
     if missing:
-        raise ConfigError(f"{origin}: missing key {', '.join(map(repr, missing))}; "
-                          "every parameter must be given")
+        raise ConfigError(f"{origin}: missing key {', '.join(map(repr, missing))}; every parameter must be given")
     if not isinstance(values["name"], str) or not values["name"]:
         raise ConfigError(f"{origin}: name must be a non-empty string, found {values['name']!r}")
     return HardwareConfig(**values)
@@ -141,8 +151,9 @@ def load(name: str | Path) -> HardwareConfig:
     if not text.endswith(".toml") and text not in names():
         near = difflib.get_close_matches(text, names(), 1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise ConfigError(f"unknown hardware config '{text}'; there are {', '.join(names())}, "
-                          f"or give a .toml file.{hint}")
+        raise ConfigError(
+            f"unknown hardware config '{text}'; there are {', '.join(names())}, or give a .toml file.{hint}"
+        )
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:

@@ -53,14 +53,20 @@ def check(program: Program) -> None:
 def followed_spaces(program: Program) -> dict[str, int]:
     """Words of every space that packets can write; the weight space in HBM is only read."""
     hw = program.config
-    return {"data": program.data_bytes // LINE_BYTES, "act": hw.act_words, "weight": hw.weight_words,
-            "param": hw.param_words}
+    return {
+        "data": program.data_bytes // LINE_BYTES,
+        "act": hw.act_words,
+        "weight": hw.weight_words,
+        "param": hw.param_words,
+    }
 
 
 def _fixed_lines(program: Program) -> list[tuple[int, int, str]]:
-    return [(s.line, s.line - (-len(s.data) // LINE_BYTES), what)
-            for what, segments in (("an instruction heap", program.heaps), ("a constant", program.constants))
-            for s in segments]
+    return [
+        (s.line, s.line - (-len(s.data) // LINE_BYTES), what)
+        for what, segments in (("an instruction heap", program.heaps), ("a constant", program.constants))
+        for s in segments
+    ]
 
 
 @dataclass
@@ -113,13 +119,17 @@ class _Run:
         semaphore = self.semaphores[s]
         if semaphore.wait_queue not in (-1, queue):
             other = QUEUE_NAMES[semaphore.wait_queue]
-            raise HazardError(f"{self.name(step)} waits for semaphore {s}, which queue {other} also waits "
-                              "for; use another semaphore, each has one waiting queue")
+            raise HazardError(
+                f"{self.name(step)} waits for semaphore {s}, which queue {other} also waits "
+                "for; use another semaphore, each has one waiting queue"
+            )
         semaphore.wait_queue = queue
         taken = len(semaphore.wait_positions)
         if taken >= len(semaphore.signals):
-            raise HazardError(f"{self.name(step)} would be wait {taken + 1} for semaphore {s}, but packets "
-                              f"before it signal it only {len(semaphore.signals)} times; it would deadlock")
+            raise HazardError(
+                f"{self.name(step)} would be wait {taken + 1} for semaphore {s}, but packets "
+                f"before it signal it only {len(semaphore.signals)} times; it would deadlock"
+            )
         semaphore.wait_positions.append(position)
         return semaphore.signals[taken][1]
 
@@ -127,8 +137,10 @@ class _Run:
         semaphore = self.semaphores[s]
         if semaphore.signal_queue not in (-1, queue):
             other = QUEUE_NAMES[semaphore.signal_queue]
-            raise HazardError(f"{self.name(step)} signals semaphore {s}, which queue {other} also signals; "
-                              "use another semaphore, each has one signalling queue")
+            raise HazardError(
+                f"{self.name(step)} signals semaphore {s}, which queue {other} also signals; "
+                "use another semaphore, each has one signalling queue"
+            )
         semaphore.signal_queue = queue
         semaphore.signals.append((step.number, clock))
         # waits surely taken when this signal comes: those of packets known complete, and this packet's own
@@ -136,28 +148,33 @@ class _Run:
         taken = int(np.searchsorted(semaphore.wait_positions, covered, side="right"))
         count = len(semaphore.signals) - taken
         if count > MAX_COUNT:
-            raise HazardError(f"{self.name(step)} may bring semaphore {s} to {count}, "
-                              f"more than {MAX_COUNT}; let its queue wait for the waiting queue in between")
+            raise HazardError(
+                f"{self.name(step)} may bring semaphore {s} to {count}, "
+                f"more than {MAX_COUNT}; let its queue wait for the waiting queue in between"
+            )
 
     def _check_inside(self, step: Step) -> None:
         """Rules (d) and (e)."""
         reads = [a for a in step.accesses if not a.write]
         for write in (a for a in step.accesses if a.write):
             if write.repeated:
-                raise HazardError(f"{self.name(step)} writes a {write.space} word of {write.words[0, 0]}.."
-                                  f"{write.words[-1, 1] - 1} more than once; its strides overlap")
+                raise HazardError(
+                    f"{self.name(step)} writes a {write.space} word of {write.words[0, 0]}.."
+                    f"{write.words[-1, 1] - 1} more than once; its strides overlap"
+                )
             for read in reads:
                 word = _common(write, read)
                 if word is not None and not _same_region(step.packet, read.role):
-                    raise HazardError(f"{self.name(step)} writes {write.space} word {word}, which it also "
-                                      f"reads as '{read.role}'; give it another place for its result")
+                    raise HazardError(
+                        f"{self.name(step)} writes {write.space} word {word}, which it also "
+                        f"reads as '{read.role}'; give it another place for its result"
+                    )
             if write.space == "data":
                 for start, end, what in self.forbidden:
                     hit = write.words[(write.words[:, 0] < end) & (write.words[:, 1] > start)]
                     if len(hit):
                         line = max(start, int(hit[0, 0]))
-                        raise HazardError(f"{self.name(step)} writes data line {line}, which belongs "
-                                          f"to {what}")
+                        raise HazardError(f"{self.name(step)} writes data line {line}, which belongs to {what}")
 
     def _refuse(self, step: Step, access: Access, conflict: Conflict) -> None:
         earlier = self.queues[conflict.queue][conflict.position - 1]
@@ -166,7 +183,8 @@ class _Run:
         raise HazardError(
             f"{self.name(step)} {verbs[1]} {conflict.space} {word} {conflict.word}, which "
             f"{self.name(earlier)} {verbs[0]}; nothing orders them: let packet {earlier.number} or a later "
-            f"one of queue {QUEUE_NAMES[conflict.queue]} signal a semaphore that packet {step.number} takes")
+            f"one of queue {QUEUE_NAMES[conflict.queue]} signal a semaphore that packet {step.number} takes"
+        )
 
     def finish(self, halt: Step) -> None:
         """At HALT every semaphore is zero."""
@@ -174,8 +192,10 @@ class _Run:
             left = len(semaphore.signals) - len(semaphore.wait_positions)
             if left:
                 number = semaphore.signals[-left][0]
-                raise HazardError(f"{self.name(halt)}: semaphore {s} is {left}, not zero; nothing waits for "
-                                  f"the signal of packet {number}")
+                raise HazardError(
+                    f"{self.name(halt)}: semaphore {s} is {left}, not zero; nothing waits for "
+                    f"the signal of packet {number}"
+                )
 
 
 def _same_region(packet: Packet, role: str) -> bool:

@@ -81,8 +81,7 @@ def load(path: str | Path, *, allow_illegal: bool = False) -> Program:
         ProgramError: unreadable, foreign, newer, truncated, damaged, or an address outside its memory.
     """
     try:
-        data: NDArray[np.uint8] = (np.memmap(path, np.uint8, "r") if Path(path).stat().st_size
-                                   else np.zeros(0, np.uint8))
+        data: NDArray[np.uint8] = np.memmap(path, np.uint8, "r") if Path(path).stat().st_size else np.zeros(0, np.uint8)
     except OSError as e:
         raise ProgramError(f"'{path}' cannot be read: {e.strerror}") from e
     try:
@@ -127,18 +126,24 @@ def _program(data: NDArray[np.uint8], allow_illegal: bool) -> Program:
     except ConfigError as e:
         raise ProgramError(str(e)) from e
     if len(sections["weights"]) % config.weight_word_bytes:
-        raise ProgramError(f"section 'weights' has {len(sections['weights'])} bytes, not a multiple of "
-                           f"{config.weight_word_bytes}")
+        raise ProgramError(
+            f"section 'weights' has {len(sections['weights'])} bytes, not a multiple of {config.weight_word_bytes}"
+        )
     weights = np.frombuffer(sections["weights"], np.int8).reshape(-1, config.weight_word_bytes)
     io = from_json(_Io, json_of("io"), "io")
     program = Program(
-        config=config, heaps=_load_segments(sections["heaps"], "heaps"),
-        constants=_load_segments(sections["constants"], "constants"), weights=weights,
-        data_bytes=io.data_bytes, entries=from_json(dict[str, int], json_of("entries"), "entries"),
-        inputs=io.inputs, outputs=io.outputs,
+        config=config,
+        heaps=_load_segments(sections["heaps"], "heaps"),
+        constants=_load_segments(sections["constants"], "constants"),
+        weights=weights,
+        data_bytes=io.data_bytes,
+        entries=from_json(dict[str, int], json_of("entries"), "entries"),
+        inputs=io.inputs,
+        outputs=io.outputs,
         memory_map=from_json(list[MapEntry], json_of("memory_map"), "memory_map"),
         sources=from_json(list[SourceEntry], json_of("sources"), "sources"),
-        manifest=from_json(dict[str, Any], json_of("manifest"), "manifest"))
+        manifest=from_json(dict[str, Any], json_of("manifest"), "manifest"),
+    )
     validate(program, allow_illegal=allow_illegal)
     return program
 
@@ -165,7 +170,7 @@ def _load_segments(data: memoryview, section: str) -> list[Segment]:
         line, size = struct.unpack_from("<QQ", data, 8 + 16 * i)
         start = -(-position // ALIGNMENT) * ALIGNMENT
         need(line < MAX_DATA_BYTES and start + size <= len(data) and not any(data[position:start]))
-        segments.append(Segment(line, bytes(data[start:start + size])))
+        segments.append(Segment(line, bytes(data[start : start + size])))
         position = start + size
     need(position == len(data))
     return segments

@@ -46,12 +46,14 @@ class TensorLayout:
         """Refuse a layout that does not hold exactly the tensor's elements."""
         size = math.prod(self.shape)
         runs = self.runs
-        ok = (math.prod(self.view) == size == self.h * self.w * self.c
-              and sorted(self.permutation) == list(range(len(self.view)))
-              and sum(n for _, n in runs) == self.c
-              and all(p >= 0 and n > 0 for p, n in runs)
-              and all(p + n <= q for (p, n), (q, _) in pairwise(runs))
-              and min(self.h, self.w, self.c, self.block) > 0)
+        ok = (
+            math.prod(self.view) == size == self.h * self.w * self.c
+            and sorted(self.permutation) == list(range(len(self.view)))
+            and sum(n for _, n in runs) == self.c
+            and all(p >= 0 and n > 0 for p, n in runs)
+            and all(p + n <= q for (p, n), (q, _) in pairwise(runs))
+            and min(self.h, self.w, self.c, self.block) > 0
+        )
         if not ok:
             raise ProgramError(f"inconsistent tensor layout {self}")
 

@@ -19,10 +19,27 @@ from numpy.typing import NDArray
 from vla_isa.errors import EncodingError
 
 __all__ = [
-    "INT8_MAX", "INT8_MIN", "RECORD_BYTES", "ROUND_FLOOR", "ROUND_HALF_UP", "ROUND_NEAREST_EVEN",
-    "ResidualRecord", "apply_table", "average", "clamp", "elementwise", "make_table", "pack_records",
-    "quantize", "requantize", "requantize_scale", "residual_add", "round_shift", "scale_to_multiplier",
-    "unpack_records", "wrap32",
+    "INT8_MAX",
+    "INT8_MIN",
+    "RECORD_BYTES",
+    "ROUND_FLOOR",
+    "ROUND_HALF_UP",
+    "ROUND_NEAREST_EVEN",
+    "ResidualRecord",
+    "apply_table",
+    "average",
+    "clamp",
+    "elementwise",
+    "make_table",
+    "pack_records",
+    "quantize",
+    "requantize",
+    "requantize_scale",
+    "residual_add",
+    "round_shift",
+    "scale_to_multiplier",
+    "unpack_records",
+    "wrap32",
 ]
 
 I64 = NDArray[np.int64]
@@ -72,8 +89,9 @@ def round_shift(p: IntLike, shift: IntLike, rounding: int) -> I64:
     raise EncodingError(f"rounding {rounding} does not exist; use 0 (nearest even), 1 (half up) or 2 (floor)")
 
 
-def requantize(acc: IntLike, bias: IntLike, mult: IntLike, shift: IntLike, rounding: int,
-               zero_point: int, lo: int, hi: int) -> I64:
+def requantize(
+    acc: IntLike, bias: IntLike, mult: IntLike, shift: IntLike, rounding: int, zero_point: int, lo: int, hi: int
+) -> I64:
     """Accumulator (int32) to int8: `clamp(round_shift((acc + bias) * mult, shift) + zero_point, lo, hi)`.
 
     The sum has 33 bits and the product 57; nothing wraps.
@@ -83,8 +101,7 @@ def requantize(acc: IntLike, bias: IntLike, mult: IntLike, shift: IntLike, round
     return clamp(round_shift(p, shift, rounding) + zero_point, lo, hi)
 
 
-def average(total: IntLike, mult: IntLike, shift: IntLike, rounding: int,
-            zero_point: int, lo: int, hi: int) -> I64:
+def average(total: IntLike, mult: IntLike, shift: IntLike, rounding: int, zero_point: int, lo: int, hi: int) -> I64:
     """POOL's average: requantize the sum of (x - zero point) over a window; the sum wraps at 32 bits."""
     return requantize(wrap32(total), 0, mult, shift, rounding, zero_point, lo, hi)
 
@@ -101,8 +118,21 @@ def residual_add(a: IntLike, b: IntLike, record: ResidualRecord, rounding: int) 
     return clamp(round_shift(p, record.shift, rounding) + record.out_zero, record.lo, record.hi)
 
 
-def elementwise(function: str, a: IntLike, b: IntLike, *, a_zero: int, b_zero: int, a_mult: int, b_mult: int,
-                shift: int, rounding: int, out_zero: int, lo: int, hi: int) -> I64:
+def elementwise(
+    function: str,
+    a: IntLike,
+    b: IntLike,
+    *,
+    a_zero: int,
+    b_zero: int,
+    a_mult: int,
+    b_mult: int,
+    shift: int,
+    rounding: int,
+    out_zero: int,
+    lo: int,
+    hi: int,
+) -> I64:
     """VEC: `clamp(round_shift(f(a, b), shift) + out_zero, lo, hi)`; see the table for each f.
 
     Raises:
@@ -122,8 +152,7 @@ def elementwise(function: str, a: IntLike, b: IntLike, *, a_zero: int, b_zero: i
         "select": lambda: np.where(y > 0, x, 0) * a_mult,
     }
     if function not in functions:
-        raise EncodingError(f"elementwise function '{function}' does not exist; "
-                            f"there are {', '.join(functions)}")
+        raise EncodingError(f"elementwise function '{function}' does not exist; there are {', '.join(functions)}")
     return clamp(round_shift(functions[function](), shift, rounding) + out_zero, lo, hi)
 
 
@@ -149,8 +178,7 @@ def scale_to_multiplier(scale: float) -> tuple[int, int]:
     if not np.isfinite(value) or value < 0:
         raise EncodingError(f"scale {scale!r} is not a finite number >= 0; check the model's scales")
     if value >= np.float32(2.0**24):
-        raise EncodingError(f"scale {float(value):g} is not below 2^24; "
-                            "the output scale is too small for its inputs")
+        raise EncodingError(f"scale {float(value):g} is not below 2^24; the output scale is too small for its inputs")
     if value < np.float32(2.0**-33):
         return 0, 0
     mantissa, exponent = np.frexp(value)  # value = mantissa * 2^exponent, mantissa in [0.5, 1)
@@ -164,8 +192,13 @@ def quantize(x: NDArray[np.floating], scale: float, zero_point: int) -> NDArray[
     return saturated
 
 
-def make_table(function: Callable[[NDArray[np.float32]], NDArray[np.float32]], in_scale: float, in_zero: int,
-               out_scale: float, out_zero: int) -> NDArray[np.int8]:
+def make_table(
+    function: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    in_scale: float,
+    in_zero: int,
+    out_scale: float,
+    out_zero: int,
+) -> NDArray[np.int8]:
     """The 256-entry table of a unary function: entry q + 128 is quantize(f(dequantize(q)))."""
     q = np.arange(-128, 128, dtype=np.float32)
     x = (q - np.float32(in_zero)) * np.float32(in_scale)
@@ -241,5 +274,13 @@ class ResidualRecord:
     def unpack(cls, data: bytes) -> ResidualRecord:
         """The inverse of `pack`; reads 12 bytes, ignores the two unused bits of shift."""
         a_zero, b_zero, out_zero, lo, hi = struct.unpack("<5b", data[7:12])
-        return cls(int.from_bytes(data[0:3], "little"), int.from_bytes(data[4:7], "little"), data[3] & 0x3F,
-                   a_zero, b_zero, out_zero, lo, hi)
+        return cls(
+            int.from_bytes(data[0:3], "little"),
+            int.from_bytes(data[4:7], "little"),
+            data[3] & 0x3F,
+            a_zero,
+            b_zero,
+            out_zero,
+            lo,
+            hi,
+        )

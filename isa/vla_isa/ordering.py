@@ -74,7 +74,7 @@ class WordHistory:
             self.last[key] = np.zeros(self.sizes[access.space], np.int32)
         self.newest[key] = position
         if len(access.words) == 1:
-            self.last[key][access.words[0, 0]:access.words[0, 1]] = position
+            self.last[key][access.words[0, 0] : access.words[0, 1]] = position
         else:
             self.last[key][expand(access.words)] = position
 
@@ -83,7 +83,7 @@ def _maximum(last: NDArray[np.int32], words: Intervals) -> tuple[int, int]:
     """The highest position among `words`, and a word that has it."""
     if len(words) == 1:
         first = int(words[0, 0])
-        at = int(last[first:words[0, 1]].argmax())
+        at = int(last[first : words[0, 1]].argmax())
         return int(last[first + at]), first + at
     index = expand(words)
     values = last[index]

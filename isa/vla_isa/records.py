@@ -43,6 +43,7 @@ def parse_json(data: bytes | memoryview, section: str) -> Any:
     Raises:
         ProgramError: not JSON, not UTF-8, a duplicate key, or NaN.
     """
+
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         out = dict(pairs)
         if len(out) != len(pairs):

@@ -40,8 +40,7 @@ COUNTERS = (
 )
 
 _FIXED = (
-    Register("CONTROL", 0x00, 32, "rw",
-             "bit 0 start, 1 done (clears on read), 2 idle, 3 ready, 7 auto restart"),
+    Register("CONTROL", 0x00, 32, "rw", "bit 0 start, 1 done (clears on read), 2 idle, 3 ready, 7 auto restart"),
     Register("GLOBAL_INTERRUPT", 0x04, 32, "rw", "bit 0 enables the interrupt output"),
     Register("INTERRUPT_ENABLE", 0x08, 32, "rw", "bit 0 done, bit 1 ready"),
     Register("INTERRUPT_STATUS", 0x0C, 32, "wtc", "bit 0 done, bit 1 ready; write 1 to toggle"),
@@ -55,6 +54,5 @@ _FIXED = (
 COUNTER_BASE = 0x40
 
 REGISTERS = _FIXED + tuple(
-    Register(f"COUNTER_{name.upper()}", COUNTER_BASE + 8 * i, 64, "ro", doc)
-    for i, (name, doc) in enumerate(COUNTERS)
+    Register(f"COUNTER_{name.upper()}", COUNTER_BASE + 8 * i, 64, "ro", doc) for i, (name, doc) in enumerate(COUNTERS)
 )

@@ -51,8 +51,9 @@ def reschedule(program: Program, seed: int, extra: float = 0.15) -> Program:
     steps = [s for entry in program.entries.values() for s in walk(program, entry)]
     total = sum(len(heap.data) for heap in program.heaps) // PACKET_BYTES
     if len(program.entries) != 1 or [s.number for s in steps] != list(range(total)):
-        raise HazardError("only a program with one entry point that executes its packets 0, 1, 2, ... once "
-                          "can be rescheduled")
+        raise HazardError(
+            "only a program with one entry point that executes its packets 0, 1, 2, ... once can be rescheduled"
+        )
     rng = random.Random(seed)
     nodes = list(_dependencies(program, steps))
     order = _interleave(nodes, rng)
@@ -95,8 +96,7 @@ def _interleave(nodes: list[_Node], rng: random.Random) -> list[int]:
     return order
 
 
-def _synchronize(nodes: list[_Node], order: list[int], rng: random.Random,
-                 extra: float) -> dict[int, tuple[int, int]]:
+def _synchronize(nodes: list[_Node], order: list[int], rng: random.Random, extra: float) -> dict[int, tuple[int, int]]:
     """New (wait, signal) masks by node: per pair of queues one semaphore, its edges ascending."""
     numbers = list(range(SEMAPHORES))
     rng.shuffle(numbers)
@@ -132,8 +132,7 @@ def _synchronize(nodes: list[_Node], order: list[int], rng: random.Random,
     return {node: (wait[node], signal[node]) for node in order}
 
 
-def _rebuild(program: Program, nodes: list[_Node], order: list[int],
-             masks: dict[int, tuple[int, int]]) -> Program:
+def _rebuild(program: Program, nodes: list[_Node], order: list[int], masks: dict[int, tuple[int, int]]) -> Program:
     data = b""
     for node in order:
         packet = nodes[node].step.packet
@@ -141,7 +140,7 @@ def _rebuild(program: Program, nodes: list[_Node], order: list[int],
         data += encode(Packet(packet.instruction, {**packet.values, "wait": wait, "signal": signal}))
     heaps, at = [], 0
     for heap in program.heaps:
-        heaps.append(Segment(heap.line, data[at:at + len(heap.data)]))
+        heaps.append(Segment(heap.line, data[at : at + len(heap.data)]))
         at += len(heap.data)
     place = {node: i for i, node in enumerate(order)}
     sources = sorted((replace(s, packet=place[s.packet]) for s in program.sources), key=lambda s: s.packet)

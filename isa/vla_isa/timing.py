@@ -112,8 +112,10 @@ class _Run:
         start = max(ready + self.timing.dispatch_latency, free)
         for s in bits(packet["wait"]):
             if not self.signals[s]:
-                raise ProgramError(f"{describe(self.program, step.number, packet)} waits for semaphore {s}, "
-                                   "which nothing signals; it would deadlock")
+                raise ProgramError(
+                    f"{describe(self.program, step.number, packet)} waits for semaphore {s}, "
+                    "which nothing signals; it would deadlock"
+                )
             start = max(start, self.signals[s].popleft() + self.timing.semaphore)
         if packet.name == "HALT":
             start = max(start, *self.free[:_FETCH])
@@ -125,18 +127,22 @@ class _Run:
         self.before[queue], self.free[queue] = self.free[queue], end
         self.starts[queue].append(start)
         self.costs.append(cost)
-        self.packets.append(PacketTiming(step.number, packet.name, packet.queue, start, end, cost.cycles,
-                                         macs, cost.bound))
+        self.packets.append(
+            PacketTiming(step.number, packet.name, packet.queue, start, end, cost.cycles, macs, cost.bound)
+        )
 
     def report(self) -> TimingReport:
         """Totals and counters."""
         total = max(p.end for p in self.packets)
         counters = dict.fromkeys((name for name, _ in COUNTERS), 0)
-        counters.update(cycles=total, packets=len(self.packets),
-                        mac_busy=sum(c.mac_busy for c in self.costs),
-                        act_conflict=sum(c.conflicts for c in self.costs),
-                        read_beats=sum(c.read_beats for c in self.costs) + 2 * len(self.packets),
-                        write_beats=sum(c.write_beats for c in self.costs))
+        counters.update(
+            cycles=total,
+            packets=len(self.packets),
+            mac_busy=sum(c.mac_busy for c in self.costs),
+            act_conflict=sum(c.conflicts for c in self.costs),
+            read_beats=sum(c.read_beats for c in self.costs) + 2 * len(self.packets),
+            write_beats=sum(c.write_beats for c in self.costs),
+        )
         for p in self.packets:
             if p.queue != "fetch":
                 counters[_ACTIVE[QUEUE_NAMES.index(p.queue)]] += p.cycles

@@ -38,8 +38,7 @@ class Step:
 
 def packets(program: Program) -> list[bytes]:
     """The 64 bytes of every packet, by packet number."""
-    return [heap.data[i:i + PACKET_BYTES] for heap in program.heaps
-            for i in range(0, len(heap.data), PACKET_BYTES)]
+    return [heap.data[i : i + PACKET_BYTES] for heap in program.heaps for i in range(0, len(heap.data), PACKET_BYTES)]
 
 
 def packet_lines(program: Program) -> list[int]:
@@ -81,15 +80,15 @@ class ParamMemory:
             line = v["src"] + i1 * v["src_stride1"] + i2 * v["src_stride2"] + i3 * v["src_stride3"]
             word = v["dst"] + i1 * v["dst_stride1"] + i2 * v["dst_stride2"] + i3 * v["dst_stride3"]
             rows = self._constant(line * LINE_BYTES, v["n0"] * width)
-            self.known[word:word + v["n0"]] = rows is not None
+            self.known[word : word + v["n0"]] = rows is not None
             if rows is not None:
-                self.data[word:word + v["n0"]] = rows.reshape(-1, width)
+                self.data[word : word + v["n0"]] = rows.reshape(-1, width)
 
     def _constant(self, start: int, size: int) -> NDArray[np.uint8] | None:
         for line, data in self.constants.items():
             at = start - line * LINE_BYTES
             if at >= 0 and at + size <= data.size:
-                return data[at:at + size]
+                return data[at : at + size]
         return None
 
 
@@ -137,12 +136,19 @@ def _accesses(program: Program, number: int, packet: Packet, memory: ParamMemory
     """The footprint, every word of it inside its memory."""
     where = describe(program, number, packet)
     hw = program.config
-    limits = {"data": program.data_bytes // LINE_BYTES, "weight_hbm": len(program.weights),
-              "act": hw.act_words, "weight": hw.weight_words, "param": hw.param_words}
+    limits = {
+        "data": program.data_bytes // LINE_BYTES,
+        "weight_hbm": len(program.weights),
+        "act": hw.act_words,
+        "weight": hw.weight_words,
+        "param": hw.param_words,
+    }
     mask = mask_words(packet)
-    if mask and not memory.known[mask.start:mask.stop].all():
-        raise ProgramError(f"{where}: its mask is loaded from data that is no constant, so what it touches "
-                           "cannot be known before the run; put the mask in a constant segment")
+    if mask and not memory.known[mask.start : mask.stop].all():
+        raise ProgramError(
+            f"{where}: its mask is loaded from data that is no constant, so what it touches "
+            "cannot be known before the run; put the mask in a constant segment"
+        )
     try:
         accesses = footprint(packet, hw, memory.data)
     except ProgramError as e:
@@ -152,6 +158,7 @@ def _accesses(program: Program, number: int, packet: Packet, memory: ParamMemory
         if last >= limit:
             verb = "writes" if access.write else "reads"
             whose = "program" if access.space in ("data", "weight_hbm") else "machine"
-            raise ProgramError(f"{where}: '{access.role}' {verb} {access.space} word {last}, outside the "
-                               f"{limit} words of this {whose}")
+            raise ProgramError(
+                f"{where}: '{access.role}' {verb} {access.space} word {last}, outside the {limit} words of this {whose}"
+            )
     return accesses

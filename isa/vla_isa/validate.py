@@ -58,12 +58,13 @@ def validate(program: Program, *, allow_illegal: bool = False) -> None:
 def _check_spaces(program: Program) -> None:
     hw, size = program.config, program.data_bytes
     if not 0 < size <= MAX_DATA_BYTES or size % LINE_BYTES:
-        raise ProgramError(f"data_bytes is {size}; it must be a multiple of {LINE_BYTES} up to "
-                           f"{MAX_DATA_BYTES}")
+        raise ProgramError(f"data_bytes is {size}; it must be a multiple of {LINE_BYTES} up to {MAX_DATA_BYTES}")
     weights = program.weights
     if weights.dtype != np.int8 or weights.ndim != 2 or weights.shape[1] != hw.weight_word_bytes:
-        raise ProgramError(f"weights are {weights.dtype} {list(weights.shape)}; on '{hw.name}' they are int8 "
-                           f"[words, {hw.weight_word_bytes}]")
+        raise ProgramError(
+            f"weights are {weights.dtype} {list(weights.shape)}; on '{hw.name}' they are int8 "
+            f"[words, {hw.weight_word_bytes}]"
+        )
 
 
 def _check_segments(program: Program) -> None:
@@ -71,13 +72,16 @@ def _check_segments(program: Program) -> None:
         raise ProgramError("the first instruction heap must lie at data line 0")
     for heap in program.heaps:
         if not heap.data or len(heap.data) % PACKET_BYTES:
-            raise ProgramError(f"the heap at line {heap.line} has {len(heap.data)} bytes; it must hold whole "
-                               f"packets of {PACKET_BYTES} bytes, at least one")
+            raise ProgramError(
+                f"the heap at line {heap.line} has {len(heap.data)} bytes; it must hold whole "
+                f"packets of {PACKET_BYTES} bytes, at least one"
+            )
     if len(program.heaps[0].data) > HEAP_BYTES:
-        raise ProgramError(f"the first heap has {len(program.heaps[0].data)} bytes, more than {HEAP_BYTES}; "
-                           "continue by JUMP in another heap")
-    spans = [*(_span(s, "heap") for s in program.heaps),
-             *(_span(s, "constant segment") for s in program.constants)]
+        raise ProgramError(
+            f"the first heap has {len(program.heaps[0].data)} bytes, more than {HEAP_BYTES}; "
+            "continue by JUMP in another heap"
+        )
+    spans = [*(_span(s, "heap") for s in program.heaps), *(_span(s, "constant segment") for s in program.constants)]
     _inside(program, spans)
     spans.sort()
     for (_, end, a), (start, _, b) in pairwise(spans):
@@ -115,8 +119,9 @@ def _check_tensor(program: Program, kind: str, tensor: IoTensor) -> None:
     where = f"{kind} '{tensor.name}'"
     _inside(program, [(tensor.line, tensor.line + tensor.layout.lines, where)])
     if tensor.layout.block != program.config.block:
-        raise ProgramError(f"{where} has channel blocks of {tensor.layout.block}; "
-                           f"'{program.config.name}' has {program.config.block}")
+        raise ProgramError(
+            f"{where} has channel blocks of {tensor.layout.block}; '{program.config.name}' has {program.config.block}"
+        )
     if not (np.isfinite(tensor.scale) and tensor.scale > 0):
         raise ProgramError(f"{where}: scale {tensor.scale!r} is not a positive number")
     if not INT8_MIN <= tensor.zero_point <= INT8_MAX:

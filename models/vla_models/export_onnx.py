@@ -21,9 +21,7 @@ from vla_models.policy import Policy
 
 __all__ = ["OPSET", "TOLERANCE", "check_parity", "export_onnx"]
 
-OPSET = (
-    20  # the newest that both exports every policy correctly and keeps attention as plain MatMul and Softmax
-)
+OPSET = 20  # the newest that both exports every policy correctly and keeps attention as plain MatMul and Softmax
 TOLERANCE = 1e-4  # largest absolute difference of any output, float32 against float32
 
 

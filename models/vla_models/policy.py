@@ -69,9 +69,7 @@ def find_policy(name: str) -> PolicySpec:
             return spec
     names = [spec.name for spec in POLICIES]
     near = difflib.get_close_matches(name, names, n=1)
-    raise PolicyError(
-        f"Unknown policy '{name}'. " + (f"Did you mean '{near[0]}'?" if near else f"Known: {names}.")
-    )
+    raise PolicyError(f"Unknown policy '{name}'. " + (f"Did you mean '{near[0]}'?" if near else f"Known: {names}."))
 
 
 def make_policy(name: str, options: Mapping[str, Any]) -> torch.nn.Module:

@@ -1,7 +1,7 @@
 """Run programs of the int8 accelerator: on the bit-accurate Python machine, in Verilator, or as ONNX.
 
-    import vlarun
-    outputs = vlarun.Session("prog.bin", backend="sim").run({"image": array})
+import vlarun
+outputs = vlarun.Session("prog.bin", backend="sim").run({"image": array})
 """
 
 from __future__ import annotations

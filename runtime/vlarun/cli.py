@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     commands: dict[str, tuple[argparse.ArgumentParser, Command]] = {
-        "compare": (_compare_parser(), _compare), "conformance": (_conformance_parser(), _conformance),
+        "compare": (_compare_parser(), _compare),
+        "conformance": (_conformance_parser(), _conformance),
     }
     parser: argparse.ArgumentParser = _run_parser()
     command: Command = _run
@@ -87,8 +88,10 @@ def _run(args: argparse.Namespace) -> int:
         print(json.dumps(stats))
     elif not args.output:
         for name, array in outputs.items():
-            print(f"{name} {array.dtype} {list(array.shape)}: min {array.min():.6g}, max {array.max():.6g}, "
-                  f"mean {array.mean(dtype=np.float64):.6g}")
+            print(
+                f"{name} {array.dtype} {list(array.shape)}: min {array.min():.6g}, max {array.max():.6g}, "
+                f"mean {array.mean(dtype=np.float64):.6g}"
+            )
     return 0
 
 
@@ -146,9 +149,18 @@ def _conformance(args: argparse.Namespace) -> int:
 
     if args.json:
         files.check_writable(args.json)
-    outcome = runner.run(runner.Choice(
-        backend=args.backend, config=args.config, suites=tuple(args.suite.split(",")), stalls=args.stalls,
-        programs=args.programs, seed=args.seed, match=args.match, checked=args.checked))
+    outcome = runner.run(
+        runner.Choice(
+            backend=args.backend,
+            config=args.config,
+            suites=tuple(args.suite.split(",")),
+            stalls=args.stalls,
+            programs=args.programs,
+            seed=args.seed,
+            match=args.match,
+            checked=args.checked,
+        )
+    )
     if args.json:
         files.write_json(args.json, outcome.to_dict())
     runner.show(outcome)

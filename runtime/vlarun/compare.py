@@ -35,12 +35,14 @@ class Difference:
     def message(self, names: tuple[str, str]) -> str:
         """One sentence for a person."""
         by = f"; last written by {self.writer}" if self.writer else ""
-        return (f"{self.what} differs at {self.place}: {names[0]} has {self.values[0]}, "
-                f"{names[1]} has {self.values[1]}{by}")
+        return (
+            f"{self.what} differs at {self.place}: {names[0]} has {self.values[0]}, {names[1]} has {self.values[1]}{by}"
+        )
 
 
-def compare(program: Program, backends: tuple[Backend, Backend], inputs: dict[str, NDArray[np.int8]],
-            entry: str | None = None) -> Difference | None:
+def compare(
+    program: Program, backends: tuple[Backend, Backend], inputs: dict[str, NDArray[np.int8]], entry: str | None = None
+) -> Difference | None:
     """The first difference between two backends, or None.
 
     Raises:
@@ -58,8 +60,11 @@ def _outputs(a: RunResult, b: RunResult) -> Difference | None:
         unequal = np.argwhere(left != b.outputs[name])
         if len(unequal):
             at = tuple(int(i) for i in unequal[0])
-            return Difference(f"output '{name}' ({len(unequal)} of {left.size} elements)", f"index {list(at)}",
-                              (int(left[at]), int(b.outputs[name][at])))
+            return Difference(
+                f"output '{name}' ({len(unequal)} of {left.size} elements)",
+                f"index {list(at)}",
+                (int(left[at]), int(b.outputs[name][at])),
+            )
     return None
 
 
@@ -75,8 +80,12 @@ def _memories(program: Program, a: RunResult, b: RunResult, entry: str | None) -
             byte = int(np.flatnonzero(left.reshape(-1, width)[word] != right.reshape(-1, width)[word])[0])
             values = tuple(int(m.reshape(-1, width)[word, byte]) for m in (left, right))
             unit = "line" if space == "data" else "word"
-            return Difference(f"{space} memory ({len(unequal)} {unit}s)", f"{unit} {word}, byte {byte}",
-                              (values[0], values[1]), _last_writer(program, entry, space, word))
+            return Difference(
+                f"{space} memory ({len(unequal)} {unit}s)",
+                f"{unit} {word}, byte {byte}",
+                (values[0], values[1]),
+                _last_writer(program, entry, space, word),
+            )
     return None
 
 
@@ -85,7 +94,10 @@ def _last_writer(program: Program, entry: str | None, space: str, word: int) -> 
     writer = ""
     for step in walk(program, entry_packet(program, entry), stop_at_illegal=True):
         for access in step.accesses:
-            if access.space == space and access.write and ((access.words[:, 0] <= word)
-                                                           & (word < access.words[:, 1])).any():
+            if (
+                access.space == space
+                and access.write
+                and ((access.words[:, 0] <= word) & (word < access.words[:, 1])).any()
+            ):
                 writer = describe(program, step.number, step.packet)
     return writer

@@ -32,8 +32,9 @@ def read_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
     except OSError as e:
         raise InputError(f"'{path}' cannot be read: {e.strerror or e}") from e
     except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error, KeyError) as e:
-        raise InputError(f"'{path}' is no whole .npz file of plain arrays; write it with "
-                         "numpy.savez(path, name=array)") from e
+        raise InputError(
+            f"'{path}' is no whole .npz file of plain arrays; write it with numpy.savez(path, name=array)"
+        ) from e
 
 
 def check_writable(path: Path) -> None:
@@ -53,6 +54,7 @@ def check_writable(path: Path) -> None:
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write an .npz file, whole or not at all; any name is a legal key, also those numpy.savez keeps for itself."""
+
     def write(f: IO[bytes]) -> None:
         with zipfile.ZipFile(f, "w") as archive:
             for name, array in arrays.items():

@@ -87,14 +87,17 @@ def _check_values(tensor: IoTensor, array: Array) -> None:
         if low < INT8_MIN or high > INT8_MAX:
             raise InputError(
                 f"input '{tensor.name}' is {array.dtype}, so it is taken as already quantized, but holds "
-                f"{low if low < INT8_MIN else high}, outside {INT8_MIN}..{INT8_MAX}; give float32 for real numbers")
+                f"{low if low < INT8_MIN else high}, outside {INT8_MIN}..{INT8_MAX}; give float32 for real numbers"
+            )
     elif array.dtype == np.float32:
         if not np.isfinite(array).all():
             at = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
             raise InputError(f"input '{tensor.name}' is {array[tuple(at)]} at {at}; every value must be finite")
     else:
-        raise InputError(f"input '{tensor.name}' has dtype {array.dtype}; give float32 (real numbers) or an "
-                         "integer type (already quantized)")
+        raise InputError(
+            f"input '{tensor.name}' has dtype {array.dtype}; give float32 (real numbers) or an "
+            "integer type (already quantized)"
+        )
 
 
 def to_integers(program: Program, arrays: Mapping[str, Array]) -> dict[str, NDArray[np.int8]]:

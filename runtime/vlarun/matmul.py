@@ -41,8 +41,9 @@ def signed_weights_are_exact() -> bool:
     return bool(np.array_equal(_run(_session(True), a, b), expected))
 
 
-def _run(session: onnxruntime.InferenceSession, a: NDArray[np.uint8],
-         b: NDArray[np.int8] | NDArray[np.uint8]) -> NDArray[np.int32]:
+def _run(
+    session: onnxruntime.InferenceSession, a: NDArray[np.uint8], b: NDArray[np.int8] | NDArray[np.uint8]
+) -> NDArray[np.int32]:
     result: NDArray[np.int32] = session.run(None, {"a": np.ascontiguousarray(a), "b": np.ascontiguousarray(b)})[0]
     return result
 
@@ -58,9 +59,11 @@ def _session(signed: bool) -> onnxruntime.InferenceSession:
         names.append("b_zero")
     b_type = TensorProto.INT8 if signed else TensorProto.UINT8
     graph = helper.make_graph(
-        [helper.make_node("MatMulInteger", names, ["y"])], "matmul",
+        [helper.make_node("MatMulInteger", names, ["y"])],
+        "matmul",
         [helper.make_tensor_value_info("a", TensorProto.UINT8, None), helper.make_tensor_value_info("b", b_type, None)],
-        [helper.make_tensor_value_info("y", TensorProto.INT32, None)], constants,
+        [helper.make_tensor_value_info("y", TensorProto.INT32, None)],
+        constants,
     )
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     options = onnxruntime.SessionOptions()

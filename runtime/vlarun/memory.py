@@ -74,8 +74,7 @@ class Region:
         outer, rows, blocks, inner = (np.arange(n, dtype=np.int64) for n in self.shape)
         slots = (self.slot + rows) % self.ring if self.ring else rows
         s3, s2, s1 = self.strides
-        return (self.base + outer[:, None, None, None] * s3 + slots[:, None, None] * s2
-                + blocks[:, None] * s1 + inner)
+        return self.base + outer[:, None, None, None] * s3 + slots[:, None, None] * s2 + blocks[:, None] * s1 + inner
 
     def read(self, memory: Bytes) -> Bytes:
         """A copy of the region, int8 [outer, rows, blocks, inner]; offsets wrap at the memory's end."""
@@ -97,8 +96,13 @@ class Region:
     def _view(self, memory: Bytes, rows: int, slot: int) -> Bytes:
         outer, _, blocks = self.counts
         s3, s2, s1 = self.strides
-        return np.ndarray((outer, rows, blocks, self.inner), np.int8, buffer=memory,
-                          offset=self.base + slot * s2, strides=(s3, s2, s1, 1))
+        return np.ndarray(
+            (outer, rows, blocks, self.inner),
+            np.int8,
+            buffer=memory,
+            offset=self.base + slot * s2,
+            strides=(s3, s2, s1, 1),
+        )
 
     def _overlaps_itself(self) -> bool:
         """False where sorted strides prove that no byte is written twice; order then does not matter."""
@@ -115,9 +119,12 @@ class Region:
 def act_region(packet: Packet, prefix: str, block: int, *, rows: int, width: int, blocks: int) -> Region:
     """The tensor region `prefix` (in, out, res, a, b) of a packet in the activation scratchpad."""
     return Region(
-        base=packet[f"{prefix}_base"] * block, counts=(1, rows, blocks),
+        base=packet[f"{prefix}_base"] * block,
+        counts=(1, rows, blocks),
         strides=(0, packet[f"{prefix}_row_stride"] * block, packet[f"{prefix}_pitch"] * block),
-        inner=width * block, ring=packet[f"{prefix}_ring"], slot=packet[f"{prefix}_slot"],
+        inner=width * block,
+        ring=packet[f"{prefix}_ring"],
+        slot=packet[f"{prefix}_slot"],
     )
 
 
@@ -220,8 +227,9 @@ class Machine:
             DataSpaceError: with the first byte past the end.
         """
         if region.end() > memory.size:
-            raise DataSpaceError(f"the packet at 0x{self.address:x} reaches byte {region.end()} of the {space}, "
-                                 f"which has {memory.size}")
+            raise DataSpaceError(
+                f"the packet at 0x{self.address:x} reaches byte {region.end()} of the {space}, which has {memory.size}"
+            )
 
 
 def load_data(program: Program) -> Bytes:

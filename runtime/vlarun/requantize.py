@@ -84,10 +84,32 @@ def residual_pairs(record: numerics.ResidualRecord, rounding: int) -> I8:
 
 
 @lru_cache(maxsize=256)
-def elementwise_pairs(function: str, a_zero: int, b_zero: int, a_mult: int, b_mult: int, shift: int,
-                      rounding: int, out_zero: int, lo: int, hi: int) -> I8:
+def elementwise_pairs(
+    function: str,
+    a_zero: int,
+    b_zero: int,
+    a_mult: int,
+    b_mult: int,
+    shift: int,
+    rounding: int,
+    out_zero: int,
+    lo: int,
+    hi: int,
+) -> I8:
     """VEC's function for every pair (a, b), int8 [65536]."""
     a, b = _all_pairs()
-    out = numerics.elementwise(function, a, b, a_zero=a_zero, b_zero=b_zero, a_mult=a_mult, b_mult=b_mult,
-                               shift=shift, rounding=rounding, out_zero=out_zero, lo=lo, hi=hi)
+    out = numerics.elementwise(
+        function,
+        a,
+        b,
+        a_zero=a_zero,
+        b_zero=b_zero,
+        a_mult=a_mult,
+        b_mult=b_mult,
+        shift=shift,
+        rounding=rounding,
+        out_zero=out_zero,
+        lo=lo,
+        hi=hi,
+    )
     return np.broadcast_to(out, (256, 256)).astype(np.int8).reshape(-1)

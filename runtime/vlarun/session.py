@@ -39,8 +39,10 @@ def load_program(program: str | Path | Program, config: str | None = None) -> Pr
     """
     loaded = program if isinstance(program, Program) else image.load(program)
     if config is not None and hardware.load(config) != loaded.config:
-        raise ProgramError(f"the program was compiled for '{loaded.config.name}', which is not '{config}'; "
-                           f"compile it again with --config {config}")
+        raise ProgramError(
+            f"the program was compiled for '{loaded.config.name}', which is not '{config}'; "
+            f"compile it again with --config {config}"
+        )
     return loaded
 
 
@@ -55,8 +57,10 @@ def raise_for_status(program: Program, result: RunResult) -> None:
     lines = packet_lines(program)
     line = result.error_address // PACKET_BYTES
     where = f"packet {lines.index(line)}" if line in lines else "no packet of the program"
-    raise MachineError(f"the machine stopped with {result.status.name} at {where} "
-                       f"(address 0x{result.error_address:x}): {result.message}")
+    raise MachineError(
+        f"the machine stopped with {result.status.name} at {where} "
+        f"(address 0x{result.error_address:x}): {result.message}"
+    )
 
 
 class Session:
@@ -73,8 +77,15 @@ class Session:
         VlaError: the program, config or backend is refused.
     """
 
-    def __init__(self, program: str | Path | Program, backend: str | Backend = "sim", *, config: str | None = None,
-                 check: bool = False, onnx: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        program: str | Path | Program,
+        backend: str | Backend = "sim",
+        *,
+        config: str | None = None,
+        check: bool = False,
+        onnx: str | Path | None = None,
+    ) -> None:
         self.backend = create(backend, onnx=onnx) if isinstance(backend, str) else backend
         self.program = load_program(program, config)
         if check:
@@ -105,17 +116,19 @@ class Session:
         batch = check_inputs(self.program, inputs)
         entry_packet(self.program, entry)
         start = time.perf_counter()
-        runs = [self._run_once(arrays, raw, entry)
-                for arrays in track(list(batch.items()), f"running on {self.backend.name}")]
+        runs = [
+            self._run_once(arrays, raw, entry)
+            for arrays in track(list(batch.items()), f"running on {self.backend.name}")
+        ]
         self._entry, self._runs, self._seconds = entry, batch.runs, time.perf_counter() - start
-        return {name: np.concatenate([r[name] for r in runs]) if batch.runs > 1 else runs[0][name]
-                for name in runs[0]}
+        return {name: np.concatenate([r[name] for r in runs]) if batch.runs > 1 else runs[0][name] for name in runs[0]}
 
     def _run_once(self, arrays: dict[str, Array], raw: bool, entry: str | None) -> dict[str, Array]:
         if isinstance(self.backend, RefBackend) and not raw:
             self.result = RunResult({})
-            reals = {t.name: a if (a := arrays[t.name]).dtype.kind == "f" else to_real(a, t)
-                     for t in self.program.inputs}
+            reals = {
+                t.name: a if (a := arrays[t.name]).dtype.kind == "f" else to_real(a, t) for t in self.program.inputs
+            }
             return self.backend.run_reals(self.program, reals)
         self.result = self.backend.run(self.program, to_integers(self.program, arrays), entry)
         raise_for_status(self.program, self.result)
@@ -138,8 +151,9 @@ class Session:
         """
         if self.result is None:
             raise MachineError("there are no statistics before a run; call run() first")
-        return run_stats(self.program, self.backend.name, self.timing(self._entry), self.result, self._runs,
-                         self._seconds)
+        return run_stats(
+            self.program, self.backend.name, self.timing(self._entry), self.result, self._runs, self._seconds
+        )
 
     @property
     def trace(self) -> dict[str, Any]:

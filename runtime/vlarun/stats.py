@@ -16,8 +16,9 @@ from vlarun.backends.base import RunResult
 __all__ = ["chrome_trace", "run_stats"]
 
 
-def run_stats(program: Program, backend: str, report: TimingReport, result: RunResult, runs: int,
-              seconds: float) -> dict[str, Any]:
+def run_stats(
+    program: Program, backend: str, report: TimingReport, result: RunResult, runs: int, seconds: float
+) -> dict[str, Any]:
     """What `--stats` writes: figures of one run (the last of `runs`), wall time of all."""
     nodes = _nodes(program)
     measured = result.counters if "cycles" in result.counters else report.counters
@@ -36,8 +37,10 @@ def run_stats(program: Program, backend: str, report: TimingReport, result: RunR
         "wall_seconds": seconds,
         "runs": runs,
         "counters": dict(measured),
-        "instructions": [{"index": p.number, "op": p.op, "node": nodes.get(p.number, ""), "cycles": p.cycles,
-                          "macs": p.macs} for p in report.packets],
+        "instructions": [
+            {"index": p.number, "op": p.op, "node": nodes.get(p.number, ""), "cycles": p.cycles, "macs": p.macs}
+            for p in report.packets
+        ],
     }
 
 
@@ -46,13 +49,19 @@ def chrome_trace(program: Program, report: TimingReport) -> dict[str, Any]:
     nodes = _nodes(program)
     mhz = program.config.clock_mhz
     queues = list(dict.fromkeys(p.queue for p in report.packets))
-    names = [{"ph": "M", "name": "thread_name", "pid": 0, "tid": i, "args": {"name": q}}
-             for i, q in enumerate(queues)]
-    events = [{
-        "ph": "X", "name": f"{p.op} {nodes.get(p.number, '')}".strip(), "pid": 0, "tid": queues.index(p.queue),
-        "ts": p.start / mhz, "dur": (p.end - p.start) / mhz,
-        "args": {"packet": p.number, "cycles": p.cycles, "macs": p.macs, "bound": p.bound},
-    } for p in report.packets]
+    names = [{"ph": "M", "name": "thread_name", "pid": 0, "tid": i, "args": {"name": q}} for i, q in enumerate(queues)]
+    events = [
+        {
+            "ph": "X",
+            "name": f"{p.op} {nodes.get(p.number, '')}".strip(),
+            "pid": 0,
+            "tid": queues.index(p.queue),
+            "ts": p.start / mhz,
+            "dur": (p.end - p.start) / mhz,
+            "args": {"packet": p.number, "cycles": p.cycles, "macs": p.macs, "bound": p.bound},
+        }
+        for p in report.packets
+    ]
     return {"displayTimeUnit": "ns", "traceEvents": names + events}
 
 

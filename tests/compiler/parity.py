@@ -31,13 +31,15 @@ class Outcome:
         return [s.op for s in self.state.program.sources]
 
 
-def compile_proto(model: onnx.ModelProto, hw: HardwareConfig | str = "u50", *, calib: str | None = "random:4",
-                  keep_all: bool = False) -> Compilation:
+def compile_proto(
+    model: onnx.ModelProto, hw: HardwareConfig | str = "u50", *, calib: str | None = "random:4", keep_all: bool = False
+) -> Compilation:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
-        return compile_file(path, load(hw) if isinstance(hw, str) else hw,
-                            CompileOptions(calibration=calib, keep_all=keep_all))
+        return compile_file(
+            path, load(hw) if isinstance(hw, str) else hw, CompileOptions(calibration=calib, keep_all=keep_all)
+        )
 
 
 def random_inputs(program: Program, seed: int = 1) -> dict[str, NDArray[np.generic]]:
@@ -51,8 +53,14 @@ def random_inputs(program: Program, seed: int = 1) -> dict[str, NDArray[np.gener
     return out
 
 
-def run_parity(model: onnx.ModelProto, hw: HardwareConfig | str = "u50", *, calib: str | None = "random:4",
-               seed: int = 1, different: float = 1e-3) -> Outcome:
+def run_parity(
+    model: onnx.ModelProto,
+    hw: HardwareConfig | str = "u50",
+    *,
+    calib: str | None = "random:4",
+    seed: int = 1,
+    different: float = 1e-3,
+) -> Outcome:
     """Every node within 1 LSB and 99.9 % equal; the kept and the plain program give the same outputs.
 
     `different` is the share of elements that may differ, for averages whose exact value is often a tie.

@@ -23,7 +23,11 @@ class _Maker:
     def conv(self):
         x, (h, w) = self.images[self.rng.integers(len(self.images))]
         c = self.g.channels[x]
-        kernel, stride, dilation = (int(self.pick(1, 1, 2, 3, 3, 5)), int(self.pick(1, 1, 1, 2, 2, 3)), int(self.pick(1, 1, 2)))
+        kernel, stride, dilation = (
+            int(self.pick(1, 1, 2, 3, 3, 5)),
+            int(self.pick(1, 1, 1, 2, 2, 3)),
+            int(self.pick(1, 1, 2)),
+        )
         depthwise = bool(self.rng.random() < 0.25)
         out = c if depthwise else int(self.rng.integers(1, 50))
         pads = [int(self.rng.integers(0, kernel)) for _ in range(4)]
@@ -31,8 +35,16 @@ class _Maker:
         new = tuple((n + a + b - extent) // stride + 1 for n, a, b in ((h, pads[0], pads[2]), (w, pads[1], pads[3])))
         if min(new) < 1:
             return
-        y = self.g.conv(x, out, kernel, stride, group=c if depthwise else 1, relu=bool(self.rng.random() < 0.5), pads=pads,
-                        dilations=[dilation, dilation])
+        y = self.g.conv(
+            x,
+            out,
+            kernel,
+            stride,
+            group=c if depthwise else 1,
+            relu=bool(self.rng.random() < 0.5),
+            pads=pads,
+            dilations=[dilation, dilation],
+        )
         self.images.append((y, new))
 
     def pool(self):
@@ -49,10 +61,14 @@ class _Maker:
 
     def same_size(self, join):
         x, size = self.images[-1]
-        others = [y for y, s in self.images if s == size and (join == "Concat" or self.g.channels[y] == self.g.channels[x])]
+        others = [
+            y for y, s in self.images if s == size and (join == "Concat" or self.g.channels[y] == self.g.channels[x])
+        ]
         other = others[self.rng.integers(len(others))]
         if join == "Concat":
-            self.images.append((self.g.node("Concat", [x, other], self.g.channels[x] + self.g.channels[other], axis=1), size))
+            self.images.append(
+                (self.g.node("Concat", [x, other], self.g.channels[x] + self.g.channels[other], axis=1), size)
+            )
         else:
             self.images.append((self.g.node("Add", [x, other]), size))
 

@@ -53,9 +53,23 @@ def test_compile_writes_a_legal_program(program):
 
 def test_compile_reports_and_dumps(models, tmp_path, capsys):
     (tmp_path / "report").mkdir()
-    code = main(["compile", str(models / "net.onnx"), "-o", str(tmp_path / "p.bin"), "--calib", "random:2", "--time",
-                 "--report", str(tmp_path / "report"), "--config", "tiny", "--verify",
-                 *(f"--dump-after={p}={tmp_path / p}" for p in ("import", "rewrite", "quantize", "legalize", "allocate"))])
+    code = main(
+        [
+            "compile",
+            str(models / "net.onnx"),
+            "-o",
+            str(tmp_path / "p.bin"),
+            "--calib",
+            "random:2",
+            "--time",
+            "--report",
+            str(tmp_path / "report"),
+            "--config",
+            "tiny",
+            "--verify",
+            *(f"--dump-after={p}={tmp_path / p}" for p in ("import", "rewrite", "quantize", "legalize", "allocate")),
+        ]
+    )
     captured = capsys.readouterr()
     assert code == 0, captured.err
     assert "MMAC" in captured.out and "verified" in captured.out and "legalize" in captured.err
@@ -67,7 +81,20 @@ def test_compile_reports_and_dumps(models, tmp_path, capsys):
 
 def test_a_dumped_qdq_model_compiles_to_the_same_program(models, tmp_path):
     q, first, second = tmp_path / "q.onnx", tmp_path / "a.bin", tmp_path / "b.bin"
-    assert main(["compile", str(models / "demo.onnx"), "-o", str(first), "--calib", "random:2", f"--dump-after=quantize={q}"]) == 0
+    assert (
+        main(
+            [
+                "compile",
+                str(models / "demo.onnx"),
+                "-o",
+                str(first),
+                "--calib",
+                "random:2",
+                f"--dump-after=quantize={q}",
+            ]
+        )
+        == 0
+    )
     assert main(["compile", str(q), "-o", str(second)]) == 0
     a, b = image.load(first), image.load(second)
     assert [h.data for h in a.heaps] == [h.data for h in b.heaps] and np.array_equal(a.weights, b.weights)
@@ -152,7 +179,9 @@ def test_dynamic_shape(capsys, tmp_path, models):
     model = onnx.load(str(models / "net.onnx"))
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
     onnx.save(model, tmp_path / "dynamic.onnx")
-    compile_refused(capsys, tmp_path, tmp_path / "dynamic.onnx", "input 'image' has a dynamic shape ['batch', 3, 8, 8]", "batch 1")
+    compile_refused(
+        capsys, tmp_path, tmp_path / "dynamic.onnx", "input 'image' has a dynamic shape ['batch', 3, 8, 8]", "batch 1"
+    )
 
 
 @pytest.mark.parametrize("opset", [11, 22])
@@ -176,13 +205,16 @@ def test_no_calibration(capsys, tmp_path, models):
     compile_refused(capsys, tmp_path, models / "net.onnx", "no calibration data", "--calib DATA.npz", extra=())
 
 
-@pytest.mark.parametrize(("arrays", "part"), [
-    ({"wrong": np.zeros((1, 3, 8, 8))}, "lacks input image"),
-    ({"image": np.zeros((1, 3, 8, 8)), "more": np.zeros(3)}, "no such input: more"),
-    ({"image": np.zeros((3, 9, 9))}, "shape [3, 9, 9]"),
-    ({"image": np.full((1, 3, 8, 8), np.nan)}, "not finite"),
-    ({"image": np.full((1, 3, 8, 8), "x")}, "dtype <U1"),
-])
+@pytest.mark.parametrize(
+    ("arrays", "part"),
+    [
+        ({"wrong": np.zeros((1, 3, 8, 8))}, "lacks input image"),
+        ({"image": np.zeros((1, 3, 8, 8)), "more": np.zeros(3)}, "no such input: more"),
+        ({"image": np.zeros((3, 9, 9))}, "shape [3, 9, 9]"),
+        ({"image": np.full((1, 3, 8, 8), np.nan)}, "not finite"),
+        ({"image": np.full((1, 3, 8, 8), "x")}, "dtype <U1"),
+    ],
+)
 def test_wrong_calibration(capsys, tmp_path, models, arrays, part):
     np.savez(tmp_path / "c.npz", **arrays)
     compile_refused(capsys, tmp_path, models / "net.onnx", part, extra=("--calib", tmp_path / "c.npz"))
@@ -201,8 +233,14 @@ def test_unreadable_calibration(capsys, tmp_path, models):
 
 
 def test_unknown_config(capsys, tmp_path, models):
-    compile_refused(capsys, tmp_path, models / "net.onnx", "unknown hardware config 'u5'", "Did you mean",
-                    extra=("--config", "u5", "--calib", "random:1"))
+    compile_refused(
+        capsys,
+        tmp_path,
+        models / "net.onnx",
+        "unknown hardware config 'u5'",
+        "Did you mean",
+        extra=("--config", "u5", "--calib", "random:1"),
+    )
 
 
 @pytest.mark.parametrize("output", ["missing/p.bin", "."])
@@ -211,16 +249,25 @@ def test_unwritable_output(capsys, tmp_path, models, output):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [
-    [], ["bogus"], ["compile"], ["compile", "x.onnx"], ["compile", "x.onnx", "-o", "p.bin", "--bogus"],
-    ["compile", "x.onnx", "-o", "p.bin", "--calib-method", "magic"],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["bogus"],
+        ["compile"],
+        ["compile", "x.onnx"],
+        ["compile", "x.onnx", "-o", "p.bin", "--bogus"],
+        ["compile", "x.onnx", "-o", "p.bin", "--calib-method", "magic"],
+    ],
+)
 def test_bad_usage(capsys, arguments):
     refused(capsys, arguments, "usage", code=2)
 
 
 def test_unknown_pass_to_dump(capsys, tmp_path, models):
-    compile_refused(capsys, tmp_path, models / "net.onnx", "PASS=FILE", "legalize", extra=("--dump-after", "nothing"), code=2)
+    compile_refused(
+        capsys, tmp_path, models / "net.onnx", "PASS=FILE", "legalize", extra=("--dump-after", "nothing"), code=2
+    )
 
 
 @pytest.mark.parametrize("command", ["info", "disasm", "estimate"])

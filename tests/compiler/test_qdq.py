@@ -23,8 +23,11 @@ class QdqBuilder(GraphBuilder):
         scales = np.full(shape[axis], 0.0097, np.float32) if scales is None else scales
         per_tensor = np.ndim(scales) == 0
         zeros = np.full(() if per_tensor else shape[axis], zero, dtype)
-        return self.node("DequantizeLinear", [q, self.constant(np.asarray(scales, np.float32)), self.constant(zeros)],
-                         **({} if per_tensor else {"axis": axis}))
+        return self.node(
+            "DequantizeLinear",
+            [q, self.constant(np.asarray(scales, np.float32)), self.constant(zeros)],
+            **({} if per_tensor else {"axis": axis}),
+        )
 
 
 def model_with(body, channels=12):
@@ -43,16 +46,27 @@ def test_activation_types(dtype, zero, config):
     run_parity(model_with(body), config, calib=None)
 
 
-@pytest.mark.parametrize("weights", [
-    {"scales": np.float32(0.02)}, {"scales": np.linspace(0.001, 0.03, 20)}, {"dtype": np.uint8, "zero": 128},
-], ids=["per tensor", "per channel", "uint8"])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"scales": np.float32(0.02)},
+        {"scales": np.linspace(0.001, 0.03, 20)},
+        {"dtype": np.uint8, "zero": 128},
+    ],
+    ids=["per tensor", "per channel", "uint8"],
+)
 def test_weight_types(weights):
-    run_parity(model_with(lambda g, x: g.qdq(g.node("Conv", [g.qdq(x, 0.0213), g.weights((20, 12, 3, 3), **weights)], 20), 0.3)),
-               calib=None)
+    run_parity(
+        model_with(
+            lambda g, x: g.qdq(g.node("Conv", [g.qdq(x, 0.0213), g.weights((20, 12, 3, 3), **weights)], 20), 0.3)
+        ),
+        calib=None,
+    )
 
 
 def test_relu_and_clip_without_quantization_between():
     """Conv -> Relu -> Clip -> Q: exact as a clamp."""
+
     def body(g, x):
         y = g.node("Relu", [g.node("Conv", [g.qdq(x, 0.0213), g.weights((20, 12, 3, 3))], 20)])
         y = g.node("Clip", [y, g.constant(np.float32(0.1)), g.constant(np.float32(4.0))])
@@ -144,7 +158,14 @@ class _Reader(CalibrationDataReader):
 def test_models_quantized_by_onnx_runtime(tmp_path, kind, per_channel):
     model = demo_policy()
     onnx.save(model, tmp_path / "float.onnx")
-    quantize_static(tmp_path / "float.onnx", tmp_path / "qdq.onnx", _Reader(model), quant_format=QuantFormat.QDQ,
-                    per_channel=per_channel, activation_type=kind, weight_type=QuantType.QInt8,
-                    extra_options={"ActivationSymmetric": kind == QuantType.QInt8})
+    quantize_static(
+        tmp_path / "float.onnx",
+        tmp_path / "qdq.onnx",
+        _Reader(model),
+        quant_format=QuantFormat.QDQ,
+        per_channel=per_channel,
+        activation_type=kind,
+        weight_type=QuantType.QInt8,
+        extra_options={"ActivationSymmetric": kind == QuantType.QInt8},
+    )
     run_parity(onnx.load(tmp_path / "qdq.onnx"), calib=None)

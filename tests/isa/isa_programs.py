@@ -37,29 +37,92 @@ def pipeline(config: str = "tiny") -> Program:
     lines = W * hw.block // 64
     words = [
         Packet.make("COPY", move=3, src=PARAMS_LINE, n0=2, n1=1, n2=1, n3=1),
-        Packet.make("COPY", move=4, n0=9, n1=2, n2=2, n3=1, src_stride1=9, src_stride2=18, dst_stride1=9,
-                    dst_stride2=18, signal=masks(0)),
+        Packet.make(
+            "COPY",
+            move=4,
+            n0=9,
+            n1=2,
+            n2=2,
+            n3=1,
+            src_stride1=9,
+            src_stride2=18,
+            dst_stride1=9,
+            dst_stride2=18,
+            signal=masks(0),
+        ),
     ]
     for i in range(BATCHES):
         half = 256 * (i % 2)
         reuse = i >= 2
         words += [
-            Packet.make("COPY", move=0, src=INPUT_LINE + 2 * H * lines * i, dst=half, n0=W, n1=2, n2=H, n3=1,
-                        src_stride1=lines, src_stride2=2 * lines, dst_stride1=W, dst_stride2=2 * W,
-                        wait=masks(2) if reuse else 0, signal=masks(1)),
-            Packet.make("CONV", **tensor("in", half, h=H, w=W, blocks=2), kernel_h=3, kernel_w=3, pad_top=1,
-                        pad_left=1, **tensor("out", 1024 + half, h=H, w=W, blocks=2), hi=127, lo=-128,
-                        wait=masks(1, *([0] if i == 0 else []), *([4] if reuse else [])),
-                        signal=masks(3, *([2] if i < BATCHES - 2 else []))),
-            Packet.make("POOL", **tensor("in", 1024 + half, h=H, w=W, blocks=2), channels=2 * hw.block, kernel_h=2,
-                        kernel_w=2, **tensor("out", 2048 + half, h=H, w=W), lo=-128, hi=127,
-                        wait=masks(3, *([6] if reuse else [])), signal=masks(4) if i < BATCHES - 2 else 0),
-            Packet.make("VEC", **tensor("a", 2048 + half), **tensor("b", 2048 + half),
-                        **tensor("out", 2048 + half, h=H, w=W, blocks=2), a_mult=1, b_mult=1, lo=-128, hi=127,
-                        signal=masks(5)),
-            Packet.make("COPY", move=5, src=2048 + half, dst=OUTPUT_LINE + 2 * H * lines * i, n0=W, n1=2, n2=H,
-                        n3=1, dst_stride1=lines, dst_stride2=2 * lines, src_stride1=W, src_stride2=2 * W,
-                        wait=masks(5), signal=masks(6) if i < BATCHES - 2 else 0),
+            Packet.make(
+                "COPY",
+                move=0,
+                src=INPUT_LINE + 2 * H * lines * i,
+                dst=half,
+                n0=W,
+                n1=2,
+                n2=H,
+                n3=1,
+                src_stride1=lines,
+                src_stride2=2 * lines,
+                dst_stride1=W,
+                dst_stride2=2 * W,
+                wait=masks(2) if reuse else 0,
+                signal=masks(1),
+            ),
+            Packet.make(
+                "CONV",
+                **tensor("in", half, h=H, w=W, blocks=2),
+                kernel_h=3,
+                kernel_w=3,
+                pad_top=1,
+                pad_left=1,
+                **tensor("out", 1024 + half, h=H, w=W, blocks=2),
+                hi=127,
+                lo=-128,
+                wait=masks(1, *([0] if i == 0 else []), *([4] if reuse else [])),
+                signal=masks(3, *([2] if i < BATCHES - 2 else [])),
+            ),
+            Packet.make(
+                "POOL",
+                **tensor("in", 1024 + half, h=H, w=W, blocks=2),
+                channels=2 * hw.block,
+                kernel_h=2,
+                kernel_w=2,
+                **tensor("out", 2048 + half, h=H, w=W),
+                lo=-128,
+                hi=127,
+                wait=masks(3, *([6] if reuse else [])),
+                signal=masks(4) if i < BATCHES - 2 else 0,
+            ),
+            Packet.make(
+                "VEC",
+                **tensor("a", 2048 + half),
+                **tensor("b", 2048 + half),
+                **tensor("out", 2048 + half, h=H, w=W, blocks=2),
+                a_mult=1,
+                b_mult=1,
+                lo=-128,
+                hi=127,
+                signal=masks(5),
+            ),
+            Packet.make(
+                "COPY",
+                move=5,
+                src=2048 + half,
+                dst=OUTPUT_LINE + 2 * H * lines * i,
+                n0=W,
+                n1=2,
+                n2=H,
+                n3=1,
+                dst_stride1=lines,
+                dst_stride2=2 * lines,
+                src_stride1=W,
+                src_stride2=2 * W,
+                wait=masks(5),
+                signal=masks(6) if i < BATCHES - 2 else 0,
+            ),
         ]
     words.append(Packet.make("HALT"))
     return program_of(hw, words)
@@ -73,12 +136,18 @@ def program_of(hw: HardwareConfig, words: list[Packet]) -> Program:
     records = pack_records(np.arange(2 * hw.block) - 5, np.full(2 * hw.block, 1 << 23), np.full(2 * hw.block, 33))
     constants = [Segment(PARAMS_LINE, records.tobytes())]
     return Program(
-        config=hw, heaps=[Segment(0, b"".join(map(encode, words)))], constants=constants, weights=weights,
-        data_bytes=4096 * 64, entries={"main": 0},
-        inputs=[IoTensor("x", layout, INPUT_LINE, 0.5, 3)], outputs=[IoTensor("y", layout, OUTPUT_LINE, 0.25, -7)],
+        config=hw,
+        heaps=[Segment(0, b"".join(map(encode, words)))],
+        constants=constants,
+        weights=weights,
+        data_bytes=4096 * 64,
+        entries={"main": 0},
+        inputs=[IoTensor("x", layout, INPUT_LINE, 0.5, 3)],
+        outputs=[IoTensor("y", layout, OUTPUT_LINE, 0.25, -7)],
         memory_map=[MapEntry("x", "data", INPUT_LINE, layout.lines, 0, len(words) - 1)],
         sources=[SourceEntry(i, f"conv{i}", "Conv", 1000) for i, w in enumerate(words) if w.name == "CONV"],
-        manifest={"compiler": "by hand", "numbers": [1, 2.5, None, True]})
+        manifest={"compiler": "by hand", "numbers": [1, 2.5, None, True]},
+    )
 
 
 def decoded(program: Program) -> list[Packet]:

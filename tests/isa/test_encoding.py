@@ -39,23 +39,26 @@ def test_text_is_readable() -> None:
     assert assemble(text) == [packet]
 
 
-@pytest.mark.parametrize(("text", "reason"), [
-    ("HALT\nCONF in_h=1", "line 2: unknown instruction 'CONF'; did you mean 'CONV'"),
-    ("CONV in_bas=1", "has no field 'in_bas'; did you mean 'in_base'"),
-    ("CONV in_h", "not of the form field=value"),
-    ("CONV in_h=", "not of the form field=value"),
-    ("CONV in_h=1 in_h=2", "in_h is given twice"),
-    ("CONV in_h=x1", "'x1' is not a number"),
-    ("CONV in_h=1_0", "'1_0' is not a number"),
-    ("CONV in_h=2048", "in_h: 2048 does not fit"),
-    ("CONV in_zero=128", "in_zero: 128 does not fit"),
-    ("CONV rounding=half", "none of nearest_even, half_up, floor; did you mean 'half_up'"),
-    ("CONV wait=16", "'16' is not a semaphore"),
-    ("CONV wait=1,1", "semaphore 1 is given twice"),
-    ("CONV wait=-1", "'-1' is not a semaphore"),
-    ("CONV opcode=1", "no field 'opcode'"),
-    ("CONV reserved=0", "no field 'reserved'"),
-])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("HALT\nCONF in_h=1", "line 2: unknown instruction 'CONF'; did you mean 'CONV'"),
+        ("CONV in_bas=1", "has no field 'in_bas'; did you mean 'in_base'"),
+        ("CONV in_h", "not of the form field=value"),
+        ("CONV in_h=", "not of the form field=value"),
+        ("CONV in_h=1 in_h=2", "in_h is given twice"),
+        ("CONV in_h=x1", "'x1' is not a number"),
+        ("CONV in_h=1_0", "'1_0' is not a number"),
+        ("CONV in_h=2048", "in_h: 2048 does not fit"),
+        ("CONV in_zero=128", "in_zero: 128 does not fit"),
+        ("CONV rounding=half", "none of nearest_even, half_up, floor; did you mean 'half_up'"),
+        ("CONV wait=16", "'16' is not a semaphore"),
+        ("CONV wait=1,1", "semaphore 1 is given twice"),
+        ("CONV wait=-1", "'-1' is not a semaphore"),
+        ("CONV opcode=1", "no field 'opcode'"),
+        ("CONV reserved=0", "no field 'reserved'"),
+    ],
+)
 def test_bad_text(text: str, reason: str) -> None:
     with pytest.raises(EncodingError) as e:
         assemble(text)
@@ -83,24 +86,27 @@ def _word(name: str, **values: int) -> int:
     return int.from_bytes(encode(Packet.make(name, **values)), "little")
 
 
-@pytest.mark.parametrize(("word", "code"), [
-    (0, ErrorCode.ILLEGAL_OPCODE),
-    (_word("SET"), ErrorCode.ILLEGAL_OPCODE),
-    (_word("HALT"), ErrorCode.OK),
-    (_word("HALT") | 1 << 511, ErrorCode.RESERVED_BITS),
-    (_word("CONV"), ErrorCode.OK),
-    (_word("CONV", stride_h=5), ErrorCode.FIELD_LIMIT),
-    (_word("CONV", kernel_h=0), ErrorCode.FIELD_LIMIT),
-    (_word("CONV", in_base=HW.act_words - 1), ErrorCode.OK),
-    (_word("CONV", in_base=HW.act_words), ErrorCode.FIELD_LIMIT),
-    (_word("CONV", in_slot=1), ErrorCode.FIELD_LIMIT),
-    (_word("CONV", mask_mode=2, in_blocks=2), ErrorCode.FIELD_LIMIT),
-    (_word("CONV", stride_h=5) | 1 << 511, ErrorCode.RESERVED_BITS),
-    (_word("COPY", move=6), ErrorCode.FIELD_LIMIT),
-    (_word("COPY", mask_enable=1, move=4, n3=1), ErrorCode.OK),
-    (_word("COPY", mask_enable=1, move=3, n3=1), ErrorCode.FIELD_LIMIT),
-    (_word("GEMM", scale_by=2), ErrorCode.FIELD_LIMIT),
-])
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [
+        (0, ErrorCode.ILLEGAL_OPCODE),
+        (_word("SET"), ErrorCode.ILLEGAL_OPCODE),
+        (_word("HALT"), ErrorCode.OK),
+        (_word("HALT") | 1 << 511, ErrorCode.RESERVED_BITS),
+        (_word("CONV"), ErrorCode.OK),
+        (_word("CONV", stride_h=5), ErrorCode.FIELD_LIMIT),
+        (_word("CONV", kernel_h=0), ErrorCode.FIELD_LIMIT),
+        (_word("CONV", in_base=HW.act_words - 1), ErrorCode.OK),
+        (_word("CONV", in_base=HW.act_words), ErrorCode.FIELD_LIMIT),
+        (_word("CONV", in_slot=1), ErrorCode.FIELD_LIMIT),
+        (_word("CONV", mask_mode=2, in_blocks=2), ErrorCode.FIELD_LIMIT),
+        (_word("CONV", stride_h=5) | 1 << 511, ErrorCode.RESERVED_BITS),
+        (_word("COPY", move=6), ErrorCode.FIELD_LIMIT),
+        (_word("COPY", mask_enable=1, move=4, n3=1), ErrorCode.OK),
+        (_word("COPY", mask_enable=1, move=3, n3=1), ErrorCode.FIELD_LIMIT),
+        (_word("GEMM", scale_by=2), ErrorCode.FIELD_LIMIT),
+    ],
+)
 def test_illegal_codes(word: int, code: ErrorCode) -> None:
     found, reason = illegal(word.to_bytes(64, "little"), HW)
     assert found is code and bool(reason) == (code is not ErrorCode.OK)

@@ -109,8 +109,13 @@ def slow_gemm(p: Packet, hw: HardwareConfig, params: np.ndarray) -> Words:
 
 def slow_copy(p: Packet, hw: HardwareConfig, params: np.ndarray) -> Words:
     move = MOVES[p["move"]]
-    source = {"data_to_act": "data", "data_to_param": "data", "act_to_act": "act", "act_to_data": "act",
-              "weight_to_weight": "weight_hbm"}.get(move)
+    source = {
+        "data_to_act": "data",
+        "data_to_param": "data",
+        "act_to_act": "act",
+        "act_to_data": "act",
+        "weight_to_weight": "weight_hbm",
+    }.get(move)
     target = {"data_to_param": "param", "weight_to_weight": "weight", "act_to_data": "data"}.get(move, "act")
     unit = hw.param_word_bytes if move == "data_to_param" else hw.block
     out: Words = defaultdict(set)
@@ -142,8 +147,13 @@ def slow_copy(p: Packet, hw: HardwareConfig, params: np.ndarray) -> Words:
 
 def region(rng: random.Random, role: str, rows: int) -> dict[str, int]:
     ring = rng.randint(max(rows, 1), rows + 3)
-    return {f"{role}_base": rng.randrange(200), f"{role}_row_stride": rng.randrange(40), f"{role}_ring": ring,
-            f"{role}_pitch": rng.randrange(12), f"{role}_slot": rng.randrange(ring)}
+    return {
+        f"{role}_base": rng.randrange(200),
+        f"{role}_row_stride": rng.randrange(40),
+        f"{role}_ring": ring,
+        f"{role}_pitch": rng.randrange(12),
+        f"{role}_slot": rng.randrange(ring),
+    }
 
 
 def draw_conv(rng: random.Random, hw: HardwareConfig) -> Packet:
@@ -151,38 +161,85 @@ def draw_conv(rng: random.Random, hw: HardwareConfig) -> Packet:
     mode = rng.randrange(3)
     sizes = {f"{k}_{s}": rng.randint(1, 7) for k in ("in", "out") for s in "hw"}
     return Packet.make(
-        "CONV", **sizes, in_blocks=ins if mode < 2 else outs, out_blocks=outs, mask_mode=mode,
-        **region(rng, "in", sizes["in_h"]), **region(rng, "out", sizes["out_h"]), **region(rng, "res", sizes["out_h"]),
-        **{f"kernel_{s}": rng.randint(1, 4) for s in "hw"}, **{f"stride_{s}": rng.randint(1, 4) for s in "hw"},
-        **{f"dilation_{s}": rng.randint(1, 3) for s in "hw"}, pad_top=rng.randrange(5), pad_left=rng.randrange(5),
-        weight_base=rng.randrange(50), param_base=rng.randrange(20), mask_base=rng.randrange(20),
-        table_enable=rng.randrange(2), table_base=rng.randrange(20), residual_enable=rng.randrange(2))
+        "CONV",
+        **sizes,
+        in_blocks=ins if mode < 2 else outs,
+        out_blocks=outs,
+        mask_mode=mode,
+        **region(rng, "in", sizes["in_h"]),
+        **region(rng, "out", sizes["out_h"]),
+        **region(rng, "res", sizes["out_h"]),
+        **{f"kernel_{s}": rng.randint(1, 4) for s in "hw"},
+        **{f"stride_{s}": rng.randint(1, 4) for s in "hw"},
+        **{f"dilation_{s}": rng.randint(1, 3) for s in "hw"},
+        pad_top=rng.randrange(5),
+        pad_left=rng.randrange(5),
+        weight_base=rng.randrange(50),
+        param_base=rng.randrange(20),
+        mask_base=rng.randrange(20),
+        table_enable=rng.randrange(2),
+        table_base=rng.randrange(20),
+        residual_enable=rng.randrange(2),
+    )
 
 
 def draw_pool(rng: random.Random, hw: HardwareConfig) -> Packet:
     sizes = {f"{k}_{s}": rng.randint(1, 7) for k in ("in", "out") for s in "hw"}
     return Packet.make(
-        "POOL", **sizes, in_blocks=rng.randint(1, 3), **region(rng, "in", sizes["in_h"]),
-        **region(rng, "out", sizes["out_h"]), **{f"kernel_{s}": rng.randint(1, 7) for s in "hw"},
-        **{f"stride_{s}": rng.randint(1, 4) for s in "hw"}, pad_top=rng.randrange(4), pad_left=rng.randrange(4),
-        mode=rng.randrange(2), count=rng.randrange(2), param_base=rng.randrange(20))
+        "POOL",
+        **sizes,
+        in_blocks=rng.randint(1, 3),
+        **region(rng, "in", sizes["in_h"]),
+        **region(rng, "out", sizes["out_h"]),
+        **{f"kernel_{s}": rng.randint(1, 7) for s in "hw"},
+        **{f"stride_{s}": rng.randint(1, 4) for s in "hw"},
+        pad_top=rng.randrange(4),
+        pad_left=rng.randrange(4),
+        mode=rng.randrange(2),
+        count=rng.randrange(2),
+        param_base=rng.randrange(20),
+    )
 
 
 def draw_vec(rng: random.Random, hw: HardwareConfig) -> Packet:
     h = rng.randint(1, 6)
     return Packet.make(
-        "VEC", out_h=h, out_w=rng.randint(1, 9), out_blocks=rng.randint(1, 3), b_kind=rng.randrange(4),
-        **region(rng, "a", h), **region(rng, "b", h), **region(rng, "out", h), table_enable=rng.randrange(2),
-        table_base=rng.randrange(20))
+        "VEC",
+        out_h=h,
+        out_w=rng.randint(1, 9),
+        out_blocks=rng.randint(1, 3),
+        b_kind=rng.randrange(4),
+        **region(rng, "a", h),
+        **region(rng, "b", h),
+        **region(rng, "out", h),
+        table_enable=rng.randrange(2),
+        table_base=rng.randrange(20),
+    )
 
 
 def draw_gemm(rng: random.Random, hw: HardwareConfig) -> Packet:
-    names = ("in_base", "in_pitch", "in_batch_stride", "out_base", "out_pitch", "out_batch_stride", "weight_base",
-             "weight_batch_stride", "param_base", "table_base")
+    names = (
+        "in_base",
+        "in_pitch",
+        "in_batch_stride",
+        "out_base",
+        "out_pitch",
+        "out_batch_stride",
+        "weight_base",
+        "weight_batch_stride",
+        "param_base",
+        "table_base",
+    )
     return Packet.make(
-        "GEMM", **{k: rng.choice((0, rng.randrange(40))) for k in names}, batch=rng.randint(1, 3), m=rng.randint(1, 9),
-        k_blocks=rng.randint(1, 4), n_blocks=rng.randint(1, 4), scale_by=rng.randrange(2),
-        table_enable=rng.randrange(2))
+        "GEMM",
+        **{k: rng.choice((0, rng.randrange(40))) for k in names},
+        batch=rng.randint(1, 3),
+        m=rng.randint(1, 9),
+        k_blocks=rng.randint(1, 4),
+        n_blocks=rng.randint(1, 4),
+        scale_by=rng.randrange(2),
+        table_enable=rng.randrange(2),
+    )
 
 
 def draw_copy(rng: random.Random, hw: HardwareConfig) -> Packet:
@@ -190,15 +247,29 @@ def draw_copy(rng: random.Random, hw: HardwareConfig) -> Packet:
     n2 = rng.randrange(5)
     rings = {f"{s}_ring": rng.choice((0, rng.randint(max(n2, 1), 7))) for s in ("src", "dst")}
     return Packet.make(
-        "COPY", move=4 if mask else rng.randrange(6), mask_enable=mask, mask_base=rng.randrange(20),
-        src=rng.randrange(99), dst=rng.randrange(99), n0=rng.randrange(9), n1=rng.randrange(5), n2=n2,
-        n3=rng.randrange(2 if mask else 4), **rings,
+        "COPY",
+        move=4 if mask else rng.randrange(6),
+        mask_enable=mask,
+        mask_base=rng.randrange(20),
+        src=rng.randrange(99),
+        dst=rng.randrange(99),
+        n0=rng.randrange(9),
+        n1=rng.randrange(5),
+        n2=n2,
+        n3=rng.randrange(2 if mask else 4),
+        **rings,
         **{f"{s}_slot": rng.randrange(max(rings[f"{s}_ring"], 1)) for s in ("src", "dst")},
-        **{f"{s}_stride{i}": rng.randrange(20) for s in ("src", "dst") for i in (1, 2, 3)})
+        **{f"{s}_stride{i}": rng.randrange(20) for s in ("src", "dst") for i in (1, 2, 3)},
+    )
 
 
-CASES = {"CONV": (draw_conv, slow_conv), "POOL": (draw_pool, slow_pool), "VEC": (draw_vec, slow_vec),
-         "GEMM": (draw_gemm, slow_gemm), "COPY": (draw_copy, slow_copy)}
+CASES = {
+    "CONV": (draw_conv, slow_conv),
+    "POOL": (draw_pool, slow_pool),
+    "VEC": (draw_vec, slow_vec),
+    "GEMM": (draw_gemm, slow_gemm),
+    "COPY": (draw_copy, slow_copy),
+}
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -234,11 +305,13 @@ def test_repeated_writes_are_noticed() -> None:
 
 
 def test_operands_larger_than_memory() -> None:
-    for packet in (Packet.make("CONV", out_h=2047, out_ring=2047, out_w=16383, out_blocks=1023),
-                   Packet.make("GEMM", batch=1023, m=16383, k_blocks=4095, in_batch_stride=1),
-                   Packet.make("COPY", n0=65535, n1=4095, n2=4095, n3=4095),
-                   Packet.make("POOL", in_h=2047, in_ring=2047, in_w=16383, in_blocks=1023),
-                   Packet.make("VEC", out_h=2047, out_ring=2047, a_ring=2047, b_ring=2047, out_w=16383)):
+    for packet in (
+        Packet.make("CONV", out_h=2047, out_ring=2047, out_w=16383, out_blocks=1023),
+        Packet.make("GEMM", batch=1023, m=16383, k_blocks=4095, in_batch_stride=1),
+        Packet.make("COPY", n0=65535, n1=4095, n2=4095, n3=4095),
+        Packet.make("POOL", in_h=2047, in_ring=2047, in_w=16383, in_blocks=1023),
+        Packet.make("VEC", out_h=2047, out_ring=2047, a_ring=2047, b_ring=2047, out_w=16383),
+    ):
         with pytest.raises(ProgramError, match="more than the"):
             footprint(packet, load("tiny"))
 

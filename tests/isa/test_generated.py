@@ -20,8 +20,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_committed_files_are_fresh() -> None:
-    stale = [name for name, text in generated_files().items()
-             if not (ROOT / name).is_file() or (ROOT / name).read_text() != text]
+    stale = [
+        name
+        for name, text in generated_files().items()
+        if not (ROOT / name).is_file() or (ROOT / name).read_text() != text
+    ]
     assert not stale, "run python -m vla_isa.generate"
 
 
@@ -55,8 +58,11 @@ def test_header_states_the_table() -> None:
     for ins in TABLE:
         assert found[f"VLA_OP_{ins.name}"] == f"8'h{ins.opcode:02X}"
         for f in value_fields(ins):
-            key = f"VLA_{ins.name}_{f.name.upper()}" if f.name not in ("wait", "signal") else (
-                f"VLA_PACKET_{f.name.upper()}")
+            key = (
+                f"VLA_{ins.name}_{f.name.upper()}"
+                if f.name not in ("wait", "signal")
+                else (f"VLA_PACKET_{f.name.upper()}")
+            )
             assert found[key] == f"{f.lsb + f.width - 1}:{f.lsb}"
             assert (found[f"{key}_LSB"], found[f"{key}_WIDTH"]) == (str(f.lsb), str(f.width))
             for i, name in enumerate(f.enum):
@@ -83,11 +89,15 @@ def test_registers_do_not_overlap() -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
 def test_cpp_header_compiles(tmp_path: Path) -> None:
     source = tmp_path / "main.cpp"
-    source.write_text('#include <cstdio>\n#include "vla_isa.h"\nusing namespace vla_isa;\nint main() {\n'
-                      '  std::printf("%u %u %d %s %s", (unsigned)REG_COUNTER_CYCLES, (unsigned)ERROR_DEADLOCK,\n'
-                      '              kCounters, kCounterNames[kCounters - 1], kErrorNames[kErrorCodes - 1]);\n}\n')
+    source.write_text(
+        '#include <cstdio>\n#include "vla_isa.h"\nusing namespace vla_isa;\nint main() {\n'
+        '  std::printf("%u %u %d %s %s", (unsigned)REG_COUNTER_CYCLES, (unsigned)ERROR_DEADLOCK,\n'
+        "              kCounters, kCounterNames[kCounters - 1], kErrorNames[kErrorCodes - 1]);\n}\n"
+    )
     binary = tmp_path / "main"
-    subprocess.run(["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}/rtl/generated", str(source), "-o",
-                    str(binary)], check=True)
+    subprocess.run(
+        ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}/rtl/generated", str(source), "-o", str(binary)],
+        check=True,
+    )
     out = subprocess.run([str(binary)], check=True, capture_output=True, text=True).stdout
     assert out == f"64 4 {len(COUNTERS)} {COUNTERS[-1][0]} {list(ErrorCode)[-1].name}"

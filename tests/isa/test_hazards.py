@@ -69,9 +69,12 @@ def test_half_an_edge_removed_is_refused(mask: str, semaphore: int, nth: int) ->
 
 def test_message_names_both_packets_memory_and_word() -> None:
     program = pipeline()
-    refused(with_packets(program, without(decoded(program), 1, 0)),
-            "packet 3 (CONV, mac, node 'conv3') reads act word", "packet 2 (COPY, load) writes",
-            "let packet 2 or a later one of queue load signal a semaphore that packet 3 takes")
+    refused(
+        with_packets(program, without(decoded(program), 1, 0)),
+        "packet 3 (CONV, mac, node 'conv3') reads act word",
+        "packet 2 (COPY, load) writes",
+        "let packet 2 or a later one of queue load signal a semaphore that packet 3 takes",
+    )
 
 
 def fill(dst: int, **values: int) -> Packet:
@@ -110,8 +113,11 @@ def test_waiting_in_fetch_stops_later_packets() -> None:
     for wait, good in ((1, True), (0, False)):
         first = [fill(0, signal=1), changed(jump, wait=wait)]
         rest = [store(0, wait=0 if good else 1 << 1), HALT]
-        program = replace(program_of(HW, [HALT]), sources=[], heaps=[
-            Segment(0, b"".join(map(encode, first))), Segment(512, b"".join(map(encode, rest)))])
+        program = replace(
+            program_of(HW, [HALT]),
+            sources=[],
+            heaps=[Segment(0, b"".join(map(encode, first))), Segment(512, b"".join(map(encode, rest)))],
+        )
         if good:
             hazards.check(program)
         else:
@@ -127,10 +133,14 @@ def test_deadlock_and_left_over() -> None:
 
 
 def test_one_queue_signals_and_one_waits() -> None:
-    refused(program_of(HW, [fill(0, signal=1), store(8, wait=1), vec(16, signal=1), store(8, wait=1), HALT]),
-            "packet 2 (VEC, vec) signals semaphore 0, which queue load also signals")
-    refused(program_of(HW, [fill(0, signal=1), store(8, wait=1), fill(0, signal=1), vec(16, wait=1), HALT]),
-            "packet 3 (VEC, vec) waits for semaphore 0, which queue store also waits for")
+    refused(
+        program_of(HW, [fill(0, signal=1), store(8, wait=1), vec(16, signal=1), store(8, wait=1), HALT]),
+        "packet 2 (VEC, vec) signals semaphore 0, which queue load also signals",
+    )
+    refused(
+        program_of(HW, [fill(0, signal=1), store(8, wait=1), fill(0, signal=1), vec(16, wait=1), HALT]),
+        "packet 3 (VEC, vec) waits for semaphore 0, which queue store also waits for",
+    )
 
 
 def test_count_stays_below_256() -> None:
@@ -147,8 +157,10 @@ def test_packet_against_itself() -> None:
     refused(program_of(HW, [vec(0, 2), HALT]), "writes act word 2, which it also reads as 'a'")
     check(vec(0, 0))
     refused(program_of(HW, [changed(vec(0), b_kind=1, b_base=3), HALT]), "which it also reads as 'b'")
-    refused(program_of(HW, [Packet.make("VEC", b_kind=3, out_w=4, out_blocks=2, a_base=64, out_pitch=3), HALT]),
-            "more than once")
+    refused(
+        program_of(HW, [Packet.make("VEC", b_kind=3, out_w=4, out_blocks=2, a_base=64, out_pitch=3), HALT]),
+        "more than once",
+    )
     conv = Packet.make("CONV", **tensor("in", 0, h=4, w=8, blocks=2), **tensor("out", 4, h=4, w=8, blocks=2))
     refused(program_of(HW, [conv, HALT]), "which it also reads as 'in'")
     away = changed(conv, out_base=512, residual_enable=1, **tensor("res", 512))
@@ -174,11 +186,27 @@ def masked(bits_: int, first_out: int) -> Program:
     """A masked CONV whose mask is a constant, beside a fill of in block 1."""
     mask = np.zeros((2, HW.param_word_bytes), np.uint8)
     mask[:, 0] = bits_
-    program = program_of(HW, [
-        Packet.make("COPY", move=3, src=2000, dst=100, n0=2, n1=1, n2=1, n3=1, signal=1),
-        Packet.make("CONV", in_w=4, in_blocks=2, in_pitch=4, out_base=512, out_w=4, out_blocks=2, out_pitch=4,
-                    mask_mode=1, mask_base=100, wait=1),
-        fill(first_out), HALT])
+    program = program_of(
+        HW,
+        [
+            Packet.make("COPY", move=3, src=2000, dst=100, n0=2, n1=1, n2=1, n3=1, signal=1),
+            Packet.make(
+                "CONV",
+                in_w=4,
+                in_blocks=2,
+                in_pitch=4,
+                out_base=512,
+                out_w=4,
+                out_blocks=2,
+                out_pitch=4,
+                mask_mode=1,
+                mask_base=100,
+                wait=1,
+            ),
+            fill(first_out),
+            HALT,
+        ],
+    )
     return replace(program, constants=[*program.constants, Segment(2000, mask.tobytes())])
 
 
@@ -212,16 +240,53 @@ def test_large_program_is_fast() -> None:
     for i in range(666):
         a, b = (8192 * (i % 2), 16384 + 8192 * (i % 2))
         words += [
-            Packet.make("COPY", move=0, src=2048, dst=a, n0=60, n1=4, n2=16, n3=1, src_stride1=16, src_stride2=64,
-                        dst_stride1=64, dst_stride2=256, signal=masks(0), wait=masks(1) if i >= 2 else 0),
-            Packet.make("CONV", **region("in", a, h=16, w=60, blocks=4), **region("out", b, h=16, w=60, blocks=4),
-                        kernel_h=3, kernel_w=3, pad_top=1, pad_left=1, wait=masks(0, *([3] if i >= 2 else [])),
-                        signal=masks(2, *([1] if i < 664 else []))),
-            Packet.make("COPY", move=5, src=b, dst=3072, n0=60, n1=4, n2=16, n3=1, dst_stride1=15, dst_stride2=60,
-                        src_stride1=64, src_stride2=256, wait=masks(2), signal=masks(3) if i < 664 else 0)]
+            Packet.make(
+                "COPY",
+                move=0,
+                src=2048,
+                dst=a,
+                n0=60,
+                n1=4,
+                n2=16,
+                n3=1,
+                src_stride1=16,
+                src_stride2=64,
+                dst_stride1=64,
+                dst_stride2=256,
+                signal=masks(0),
+                wait=masks(1) if i >= 2 else 0,
+            ),
+            Packet.make(
+                "CONV",
+                **region("in", a, h=16, w=60, blocks=4),
+                **region("out", b, h=16, w=60, blocks=4),
+                kernel_h=3,
+                kernel_w=3,
+                pad_top=1,
+                pad_left=1,
+                wait=masks(0, *([3] if i >= 2 else [])),
+                signal=masks(2, *([1] if i < 664 else [])),
+            ),
+            Packet.make(
+                "COPY",
+                move=5,
+                src=b,
+                dst=3072,
+                n0=60,
+                n1=4,
+                n2=16,
+                n3=1,
+                dst_stride1=15,
+                dst_stride2=60,
+                src_stride1=64,
+                src_stride2=256,
+                wait=masks(2),
+                signal=masks(3) if i < 664 else 0,
+            ),
+        ]
     heaps, per = [], 1000
     for h in range(2):
-        chunk = words[h * per:(h + 1) * per]
+        chunk = words[h * per : (h + 1) * per]
         chunk.append(Packet.make("JUMP", target=8192) if h == 0 else HALT)
         heaps.append(Segment(8192 * h, b"".join(map(encode, chunk))))
     program = replace(program_of(hw, [HALT]), heaps=heaps, sources=[], data_bytes=64 << 14)

@@ -116,38 +116,41 @@ def edited(section: str, path: list[str | int], value: object) -> bytes:
     return with_section(section, json.dumps(root).encode())
 
 
-@pytest.mark.parametrize(("section", "path", "value", "reason"), [
-    ("config", ["block"], 7, "block must be 8 or 16"),
-    ("config", ["block"], "8", "block must be a positive integer"),
-    ("config", ["block"], ..., "missing key 'block'"),
-    ("config", ["blok"], 8, "unknown key 'blok'"),
-    ("config", ["name"], 5, "name must be a non-empty string"),
-    ("entries", ["main"], -1, "entry point 'main' is packet -1"),
-    ("entries", ["main"], 18, "there are 18 packets"),
-    ("entries", ["main"], True, "entries.main must be an integer, found True"),
-    ("entries", ["main"], ..., "no entry point"),
-    ("io", ["data_bytes"], 100, "multiple of 64"),
-    ("io", ["data_bytes"], 1 << 45, "data_bytes is"),
-    ("io", ["data_bytes"], 64 * 3000, "outside the program's 3000"),
-    ("io", ["inputs", 0, "scale"], 0.0, "not a positive number"),
-    ("io", ["inputs", 0, "scale"], "1", "scale must be a number"),
-    ("io", ["inputs", 0, "zero_point"], 128, "zero point 128 is outside"),
-    ("io", ["inputs", 0, "line"], 4095, "outside the program's 4096"),
-    ("io", ["inputs", 0, "line"], -1, "outside the program's"),
-    ("io", ["inputs", 0, "line"], 0, "overlaps the heap"),
-    ("io", ["inputs", 0, "line"], 1.5, "line must be an integer"),
-    ("io", ["inputs", 0, "extra"], 1, "unknown key 'extra'"),
-    ("io", ["inputs", 0, "layout", "block"], 16, "channel blocks of 16"),
-    ("io", ["inputs", 0, "layout", "h"], 5, "inconsistent tensor layout"),
-    ("io", ["inputs", 0, "layout", "shape"], None, "shape must be a list"),
-    ("io", ["inputs", 0, "layout", "channel_map"], [[0]], "must be a list of 2"),
-    ("io", ["inputs", 0, "layout", "channel_map"], [[8, 16], [0, 0]], "inconsistent tensor layout"),
-    ("memory_map", [0, "start"], None, "must be an integer"),
-    ("memory_map", [0], ["x"], "must be an object"),
-    ("sources", [0, "packet"], 18, "names packet 18 of 18"),
-    ("sources", [0, "node"], ..., "missing key 'node'"),
-    ("manifest", ["numbers"], {"a": 1 << 70}, None),
-])
+@pytest.mark.parametrize(
+    ("section", "path", "value", "reason"),
+    [
+        ("config", ["block"], 7, "block must be 8 or 16"),
+        ("config", ["block"], "8", "block must be a positive integer"),
+        ("config", ["block"], ..., "missing key 'block'"),
+        ("config", ["blok"], 8, "unknown key 'blok'"),
+        ("config", ["name"], 5, "name must be a non-empty string"),
+        ("entries", ["main"], -1, "entry point 'main' is packet -1"),
+        ("entries", ["main"], 18, "there are 18 packets"),
+        ("entries", ["main"], True, "entries.main must be an integer, found True"),
+        ("entries", ["main"], ..., "no entry point"),
+        ("io", ["data_bytes"], 100, "multiple of 64"),
+        ("io", ["data_bytes"], 1 << 45, "data_bytes is"),
+        ("io", ["data_bytes"], 64 * 3000, "outside the program's 3000"),
+        ("io", ["inputs", 0, "scale"], 0.0, "not a positive number"),
+        ("io", ["inputs", 0, "scale"], "1", "scale must be a number"),
+        ("io", ["inputs", 0, "zero_point"], 128, "zero point 128 is outside"),
+        ("io", ["inputs", 0, "line"], 4095, "outside the program's 4096"),
+        ("io", ["inputs", 0, "line"], -1, "outside the program's"),
+        ("io", ["inputs", 0, "line"], 0, "overlaps the heap"),
+        ("io", ["inputs", 0, "line"], 1.5, "line must be an integer"),
+        ("io", ["inputs", 0, "extra"], 1, "unknown key 'extra'"),
+        ("io", ["inputs", 0, "layout", "block"], 16, "channel blocks of 16"),
+        ("io", ["inputs", 0, "layout", "h"], 5, "inconsistent tensor layout"),
+        ("io", ["inputs", 0, "layout", "shape"], None, "shape must be a list"),
+        ("io", ["inputs", 0, "layout", "channel_map"], [[0]], "must be a list of 2"),
+        ("io", ["inputs", 0, "layout", "channel_map"], [[8, 16], [0, 0]], "inconsistent tensor layout"),
+        ("memory_map", [0, "start"], None, "must be an integer"),
+        ("memory_map", [0], ["x"], "must be an object"),
+        ("sources", [0, "packet"], 18, "names packet 18 of 18"),
+        ("sources", [0, "node"], ..., "missing key 'node'"),
+        ("manifest", ["numbers"], {"a": 1 << 70}, None),
+    ],
+)
 def test_json_is_read_strictly(section: str, path: list[str | int], value: object, reason: str | None) -> None:
     data = edited(section, path, value)
     if reason is None:
@@ -158,14 +161,29 @@ def test_json_is_read_strictly(section: str, path: list[str | int], value: objec
     assert reason in str(e.value)
 
 
-@pytest.mark.parametrize(("section", "content"), [
-    ("config", b""), ("config", b"[]"), ("config", b"{"), ("entries", b'{"a":0,"a":1}'), ("manifest", b"\xff"),
-    ("manifest", b"[" * 100_000), ("manifest", b'{"a":NaN}'), ("manifest", b"[]"), ("manifest", b'{"a":1} x'),
-    ("weights", b"x"), ("heaps", b""), ("heaps", struct.pack("<Q", 1 << 60)), ("heaps", bytes(8)),
-    ("heaps", struct.pack("<QQQ", 1, 0, 1 << 40)), ("heaps", struct.pack("<QQQ", 1, 0, 32) + bytes(72)),
-    ("heaps", struct.pack("<QQQ", 1, 0, 0)), ("constants", struct.pack("<QQQ", 1, 1 << 63, 0)),
-    ("constants", bytes(8) + b"\0"),
-])
+@pytest.mark.parametrize(
+    ("section", "content"),
+    [
+        ("config", b""),
+        ("config", b"[]"),
+        ("config", b"{"),
+        ("entries", b'{"a":0,"a":1}'),
+        ("manifest", b"\xff"),
+        ("manifest", b"[" * 100_000),
+        ("manifest", b'{"a":NaN}'),
+        ("manifest", b"[]"),
+        ("manifest", b'{"a":1} x'),
+        ("weights", b"x"),
+        ("heaps", b""),
+        ("heaps", struct.pack("<Q", 1 << 60)),
+        ("heaps", bytes(8)),
+        ("heaps", struct.pack("<QQQ", 1, 0, 1 << 40)),
+        ("heaps", struct.pack("<QQQ", 1, 0, 32) + bytes(72)),
+        ("heaps", struct.pack("<QQQ", 1, 0, 0)),
+        ("constants", struct.pack("<QQQ", 1, 1 << 63, 0)),
+        ("constants", bytes(8) + b"\0"),
+    ],
+)
 def test_crafted_sections_are_refused(section: str, content: bytes) -> None:
     with pytest.raises(ProgramError):
         image.loads(with_section(section, content))
@@ -189,8 +207,11 @@ OUTSIDE = {
     "conv weights": (3, {"weight_base": TINY.weight_words - 1}, "'weights' reads weight word"),
     "conv records": (3, {"param_base": TINY.param_words - 1}, "'records' reads param word"),
     "conv table": (3, {"table_enable": 1, "table_base": TINY.param_words - 1}, "'table' reads param word"),
-    "conv residual": (3, {"residual_enable": 1, "res_ring": 4, "res_base": TINY.act_words - 1, "res_pitch": 8},
-                      "'res' reads act word"),
+    "conv residual": (
+        3,
+        {"residual_enable": 1, "res_ring": 4, "res_base": TINY.act_words - 1, "res_pitch": 8},
+        "'res' reads act word",
+    ),
     "conv mask": (3, {"mask_mode": 1, "mask_base": TINY.param_words - 1}, "mask words"),
     "conv huge": (3, {"in_h": 2047, "in_ring": 2047, "in_w": 16383, "in_blocks": 1023}, "more than the 16384"),
     "pool output": (4, {"out_row_stride": 1 << 19}, "'out' writes act word"),
@@ -228,8 +249,9 @@ def test_illegal_packets_only_when_asked() -> None:
 
 
 def heaps(*contents: tuple[int, list[Packet]]) -> Program:
-    return replace(pipeline(), heaps=[Segment(line, b"".join(map(encode, words))) for line, words in contents],
-                   sources=[])
+    return replace(
+        pipeline(), heaps=[Segment(line, b"".join(map(encode, words))) for line, words in contents], sources=[]
+    )
 
 
 HALT = Packet.make("HALT")

@@ -111,8 +111,17 @@ def test_average(rounding: int, total: int, mult: int, shift: int, zero: int) ->
     assert int(n.average(total, mult, shift, rounding, zero, -128, 127)) == expected
 
 
-RECORD = st.builds(n.ResidualRecord, a_mult=st.integers(0, (1 << 24) - 1), b_mult=st.integers(0, (1 << 24) - 1),
-                   shift=SHIFT, a_zero=INT8, b_zero=INT8, out_zero=INT8, lo=INT8, hi=INT8)
+RECORD = st.builds(
+    n.ResidualRecord,
+    a_mult=st.integers(0, (1 << 24) - 1),
+    b_mult=st.integers(0, (1 << 24) - 1),
+    shift=SHIFT,
+    a_zero=INT8,
+    b_zero=INT8,
+    out_zero=INT8,
+    lo=INT8,
+    hi=INT8,
+)
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
@@ -132,21 +141,48 @@ def slow_elementwise(function: str, x: int, y: int, a_mult: int, b_mult: int) ->
     if function == "shift":
         by = slow_clamp(y, -15, 15)
         return (x * 2**by if by >= 0 else math.floor(Fraction(x, 2**-by))) * a_mult
-    return {"add": x * a_mult + y * b_mult, "sub": x * a_mult - y * b_mult, "mul": x * y * a_mult,
-            "max": max(x * a_mult, y * b_mult), "min": min(x * a_mult, y * b_mult), "abs": abs(x) * a_mult,
-            "select": x * a_mult if y > 0 else 0}[function]
+    return {
+        "add": x * a_mult + y * b_mult,
+        "sub": x * a_mult - y * b_mult,
+        "mul": x * y * a_mult,
+        "max": max(x * a_mult, y * b_mult),
+        "min": min(x * a_mult, y * b_mult),
+        "abs": abs(x) * a_mult,
+        "select": x * a_mult if y > 0 else 0,
+    }[function]
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 @pytest.mark.parametrize("function", ("add", "sub", "mul", "max", "min", "abs", "shift", "select"))
-@given(a=INT8, b=INT8, za=INT8, zb=INT8, ma=st.integers(0, (1 << 24) - 1), mb=st.integers(0, (1 << 24) - 1),
-       shift=SHIFT, zero=INT8)
-def test_elementwise(function: str, rounding: int, a: int, b: int, za: int, zb: int, ma: int, mb: int, shift: int,
-                     zero: int) -> None:
+@given(
+    a=INT8,
+    b=INT8,
+    za=INT8,
+    zb=INT8,
+    ma=st.integers(0, (1 << 24) - 1),
+    mb=st.integers(0, (1 << 24) - 1),
+    shift=SHIFT,
+    zero=INT8,
+)
+def test_elementwise(
+    function: str, rounding: int, a: int, b: int, za: int, zb: int, ma: int, mb: int, shift: int, zero: int
+) -> None:
     p = slow_elementwise(function, a - za, b - zb, ma, mb)
     expected = slow_clamp(slow_round_shift(p, shift, rounding) + zero, -100, 90)
-    got = n.elementwise(function, a, b, a_zero=za, b_zero=zb, a_mult=ma, b_mult=mb, shift=shift, rounding=rounding,
-                        out_zero=zero, lo=-100, hi=90)
+    got = n.elementwise(
+        function,
+        a,
+        b,
+        a_zero=za,
+        b_zero=zb,
+        a_mult=ma,
+        b_mult=mb,
+        shift=shift,
+        rounding=rounding,
+        out_zero=zero,
+        lo=-100,
+        hi=90,
+    )
     assert int(got) == expected
 
 

@@ -59,8 +59,13 @@ def corpus(hw: HardwareConfig) -> list[bytes]:
     while len(words) < PACKETS:
         data = bytearray(encode(legal_packet(hw, rng)))
         for _ in range(rng.choice((0, 0, 1, 1, 1, 2, 3))):
-            used = 64 if rng.random() < 0.1 else next(
-                (f.lsb for f in BY_OPCODE[data[0]].fields if f.reserved), 512) // 8 if data[0] in BY_OPCODE else 64
+            used = (
+                64
+                if rng.random() < 0.1
+                else next((f.lsb for f in BY_OPCODE[data[0]].fields if f.reserved), 512) // 8
+                if data[0] in BY_OPCODE
+                else 64
+            )
             bit = rng.randrange(0 if rng.random() < 0.05 else 8, 8 * used)
             data[bit // 8] ^= 1 << bit % 8
         words.append(bytes(data))
@@ -91,8 +96,9 @@ def tool_environment() -> dict[str, str]:
 
 def run_verilator(folder: Path) -> str:
     build = [*verilator(), "--binary", "--timing", "-CFLAGS", "-std=c++20", "-Wno-fatal", "--top-module", "bench"]
-    subprocess.run([*build, "bench.v", str(SOURCE)], cwd=folder, check=True, env=tool_environment(),
-                   capture_output=True)
+    subprocess.run(
+        [*build, "bench.v", str(SOURCE)], cwd=folder, check=True, env=tool_environment(), capture_output=True
+    )
     return subprocess.run(["./obj_dir/Vbench"], cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
@@ -112,8 +118,9 @@ def test_same_as_python(simulator: str, config: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "packets.hex").write_text("\n".join(data[::-1].hex() for data in words))
-        (folder / "bench.v").write_text(BENCH.format(count=len(words), act=hw.act_words, weight=hw.weight_words,
-                                                     param=hw.param_words))
+        (folder / "bench.v").write_text(
+            BENCH.format(count=len(words), act=hw.act_words, weight=hw.weight_words, param=hw.param_words)
+        )
         out = SIMULATORS[simulator](folder)
     got = [tuple(map(int, line.split())) for line in out.splitlines() if line[:1].isdigit()]
     assert len(got) == len(want)
@@ -124,8 +131,9 @@ def test_same_as_python(simulator: str, config: str) -> None:
 
 
 def test_verilator_lint_is_clean() -> None:
-    run = subprocess.run([*verilator(), "--lint-only", "-Wall", str(SOURCE)], env=tool_environment(),
-                         capture_output=True, text=True)
+    run = subprocess.run(
+        [*verilator(), "--lint-only", "-Wall", str(SOURCE)], env=tool_environment(), capture_output=True, text=True
+    )
     assert run.returncode == 0 and "%Warning" not in run.stderr, run.stderr
 
 

@@ -58,13 +58,30 @@ def test_bad_table_is_refused(case: str) -> None:
 
 def test_fixed_contract() -> None:
     """Opcodes and queues of the architecture, which no table change may move."""
-    opcodes = {"CONV": 1, "GEMM": 2, "COPY": 3, "POOL": 4, "VEC": 5, "REDUCE": 6, "RECIP": 7, "GATHER": 8, "SET": 9,
-               "LOOP": 10, "JUMP": 15, "HALT": 255}
+    opcodes = {
+        "CONV": 1,
+        "GEMM": 2,
+        "COPY": 3,
+        "POOL": 4,
+        "VEC": 5,
+        "REDUCE": 6,
+        "RECIP": 7,
+        "GATHER": 8,
+        "SET": 9,
+        "LOOP": 10,
+        "JUMP": 15,
+        "HALT": 255,
+    }
     assert {i.name: i.opcode for i in TABLE} == opcodes
     assert BY_OPCODE[255].name == "HALT"
     assert {MOVES[m]: move_queue(m) for m in range(len(MOVES))} == {
-        "data_to_act": "load", "act_to_act": "load", "fill_act": "load", "data_to_param": "wload",
-        "weight_to_weight": "wload", "act_to_data": "store"}
+        "data_to_act": "load",
+        "act_to_act": "load",
+        "fill_act": "load",
+        "data_to_param": "wload",
+        "weight_to_weight": "wload",
+        "act_to_data": "store",
+    }
     assert all(i.queue in (*QUEUES, "fetch", "move") for i in TABLE)
     for ins in TABLE:
         assert [(f.name, f.lsb) for f in ins.fields[:3]] == [("opcode", 0), ("wait", 8), ("signal", 24)]

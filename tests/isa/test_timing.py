@@ -27,16 +27,38 @@ def conv(h: int, w: int, blocks: int, outs: int, kernel: int, stride: int, pitch
     oh, ow = -(-h // stride), -(-w // stride)
     pitch = w if pitch is None else pitch
     pad = kernel // 2
-    return Packet.make("CONV", in_h=h, in_w=w, in_blocks=blocks, in_ring=h, in_pitch=pitch,
-                       in_row_stride=pitch * blocks, kernel_h=kernel, kernel_w=kernel, stride_h=stride,
-                       stride_w=stride, pad_top=pad, pad_left=pad,
-                       out_h=oh, out_w=ow, out_blocks=outs, out_ring=oh, out_pitch=ow, out_row_stride=ow * outs)
+    return Packet.make(
+        "CONV",
+        in_h=h,
+        in_w=w,
+        in_blocks=blocks,
+        in_ring=h,
+        in_pitch=pitch,
+        in_row_stride=pitch * blocks,
+        kernel_h=kernel,
+        kernel_w=kernel,
+        stride_h=stride,
+        stride_w=stride,
+        pad_top=pad,
+        pad_left=pad,
+        out_h=oh,
+        out_w=ow,
+        out_blocks=outs,
+        out_ring=oh,
+        out_pitch=ow,
+        out_row_stride=ow * outs,
+    )
 
 
-@pytest.mark.parametrize(("packet", "ideal"), [
-    (conv(16, 128, 4, 4, 3, 1), 36_864),  # an eighth of 128x128x64 -> 64
-    (conv(64, 64, 1, 2, 3, 2), 2_304), (conv(32, 32, 2, 4, 3, 2), 2_304), (conv(16, 16, 4, 8, 3, 2), 2_304),
-])
+@pytest.mark.parametrize(
+    ("packet", "ideal"),
+    [
+        (conv(16, 128, 4, 4, 3, 1), 36_864),  # an eighth of 128x128x64 -> 64
+        (conv(64, 64, 1, 2, 3, 2), 2_304),
+        (conv(32, 32, 2, 4, 3, 2), 2_304),
+        (conv(16, 16, 4, 8, 3, 2), 2_304),
+    ],
+)
 def test_published_layers_are_conflict_free(packet: Packet, ideal: int) -> None:
     """The layers of the architecture's table: array cycles are MACs / 2048, and little is added."""
     cost = packet_cost(packet, U50, None)
@@ -76,10 +98,25 @@ def test_bank_conflicts(seed: int, config: str) -> None:
     h, w = rng.randint(1, 8), rng.randint(1, 8)
     ring = rng.randint(h, h + 2)
     packet = Packet.make(
-        "CONV", in_h=h, in_w=w, in_ring=ring, in_slot=rng.randrange(ring), in_row_stride=rng.randrange(20),
-        out_h=rng.randint(1, 6), out_w=rng.randint(1, 6), out_ring=6, kernel_h=rng.randint(1, 3),
-        kernel_w=rng.randint(1, 3), stride_h=rng.randint(1, 4), stride_w=rng.randint(1, 4), pad_top=rng.randrange(3),
-        pad_left=rng.randrange(3), dilation_w=rng.randint(1, 2), in_blocks=2, out_blocks=3)
+        "CONV",
+        in_h=h,
+        in_w=w,
+        in_ring=ring,
+        in_slot=rng.randrange(ring),
+        in_row_stride=rng.randrange(20),
+        out_h=rng.randint(1, 6),
+        out_w=rng.randint(1, 6),
+        out_ring=6,
+        kernel_h=rng.randint(1, 3),
+        kernel_w=rng.randint(1, 3),
+        stride_h=rng.randint(1, 4),
+        stride_w=rng.randint(1, 4),
+        pad_top=rng.randrange(3),
+        pad_left=rng.randrange(3),
+        dilation_w=rng.randint(1, 2),
+        in_blocks=2,
+        out_blocks=3,
+    )
     ideal, extra = slow_conflicts(packet, hw.pixels)
     cost = packet_cost(packet, hw, None)
     assert (cost.mac_busy, cost.conflicts) == (6 * ideal, 6 * extra)

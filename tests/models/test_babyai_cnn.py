@@ -64,9 +64,7 @@ def test_every_word_of_the_levels_is_known_and_fits() -> None:
     assert len(set(WORDS)) == len(WORDS) <= VOCABULARY_SIZE
     verifier = pytest.importorskip("minigrid.envs.babyai.core.verifier")
     source = Path(verifier.__file__).read_text()
-    surfaces = [
-        line for line in source.splitlines() if re.search(r"(return|s =|\+) \"[a-z ,]+\"|surface", line)
-    ]
+    surfaces = [line for line in source.splitlines() if re.search(r"(return|s =|\+) \"[a-z ,]+\"|surface", line)]
     literals = re.findall(r'"([a-z ,]+)"', "\n".join(surfaces))
     words = {word for text in literals for word in text.replace(",", " ").split()}
     assert words - {"success", "failure", "continue"} <= set(WORDS)

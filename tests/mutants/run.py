@@ -27,9 +27,15 @@ def caught(fault: dict[str, str], tree: Path) -> tuple[bool, str]:
     path.write_text(original.replace(fault["line"], fault["fault"]), encoding="utf-8")
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(str(tree / p) for p in PACKAGES))
     try:
-        run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
-                              *fault["test"].split()], cwd=tree, env=environment, capture_output=True,
-                             text=True, timeout=1200, check=False)
+        run = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *fault["test"].split()],
+            cwd=tree,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=1200,
+            check=False,
+        )
     finally:
         path.write_text(original, encoding="utf-8")
     if run.returncode not in (0, 1):  # 1: tests failed; anything else did not test
@@ -44,8 +50,9 @@ def main() -> int:
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
-        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(
-            ".git", ".venv", "runs", "__pycache__", ".*_cache", "sim_build"))
+        shutil.copytree(
+            ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", ".*_cache", "sim_build")
+        )
         for i, fault in enumerate(wanted, 1):
             ok, why = caught(fault, tree)
             survivors += not ok

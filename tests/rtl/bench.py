@@ -38,8 +38,11 @@ def run_cocotb(module: str, tests: Path, **parameters: int) -> None:
         patch.setenv("PATH", path)
         runner = get_runner("verilator")
         runner.build(
-            sources=[RTL / "src" / f"{module}.v", RTL / "generated" / "vla_packet_check.v"], hdl_toplevel=module,
-            parameters=parameters, includes=[RTL / "generated"], build_dir=BUILD / name,
+            sources=[RTL / "src" / f"{module}.v", RTL / "generated" / "vla_packet_check.v"],
+            hdl_toplevel=module,
+            parameters=parameters,
+            includes=[RTL / "generated"],
+            build_dir=BUILD / name,
             build_args=["-Wall", "-y", str(RTL / "src"), "-y", str(RTL / "lib"), "-MAKEFLAGS", COMPILER],
         )
         patch.setenv("PYTHONPATH", os.pathsep.join((str(tests.parent), os.environ.get("PYTHONPATH", ""))))

@@ -33,14 +33,25 @@ def halt(code: int = 0, wait: int = 0, signal: int = 0) -> Packet:
     return Packet.make("HALT", code=code, wait=wait, signal=signal)
 
 
-def program(hw: HardwareConfig, packets: list[Packet | bytes], *, data_bytes: int = 1 << 17,
-            segments: dict[int, bytes] | None = None, weights: NDArray[np.int8] | None = None,
-            entry: int = 0) -> Program:
+def program(
+    hw: HardwareConfig,
+    packets: list[Packet | bytes],
+    *,
+    data_bytes: int = 1 << 17,
+    segments: dict[int, bytes] | None = None,
+    weights: NDArray[np.int8] | None = None,
+    entry: int = 0,
+) -> Program:
     """Packets from line 0 on, other bytes at the lines of `segments`, zero elsewhere."""
     heap = b"".join(p if isinstance(p, bytes) else encode(p) for p in packets)
     assert len(heap) <= 65536 and data_bytes % LINE_BYTES == 0
     return Program(
-        config=hw, heaps=[Segment(0, heap)], constants=[Segment(n, b) for n, b in (segments or {}).items()],
+        config=hw,
+        heaps=[Segment(0, heap)],
+        constants=[Segment(n, b) for n, b in (segments or {}).items()],
         weights=np.zeros((0, hw.weight_word_bytes), np.int8) if weights is None else weights,
-        data_bytes=data_bytes, entries={"main": entry}, inputs=[], outputs=[],
+        data_bytes=data_bytes,
+        entries={"main": entry},
+        inputs=[],
+        outputs=[],
     )

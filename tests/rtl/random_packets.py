@@ -47,8 +47,13 @@ def _region(rng: random.Random, hw: HardwareConfig, p: str, h: int, w: int, bloc
     pitch = w + rng.choice((0, 0, 1, 3, 6))
     stride = blocks * pitch + rng.choice((0, 0, 5))
     ring = h + rng.choice((0, 0, 1, 3))
-    return {f"{p}_base": _act(rng, hw, p == "out", ring * stride), f"{p}_row_stride": stride, f"{p}_pitch": pitch, f"{p}_ring": ring,
-            f"{p}_slot": rng.randrange(ring)}
+    return {
+        f"{p}_base": _act(rng, hw, p == "out", ring * stride),
+        f"{p}_row_stride": stride,
+        f"{p}_pitch": pitch,
+        f"{p}_ring": ring,
+        f"{p}_slot": rng.randrange(ring),
+    }
 
 
 def _requantize(rng: random.Random) -> Fields:
@@ -68,13 +73,35 @@ def _conv(rng: random.Random, hw: HardwareConfig) -> Packet:
     iw = max(1, (ow - 1) * sw + (kw - 1) * dw + 1 - left - rng.randrange(2))
     words = kh * kw * ib * ob
     return Packet.make(
-        "CONV", **_region(rng, hw, "in", ih, iw, ib), in_h=ih, in_w=iw, in_blocks=ib,
-        in_zero=rng.randint(-128, 127), kernel_h=kh, kernel_w=kw, stride_h=sh, stride_w=sw, dilation_h=dh,
-        dilation_w=dw, pad_top=top, pad_left=left, **_region(rng, hw, "out", oh, ow, ob), out_h=oh, out_w=ow,
-        out_blocks=ob, weight_base=rng.randrange(hw.weight_words - words), param_base=_params(rng, hw, ob + 1),
-        **_requantize(rng), table_enable=rng.randrange(2), table_base=_params(rng, hw, 4), mask_mode=mode,
-        mask_base=_params(rng, hw, ob), mask_empty=rng.randrange(2), residual_enable=rng.randrange(2),
-        **_region(rng, hw, "res", oh, ow, ob))
+        "CONV",
+        **_region(rng, hw, "in", ih, iw, ib),
+        in_h=ih,
+        in_w=iw,
+        in_blocks=ib,
+        in_zero=rng.randint(-128, 127),
+        kernel_h=kh,
+        kernel_w=kw,
+        stride_h=sh,
+        stride_w=sw,
+        dilation_h=dh,
+        dilation_w=dw,
+        pad_top=top,
+        pad_left=left,
+        **_region(rng, hw, "out", oh, ow, ob),
+        out_h=oh,
+        out_w=ow,
+        out_blocks=ob,
+        weight_base=rng.randrange(hw.weight_words - words),
+        param_base=_params(rng, hw, ob + 1),
+        **_requantize(rng),
+        table_enable=rng.randrange(2),
+        table_base=_params(rng, hw, 4),
+        mask_mode=mode,
+        mask_base=_params(rng, hw, ob),
+        mask_empty=rng.randrange(2),
+        residual_enable=rng.randrange(2),
+        **_region(rng, hw, "res", oh, ow, ob),
+    )
 
 
 def _params(rng: random.Random, hw: HardwareConfig, words: int) -> int:
@@ -87,12 +114,25 @@ def _gemm(rng: random.Random, hw: HardwareConfig) -> Packet:
     in_stride, out_stride = k * in_pitch + rng.randrange(3), n * out_pitch + rng.randrange(3)
     weight_stride = rng.choice((0, k * n))
     return Packet.make(
-        "GEMM", batch=batch, m=m, k_blocks=k, n_blocks=n, in_base=_act(rng, hw, False, batch * in_stride),
-        in_pitch=in_pitch, in_batch_stride=in_stride, out_base=_act(rng, hw, True, batch * out_stride),
-        out_pitch=out_pitch, out_batch_stride=out_stride,
-        weight_base=rng.randrange(hw.weight_words - batch * k * n), weight_batch_stride=weight_stride,
-        param_base=_params(rng, hw, n), scale_by=rng.randrange(2), **_requantize(rng),
-        table_enable=rng.randrange(2), table_base=_params(rng, hw, 4))
+        "GEMM",
+        batch=batch,
+        m=m,
+        k_blocks=k,
+        n_blocks=n,
+        in_base=_act(rng, hw, False, batch * in_stride),
+        in_pitch=in_pitch,
+        in_batch_stride=in_stride,
+        out_base=_act(rng, hw, True, batch * out_stride),
+        out_pitch=out_pitch,
+        out_batch_stride=out_stride,
+        weight_base=rng.randrange(hw.weight_words - batch * k * n),
+        weight_batch_stride=weight_stride,
+        param_base=_params(rng, hw, n),
+        scale_by=rng.randrange(2),
+        **_requantize(rng),
+        table_enable=rng.randrange(2),
+        table_base=_params(rng, hw, 4),
+    )
 
 
 def _pool(rng: random.Random, hw: HardwareConfig) -> Packet:
@@ -102,22 +142,51 @@ def _pool(rng: random.Random, hw: HardwareConfig) -> Packet:
     top, left = rng.randrange(kh), rng.randrange(kw)
     ih, iw = max(1, (oh - 1) * sh + kh - top), max(1, (ow - 1) * sw + kw - left)
     return Packet.make(
-        "POOL", **_region(rng, hw, "in", ih, iw, blocks), in_h=ih, in_w=iw, in_blocks=blocks,
-        in_zero=rng.randint(-128, 127), channels=rng.randint(1, blocks * hw.block), mode=rng.randrange(2),
-        count=rng.randrange(2), kernel_h=kh, kernel_w=kw, stride_h=sh, stride_w=sw, pad_top=top, pad_left=left,
-        **_region(rng, hw, "out", oh, ow, blocks), out_h=oh, out_w=ow,
-        param_base=_params(rng, hw, 2), **_requantize(rng))
+        "POOL",
+        **_region(rng, hw, "in", ih, iw, blocks),
+        in_h=ih,
+        in_w=iw,
+        in_blocks=blocks,
+        in_zero=rng.randint(-128, 127),
+        channels=rng.randint(1, blocks * hw.block),
+        mode=rng.randrange(2),
+        count=rng.randrange(2),
+        kernel_h=kh,
+        kernel_w=kw,
+        stride_h=sh,
+        stride_w=sw,
+        pad_top=top,
+        pad_left=left,
+        **_region(rng, hw, "out", oh, ow, blocks),
+        out_h=oh,
+        out_w=ow,
+        param_base=_params(rng, hw, 2),
+        **_requantize(rng),
+    )
 
 
 def _vec(rng: random.Random, hw: HardwareConfig) -> Packet:
     h, w, blocks = rng.randint(1, 5), rng.randint(1, 12), rng.randint(1, 3)
     return Packet.make(
-        "VEC", function=rng.randrange(8), b_kind=rng.randrange(4), b_scalar=rng.randint(-128, 127),
-        **_region(rng, hw, "a", h, w, blocks), **_region(rng, hw, "b", h, w, blocks),
-        **_region(rng, hw, "out", h, w, blocks), out_h=h, out_w=w, out_blocks=blocks,
-        a_zero=rng.randint(-128, 127), b_zero=rng.randint(-128, 127), a_mult=rng.randrange(1 << 24),
-        b_mult=rng.randrange(1 << 24), shift=rng.randint(12, 40), **_requantize(rng),
-        table_enable=rng.randrange(2), table_base=_params(rng, hw, 4))
+        "VEC",
+        function=rng.randrange(8),
+        b_kind=rng.randrange(4),
+        b_scalar=rng.randint(-128, 127),
+        **_region(rng, hw, "a", h, w, blocks),
+        **_region(rng, hw, "b", h, w, blocks),
+        **_region(rng, hw, "out", h, w, blocks),
+        out_h=h,
+        out_w=w,
+        out_blocks=blocks,
+        a_zero=rng.randint(-128, 127),
+        b_zero=rng.randint(-128, 127),
+        a_mult=rng.randrange(1 << 24),
+        b_mult=rng.randrange(1 << 24),
+        shift=rng.randint(12, 40),
+        **_requantize(rng),
+        table_enable=rng.randrange(2),
+        table_base=_params(rng, hw, 4),
+    )
 
 
 def _copy(rng: random.Random, hw: HardwareConfig, lines: int, weight_words: int) -> Packet:
@@ -129,13 +198,23 @@ def _copy(rng: random.Random, hw: HardwareConfig, lines: int, weight_words: int)
         counts[0] = rng.randint(1, 6)
     for i, name in enumerate(("n0", "n1", "n2", "n3")):
         fields[name] = counts[i]
-    sides = {"data_to_act": ("data", "act"), "act_to_act": ("act", "act"), "fill_act": ("none", "act"),
-             "data_to_param": ("data", "param"), "weight_to_weight": ("weight space", "weight"),
-             "act_to_data": ("act", "data")}[move]
+    sides = {
+        "data_to_act": ("data", "act"),
+        "act_to_act": ("act", "act"),
+        "fill_act": ("none", "act"),
+        "data_to_param": ("data", "param"),
+        "weight_to_weight": ("weight space", "weight"),
+        "act_to_data": ("act", "data"),
+    }[move]
     word = {"data_to_param": hw.param_word_bytes, "weight_to_weight": 64}.get(move, hw.act_word_bytes)
     run_lines = -(-counts[0] * word // 64)
-    size = {"data": lines // 2, "param": hw.param_words, "weight": hw.weight_words,
-            "weight space": weight_words, "none": 1 << 20}
+    size = {
+        "data": lines // 2,
+        "param": hw.param_words,
+        "weight": hw.weight_words,
+        "weight space": weight_words,
+        "none": 1 << 20,
+    }
     for side, memory in zip(("src", "dst"), sides, strict=True):
         run = run_lines if memory == "data" else counts[0]
         s1 = run + rng.choice((0, 0, 2))

@@ -37,15 +37,32 @@ def make_program(config: str = "tiny") -> Program:
     region = {"row_stride": WIDTH, "pitch": WIDTH, "ring": HEIGHT}
     fields = {f"{p}_{k}": v for p in ("a", "b", "out") for k, v in region.items()}
     mult, shift = numerics.scale_to_multiplier(IN_SCALE / OUT_SCALE)
-    builder.add(Packet.make("VEC", a_zero=IN_ZERO, b_zero=IN_ZERO, a_mult=mult, b_mult=mult, shift=shift, lo=-128,
-                            hi=127, out_base=200, out_h=HEIGHT, out_w=WIDTH, **fields))
-    builder.add(copy_packet("act_to_data", src=200, dst=y_line, src_stride2=WIDTH, dst_stride2=x_layout.row_lines,
-                            **rows))
+    builder.add(
+        Packet.make(
+            "VEC",
+            a_zero=IN_ZERO,
+            b_zero=IN_ZERO,
+            a_mult=mult,
+            b_mult=mult,
+            shift=shift,
+            lo=-128,
+            hi=127,
+            out_base=200,
+            out_h=HEIGHT,
+            out_w=WIDTH,
+            **fields,
+        )
+    )
+    builder.add(
+        copy_packet("act_to_data", src=200, dst=y_line, src_stride2=WIDTH, dst_stride2=x_layout.row_lines, **rows)
+    )
     builder.add(copy_packet("act_to_data", src=500, dst=c_line))
     builder.halt(4)
     program = builder.build()
-    program.inputs += [IoTensor("image", x_layout, x_line, IN_SCALE, IN_ZERO),
-                       IoTensor("bias", b_layout, b_line, 1.0, 0)]
+    program.inputs += [
+        IoTensor("image", x_layout, x_line, IN_SCALE, IN_ZERO),
+        IoTensor("bias", b_layout, b_line, 1.0, 0),
+    ]
     program.outputs += [IoTensor("sum", x_layout, y_line, OUT_SCALE, 0), IoTensor("copy", b_layout, c_line, 1.0, 0)]
     program.sources += [SourceEntry(2, "Add_0", "Add", 0)]
     return program
@@ -53,8 +70,10 @@ def make_program(config: str = "tiny") -> Program:
 
 def good_inputs(runs: int = 1) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
-    return {"image": (rng.integers(-20, 20, (runs, CHANNELS, HEIGHT, WIDTH)) * IN_SCALE).astype(np.float32),
-            "bias": rng.integers(-9, 9, (runs, 2)).astype(np.float32)}
+    return {
+        "image": (rng.integers(-20, 20, (runs, CHANNELS, HEIGHT, WIDTH)) * IN_SCALE).astype(np.float32),
+        "bias": rng.integers(-9, 9, (runs, 2)).astype(np.float32),
+    }
 
 
 @pytest.fixture

@@ -18,8 +18,25 @@ from vlarun.cli import main
 
 def test_run_writes_everything(program_file: Path, input_file: Path, tmp_path: Path) -> None:
     out, stats, trace = tmp_path / "out.npz", tmp_path / "stats.json", tmp_path / "trace.json"
-    assert main([str(program_file), "--input", str(input_file), "--output", str(out), "--stats", str(stats),
-                 "--trace", str(trace), "--config", "tiny", "--check"]) == 0
+    assert (
+        main(
+            [
+                str(program_file),
+                "--input",
+                str(input_file),
+                "--output",
+                str(out),
+                "--stats",
+                str(stats),
+                "--trace",
+                str(trace),
+                "--config",
+                "tiny",
+                "--check",
+            ]
+        )
+        == 0
+    )
     want = vlarun.Session(program_file).run(good_inputs())
     with np.load(out) as got:
         assert set(got.files) == {"sum", "copy"}
@@ -45,13 +62,19 @@ def test_summary_and_json(program_file: Path, input_file: Path, capsys: pytest.C
 def bad_programs(good: bytes) -> dict[str, bytes]:
     flipped = bytearray(good)
     flipped[len(good) // 2] ^= 1
-    return {"truncated": good[: len(good) // 2], "empty": b"", "text": b"hello\n" * 99, "flipped": bytes(flipped),
-            "longer": good + b"\0"}
+    return {
+        "truncated": good[: len(good) // 2],
+        "empty": b"",
+        "text": b"hello\n" * 99,
+        "flipped": bytes(flipped),
+        "longer": good + b"\0",
+    }
 
 
 @pytest.mark.parametrize("kind", ["truncated", "empty", "text", "flipped", "longer", "missing"])
-def test_bad_program(kind: str, program_file: Path, input_file: Path, tmp_path: Path,
-                     capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_program(
+    kind: str, program_file: Path, input_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     bad, out = tmp_path / "bad.bin", tmp_path / "out.npz"
     if kind != "missing":
         bad.write_bytes(bad_programs(program_file.read_bytes())[kind])
@@ -67,14 +90,18 @@ def assert_refused(capsys: pytest.CaptureFixture[str], out: Path, *words: str) -
     assert not out.exists() and not list(out.parent.glob(".out*"))
 
 
-@pytest.mark.parametrize(("arrays", "word"), [
-    ({"imag": np.zeros((1, 3, 5, 6), np.float32)}, "Did you mean 'image'"),
-    ({"image": np.zeros((1, 3, 5), np.float32)}, "expected [1, 3, 5, 6]"),
-    ({"image": np.zeros((1, 3, 5, 6))}, "float64"),
-    ({"image": np.full((1, 3, 5, 6), np.nan, np.float32)}, "nan"),
-])
-def test_bad_arrays(arrays: dict[str, np.ndarray], word: str, program_file: Path, tmp_path: Path,
-                    capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arrays", "word"),
+    [
+        ({"imag": np.zeros((1, 3, 5, 6), np.float32)}, "Did you mean 'image'"),
+        ({"image": np.zeros((1, 3, 5), np.float32)}, "expected [1, 3, 5, 6]"),
+        ({"image": np.zeros((1, 3, 5, 6))}, "float64"),
+        ({"image": np.full((1, 3, 5, 6), np.nan, np.float32)}, "nan"),
+    ],
+)
+def test_bad_arrays(
+    arrays: dict[str, np.ndarray], word: str, program_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, out = tmp_path / "x.npz", tmp_path / "out.npz"
     np.savez(path, **(good_inputs() | arrays))
     assert main([str(program_file), "--input", str(path), "--output", str(out)]) == 1
@@ -82,8 +109,9 @@ def test_bad_arrays(arrays: dict[str, np.ndarray], word: str, program_file: Path
 
 
 @pytest.mark.parametrize("content", [None, b"", b"text", b"PK\x03\x04broken", "npy", "pickle"])
-def test_bad_input_file(content: bytes | str | None, program_file: Path, tmp_path: Path,
-                        capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_file(
+    content: bytes | str | None, program_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, out = tmp_path / "x.npz", tmp_path / "out.npz"
     if content == "npy":
         with path.open("wb") as f:
@@ -96,24 +124,35 @@ def test_bad_input_file(content: bytes | str | None, program_file: Path, tmp_pat
     assert_refused(capsys, out, "x.npz")
 
 
-def test_unwritable_output(program_file: Path, input_file: Path, tmp_path: Path,
-                           capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_output(
+    program_file: Path, input_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for path, word in ((tmp_path / "no" / "out.npz", "there is no folder"), (tmp_path, "is a folder")):
         assert main([str(program_file), "--input", str(input_file), "--output", str(path)]) == 1
         error = capsys.readouterr().err
         assert word in error and "Traceback" not in error
 
 
-@pytest.mark.parametrize(("options", "code", "word"), [
-    (["--backend", "simm"], 2, "unknown backend 'simm'"),
-    (["--config", "u50"], 1, "compiled for 'tiny'"),
-    (["--config", "nope"], 1, "unknown hardware config 'nope'"),
-    (["--entry", "nope"], 1, "no entry point 'nope'"),
-    (["--backend", "ref"], 1, "--onnx"),
-    (["--no-such-option"], 2, "unrecognized arguments"),
-])
-def test_bad_options(options: list[str], code: int, word: str, program_file: Path, input_file: Path, tmp_path: Path,
-                     capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "code", "word"),
+    [
+        (["--backend", "simm"], 2, "unknown backend 'simm'"),
+        (["--config", "u50"], 1, "compiled for 'tiny'"),
+        (["--config", "nope"], 1, "unknown hardware config 'nope'"),
+        (["--entry", "nope"], 1, "no entry point 'nope'"),
+        (["--backend", "ref"], 1, "--onnx"),
+        (["--no-such-option"], 2, "unrecognized arguments"),
+    ],
+)
+def test_bad_options(
+    options: list[str],
+    code: int,
+    word: str,
+    program_file: Path,
+    input_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     out = tmp_path / "out.npz"
     assert main([str(program_file), "--input", str(input_file), "--output", str(out), *options]) == code
     error = capsys.readouterr().err
@@ -127,8 +166,9 @@ def test_usage() -> None:
     assert main(["prog.bin"]) == 2
 
 
-def test_a_machine_error_is_exit_code_1(input_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_error_is_exit_code_1(
+    input_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = make_program()
     packets = bytearray(program.heaps[0].data)
     packets[64:128] = encode(Packet.make("HALT", wait=4))
@@ -152,11 +192,31 @@ def test_compare(program_file: Path, input_file: Path, capsys: pytest.CaptureFix
 
 def test_conformance(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "c.json"
-    assert main(["conformance", "--config", "tiny", "--suite", "T1,T2", "--programs", "2", "--match", "T2",
-                 "--json", str(path)]) == 0
+    assert (
+        main(
+            [
+                "conformance",
+                "--config",
+                "tiny",
+                "--suite",
+                "T1,T2",
+                "--programs",
+                "2",
+                "--match",
+                "T2",
+                "--json",
+                str(path),
+            ]
+        )
+        == 0
+    )
     written = json.loads(path.read_text())
     assert written["passed"] and [c["id"] for c in written["cases"]] == [
-        "T2.0.0000", "T2.0.0000.rescheduled", "T2.0.0001", "T2.0.0001.rescheduled"]
+        "T2.0.0000",
+        "T2.0.0000.rescheduled",
+        "T2.0.0001",
+        "T2.0.0001.rescheduled",
+    ]
     assert "4 of 4 cases passed" in capsys.readouterr().out
     for options in (["--suite", "T9"], ["--match", "nothing like it"], ["--backend", "ref"]):
         assert main(["conformance", "--config", "tiny", *options]) == 2

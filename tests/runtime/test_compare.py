@@ -28,13 +28,16 @@ class Faulty(SimBackend):
         return result
 
 
-@pytest.mark.parametrize(("space", "where", "expected"), [
-    ("sum", (0, 2, 1, 3), ["output 'sum' (1 of 90 elements)", "index [0, 2, 1, 3]"]),
-    ("act", (203, 1), ["act memory (1 words)", "word 203, byte 1", "packet 2 (VEC", "Add_0"]),
-    ("act", (3, 0), ["word 3", "packet 0 (COPY"]),
-    ("param", (0, 0), ["param memory", "word 0"]),
-    ("halt", (), ["halt_code", "sim has 4, other has 99"]),
-])
+@pytest.mark.parametrize(
+    ("space", "where", "expected"),
+    [
+        ("sum", (0, 2, 1, 3), ["output 'sum' (1 of 90 elements)", "index [0, 2, 1, 3]"]),
+        ("act", (203, 1), ["act memory (1 words)", "word 203, byte 1", "packet 2 (VEC", "Add_0"]),
+        ("act", (3, 0), ["word 3", "packet 0 (COPY"]),
+        ("param", (0, 0), ["param memory", "word 0"]),
+        ("halt", (), ["halt_code", "sim has 4, other has 99"]),
+    ],
+)
 def test_first_difference(space: str, where: tuple[int, ...], expected: list[str]) -> None:
     program = make_program()
     inputs = to_integers(program, good_inputs())

@@ -28,8 +28,12 @@ def test_random_and_extreme(signed: bool, shape: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(0)
     for low, high in ((0, 256), (0, 1), (255, 256)):
         a = rng.integers(low, high, (m, k)).astype(np.uint8)
-        for b in (rng.integers(-128, 128, (k, n)), np.full((k, n), -128), np.full((k, n), 127),
-                  rng.choice([-128, 127], (k, n))):
+        for b in (
+            rng.integers(-128, 128, (k, n)),
+            np.full((k, n), -128),
+            np.full((k, n), 127),
+            rng.choice([-128, 127], (k, n)),
+        ):
             b8 = b.astype(np.int8)
             assert np.array_equal(matmul(a, b8), expected(a, b8))
 

@@ -12,9 +12,13 @@ SIZE = 257
 
 regions = st.builds(
     lambda base, counts, strides, inner, ring, slot: Region(
-        base, counts, strides, inner, max(ring, counts[1]) if ring else 0, slot % max(ring, counts[1]) if ring else 0),
-    st.integers(0, SIZE - 1), st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 3)),
-    st.tuples(st.integers(0, 90), st.integers(0, 40), st.integers(0, 20)), st.integers(1, 9), st.integers(0, 7),
+        base, counts, strides, inner, max(ring, counts[1]) if ring else 0, slot % max(ring, counts[1]) if ring else 0
+    ),
+    st.integers(0, SIZE - 1),
+    st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 3)),
+    st.tuples(st.integers(0, 90), st.integers(0, 40), st.integers(0, 20)),
+    st.integers(1, 9),
+    st.integers(0, 7),
     st.integers(0, 9),
 )
 

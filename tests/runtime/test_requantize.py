@@ -62,6 +62,18 @@ def test_pair_tables_hold_every_pair() -> None:
     table = module.elementwise_pairs("sub", 3, -4, 1 << 23, 1 << 22, 23, 0, 1, -100, 100)
     a = np.repeat(np.arange(-128, 128), 256).astype(np.int8)
     b = np.tile(np.arange(-128, 128), 256).astype(np.int8)
-    want = numerics.elementwise("sub", a, b, a_zero=3, b_zero=-4, a_mult=1 << 23, b_mult=1 << 22, shift=23,
-                                rounding=0, out_zero=1, lo=-100, hi=100)
+    want = numerics.elementwise(
+        "sub",
+        a,
+        b,
+        a_zero=3,
+        b_zero=-4,
+        a_mult=1 << 23,
+        b_mult=1 << 22,
+        shift=23,
+        rounding=0,
+        out_zero=1,
+        lo=-100,
+        hi=100,
+    )
     assert np.array_equal(module.apply_pairs(a, b, table), want)

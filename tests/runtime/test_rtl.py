@@ -23,8 +23,9 @@ def inputs() -> dict[str, np.ndarray]:
     return to_integers(make_program(), good_inputs())
 
 
-@pytest.mark.parametrize("options", [RtlOptions(), RtlOptions(latency=1, outstanding=1),
-                                     RtlOptions(stall_percent=60, stall_seed=3)])
+@pytest.mark.parametrize(
+    "options", [RtlOptions(), RtlOptions(latency=1, outstanding=1), RtlOptions(stall_percent=60, stall_seed=3)]
+)
 def test_every_memory_equals_sim(options: RtlOptions, inputs: dict[str, np.ndarray]) -> None:
     difference = compare(make_program(), (SimBackend(), RtlBackend(options)), inputs)
     assert difference is None, difference.message(("sim", "rtl"))
@@ -41,8 +42,10 @@ def test_counters_and_stats() -> None:
 
 
 def test_slower_memory_takes_longer(inputs: dict[str, np.ndarray]) -> None:
-    cycles = [RtlBackend(o).run(make_program(), inputs).cycles
-              for o in (RtlOptions(latency=4), RtlOptions(), RtlOptions(stall_percent=80))]
+    cycles = [
+        RtlBackend(o).run(make_program(), inputs).cycles
+        for o in (RtlOptions(latency=4), RtlOptions(), RtlOptions(stall_percent=80))
+    ]
     assert cycles[0] < cycles[1] < cycles[2]
 
 

@@ -45,6 +45,7 @@ def test_key_depends_on_everything_that_matters(sources: Path) -> None:
 
 def build_slowly(started: Path) -> None:
     """Build with a fake compiler that takes a while and counts its calls."""
+
     def fake(library: Path, hw: HardwareConfig, flavour: str, sources: list[Path]) -> None:
         with started.open("a") as f:
             f.write("x")

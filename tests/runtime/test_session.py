@@ -111,8 +111,18 @@ def test_stats_and_trace(program: Program) -> None:
     session = vlarun.Session(program)
     session.run(good_inputs(2))
     stats = json.loads(json.dumps(session.stats))
-    assert {"backend", "config", "cycles", "macs", "peak_macs_per_cycle", "utilization", "hbm_read_bytes",
-            "hbm_write_bytes", "wall_seconds", "instructions"} <= set(stats)
+    assert {
+        "backend",
+        "config",
+        "cycles",
+        "macs",
+        "peak_macs_per_cycle",
+        "utilization",
+        "hbm_read_bytes",
+        "hbm_write_bytes",
+        "wall_seconds",
+        "instructions",
+    } <= set(stats)
     assert (stats["backend"], stats["config"], stats["runs"], stats["peak_macs_per_cycle"]) == ("sim", "tiny", 2, 256)
     assert stats["cycles"] > 100 and stats["hbm_read_bytes"] > 6 * 64
     assert [i["op"] for i in stats["instructions"]] == ["COPY", "COPY", "VEC", "COPY", "COPY", "HALT"]
@@ -123,11 +133,17 @@ def test_stats_and_trace(program: Program) -> None:
 
 def reference_model() -> bytes:
     graph = helper.make_graph(
-        [helper.make_node("Add", ["image", "image"], ["sum"]), helper.make_node("Identity", ["bias"], ["copy"])], "g",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 5, 6]),
-         helper.make_tensor_value_info("bias", TensorProto.FLOAT, [1, 2])],
-        [helper.make_tensor_value_info("sum", TensorProto.FLOAT, [1, 3, 5, 6]),
-         helper.make_tensor_value_info("copy", TensorProto.FLOAT, [1, 2])])
+        [helper.make_node("Add", ["image", "image"], ["sum"]), helper.make_node("Identity", ["bias"], ["copy"])],
+        "g",
+        [
+            helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 5, 6]),
+            helper.make_tensor_value_info("bias", TensorProto.FLOAT, [1, 2]),
+        ],
+        [
+            helper.make_tensor_value_info("sum", TensorProto.FLOAT, [1, 3, 5, 6]),
+            helper.make_tensor_value_info("copy", TensorProto.FLOAT, [1, 2]),
+        ],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     data: bytes = model.SerializeToString()
     return data

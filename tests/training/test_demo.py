@@ -15,9 +15,7 @@ from vla_training.errors import EvaluationError
 from vla_training.stages import StageLog, package_digest
 
 
-def test_demo_end_to_end(
-    tmp_path: Path, fake_device: list[list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_demo_end_to_end(tmp_path: Path, fake_device: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     options = DemoOptions("debug", tmp_path / "demo", episodes=2, rtl_frames=3, workers=1)
     console = Console(record=True, width=200, quiet=True)
     console.quiet = False
@@ -64,9 +62,7 @@ def test_a_stage_runs_again_only_when_something_changed(tmp_path: Path) -> None:
         target.write_text(source.read_text().upper())
 
     def stage(option: int = 0) -> None:
-        StageLog(tmp_path / "stages", lambda text: None).run(
-            "copy", {"in": source, "n": option}, [target], work
-        )
+        StageLog(tmp_path / "stages", lambda text: None).run("copy", {"in": source, "n": option}, [target], work)
 
     stage()
     stage()

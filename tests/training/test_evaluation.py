@@ -63,9 +63,7 @@ def test_success_means_reward_within_the_step_limit() -> None:
         actions.append(action)
         _, _, done = environment.step(action)
     script = iter(actions)
-    assert play(
-        environment, lambda inputs: np.eye(7, dtype=np.float32)[next(script)], FIRST_EVALUATION_SEED
-    ).success
+    assert play(environment, lambda inputs: np.eye(7, dtype=np.float32)[next(script)], FIRST_EVALUATION_SEED).success
     turning = play(environment, lambda inputs: np.eye(7, dtype=np.float32)[0], FIRST_EVALUATION_SEED)
     assert not turning.success and len(turning.actions) == 64
     with pytest.raises(EvaluationError, match="logits are"):

@@ -96,9 +96,7 @@ def pretrained_folder(run: Path) -> Path:
     raise CheckpointError(f"{run} holds no saved policy; train one with 'vla-train train --out {run}'.")
 
 
-def restore(
-    checkpoint: Path, policy: torch.nn.Module, optimizer: torch.optim.Optimizer, config_digest: str
-) -> int:
+def restore(checkpoint: Path, policy: torch.nn.Module, optimizer: torch.optim.Optimizer, config_digest: str) -> int:
     """Load weights, optimizer and random state in place; return the number of steps already done.
 
     Raises:

@@ -42,9 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="vla-train", description="Train, export and evaluate robot policies."
-    )
+    parser = argparse.ArgumentParser(prog="vla-train", description="Train, export and evaluate robot policies.")
     commands = parser.add_subparsers(dest="command", required=True)
     cores = os.cpu_count() or 1
 
@@ -65,9 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("-o", "--output", type=Path, required=True, help="calib.npz")
 
     evaluate = commands.add_parser("evaluate", help="closed-loop success on fixed seeds")
-    evaluate.add_argument(
-        "path", type=Path, help="run folder (float), model.onnx (onnx) or prog.bin (sim, rtl)"
-    )
+    evaluate.add_argument("path", type=Path, help="run folder (float), model.onnx (onnx) or prog.bin (sim, rtl)")
     evaluate.add_argument("--backend", choices=BACKENDS, default="sim")
     evaluate.add_argument("--level", required=True)
     evaluate.add_argument("--episodes", type=int, default=200)
@@ -88,9 +84,7 @@ def _train(arguments: argparse.Namespace, console: Console) -> int:
     from vla_training.config import load_config
     from vla_training.train import train
 
-    overrides = {
-        key: getattr(arguments, key) for key in ("steps", "seed") if getattr(arguments, key) is not None
-    }
+    overrides = {key: getattr(arguments, key) for key in ("steps", "seed") if getattr(arguments, key) is not None}
     config = load_config(arguments.config, overrides)
     with progress_bar(console, f"training {config.level}", config.steps) as bar:
 

@@ -185,9 +185,7 @@ class _Demo:
         arguments += ["--calib", str(self.calibration), "--report", str(program.parent / "compile-report")]
         code = vlac(arguments)
         if code != 0:
-            raise EvaluationError(
-                f"'vlac {' '.join(arguments)}' ended with exit code {code}; its message is above."
-            )
+            raise EvaluationError(f"'vlac {' '.join(arguments)}' ended with exit code {code}; its message is above.")
 
     def _evaluate(self, backend: str, source: Path) -> None:
         title = f"{self.config.level} on {backend}"
@@ -218,9 +216,7 @@ class _Demo:
 
 def _print_table(results: Results, console: Console) -> None:
     """The two tables at the end of the demo."""
-    success = Table(
-        title=f"{results.level}: success over the same {len(results.evaluations[0].episodes)} episodes"
-    )
+    success = Table(title=f"{results.level}: success over the same {len(results.evaluations[0].episodes)} episodes")
     for heading in ("policy", "success", "95 % interval", "mean steps"):
         success.add_column(heading)
     for row in results.success_rows():

@@ -157,8 +157,7 @@ def compare(first: Evaluation, second: Evaluation) -> Paired:
     seeds = [[episode.seed for episode in evaluation.episodes] for evaluation in (first, second)]
     if first.level != second.level or seeds[0] != seeds[1]:
         raise EvaluationError(
-            f"{first.backend} and {second.backend} were evaluated on different episodes; "
-            "use equal levels and counts."
+            f"{first.backend} and {second.backend} were evaluated on different episodes; use equal levels and counts."
         )
     return mcnemar([e.success for e in first.episodes], [e.success for e in second.episodes])
 
@@ -178,9 +177,7 @@ def load_evaluation(path: Path) -> Evaluation:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         episodes = tuple(
-            EpisodeResult(
-                int(e["seed"]), str(e["mission"]), bool(e["success"]), tuple(map(int, e["actions"]))
-            )
+            EpisodeResult(int(e["seed"]), str(e["mission"]), bool(e["success"]), tuple(map(int, e["actions"])))
             for e in stored["results"]
         )
         return Evaluation(str(stored["level"]), str(stored["backend"]), int(stored["max_steps"]), episodes)

@@ -60,9 +60,7 @@ def record_frames(evaluation: Evaluation, minimum: int) -> dict[str, npt.NDArray
     return {name: np.concatenate([m.inputs[name] for m in moments]) for name in moments[0].inputs}
 
 
-def check_frames(
-    program: Path, config: str, frames: Arrays, progress: Callable[[], None] = lambda: None
-) -> FrameCheck:
+def check_frames(program: Path, config: str, frames: Arrays, progress: Callable[[], None] = lambda: None) -> FrameCheck:
     """Run every frame on both backends.
 
     Args:

@@ -69,9 +69,7 @@ def load_frames(root: Path, split: str) -> Frames:
             images.append(dataset.decode(stored, IMAGE_SHAPE).transpose(2, 0, 1))
     if min(actions) < 0 or max(actions) >= ACTIONS:
         raise DatasetError(f"{root}: an action is outside 0..{ACTIONS - 1}.")
-    return Frames(
-        np.stack(images), np.stack(missions), np.array(actions, np.int64), np.array(starts, np.int64)
-    )
+    return Frames(np.stack(images), np.stack(missions), np.array(actions, np.int64), np.array(starts, np.int64))
 
 
 class EpochSampler:

@@ -62,9 +62,7 @@ class Results:
         for e in self.evaluations:
             low, high = e.interval
             share = f"{e.successes} / {len(e.episodes)} ({100 * e.rate:.1f} %)"
-            rows.append(
-                (_NAMES[e.backend], share, f"{100 * low:.1f} to {100 * high:.1f} %", f"{e.mean_steps:.1f}")
-            )
+            rows.append((_NAMES[e.backend], share, f"{100 * low:.1f} to {100 * high:.1f} %", f"{e.mean_steps:.1f}"))
         return rows
 
     def hardware_rows(self) -> list[tuple[str, ...]]:

@@ -25,9 +25,7 @@ class StageLog:
         self._say = say
         self.seconds: dict[str, float] = {}  # per stage, measured when it really ran
 
-    def run(
-        self, name: str, inputs: Mapping[str, Any], outputs: Sequence[Path], action: Callable[[], None]
-    ) -> None:
+    def run(self, name: str, inputs: Mapping[str, Any], outputs: Sequence[Path], action: Callable[[], None]) -> None:
         """Run `action` unless the stage `name` already turned these inputs into these outputs.
 
         Args:

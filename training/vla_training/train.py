@@ -55,9 +55,7 @@ def train(
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(config.seed)
     policy = make_policy(config.policy, config.policy_options).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(
-        policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     digest = _digest(config, data)
     checkpoints = out / "checkpoints"
     checkpoint = last_checkpoint(checkpoints)
@@ -100,9 +98,7 @@ def train(
             for logger in loggers:
                 logger.log(done, values)
         if done % config.save_every == 0 or done == last_step:
-            save_checkpoint(
-                checkpoints, done, config.policy, policy, optimizer, digest, config.keep_checkpoints
-            )
+            save_checkpoint(checkpoints, done, config.policy, policy, optimizer, digest, config.keep_checkpoints)
         progress(done, values)
     for logger in loggers:
         logger.close()

@@ -137,8 +137,9 @@ def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int) 
     layout = layout_of(tensor, out.shape, block)
     line = space.take(layout.lines, out.name)
     name = out.name.removeprefix("keep:")
-    space.outputs.append(IoTensor(tensor.name if name != out.name else name, layout, line, tensor.scale,
-                                  tensor.zero_point, out.dtype))
+    space.outputs.append(
+        IoTensor(tensor.name if name != out.name else name, layout, line, tensor.scale, tensor.zero_point, out.dtype)
+    )
     space.stores.setdefault(tensor, []).append(_region(line, layout))
 
 
@@ -155,7 +156,12 @@ def _place_parts(graph: Graph, plan: Plan, space: DataSpace, block: int) -> None
             whole, offset, t = space.sources[tensor.root], 0, tensor
             while t.parent is not None:
                 offset, t = offset + t.offset, t.parent
-            part = DataRegion(whole.line + offset * whole.block_stride, whole.row_stride, whole.block_stride, whole.w,
-                              tensor.blocks(block))
+            part = DataRegion(
+                whole.line + offset * whole.block_stride,
+                whole.row_stride,
+                whole.block_stride,
+                whole.w,
+                tensor.blocks(block),
+            )
             space.sources[tensor] = part
             space.stores.setdefault(tensor, []).append(part)

@@ -84,8 +84,7 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
 
 
 def _items(graph: Graph, plan: Plan, hw: HardwareConfig) -> list[_Item]:
-    items = [_Item(t, number, number, t.blocks(hw.block) * t.w, t.w, ring)
-             for (number, t), ring in plan.rings.items()]
+    items = [_Item(t, number, number, t.blocks(hw.block) * t.w, t.w, ring) for (number, t), ring in plan.rings.items()]
     ranges: dict[Tensor, tuple[int, int]] = {}
     for number, stage in enumerate(plan.stages):
         for p in stage.plans:
@@ -128,9 +127,11 @@ def _victim(graph: Graph, items: list[_Item], failed: _Item, streamed: set[Tenso
     together = [i for i in items if not (i.last < failed.first or failed.last < i.first)]
     choices = [i for i in together if i.tensor.root not in streamed and _can_stream(i.tensor)]
     if not choices:
-        raise AllocationError(f"'{failed.tensor.label}' needs {failed.size} words of the activation scratchpad, and "
-                              f"{sum(i.size for i in together)} are needed at that point; '{hw.name}' has {hw.act_words}. "
-                              "Use a config with more memory or a smaller input")
+        raise AllocationError(
+            f"'{failed.tensor.label}' needs {failed.size} words of the activation scratchpad, and "
+            f"{sum(i.size for i in together)} are needed at that point; '{hw.name}' has {hw.act_words}. "
+            "Use a config with more memory or a smaller input"
+        )
     return max(choices, key=lambda i: i.size).tensor
 
 
@@ -153,7 +154,7 @@ def _family(root: Tensor) -> list[Tensor]:
     """The tensor and those that lie in it as channel slices."""
     out, seen = [root], {root}
     for t in out:
-        for op in ([t.producer] if t.producer else []):
+        for op in [t.producer] if t.producer else []:
             for part in op.inputs:
                 if part.parent is t and part not in seen:
                     seen.add(part)

@@ -49,8 +49,10 @@ def plan_residency(uses: Sequence[Use], capacity: int, memory: str) -> tuple[lis
         load = resident.get(use.key)
         if load is None:
             if use.size > capacity:
-                raise AllocationError(f"one packet needs {use.size} words of the {memory}, which has {capacity}; "
-                                      "use a config with more memory or a narrower layer")
+                raise AllocationError(
+                    f"one packet needs {use.size} words of the {memory}, which has {capacity}; "
+                    "use a config with more memory or a narrower layer"
+                )
             head = 0 if head + use.size > capacity else head
             out = [r for r in resident.values() if head < r.base + r.size and r.base < head + use.size]
             load = Load(use.key, head, use.size, use.packet, use.packet, max((r.last for r in out), default=-1))

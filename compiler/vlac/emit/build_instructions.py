@@ -39,8 +39,13 @@ def build(p: OpPlan, band: Span, chunk: Span, region: RegionOf, hw: HardwareConf
 
 def _operand(role: str, r: Region, row: int, block: int = 0) -> dict[str, int]:
     """The region fields of an operand whose row 0 is row `row` of its tensor, from channel block `block` on."""
-    return {f"{role}_base": r.base + block * r.pitch, f"{role}_row_stride": r.row_stride, f"{role}_pitch": r.pitch,
-            f"{role}_ring": r.ring, f"{role}_slot": row % r.ring}
+    return {
+        f"{role}_base": r.base + block * r.pitch,
+        f"{role}_row_stride": r.row_stride,
+        f"{role}_pitch": r.pitch,
+        f"{role}_ring": r.ring,
+        f"{role}_slot": row % r.ring,
+    }
 
 
 def _size(role: str, h: int, w: int, blocks: int) -> dict[str, int]:
@@ -71,13 +76,22 @@ def _conv(p: OpPlan, op: ConvOp, band: Span, chunk: Span, region: RegionOf, hw: 
     diagonal = p.weights.mode == DIAGONAL
     blocks = o1 - o0 if diagonal else x.blocks(hw.block)
     values = {
-        **_operand("in", region(x), a, o0 if diagonal else 0), **_size("in", b - a, x.w, blocks),
-        "in_zero": x.zero_point, "kernel_h": op.kernel[0], "kernel_w": op.kernel[1],
-        "stride_h": op.strides[0], "stride_w": op.strides[1],
-        "dilation_h": op.dilations[0], "dilation_w": op.dilations[1],
-        "pad_top": op.pads[0] + a - y0 * op.strides[0], "pad_left": op.pads[1],
-        **_operand("out", region(out), y0, o0), **_size("out", y1 - y0, out.w, o1 - o0),
-        "mask_mode": p.weights.mode, "mask_empty": 1, **_clamps(op.requant),
+        **_operand("in", region(x), a, o0 if diagonal else 0),
+        **_size("in", b - a, x.w, blocks),
+        "in_zero": x.zero_point,
+        "kernel_h": op.kernel[0],
+        "kernel_w": op.kernel[1],
+        "stride_h": op.strides[0],
+        "stride_w": op.strides[1],
+        "dilation_h": op.dilations[0],
+        "dilation_w": op.dilations[1],
+        "pad_top": op.pads[0] + a - y0 * op.strides[0],
+        "pad_left": op.pads[1],
+        **_operand("out", region(out), y0, o0),
+        **_size("out", y1 - y0, out.w, o1 - o0),
+        "mask_mode": p.weights.mode,
+        "mask_empty": 1,
+        **_clamps(op.requant),
     }
     relative = {"param_base": p.params.records[p.chunks.index(chunk)]}
     _table(p, values, relative)
@@ -88,8 +102,9 @@ def _conv(p: OpPlan, op: ConvOp, band: Span, chunk: Span, region: RegionOf, hw: 
         values |= {"residual_enable": 1, **_operand("res", region(op.inputs[1]), y0, o0)}
     starts = p.weights.starts
     macs = (y1 - y0) * out.w * _real_channels(op, chunk, hw.block) * op.macs
-    return Draft("CONV", values, op.node, op.op_type, macs, (int(starts[o0]), int(starts[o1] - starts[o0])),
-                 params=relative)
+    return Draft(
+        "CONV", values, op.node, op.op_type, macs, (int(starts[o0]), int(starts[o1] - starts[o0])), params=relative
+    )
 
 
 def _gemm(p: OpPlan, op: GemmOp, chunk: Span, region: RegionOf, hw: HardwareConfig) -> Draft:
@@ -98,16 +113,23 @@ def _gemm(p: OpPlan, op: GemmOp, chunk: Span, region: RegionOf, hw: HardwareConf
     x, out = op.inputs[0], op.output
     source, target = region(x), region(out)
     values = {
-        "batch": 1, "m": x.w, "k_blocks": x.blocks(hw.block), "n_blocks": o1 - o0,
-        "in_base": source.base, "in_pitch": source.pitch,
-        "out_base": target.base + o0 * target.pitch, "out_pitch": target.pitch, **_clamps(op.requant),
+        "batch": 1,
+        "m": x.w,
+        "k_blocks": x.blocks(hw.block),
+        "n_blocks": o1 - o0,
+        "in_base": source.base,
+        "in_pitch": source.pitch,
+        "out_base": target.base + o0 * target.pitch,
+        "out_pitch": target.pitch,
+        **_clamps(op.requant),
     }
     relative = {"param_base": p.params.records[p.chunks.index(chunk)]}
     _table(p, values, relative)
     starts = p.weights.starts
     macs = x.w * _real_channels(op, chunk, hw.block) * op.weight.shape[1]
-    return Draft("GEMM", values, op.node, op.op_type, macs, (int(starts[o0]), int(starts[o1] - starts[o0])),
-                 params=relative)
+    return Draft(
+        "GEMM", values, op.node, op.op_type, macs, (int(starts[o0]), int(starts[o1] - starts[o0])), params=relative
+    )
 
 
 def _pool(p: OpPlan, op: PoolOp, band: Span, region: RegionOf, hw: HardwareConfig) -> list[Draft]:
@@ -123,13 +145,25 @@ def _pool(p: OpPlan, op: PoolOp, band: Span, region: RegionOf, hw: HardwareConfi
         left = piece.x0 * op.strides[1] - op.pads[1]
         first = max(left, 0)
         values = {
-            **_operand("in", region(x), a), **_size("in", b - a, x.w - first, blocks),
-            "in_zero": x.zero_point, "channels": blocks * hw.block, "mode": int(op.mode == "average"),
-            "count": int(op.count == "valid"), "kernel_h": piece.kernel[0], "kernel_w": piece.kernel[1],
-            "stride_h": op.strides[0], "stride_w": op.strides[1],
-            "pad_top": op.pads[0] + a - y0 * op.strides[0], "pad_left": first - left,
-            **_operand("out", region(out), y0), "out_h": y1 - y0, "out_w": piece.x1 - piece.x0,
-            "rounding": 0, "out_zero": op.zero_point, "lo": op.lo, "hi": op.hi,
+            **_operand("in", region(x), a),
+            **_size("in", b - a, x.w - first, blocks),
+            "in_zero": x.zero_point,
+            "channels": blocks * hw.block,
+            "mode": int(op.mode == "average"),
+            "count": int(op.count == "valid"),
+            "kernel_h": piece.kernel[0],
+            "kernel_w": piece.kernel[1],
+            "stride_h": op.strides[0],
+            "stride_w": op.strides[1],
+            "pad_top": op.pads[0] + a - y0 * op.strides[0],
+            "pad_left": first - left,
+            **_operand("out", region(out), y0),
+            "out_h": y1 - y0,
+            "out_w": piece.x1 - piece.x0,
+            "rounding": 0,
+            "out_zero": op.zero_point,
+            "lo": op.lo,
+            "hi": op.hi,
         }
         values["in_base"] += first
         values["out_base"] += piece.x0
@@ -145,16 +179,28 @@ def _vec(p: OpPlan, op: VecOp, band: Span, region: RegionOf, hw: HardwareConfig)
     # a vector's words follow each other: one row of `blocks` pixels
     w, blocks = (blocks, 1) if out.is_vector else (out.w, blocks)
     values = {
-        "function": VEC_FUNCTIONS.index(op.function), "b_kind": _B_SCALAR,
-        **_operand("a", region(a), y0), **_operand("out", region(out), y0), **_size("out", y1 - y0, w, blocks),
-        "a_zero": a.zero_point, "a_mult": op.a_mult, "b_mult": op.b_mult, "shift": op.shift,
-        "rounding": 0, "out_zero": op.zero_point, "lo": op.lo, "hi": op.hi,
+        "function": VEC_FUNCTIONS.index(op.function),
+        "b_kind": _B_SCALAR,
+        **_operand("a", region(a), y0),
+        **_operand("out", region(out), y0),
+        **_size("out", y1 - y0, w, blocks),
+        "a_zero": a.zero_point,
+        "a_mult": op.a_mult,
+        "b_mult": op.b_mult,
+        "shift": op.shift,
+        "rounding": 0,
+        "out_zero": op.zero_point,
+        "lo": op.lo,
+        "hi": op.hi,
     }
     if len(op.inputs) > 1:
         b = op.inputs[1]
         row = b.is_vector and not out.is_vector
-        values |= {"b_kind": _B_ROW if row else _B_TENSOR, "b_zero": b.zero_point,
-                   **_operand("b", region(b), 0 if row else y0)}
+        values |= {
+            "b_kind": _B_ROW if row else _B_TENSOR,
+            "b_zero": b.zero_point,
+            **_operand("b", region(b), 0 if row else y0),
+        }
     relative: dict[str, int] = {}
     _table(p, values, relative)
     return Draft("VEC", values, op.node, op.op_type, params=relative)
@@ -166,13 +212,33 @@ def _pad(op: CopyOp, band: Span, region: RegionOf, hw: HardwareConfig) -> list[D
     (y0, y1), (a, b) = band, op.input_rows(*band)
     source, target, blocks = region(x), region(out), out.blocks(hw.block)
     steps = {"dst_stride1": target.pitch, "dst_stride2": target.row_stride, "dst_ring": target.ring}
-    fill = {"move": MOVES.index("fill_act"), "dst": target.base, "n0": out.w, "n1": blocks, "n2": y1 - y0, "n3": 1,
-            "pad": op.fill, "dst_slot": y0 % target.ring, **steps}
+    fill = {
+        "move": MOVES.index("fill_act"),
+        "dst": target.base,
+        "n0": out.w,
+        "n1": blocks,
+        "n2": y1 - y0,
+        "n3": 1,
+        "pad": op.fill,
+        "dst_slot": y0 % target.ring,
+        **steps,
+    }
     drafts = [Draft("COPY", fill, op.node, op.op_type)]
     if b > a:
-        move = {"move": MOVES.index("act_to_act"), "src": source.base, "dst": target.base + op.left,
-                "n0": x.w, "n1": blocks, "n2": b - a, "n3": 1,
-                "src_stride1": source.pitch, "src_stride2": source.row_stride, "src_ring": source.ring,
-                "src_slot": a % source.ring, "dst_slot": (a + op.top) % target.ring, **steps}
+        move = {
+            "move": MOVES.index("act_to_act"),
+            "src": source.base,
+            "dst": target.base + op.left,
+            "n0": x.w,
+            "n1": blocks,
+            "n2": b - a,
+            "n3": 1,
+            "src_stride1": source.pitch,
+            "src_stride2": source.row_stride,
+            "src_ring": source.ring,
+            "src_slot": a % source.ring,
+            "dst_slot": (a + op.top) % target.ring,
+            **steps,
+        }
         drafts.append(Draft("COPY", move, op.node, op.op_type))
     return drafts

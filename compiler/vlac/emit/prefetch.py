@@ -51,7 +51,9 @@ def with_loads(drafts: list[Draft], sizes: list[int], params_line: int, hw: Hard
         group_sizes[group] = group_sizes.get(group, 0) + size
         word += size
     weight_uses = [Use(i, d.weights, d.weights[1]) for i, d in enumerate(drafts) if d.weights]
-    param_uses = [Use(i, groups[d.owner][0], group_sizes[groups[d.owner][0]]) for i, d in enumerate(drafts) if d.owner >= 0]
+    param_uses = [
+        Use(i, groups[d.owner][0], group_sizes[groups[d.owner][0]]) for i, d in enumerate(drafts) if d.owner >= 0
+    ]
     weight_loads, weight_bases = plan_residency(weight_uses, hw.weight_words, "weight scratchpad")
     param_loads, param_bases = plan_residency(param_uses, hw.param_words, "parameter memory")
     for i, draft in enumerate(drafts):
@@ -72,14 +74,28 @@ def _number(key: Hashable) -> int:
 
 def _weight_copy(load: Load) -> Draft:
     assert isinstance(load.key, tuple)
-    values = {"move": MOVES.index("weight_to_weight"), "src": load.key[0], "dst": load.base, "n0": load.size,
-              "n1": 1, "n2": 1, "n3": 1}
+    values = {
+        "move": MOVES.index("weight_to_weight"),
+        "src": load.key[0],
+        "dst": load.base,
+        "n0": load.size,
+        "n1": 1,
+        "n2": 1,
+        "n3": 1,
+    }
     return Draft("COPY", values, op="load weights")
 
 
 def _param_copy(load: Load, line: int) -> Draft:
-    values = {"move": MOVES.index("data_to_param"), "src": line, "dst": load.base, "n0": load.size,
-              "n1": 1, "n2": 1, "n3": 1}
+    values = {
+        "move": MOVES.index("data_to_param"),
+        "src": line,
+        "dst": load.base,
+        "n0": load.size,
+        "n1": 1,
+        "n2": 1,
+        "n3": 1,
+    }
     return Draft("COPY", values, op="load parameters")
 
 

@@ -38,14 +38,20 @@ def write_program(graph: Graph, plan: Plan, regions: Regions, hw: HardwareConfig
     drafts = with_loads(schedule(graph, plan, regions, data, hw), sizes, params_line, hw)
     packets = [Packet.make(d.name, **d.values) for d in drafts]
     masks = assign_semaphores(packets, hw)
-    packets = [Packet(p.instruction, {**p.values, "wait": w, "signal": s})
-               for p, (w, s) in zip(packets, masks, strict=True)]
+    packets = [
+        Packet(p.instruction, {**p.values, "wait": w, "signal": s}) for p, (w, s) in zip(packets, masks, strict=True)
+    ]
     heaps, numbers = _heaps(packets, data)
     weights = [p.weights.words for p in plans if p.weights is not None]
     program = Program(
-        config=hw, heaps=heaps, constants=data.constants,
+        config=hw,
+        heaps=heaps,
+        constants=data.constants,
         weights=np.concatenate(weights) if weights else np.zeros((0, hw.weight_word_bytes), np.int8),
-        data_bytes=-(-data.lines // 64) * 64 * LINE_BYTES, entries={"main": 0}, inputs=data.inputs, outputs=data.outputs,
+        data_bytes=-(-data.lines // 64) * 64 * LINE_BYTES,
+        entries={"main": 0},
+        inputs=data.inputs,
+        outputs=data.outputs,
         memory_map=[*data.memory_map, *_act_map(regions, drafts, numbers)],
         sources=[SourceEntry(n, d.node, d.op or d.name.lower(), d.macs) for n, d in zip(numbers, drafts, strict=True)],
         manifest={"layers": _layers(graph, hw)},
@@ -84,17 +90,27 @@ def _act_map(regions: Regions, drafts: list[Draft], numbers: list[int]) -> list[
     entries = []
     for item in regions.items:
         end = item.base + item.size
-        users = [n for n, (lo, hi) in zip(numbers, spans, strict=True)
-                 if item.base <= lo < end or item.base <= hi < end]
-        entries.append(MapEntry(item.tensor.label, "act", item.base, item.size, min(users, default=0),
-                                max(users, default=0)))
+        users = [
+            n for n, (lo, hi) in zip(numbers, spans, strict=True) if item.base <= lo < end or item.base <= hi < end
+        ]
+        entries.append(
+            MapEntry(item.tensor.label, "act", item.base, item.size, min(users, default=0), max(users, default=0))
+        )
     return entries
 
 
 def _layers(graph: Graph, hw: HardwareConfig) -> list[dict[str, object]]:
     """What `vlac report` and `vlac verify` read: each operation with its tensors."""
-    return [{
-        "node": op.node, "op": op.op_type, "inputs": [t.name for t in op.inputs if t.constant is None],
-        "output": op.output.name, "label": op.output.label, "shape": list(op.output.shape),
-        "scale": op.output.scale, "zero_point": op.output.zero_point,
-    } for op in graph.ops]
+    return [
+        {
+            "node": op.node,
+            "op": op.op_type,
+            "inputs": [t.name for t in op.inputs if t.constant is None],
+            "output": op.output.name,
+            "label": op.output.label,
+            "shape": list(op.output.shape),
+            "scale": op.output.scale,
+            "zero_point": op.output.zero_point,
+        }
+        for op in graph.ops
+    ]

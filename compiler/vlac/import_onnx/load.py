@@ -50,8 +50,10 @@ def check_model(proto: onnx.ModelProto, origin: str) -> None:
         raise ModelError(f"'{origin}' is not an ONNX model: it has no nodes and no outputs")
     opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), None)
     if opset is None or not MIN_OPSET <= opset <= MAX_OPSET:
-        raise ModelError(f"'{origin}' uses ONNX opset {opset}; the compiler reads {MIN_OPSET} to {MAX_OPSET}, "
-                         "export it with opset_version=17 or another of these")
+        raise ModelError(
+            f"'{origin}' uses ONNX opset {opset}; the compiler reads {MIN_OPSET} to {MAX_OPSET}, "
+            "export it with opset_version=17 or another of these"
+        )
     try:
         onnx.checker.check_model(proto)
     except (onnx.checker.ValidationError, ValueError) as e:
@@ -70,8 +72,9 @@ def parse_model(proto: onnx.ModelProto, origin: str) -> ir.Model:
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as e:
         raise ModelError(f"'{origin}' has inconsistent shapes: {str(e).strip()}") from e
     model = ir.from_proto(inferred)
-    optimizer.optimize_ir(model, num_iterations=4, input_size_limit=_FOLD_LIMIT, output_size_limit=_FOLD_LIMIT,
-                          should_fold=should_fold)
+    optimizer.optimize_ir(
+        model, num_iterations=4, input_size_limit=_FOLD_LIMIT, output_size_limit=_FOLD_LIMIT, should_fold=should_fold
+    )
     _check_shapes(model, origin)
     return model
 
@@ -86,16 +89,21 @@ def _check_inputs(proto: onnx.ModelProto, origin: str) -> None:
     for value in proto.graph.input:
         if value.name in constants:
             continue
-        dims = [d.dim_value if d.HasField("dim_value") else d.dim_param or "?"
-                for d in value.type.tensor_type.shape.dim]
+        dims = [
+            d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in value.type.tensor_type.shape.dim
+        ]
         if any(not isinstance(d, int) or d < 1 for d in dims):
-            raise ModelError(f"'{origin}': input '{value.name}' has a dynamic shape {dims}; the compiler needs static "
-                             "shapes, export the model with fixed sizes (no dynamic_axes, batch 1)")
+            raise ModelError(
+                f"'{origin}': input '{value.name}' has a dynamic shape {dims}; the compiler needs static "
+                "shapes, export the model with fixed sizes (no dynamic_axes, batch 1)"
+            )
 
 
 def _check_shapes(model: ir.Model, origin: str) -> None:
     for node in model.graph:
         for value in node.outputs:
             if value.name and not (value.shape is not None and value.shape.is_static()):
-                raise ModelError(f"'{origin}': {node.op_type} '{node.name or value.name}' makes '{value.name}' with a shape "
-                                 f"that is not static ({value.shape}); export the model with fixed sizes")
+                raise ModelError(
+                    f"'{origin}': {node.op_type} '{node.name or value.name}' makes '{value.name}' with a shape "
+                    f"that is not static ({value.shape}); export the model with fixed sizes"
+                )

@@ -16,8 +16,24 @@ from numpy.typing import NDArray
 
 from vla_isa.numerics import INT8_MAX, INT8_MIN
 
-__all__ = ["ConcatOp", "ConvOp", "CopyOp", "GemmOp", "Graph", "GraphOutput", "Op", "PoolOp", "PoolPiece", "Requant",
-           "Residual", "Tensor", "VecOp", "View", "geometry", "window_rows"]
+__all__ = [
+    "ConcatOp",
+    "ConvOp",
+    "CopyOp",
+    "GemmOp",
+    "Graph",
+    "GraphOutput",
+    "Op",
+    "PoolOp",
+    "PoolPiece",
+    "Requant",
+    "Residual",
+    "Tensor",
+    "VecOp",
+    "View",
+    "geometry",
+    "window_rows",
+]
 
 I64 = NDArray[np.int64]
 
@@ -189,8 +205,9 @@ class ConvOp(Op):
         """Rows under the windows, without padding; of the residual the output's own rows."""
         if index:
             return y0, y1
-        return window_rows(self.inputs[0].h, y0, y1, self.strides[0], (self.kernel[0] - 1) * self.dilations[0] + 1,
-                           self.pads[0])
+        return window_rows(
+            self.inputs[0].h, y0, y1, self.strides[0], (self.kernel[0] - 1) * self.dilations[0] + 1, self.pads[0]
+        )
 
 
 @dataclass(eq=False)

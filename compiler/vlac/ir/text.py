@@ -26,8 +26,10 @@ def print_graph(graph: Graph) -> str:
             detail = f" kernel {kernel[0]}x{kernel[1]} stride {strides[0]}x{strides[1]}"
         t = op.output
         place = f" in {_tensor(t.parent)} at {t.offset}" if t.parent else ""
-        lines.append(f"{_tensor(t)} {t.h}x{t.w}x{t.c} scale {t.scale:.6g} zero {t.zero_point}{place} = "
-                     f"{type(op).__name__}({', '.join(map(_tensor, op.inputs))}){detail}  # {op.node}")
+        lines.append(
+            f"{_tensor(t)} {t.h}x{t.w}x{t.c} scale {t.scale:.6g} zero {t.zero_point}{place} = "
+            f"{type(op).__name__}({', '.join(map(_tensor, op.inputs))}){detail}  # {op.node}"
+        )
     lines += [f"output {o.name} {list(o.shape)} = {_tensor(o.tensor)}" for o in graph.outputs]
     return "\n".join(lines) + "\n"
 
@@ -47,7 +49,9 @@ def plan_text(c: Compilation) -> str:
             if p.op.queue:
                 lines.append(f"stage {number} {p.op.queue} {p.op.node}: bands {p.bands} chunks {p.chunks}")
     for i in c.regions.items:
-        lines.append(f"act {i.base}..{i.base + i.size} stages {i.first}..{i.last} ring {i.ring} "
-                     f"row {i.row_stride} pitch {i.pitch} {_tensor(i.tensor)}")
+        lines.append(
+            f"act {i.base}..{i.base + i.size} stages {i.first}..{i.last} ring {i.ring} "
+            f"row {i.row_stride} pitch {i.pitch} {_tensor(i.tensor)}"
+        )
     lines += [f"streamed {_tensor(t)}" for t in c.plan.streamed]
     return "\n".join(lines) + "\n"

@@ -29,8 +29,12 @@ def fuse_residuals(graph: Graph) -> None:
 
 def _is_free(graph: Graph, tensor: Tensor) -> bool:
     producer = tensor.producer
-    return (isinstance(producer, ConvOp) and producer.residual is None and len(tensor.consumers) == 1
-            and not graph.is_output(tensor))
+    return (
+        isinstance(producer, ConvOp)
+        and producer.residual is None
+        and len(tensor.consumers) == 1
+        and not graph.is_output(tensor)
+    )
 
 
 def _fuse(graph: Graph, add: VecOp, main: Tensor, other: Tensor) -> None:

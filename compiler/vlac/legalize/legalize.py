@@ -33,8 +33,11 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> 
     fuse_residuals(graph)
     if keep_all:
         known = {o.tensor for o in graph.outputs}
-        graph.outputs += [GraphOutput(f"keep:{op.output.name}", op.output.shape, "int8", op.output)
-                          for op in graph.ops if op.queue and op.output not in known]
+        graph.outputs += [
+            GraphOutput(f"keep:{op.output.name}", op.output.shape, "int8", op.output)
+            for op in graph.ops
+            if op.queue and op.output not in known
+        ]
     space_to_depth(graph, hw)
     place(graph, hw)
     return graph

@@ -22,7 +22,6 @@ from vlac.ops.spec import constant, shape_of
 __all__ = ["Lowering", "lower"]
 
 
-
 class Lowering:
     """The state of the translation: known tensors by value, and the graph so far."""
 
@@ -55,8 +54,12 @@ class Lowering:
     def _output(self, value: ir.Value) -> GraphOutput:
         tensor = self.values.get(value)
         if tensor is None:
-            raise UnsupportedError([f"model output '{value.name}' is not computed from quantized values; "
-                                    "put QuantizeLinear and DequantizeLinear in front of it"])
+            raise UnsupportedError(
+                [
+                    f"model output '{value.name}' is not computed from quantized values; "
+                    "put QuantizeLinear and DequantizeLinear in front of it"
+                ]
+            )
         if tensor.constant is not None:
             raise ModelError(f"model output '{value.name}' is a constant; remove it from the model")
         dtype = str(value.dtype.numpy()) if value.dtype is not None else "float32"
@@ -75,7 +78,9 @@ class Lowering:
             raise UnsupportedError([f"{node.op_type} '{node_label(node)}' lacks input {index}"])
         if value not in self.values:
             producer = value.producer()
-            found = constant_tensor(producer) if producer is not None and producer.op_type == "DequantizeLinear" else None
+            found = (
+                constant_tensor(producer) if producer is not None and producer.op_type == "DequantizeLinear" else None
+            )
             if found is None:
                 raise unquantized(node, value, f"input {index}")
             self.values[value] = found
@@ -91,8 +96,9 @@ class Lowering:
             return self.operand(node, 0)
         found = self.result(node).tensor
         shape = shape_of(value)
-        tensor = Tensor(f"{value.name}:quantized", value.name or "?", shape, found.scale, found.zero_point,
-                        unsigned=found.unsigned)
+        tensor = Tensor(
+            f"{value.name}:quantized", value.name or "?", shape, found.scale, found.zero_point, unsigned=found.unsigned
+        )
         self.graph.inputs.append(tensor)
         self.graph.input_labels[tensor] = (value.name or "?", "float32")
         self.values[value] = tensor
@@ -121,8 +127,12 @@ class Lowering:
         tensor = self.new_tensor(quantizers[0], value.name or "?")
         for q in quantizers:
             if activation_parameters(q)[:2] != (tensor.scale, tensor.zero_point):
-                raise UnsupportedError([f"{node.op_type} '{node_label(node)}': its result '{value.name}' is quantized twice "
-                                        "with different scales; use one QuantizeLinear"])
+                raise UnsupportedError(
+                    [
+                        f"{node.op_type} '{node_label(node)}': its result '{value.name}' is quantized twice "
+                        "with different scales; use one QuantizeLinear"
+                    ]
+                )
             self.values[q.outputs[0]] = tensor
         return Result(tensor, bound(lo, tensor, INT8_MIN), bound(hi, tensor, INT8_MAX), label)
 
@@ -145,8 +155,9 @@ class Lowering:
     def requantized(self, source: Tensor, target: Tensor, node: str, op_type: str) -> None:
         """Let `target` be `source` in target's scale (a table; exact by construction)."""
         table = make_table(lambda x: x, source.scale, source.zero_point, target.scale, target.zero_point)
-        self.graph.ops.append(VecOp(node, op_type, [source], target, "add", 1 << 23, 0, 23, source.zero_point,
-                                    table=table))
+        self.graph.ops.append(
+            VecOp(node, op_type, [source], target, "add", 1 << 23, 0, 23, source.zero_point, table=table)
+        )
 
     def moved(self, node: ir.Node, source: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
         """`source` seen with another shape: itself, or a View between an image and a vector.
@@ -164,9 +175,13 @@ class Lowering:
         if isinstance(producer, View) and _same_order(producer.inputs[0], probe):
             return producer.inputs[0]
         if not (probe.is_vector or (source.is_vector and not isinstance(producer, View))):
-            raise UnsupportedError([f"{node.op_type} '{node_label(node)}': reshape {source.shape} -> {shape} moves data between "
-                                    "pixels and channels; only flattening to one vector, its inverse, and adding or "
-                                    "removing axes of size 1 are supported"])
+            raise UnsupportedError(
+                [
+                    f"{node.op_type} '{node_label(node)}': reshape {source.shape} -> {shape} moves data between "
+                    "pixels and channels; only flattening to one vector, its inverse, and adding or "
+                    "removing axes of size 1 are supported"
+                ]
+            )
         self.graph.ops.append(View(node_label(node), node.op_type, [source], probe))
         self._views[key] = probe
         return probe

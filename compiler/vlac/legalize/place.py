@@ -99,13 +99,20 @@ def _nest_concats(graph: Graph) -> None:
 
 def _copied(graph: Graph, tensor: Tensor, reader: Op) -> Tensor:
     """A copy of `tensor` for one reader (its first mention), made by VEC just before it."""
-    copy = Tensor(f"{tensor.name}:copy{len(graph.ops)}", tensor.label, tensor.shape, tensor.scale, tensor.zero_point,
-                  unsigned=tensor.unsigned)
+    copy = Tensor(
+        f"{tensor.name}:copy{len(graph.ops)}",
+        tensor.label,
+        tensor.shape,
+        tensor.scale,
+        tensor.zero_point,
+        unsigned=tensor.unsigned,
+    )
     tensor.consumers.remove(reader)
     copy.consumers.append(reader)
     reader.inputs[reader.inputs.index(tensor)] = copy
-    graph.ops.insert(graph.ops.index(reader), VecOp(reader.node, "Copy", [tensor], copy, "add", 1 << 23, 0, 23,
-                                                             tensor.zero_point))
+    graph.ops.insert(
+        graph.ops.index(reader), VecOp(reader.node, "Copy", [tensor], copy, "add", 1 << 23, 0, 23, tensor.zero_point)
+    )
     return copy
 
 
@@ -173,13 +180,23 @@ def _wanted(out: Tensor, block: int) -> I64:
 
 def _reordered(graph: Graph, tensor: Tensor, lanes: I64, position: int) -> Tensor:
     """`tensor` with another channel map, by a convolution or product with a 0/1 matrix."""
-    out = Tensor(f"{tensor.name}:order{len(graph.ops)}", tensor.label, tensor.shape, tensor.scale, tensor.zero_point,
-                 unsigned=tensor.unsigned)
+    out = Tensor(
+        f"{tensor.name}:order{len(graph.ops)}",
+        tensor.label,
+        tensor.shape,
+        tensor.scale,
+        tensor.zero_point,
+        unsigned=tensor.unsigned,
+    )
     out.lanes = lanes
     n = tensor.c
     weight = np.eye(n, dtype=np.int8)
-    requant = Requant(np.full(n, -tensor.zero_point, np.int64), np.full(n, 1 << 23, np.int64), np.full(n, 23, np.int64),
-                      tensor.zero_point)
+    requant = Requant(
+        np.full(n, -tensor.zero_point, np.int64),
+        np.full(n, 1 << 23, np.int64),
+        np.full(n, 23, np.int64),
+        tensor.zero_point,
+    )
     op: Op
     if tensor.h == 1:
         op = GemmOp(tensor.label, "Reorder", [tensor], out, weight, requant)

@@ -31,8 +31,14 @@ def _taps(kernel: int, stride: int, pad: int) -> tuple[int, int]:
 
 def _fold(graph: Graph, tensor: Tensor, conv: ConvOp, hw: HardwareConfig) -> None:
     (sh, sw), (ph, pw), (kh, kw) = conv.strides, conv.pads, conv.kernel
-    possible = (conv.group == 1 and conv.dilations == (1, 1) and tensor.h % sh == 0 and tensor.w % sw == 0
-                and sh * sw > 1 and conv.residual is None)
+    possible = (
+        conv.group == 1
+        and conv.dilations == (1, 1)
+        and tensor.h % sh == 0
+        and tensor.w % sw == 0
+        and sh * sw > 1
+        and conv.residual is None
+    )
     if not possible:
         return
     (first_y, rows), (first_x, columns) = _taps(kh, sh, ph), _taps(kw, sw, pw)

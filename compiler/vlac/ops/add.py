@@ -19,5 +19,9 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     lower_binary(low, node, lambda x, c: x + c, "add")
 
 
-SPEC = OpSpec("Add", "VEC, or the residual add of the convolution before it; a table where one operand is a scalar constant.",
-              rules=(operands_match,), lower=_lower)
+SPEC = OpSpec(
+    "Add",
+    "VEC, or the residual add of the convolution before it; a table where one operand is a scalar constant.",
+    rules=(operands_match,),
+    lower=_lower,
+)

@@ -58,9 +58,29 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     kernel, strides, pads = window(node)
     count, pieces, divisors = _pieces(node, x, out.tensor)
     records = average_records(x, out.tensor, np.array(divisors), f"AveragePool '{node_label(node)}'")
-    low.graph.ops.append(PoolOp(out.label, "AveragePool", [x], out.tensor, "average", kernel, strides, pads[:2],
-                                pieces, count, records, out.tensor.zero_point, out.lo, out.hi))
+    low.graph.ops.append(
+        PoolOp(
+            out.label,
+            "AveragePool",
+            [x],
+            out.tensor,
+            "average",
+            kernel,
+            strides,
+            pads[:2],
+            pieces,
+            count,
+            records,
+            out.tensor.zero_point,
+            out.lo,
+            out.hi,
+        )
+    )
 
 
-SPEC = OpSpec("AveragePool", "POOL; with count_include_pad 0 the number of taps inside picks the record.",
-              rules=WINDOW_RULES, lower=_lower)
+SPEC = OpSpec(
+    "AveragePool",
+    "POOL; with count_include_pad 0 the number of taps inside picks the record.",
+    rules=WINDOW_RULES,
+    lower=_lower,
+)

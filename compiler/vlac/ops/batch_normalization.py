@@ -15,5 +15,9 @@ def is_folded(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(False, "a BatchNormalization that cannot be folded")
 
 
-SPEC = OpSpec("BatchNormalization", "Folded into the layer before it, or a depthwise 1x1 CONV.", rules=(is_folded,),
-              quantize=False)
+SPEC = OpSpec(
+    "BatchNormalization",
+    "Folded into the layer before it, or a depthwise 1x1 CONV.",
+    rules=(is_folded,),
+    quantize=False,
+)

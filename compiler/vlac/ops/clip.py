@@ -26,6 +26,10 @@ def _function(node: ir.Node, x: F32) -> F32:
     return (x if high is None else np.minimum(x, np.float32(high))).astype(np.float32)
 
 
-_SPEC = OpSpec("Clip", "The clamp or the table of the layer before it, or VEC with a table.",
-               rules=(bounds_are_constant,), function=_function)
+_SPEC = OpSpec(
+    "Clip",
+    "The clamp or the table of the layer before it, or VEC with a table.",
+    rules=(bounds_are_constant,),
+    function=_function,
+)
 SPEC = replace(_SPEC, lower=lower_unary(_SPEC))

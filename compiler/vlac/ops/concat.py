@@ -32,12 +32,22 @@ def _lower(low: Lowering, node: ir.Node) -> None:
         if same and source.constant is None:
             parts.append(source)
             continue
-        part = Tensor(f"{out.tensor.name}:{index}", f"{out.tensor.label}:{index}", shape_of(value), out.tensor.scale,
-                      out.tensor.zero_point, unsigned=out.tensor.unsigned)
+        part = Tensor(
+            f"{out.tensor.name}:{index}",
+            f"{out.tensor.label}:{index}",
+            shape_of(value),
+            out.tensor.scale,
+            out.tensor.zero_point,
+            unsigned=out.tensor.unsigned,
+        )
         low.requantized(source, part, out.label, "Concat")
         parts.append(part)
     low.graph.ops.append(ConcatOp(out.label, "Concat", parts, out.tensor))
 
 
-SPEC = OpSpec("Concat", "No instruction: producers write into slices of one region, each on a new channel block.",
-              rules=(is_along_channels,), lower=_lower)
+SPEC = OpSpec(
+    "Concat",
+    "No instruction: producers write into slices of one region, each on a new channel block.",
+    rules=(is_along_channels,),
+    lower=_lower,
+)

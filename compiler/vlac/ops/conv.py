@@ -56,7 +56,7 @@ def size_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 
 def one_out_block_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The weights of one block of {block} output channels must fit the {weight_words} words of the weight scratchpad."""
+    """The weights of one block of {block} channels must fit the {weight_words} words of the weight scratchpad."""
     _, i, kh, kw = shape_of(node.inputs[1])
     words = -(-i // hw.block) * kh * kw
     return RuleResult(words <= hw.weight_words, f"{words} words ({i} input channels, kernel {kh}x{kw})")
@@ -76,10 +76,33 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     out = low.result(node)
     strides, dilations, pads = _geometry(node)
     requant = requant_of(node, x, weights, None if bias is None else bias.astype(np.float32), out)
-    low.graph.ops.append(ConvOp(out.label, "Conv", [x], out.tensor, weights.values, requant, strides, dilations,
-                                (pads[0], pads[1]), int(attribute(node, "group", 1))))
+    low.graph.ops.append(
+        ConvOp(
+            out.label,
+            "Conv",
+            [x],
+            out.tensor,
+            weights.values,
+            requant,
+            strides,
+            dilations,
+            (pads[0], pads[1]),
+            int(attribute(node, "group", 1)),
+        )
+    )
 
 
-SPEC = OpSpec("Conv", "CONV: any stride, dilation and padding; groups by tile mask, depthwise by the diagonal mask.",
-              rules=(is_two_dimensional, weights_are_constant, kernel_fits, stride_fits, dilation_fits, size_fits,
-                     one_out_block_fits), lower=_lower)
+SPEC = OpSpec(
+    "Conv",
+    "CONV: any stride, dilation and padding; groups by tile mask, depthwise by the diagonal mask.",
+    rules=(
+        is_two_dimensional,
+        weights_are_constant,
+        kernel_fits,
+        stride_fits,
+        dilation_fits,
+        size_fits,
+        one_out_block_fits,
+    ),
+    lower=_lower,
+)

@@ -42,8 +42,15 @@ def constant_tensor(node: ir.Node) -> Tensor | None:
     offset = 128 if unsigned else 0
     z = 0 if zero is None else int(zero.reshape(-1)[0])
     name = node.outputs[0].name or "?"
-    return Tensor(name, name, q.shape, float(np.float32(scale.reshape(-1)[0])), z - offset,
-                  constant=(q.astype(np.int16) - offset).astype(np.int8), unsigned=unsigned)
+    return Tensor(
+        name,
+        name,
+        q.shape,
+        float(np.float32(scale.reshape(-1)[0])),
+        z - offset,
+        constant=(q.astype(np.int16) - offset).astype(np.int8),
+        unsigned=unsigned,
+    )
 
 
 SPEC = OpSpec("DequantizeLinear", "Its output stands for the integers in front of it.", lower=_lower, quantize=False)

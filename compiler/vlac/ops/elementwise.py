@@ -75,8 +75,11 @@ def lower_binary(low: Lowering, node: ir.Node, scalar: Scalar, function: str) ->
         scale = np.float32(np.float32(np.float32(a.scale) * np.float32(b.scale)) / np.float32(out.tensor.scale))
         mult, shifts = multipliers(np.array([scale]), where)
         ma, mb, shift = int(mult[0]), 0, int(shifts[0])
-    low.graph.ops.append(VecOp(out.label, node.op_type, [a, b], out.tensor, function, ma, mb, shift,
-                              out.tensor.zero_point, out.lo, out.hi))
+    low.graph.ops.append(
+        VecOp(
+            out.label, node.op_type, [a, b], out.tensor, function, ma, mb, shift, out.tensor.zero_point, out.lo, out.hi
+        )
+    )
 
 
 def _arranged(b: Tensor, out: tuple[int, ...]) -> Tensor:

@@ -64,10 +64,21 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     matrix = weights.values if transposed else np.ascontiguousarray(weights.values.T)
     bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
     out = low.result(node)
-    requant = requant_of(node, x, Weights(matrix, weights.scales), None if bias is None else bias.astype(np.float32), out,
-                         float(attribute(node, "alpha", 1.0)), float(attribute(node, "beta", 1.0)))
+    requant = requant_of(
+        node,
+        x,
+        Weights(matrix, weights.scales),
+        None if bias is None else bias.astype(np.float32),
+        out,
+        float(attribute(node, "alpha", 1.0)),
+        float(attribute(node, "beta", 1.0)),
+    )
     low.graph.ops.append(GemmOp(out.label, "Gemm", [x], out.tensor, matrix, requant))
 
 
-SPEC = OpSpec("Gemm", "GEMM; transB, alpha and beta are folded into weights and records.",
-              rules=(b_is_constant, a_is_not_transposed, c_is_per_column, alpha_is_positive, weights_fit), lower=_lower)
+SPEC = OpSpec(
+    "Gemm",
+    "GEMM; transB, alpha and beta are folded into weights and records.",
+    rules=(b_is_constant, a_is_not_transposed, c_is_per_column, alpha_is_positive, weights_fit),
+    lower=_lower,
+)

@@ -40,5 +40,9 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     low.graph.ops.append(GemmOp(out.label, "MatMul", [x], out.tensor, matrix, requant))
 
 
-SPEC = OpSpec("MatMul", "GEMM with a constant right side.", rules=(b_is_a_constant_matrix, a_is_a_matrix, weights_fit),
-              lower=_lower)
+SPEC = OpSpec(
+    "MatMul",
+    "GEMM with a constant right side.",
+    rules=(b_is_a_constant_matrix, a_is_a_matrix, weights_fit),
+    lower=_lower,
+)

@@ -31,18 +31,26 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     pooled = target
     if target is None or (target.scale, target.zero_point) != (x.scale, x.zero_point):
         name = f"{node.outputs[0].name}:pooled"
-        pooled = Tensor(name, node.outputs[0].name or name, shape_of(node.outputs[0]), x.scale, x.zero_point,
-                        unsigned=x.unsigned)
+        pooled = Tensor(
+            name, node.outputs[0].name or name, shape_of(node.outputs[0]), x.scale, x.zero_point, unsigned=x.unsigned
+        )
     assert pooled is not None
     none = np.zeros(0, np.int64)
     pieces = [PoolPiece(0, pooled.h, 0, pooled.w, kernel, 0)]
-    low.graph.ops.append(PoolOp(label, "MaxPool", [x], pooled, "max", kernel, strides, pads[:2], pieces, "fixed",
-                                (none, none), x.zero_point))
+    low.graph.ops.append(
+        PoolOp(
+            label, "MaxPool", [x], pooled, "max", kernel, strides, pads[:2], pieces, "fixed", (none, none), x.zero_point
+        )
+    )
     if target is None:
         low.values[node.outputs[0]] = pooled
     elif target is not pooled:
         low.requantized(pooled, target, label, "MaxPool")
 
 
-SPEC = OpSpec("MaxPool", "POOL on the integers; a table behind it where the scale changes.",
-              rules=(*WINDOW_RULES, has_one_result), lower=_lower)
+SPEC = OpSpec(
+    "MaxPool",
+    "POOL on the integers; a table behind it where the scale changes.",
+    rules=(*WINDOW_RULES, has_one_result),
+    lower=_lower,
+)

@@ -19,5 +19,4 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     lower_binary(low, node, lambda x, c: x * c, "mul")
 
 
-SPEC = OpSpec("Mul", "VEC; a table where one operand is a scalar constant.",
-              rules=(operands_match,), lower=_lower)
+SPEC = OpSpec("Mul", "VEC; a table where one operand is a scalar constant.", rules=(operands_match,), lower=_lower)

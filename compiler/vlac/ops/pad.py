@@ -51,8 +51,9 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     out = low.result(node)
     target = out.tensor
     if (x.scale, x.zero_point) != (target.scale, target.zero_point):
-        changed = Tensor(f"{target.name}:scaled", target.label, x.shape, target.scale, target.zero_point,
-                         unsigned=target.unsigned)
+        changed = Tensor(
+            f"{target.name}:scaled", target.label, x.shape, target.scale, target.zero_point, unsigned=target.unsigned
+        )
         low.requantized(x, changed, out.label, "Pad")
         x = changed
     value = constant_input(node, 2)
@@ -61,5 +62,9 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     low.graph.ops.append(CopyOp(out.label, "Pad", [x], target, pads[2], pads[3], fill))
 
 
-SPEC = OpSpec("Pad", "Into the padding of the convolution or pool behind it; else COPY (fill, then move).",
-              rules=(is_constant_mode, pads_space), lower=_lower)
+SPEC = OpSpec(
+    "Pad",
+    "Into the padding of the convolution or pool behind it; else COPY (fill, then move).",
+    rules=(is_constant_mode, pads_space),
+    lower=_lower,
+)

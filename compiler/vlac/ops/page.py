@@ -13,9 +13,12 @@ __all__ = ["operator_page", "operator_text"]
 def operator_page(specs: Sequence[OpSpec], hw: HardwareConfig) -> str:
     """docs/reference/operators.md; limits are those of `hw`."""
     lines = [
-        "# Operators", "",
-        f"Written by `vlac ops --markdown`; limits are those of `{hw.name}`. ONNX opset 13 to 21, static shapes.", "",
-        "| Operator | How it runs | Rules |", "|---|---|---|",
+        "# Operators",
+        "",
+        f"Written by `vlac ops --markdown`; limits are those of `{hw.name}`. ONNX opset 13 to 21, static shapes.",
+        "",
+        "| Operator | How it runs | Rules |",
+        "|---|---|---|",
     ]
     for spec in specs:
         rules = "<br>".join(rule_text(r, hw) for r in spec.rules) or "-"

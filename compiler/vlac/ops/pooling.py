@@ -45,8 +45,10 @@ def windows_touch_the_input(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     _, strides, pads = window(node)
     sizes, outputs = shape_of(node.inputs[0])[2:], shape_of(node.outputs[0])[2:]
     starts = [(o - 1) * s - p for o, s, p in zip(outputs, strides, pads[:2], strict=True)]
-    return RuleResult(all(a < n for a, n in zip(starts, sizes, strict=True)),
-                      f"last window from {starts} in an input of {list(sizes)}")
+    return RuleResult(
+        all(a < n for a, n in zip(starts, sizes, strict=True)),
+        f"last window from {starts} in an input of {list(sizes)}",
+    )
 
 
 WINDOW_RULES = (is_image, window_fits, is_not_dilated, windows_touch_the_input)
@@ -59,8 +61,9 @@ def window(node: ir.Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, 
     return kernel, strides, pads4(node, kernel, strides)
 
 
-def average_records(x: Tensor, out: Tensor, divisors: NDArray[np.int64], where: str) -> tuple[
-        NDArray[np.int64], NDArray[np.int64]]:
+def average_records(
+    x: Tensor, out: Tensor, divisors: NDArray[np.int64], where: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(mult, shift) of `s_x / (s_y * n)` for each divisor n, rounded to float32 once."""
     scales = (np.float64(x.scale) / (np.float64(out.scale) * divisors.astype(np.float64))).astype(np.float32)
     return multipliers(scales, where)
@@ -70,5 +73,21 @@ def lower_global_average(low: Lowering, node: ir.Node, x: Tensor, out: Result) -
     """One POOL whose window is the whole map. x: an image [1, C, H, W]; the result has one pixel."""
     records = average_records(x, out.tensor, np.array([x.h * x.w]), f"{node.op_type} '{node_label(node)}'")
     piece = PoolPiece(0, 1, 0, 1, (x.h, x.w), 0)
-    low.graph.ops.append(PoolOp(out.label, node.op_type, [x], out.tensor, "average", (x.h, x.w), (1, 1), (0, 0),
-                                [piece], "fixed", records, out.tensor.zero_point, out.lo, out.hi))
+    low.graph.ops.append(
+        PoolOp(
+            out.label,
+            node.op_type,
+            [x],
+            out.tensor,
+            "average",
+            (x.h, x.w),
+            (1, 1),
+            (0, 0),
+            [piece],
+            "fixed",
+            records,
+            out.tensor.zero_point,
+            out.lo,
+            out.hi,
+        )
+    )

@@ -46,5 +46,9 @@ def _input(low: Lowering, node: ir.Node, source: ir.Value) -> None:
     low.values[node.outputs[0]] = target
 
 
-SPEC = OpSpec("QuantizeLinear", "Scale and zero point of a tensor; a table where it follows a DequantizeLinear.",
-              lower=_lower, quantize=False)
+SPEC = OpSpec(
+    "QuantizeLinear",
+    "Scale and zero point of a tensor; a table where it follows a DequantizeLinear.",
+    lower=_lower,
+    quantize=False,
+)

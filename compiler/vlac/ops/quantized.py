@@ -32,8 +32,12 @@ def node_label(node: ir.Node) -> str:
 
 def unquantized(node: ir.Node, value: ir.Value, role: str) -> UnsupportedError:
     """The refusal of a float value where the machine needs integers."""
-    return UnsupportedError([f"{node.op_type} '{node_label(node)}': its {role} '{value.name}' is not quantized; put "
-                             "QuantizeLinear and DequantizeLinear there, or compile the float model with --calib"])
+    return UnsupportedError(
+        [
+            f"{node.op_type} '{node_label(node)}': its {role} '{value.name}' is not quantized; put "
+            "QuantizeLinear and DequantizeLinear there, or compile the float model with --calib"
+        ]
+    )
 
 
 def clamp_bounds(node: ir.Node) -> tuple[float, float] | None:

@@ -21,8 +21,19 @@ from vla_isa.hardware import HardwareConfig
 if TYPE_CHECKING:
     from vlac.legalize.lowering import Lowering
 
-__all__ = ["OpSpec", "Rule", "RuleResult", "attribute", "constant", "constant_input", "float_input", "pads4", "pair",
-           "rule_text", "shape_of"]
+__all__ = [
+    "OpSpec",
+    "Rule",
+    "RuleResult",
+    "attribute",
+    "constant",
+    "constant_input",
+    "float_input",
+    "pads4",
+    "pair",
+    "rule_text",
+    "shape_of",
+]
 
 F32 = NDArray[np.float32]
 
@@ -125,8 +136,9 @@ def pair(values: Sequence[int] | None, default: int) -> tuple[int, int]:
     return (default, default) if not values else (int(values[0]), int(values[1]))
 
 
-def pads4(node: ir.Node, kernel: tuple[int, int], strides: tuple[int, int],
-          dilations: tuple[int, int] = (1, 1)) -> tuple[int, int, int, int]:
+def pads4(
+    node: ir.Node, kernel: tuple[int, int], strides: tuple[int, int], dilations: tuple[int, int] = (1, 1)
+) -> tuple[int, int, int, int]:
     """Padding as top, left, bottom, right, with auto_pad worked out."""
     mode = attribute(node, "auto_pad", "NOTSET")
     if mode in ("NOTSET", ""):

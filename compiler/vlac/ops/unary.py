@@ -37,4 +37,6 @@ def lower_function(low: Lowering, node: ir.Node, x: Tensor, function: Callable[[
     out = low.result(node)
     table = make_table(function, x.scale, x.zero_point, out.tensor.scale, out.tensor.zero_point)
     table = clamp(table, out.lo, out.hi).astype(np.int8)
-    low.graph.ops.append(VecOp(out.label, node.op_type, [x], out.tensor, "add", 1 << 23, 0, 23, x.zero_point, table=table))
+    low.graph.ops.append(
+        VecOp(out.label, node.op_type, [x], out.tensor, "add", 1 << 23, 0, 23, x.zero_point, table=table)
+    )

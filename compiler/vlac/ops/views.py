@@ -24,13 +24,12 @@ def lower_view(low: Lowering, node: ir.Node) -> None:
         low.values[out] = low.moved(node, x, shape_of(out), out.name or label)
         return
     if (target.scale, target.zero_point) != (x.scale, x.zero_point):
-        changed = Tensor(f"{target.name}:scaled", target.label, x.shape, target.scale, target.zero_point,
-                         unsigned=target.unsigned)
+        changed = Tensor(
+            f"{target.name}:scaled", target.label, x.shape, target.scale, target.zero_point, unsigned=target.unsigned
+        )
         low.requantized(x, changed, label, node.op_type)
         x = changed
     moved = low.moved(node, x, shape_of(out), target.name)
     for quantizer in out.consumers():
         for value in quantizer.outputs:
             low.values[value] = moved
-
-

@@ -46,14 +46,22 @@ def read_weights(node: ir.Node, index: int, axis: int) -> Weights:
         raise unquantized(node, value, "weight")
     where = f"{node.op_type} '{node_label(node)}'"
     if scale.size > 1 and attribute(producer, "axis", 1) % q.ndim != axis:
-        raise UnsupportedError([f"{where}: weight scales run along axis {attribute(producer, 'axis', 1)}; "
-                                f"the machine scales output channels, axis {axis}"])
+        raise UnsupportedError(
+            [
+                f"{where}: weight scales run along axis {attribute(producer, 'axis', 1)}; "
+                f"the machine scales output channels, axis {axis}"
+            ]
+        )
     shift = np.zeros(1, np.int64) if zero is None else zero.reshape(-1).astype(np.int64)
     shape = [-1 if i == axis else 1 for i in range(q.ndim)] if shift.size > 1 else []
     centred = q.astype(np.int64) - (shift.reshape(shape) if shape else shift[0])
     if centred.min() < INT8_MIN or centred.max() > INT8_MAX:
-        raise UnsupportedError([f"{where}: weights less their zero point reach {centred.min()}..{centred.max()}, outside "
-                                "int8; quantize weights symmetrically"])
+        raise UnsupportedError(
+            [
+                f"{where}: weights less their zero point reach {centred.min()}..{centred.max()}, outside "
+                "int8; quantize weights symmetrically"
+            ]
+        )
     scales = np.broadcast_to(scale.reshape(-1).astype(np.float32), (q.shape[axis],)).copy()
     return Weights(centred.astype(np.int8), scales)
 
@@ -71,8 +79,15 @@ def multipliers(scales: NDArray[np.float32], where: str) -> tuple[I64, I64]:
     return pairs[:, 0], pairs[:, 1]
 
 
-def requant_of(node: ir.Node, x: Tensor, w: Weights, bias: NDArray[np.float32] | None, out: Result,
-               alpha: float = 1.0, beta: float = 1.0) -> Requant:
+def requant_of(
+    node: ir.Node,
+    x: Tensor,
+    w: Weights,
+    bias: NDArray[np.float32] | None,
+    out: Result,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+) -> Requant:
     """The records of `alpha * x @ w + beta * bias`; `w.values` has the output channel first.
 
     The integer bias is round(beta * b / (alpha * s_x * s_w)), less the input zero point times the channel's weights.
@@ -85,7 +100,9 @@ def requant_of(node: ir.Node, x: Tensor, w: Weights, bias: NDArray[np.float32] |
     if bias is not None:
         # the scale a quantizer gives the bias is float32(s_x * s_w): the division recovers its integers exactly
         unit = (np.float32(x.scale) * scales).astype(np.float32).astype(np.float64)
-        total = np.rint(np.broadcast_to(bias.reshape(-1), total.shape).astype(np.float64) * beta / unit).astype(np.int64)
+        total = np.rint(np.broadcast_to(bias.reshape(-1), total.shape).astype(np.float64) * beta / unit).astype(
+            np.int64
+        )
     prove_no_wrap(per_channel, total, where)
     total = total - x.zero_point * per_channel.sum(axis=1)
     return Requant(total, mult, shift, out.tensor.zero_point, out.lo, out.hi)
@@ -103,5 +120,9 @@ def prove_no_wrap(weights: I64, bias: I64, where: str) -> None:
     high = np.where(weights > 0, weights * INT8_MAX, weights * INT8_MIN).sum(axis=1)
     worst = int(max(high.max(), -low.min(), np.abs(bias).max() + 128 * np.abs(weights.sum(axis=1)).max()))
     if worst > np.iinfo(np.int32).max:
-        raise UnsupportedError([f"{where}: its sums or bias can reach {worst}, more than the int32 accumulator's "
-                                f"{np.iinfo(np.int32).max}; scale the weights or split the layer"])
+        raise UnsupportedError(
+            [
+                f"{where}: its sums or bias can reach {worst}, more than the int32 accumulator's "
+                f"{np.iinfo(np.int32).max}; scale the weights or split the layer"
+            ]
+        )

@@ -39,8 +39,10 @@ def read_samples(source: str, inputs: Shapes) -> Samples:
             raise CalibrationError(f"calibration folder '{path}' holds no .npz files; put one per sample there")
         return [s for f in files for s in _split(_read(f), inputs, f)]
     if not path.is_file():
-        raise CalibrationError(f"calibration data '{source}' does not exist; give an .npz file, a folder of them, "
-                               "or random:N to try without data")
+        raise CalibrationError(
+            f"calibration data '{source}' does not exist; give an .npz file, a folder of them, "
+            "or random:N to try without data"
+        )
     return _split(_read(path), inputs, path)
 
 
@@ -48,8 +50,9 @@ def _random(count: int, inputs: Shapes) -> Samples:
     if count < 1:
         raise CalibrationError("--calib random:N needs at least one sample; found 0")
     rng = np.random.default_rng(0)
-    return [{name: rng.standard_normal(shape).astype(np.float32) for name, shape in inputs.items()}
-            for _ in range(count)]
+    return [
+        {name: rng.standard_normal(shape).astype(np.float32) for name, shape in inputs.items()} for _ in range(count)
+    ]
 
 
 def _read(path: Path) -> dict[str, NDArray[np.generic]]:
@@ -68,8 +71,10 @@ def _split(data: dict[str, NDArray[np.generic]], inputs: Shapes, path: Path) -> 
     arrays = {name: _samples_of(name, data[name], shape, path) for name, shape in inputs.items()}
     counts = {name: len(a) for name, a in arrays.items()}
     if len(set(counts.values())) > 1:
-        raise CalibrationError(f"calibration file '{path}' has different numbers of samples: "
-                               + ", ".join(f"{k} {n}" for k, n in counts.items()))
+        raise CalibrationError(
+            f"calibration file '{path}' has different numbers of samples: "
+            + ", ".join(f"{k} {n}" for k, n in counts.items())
+        )
     return [{name: a[i] for name, a in arrays.items()} for i in range(next(iter(counts.values())))]
 
 
@@ -86,5 +91,7 @@ def _samples_of(name: str, data: NDArray[np.generic], shape: tuple[int, ...], pa
         return values
     if shape and shape[0] == 1 and data.shape[1:] == shape[1:]:
         return values[:, None]
-    raise CalibrationError(f"calibration file '{path}': input '{name}' has shape {list(data.shape)}; give {list(shape)} "
-                           f"(one sample) or [N, {', '.join(map(str, shape))}]")
+    raise CalibrationError(
+        f"calibration file '{path}': input '{name}' has shape {list(data.shape)}; give {list(shape)} "
+        f"(one sample) or [N, {', '.join(map(str, shape))}]"
+    )

@@ -54,17 +54,25 @@ def quantize_model(model: ir.Model, options: CompileOptions) -> onnx.ModelProto:
     if is_quantized(model):
         return ir.to_proto(model)
     if options.calibration is None:
-        raise CalibrationError("the model is float and has no calibration data; give --calib DATA.npz with one array per "
-                               "input, --calib DIR with one .npz per sample, or --calib random:8 to try without data")
+        raise CalibrationError(
+            "the model is float and has no calibration data; give --calib DATA.npz with one array per "
+            "input, --calib DIR with one .npz per sample, or --calib random:8 to try without data"
+        )
     shapes = {str(v.name): shape_of(v) for v in model.graph.inputs}
     samples = read_samples(options.calibration, shapes)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder) / "float.onnx", Path(folder) / "qdq.onnx"
         onnx.save(ir.to_proto(model), source)
         quantize_static(
-            source, target, _Reader(samples), quant_format=QuantFormat.QDQ, per_channel=True,
-            op_types_to_quantize=[s.name for s in OPS if s.quantize], activation_type=QuantType.QInt8,
-            weight_type=QuantType.QInt8, calibrate_method=_METHODS[options.calibration_method],
+            source,
+            target,
+            _Reader(samples),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            op_types_to_quantize=[s.name for s in OPS if s.quantize],
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=_METHODS[options.calibration_method],
             extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
         )
         return onnx.load(target)

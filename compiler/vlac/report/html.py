@@ -24,10 +24,12 @@ _COLOURS = ("#3b6ea5", "#c77d3a", "#5a9367", "#a5527a", "#7a6bb0", "#8c8c3c")
 def report_page(program: Program, name: str) -> str:
     """The page as HTML text."""
     facts = summary(program)
-    return (f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(name)}</title><style>{_STYLE}</style>"
-            f"<h1>{escape(name)}</h1>{_facts(program, facts)}<h2>Layers</h2>{_layers(program, facts)}"
-            f"<h2>Activation scratchpad</h2><p>Words from bottom to top, packets from left to right.</p>"
-            f"{_picture(program)}<h2>Inputs and outputs</h2>{_tensors(facts)}</html>\n")
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(name)}</title><style>{_STYLE}</style>"
+        f"<h1>{escape(name)}</h1>{_facts(program, facts)}<h2>Layers</h2>{_layers(program, facts)}"
+        f"<h2>Activation scratchpad</h2><p>Words from bottom to top, packets from left to right.</p>"
+        f"{_picture(program)}<h2>Inputs and outputs</h2>{_tensors(facts)}</html>\n"
+    )
 
 
 def _facts(program: Program, facts: dict[str, Any]) -> str:
@@ -45,13 +47,17 @@ def _facts(program: Program, facts: dict[str, Any]) -> str:
 
 def _layers(program: Program, facts: dict[str, Any]) -> str:
     peak = program.config.macs_per_cycle
-    out = ["<table><tr><th>node<th>op<th>shape<th>scale<th>packets<th>MACs<th>cycles<th>of peak<th>bound<th class=t>share"]
+    out = [
+        "<table><tr><th>node<th>op<th>shape<th>scale<th>packets<th>MACs<th>cycles<th>of peak<th>bound<th class=t>share"
+    ]
     for r in layer_rows(program):
         busy = max(r["busy"], 1)
         shape = "x".join(map(str, r.get("shape", [])))
-        out.append(f"<tr><td>{escape(r['node'])}<td>{r['op']}<td>{shape}<td>{r.get('scale', 0):.4g}<td>{r['packets']}"
-                   f"<td>{r['macs']:,}<td>{busy:,}<td>{100 * r['macs'] / (busy * peak):.0f} %<td>{r['bound']}"
-                   f"<td class=t><span class=bar style='width:{10 * busy / max(facts['cycles'], 1):.3f}rem'></span>")
+        out.append(
+            f"<tr><td>{escape(r['node'])}<td>{r['op']}<td>{shape}<td>{r.get('scale', 0):.4g}<td>{r['packets']}"
+            f"<td>{r['macs']:,}<td>{busy:,}<td>{100 * r['macs'] / (busy * peak):.0f} %<td>{r['bound']}"
+            f"<td class=t><span class=bar style='width:{10 * busy / max(facts['cycles'], 1):.3f}rem'></span>"
+        )
     return "".join(out) + "</table>"
 
 
@@ -64,13 +70,17 @@ def _picture(program: Program) -> str:
         x, w = 1000 * m.first_packet / packets, 1000 * (m.last_packet - m.first_packet + 1) / packets
         h = max(height * m.size / words, 1)
         y = height - height * m.start / words - h
-        shapes.append(f"<rect x={x:.1f} y={y:.1f} width={w:.1f} height={h:.1f} fill='{_COLOURS[i % len(_COLOURS)]}'>"
-                      f"<title>{escape(m.name)}: words {m.start}..{m.start + m.size - 1}</title></rect>")
+        shapes.append(
+            f"<rect x={x:.1f} y={y:.1f} width={w:.1f} height={h:.1f} fill='{_COLOURS[i % len(_COLOURS)]}'>"
+            f"<title>{escape(m.name)}: words {m.start}..{m.start + m.size - 1}</title></rect>"
+        )
     return f"<svg viewBox='0 0 1000 {height}'>{''.join(shapes)}</svg>"
 
 
 def _tensors(facts: dict[str, Any]) -> str:
     rows = [(kind, t) for kind in ("inputs", "outputs") for t in facts[kind]]
-    body = "".join(f"<tr><td>{escape(t['name'])}<td>{kind[:-1]}<td>{t['shape']}<td>{t['scale']:.6g}<td>{t['zero_point']}"
-                   for kind, t in rows)
+    body = "".join(
+        f"<tr><td>{escape(t['name'])}<td>{kind[:-1]}<td>{t['shape']}<td>{t['scale']:.6g}<td>{t['zero_point']}"
+        for kind, t in rows
+    )
     return f"<table><tr><th>name<th>kind<th>shape<th>scale<th>zero point{body}</table>"

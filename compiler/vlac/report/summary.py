@@ -18,28 +18,51 @@ def summary(program: Program) -> Row:
     macs = sum(s.macs for s in program.sources)
     hw = program.config
     return {
-        "config": hw.name, "packets": sum(len(h.data) for h in program.heaps) // 64, "macs": macs, "cycles": cycles,
-        "milliseconds": cycles / hw.clock_mhz / 1000, "utilization": macs / (cycles * hw.macs_per_cycle),
-        "weight_bytes": int(program.weights.size), "data_bytes": program.data_bytes,
-        "constant_bytes": sum(len(c.data) for c in program.constants), "entries": program.entries,
-        "inputs": [_io(t) for t in program.inputs], "outputs": [_io(t) for t in program.outputs],
+        "config": hw.name,
+        "packets": sum(len(h.data) for h in program.heaps) // 64,
+        "macs": macs,
+        "cycles": cycles,
+        "milliseconds": cycles / hw.clock_mhz / 1000,
+        "utilization": macs / (cycles * hw.macs_per_cycle),
+        "weight_bytes": int(program.weights.size),
+        "data_bytes": program.data_bytes,
+        "constant_bytes": sum(len(c.data) for c in program.constants),
+        "entries": program.entries,
+        "inputs": [_io(t) for t in program.inputs],
+        "outputs": [_io(t) for t in program.outputs],
         "memory_map": [vars(m) for m in program.memory_map],
     }
 
 
 def _io(t: IoTensor) -> Row:
-    return {"name": t.name, "shape": list(t.layout.shape), "scale": t.scale, "zero_point": t.zero_point,
-            "dtype": t.onnx_dtype}
+    return {
+        "name": t.name,
+        "shape": list(t.layout.shape),
+        "scale": t.scale,
+        "zero_point": t.zero_point,
+        "dtype": t.onnx_dtype,
+    }
 
 
 def estimate_rows(program: Program) -> list[Row]:
     """One row per packet in program order."""
     nodes = {s.packet: s.node for s in program.sources}
     peak = program.config.macs_per_cycle
-    return [{
-        "index": p.number, "op": p.op, "queue": p.queue, "node": nodes.get(p.number, ""), "start": p.start, "end": p.end,
-        "cycles": p.cycles, "macs": p.macs, "utilization": p.macs / (max(p.cycles, 1) * peak), "bound": p.bound,
-    } for p in timing.estimate(program).packets]
+    return [
+        {
+            "index": p.number,
+            "op": p.op,
+            "queue": p.queue,
+            "node": nodes.get(p.number, ""),
+            "start": p.start,
+            "end": p.end,
+            "cycles": p.cycles,
+            "macs": p.macs,
+            "utilization": p.macs / (max(p.cycles, 1) * peak),
+            "bound": p.bound,
+        }
+        for p in timing.estimate(program).packets
+    ]
 
 
 def layer_rows(program: Program) -> list[Row]:
@@ -48,8 +71,19 @@ def layer_rows(program: Program) -> list[Row]:
     for row in estimate_rows(program):
         if row["queue"] not in ("mac", "vec") or not row["node"]:
             continue
-        layer = layers.setdefault(row["node"], {"node": row["node"], "op": row["op"], "packets": 0, "macs": 0, "busy": 0,
-                                                "start": row["start"], "end": 0, "bounds": {}})
+        layer = layers.setdefault(
+            row["node"],
+            {
+                "node": row["node"],
+                "op": row["op"],
+                "packets": 0,
+                "macs": 0,
+                "busy": 0,
+                "start": row["start"],
+                "end": 0,
+                "bounds": {},
+            },
+        )
         layer["packets"] += 1
         layer["macs"] += row["macs"]
         layer["busy"] += row["cycles"]

@@ -42,7 +42,8 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     """Apply RULES, fold what became constant, and drop what nothing uses."""
     rewrite(model, RULES)
     onnx_passes.IdentityEliminationPass()(model)
-    optimizer.optimize_ir(model, num_iterations=2, input_size_limit=1 << 28, output_size_limit=1 << 28,
-                          should_fold=should_fold)
+    optimizer.optimize_ir(
+        model, num_iterations=2, input_size_limit=1 << 28, output_size_limit=1 << 28, should_fold=should_fold
+    )
     onnx_passes.RemoveUnusedNodesPass()(model)
     return model

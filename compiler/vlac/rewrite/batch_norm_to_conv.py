@@ -18,8 +18,9 @@ class _BatchNormToConv(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # o
     def pattern(self, op: Any, x: ir.Value, scale: ir.Value, bias: ir.Value, mean: ir.Value, var: ir.Value) -> Any:
         return op.BatchNormalization(x, scale, bias, mean, var, _allow_other_attributes=True, _outputs=["y"])
 
-    def check(self, context: Any, x: ir.Value, scale: ir.Value, bias: ir.Value, mean: ir.Value, var: ir.Value,
-              **_: Any) -> Any:
+    def check(
+        self, context: Any, x: ir.Value, scale: ir.Value, bias: ir.Value, mean: ir.Value, var: ir.Value, **_: Any
+    ) -> Any:
         result = pattern.MatchResult()
         if x.shape is None or len(x.shape) != 4:
             return result.fail("not an image")
@@ -27,8 +28,17 @@ class _BatchNormToConv(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # o
             return result.fail("statistics are not constant")
         return result
 
-    def rewrite(self, op: Any, x: ir.Value, scale: ir.Value, bias: ir.Value, mean: ir.Value, var: ir.Value,
-                y: ir.Value, **_: Any) -> Any:
+    def rewrite(
+        self,
+        op: Any,
+        x: ir.Value,
+        scale: ir.Value,
+        bias: ir.Value,
+        mean: ir.Value,
+        var: ir.Value,
+        y: ir.Value,
+        **_: Any,
+    ) -> Any:
         arrays = [v.const_value.numpy().astype(np.float64) for v in (scale, bias, mean, var) if v.const_value]
         node = y.producer()
         found = node.attributes.get("epsilon") if node is not None else None
@@ -36,8 +46,12 @@ class _BatchNormToConv(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # o
         weight = factor.astype(np.float32).reshape(-1, 1, 1, 1)
         offset = (arrays[1] - arrays[2] * factor).astype(np.float32)
         name = y.name or "batch_norm"
-        return op.Conv(x, op.initializer(ir.tensor(weight), name=f"{name}.weight"),
-                       op.initializer(ir.tensor(offset), name=f"{name}.bias"), group=len(offset))
+        return op.Conv(
+            x,
+            op.initializer(ir.tensor(weight), name=f"{name}.weight"),
+            op.initializer(ir.tensor(offset), name=f"{name}.bias"),
+            group=len(offset),
+        )
 
 
 BATCH_NORM_TO_CONV = _BatchNormToConv.rule()

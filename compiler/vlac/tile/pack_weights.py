@@ -70,8 +70,9 @@ def _pick(weight: NDArray[np.int8], lanes: NDArray[np.int64], axis: int) -> NDAr
     return np.concatenate([weight, np.zeros(shape, np.int8)], axis=axis).take(lanes, axis=axis)
 
 
-def _spread_groups(weight: NDArray[np.int8], group: int, source: NDArray[np.int64],
-                   target: NDArray[np.int64]) -> NDArray[np.int8]:
+def _spread_groups(
+    weight: NDArray[np.int8], group: int, source: NDArray[np.int64], target: NDArray[np.int64]
+) -> NDArray[np.int8]:
     """A grouped weight [O, I / group, kh, kw] as a dense one over lanes, zero outside the groups."""
     out_channels, per_group = weight.shape[:2]
     position = np.zeros(group * per_group, np.int64)

@@ -77,8 +77,13 @@ def _stages(graph: Graph, streamed: set[Tensor]) -> list[list[Op]]:
     stages: list[list[Op]] = []
     for op in graph.ops:
         last = stages[-1][-1] if stages else None
-        joined = (isinstance(op, (PoolOp, VecOp)) and isinstance(last, ConvOp) and last.output is op.inputs[0]
-                  and op.output.h >= 4 and not ({last.output.root, op.output.root} & streamed))
+        joined = (
+            isinstance(op, (PoolOp, VecOp))
+            and isinstance(last, ConvOp)
+            and last.output is op.inputs[0]
+            and op.output.h >= 4
+            and not ({last.output.root, op.output.root} & streamed)
+        )
         if joined:
             stages[-1].append(op)
         else:
@@ -86,8 +91,16 @@ def _stages(graph: Graph, streamed: set[Tensor]) -> list[list[Op]]:
     return stages
 
 
-def _cut(graph: Graph, p: OpPlan, hw: HardwareConfig, plan: Plan, number: int, packed: dict[Op, PackedWeights],
-         *, fused: bool) -> None:
+def _cut(
+    graph: Graph,
+    p: OpPlan,
+    hw: HardwareConfig,
+    plan: Plan,
+    number: int,
+    packed: dict[Op, PackedWeights],
+    *,
+    fused: bool,
+) -> None:
     op = p.op
     if not op.queue:
         return
@@ -157,9 +170,11 @@ def _streaming_bands(p: OpPlan, streams: list[Tensor], hw: HardwareConfig, plan:
             break
     if sum(words.values()) > hw.act_words:
         worst = max(words, key=lambda t: words[t])
-        raise AllocationError(f"{op.op_type} '{op.node}': one row of output needs {rings[worst]} rows of '{worst.label}' "
-                              f"on chip, {words[worst]} words, more than the activation scratchpad's {hw.act_words} words on "
-                              f"'{hw.name}' can take; use a config with more memory or a smaller image")
+        raise AllocationError(
+            f"{op.op_type} '{op.node}': one row of output needs {rings[worst]} rows of '{worst.label}' "
+            f"on chip, {words[worst]} words, more than the activation scratchpad's {hw.act_words} words on "
+            f"'{hw.name}' can take; use a config with more memory or a smaller image"
+        )
     for t, r in rings.items():
         plan.rings[number, t] = r
     return bands
@@ -198,6 +213,8 @@ def _chunks(op: Op, weights: PackedWeights, bands: int, hw: HardwareConfig) -> l
             chunks.append((o, o + 1))
     largest = max(int(starts[b] - starts[a]) for a, b in chunks)
     if largest > hw.weight_words:
-        raise AllocationError(f"{op.op_type} '{op.node}': one block of {hw.block} output channels has {largest} weight words, "
-                              f"more than the {hw.weight_words} of the weight scratchpad on '{hw.name}'")
+        raise AllocationError(
+            f"{op.op_type} '{op.node}': one block of {hw.block} output channels has {largest} weight words, "
+            f"more than the {hw.weight_words} of the weight scratchpad on '{hw.name}'"
+        )
     return chunks

@@ -47,9 +47,7 @@ class CollectOptions:
         if self.seed < 0:
             raise CollectError(f"--seed is {self.seed}; it must not be negative.")
         if not 0.0 < self.validation_fraction < 1.0:
-            raise CollectError(
-                f"--validation-fraction is {self.validation_fraction}; it must be above 0 and below 1."
-            )
+            raise CollectError(f"--validation-fraction is {self.validation_fraction}; it must be above 0 and below 1.")
 
     def splits(self) -> dict[str, tuple[int, int]]:
         """Episode ranges; episodes are independent draws, so the last ones serve as held-out set."""
@@ -163,8 +161,7 @@ def _collect_block(options: CollectOptions, staging: Path, block: int) -> int:
     """Play and store the episodes of one block (one row per episode); runs in a worker process."""
     environment = Environment(options.level)
     rows = [
-        asdict(collect_demonstration(environment, options.seed, episode))
-        for episode in _episodes_of(options, block)
+        asdict(collect_demonstration(environment, options.seed, episode)) for episode in _episodes_of(options, block)
     ]
     environment.close()
     write_table(_block_path(staging, block), pa.Table.from_pylist(rows, schema=_BLOCK_SCHEMA))

@@ -36,9 +36,7 @@ class Environment:
                 "install the extra: pip install '.[envs]'."
             ) from error
         levels = sorted(
-            match[1]
-            for name in gymnasium.registry
-            if (match := re.fullmatch(r"BabyAI-(\w+)-v0", name)) is not None
+            match[1] for name in gymnasium.registry if (match := re.fullmatch(r"BabyAI-(\w+)-v0", name)) is not None
         )
         if level not in levels:
             near = difflib.get_close_matches(level, levels, n=1)
@@ -46,9 +44,7 @@ class Environment:
             raise CollectError(f"Unknown BabyAI level '{level}'.{hint}")
         self.level = level
         with contextlib.redirect_stdout(io.StringIO()):
-            self._env: Any = RGBImgPartialObsWrapper(
-                gymnasium.make(f"BabyAI-{level}-v0"), tile_size=TILE_SIZE
-            )
+            self._env: Any = RGBImgPartialObsWrapper(gymnasium.make(f"BabyAI-{level}-v0"), tile_size=TILE_SIZE)
         self.mission = ""
 
     def reset(self, seed: int) -> Image:

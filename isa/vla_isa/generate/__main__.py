@@ -44,8 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m vla_isa.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is stale")
-    parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[3],
-                        help="the repository (default: the checkout this package lies in)")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=Path(__file__).resolve().parents[3],
+        help="the repository (default: the checkout this package lies in)",
+    )
     args = parser.parse_args(arguments)
     if not (args.root / "pyproject.toml").is_file():
         print(f"error: {args.root} is no checkout of this repository; give one with --root", file=sys.stderr)

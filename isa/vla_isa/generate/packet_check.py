@@ -46,16 +46,29 @@ def module() -> str:
     for ins in live:
         out += [*_reserved(ins), *_limits(ins), *_rules(ins), ""]
     out += ["  // bits that no check reads", "  wire unused_packet = ^packet_i;", ""]
-    out += ["  always @(*) begin", "    error_o = 4'd0;", f"    queue_o = 3'd{FETCH_QUEUE};",
-            "    case (packet_i[7:0])"]
+    out += [
+        "  always @(*) begin",
+        "    error_o = 4'd0;",
+        f"    queue_o = 3'd{FETCH_QUEUE};",
+        "    case (packet_i[7:0])",
+    ]
     for ins in live:
         low = ins.name.lower()
-        out += [f"      8'h{ins.opcode:02X}: begin  // {ins.name}",
-                f"        if ({low}_reserved) error_o = 4'd{ErrorCode.RESERVED_BITS:d};",
-                f"        else if ({low}_limit || {low}_rule) error_o = 4'd{ErrorCode.FIELD_LIMIT:d};",
-                *_queue(ins), "      end"]
-    out += [f"      default: error_o = 4'd{ErrorCode.ILLEGAL_OPCODE:d};",
-            "    endcase", "  end", "endmodule", "`default_nettype wire", ""]
+        out += [
+            f"      8'h{ins.opcode:02X}: begin  // {ins.name}",
+            f"        if ({low}_reserved) error_o = 4'd{ErrorCode.RESERVED_BITS:d};",
+            f"        else if ({low}_limit || {low}_rule) error_o = 4'd{ErrorCode.FIELD_LIMIT:d};",
+            *_queue(ins),
+            "      end",
+        ]
+    out += [
+        f"      default: error_o = 4'd{ErrorCode.ILLEGAL_OPCODE:d};",
+        "    endcase",
+        "  end",
+        "endmodule",
+        "`default_nettype wire",
+        "",
+    ]
     return "\n".join(out)
 
 
@@ -78,11 +91,17 @@ def _field_limits(f: Field) -> Iterator[str]:
     value = f"$signed({bits})" if f.signed else bits
     if f.legal_min > f.lowest:
         # an unsigned field with minimum 1 is a test for zero: cheaper than a comparator
-        yield (f"({bits} == {f.width}'d0)" if not f.signed and f.legal_min == 1
-               else f"({value} < {_constant(f.legal_min, f)})")
+        yield (
+            f"({bits} == {f.width}'d0)"
+            if not f.signed and f.legal_min == 1
+            else f"({value} < {_constant(f.legal_min, f)})"
+        )
     if f.legal_max < f.highest:
-        yield (f"({bits} != {f.width}'d0)" if not f.signed and f.legal_max == 0
-               else f"({value} > {_constant(f.legal_max, f)})")
+        yield (
+            f"({bits} != {f.width}'d0)"
+            if not f.signed and f.legal_max == 0
+            else f"({value} > {_constant(f.legal_max, f)})"
+        )
     if f.below is not None:
         yield f"({{{32 - f.width}'d0, {bits}}} >= {_MEMORIES[f.below]})"
 
@@ -101,12 +120,14 @@ def _rules(ins: Instruction) -> Iterator[str]:
 
 def _expression(rule: Rule, ins: Instruction) -> str:
     """A rule with every operand zero-extended to one width, so that no sum or product is cut."""
+
     def operand(match: re.Match[str]) -> str:
         token = match.group()
         if token.isdigit():
             return f"{_EXPRESSION_BITS}'d{token}"
         f = ins.by_name[token]
         return f"{{{_EXPRESSION_BITS - f.width}'d0, packet_i[{f.lsb + f.width - 1}:{f.lsb}]}}"
+
     return _TOKEN.sub(operand, rule.expression)
 
 

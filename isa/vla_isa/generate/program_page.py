@@ -15,12 +15,12 @@ __all__ = ["program_page"]
 _CONTENT = {
     "config": "JSON object: the whole hardware config, the keys of [configs](configs.md)",
     "heaps": "segments: instructions, 64 bytes each; the first segment at line 0. Packet numbers count "
-             "through the segments in order",
+    "through the segments in order",
     "constants": "segments: records, tables and masks that the loader writes into the data space",
     "weights": "the weight space: words of B x B bytes (output x input channel), int8",
     "entries": "JSON object: entry point name -> packet number",
     "io": "JSON object: `data_bytes` (size of the data space the program needs), `inputs`, `outputs` "
-          "(lists of IoTensor, in the model's order)",
+    "(lists of IoTensor, in the model's order)",
     "memory_map": "JSON list of MapEntry: who lies where, and during which packets",
     "sources": "JSON list of SourceEntry: which ONNX node a packet belongs to",
     "manifest": "JSON object: what the compiler wants to tell; nothing reads it to run",
@@ -77,13 +77,17 @@ The order of accesses is checked by `vlac` on every program it writes and by `vl
 
 def program_page() -> str:
     """`docs/reference/program.md`: the form of the file, its sections and records, and what load checks."""
-    values = {"magic": MAGIC.decode().strip() + "\\n", "version": VERSION, "alignment": ALIGNMENT,
-              "entry": ENTRY_BYTES}
+    values = {"magic": MAGIC.decode().strip() + "\\n", "version": VERSION, "alignment": ALIGNMENT, "entry": ENTRY_BYTES}
     out = ["# Program file", "", GENERATED, "", _TEXT.format(**values), "## Sections", ""]
-    out += [*markdown_table(("section", "content"), [(f"`{s}`", _CONTENT[s]) for s in SECTIONS]), "",
-            _SEGMENTS.format(**values)]
-    rows = [(kind.__name__, f"`{f.name}`", f"`{f.type}`")
-            for kind in (IoTensor, TensorLayout, MapEntry, SourceEntry) for f in dataclasses.fields(kind)]
-    out += [*markdown_table(("record", "field", "type"), rows), "",
-            _LAYOUT, _CHECKS]
+    out += [
+        *markdown_table(("section", "content"), [(f"`{s}`", _CONTENT[s]) for s in SECTIONS]),
+        "",
+        _SEGMENTS.format(**values),
+    ]
+    rows = [
+        (kind.__name__, f"`{f.name}`", f"`{f.type}`")
+        for kind in (IoTensor, TensorLayout, MapEntry, SourceEntry)
+        for f in dataclasses.fields(kind)
+    ]
+    out += [*markdown_table(("record", "field", "type"), rows), "", _LAYOUT, _CHECKS]
     return "\n".join(out)

@@ -43,8 +43,7 @@ def _limits(f: Field) -> str:
     if f.reserved:
         return "0"
     if f.enum:
-        return ", ".join(f"{i} {name}" + ("" if i <= f.legal_max else " (not yet)")
-                         for i, name in enumerate(f.enum))
+        return ", ".join(f"{i} {name}" + ("" if i <= f.legal_max else " (not yet)") for i, name in enumerate(f.enum))
     if f.legal_min == f.legal_max:
         return str(f.legal_min)
     top = f"`{f.below}` - 1" if f.below else str(f.legal_max)
@@ -53,11 +52,19 @@ def _limits(f: Field) -> str:
 
 def _instruction(ins: Instruction) -> list[str]:
     queue = "by `move`" if ins.queue == "move" else ins.queue
-    out = [f"## {ins.name}", "", f"Opcode `0x{ins.opcode:02x}`, queue: {queue}."
-           + ("" if ins.implemented else " Laid out; no machine executes it yet (`ILLEGAL_OPCODE`)."),
-           "", ins.summary, ""]
-    rows = [(f"{f.lsb + f.width - 1}:{f.lsb}", f"`{f.name}`", ("s" if f.signed else "u") + str(f.width),
-             _limits(f), f.doc) for f in ins.fields[3:]]
+    out = [
+        f"## {ins.name}",
+        "",
+        f"Opcode `0x{ins.opcode:02x}`, queue: {queue}."
+        + ("" if ins.implemented else " Laid out; no machine executes it yet (`ILLEGAL_OPCODE`)."),
+        "",
+        ins.summary,
+        "",
+    ]
+    rows = [
+        (f"{f.lsb + f.width - 1}:{f.lsb}", f"`{f.name}`", ("s" if f.signed else "u") + str(f.width), _limits(f), f.doc)
+        for f in ins.fields[3:]
+    ]
     out += markdown_table(("bits", "field", "type", "legal", "meaning"), rows)
     if ins.rules:
         out += ["", "Rules:", ""]
@@ -68,9 +75,15 @@ def _instruction(ins: Instruction) -> list[str]:
 def isa_page() -> str:
     """`docs/reference/isa.md`: every instruction with its fields, limits, meaning and rules."""
     out = ["# Instructions", "", GENERATED, "", _ISA_INTRODUCTION.format(queues=", ".join(QUEUES))]
-    rows = [(f"[{i.name}](#{i.name.lower()})", f"0x{i.opcode:02x}",
-             "by `move`" if i.queue == "move" else i.queue, "yes" if i.implemented else "reserved")
-            for i in TABLE]
+    rows = [
+        (
+            f"[{i.name}](#{i.name.lower()})",
+            f"0x{i.opcode:02x}",
+            "by `move`" if i.queue == "move" else i.queue,
+            "yes" if i.implemented else "reserved",
+        )
+        for i in TABLE
+    ]
     out += [*markdown_table(("instruction", "opcode", "queue", "implemented"), rows), ""]
     for ins in TABLE:
         out += _instruction(ins)
@@ -92,27 +105,38 @@ _ERROR_DOCS = {
 
 def registers_page() -> str:
     """`docs/reference/registers.md`: the AXI4-Lite map, the counters and the error codes."""
-    out = ["# Registers", "", GENERATED, "",
-           "AXI4-Lite, byte offsets; a 64-bit register is two words, low first. The control protocol is "
-           "`ap_ctrl_hs` of AMD UG1399.", ""]
+    out = [
+        "# Registers",
+        "",
+        GENERATED,
+        "",
+        "AXI4-Lite, byte offsets; a 64-bit register is two words, low first. The control protocol is "
+        "`ap_ctrl_hs` of AMD UG1399.",
+        "",
+    ]
     rows = [(f"0x{r.offset:02x}", f"`{r.name}`", str(r.width), r.access, r.doc) for r in REGISTERS]
-    out += [*markdown_table(("offset", "register", "bits", "access", "meaning"), rows), "",
-            "## Error codes", ""]
+    out += [*markdown_table(("offset", "register", "bits", "access", "meaning"), rows), "", "## Error codes", ""]
     codes = [(str(e.value), f"`{e.name}`", _ERROR_DOCS[e]) for e in ErrorCode]
     return "\n".join([*out, *markdown_table(("code", "name", "meaning"), codes), ""])
 
 
 def configs_page(configs: list[HardwareConfig]) -> str:
     """`docs/reference/configs.md`: the parameters of the shipped hardware configs side by side."""
-    out = ["# Hardware configs", "", GENERATED, "",
-           "Every parameter of `isa/vla_isa/configs/*.toml`. Sizes are in words of the memory they describe.",
-           ""]
+    out = [
+        "# Hardware configs",
+        "",
+        GENERATED,
+        "",
+        "Every parameter of `isa/vla_isa/configs/*.toml`. Sizes are in words of the memory they describe.",
+        "",
+    ]
     keys = [f.name for f in dataclasses.fields(HardwareConfig) if f.name != "name"]
     rows = [(f"`{key}`", *(str(getattr(hw, key)) for hw in configs)) for key in keys]
-    derived = (("activation scratchpad, bytes", "act_words", "act_word_bytes"),
-               ("weight scratchpad, bytes", "weight_words", "weight_word_bytes"),
-               ("parameter memory, bytes", "param_words", "param_word_bytes"))
-    rows += [(what, *(str(getattr(hw, words) * getattr(hw, size)) for hw in configs))
-             for what, words, size in derived]
+    derived = (
+        ("activation scratchpad, bytes", "act_words", "act_word_bytes"),
+        ("weight scratchpad, bytes", "weight_words", "weight_word_bytes"),
+        ("parameter memory, bytes", "param_words", "param_word_bytes"),
+    )
+    rows += [(what, *(str(getattr(hw, words) * getattr(hw, size)) for hw in configs)) for what, words, size in derived]
     rows.append(("peak MAC per cycle", *(str(hw.macs_per_cycle) for hw in configs)))
     return "\n".join([*out, *markdown_table(("parameter", *(hw.name for hw in configs)), rows), ""])

@@ -25,16 +25,24 @@ Line = tuple[str, str]  # macro name and value; ("", text) is a heading
 
 def isa_header() -> str:
     """The text of `vla_isa.vh`."""
-    return _file("VLA_ISA_VH", "Opcodes, packet fields, queues, enumerations, error codes and registers.", [
-        *_sizes(), *_opcodes(), *_numbers(), *_registers(),
-        *(line for ins in TABLE for line in _instruction(ins)),
-    ])
+    return _file(
+        "VLA_ISA_VH",
+        "Opcodes, packet fields, queues, enumerations, error codes and registers.",
+        [
+            *_sizes(),
+            *_opcodes(),
+            *_numbers(),
+            *_registers(),
+            *(line for ins in TABLE for line in _instruction(ins)),
+        ],
+    )
 
 
 def config_header(hw: HardwareConfig) -> str:
     """The text of `vla_config_<name>.vh`: the parameters of a hardware config and derived sizes."""
-    lines = [(f"VLA_CFG_{key.upper()}", f'"{value}"' if key == "name" else str(value))
-             for key, value in hw.to_dict().items()]
+    lines = [
+        (f"VLA_CFG_{key.upper()}", f'"{value}"' if key == "name" else str(value)) for key, value in hw.to_dict().items()
+    ]
     derived = ("act_word_bytes", "weight_word_bytes", "param_word_bytes", "macs_per_cycle")
     lines += [("", "derived"), *((f"VLA_CFG_{key.upper()}", str(getattr(hw, key))) for key in derived)]
     for key in ("act_words", "weight_words", "param_words"):

@@ -31,9 +31,7 @@ class BabyAICnn(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.fusion = nn.Linear(joined, config.hidden)
         self.head = nn.Linear(config.hidden, ACTIONS)
 
-    def forward(
-        self, image: torch.Tensor, mission: torch.Tensor, previous_action: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, image: torch.Tensor, mission: torch.Tensor, previous_action: torch.Tensor) -> torch.Tensor:
         """Action logits (N, 7).
 
         Args:

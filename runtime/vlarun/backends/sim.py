@@ -86,8 +86,10 @@ class _Sequencer:
         self.semaphores += signal
         if packet.name == "HALT" and self.semaphores.any():
             left = int(np.flatnonzero(self.semaphores)[0])
-            raise _StopError(ErrorCode.SEMAPHORE_LEFT, f"semaphore {left} is {self.semaphores[left]} at HALT; "
-                             "every semaphore must be zero")
+            raise _StopError(
+                ErrorCode.SEMAPHORE_LEFT,
+                f"semaphore {left} is {self.semaphores[left]} at HALT; every semaphore must be zero",
+            )
         self.address = packet["target"] * LINE_BYTES if packet.name == "JUMP" else self.address + PACKET_BYTES
 
 
@@ -119,7 +121,10 @@ class SimBackend:
         except _StopError as e:
             status, message = e.status, str(e)
         return RunResult(
-            outputs=take_outputs(program, data), status=status, message=message, halt_code=halt_code,
+            outputs=take_outputs(program, data),
+            status=status,
+            message=message,
+            halt_code=halt_code,
             error_address=sequencer.address if status is not ErrorCode.OK else 0,
             counters={"packets": sequencer.executed},
             memories={"data": data, "act": machine.act, "weight": machine.weight, "param": machine.param.view(np.int8)},
@@ -131,11 +136,8 @@ class SimBackend:
             sequencer.step(packet)
             if packet.name == "HALT":
                 return packet["code"]
-        raise MachineError(f"the program ran {self._max_packets} packets without reaching HALT; "
-                           "a JUMP probably loops")
+        raise MachineError(f"the program ran {self._max_packets} packets without reaching HALT; a JUMP probably loops")
 
 
 def _bits(mask: int) -> NDArray[np.int64]:
     return (mask >> np.arange(SEMAPHORES)) & 1
-
-

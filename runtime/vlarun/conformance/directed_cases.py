@@ -19,8 +19,16 @@ __all__ = ["cases"]
 
 Choices = dict[str, Any]
 PLAIN: Choices = {"mask_mode": 0, "table_enable": 0, "residual_enable": 0}
-ONE: Choices = {"kernel_h": 1, "kernel_w": 1, "stride_h": 1, "stride_w": 1, "pad_top": 0, "pad_left": 0,
-                "dilation_h": 1, "dilation_w": 1}
+ONE: Choices = {
+    "kernel_h": 1,
+    "kernel_w": 1,
+    "stride_h": 1,
+    "stride_w": 1,
+    "pad_top": 0,
+    "pad_left": 0,
+    "dilation_h": 1,
+    "dilation_w": 1,
+}
 
 
 def cases(hw: HardwareConfig) -> Iterator[Case]:
@@ -44,16 +52,44 @@ def _conv(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     for stride in (1, 2, 3, 4):
         yield f"stride.h{stride}", PLAIN | {"stride_h": stride, "in_h": 11, "out_h": 3}
         yield f"stride.w{stride}", PLAIN | {"stride_w": stride, "in_w": 19, "out_w": 9}
-    yield "dilation.large", PLAIN | {"dilation_h": 31, "dilation_w": 31, "kernel_h": 2, "kernel_w": 2, "in_h": 40,
-                                     "in_w": 40, "in_blocks": 1, "out_h": 4, "out_w": 5}
+    yield (
+        "dilation.large",
+        PLAIN
+        | {
+            "dilation_h": 31,
+            "dilation_w": 31,
+            "kernel_h": 2,
+            "kernel_w": 2,
+            "in_h": 40,
+            "in_w": 40,
+            "in_blocks": 1,
+            "out_h": 4,
+            "out_w": 5,
+        },
+    )
     for kernel in ((1, 1), (1, 15), (15, 1), (7, 7), (15, 15)):
-        yield f"kernel.{kernel[0]}x{kernel[1]}", PLAIN | {
-            "kernel_h": kernel[0], "kernel_w": kernel[1], "in_blocks": 1, "out_blocks": 1, "in_h": 9, "in_w": 9,
-            "pad_top": kernel[0] // 2, "pad_left": kernel[1] // 2, "dilation_h": 1, "dilation_w": 1}
+        yield (
+            f"kernel.{kernel[0]}x{kernel[1]}",
+            PLAIN
+            | {
+                "kernel_h": kernel[0],
+                "kernel_w": kernel[1],
+                "in_blocks": 1,
+                "out_blocks": 1,
+                "in_h": 9,
+                "in_w": 9,
+                "pad_top": kernel[0] // 2,
+                "pad_left": kernel[1] // 2,
+                "dilation_h": 1,
+                "dilation_w": 1,
+            },
+        )
     for width in (1, 3, 4, 5, 7, 8, 9, 15, 16, 17):
         yield f"width.{width}", PLAIN | ONE | {"in_w": width, "out_w": width, "in_h": 3, "out_h": 3}
-    yield "row.ends.inside.a.strip", PLAIN | {"out_h": 4, "out_w": 3, "in_h": 6, "in_w": 5, "stride_h": 1,
-                                              "stride_w": 1}
+    yield (
+        "row.ends.inside.a.strip",
+        PLAIN | {"out_h": 4, "out_w": 3, "in_h": 6, "in_w": 5, "stride_h": 1, "stride_w": 1},
+    )
     yield "ring.input", PLAIN | {"in_ring": True, "in_h": 6}
     yield "ring.output", PLAIN | {"out_ring": True, "out_h": 4}
     yield "ring.both", PLAIN | {"in_ring": True, "out_ring": True, "in_h": 5, "out_h": 4}
@@ -61,16 +97,20 @@ def _conv(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
         yield f"pitch.{pitch}", PLAIN | {"pitch": pitch, "in_w": 9, "in_h": 4, "in_blocks": 3}
     for rounding, name in enumerate(ROUNDINGS):
         yield f"rounding.{name}", PLAIN | {"rounding": rounding, "out_w": 11, "out_h": 4, "lo": -128, "hi": 127}
-        yield f"rounding.extreme.records.{name}", PLAIN | {"rounding": rounding, "records": "extreme", "lo": -128,
-                                                           "hi": 127, "out_blocks": 3}
+        yield (
+            f"rounding.extreme.records.{name}",
+            PLAIN | {"rounding": rounding, "records": "extreme", "lo": -128, "hi": 127, "out_blocks": 3},
+        )
     for act in ("low", "high", "edges"):
         for weight in ("low", "high", "edges"):
             yield f"extreme.{act}.{weight}", PLAIN | {"act": act, "weight": weight, "in_blocks": 3}
     yield "saturation", PLAIN | {"lo": -3, "hi": 5, "records": "usual"}
     yield "clamp.crossed", PLAIN | {"lo": 20, "hi": -20}
     for zero in (-128, 0, 127):
-        yield f"zero.point.in.{zero}", PLAIN | {"in_zero": zero, "pad_top": 1, "pad_left": 1, "kernel_h": 3,
-                                                "kernel_w": 3}
+        yield (
+            f"zero.point.in.{zero}",
+            PLAIN | {"in_zero": zero, "pad_top": 1, "pad_left": 1, "kernel_h": 3, "kernel_w": 3},
+        )
         yield f"zero.point.out.{zero}", PLAIN | {"out_zero": zero}
     yield from _conv_options(hw)
 
@@ -78,10 +118,22 @@ def _conv(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
 def _conv_options(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     for bits in ("random", "none", "one"):
         for empty in (0, 1):
-            yield f"mask.{bits}.empty{empty}", PLAIN | {
-                "mask_mode": 1, "mask_bits": bits, "mask_empty": empty, "in_blocks": 3, "out_blocks": 3, "out_zero": 9}
-    yield "mask.wide", PLAIN | ONE | {"mask_mode": 1, "in_blocks": 40, "out_blocks": 2, "in_h": 1, "in_w": 3,
-                                      "out_h": 1, "out_w": 3}
+            yield (
+                f"mask.{bits}.empty{empty}",
+                PLAIN
+                | {
+                    "mask_mode": 1,
+                    "mask_bits": bits,
+                    "mask_empty": empty,
+                    "in_blocks": 3,
+                    "out_blocks": 3,
+                    "out_zero": 9,
+                },
+            )
+    yield (
+        "mask.wide",
+        PLAIN | ONE | {"mask_mode": 1, "in_blocks": 40, "out_blocks": 2, "in_h": 1, "in_w": 3, "out_h": 1, "out_w": 3},
+    )
     yield "depthwise", PLAIN | {"mask_mode": 2, "out_blocks": 3}
     yield "depthwise.one.block", PLAIN | {"mask_mode": 2, "out_blocks": 1, "kernel_h": 3, "kernel_w": 3}
     yield "table", PLAIN | {"table_enable": 1}
@@ -91,9 +143,26 @@ def _conv_options(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     for rounding, name in enumerate(ROUNDINGS):
         yield f"residual.rounding.{name}", PLAIN | {"residual_enable": 1, "rounding": rounding, "out_w": 11}
     # the deepest sum the weight scratchpad allows: on `u50` 131,072 * 2^14 = 2^31, which wraps
-    yield "accumulator.extreme", PLAIN | ONE | {
-        "act": "low", "weight": "low", "kernel_h": 8, "kernel_w": 8, "in_blocks": hw.weight_words // 64,
-        "out_blocks": 1, "in_h": 2, "in_w": 2, "in_zero": -128, "out_h": 1, "out_w": 1, "pad_top": 3, "pad_left": 3}
+    yield (
+        "accumulator.extreme",
+        PLAIN
+        | ONE
+        | {
+            "act": "low",
+            "weight": "low",
+            "kernel_h": 8,
+            "kernel_w": 8,
+            "in_blocks": hw.weight_words // 64,
+            "out_blocks": 1,
+            "in_h": 2,
+            "in_w": 2,
+            "in_zero": -128,
+            "out_h": 1,
+            "out_w": 1,
+            "pad_top": 3,
+            "pad_left": 3,
+        },
+    )
     yield "many.blocks", PLAIN | ONE | {"in_blocks": 17, "out_blocks": 17, "in_h": 2, "in_w": 4, "out_h": 2, "out_w": 4}
 
 
@@ -118,27 +187,71 @@ def _gemm() -> Iterator[tuple[str, Choices]]:
 def _pool() -> Iterator[tuple[str, Choices]]:
     for mode, kind in enumerate(("max", "average")):
         for kernel in (1, 2, 3, 5):
-            yield f"{kind}.kernel.{kernel}", {"mode": mode, "kernel_h": kernel, "kernel_w": kernel, "in_h": 9,
-                                              "in_w": 9}
+            yield (
+                f"{kind}.kernel.{kernel}",
+                {"mode": mode, "kernel_h": kernel, "kernel_w": kernel, "in_h": 9, "in_w": 9},
+            )
         for stride in (1, 2, 4, 15):
-            yield f"{kind}.stride.{stride}", {"mode": mode, "stride_h": stride, "stride_w": stride, "in_h": 16,
-                                              "in_w": 17, "out_h": 3, "out_w": 4}
-        yield f"{kind}.padding", {"mode": mode, "kernel_h": 3, "kernel_w": 4, "pad_top": 2, "pad_left": 3,
-                                   "in_h": 3}
+            yield (
+                f"{kind}.stride.{stride}",
+                {"mode": mode, "stride_h": stride, "stride_w": stride, "in_h": 16, "in_w": 17, "out_h": 3, "out_w": 4},
+            )
+        yield f"{kind}.padding", {"mode": mode, "kernel_h": 3, "kernel_w": 4, "pad_top": 2, "pad_left": 3, "in_h": 3}
         yield f"{kind}.below.and.right", {"mode": mode, "kernel_h": 4, "kernel_w": 4, "in_h": 3, "in_w": 3}
-        yield f"{kind}.global", {"mode": mode, "count": 0, "kernel_h": 7, "kernel_w": 9, "in_h": 7, "in_w": 9,
-                                 "out_h": 1, "out_w": 1, "pad_top": 0, "pad_left": 0}
+        yield (
+            f"{kind}.global",
+            {
+                "mode": mode,
+                "count": 0,
+                "kernel_h": 7,
+                "kernel_w": 9,
+                "in_h": 7,
+                "in_w": 9,
+                "out_h": 1,
+                "out_w": 1,
+                "pad_top": 0,
+                "pad_left": 0,
+            },
+        )
         yield f"{kind}.channels", {"mode": mode, "in_blocks": 2, "channels": 9, "out_zero": 17}
         yield f"{kind}.rings", {"mode": mode, "in_ring": True, "out_ring": True, "in_h": 6, "out_h": 3}
         for act in ("low", "high"):
-            yield f"{kind}.extreme.{act}", {"mode": mode, "act": act, "kernel_h": 4, "kernel_w": 4, "in_h": 8,
-                                           "in_w": 8}
+            yield (
+                f"{kind}.extreme.{act}",
+                {"mode": mode, "act": act, "kernel_h": 4, "kernel_w": 4, "in_h": 8, "in_w": 8},
+            )
     for rounding, name in enumerate(ROUNDINGS):
-        yield f"average.rounding.{name}", {"mode": 1, "rounding": rounding, "kernel_h": 2, "kernel_w": 3, "in_h": 8,
-                                           "in_w": 9, "out_w": 6, "lo": -128, "hi": 127}
+        yield (
+            f"average.rounding.{name}",
+            {
+                "mode": 1,
+                "rounding": rounding,
+                "kernel_h": 2,
+                "kernel_w": 3,
+                "in_h": 8,
+                "in_w": 9,
+                "out_w": 6,
+                "lo": -128,
+                "hi": 127,
+            },
+        )
     for count in (0, 1):
-        yield f"average.count.{count}", {"mode": 1, "count": count, "kernel_h": 3, "kernel_w": 3, "pad_top": 1,
-                                         "pad_left": 1, "in_h": 5, "in_w": 5, "stride_h": 1, "stride_w": 1, "out_h": 5}
+        yield (
+            f"average.count.{count}",
+            {
+                "mode": 1,
+                "count": count,
+                "kernel_h": 3,
+                "kernel_w": 3,
+                "pad_top": 1,
+                "pad_left": 1,
+                "in_h": 5,
+                "in_w": 5,
+                "stride_h": 1,
+                "stride_w": 1,
+                "out_h": 5,
+            },
+        )
     yield "max.ignores.clamp", {"mode": 0, "lo": 0, "hi": 0}
 
 
@@ -146,11 +259,24 @@ def _vec() -> Iterator[tuple[str, Choices]]:
     for number, name in enumerate(VEC_FUNCTIONS):
         for kind in range(4):
             yield f"{name}.b{kind}", {"function": number, "b_kind": kind, "table_enable": 0}
-        yield f"{name}.extreme", {"function": number, "b_kind": 0, "act": "edges", "a_mult": (1 << 24) - 1,
-                                  "b_mult": (1 << 24) - 1, "shift": 24, "lo": -128, "hi": 127}
+        yield (
+            f"{name}.extreme",
+            {
+                "function": number,
+                "b_kind": 0,
+                "act": "edges",
+                "a_mult": (1 << 24) - 1,
+                "b_mult": (1 << 24) - 1,
+                "shift": 24,
+                "lo": -128,
+                "hi": 127,
+            },
+        )
         for rounding, mode in enumerate(ROUNDINGS):
-            yield f"{name}.rounding.{mode}", {"function": number, "rounding": rounding, "lo": -128, "hi": 127,
-                                              "out_w": 9, "out_h": 4}
+            yield (
+                f"{name}.rounding.{mode}",
+                {"function": number, "rounding": rounding, "lo": -128, "hi": 127, "out_w": 9, "out_h": 4},
+            )
     for shift in (0, 1, 24, 47, 63):
         yield f"shift.field.{shift}", {"shift": shift, "lo": -128, "hi": 127}
     yield "table", {"table_enable": 1}

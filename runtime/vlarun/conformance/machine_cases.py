@@ -54,28 +54,84 @@ def _moves(hw: HardwareConfig) -> Iterator[Case]:
 
     def strided_load(b: Builder) -> None:
         line = b.constant(fill(rng, (400 * LINE_BYTES,), "random"))
-        b.add(copy_packet("data_to_act", src=line, dst=5, n0=per_line + 1, n1=2, n2=3, n3=2, src_stride1=2,
-                          src_stride2=7, src_stride3=40, dst_stride1=20, dst_stride2=41, dst_stride3=200,
-                          dst_ring=4, dst_slot=2))
+        b.add(
+            copy_packet(
+                "data_to_act",
+                src=line,
+                dst=5,
+                n0=per_line + 1,
+                n1=2,
+                n2=3,
+                n3=2,
+                src_stride1=2,
+                src_stride2=7,
+                src_stride3=40,
+                dst_stride1=20,
+                dst_stride2=41,
+                dst_stride3=200,
+                dst_ring=4,
+                dst_slot=2,
+            )
+        )
         b.store_act(0, 420)
 
     def strided_store(b: Builder) -> None:
         b.load_act(fill(rng, (500, hw.block), "random"))
         line = b.reserve(400 * LINE_BYTES)
-        b.add(copy_packet("act_to_data", src=3, dst=line, n0=per_line + 2, n1=2, n2=3, n3=2, src_stride1=11,
-                          src_stride2=45, src_stride3=200, src_ring=4, src_slot=3, dst_stride1=2, dst_stride2=6,
-                          dst_stride3=100))
+        b.add(
+            copy_packet(
+                "act_to_data",
+                src=3,
+                dst=line,
+                n0=per_line + 2,
+                n1=2,
+                n2=3,
+                n3=2,
+                src_stride1=11,
+                src_stride2=45,
+                src_stride3=200,
+                src_ring=4,
+                src_slot=3,
+                dst_stride1=2,
+                dst_stride2=6,
+                dst_stride3=100,
+            )
+        )
 
     def params(b: Builder) -> None:
         words = rng.integers(0, 256, (9, hw.param_word_bytes), dtype=np.uint8)
         lines = hw.param_word_bytes // LINE_BYTES
-        b.add(copy_packet("data_to_param", src=b.constant(words), dst=4, n0=3, n1=2, n2=1, n3=1,
-                          src_stride1=5 * lines, dst_stride1=10))
+        b.add(
+            copy_packet(
+                "data_to_param",
+                src=b.constant(words),
+                dst=4,
+                n0=3,
+                n1=2,
+                n2=1,
+                n3=1,
+                src_stride1=5 * lines,
+                dst_stride1=10,
+            )
+        )
 
     def weights(b: Builder) -> None:
         base = b.weight_words(fill(rng, (40, hw.weight_word_bytes), "random"))
-        b.add(copy_packet("weight_to_weight", src=base + 1, dst=7, n0=5, n1=2, n2=2, n3=1, src_stride1=8,
-                          src_stride2=18, dst_stride1=6, dst_stride2=20))
+        b.add(
+            copy_packet(
+                "weight_to_weight",
+                src=base + 1,
+                dst=7,
+                n0=5,
+                n1=2,
+                n2=2,
+                n3=1,
+                src_stride1=8,
+                src_stride2=18,
+                dst_stride1=6,
+                dst_stride2=20,
+            )
+        )
 
     def long_weights(b: Builder) -> None:
         b.load_weight(fill(rng, (700, hw.weight_word_bytes), "random"), 1)
@@ -93,8 +149,20 @@ def _masked_moves(hw: HardwareConfig) -> Iterator[Case]:
     def masked(b: Builder, words: NDArray[np.uint8]) -> None:
         b.load_param(words, 2)
         base = b.weight_words(fill(rng, (60, hw.weight_word_bytes), "random"))
-        b.add(copy_packet("weight_to_weight", src=base, dst=3, n0=4, n1=3, n2=4, src_stride1=4, src_stride2=14,
-                          mask_enable=1, mask_base=2))
+        b.add(
+            copy_packet(
+                "weight_to_weight",
+                src=base,
+                dst=3,
+                n0=4,
+                n1=3,
+                n2=4,
+                src_stride1=4,
+                src_stride2=14,
+                mask_enable=1,
+                mask_base=2,
+            )
+        )
 
     for name, density in (("some", 0.5), ("all", 1.1), ("none", -1.0)):
         bits = (rng.random((4, 8 * hw.param_word_bytes)) < density).astype(np.uint8)
@@ -116,27 +184,50 @@ def _semaphores(hw: HardwareConfig) -> Iterator[Case]:
         return b.build()
 
     load, store, wload = "data_to_act", "act_to_data", "data_to_param"
-    yield Case("T1.semaphore.every.one", program(
-        *(p for s in range(16) for p in (_nothing(load, signal=1 << s), _nothing(store, wait=1 << s)))))
-    yield Case("T1.semaphore.all.in.one.step", program(
-        _nothing(load, signal=0x00FF), _nothing(wload, signal=0xFF00), _nothing(store, wait=0xFFFF)))
-    yield Case("T1.semaphore.counts.to.255", program(
-        *[_nothing(load, signal=1)] * 255, *[_nothing(store, wait=1)] * 255))
-    yield Case("T1.semaphore.overflow", program(*[_nothing(load, signal=8)] * 256), ErrorCode.SEMAPHORE_OVERFLOW,
-               stop_at=255 * LINE_BYTES)
-    yield Case("T1.semaphore.left.at.halt", program(_nothing(load, signal=4)), ErrorCode.SEMAPHORE_LEFT,
-               stop_at=LINE_BYTES)
+    yield Case(
+        "T1.semaphore.every.one",
+        program(*(p for s in range(16) for p in (_nothing(load, signal=1 << s), _nothing(store, wait=1 << s)))),
+    )
+    yield Case(
+        "T1.semaphore.all.in.one.step",
+        program(_nothing(load, signal=0x00FF), _nothing(wload, signal=0xFF00), _nothing(store, wait=0xFFFF)),
+    )
+    yield Case(
+        "T1.semaphore.counts.to.255", program(*[_nothing(load, signal=1)] * 255, *[_nothing(store, wait=1)] * 255)
+    )
+    yield Case(
+        "T1.semaphore.overflow",
+        program(*[_nothing(load, signal=8)] * 256),
+        ErrorCode.SEMAPHORE_OVERFLOW,
+        stop_at=255 * LINE_BYTES,
+    )
+    yield Case(
+        "T1.semaphore.left.at.halt", program(_nothing(load, signal=4)), ErrorCode.SEMAPHORE_LEFT, stop_at=LINE_BYTES
+    )
     for queue, move in (("load", load), ("wload", wload), ("store", store)):
-        yield Case(f"T1.deadlock.{queue}", program(_nothing(load), _nothing(move, wait=1)), ErrorCode.DEADLOCK,
-                   stop_at=LINE_BYTES)
+        yield Case(
+            f"T1.deadlock.{queue}",
+            program(_nothing(load), _nothing(move, wait=1)),
+            ErrorCode.DEADLOCK,
+            stop_at=LINE_BYTES,
+        )
     for name in ("CONV", "GEMM", "POOL", "VEC"):
-        yield Case(f"T1.deadlock.{name.lower()}", program(Packet.make(name, wait=0x8000)), ErrorCode.DEADLOCK,
-                   stop_at=0)
-    yield Case("T1.deadlock.second.of.two", program(_nothing(load, signal=1), _nothing(store, wait=3)),
-               ErrorCode.DEADLOCK, stop_at=LINE_BYTES)
+        yield Case(
+            f"T1.deadlock.{name.lower()}", program(Packet.make(name, wait=0x8000)), ErrorCode.DEADLOCK, stop_at=0
+        )
+    yield Case(
+        "T1.deadlock.second.of.two",
+        program(_nothing(load, signal=1), _nothing(store, wait=3)),
+        ErrorCode.DEADLOCK,
+        stop_at=LINE_BYTES,
+    )
     for name in ("HALT", "JUMP"):
-        yield Case(f"T1.deadlock.{name.lower()}", program(_nothing(load), Packet.make(name, wait=2)),
-                   ErrorCode.DEADLOCK, stop_at=LINE_BYTES)
+        yield Case(
+            f"T1.deadlock.{name.lower()}",
+            program(_nothing(load), Packet.make(name, wait=2)),
+            ErrorCode.DEADLOCK,
+            stop_at=LINE_BYTES,
+        )
 
 
 def _control(hw: HardwareConfig) -> Iterator[Case]:
@@ -154,9 +245,11 @@ def _control(hw: HardwareConfig) -> Iterator[Case]:
     b.raw(encode(_nothing("data_to_act", signal=1)))
     b.raw(encode(Packet.make("JUMP", target=second, wait=1, signal=2)))
     b.raw(encode(Packet.make("HALT", code=1)))
-    work = [copy_packet("data_to_act", src=marker, n0=LINE_BYTES // hw.block, signal=4),
-            copy_packet("act_to_data", dst=target, n0=LINE_BYTES // hw.block, wait=4),
-            Packet.make("HALT", code=3, wait=2)]
+    work = [
+        copy_packet("data_to_act", src=marker, n0=LINE_BYTES // hw.block, signal=4),
+        copy_packet("act_to_data", dst=target, n0=LINE_BYTES // hw.block, wait=4),
+        Packet.make("HALT", code=3, wait=2),
+    ]
     program = b.build()
     program.heaps.append(Segment(second, b"".join(map(encode, work))))
     yield Case("T1.jump.with.semaphores", program, halt_code=3)
@@ -164,6 +257,7 @@ def _control(hw: HardwareConfig) -> Iterator[Case]:
 
 def _outside(hw: HardwareConfig) -> Iterator[Case]:
     """The memory answers with an error beyond the data space and the weight space."""
+
     def case(name: str, packet: Packet, status: ErrorCode) -> Case:
         b = Builder(hw)
         b.load_act(np.ones((8, hw.block), np.int8))

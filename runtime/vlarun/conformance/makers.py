@@ -30,20 +30,43 @@ def _small(rng: Rng, low: int, high: int) -> int:
     return int(rng.integers(low, high + 1))
 
 
-def make_conv(rng: Rng, arena: Arena, *, act: str = "random", weight: str = "random", records: str = "usual",
-              mask_bits: str = "random", in_ring: bool | None = None, out_ring: bool | None = None,
-              pitch: int | None = None, **fixed: int) -> Operation:
+def make_conv(
+    rng: Rng,
+    arena: Arena,
+    *,
+    act: str = "random",
+    weight: str = "random",
+    records: str = "usual",
+    mask_bits: str = "random",
+    in_ring: bool | None = None,
+    out_ring: bool | None = None,
+    pitch: int | None = None,
+    **fixed: int,
+) -> Operation:
     """A CONV. Choices: contents, record style, `mask_bits` ("random", "none", "one"), rings, any field."""
     hw = arena.hw
     v: dict[str, int] = {
-        "in_h": _small(rng, 1, 7), "in_w": _small(rng, 1, 9), "in_blocks": _small(rng, 1, 3),
-        "in_zero": _small(rng, -128, 127), "kernel_h": _small(rng, 1, 4), "kernel_w": _small(rng, 1, 4),
-        "stride_h": _small(rng, 1, 4), "stride_w": _small(rng, 1, 4),
-        "dilation_h": _small(rng, 1, 2), "dilation_w": _small(rng, 1, 3),
-        "pad_top": _small(rng, 0, 3), "pad_left": _small(rng, 0, 3),
-        "out_h": _small(rng, 1, 4), "out_w": _small(rng, 1, 11), "out_blocks": _small(rng, 1, 3),
-        "mask_mode": _small(rng, 0, 2), "mask_empty": _small(rng, 0, 1), "table_enable": _small(rng, 0, 3) == 0,
-        "residual_enable": _small(rng, 0, 2) == 0, **clamps(rng), **fixed,
+        "in_h": _small(rng, 1, 7),
+        "in_w": _small(rng, 1, 9),
+        "in_blocks": _small(rng, 1, 3),
+        "in_zero": _small(rng, -128, 127),
+        "kernel_h": _small(rng, 1, 4),
+        "kernel_w": _small(rng, 1, 4),
+        "stride_h": _small(rng, 1, 4),
+        "stride_w": _small(rng, 1, 4),
+        "dilation_h": _small(rng, 1, 2),
+        "dilation_w": _small(rng, 1, 3),
+        "pad_top": _small(rng, 0, 3),
+        "pad_left": _small(rng, 0, 3),
+        "out_h": _small(rng, 1, 4),
+        "out_w": _small(rng, 1, 11),
+        "out_blocks": _small(rng, 1, 3),
+        "mask_mode": _small(rng, 0, 2),
+        "mask_empty": _small(rng, 0, 1),
+        "table_enable": _small(rng, 0, 3) == 0,
+        "residual_enable": _small(rng, 0, 2) == 0,
+        **clamps(rng),
+        **fixed,
     }
     if v["mask_mode"] == 2:
         v["in_blocks"] = v["out_blocks"]
@@ -83,24 +106,40 @@ def _mask(rng: Rng, rows: int, columns: int, kind: str) -> np.ndarray[Any, np.dt
 def _residual(rng: Rng) -> numerics.ResidualRecord:
     lo, hi = (-128, 127) if rng.integers(0, 2) else (-10, 90)
     return numerics.ResidualRecord(
-        a_mult=_small(rng, 0, (1 << 24) - 1), b_mult=_small(rng, 1 << 22, (1 << 24) - 1), shift=_small(rng, 22, 26),
-        a_zero=_small(rng, -128, 127), b_zero=_small(rng, -128, 127), out_zero=_small(rng, -128, 127), lo=lo, hi=hi)
+        a_mult=_small(rng, 0, (1 << 24) - 1),
+        b_mult=_small(rng, 1 << 22, (1 << 24) - 1),
+        shift=_small(rng, 22, 26),
+        a_zero=_small(rng, -128, 127),
+        b_zero=_small(rng, -128, 127),
+        out_zero=_small(rng, -128, 127),
+        lo=lo,
+        hi=hi,
+    )
 
 
-def make_gemm(rng: Rng, arena: Arena, *, act: str = "random", weight: str = "random",
-              records: str = "usual", **fixed: int) -> Operation:
+def make_gemm(
+    rng: Rng, arena: Arena, *, act: str = "random", weight: str = "random", records: str = "usual", **fixed: int
+) -> Operation:
     """A GEMM. Choices: contents, record style, any field."""
     hw = arena.hw
     v: dict[str, int] = {
-        "batch": _small(rng, 1, 3), "m": _small(rng, 1, 11), "k_blocks": _small(rng, 1, 4),
-        "n_blocks": _small(rng, 1, 4), "scale_by": _small(rng, 0, 1), "table_enable": _small(rng, 0, 3) == 0,
-        **clamps(rng), **fixed,
+        "batch": _small(rng, 1, 3),
+        "m": _small(rng, 1, 11),
+        "k_blocks": _small(rng, 1, 4),
+        "n_blocks": _small(rng, 1, 4),
+        "scale_by": _small(rng, 0, 1),
+        "table_enable": _small(rng, 0, 3) == 0,
+        **clamps(rng),
+        **fixed,
     }
     for side, blocks in (("in", v["k_blocks"]), ("out", v["n_blocks"])):
         pitch = v["m"] + _small(rng, 0, 3)
         stride = blocks * pitch + _small(rng, 0, 3)
-        v |= {f"{side}_pitch": pitch, f"{side}_batch_stride": stride,
-              f"{side}_base": arena.take_act(v["batch"] * stride)}
+        v |= {
+            f"{side}_pitch": pitch,
+            f"{side}_batch_stride": stride,
+            f"{side}_base": arena.take_act(v["batch"] * stride),
+        }
     count = v["n_blocks"] * v["k_blocks"]
     v["weight_batch_stride"] = int(rng.choice([0, count, count + 1]))
     v["weight_base"] = arena.take_weight((v["batch"] - 1) * v["weight_batch_stride"] + count)
@@ -111,17 +150,34 @@ def make_gemm(rng: Rng, arena: Arena, *, act: str = "random", weight: str = "ran
     return operation(rng, arena, Packet.make("GEMM", **v), act, weight)
 
 
-def make_pool(rng: Rng, arena: Arena, *, act: str = "random", in_ring: bool | None = None,
-              out_ring: bool | None = None, **fixed: int) -> Operation:
+def make_pool(
+    rng: Rng,
+    arena: Arena,
+    *,
+    act: str = "random",
+    in_ring: bool | None = None,
+    out_ring: bool | None = None,
+    **fixed: int,
+) -> Operation:
     """A POOL. Choices: contents, rings, any field."""
     hw = arena.hw
     blocks = fixed.get("in_blocks", _small(rng, 1, 3))
     v: dict[str, int] = {
-        "in_h": _small(rng, 1, 8), "in_w": _small(rng, 1, 9), "in_blocks": blocks, "in_zero": _small(rng, -128, 127),
-        "channels": _small(rng, (blocks - 1) * hw.block + 1, blocks * hw.block), "mode": _small(rng, 0, 1),
-        "count": _small(rng, 0, 1), "kernel_h": _small(rng, 1, 4), "kernel_w": _small(rng, 1, 4),
-        "stride_h": _small(rng, 1, 4), "stride_w": _small(rng, 1, 4),
-        "out_h": _small(rng, 1, 4), "out_w": _small(rng, 1, 6), **clamps(rng), **fixed,
+        "in_h": _small(rng, 1, 8),
+        "in_w": _small(rng, 1, 9),
+        "in_blocks": blocks,
+        "in_zero": _small(rng, -128, 127),
+        "channels": _small(rng, (blocks - 1) * hw.block + 1, blocks * hw.block),
+        "mode": _small(rng, 0, 1),
+        "count": _small(rng, 0, 1),
+        "kernel_h": _small(rng, 1, 4),
+        "kernel_w": _small(rng, 1, 4),
+        "stride_h": _small(rng, 1, 4),
+        "stride_w": _small(rng, 1, 4),
+        "out_h": _small(rng, 1, 4),
+        "out_w": _small(rng, 1, 6),
+        **clamps(rng),
+        **fixed,
     }
     # every window has a tap inside the input
     v["pad_top"] = fixed.get("pad_top", _small(rng, 0, v["kernel_h"] - 1))
@@ -132,27 +188,51 @@ def make_pool(rng: Rng, arena: Arena, *, act: str = "random", in_ring: bool | No
     v |= region(rng, arena, "out", v["out_h"], v["out_w"], blocks, ring=out_ring)
     taps = np.arange(1, v["kernel_h"] * v["kernel_w"] + 1)
     parts = [numerics.scale_to_multiplier(float(np.float32(rng.uniform(0.5, 2)) / n)) for n in taps]
-    v["param_base"] = arena.put_params(numerics.pack_records(
-        rng.integers(-9, 9, taps.size), [m for m, _ in parts], [s for _, s in parts]))
+    v["param_base"] = arena.put_params(
+        numerics.pack_records(rng.integers(-9, 9, taps.size), [m for m, _ in parts], [s for _, s in parts])
+    )
     return operation(rng, arena, Packet.make("POOL", **v), act)
 
 
-def make_vec(rng: Rng, arena: Arena, *, act: str = "random", in_ring: bool | None = None,
-             out_ring: bool | None = None, in_place: bool | None = None, **fixed: int) -> Operation:
+def make_vec(
+    rng: Rng,
+    arena: Arena,
+    *,
+    act: str = "random",
+    in_ring: bool | None = None,
+    out_ring: bool | None = None,
+    in_place: bool | None = None,
+    **fixed: int,
+) -> Operation:
     """A VEC. Choices: contents, rings, `in_place` (output = a), any field."""
     shift = fixed.get("shift", _small(rng, 15, 30))
     v: dict[str, int] = {
-        "function": _small(rng, 0, 7), "b_kind": _small(rng, 0, 3), "b_scalar": _small(rng, -128, 127),
-        "out_h": _small(rng, 1, 4), "out_w": _small(rng, 1, 9), "out_blocks": _small(rng, 1, 3),
-        "a_zero": _small(rng, -128, 127), "b_zero": _small(rng, -128, 127),
-        "a_mult": _small(rng, 0, (1 << 24) - 1), "b_mult": _small(rng, 0, (1 << 24) - 1), "shift": shift,
-        "table_enable": _small(rng, 0, 3) == 0, **clamps(rng), **fixed,
+        "function": _small(rng, 0, 7),
+        "b_kind": _small(rng, 0, 3),
+        "b_scalar": _small(rng, -128, 127),
+        "out_h": _small(rng, 1, 4),
+        "out_w": _small(rng, 1, 9),
+        "out_blocks": _small(rng, 1, 3),
+        "a_zero": _small(rng, -128, 127),
+        "b_zero": _small(rng, -128, 127),
+        "a_mult": _small(rng, 0, (1 << 24) - 1),
+        "b_mult": _small(rng, 0, (1 << 24) - 1),
+        "shift": shift,
+        "table_enable": _small(rng, 0, 3) == 0,
+        **clamps(rng),
+        **fixed,
     }
     rows, width, blocks = v["out_h"], v["out_w"], v["out_blocks"]
     v |= region(rng, arena, "a", rows, width, blocks, ring=in_ring)
     if v["b_kind"] != 3:
-        v |= region(rng, arena, "b", 1 if v["b_kind"] == 1 else rows, 1 if v["b_kind"] == 1 else width,
-                    1 if v["b_kind"] == 2 else blocks)
+        v |= region(
+            rng,
+            arena,
+            "b",
+            1 if v["b_kind"] == 1 else rows,
+            1 if v["b_kind"] == 1 else width,
+            1 if v["b_kind"] == 2 else blocks,
+        )
     if _small(rng, 0, 3) == 0 if in_place is None else in_place:
         v |= {f"out_{k}": v[f"a_{k}"] for k in ("base", "row_stride", "pitch", "ring", "slot")}
     else:
@@ -162,27 +242,42 @@ def make_vec(rng: Rng, arena: Arena, *, act: str = "random", in_ring: bool | Non
     return operation(rng, arena, Packet.make("VEC", **v), act)
 
 
-def make_copy(rng: Rng, arena: Arena, *, in_ring: bool | None = None, out_ring: bool | None = None,
-              **fixed: int) -> Operation:
+def make_copy(
+    rng: Rng, arena: Arena, *, in_ring: bool | None = None, out_ring: bool | None = None, **fixed: int
+) -> Operation:
     """An on-chip COPY (act_to_act or fill_act); the other moves are in every program (see programs.py)."""
     inside = [MOVES.index("act_to_act"), MOVES.index("fill_act")]
     v: dict[str, int] = {
-        "move": int(rng.choice(inside)), "n0": _small(rng, 1, 9), "n1": _small(rng, 1, 3), "n2": _small(rng, 1, 4),
-        "n3": _small(rng, 1, 2), "pad": _small(rng, -128, 127), **fixed,
+        "move": int(rng.choice(inside)),
+        "n0": _small(rng, 1, 9),
+        "n1": _small(rng, 1, 3),
+        "n2": _small(rng, 1, 4),
+        "n3": _small(rng, 1, 2),
+        "pad": _small(rng, -128, 127),
+        **fixed,
     }
     for side, name, ring in (("a", "src", in_ring), ("b", "dst", out_ring)):
         first = arena.act
         r = region(rng, arena, side, v["n2"], v["n0"], v["n1"], ring=ring)
         size = arena.act - first
         arena.take_act(size * (v["n3"] - 1))
-        v |= {name: r[f"{side}_base"], f"{name}_stride1": r[f"{side}_pitch"],
-              f"{name}_stride2": r[f"{side}_row_stride"], f"{name}_stride3": size,
-              f"{name}_ring": r[f"{side}_ring"] if r[f"{side}_slot"] else 0, f"{name}_slot": r[f"{side}_slot"]}
+        v |= {
+            name: r[f"{side}_base"],
+            f"{name}_stride1": r[f"{side}_pitch"],
+            f"{name}_stride2": r[f"{side}_row_stride"],
+            f"{name}_stride3": size,
+            f"{name}_ring": r[f"{side}_ring"] if r[f"{side}_slot"] else 0,
+            f"{name}_slot": r[f"{side}_slot"],
+        }
     if v["move"] == MOVES.index("fill_act"):
         v |= {k: 0 for k in v if k.startswith("src")}
     return operation(rng, arena, Packet.make("COPY", **v))
 
 
 MAKERS: dict[str, Callable[..., Operation]] = {
-    "CONV": make_conv, "GEMM": make_gemm, "COPY": make_copy, "POOL": make_pool, "VEC": make_vec,
+    "CONV": make_conv,
+    "GEMM": make_gemm,
+    "COPY": make_copy,
+    "POOL": make_pool,
+    "VEC": make_vec,
 }

@@ -51,8 +51,11 @@ class Arena:
     def fits(self) -> bool:
         """Whether everything handed out lies inside the memories."""
         hw = self.hw
-        return (self.act <= hw.act_words and self.weight <= hw.weight_words
-                and sum(len(p) for p in self.params) <= hw.param_words)
+        return (
+            self.act <= hw.act_words
+            and self.weight <= hw.weight_words
+            and sum(len(p) for p in self.params) <= hw.param_words
+        )
 
 
 @dataclass
@@ -89,12 +92,25 @@ def fill(rng: Rng, shape: tuple[int, ...], values: str) -> NDArray[np.int8]:
 def operation(rng: Rng, arena: Arena, packet: Packet, act: str = "random", weight: str = "random") -> Operation:
     """An operation with its memories filled."""
     hw = arena.hw
-    return Operation(packet, arena, fill(rng, (arena.act, hw.act_word_bytes), act),
-                     fill(rng, (arena.weight, hw.weight_word_bytes), weight))
+    return Operation(
+        packet,
+        arena,
+        fill(rng, (arena.act, hw.act_word_bytes), act),
+        fill(rng, (arena.weight, hw.weight_word_bytes), weight),
+    )
 
 
-def region(rng: Rng, arena: Arena, name: str, rows: int, width: int, blocks: int, *,
-           ring: bool | None = None, pitch: int | None = None) -> dict[str, int]:
+def region(
+    rng: Rng,
+    arena: Arena,
+    name: str,
+    rows: int,
+    width: int,
+    blocks: int,
+    *,
+    ring: bool | None = None,
+    pitch: int | None = None,
+) -> dict[str, int]:
     """Fields of a fresh region: base, strides and ring. `ring` True makes the rows wrap where they can."""
     pitch = width + int(rng.integers(0, 4)) if pitch is None else pitch
     row_stride = blocks * pitch + int(rng.integers(0, 3))
@@ -105,8 +121,13 @@ def region(rng: Rng, arena: Arena, name: str, rows: int, width: int, blocks: int
         slot = slots - max(1, rows // 2)
     used = slots if ring else rows
     base = arena.take_act(used * row_stride + int(rng.integers(0, 5)))
-    return {f"{name}_base": base, f"{name}_row_stride": row_stride, f"{name}_pitch": pitch,
-            f"{name}_ring": slots, f"{name}_slot": slot}
+    return {
+        f"{name}_base": base,
+        f"{name}_row_stride": row_stride,
+        f"{name}_pitch": pitch,
+        f"{name}_ring": slots,
+        f"{name}_slot": slot,
+    }
 
 
 def clamps(rng: Rng) -> dict[str, int]:

@@ -127,9 +127,16 @@ class Builder:
     def build(self, entry: int = 0) -> Program:
         """The program; its data space ends after the last reserved line."""
         weights = np.concatenate(self.weights) if self.weights else np.zeros((0, self.hw.weight_word_bytes), np.int8)
-        return Program(config=self.hw, heaps=[Segment(0, b"".join(self.packets))], constants=self.constants,
-                       weights=weights, data_bytes=self.line * LINE_BYTES, entries={"main": entry}, inputs=[],
-                       outputs=[])
+        return Program(
+            config=self.hw,
+            heaps=[Segment(0, b"".join(self.packets))],
+            constants=self.constants,
+            weights=weights,
+            data_bytes=self.line * LINE_BYTES,
+            entries={"main": entry},
+            inputs=[],
+            outputs=[],
+        )
 
 
 def load_operands(builder: Builder, operations: list[Operation]) -> None:

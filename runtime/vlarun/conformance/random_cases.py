@@ -17,8 +17,13 @@ from vlarun.conformance.programs import Case, operation_program
 __all__ = ["cases", "random_program"]
 
 NAMES = ("CONV", "CONV", "CONV", "GEMM", "POOL", "VEC", "VEC", "COPY")
-INPUT_BASES = {"CONV": ("in_base", "res_base"), "GEMM": ("in_base",), "POOL": ("in_base",), "VEC": ("b_base",),
-               "COPY": ("src",)}
+INPUT_BASES = {
+    "CONV": ("in_base", "res_base"),
+    "GEMM": ("in_base",),
+    "POOL": ("in_base",),
+    "VEC": ("b_base",),
+    "COPY": ("src",),
+}
 
 
 def cases(hw: HardwareConfig, programs: int, seed: int) -> Iterator[Case]:

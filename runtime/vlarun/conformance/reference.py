@@ -26,8 +26,9 @@ I64 = NDArray[np.int64]
 
 def execute(packet: Packet, machine: Machine) -> None:
     """Execute one legal packet; the output must not overlap the inputs unless it equals one of them."""
-    {"CONV": _conv, "GEMM": _gemm, "COPY": _copy, "POOL": _pool, "VEC": _vec,
-     "JUMP": _nothing, "HALT": _nothing}[packet.name](packet, machine)
+    {"CONV": _conv, "GEMM": _gemm, "COPY": _copy, "POOL": _pool, "VEC": _vec, "JUMP": _nothing, "HALT": _nothing}[
+        packet.name
+    ](packet, machine)
 
 
 def _nothing(packet: Packet, machine: Machine) -> None:
@@ -105,8 +106,16 @@ def _conv(packet: Packet, machine: Machine) -> None:
         for y in range(packet["out_h"]):
             for x in range(packet["out_w"]):
                 acc = _conv_sum(packet, machine, live, weights, y, x)
-                q = numerics.requantize(numerics.wrap32(acc), bias, mult, shift, packet["rounding"],
-                                        packet["out_zero"], packet["lo"], packet["hi"])
+                q = numerics.requantize(
+                    numerics.wrap32(acc),
+                    bias,
+                    mult,
+                    shift,
+                    packet["rounding"],
+                    packet["out_zero"],
+                    packet["lo"],
+                    packet["hi"],
+                )
                 _put(machine, _address(packet, "out", y, o, x), _conv_tail(packet, machine, q, y, o, x))
 
 
@@ -151,8 +160,16 @@ def _gemm(packet: Packet, machine: Machine) -> None:
                 for k in range(packet["k_blocks"]):
                     word = packet["in_base"] + b * packet["in_batch_stride"] + k * packet["in_pitch"] + m
                     acc = acc + _weights(machine, first + k) @ _act(machine, word)
-                q = numerics.requantize(numerics.wrap32(acc), bias, mult, shift, packet["rounding"],
-                                        packet["out_zero"], packet["lo"], packet["hi"])
+                q = numerics.requantize(
+                    numerics.wrap32(acc),
+                    bias,
+                    mult,
+                    shift,
+                    packet["rounding"],
+                    packet["out_zero"],
+                    packet["lo"],
+                    packet["hi"],
+                )
                 if packet["table_enable"]:
                     q = _table(machine, packet["table_base"], q)
                 word = packet["out_base"] + b * packet["out_batch_stride"] + n * packet["out_pitch"] + m
@@ -166,8 +183,16 @@ def _steps(packet: Packet, side: str, ring: bool) -> Iterator[tuple[int, int, in
         for i2 in range(packet["n2"]):
             row = (slot + i2) % size if size else i2
             for i1 in range(packet["n1"]):
-                yield i1, i2, (packet[side] + i3 * packet[f"{side}_stride3"] + row * packet[f"{side}_stride2"]
-                               + i1 * packet[f"{side}_stride1"])
+                yield (
+                    i1,
+                    i2,
+                    (
+                        packet[side]
+                        + i3 * packet[f"{side}_stride3"]
+                        + row * packet[f"{side}_stride2"]
+                        + i1 * packet[f"{side}_stride1"]
+                    ),
+                )
 
 
 def _copy(packet: Packet, machine: Machine) -> None:
@@ -245,8 +270,9 @@ def _pool_average(packet: Packet, machine: Machine, taps: list[I64]) -> I64:
     number = max(len(taps) - 1, 0) if packet["count"] else 0
     word, lane = divmod(number, machine.hw.block)
     _, mult, shift = _records(machine, packet["param_base"] + word)
-    return numerics.average(total, mult[lane], shift[lane], packet["rounding"], packet["out_zero"],
-                            packet["lo"], packet["hi"])
+    return numerics.average(
+        total, mult[lane], shift[lane], packet["rounding"], packet["out_zero"], packet["lo"], packet["hi"]
+    )
 
 
 def _vec(packet: Packet, machine: Machine) -> None:
@@ -256,9 +282,19 @@ def _vec(packet: Packet, machine: Machine) -> None:
                 a = _act(machine, _address(packet, "a", y, c, x))
                 b = _vec_b(packet, machine, y, c, x)
                 q = numerics.elementwise(
-                    VEC_FUNCTIONS[packet["function"]], a, b, a_zero=packet["a_zero"], b_zero=packet["b_zero"],
-                    a_mult=packet["a_mult"], b_mult=packet["b_mult"], shift=packet["shift"],
-                    rounding=packet["rounding"], out_zero=packet["out_zero"], lo=packet["lo"], hi=packet["hi"])
+                    VEC_FUNCTIONS[packet["function"]],
+                    a,
+                    b,
+                    a_zero=packet["a_zero"],
+                    b_zero=packet["b_zero"],
+                    a_mult=packet["a_mult"],
+                    b_mult=packet["b_mult"],
+                    shift=packet["shift"],
+                    rounding=packet["rounding"],
+                    out_zero=packet["out_zero"],
+                    lo=packet["lo"],
+                    hi=packet["hi"],
+                )
                 if packet["table_enable"]:
                     q = _table(machine, packet["table_base"], q)
                 _put(machine, _address(packet, "out", y, c, x), q)

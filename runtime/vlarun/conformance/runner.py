@@ -149,8 +149,10 @@ def _memory_problem(case: Case, memories: dict[str, Any]) -> str:
         if len(unequal):
             word, byte = (int(i) for i in unequal[0])
             unit = "line" if space == "data" else "word"
-            return (f"{space} {unit} {word} byte {byte} is {found[word, byte]}, expected {wanted[word, byte]} "
-                    f"({len(unequal)} bytes differ)")
+            return (
+                f"{space} {unit} {word} byte {byte} is {found[word, byte]}, expected {wanted[word, byte]} "
+                f"({len(unequal)} bytes differ)"
+            )
     return ""
 
 
@@ -166,8 +168,9 @@ def show(outcome: Outcome) -> None:
         table.add_column(column, justify="left" if column == "group" else "right")
     for name, results in groups.items():
         failed = sum(bool(r.problem) for r in results)
-        table.add_row(name, str(len(results)), str(len(results) - failed), str(failed),
-                      f"{sum(r.seconds for r in results):.1f}")
+        table.add_row(
+            name, str(len(results)), str(len(results) - failed), str(failed), f"{sum(r.seconds for r in results):.1f}"
+        )
     console = Console()
     console.print(table)
     failures = [r for r in outcome.results if r.problem]

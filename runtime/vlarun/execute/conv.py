@@ -61,8 +61,13 @@ def _windows(packet: Packet, x: NDArray[np.generic], row: int, rows: int) -> NDA
     """
     x = x[row * packet["stride_h"] :]
     sh, sw, sb = x.strides
-    strides = (packet["stride_h"] * sh, packet["stride_w"] * sw,
-               packet["dilation_h"] * sh, packet["dilation_w"] * sw, sb)
+    strides = (
+        packet["stride_h"] * sh,
+        packet["stride_w"] * sw,
+        packet["dilation_h"] * sh,
+        packet["dilation_w"] * sw,
+        sb,
+    )
     shape = (rows, packet["out_w"], packet["kernel_h"], packet["kernel_w"], x.shape[2])
     return np.lib.stride_tricks.as_strided(x, shape, strides)
 

@@ -14,8 +14,11 @@ __all__ = ["execute"]
 
 # (source memory, destination memory) of each move
 _MEMORIES = {
-    "data_to_act": ("data", "act"), "act_to_act": ("act", "act"), "fill_act": (None, "act"),
-    "data_to_param": ("data", "param"), "weight_to_weight": ("weight space", "weight"),
+    "data_to_act": ("data", "act"),
+    "act_to_act": ("act", "act"),
+    "fill_act": (None, "act"),
+    "data_to_param": ("data", "param"),
+    "weight_to_weight": ("weight space", "weight"),
     "act_to_data": ("act", "data"),
 }
 
@@ -57,8 +60,14 @@ def _side(packet: Packet, machine: Machine, prefix: str, memory: str, inner: int
     strides = tuple(packet[f"{prefix}_stride{i}"] * unit for i in (3, 2, 1))
     ring = packet[f"{prefix}_ring"] if memory == "act" else 0
     slot = packet[f"{prefix}_slot"] if ring else 0
-    region = Region(packet[prefix] * unit, (packet["n3"], packet["n2"], packet["n1"]),
-                    (strides[0], strides[1], strides[2]), inner, ring, slot)
+    region = Region(
+        packet[prefix] * unit,
+        (packet["n3"], packet["n2"], packet["n1"]),
+        (strides[0], strides[1], strides[2]),
+        inner,
+        ring,
+        slot,
+    )
     data = _bytes(machine, memory)
     if memory in ("data", "weight space"):
         machine.require(region, data, memory)
@@ -67,7 +76,10 @@ def _side(packet: Packet, machine: Machine, prefix: str, memory: str, inner: int
 
 def _bytes(machine: Machine, memory: str) -> Bytes:
     arrays: dict[str, NDArray[np.int8] | NDArray[np.uint8]] = {
-        "data": machine.data, "act": machine.act, "param": machine.param,
-        "weight": machine.weight, "weight space": machine.weight_space,
+        "data": machine.data,
+        "act": machine.act,
+        "param": machine.param,
+        "weight": machine.weight,
+        "weight space": machine.weight_space,
     }
     return arrays[memory].reshape(-1).view(np.int8)

@@ -28,8 +28,7 @@ def execute(packet: Packet, machine: Machine) -> None:
     if packet["table_enable"]:
         q = apply_table(q, machine.table_at(packet["table_base"]))
     words = np.ascontiguousarray(q.view(word_dtype(block)).transpose(0, 2, 1))
-    machine.write_act(_batches(packet, "out", n_blocks, block),
-                      words.view(np.int8).reshape(batch, n_blocks, m, block))
+    machine.write_act(_batches(packet, "out", n_blocks, block), words.view(np.int8).reshape(batch, n_blocks, m, block))
 
 
 def _batches(packet: Packet, prefix: str, blocks: int, block: int) -> Region:

@@ -19,8 +19,17 @@ def execute(packet: Packet, machine: Machine) -> None:
     rows, width, blocks = packet["out_h"], packet["out_w"], packet["out_blocks"]
     a = machine.read_act(act_region(packet, "a", machine.hw.block, rows=rows, width=width, blocks=blocks))
     pairs = elementwise_pairs(
-        VEC_FUNCTIONS[packet["function"]], packet["a_zero"], packet["b_zero"], packet["a_mult"], packet["b_mult"],
-        packet["shift"], packet["rounding"], packet["out_zero"], packet["lo"], packet["hi"])
+        VEC_FUNCTIONS[packet["function"]],
+        packet["a_zero"],
+        packet["b_zero"],
+        packet["a_mult"],
+        packet["b_mult"],
+        packet["shift"],
+        packet["rounding"],
+        packet["out_zero"],
+        packet["lo"],
+        packet["hi"],
+    )
     q = apply_pairs(a, _operand_b(packet, machine), pairs)
     if packet["table_enable"]:
         q = apply_table(q, machine.table_at(packet["table_base"]))

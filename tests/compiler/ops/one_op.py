@@ -12,8 +12,9 @@ from parity import Outcome, compile_proto, run_parity
 from vlac.errors import UnsupportedError
 
 
-def image_graph(body: Callable[[GraphBuilder, str], str], channels: int = 20, size: tuple[int, int] = (11, 13), *,
-                opset: int = 17) -> onnx.ModelProto:
+def image_graph(
+    body: Callable[[GraphBuilder, str], str], channels: int = 20, size: tuple[int, int] = (11, 13), *, opset: int = 17
+) -> onnx.ModelProto:
     """Input, 1x1 convolution, the body, output."""
     g = GraphBuilder("one_op")
     x = g.conv(g.input("x", (1, channels, *size)), channels, 1, relu=False)

@@ -55,5 +55,8 @@ def test_operands_in_different_channel_order():
 
 def test_broadcast_of_rows_is_refused():
     g = GraphBuilder("broadcast")
-    refused(g.model(g.node("Add", [g.input("a", (1, 4, 6, 6)), g.input("b", (1, 4, 1, 6))])),
-            "Operands must have the same shape", "[1, 4, 1, 6]")
+    refused(
+        g.model(g.node("Add", [g.input("a", (1, 4, 6, 6)), g.input("b", (1, 4, 1, 6))])),
+        "Operands must have the same shape",
+        "[1, 4, 1, 6]",
+    )

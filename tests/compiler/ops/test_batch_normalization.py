@@ -7,9 +7,15 @@ from one_op import check_both, image_graph, refused
 
 def batch_norm(g, x, channels, **attributes):
     shape = (channels,)
-    values = [g.rng.uniform(0.5, 1.5, shape), g.rng.standard_normal(shape), g.rng.standard_normal(shape),
-              g.rng.uniform(0.5, 1.5, shape)]
-    return g.node("BatchNormalization", [x, *(g.constant(v.astype(np.float32)) for v in values)], channels, **attributes)
+    values = [
+        g.rng.uniform(0.5, 1.5, shape),
+        g.rng.standard_normal(shape),
+        g.rng.standard_normal(shape),
+        g.rng.uniform(0.5, 1.5, shape),
+    ]
+    return g.node(
+        "BatchNormalization", [x, *(g.constant(v.astype(np.float32)) for v in values)], channels, **attributes
+    )
 
 
 def test_behind_a_convolution():

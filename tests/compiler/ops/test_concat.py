@@ -55,4 +55,6 @@ def test_concat_is_an_output_and_is_read():
 
 
 def test_another_axis_is_refused():
-    refused(image_graph(lambda g, x: g.node("Concat", [x, x], axis=2)), "The axis must be the channels", "axis 2 of rank 4")
+    refused(
+        image_graph(lambda g, x: g.node("Concat", [x, x], axis=2)), "The axis must be the channels", "axis 2 of rank 4"
+    )

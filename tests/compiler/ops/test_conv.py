@@ -16,23 +16,29 @@ def conv_model(channels=20, out=24, size=(11, 13), kernel=(3, 3), **attributes):
     return g.model(g.node("Conv", [x, w, b], out, **attributes))
 
 
-@pytest.mark.parametrize("attributes", [
-    {"pads": [1, 1, 1, 1]},
-    {"pads": [0, 2, 1, 0]},
-    {"strides": [2, 3], "pads": [1, 1, 1, 1]},
-    {"strides": [4, 4], "pads": [2, 2, 2, 2], "kernel": (5, 5)},
-    {"dilations": [2, 3], "pads": [2, 3, 2, 3]},
-    {"kernel": (1, 7), "pads": [0, 3, 0, 3]},
-    {"kernel": (15, 15), "pads": [7, 7, 7, 7]},
-    {"auto_pad": "SAME_UPPER", "strides": [2, 2]},
-    {"auto_pad": "SAME_LOWER", "strides": [2, 2], "kernel": (4, 4)},
-    {"auto_pad": "VALID"},
-], ids=str)
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"pads": [1, 1, 1, 1]},
+        {"pads": [0, 2, 1, 0]},
+        {"strides": [2, 3], "pads": [1, 1, 1, 1]},
+        {"strides": [4, 4], "pads": [2, 2, 2, 2], "kernel": (5, 5)},
+        {"dilations": [2, 3], "pads": [2, 3, 2, 3]},
+        {"kernel": (1, 7), "pads": [0, 3, 0, 3]},
+        {"kernel": (15, 15), "pads": [7, 7, 7, 7]},
+        {"auto_pad": "SAME_UPPER", "strides": [2, 2]},
+        {"auto_pad": "SAME_LOWER", "strides": [2, 2], "kernel": (4, 4)},
+        {"auto_pad": "VALID"},
+    ],
+    ids=str,
+)
 def test_attributes(attributes):
     check_both(conv_model(**attributes))
 
 
-@pytest.mark.parametrize(("channels", "out", "group"), [(32, 64, 2), (24, 24, 24), (48, 48, 48), (20, 40, 20), (64, 64, 4)])
+@pytest.mark.parametrize(
+    ("channels", "out", "group"), [(32, 64, 2), (24, 24, 24), (48, 48, 48), (20, 40, 20), (64, 64, 4)]
+)
 def test_groups_and_depthwise(channels, out, group):
     check_both(conv_model(channels, out, group=group, pads=[1, 1, 1, 1]))
 
@@ -58,8 +64,12 @@ def test_large_rules_are_refused_together():
     x = g.input("x", (1, 4, 40, 40))
     a = g.node("Conv", [x, g.constant(g.weight(4, 4, 17, 17))], 4)
     b = g.node("Conv", [a, g.constant(g.weight(4, 4, 5, 5))], 4, strides=[5, 5])
-    refused(g.model(b), "2 nodes", "Conv 'conv0' cannot run on 'u50': The kernel must not exceed 15x15. Found kernel 17x17",
-            "stride must not exceed 4. Found stride 5x5")
+    refused(
+        g.model(b),
+        "2 nodes",
+        "Conv 'conv0' cannot run on 'u50': The kernel must not exceed 15x15. Found kernel 17x17",
+        "stride must not exceed 4. Found stride 5x5",
+    )
 
 
 def test_batch_is_refused():

@@ -23,4 +23,10 @@ def test_names_are_unique_and_rules_are_sentences():
 def test_unknown_operators_are_listed_together():
     g = GraphBuilder("unknown")
     x = g.node("Softplus", [g.input("x", (1, 8))])
-    refused(g.model(g.node("Erf", [x])), "2 nodes", "Softplus 'softplus0': the operator is not supported", "Erf 'erf1'", "vlac ops")
+    refused(
+        g.model(g.node("Erf", [x])),
+        "2 nodes",
+        "Softplus 'softplus0': the operator is not supported",
+        "Erf 'erf1'",
+        "vlac ops",
+    )

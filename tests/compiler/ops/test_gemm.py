@@ -16,10 +16,18 @@ def gemm_model(shape, n=30, bias=True, **attributes):
     return g.model(g.node("Gemm", inputs, n, **attributes))
 
 
-@pytest.mark.parametrize(("shape", "attributes"), [
-    ((1, 64), {"transB": 1}), ((1, 37), {}), ((5, 40), {"transB": 1}), ((1, 100), {"alpha": 0.5, "beta": 2.0}),
-    ((33, 1), {"transA": 1}), ((1, 1), {}),
-], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "attributes"),
+    [
+        ((1, 64), {"transB": 1}),
+        ((1, 37), {}),
+        ((5, 40), {"transB": 1}),
+        ((1, 100), {"alpha": 0.5, "beta": 2.0}),
+        ((33, 1), {"transA": 1}),
+        ((1, 1), {}),
+    ],
+    ids=str,
+)
 def test_attributes(shape, attributes):
     check_both(gemm_model(shape, **attributes))
 

@@ -18,5 +18,8 @@ def test_shapes(shape, bias):
 
 def test_two_activations_are_refused():
     g = GraphBuilder("two")
-    refused(g.model(g.node("MatMul", [g.input("a", (2, 8)), g.input("b", (8, 4))], 4)),
-            "MatMul 'matmul0'", "right side must be a constant matrix")
+    refused(
+        g.model(g.node("MatMul", [g.input("a", (2, 8)), g.input("b", (8, 4))], 4)),
+        "MatMul 'matmul0'",
+        "right side must be a constant matrix",
+    )

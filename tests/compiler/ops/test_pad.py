@@ -28,9 +28,13 @@ def test_on_its_own(value):
 
 
 def test_reflection_is_refused():
-    refused(image_graph(lambda g, x: g.node("Pad", [x, pads(g, 0, 0, 1, 1, 0, 0, 1, 1)], mode="reflect")),
-            "The mode must be constant. Found mode reflect")
+    refused(
+        image_graph(lambda g, x: g.node("Pad", [x, pads(g, 0, 0, 1, 1, 0, 0, 1, 1)], mode="reflect")),
+        "The mode must be constant. Found mode reflect",
+    )
 
 
 def test_channels_are_refused():
-    refused(image_graph(lambda g, x: g.node("Pad", [x, pads(g, 0, 1, 0, 0, 0, 0, 0, 0)])), "rows and pixels of an image")
+    refused(
+        image_graph(lambda g, x: g.node("Pad", [x, pads(g, 0, 1, 0, 0, 0, 0, 0, 0)])), "rows and pixels of an image"
+    )

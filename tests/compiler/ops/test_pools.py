@@ -30,10 +30,14 @@ def test_max_pool(attributes):
 @pytest.mark.parametrize("include", [0, 1])
 @pytest.mark.parametrize("attributes", WINDOWS, ids=str)
 def test_average_pool(attributes, include):
-    """Input and output have one scale, so a mean over 2, 4 or 6 taps is often an exact tie, which float noise decides."""
+    """One scale on both sides: a mean over 2, 4 or 6 taps is often an exact tie, which float noise decides."""
     if include and attributes.get("ceil_mode"):
-        pytest.skip("ONNX Runtime's QLinearAveragePool divides by the whole kernel there; see the test against ONNX below")
-    check_both(image_graph(lambda g, x: g.node("AveragePool", [x], count_include_pad=include, **attributes)), different=0.1)
+        pytest.skip(
+            "ONNX Runtime's QLinearAveragePool divides by the whole kernel there; see the test against ONNX below"
+        )
+    check_both(
+        image_graph(lambda g, x: g.node("AveragePool", [x], count_include_pad=include, **attributes)), different=0.1
+    )
 
 
 @pytest.mark.parametrize("config", ["u50", "tiny"])
@@ -54,7 +58,9 @@ def test_windows_cut_short_count_as_onnx_says(attributes, config):
 @pytest.mark.parametrize("config", ["u50", "tiny"])
 def test_average_pool_rounds_ties_to_even(config):
     """Against exact rational arithmetic, every element."""
-    kept = compile_proto(image_graph(lambda g, x: g.node("AveragePool", [x], kernel_shape=[2, 2])), config, keep_all=True)
+    kept = compile_proto(
+        image_graph(lambda g, x: g.node("AveragePool", [x], kernel_shape=[2, 2])), config, keep_all=True
+    )
     raw = vlarun.Session(kept.program, backend="sim").run(random_inputs(kept.program), raw=True)
     pool = kept.graph.ops[-1]
     assert pool.inputs[0].scale == pool.output.scale
@@ -85,13 +91,19 @@ def test_pool_follows_its_convolution_band_by_band():
 
 
 def test_window_in_the_padding_is_refused():
-    refused(image_graph(lambda g, x: g.node("MaxPool", [x], kernel_shape=[4, 4], strides=[3, 3], pads=[1, 1, 2, 2],
-                                            ceil_mode=1)), "No window may lie in the padding only")
+    refused(
+        image_graph(
+            lambda g, x: g.node("MaxPool", [x], kernel_shape=[4, 4], strides=[3, 3], pads=[1, 1, 2, 2], ceil_mode=1)
+        ),
+        "No window may lie in the padding only",
+    )
 
 
 def test_dilated_window_is_refused():
-    refused(image_graph(lambda g, x: g.node("MaxPool", [x], kernel_shape=[3, 3], dilations=[2, 2])),
-            "The dilation must be 1. Found dilation 2x2")
+    refused(
+        image_graph(lambda g, x: g.node("MaxPool", [x], kernel_shape=[3, 3], dilations=[2, 2])),
+        "The dilation must be 1. Found dilation 2x2",
+    )
 
 
 def test_mean_over_channels_is_refused():

@@ -6,7 +6,10 @@ from graphs import GraphBuilder
 from one_op import check_both, image_graph, refused
 
 FUNCTIONS = {
-    "Relu": {}, "LeakyRelu": {"alpha": 0.2}, "Sigmoid": {}, "Tanh": {},
+    "Relu": {},
+    "LeakyRelu": {"alpha": 0.2},
+    "Sigmoid": {},
+    "Tanh": {},
 }
 
 

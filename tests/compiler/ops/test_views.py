@@ -45,7 +45,9 @@ def test_squeeze_unsqueeze_identity_dropout():
     def body(g, x):
         y = g.node("GlobalAveragePool", [g.node("Dropout", [g.node("Identity", [x])])])
         y = g.node("Squeeze", [y, g.constant(np.array([2, 3]))])
-        return g.gemm(g.node("Squeeze", [g.node("Unsqueeze", [y, g.constant(np.array([2]))]), g.constant(np.array([2]))]), 20, 6)
+        return g.gemm(
+            g.node("Squeeze", [g.node("Unsqueeze", [y, g.constant(np.array([2]))]), g.constant(np.array([2]))]), 20, 6
+        )
 
     check_both(image_graph(body))
 
@@ -58,4 +60,7 @@ def test_rows_of_a_matrix():
 
 @pytest.mark.parametrize("shape", [(20, 143), (1, 143, 20)], ids=str)
 def test_moving_data_is_refused(shape):
-    refused(image_graph(lambda g, x: g.node("Reshape", [x, g.constant(np.array(shape))])), "moves data between pixels and channels")
+    refused(
+        image_graph(lambda g, x: g.node("Reshape", [x, g.constant(np.array(shape))])),
+        "moves data between pixels and channels",
+    )

@@ -22,8 +22,21 @@ from vlarun.memory import Machine
 HERE = Path(__file__).parent
 QUEUES = ("wload", "load", "store")  # of the bench
 NOISE_WORDS = 16  # the last words of the activation memory, written by the noise lanes
-FLAGS = ("--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wall",
-         "-MAKEFLAGS", COMPILER)
+FLAGS = (
+    "--cc",
+    "--exe",
+    "--build",
+    "-j",
+    "2",
+    "-O3",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "-Wall",
+    "-MAKEFLAGS",
+    COMPILER,
+)
 
 
 @dataclass(frozen=True)
@@ -42,29 +55,62 @@ def build(hw: HardwareConfig) -> Path:
     """The bench for a config; Verilator and make rebuild only what changed."""
     folder = RTL / "build" / "copy_side" / hw.name
     folder.mkdir(parents=True, exist_ok=True)
-    sizes = {"Block": hw.block, "ActWords": hw.act_words, "WeightWords": hw.weight_words,
-             "ParamWords": hw.param_words, "WeightMasters": hw.weight_masters, "InMasters": hw.in_masters,
-             "OutMasters": hw.out_masters}
-    command = [str(verilator()), *FLAGS,
-               *(f"-I{RTL / d}" for d in ("generated", "lib", "src")), *(f"-G{k}={v}" for k, v in sizes.items()),
-               "-CFLAGS", f"-std=c++17 -I{RTL / 'sim'}", "--top-module", "copy_side", "--Mdir", str(folder),
-               "-o", "bench", "-Wno-UNUSEDSIGNAL", str(HERE / "copy_side.v"), str(HERE / "bench.cpp")]
+    sizes = {
+        "Block": hw.block,
+        "ActWords": hw.act_words,
+        "WeightWords": hw.weight_words,
+        "ParamWords": hw.param_words,
+        "WeightMasters": hw.weight_masters,
+        "InMasters": hw.in_masters,
+        "OutMasters": hw.out_masters,
+    }
+    command = [
+        str(verilator()),
+        *FLAGS,
+        *(f"-I{RTL / d}" for d in ("generated", "lib", "src")),
+        *(f"-G{k}={v}" for k, v in sizes.items()),
+        "-CFLAGS",
+        f"-std=c++17 -I{RTL / 'sim'}",
+        "--top-module",
+        "copy_side",
+        "--Mdir",
+        str(folder),
+        "-o",
+        "bench",
+        "-Wno-UNUSEDSIGNAL",
+        str(HERE / "copy_side.v"),
+        str(HERE / "bench.cpp"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     return folder / "bench"
 
 
-def make_machine(hw: HardwareConfig, rng: np.random.Generator, *, data_lines: int = 4096,
-                 weight_words: int = 4096) -> Machine:
+def make_machine(
+    hw: HardwareConfig, rng: np.random.Generator, *, data_lines: int = 4096, weight_words: int = 4096
+) -> Machine:
     """A machine whose data space, weight space and activation memory hold random bytes."""
-    machine = Machine(hw, rng.integers(-128, 128, data_lines * 64, np.int8),
-                      rng.integers(-128, 128, (weight_words, hw.weight_word_bytes), np.int8))
+    machine = Machine(
+        hw,
+        rng.integers(-128, 128, data_lines * 64, np.int8),
+        rng.integers(-128, 128, (weight_words, hw.weight_word_bytes), np.int8),
+    )
     machine.act[:] = rng.integers(-128, 128, machine.act.shape, np.int8)
     return machine
 
 
-def run(machine: Machine, packets: list[Packet], folder: Path, *, latency: int = 64, outstanding: int = 8,
-        stall: int = 0, noise: int = 0, seed: int = 1, limit: int = 400_000) -> Result:
+def run(
+    machine: Machine,
+    packets: list[Packet],
+    folder: Path,
+    *,
+    latency: int = 64,
+    outstanding: int = 8,
+    stall: int = 0,
+    noise: int = 0,
+    seed: int = 1,
+    limit: int = 400_000,
+) -> Result:
     """Run packets from a machine's memories, which are left as they are; each queue takes its own in order.
 
     Args:
@@ -83,11 +129,35 @@ def run(machine: Machine, packets: list[Packet], folder: Path, *, latency: int =
         code, why = illegal(encode(packet), hw)
         assert code == 0, why
     queues = [[p for p in packets if p.queue == q] for q in QUEUES]
-    head = np.array([hw.act_words, hw.weight_words, hw.param_words, machine.data.size, machine.weight_space.size,
-                     *map(len, queues), latency, outstanding, stall, noise, seed, limit], "<u8")
+    head = np.array(
+        [
+            hw.act_words,
+            hw.weight_words,
+            hw.param_words,
+            machine.data.size,
+            machine.weight_space.size,
+            *map(len, queues),
+            latency,
+            outstanding,
+            stall,
+            noise,
+            seed,
+            limit,
+        ],
+        "<u8",
+    )
     job, log = folder / "job.bin", folder / "log.bin"
-    job.write_bytes(b"".join([head.tobytes(), machine.act.tobytes(), machine.data.tobytes(),
-                              machine.weight_space.tobytes(), *(encode(p) for q in queues for p in q)]))
+    job.write_bytes(
+        b"".join(
+            [
+                head.tobytes(),
+                machine.act.tobytes(),
+                machine.data.tobytes(),
+                machine.weight_space.tobytes(),
+                *(encode(p) for q in queues for p in q),
+            ]
+        )
+    )
     done = subprocess.run([build(hw), job, log], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     return _read(machine, log.read_bytes(), [len(q) for q in queues])

@@ -17,13 +17,26 @@ from vla_isa.instructions import MOVES
 
 __all__ = ["random_copy"]
 
-_SIDES = {"data_to_act": ("data", "act"), "act_to_act": ("act", "act"), "fill_act": ("none", "act"),
-          "data_to_param": ("data", "param"), "weight_to_weight": ("weight space", "weight"),
-          "act_to_data": ("act", "data")}
+_SIDES = {
+    "data_to_act": ("data", "act"),
+    "act_to_act": ("act", "act"),
+    "fill_act": ("none", "act"),
+    "data_to_param": ("data", "param"),
+    "weight_to_weight": ("weight space", "weight"),
+    "act_to_data": ("act", "data"),
+}
 
 
-def random_copy(rng: random.Random, hw: HardwareConfig, move: str, *, data: tuple[int, int], weight_words: int,
-                act: tuple[int, int] | None = None, limit: int = 600) -> Packet:
+def random_copy(
+    rng: random.Random,
+    hw: HardwareConfig,
+    move: str,
+    *,
+    data: tuple[int, int],
+    weight_words: int,
+    act: tuple[int, int] | None = None,
+    limit: int = 600,
+) -> Packet:
     """A random COPY of kind `move` that moves at most `limit` words.
 
     Args:
@@ -59,8 +72,12 @@ def random_copy(rng: random.Random, hw: HardwareConfig, move: str, *, data: tupl
 def _counts(rng: random.Random, move: str, limit: int) -> dict[str, int]:
     """n0 to n3, rarely one of them zero; a mask for some weights."""
     while True:
-        n = [rng.choice((1, rng.randint(1, 9), rng.randint(1, limit // 2))), rng.randint(1, 6), rng.randint(1, 6),
-             rng.randint(1, 3)]
+        n = [
+            rng.choice((1, rng.randint(1, 9), rng.randint(1, limit // 2))),
+            rng.randint(1, 6),
+            rng.randint(1, 6),
+            rng.randint(1, 3),
+        ]
         if rng.random() < 0.05:
             n[rng.randrange(4)] = 0
         fields = {f"n{i}": v for i, v in enumerate(n)}
@@ -77,8 +94,18 @@ def _run(hw: HardwareConfig, n0: int, sides: tuple[str, str], memory: str) -> in
     return -(-n0 * (hw.param_word_bytes if sides[1] == "param" else hw.act_word_bytes) // 64)
 
 
-def _place(rng: random.Random, hw: HardwareConfig, fields: dict[str, int], side: str, memory: str, run: int, *,
-           data: tuple[int, int], weight_words: int, act: tuple[int, int] | None) -> bool:
+def _place(
+    rng: random.Random,
+    hw: HardwareConfig,
+    fields: dict[str, int],
+    side: str,
+    memory: str,
+    run: int,
+    *,
+    data: tuple[int, int],
+    weight_words: int,
+    act: tuple[int, int] | None,
+) -> bool:
     """Add base, strides and ring of one side to `fields`; False if they do not fit."""
     n1, n2, n3 = fields["n1"], fields["n2"], fields["n3"]
     rows = n2
@@ -94,8 +121,13 @@ def _place(rng: random.Random, hw: HardwareConfig, fields: dict[str, int], side:
             strides[name] = rng.randint(0, reach)  # overlaps itself
         reach += strides[name] * max(count - 1, 0)
     fields |= {f"{side}_stride{k}": v for k, v in strides.items()}
-    low, high = {"data": data, "weight space": (0, weight_words), "weight": (0, hw.weight_words),
-                 "param": (0, hw.param_words), "act": act or (0, hw.act_words)}[memory]
+    low, high = {
+        "data": data,
+        "weight space": (0, weight_words),
+        "weight": (0, hw.weight_words),
+        "param": (0, hw.param_words),
+        "act": act or (0, hw.act_words),
+    }[memory]
     wraps = memory in ("weight", "param") or (memory == "act" and act is None)
     near = rng.random() < 0.5  # close together, so that packets touch what others moved
     top = high - 1 if wraps else high - reach

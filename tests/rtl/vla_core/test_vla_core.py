@@ -41,8 +41,12 @@ def ends(p: Program, **options: int) -> tuple[ErrorCode, int, int]:
 
 @pytest.mark.parametrize("options", STALLS, ids=str)
 def test_halt_after_a_chain_of_queues(options: dict[str, int]) -> None:
-    packets = [copy(WLOAD, signal=mask(0)), copy(LOAD, wait=mask(0), signal=mask(1, 2)),
-               copy(STORE, wait=mask(1)), halt(7, wait=mask(2))]
+    packets = [
+        copy(WLOAD, signal=mask(0)),
+        copy(LOAD, wait=mask(0), signal=mask(1, 2)),
+        copy(STORE, wait=mask(1)),
+        halt(7, wait=mask(2)),
+    ]
     assert ends(program(TINY, packets), **options) == (ErrorCode.OK, 0, 7)
 
 
@@ -129,9 +133,13 @@ def random_program(hw: HardwareConfig, names: list[str], seed: int) -> Program:
         copy(WLOAD, n0=WEIGHT_WORDS, n1=1, n2=1, n3=6, dst_stride3=WEIGHT_WORDS),
     ]
     packets += [random_packet(rng, hw, rng.choice(names), lines=LINES, weight_words=WEIGHT_WORDS) for _ in range(20)]
-    return program(hw, [*chain(packets), halt(3)], data_bytes=64 * LINES,
-                   segments={1024: bits.integers(0, 256, 64 * (LINES - 1024), np.uint8).tobytes()},
-                   weights=bits.integers(-128, 128, (WEIGHT_WORDS, hw.weight_word_bytes), np.int8))
+    return program(
+        hw,
+        [*chain(packets), halt(3)],
+        data_bytes=64 * LINES,
+        segments={1024: bits.integers(0, 256, 64 * (LINES - 1024), np.uint8).tobytes()},
+        weights=bits.integers(-128, 128, (WEIGHT_WORDS, hw.weight_word_bytes), np.int8),
+    )
 
 
 @pytest.mark.parametrize("names", [*([n] for n in ("COPY", *MAKERS)), ["COPY", *MAKERS]], ids="-".join)

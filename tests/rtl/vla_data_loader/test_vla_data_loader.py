@@ -51,7 +51,9 @@ def test_any_memory_timing_gives_the_same_bytes(latency: int, outstanding: int, 
 
 def test_words_beyond_a_run_are_not_written(tmp_path: Path) -> None:
     for n0 in range(1, 10):
-        run_and_check(TINY, [copy("data_to_act", src=7, dst=33, n0=n0, n1=3, src_stride1=2, dst_stride1=n0 + 1)], tmp_path)
+        run_and_check(
+            TINY, [copy("data_to_act", src=7, dst=33, n0=n0, n1=3, src_stride1=2, dst_stride1=n0 + 1)], tmp_path
+        )
 
 
 def test_a_count_of_zero_touches_nothing_and_is_done_at_once(tmp_path: Path) -> None:
@@ -77,12 +79,24 @@ def test_a_read_error_is_reported_and_the_copy_ends(tmp_path: Path) -> None:
 # (what, packet, cycles at full rate): 64 bytes per cycle on u50, and about 70 cycles of latency.
 U50_RATES = [
     ("one run of 64 KB", copy("data_to_act", n0=4096), 1024, 75),
-    ("rows of 2 KB", copy("data_to_act", n0=128, n1=4, n2=8, src_stride1=32, src_stride2=128, dst_stride1=130,
-                          dst_stride2=520), 1024, 75),
-    ("rows of 448 bytes", copy("data_to_act", n0=28, n1=8, n2=16, src_stride1=7, src_stride2=56, dst_stride1=28,
-                               dst_stride2=224), 896, 80),
-    ("rows of 112 bytes", copy("data_to_act", n0=7, n1=16, n2=7, src_stride1=2, src_stride2=32, dst_stride1=7,
-                               dst_stride2=112), 224, 90),
+    (
+        "rows of 2 KB",
+        copy("data_to_act", n0=128, n1=4, n2=8, src_stride1=32, src_stride2=128, dst_stride1=130, dst_stride2=520),
+        1024,
+        75,
+    ),
+    (
+        "rows of 448 bytes",
+        copy("data_to_act", n0=28, n1=8, n2=16, src_stride1=7, src_stride2=56, dst_stride1=28, dst_stride2=224),
+        896,
+        80,
+    ),
+    (
+        "rows of 112 bytes",
+        copy("data_to_act", n0=7, n1=16, n2=7, src_stride1=2, src_stride2=32, dst_stride1=7, dst_stride2=112),
+        224,
+        90,
+    ),
     ("a vector, one word in each line", copy("data_to_act", n0=1, n1=256, src_stride1=1, dst_stride1=1), 256, 110),
     ("fill", copy("fill_act", n0=4096), 1024, 10),
     ("move on chip", copy("act_to_act", src=8192, n0=4096), 1024, 10),

@@ -14,8 +14,19 @@ from vla_isa.encoding import Packet, encode
 from vla_isa.instructions import MOVES, QUEUES, ErrorCode
 
 BASE = 0x12_3456_7000
-ZERO = ("start_i", "entry_i", "stop_i", "ar_ready_i", "r_valid_i", "r_data_i", "r_last_i", "r_error_i",
-        "queue_ready_i", "take_grant_i", "drained_i")
+ZERO = (
+    "start_i",
+    "entry_i",
+    "stop_i",
+    "ar_ready_i",
+    "r_valid_i",
+    "r_data_i",
+    "r_last_i",
+    "r_error_i",
+    "queue_ready_i",
+    "take_grant_i",
+    "drained_i",
+)
 
 
 @dataclass
@@ -76,10 +87,19 @@ class Bench:
         valid = d.queue_valid_o.value.to_unsigned()
         assert valid & (valid - 1) == 0
         if valid & queues:
-            self.dispatched.append((valid.bit_length() - 1, d.queue_packet_o.value.to_unsigned(),
-                                    d.queue_addr_o.value.to_unsigned(), d.queue_seq_o.value.to_unsigned()))
-        for name, signal, value in (("take", d.take_grant_i, d.take_mask_o), ("signal", d.signal_valid_o,
-                                    d.signal_mask_o), ("fault", d.fault_o, d.fault_code_o)):
+            self.dispatched.append(
+                (
+                    valid.bit_length() - 1,
+                    d.queue_packet_o.value.to_unsigned(),
+                    d.queue_addr_o.value.to_unsigned(),
+                    d.queue_seq_o.value.to_unsigned(),
+                )
+            )
+        for name, signal, value in (
+            ("take", d.take_grant_i, d.take_mask_o),
+            ("signal", d.signal_valid_o, d.signal_mask_o),
+            ("fault", d.fault_o, d.fault_code_o),
+        ):
             if signal.value == 1 and (name != "fault" or not self.events or self.events[-1][0] != "fault"):
                 self.events.append((name, value.value.to_unsigned()))
 
@@ -97,8 +117,13 @@ class Bench:
 def packet(rng: random.Random) -> tuple[int, bytes]:
     """A legal packet and its queue."""
     if rng.random() < 0.7:
-        p = Packet.make("COPY", move=rng.randrange(len(MOVES)), src=rng.getrandbits(32), wait=rng.getrandbits(16),
-                        signal=rng.getrandbits(16))
+        p = Packet.make(
+            "COPY",
+            move=rng.randrange(len(MOVES)),
+            src=rng.getrandbits(32),
+            wait=rng.getrandbits(16),
+            signal=rng.getrandbits(16),
+        )
     else:
         p = Packet.make(rng.choice(("CONV", "GEMM", "POOL", "VEC")), wait=rng.getrandbits(16))
     return QUEUES.index(p.queue), encode(p)
@@ -123,8 +148,11 @@ async def straight_and_jumps(dut) -> None:
             target = 1000 * (piece + 1) + rng.randrange(64)
             takes += [("take", wait), ("signal", signal)]
             last = piece == 3
-            memory[line] = encode(Packet.make("HALT", wait=wait, signal=signal, code=77) if last else
-                                  Packet.make("JUMP", wait=wait, signal=signal, target=target))
+            memory[line] = encode(
+                Packet.make("HALT", wait=wait, signal=signal, code=77)
+                if last
+                else Packet.make("JUMP", wait=wait, signal=signal, target=target)
+            )
             number, line = number + 1, target
         bench = Bench(dut, rng, memory)
         await bench.start(entry)
@@ -143,8 +171,12 @@ async def straight_and_jumps(dut) -> None:
 @cocotb.test()
 async def faults(dut) -> None:
     """A packet that cannot run or be read is told once everything before it is complete, and nothing follows."""
-    cases = ((bytes(64), ErrorCode.ILLEGAL_OPCODE), (b"\xff" + bytes(62) + b"\x80", ErrorCode.RESERVED_BITS),
-             (bytes([3]) + bytes(4) + b"\x07" + bytes(58), ErrorCode.FIELD_LIMIT), (None, ErrorCode.AXI_READ))
+    cases = (
+        (bytes(64), ErrorCode.ILLEGAL_OPCODE),
+        (b"\xff" + bytes(62) + b"\x80", ErrorCode.RESERVED_BITS),
+        (bytes([3]) + bytes(4) + b"\x07" + bytes(58), ErrorCode.FIELD_LIMIT),
+        (None, ErrorCode.AXI_READ),
+    )
     cocotb.start_soon(Clock(dut.clk_i, 2, "ns").start())
     for seed, (raw, code) in enumerate(cases):
         rng = random.Random(seed)

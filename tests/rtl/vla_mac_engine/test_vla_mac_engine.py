@@ -64,9 +64,17 @@ class Sequence:
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(("hw", "stalls", "gaps"), [
-    (TINY, 0, 0), (TINY, 40, 0), (TINY, 75, 95), (U50, 0, 0), (U50, 40, 50),
-], ids=["tiny", "tiny-stalls", "tiny-slow", "u50", "u50-stalls"])
+@pytest.mark.parametrize(
+    ("hw", "stalls", "gaps"),
+    [
+        (TINY, 0, 0),
+        (TINY, 40, 0),
+        (TINY, 75, 95),
+        (U50, 0, 0),
+        (U50, 40, 50),
+    ],
+    ids=["tiny", "tiny-stalls", "tiny-slow", "u50", "u50-stalls"],
+)
 def test_random_packets(tmp_path: Path, hw: HardwareConfig, stalls: int, gaps: int, seed: int) -> None:
     sequence = Sequence(hw, 100 * stalls + seed)
     while sequence.add((make_gemm if sequence.rng.integers(3) == 0 else make_conv)(sequence.rng, Arena(hw))):
@@ -85,8 +93,17 @@ def test_extreme_operands_and_records(tmp_path: Path, rounding: int) -> None:
     for number in range(20):
         maker = make_gemm if number % 4 == 0 else make_conv
         lo, hi = [(-128, 127), (50, -50), (-128, -128), (127, 127)][number % 4]
-        sequence.add(maker(rng, Arena(TINY), records="extreme", rounding=rounding, lo=lo, hi=hi,
-                           out_zero=int(rng.choice([-128, 0, 127]))))
+        sequence.add(
+            maker(
+                rng,
+                Arena(TINY),
+                records="extreme",
+                rounding=rounding,
+                lo=lo,
+                hi=hi,
+                out_zero=int(rng.choice([-128, 0, 127])),
+            )
+        )
     assert len(sequence.packets) == 20
     sequence.verify(tmp_path)
 
@@ -97,9 +114,22 @@ def test_accumulator_wraps_at_32_bits(tmp_path: Path) -> None:
     sequence.machine.act[:], sequence.machine.weight[:] = -128, -128
     sequence.machine.param[0] = np.tile(numerics.pack_records(0, 1 << 23, 48).reshape(-1), 16)
     assert 37 * 225 * 16 * 128 * 128 > 1 << 31
-    sequence.add_packet(Packet.make(
-        "CONV", in_h=15, in_w=15, in_blocks=37, in_pitch=15, in_row_stride=15 * 37, in_ring=15, kernel_h=15,
-        kernel_w=15, out_base=100000, lo=-128, hi=127))
+    sequence.add_packet(
+        Packet.make(
+            "CONV",
+            in_h=15,
+            in_w=15,
+            in_blocks=37,
+            in_pitch=15,
+            in_row_stride=15 * 37,
+            in_ring=15,
+            kernel_h=15,
+            kernel_w=15,
+            out_base=100000,
+            lo=-128,
+            hi=127,
+        )
+    )
     sequence.verify(tmp_path)
     assert sequence.machine.act[100000, 0] < 0
 
@@ -111,9 +141,23 @@ def test_masks_over_many_blocks(tmp_path: Path, bits: str, stalls: int) -> None:
     sequence = Sequence(U50, 2)
     for in_blocks, out_blocks, kernel in ((70, 5, 1), (16, 3, 1), (33, 4, 2), (64, 2, 1)):
         for empty in (0, 1):
-            assert sequence.add(make_conv(
-                sequence.rng, Arena(U50), mask_bits=bits, mask_mode=1, mask_empty=empty, in_blocks=in_blocks, in_h=3,
-                in_w=5, out_blocks=out_blocks, out_h=2, out_w=5, kernel_h=kernel, kernel_w=kernel))
+            assert sequence.add(
+                make_conv(
+                    sequence.rng,
+                    Arena(U50),
+                    mask_bits=bits,
+                    mask_mode=1,
+                    mask_empty=empty,
+                    in_blocks=in_blocks,
+                    in_h=3,
+                    in_w=5,
+                    out_blocks=out_blocks,
+                    out_h=2,
+                    out_w=5,
+                    kernel_h=kernel,
+                    kernel_w=kernel,
+                )
+            )
     sequence.verify(tmp_path, stalls=stalls)
 
 
@@ -122,9 +166,23 @@ def test_windows_of_every_reach(tmp_path: Path) -> None:
     sequence = Sequence(TINY, 3)
     for kernel, dilation, pad, stride in ((15, 1, 7, 1), (2, 31, 31, 2), (3, 5, 200, 3), (1, 1, 0, 4), (15, 2, 14, 4)):
         for _ in range(2):
-            assert sequence.add(make_conv(
-                sequence.rng, Arena(TINY), kernel_h=kernel, kernel_w=kernel, dilation_h=dilation, dilation_w=dilation,
-                pad_top=pad, pad_left=pad, stride_h=stride, stride_w=stride, in_h=9, in_w=10, in_blocks=1))
+            assert sequence.add(
+                make_conv(
+                    sequence.rng,
+                    Arena(TINY),
+                    kernel_h=kernel,
+                    kernel_w=kernel,
+                    dilation_h=dilation,
+                    dilation_w=dilation,
+                    pad_top=pad,
+                    pad_left=pad,
+                    stride_h=stride,
+                    stride_w=stride,
+                    in_h=9,
+                    in_w=10,
+                    in_blocks=1,
+                )
+            )
     sequence.verify(tmp_path, stalls=10)
 
 
@@ -133,10 +191,26 @@ def test_strips_cross_row_ends(tmp_path: Path, width: int) -> None:
     """Output rows shorter and longer than a strip, with rings that wrap inside a strip."""
     sequence = Sequence(U50, width)
     for stride in (1, 2):
-        assert sequence.add(make_conv(
-            sequence.rng, Arena(U50), in_ring=True, out_ring=True, in_h=9, in_w=2 * width + 1, out_h=5, out_w=width,
-            kernel_h=3, kernel_w=3, stride_h=stride, stride_w=stride, pad_top=1, pad_left=1, out_blocks=2,
-            residual_enable=1))
+        assert sequence.add(
+            make_conv(
+                sequence.rng,
+                Arena(U50),
+                in_ring=True,
+                out_ring=True,
+                in_h=9,
+                in_w=2 * width + 1,
+                out_h=5,
+                out_w=width,
+                kernel_h=3,
+                kernel_w=3,
+                stride_h=stride,
+                stride_w=stride,
+                pad_top=1,
+                pad_left=1,
+                out_blocks=2,
+                residual_enable=1,
+            )
+        )
     sequence.verify(tmp_path)
 
 
@@ -154,8 +228,17 @@ def test_residual_in_place(tmp_path: Path) -> None:
 def test_residual_records(tmp_path: Path, rounding: int) -> None:
     """Multipliers and shifts of any size, and odd sums that a shift of 0 must leave alone."""
     sequence = Sequence(TINY, 9)
-    for shift, a_mult, b_mult in ((0, 1, 0), (0, 1, 1), (1, 1, 1), (1, 3, 1), (3, 5, 7), (24, (1 << 24) - 1, 1 << 23),
-                                  (33, (1 << 24) - 1, (1 << 24) - 1), (62, 1, 1), (63, (1 << 24) - 1, 1)):
+    for shift, a_mult, b_mult in (
+        (0, 1, 0),
+        (0, 1, 1),
+        (1, 1, 1),
+        (1, 3, 1),
+        (3, 5, 7),
+        (24, (1 << 24) - 1, 1 << 23),
+        (33, (1 << 24) - 1, (1 << 24) - 1),
+        (62, 1, 1),
+        (63, (1 << 24) - 1, 1),
+    ):
         operation = make_conv(sequence.rng, Arena(TINY), residual_enable=1, rounding=rounding, lo=-128, hi=127)
         record = numerics.ResidualRecord(a_mult, b_mult, shift, -3, 5, 7, -100, 100)
         word = sequence.params + operation.packet["param_base"] + operation.packet["out_blocks"]
@@ -164,29 +247,64 @@ def test_residual_records(tmp_path: Path, rounding: int) -> None:
     sequence.verify(tmp_path)
 
 
-def layer(sequence: Sequence, size: int, channels: tuple[int, int], *, kernel: int = 3, stride: int = 1,
-          padding: int = 0, **fields: int) -> int:
+def layer(
+    sequence: Sequence,
+    size: int,
+    channels: tuple[int, int],
+    *,
+    kernel: int = 3,
+    stride: int = 1,
+    padding: int = 0,
+    **fields: int,
+) -> int:
     """Append a `u50` convolution of a square map with rows `padding` words longer; returns its ideal cycles."""
     blocks, out_blocks = channels[0] // 16, channels[1] // 16
     out, pitch = -(-size // stride), size + padding
-    sequence.machine.param[: out_blocks] = np.tile(numerics.pack_records(5, 1 << 23, 34).reshape(-1), 16)
-    sequence.add_packet(Packet.make("CONV", **{
-        "in_row_stride": blocks * pitch, "in_pitch": pitch, "in_ring": size, "in_h": size, "in_w": size,
-        "in_blocks": blocks, "kernel_h": kernel, "kernel_w": kernel, "stride_h": stride, "stride_w": stride,
-        "pad_top": kernel // 2, "pad_left": kernel // 2,
-        "out_base": 65536, "out_row_stride": out_blocks * out, "out_pitch": out, "out_ring": out, "out_h": out,
-         "out_w": out, "out_blocks": out_blocks, "lo": -128, "hi": 127, **fields}))
+    sequence.machine.param[:out_blocks] = np.tile(numerics.pack_records(5, 1 << 23, 34).reshape(-1), 16)
+    sequence.add_packet(
+        Packet.make(
+            "CONV",
+            **{
+                "in_row_stride": blocks * pitch,
+                "in_pitch": pitch,
+                "in_ring": size,
+                "in_h": size,
+                "in_w": size,
+                "in_blocks": blocks,
+                "kernel_h": kernel,
+                "kernel_w": kernel,
+                "stride_h": stride,
+                "stride_w": stride,
+                "pad_top": kernel // 2,
+                "pad_left": kernel // 2,
+                "out_base": 65536,
+                "out_row_stride": out_blocks * out,
+                "out_pitch": out,
+                "out_ring": out,
+                "out_h": out,
+                "out_w": out,
+                "out_blocks": out_blocks,
+                "lo": -128,
+                "hi": 127,
+                **fields,
+            },
+        )
+    )
     return -(-out * out // 8) * out_blocks * blocks * kernel * kernel
 
 
-@pytest.mark.parametrize(("size", "channels", "options"), [
-    (16, (64, 64), {}),
-    (64, (64, 64), {}),
-    (14, (256, 256), {"padding": 6}),
-    (28, (128, 128), {"padding": 4}),
-    (56, (64, 256), {"kernel": 1}),
-    (32, (32, 64), {"stride": 2}),
-], ids=str)
+@pytest.mark.parametrize(
+    ("size", "channels", "options"),
+    [
+        (16, (64, 64), {}),
+        (64, (64, 64), {}),
+        (14, (256, 256), {"padding": 6}),
+        (28, (128, 128), {"padding": 4}),
+        (56, (64, 256), {"kernel": 1}),
+        (32, (32, 64), {"stride": 2}),
+    ],
+    ids=str,
+)
 def test_full_rate(tmp_path: Path, size: int, channels: tuple[int, int], options: dict[str, int]) -> None:
     """Every cycle multiplies, apart from about 32 at the start and the end of a lone packet."""
     sequence = Sequence(U50, 5)
@@ -221,7 +339,8 @@ def test_masked_packets_follow_without_a_gap(tmp_path: Path) -> None:
 
 def test_one_row_gemm_reads_a_weight_word_a_cycle(tmp_path: Path) -> None:
     sequence = Sequence(U50, 8)
-    sequence.add_packet(Packet.make("GEMM", m=1, k_blocks=256, n_blocks=32, in_pitch=1, out_pitch=1, out_base=5000,
-                                    lo=-128, hi=127))
+    sequence.add_packet(
+        Packet.make("GEMM", m=1, k_blocks=256, n_blocks=32, in_pitch=1, out_pitch=1, out_base=5000, lo=-128, hi=127)
+    )
     result = sequence.verify(tmp_path, meaning=gemm.execute)
     assert result.done[0] - result.accepted[0] <= 256 * 32 + 40

@@ -31,8 +31,17 @@ class Entry:
 
 
 async def start(dut) -> None:
-    for name in ("flush_i", "stop_i", "in_valid_i", "in_packet_i", "in_addr_i", "in_seq_i", "take_grant_i",
-                 "packet_ready_i", "done_i"):
+    for name in (
+        "flush_i",
+        "stop_i",
+        "in_valid_i",
+        "in_packet_i",
+        "in_addr_i",
+        "in_seq_i",
+        "take_grant_i",
+        "packet_ready_i",
+        "done_i",
+    ):
         getattr(dut, name).value = 0
     dut.rst_i.value = 1
     cocotb.start_soon(Clock(dut.clk_i, 2, "ns").start())
@@ -53,7 +62,11 @@ async def traffic(dut, rng: random.Random, cycles: int, stop_at: int | None = No
             offer = Entry(rng.getrandbits(512), rng.getrandbits(38), seq)
             seq += 1
         stop = stop_at is not None and cycle >= stop_at
-        grant, ready, done = rng.random() < 0.5, len(engine) < 2 and rng.random() < 0.7, bool(engine) and rng.random() < 0.2
+        grant, ready, done = (
+            rng.random() < 0.5,
+            len(engine) < 2 and rng.random() < 0.7,
+            bool(engine) and rng.random() < 0.2,
+        )
         dut.stop_i.value, dut.in_valid_i.value = int(stop), int(offer is not None)
         if offer:
             dut.in_packet_i.value, dut.in_addr_i.value, dut.in_seq_i.value = offer.packet, offer.addr, offer.seq

@@ -21,8 +21,7 @@ class Model:
         """Which takes (masks, None: no request) are granted, lowest client first."""
         taken, out = 0, []
         for mask in takes:
-            granted = mask is not None and not mask & taken and all(
-                self.counts[s] for s in range(16) if mask >> s & 1)
+            granted = mask is not None and not mask & taken and all(self.counts[s] for s in range(16) if mask >> s & 1)
             if granted and mask is not None:
                 taken |= mask
             out.append(granted)
@@ -61,8 +60,12 @@ async def random_clients(dut) -> None:
     seen = {"grant": 0, "overflow": 0, "clear": 0, "zero": 0}
     for cycle in range(6000):
         rising = cycle // 500 % 2 == 0  # phases in which counts mostly rise, so that some overflow
-        takes = [rng.getrandbits(16) & rng.getrandbits(16) & rng.getrandbits(16)
-                 if rng.random() < (0.1 if rising else 0.6) else None for _ in range(CLIENTS)]
+        takes = [
+            rng.getrandbits(16) & rng.getrandbits(16) & rng.getrandbits(16)
+            if rng.random() < (0.1 if rising else 0.6)
+            else None
+            for _ in range(CLIENTS)
+        ]
         signals = [rng.getrandbits(16) if rng.random() < (0.5 if rising else 0.05) else 0 for _ in range(CLIENTS)]
         clear = rng.random() < 0.001
         dut.clear_i.value = int(clear)

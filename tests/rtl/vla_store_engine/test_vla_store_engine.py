@@ -77,8 +77,16 @@ def test_a_write_error_is_reported_and_the_copy_ends(tmp_path: Path) -> None:
 
 U50_RATES = [
     ("one run of 64 KB", store(n0=4096), 1024),
-    ("rows of 2 KB", store(n0=128, n1=4, n2=8, dst_stride1=32, dst_stride2=128, src_stride1=130, src_stride2=520), 1024),
-    ("rows of 448 bytes", store(n0=28, n1=8, n2=16, dst_stride1=7, dst_stride2=56, src_stride1=28, src_stride2=224), 896),
+    (
+        "rows of 2 KB",
+        store(n0=128, n1=4, n2=8, dst_stride1=32, dst_stride2=128, src_stride1=130, src_stride2=520),
+        1024,
+    ),
+    (
+        "rows of 448 bytes",
+        store(n0=28, n1=8, n2=16, dst_stride1=7, dst_stride2=56, src_stride1=28, src_stride2=224),
+        896,
+    ),
     ("a vector, one word in each line", store(n0=1, n1=256, src_stride1=1, dst_stride1=1), 256),
 ]
 

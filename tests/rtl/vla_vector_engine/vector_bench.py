@@ -22,9 +22,22 @@ from vlarun.memory import Machine
 HERE = Path(__file__).parent
 RTL = HERE.parents[2] / "rtl"
 BUILD = RTL / "build" / "test_vector"
-FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wall",
-         "--cc", "--exe", "--build", "-j", "2",
-         "-MAKEFLAGS", "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 CFG_CXXFLAGS_PCH_I=-include")
+FLAGS = (
+    "-O3",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--noassert",
+    "-Wall",
+    "--cc",
+    "--exe",
+    "--build",
+    "-j",
+    "2",
+    "-MAKEFLAGS",
+    "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 CFG_CXXFLAGS_PCH_I=-include",
+)
 
 
 @dataclass(frozen=True)
@@ -41,17 +54,32 @@ def build(hw: HardwareConfig) -> Path:
     """The bench for the sizes of a config; Verilator and make rebuild only what changed."""
     folder = BUILD / hw.name
     folder.mkdir(parents=True, exist_ok=True)
-    command = [str(verilator()), *FLAGS, f"-I{RTL / 'generated'}", f"-I{RTL / 'lib'}", f"-I{RTL / 'src'}",
-               f"-GBlock={hw.block}", f"-GActWords={hw.act_words}", f"-GParamWords={hw.param_words}",
-               "--top-module", "vla_vector_engine", "--Mdir", str(folder), "-o", "bench",
-               str(RTL / "src" / "vla_vector_engine.v"), str(HERE / "bench.cpp")]
+    command = [
+        str(verilator()),
+        *FLAGS,
+        f"-I{RTL / 'generated'}",
+        f"-I{RTL / 'lib'}",
+        f"-I{RTL / 'src'}",
+        f"-GBlock={hw.block}",
+        f"-GActWords={hw.act_words}",
+        f"-GParamWords={hw.param_words}",
+        "--top-module",
+        "vla_vector_engine",
+        "--Mdir",
+        str(folder),
+        "-o",
+        "bench",
+        str(RTL / "src" / "vla_vector_engine.v"),
+        str(HERE / "bench.cpp"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return folder / "bench"
 
 
-def run(machine: Machine, packets: list[Packet], folder: Path, *,
-        stalls: int = 0, seed: int = 1, gaps: int = 0) -> Result:
+def run(
+    machine: Machine, packets: list[Packet], folder: Path, *, stalls: int = 0, seed: int = 1, gaps: int = 0
+) -> Result:
     """Run packets one after the other from a machine's memories, which are left as they are.
 
     Args:
@@ -88,5 +116,6 @@ def check(machine: Machine, packets: list[Packet], result: Result, meaning: Call
         memory[addresses] = words
         wrong = np.flatnonzero((memory != machine.act).any(axis=1))
         text = [f"word {w}: {memory[w].tolist()} instead of {machine.act[w].tolist()}" for w in wrong[:3]]
-        assert wrong.size == 0, (f"packet {number} ({packet.name} {dict(packet.values)}): {wrong.size} words "
-                                 "differ; " + "; ".join(text))
+        assert wrong.size == 0, (
+            f"packet {number} ({packet.name} {dict(packet.values)}): {wrong.size} words differ; " + "; ".join(text)
+        )

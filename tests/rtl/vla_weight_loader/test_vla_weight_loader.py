@@ -27,8 +27,9 @@ def copy(move: str, **fields: int) -> Packet:
     return Packet.make("COPY", move=MOVES.index(move), **{"n0": 1, "n1": 1, "n2": 1, "n3": 1, **fields})
 
 
-def run_and_check(hw: HardwareConfig, packets: list[Packet], folder: Path, *, weight_words: int = WEIGHTS,
-                  **options: int) -> Result:
+def run_and_check(
+    hw: HardwareConfig, packets: list[Packet], folder: Path, *, weight_words: int = WEIGHTS, **options: int
+) -> Result:
     machine = make_machine(hw, np.random.default_rng(5), weight_words=weight_words)
     result = run(machine, packets, folder, **options)
     check(machine, packets, result)
@@ -42,16 +43,26 @@ def test_random_copies_equal_the_simulator(hw: HardwareConfig, stall: int, noise
     rng = random.Random(f"{hw.name} {stall} {noise}")
     moves = ("weight_to_weight", "weight_to_weight", "data_to_param")
     packets = [copy("data_to_param", n0=40)]
-    packets += [random_copy(rng, hw, rng.choice(moves), data=(0, LINES), weight_words=WEIGHTS, limit=400)
-                for _ in range(150)]
+    packets += [
+        random_copy(rng, hw, rng.choice(moves), data=(0, LINES), weight_words=WEIGHTS, limit=400) for _ in range(150)
+    ]
     run_and_check(hw, packets, tmp_path, stall=stall, noise=noise, seed=rng.randrange(1000))
 
 
 @pytest.mark.parametrize("latency,outstanding", [(1, 1), (5, 2), (200, 8)])
 def test_any_memory_timing_gives_the_same_bytes(latency: int, outstanding: int, tmp_path: Path) -> None:
     rng = random.Random(latency)
-    packets = [random_copy(rng, TINY, rng.choice(("weight_to_weight", "data_to_param")), data=(0, LINES),
-                           weight_words=WEIGHTS, limit=400) for _ in range(60)]
+    packets = [
+        random_copy(
+            rng,
+            TINY,
+            rng.choice(("weight_to_weight", "data_to_param")),
+            data=(0, LINES),
+            weight_words=WEIGHTS,
+            limit=400,
+        )
+        for _ in range(60)
+    ]
     run_and_check(TINY, packets, tmp_path, latency=latency, outstanding=outstanding)
 
 
@@ -59,15 +70,29 @@ def test_a_mask_loaded_by_the_packet_before_counts(tmp_path: Path) -> None:
     packets = []
     for i in range(8):
         packets.append(copy("data_to_param", src=16 * i, dst=5, n0=4))
-        packets.append(copy("weight_to_weight", src=8 * i, dst=64 * i, n0=2, n1=8, n2=4, src_stride1=2, src_stride2=16,
-                            mask_enable=1, mask_base=5))
+        packets.append(
+            copy(
+                "weight_to_weight",
+                src=8 * i,
+                dst=64 * i,
+                n0=2,
+                n1=8,
+                n2=4,
+                src_stride1=2,
+                src_stride2=16,
+                mask_enable=1,
+                mask_base=5,
+            )
+        )
     run_and_check(TINY, packets, tmp_path)
 
 
 def test_bits_past_the_mask_word_are_zero(tmp_path: Path) -> None:
     bits = 64 * TINY.block
-    packets = [copy("data_to_param", n0=2),
-               copy("weight_to_weight", n0=1, n1=bits + 9, n2=1, src_stride1=1, mask_enable=1, mask_base=0)]
+    packets = [
+        copy("data_to_param", n0=2),
+        copy("weight_to_weight", n0=1, n1=bits + 9, n2=1, src_stride1=1, mask_enable=1, mask_base=0),
+    ]
     run_and_check(TINY, packets, tmp_path)
 
 
@@ -92,7 +117,9 @@ def test_2_mb_of_weights_at_the_rate_of_the_masters(hw: HardwareConfig, beats: i
 
 
 def test_short_neighbouring_blocks_are_joined(tmp_path: Path) -> None:
-    packets = [copy("weight_to_weight", n0=1, n1=64, n2=16, src_stride1=1, src_stride2=64, dst_stride1=1, dst_stride2=64)]
+    packets = [
+        copy("weight_to_weight", n0=1, n1=64, n2=16, src_stride1=1, src_stride2=64, dst_stride1=1, dst_stride2=64)
+    ]
     result = run_and_check(U50, packets, tmp_path)
     assert result.done["wload"][0] <= 64 * 16 + 140  # 64 words are joined before the first burst
 
@@ -101,8 +128,9 @@ def test_masked_3x3_blocks_stream(tmp_path: Path) -> None:
     mask = copy("data_to_param", n0=16)
     packet = copy("weight_to_weight", n0=9, n1=16, n2=16, src_stride1=9, src_stride2=144, mask_enable=1)
     machine = make_machine(U50, np.random.default_rng(5))
-    live = int(np.unpackbits(machine.data[: 16 * 128].view(np.uint8).reshape(16, 128), axis=1,
-                             bitorder="little")[:, :16].sum())
+    live = int(
+        np.unpackbits(machine.data[: 16 * 128].view(np.uint8).reshape(16, 128), axis=1, bitorder="little")[:, :16].sum()
+    )
     result = run(machine, [mask, packet], tmp_path)
     check(machine, [mask, packet], result)
     cycles = int(result.done["wload"][1] - result.done["wload"][0])
