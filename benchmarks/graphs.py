@@ -39,6 +39,7 @@ class GraphBuilder:
         self.constants: list[onnx.TensorProto] = []
         self.inputs: list[onnx.ValueInfoProto] = []
         self.channels: dict[str, int] = {}
+        self.types: dict[str, int] = {}  # of values that are not float32
 
     def input(self, name: str, shape: tuple[int, ...]) -> str:
         """A float input."""
@@ -49,13 +50,15 @@ class GraphBuilder:
     def constant(self, array: NDArray[Any], name: str = "") -> str:
         """An initializer."""
         name = name or f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.constants.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def node(self, op: str, inputs: list[str], channels: int | None = None, **attributes: Any) -> str:
         """Any node with one output; `channels` where they differ from the first input's."""
         out = f"{op.lower()}{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [out], name=out, **attributes))
+        if op in ("ArgMax", "ArgMin", "Cast"):
+            self.types[out] = attributes.get("to", TensorProto.INT64)
         self.channels[out] = self.channels.get(inputs[0], 0) if channels is None else channels
         return out
 
@@ -91,7 +94,7 @@ class GraphBuilder:
 
     def model(self, *outputs: str, opset: int = OPSET) -> onnx.ModelProto:
         """The checked model."""
-        infos = [helper.make_tensor_value_info(o, TensorProto.FLOAT, None) for o in outputs]
+        infos = [helper.make_tensor_value_info(o, self.types.get(o, TensorProto.FLOAT), None) for o in outputs]
         graph = helper.make_graph(self.nodes, self.name, self.inputs, infos, self.constants)
         proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
         proto = onnx.shape_inference.infer_shapes(proto)

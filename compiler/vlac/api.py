@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from vla_isa.hardware import HardwareConfig
 from vla_isa.program import Program
 from vlac.files import write_whole
 from vlac.options import CompileOptions
+from vlac.partition import compile_with_host
 from vlac.passes import Compilation, run_passes
 from vlac.pipeline import PASSES
 
@@ -27,16 +29,19 @@ def compile_file(
         VlaError: a subclass that says what is wrong with the model, the data or the options.
     """
     state = Compilation(Path(path), hw, options or CompileOptions())
-    run_passes(PASSES, state, write_whole, on_progress)
+    if state.options.allow_host:
+        compile_with_host(state, on_progress)
+    else:
+        run_passes(PASSES, state, write_whole, on_progress)
     return state
 
 
 def compile_model(path: str | Path, hw: HardwareConfig, options: CompileOptions | None = None) -> Program:
-    """Compile an ONNX file to a program.
+    """Compile an ONNX file to a program without host parts.
 
     Raises:
         VlaError: see `compile_file`.
     """
-    program = compile_file(path, hw, options).program
+    program = compile_file(path, hw, replace(options or CompileOptions(), allow_host=False)).program
     assert program is not None
     return program

@@ -1,7 +1,7 @@
 """The `vlac` command: compile an ONNX model, and look at programs.
 
 Exit codes: 0 fine, 1 refused with a reason, 2 bad usage. Messages go to standard error; no tracebacks for a
-user's mistake. What each command does is in `commands.py`.
+user's mistake. What each command does is in `commands.py` and `compile_command.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vla_isa.errors import VlaError
 from vlac import commands
+from vlac.compile_command import compile_model
 from vlac.options import CALIBRATION_METHODS
 
 __all__ = ["main"]
@@ -87,19 +88,62 @@ def _compile_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", type=Path, metavar="MODEL.onnx")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="prog.bin")
     p.add_argument("--config", default="u50", metavar="NAME|FILE.toml", help="hardware config (default: u50)")
-    p.add_argument("--calib", metavar="DATA.npz|DIR|random[:N]", help="calibration data of a float model")
-    p.add_argument("--calib-method", choices=CALIBRATION_METHODS, default="minmax", help="how ranges are chosen")
-    p.add_argument("--report", type=Path, metavar="DIR", help="write a report page into this folder")
-    p.add_argument("--verify", action="store_true", help="compare every node with ONNX Runtime on random inputs")
+    p.add_argument("--embed-onnx", action="store_true", help="put the model into the program, for vlarun --backend ref")
     p.add_argument(
+        "--allow-host",
+        action="store_true",
+        help="run what the machine refuses in ONNX Runtime, between device parts; without it that is an error",
+    )
+    _quantization_arguments(p.add_argument_group("quantization of float models"))
+    group = p.add_argument_group("what to look at")
+    group.add_argument("--report", type=Path, metavar="DIR", help="write a report page into this folder")
+    group.add_argument(
+        "--verify",
+        action="store_true",
+        help="compare every node with ONNX Runtime; refused when one is off by more than 1, or in more than 0.1 %%",
+    )
+    group.add_argument(
+        "--sensitivity",
+        action="store_true",
+        help="print the signal-to-noise ratio of the outputs with one layer quantized at a time",
+    )
+    group.add_argument(
         "--dump-after",
         action="append",
         default=[],
         metavar="PASS=FILE",
         help="write the state after a pass; quantize=q.onnx writes the QDQ model",
     )
-    p.add_argument("--time", action="store_true", help="print the seconds of each pass")
-    p.set_defaults(run=commands.compile_model)
+    group.add_argument("--time", action="store_true", help="print the seconds of each pass")
+    p.set_defaults(run=compile_model)
+
+
+def _quantization_arguments(p: argparse._ArgumentGroup) -> None:
+    p.add_argument("--calib", metavar="DATA.npz|DIR|random[:N]", help="calibration data; models with Q/DQ need none")
+    p.add_argument(
+        "--calib-method",
+        choices=CALIBRATION_METHODS,
+        default="minmax",
+        help="how the range of an activation is chosen: minmax all that was seen (default); percentile without the "
+        "outermost values; entropy least divergence, for rare outliers; mse least squared error",
+    )
+    p.add_argument(
+        "--percentile",
+        type=float,
+        default=99.999,
+        metavar="P",
+        help="percent of the values that the range of --calib-method percentile keeps (default: 99.999)",
+    )
+    p.add_argument(
+        "--equalize",
+        action="store_true",
+        help="cross-layer equalization before calibration, for layers whose channels differ much in size",
+    )
+    p.add_argument(
+        "--bias-correction",
+        action="store_true",
+        help="take the mean error of rounded weights off the biases",
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the commands of `vlac` do. Each takes the parsed arguments and returns the exit code.
 
-Not here: parsing and error messages (`cli.py`).
+Not here: `vlac compile` (`compile_command.py`), parsing and error messages (`cli.py`).
 """
 
 from __future__ import annotations
@@ -8,133 +8,55 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 
-from vla_isa import assembly, image
+from vla_isa import assembly, bundle, image
+from vla_isa.bundle import Bundle
 from vla_isa.encoding import Packet, decode, encode
-from vla_isa.errors import BadUsageError, EncodingError
+from vla_isa.errors import EncodingError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import HEAP_BYTES, load, names
 from vla_isa.program import Program, Segment
-from vlac.api import compile_file
-from vlac.errors import ModelError
-from vlac.files import check_folder, check_writable, write_whole
+from vlac.files import check_writable, write_whole
 from vlac.ops import OPS
 from vlac.ops.page import operator_page, operator_text
-from vlac.options import CompileOptions
-from vlac.passes import Compilation
-from vlac.pipeline import PASSES
+from vlac.partition.table import part_costs, parts_text
 from vlac.report.html import report_page
 from vlac.report.summary import estimate_rows, summary
 
-__all__ = ["asm", "compile_model", "configs", "disasm", "estimate", "info", "ops", "report"]
-
-_PATIENCE = 2.0  # seconds before progress is shown
+__all__ = ["asm", "configs", "disasm", "estimate", "info", "ops", "report"]
 
 
-class _Progress:
-    """One line on a terminal, from two seconds on."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._shown = False
-
-    def __call__(self, name: str) -> None:
-        if sys.stderr.isatty() and time.monotonic() - self._start > _PATIENCE:
-            sys.stderr.write(f"\rvlac: {name:<12}")
-            sys.stderr.flush()
-            self._shown = True
-
-    def clear(self) -> None:
-        """Remove the line."""
-        if self._shown:
-            sys.stderr.write("\r" + " " * 30 + "\r")
-
-
-def compile_model(args: argparse.Namespace) -> int:
-    """vlac compile."""
-    hw = load(args.config)
-    dumps = _dump_targets(args.dump_after)
-    for path in (args.output, *dumps.values()):
-        check_writable(path)
-    if args.report:
-        check_folder(args.report)
-    options = CompileOptions(args.calib, args.calib_method, dump_after=dumps)
-    progress = _Progress()
-    state = compile_file(args.model, hw, options, progress)
-    if args.verify:
-        progress("verify")
-        _verify(args, options)
-    progress.clear()
-    program = _program(state)
-    write_whole(args.output, image.dumps(program))
-    if args.report:
-        args.report.mkdir(exist_ok=True)
-        write_whole(args.report / "report.html", report_page(program, args.model.name).encode())
-    if args.time:
-        for name, seconds in state.seconds.items():
-            print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
-    facts = summary(program)
-    print(
-        f"{args.output}: {facts['packets']} instructions for '{hw.name}', {facts['macs'] / 1e6:.2f} MMAC, about "
-        f"{facts['cycles']:,} cycles ({facts['milliseconds']:.3f} ms at {hw.clock_mhz} MHz, "
-        f"{100 * facts['utilization']:.0f} % of peak)"
-    )
-    return 0
-
-
-def _program(state: Compilation) -> Program:
-    if state.program is None:
-        raise ModelError("the passes made no program")
-    return state.program
-
-
-def _dump_targets(texts: list[str]) -> dict[str, Path]:
-    known = [p.name for p in PASSES]
-    out = {}
-    for text in texts:
-        name, equals, file = text.partition("=")
-        if not equals or not file or name not in known:
-            raise BadUsageError(f"--dump-after takes PASS=FILE, found '{text}'; passes are {', '.join(known)}")
-        out[name] = Path(file)
-    return out
-
-
-def _verify(args: argparse.Namespace, options: CompileOptions) -> None:
-    """Compile once more with every tensor kept, run it on `sim`, and compare node by node."""
-    from vlac.verify import check_nodes
-    from vlarun import Session  # only here: the compiler itself does not need a backend
-
-    kept = CompileOptions(options.calibration, options.calibration_method, keep_all=True)
-    state = compile_file(args.model, load(args.config), kept)
-    program = _program(state)
-    rng = np.random.default_rng(0)
-    inputs = {t.name: rng.standard_normal(t.layout.shape).astype(np.float32) for t in program.inputs}
-    checks = check_nodes(state, inputs, Session(program, backend="sim").run(inputs, raw=True))
-    bad = [c for c in checks if not c.ok]
-    if bad:
-        raise ModelError(
-            "the program differs from ONNX Runtime: "
-            + "; ".join(f"'{c.name}' in {c.different} of {c.elements} values by up to {c.largest}" for c in bad)
-        )
-    elements, different = sum(c.elements for c in checks), sum(c.different for c in checks)
-    print(
-        f"verified {len(checks)} nodes against ONNX Runtime: {elements - different} of {elements} values equal, "
-        "the others differ by 1"
-    )
+def _programs(found: Program | Bundle) -> Iterator[tuple[str, Program]]:
+    """The programs in what a file held, each with a title that is empty where there are no host parts."""
+    if not isinstance(found, Bundle):
+        yield "", found
+        return
+    for number, part in enumerate(found.parts):
+        if isinstance(part, Program):
+            yield f"part {number}", part
 
 
 def info(args: argparse.Namespace) -> int:
     """vlac info."""
-    program = image.load(args.program)
-    facts = summary(program)
+    found = bundle.load(args.program)
     if args.json:
-        print(json.dumps(facts, indent=1))
+        facts = summary(found) if isinstance(found, Program) else {"parts": [vars(c) for c in part_costs(found)]}
+        print(json.dumps(facts, indent=1, default=vars))
         return 0
-    print(f"{args.program}: program for '{facts['config']}'")
+    if isinstance(found, Bundle):
+        print(f"{args.program}: {len(found.parts)} parts")
+        print(parts_text(part_costs(found)))
+    for title, program in _programs(found):
+        _info(program, title or str(args.program))
+    return 0
+
+
+def _info(program: Program, title: str) -> None:
+    facts = summary(program)
+    print(f"{title}: program for '{facts['config']}'")
     for key in ("packets", "macs", "cycles", "weight_bytes", "data_bytes", "constant_bytes"):
         print(f"  {key.replace('_', ' '):<16} {facts[key]:,}")
     print(
@@ -143,7 +65,10 @@ def info(args: argparse.Namespace) -> int:
     )
     for kind in ("inputs", "outputs"):
         for t in facts[kind]:
-            print(f"  {kind[:-1]:<7} {t['name']} {t['shape']} scale {t['scale']:.6g} zero point {t['zero_point']}")
+            print(
+                f"  {kind[:-1]:<7} {t['name']} {t['shape']} scale {t['scale']:.6g} zero point {t['zero_point']}"
+                + (f", then on the host: {', '.join(t['finish'])}" if t["finish"] else "")
+            )
     print(f"  entry points: {', '.join(f'{k} at packet {v}' for k, v in program.entries.items())}")
     print("  memory map:")
     for m in facts["memory_map"]:
@@ -151,16 +76,30 @@ def info(args: argparse.Namespace) -> int:
             f"    {m['space']:<6} {m['start']:>8} +{m['size']:<8}"
             f" packets {m['first_packet']}..{m['last_packet']}  {m['name']}"
         )
-    return 0
 
 
 def estimate(args: argparse.Namespace) -> int:
     """vlac estimate."""
-    program = image.load(args.program)
-    facts, rows = summary(program), estimate_rows(program)
+    found = [(title, program) for title, program in _programs(bundle.load(args.program))]
     if args.json:
-        print(json.dumps({**{k: facts[k] for k in ("config", "cycles", "macs", "utilization")}, "instructions": rows}))
+        rows = [_estimate_facts(program) for _, program in found]
+        print(json.dumps(rows[0] if not found[0][0] else {"parts": rows}))
         return 0
+    for title, program in found:
+        if title:
+            print(title)
+        _print_estimate(program)
+    return 0
+
+
+def _estimate_facts(program: Program) -> dict[str, object]:
+    facts = summary(program)
+    known = {k: facts[k] for k in ("config", "cycles", "macs", "utilization")}
+    return {**known, "instructions": estimate_rows(program)}
+
+
+def _print_estimate(program: Program) -> None:
+    facts, rows = summary(program), estimate_rows(program)
     print(
         f"{'packet':>6} {'op':<5} {'queue':<6} {'start':>10} {'cycles':>9} {'MACs':>12} {'util':>6} {'bound':<10} node"
     )
@@ -170,15 +109,19 @@ def estimate(args: argparse.Namespace) -> int:
             f"{100 * r['utilization']:>5.0f}% {r['bound']:<10} {r['node']}"
         )
     print(f"{facts['cycles']:,} cycles, {100 * facts['utilization']:.1f} % of peak")
-    return 0
 
 
 def disasm(args: argparse.Namespace) -> int:
     """vlac disasm."""
-    program = image.load(args.program)
+    for title, program in _programs(bundle.load(args.program)):
+        print(f"# {args.program.name}{', ' if title else ''}{title} for {program.config.name}")
+        _disassemble(program)
+    return 0
+
+
+def _disassemble(program: Program) -> None:
     nodes = {s.packet: s.node for s in program.sources}
     number = 0
-    print(f"# {args.program.name} for {program.config.name}")
     for heap in program.heaps:
         print(f"# heap at line {heap.line}")
         for offset in range(0, len(heap.data), PACKET_BYTES):
@@ -186,7 +129,6 @@ def disasm(args: argparse.Namespace) -> int:
             node = nodes.get(number, "")
             print(assembly.format_packet(packet) + (f"   # {number} {node}" if node else f"   # {number}"))
             number += 1
-    return 0
 
 
 def asm(args: argparse.Namespace) -> int:
@@ -237,7 +179,7 @@ def _split_heaps(packets: list[Packet], old: list[Segment]) -> list[Segment]:
 def report(args: argparse.Namespace) -> int:
     """vlac report."""
     check_writable(args.output)
-    write_whole(args.output, report_page(image.load(args.program), args.program.name).encode())
+    write_whole(args.output, report_page(bundle.load(args.program), args.program.name).encode())
     return 0
 
 

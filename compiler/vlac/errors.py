@@ -11,6 +11,8 @@ from vla_isa.errors import VlaError
 
 __all__ = ["AllocationError", "CalibrationError", "ModelError", "OutputError", "UnsupportedError"]
 
+_HINT = "\nWith --allow-host such nodes run in ONNX Runtime, between device parts."
+
 
 class ModelError(VlaError):
     """The ONNX file is missing, damaged or not what the compiler reads."""
@@ -25,17 +27,21 @@ class OutputError(VlaError):
 
 
 class AllocationError(VlaError):
-    """A tensor or a layer's weights do not fit on chip, however they are cut."""
+    """A tensor or a layer's weights do not fit on chip, however they are cut; `node` is the layer, where known."""
+
+    def __init__(self, message: str, node: str = "") -> None:
+        """`node`: label of the layer."""
+        self.node = node
+        super().__init__(message)
 
 
 class UnsupportedError(VlaError):
     """Nodes that cannot run on the machine: all of them at once, each with the rule it breaks."""
 
-    def __init__(self, reasons: Iterable[str]) -> None:
-        """`reasons`: one sentence per refused node."""
-        self.reasons = tuple(reasons)
-        if len(self.reasons) == 1:
-            super().__init__(self.reasons[0])
-        else:
-            lines = "\n".join(f"  {r}" for r in self.reasons)
-            super().__init__(f"{len(self.reasons)} nodes cannot run on the machine:\n{lines}")
+    def __init__(self, reasons: Iterable[str], nodes: Iterable[str] = ()) -> None:
+        """`reasons`: one sentence per refused node; `nodes`: their labels, where the raiser knows them."""
+        self.reasons, self.nodes = tuple(reasons), tuple(nodes)
+        text = "\n  ".join(self.reasons)
+        if len(self.reasons) > 1:
+            text = f"{len(self.reasons)} nodes cannot run on the machine:\n  {text}"
+        super().__init__(f"{text}{_HINT if self.nodes else ''}")

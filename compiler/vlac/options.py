@@ -8,7 +8,7 @@ from pathlib import Path
 
 __all__ = ["CALIBRATION_METHODS", "CompileOptions"]
 
-CALIBRATION_METHODS = ("minmax", "percentile")
+CALIBRATION_METHODS = ("minmax", "percentile", "entropy", "mse")
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,20 @@ class CompileOptions:
 
     Attributes:
         calibration: an .npz file, a folder of them, `random` or `random:N`; None for QDQ models.
-        calibration_method: how ranges are chosen from what was observed.
+        calibration_method: how ranges are chosen from what was observed (see `quantize/ranges.py`).
+        percentile: share of values, in percent, that the range of method "percentile" keeps.
+        equalize: scale channels between layers of a float model before calibration (cross-layer equalization).
+        bias_correction: move biases by the mean error that rounding the weights makes.
+        allow_host: run nodes that the machine cannot take in ONNX Runtime, between device parts.
         keep_all: make every tensor of the device an output of the program, for node by node comparison.
         dump_after: pass name -> file that gets the state after this pass.
     """
 
     calibration: str | None = None
     calibration_method: str = "minmax"
+    percentile: float = 99.999
+    equalize: bool = False
+    bias_correction: bool = False
+    allow_host: bool = False
     keep_all: bool = False
     dump_after: Mapping[str, Path] = field(default_factory=dict)

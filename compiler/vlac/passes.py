@@ -13,11 +13,13 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
+from vla_isa.bundle import Bundle
 from vla_isa.hardware import HardwareConfig
 from vla_isa.program import Program
 from vlac.allocate.regions import Regions
 from vlac.ir.graph import Graph
 from vlac.options import CompileOptions
+from vlac.quantize.static import Quantized
 from vlac.tile.plan import Plan
 
 __all__ = ["Compilation", "Pass", "run_passes"]
@@ -25,17 +27,27 @@ __all__ = ["Compilation", "Pass", "run_passes"]
 
 @dataclass
 class Compilation:
-    """Everything known about a model on its way to a program; each pass adds its part."""
+    """Everything known about a model on its way to a program; each pass adds its part.
+
+    `source` is the ONNX model as it was read; `host` the nodes that the machine refuses, with the reason, where
+    the options allow a host; `quantized` what quantization made and made it from. A model with host parts has
+    no `program` but a `bundle`, and in `parts` the compilation of each of its device parts.
+    """
 
     path: Path
     hw: HardwareConfig
     options: CompileOptions
+    source: onnx.ModelProto | None = None
     model: ir.Model | None = None
+    host: dict[str, str] = field(default_factory=dict)
+    quantized: Quantized | None = None
     qdq: onnx.ModelProto | None = None
     graph: Graph | None = None
     plan: Plan | None = None
     regions: Regions | None = None
     program: Program | None = None
+    bundle: Bundle | None = None
+    parts: list[Compilation] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 

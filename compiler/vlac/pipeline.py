@@ -8,10 +8,12 @@ from vlac.allocate.regions import allocate_regions
 from vlac.emit.write_program import write_program
 from vlac.errors import ModelError
 from vlac.import_onnx import load_model, parse_model
+from vlac.import_onnx.names import name_all
 from vlac.ir.text import graph_text, plan_text
-from vlac.legalize import legalize
-from vlac.legalize.support import check_support
+from vlac.legalize.legalize import legalize
+from vlac.legalize.support import check_support, refusals
 from vlac.passes import Compilation, Pass
+from vlac.quantize.dialects import canonical, from_qonnx
 from vlac.quantize.static import is_quantized, quantize_model
 from vlac.rewrite import rewrite_float
 
@@ -19,19 +21,24 @@ __all__ = ["PASSES"]
 
 
 def _import(c: Compilation) -> None:
-    c.model = parse_model(load_model(c.path), str(c.path))
+    c.source = from_qonnx(load_model(c.path))
+    c.model = parse_model(c.source, str(c.path))
+    name_all(c.model)
 
 
 def _rewrite(c: Compilation) -> None:
     model = _model(c)
-    if not is_quantized(model):
-        c.model = rewrite_float(model)
-    check_support(_model(c), c.hw)
+    c.model = canonical(model) if is_quantized(model) else rewrite_float(model)
+    name_all(c.model)
+    if c.options.allow_host:
+        c.host = refusals(c.model, c.hw)
+    else:
+        check_support(c.model, c.hw)
 
 
 def _quantize(c: Compilation) -> None:
-    proto = quantize_model(_model(c), c.options)
-    c.model = parse_model(proto, str(c.path))
+    c.quantized = quantize_model(_model(c), c.options, host=c.host)
+    c.model = parse_model(c.quantized.qdq, str(c.path))
     c.qdq = ir.to_proto(c.model)
 
 

@@ -26,7 +26,7 @@ from vlac.errors import ModelError
 from vlac.ir.graph import ConcatOp, Graph, Tensor, View
 from vlac.passes import Compilation
 
-__all__ = ["NodeCheck", "check_nodes", "exact_reference"]
+__all__ = ["NodeCheck", "check_nodes", "device_tensors", "exact_reference"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -69,7 +69,7 @@ def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[Nod
     if state.graph is None or state.qdq is None or not state.options.keep_all:
         raise ModelError("node by node comparison needs a compilation with keep_all")
     quantized = {name for n in state.qdq.graph.node if n.op_type == "DequantizeLinear" for name in n.input[:1]}
-    known = [(t, q) for t, q in _device_tensors(state.graph, inputs, outputs) if t.name in quantized]
+    known = [(t, q) for t, q in device_tensors(state.graph, inputs, outputs) if t.name in quantized]
     model, targets = _opened(state.qdq, {t.name: t for t, _ in known})
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.qdqisint8allowed", "1")
@@ -87,7 +87,7 @@ def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[Nod
     return checks
 
 
-def _device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[Tensor, NDArray[np.int8]]]:
+def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[Tensor, NDArray[np.int8]]]:
     """Every tensor the device read or wrote, with its int8 values in the ONNX shape."""
     found: dict[Tensor, NDArray[np.int8]] = {}
     for tensor in graph.inputs:
@@ -107,7 +107,7 @@ def _device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple
 
 def _as_model(tensor: Tensor, q: NDArray[np.int8]) -> NDArray[Any]:
     """Device integers as the QDQ model's: uint8 models are offset by 128."""
-    return (q.astype(np.int16) + 128).astype(np.uint8) if tensor.unsigned else q.astype(np.int8)
+    return np.asarray((q.astype(np.int16) + 128).astype(np.uint8) if tensor.unsigned else q.astype(np.int8))
 
 
 def _opened(qdq: onnx.ModelProto, known: dict[str, Tensor]) -> tuple[onnx.ModelProto, list[str]]:

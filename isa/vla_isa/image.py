@@ -11,6 +11,7 @@ Sections, each checked on its own (see `container.py` for the form around them):
     memory_map   JSON: list of MapEntry
     sources      JSON: list of SourceEntry
     manifest     JSON: object
+    onnx         only where it was asked for: the ONNX model the program was made from (`vlarun --backend ref`)
 
 Segments: count u64, then per segment line u64 and bytes u64, then each segment's bytes padded with zero to
 a multiple of 64 from the start of the section.
@@ -34,9 +35,10 @@ from vla_isa.program import IoTensor, MapEntry, Program, Segment, SourceEntry
 from vla_isa.records import dump_json, from_json, parse_json
 from vla_isa.validate import MAX_DATA_BYTES, validate
 
-__all__ = ["SECTIONS", "dumps", "load", "loads", "save"]
+__all__ = ["OPTIONAL", "SECTIONS", "dumps", "load", "loads", "save"]
 
 SECTIONS = ("config", "heaps", "constants", "weights", "entries", "io", "memory_map", "sources", "manifest")
+OPTIONAL = ("onnx",)  # after the others, left out when empty
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def load(path: str | Path, *, allow_illegal: bool = False) -> Program:
         raise ProgramError(f"'{path}': {e}") from e
 
 
-def loads(data: bytes, *, allow_illegal: bool = False) -> Program:
+def loads(data: bytes | memoryview, *, allow_illegal: bool = False) -> Program:
     """A program from the bytes of its file; see `load`."""
     return _program(np.frombuffer(data, np.uint8), allow_illegal)
 
@@ -108,13 +110,16 @@ def _pieces(program: Program) -> list[Buffer]:
         "memory_map": dump_json(program.memory_map),
         "sources": dump_json(program.sources),
         "manifest": dump_json(program.manifest),
+        "onnx": program.onnx,
     }
-    return write([(name, contents[name]) for name in SECTIONS])
+    return write([(name, contents[name]) for name in (*SECTIONS, *OPTIONAL) if name in SECTIONS or contents[name]])
 
 
 def _program(data: NDArray[np.uint8], allow_illegal: bool) -> Program:
     sections = read(data.data)
-    if tuple(sections) != SECTIONS:
+    if "parts" in sections:
+        raise ProgramError("the file is a program with host parts, which this command does not take")
+    if tuple(sections) not in (SECTIONS, SECTIONS + OPTIONAL):
         raise ProgramError(f"the file has sections {', '.join(sections)}; expected {', '.join(SECTIONS)}")
 
     def json_of(section: str) -> Any:
@@ -143,6 +148,7 @@ def _program(data: NDArray[np.uint8], allow_illegal: bool) -> Program:
         memory_map=from_json(list[MapEntry], json_of("memory_map"), "memory_map"),
         sources=from_json(list[SourceEntry], json_of("sources"), "sources"),
         manifest=from_json(dict[str, Any], json_of("manifest"), "manifest"),
+        onnx=bytes(sections.get("onnx", b"")),
     )
     validate(program, allow_illegal=allow_illegal)
     return program

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from vla_isa.hardware import HardwareConfig
 from vla_isa.layout import TensorLayout
 
-__all__ = ["IoTensor", "MapEntry", "Program", "Segment", "SourceEntry"]
+__all__ = ["FINISHES", "Finish", "IoTensor", "MapEntry", "Program", "Segment", "SourceEntry"]
+
+
+FINISHES = ("Softmax", "LogSoftmax", "ArgMax", "ArgMin", "Quantize", "Reshape")
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,30 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Finish:
+    """A step that the host does on the real numbers of an output, because the machine has no instruction for it.
+
+    Attributes:
+        function: one of FINISHES. The first four work along `axis`; Quantize rounds to `scale` and `zero_point`
+            as QuantizeLinear and DequantizeLinear do.
+        last: 1 where ArgMax and ArgMin take the last of equal values.
+        shape: the ONNX shape of the result.
+    """
+
+    function: str
+    shape: tuple[int, ...]
+    axis: int = 0
+    last: int = 0
+    scale: float = 1.0
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
 class IoTensor:
     """An input or output: where it lies in the data space and what its integers mean.
 
-    real = (q - zero_point) * scale. `onnx_dtype` is the dtype of the ONNX value ("float32", ...).
+    real = (q - zero_point) * scale; of an output `finish` follows. `onnx_dtype` is the dtype of the ONNX value
+    ("float32", ...).
     """
 
     name: str
@@ -39,6 +62,7 @@ class IoTensor:
     scale: float
     zero_point: int
     onnx_dtype: str = "float32"
+    finish: tuple[Finish, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +100,7 @@ class Program:
         entries: entry point name -> packet number.
         inputs, outputs: in the model's order.
         memory_map, sources, manifest: for people and tools; never needed to run.
+        onnx: the ONNX model it was made from, where it was embedded; only the reference backend reads it.
     """
 
     config: HardwareConfig
@@ -89,3 +114,4 @@ class Program:
     memory_map: list[MapEntry] = field(default_factory=list)
     sources: list[SourceEntry] = field(default_factory=list)
     manifest: dict[str, Any] = field(default_factory=dict)
+    onnx: bytes = b""

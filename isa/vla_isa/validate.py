@@ -5,6 +5,7 @@ Not here: the order of accesses (`hazards.py`) and the bytes of the file (`image
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +16,7 @@ from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES
 from vla_isa.instructions import ErrorCode
 from vla_isa.numerics import INT8_MAX, INT8_MIN
-from vla_isa.program import IoTensor, Program, Segment
+from vla_isa.program import FINISHES, IoTensor, Program, Segment
 from vla_isa.trace import packets, walk
 
 __all__ = ["MAX_DATA_BYTES", "validate"]
@@ -113,6 +114,25 @@ def _check_io(program: Program) -> None:
             raise ProgramError(f"two {kind}s have the same name: {', '.join(names)}")
         for tensor in tensors:
             _check_tensor(program, kind, tensor)
+            _check_finish(tensor)
+
+
+def _check_finish(tensor: IoTensor) -> None:
+    """Steps known, along axes that exist, to shapes with as many elements as the step makes."""
+    shape = tensor.layout.shape
+    for step in tensor.finish:
+        where = f"finish {step.function} of '{tensor.name}'"
+        if step.function not in FINISHES:
+            raise ProgramError(f"{where} does not exist; there are {', '.join(FINISHES)}")
+        picks = step.function in ("ArgMax", "ArgMin")
+        if (picks or step.function.endswith("Softmax")) and not 0 <= step.axis < len(shape):
+            raise ProgramError(f"{where}: axis {step.axis} is not one of shape {list(shape)}")
+        size = math.prod(shape) // (shape[step.axis] if picks else 1)
+        if math.prod(step.shape) != size or min(step.shape, default=1) < 1:
+            raise ProgramError(f"{where}: shape {list(step.shape)} does not hold {size} values")
+        if not (math.isfinite(step.scale) and step.scale > 0) or not INT8_MIN <= step.zero_point <= INT8_MAX:
+            raise ProgramError(f"{where}: scale {step.scale!r} or zero point {step.zero_point} is out of range")
+        shape = step.shape
 
 
 def _check_tensor(program: Program, kind: str, tensor: IoTensor) -> None:

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from vla_isa import bundle
 from vla_isa.errors import BadUsageError, VlaError
 from vlarun import files
-from vlarun.backends import create
+from vlarun.backends import Backend, create
 from vlarun.compare import compare
 from vlarun.inputs import check_inputs, to_integers
-from vlarun.session import Session, load_program
+from vlarun.parts import check_reals, compare_parts, open_session
+from vlarun.session import load_program
 
 __all__ = ["main"]
 
@@ -74,7 +76,7 @@ def _run(args: argparse.Namespace) -> int:
     for path in (args.output, args.stats, args.trace):
         if path is not None:
             files.check_writable(path)
-    session = Session(args.program, args.backend, config=args.config, check=args.check, onnx=args.onnx)
+    session = open_session(args.program, args.backend, config=args.config, check=args.check, onnx=args.onnx)
     outputs = session.run(files.read_arrays(args.input), raw=args.raw, entry=args.entry)
     stats = session.stats if args.stats or args.json else None
     trace = session.trace if args.trace else None
@@ -112,7 +114,10 @@ def _compare(args: argparse.Namespace) -> int:
     if len(names) != 2:
         raise BadUsageError(f"--backends takes two names, for example sim,rtl; found '{args.backends}'")
     a, b = (create(name, onnx=args.onnx) for name in names)
-    program = load_program(args.program, args.config)
+    loaded = bundle.load(args.program)
+    if isinstance(loaded, bundle.Bundle):
+        return _compare_bundle(args, loaded, (a, b))
+    program = load_program(loaded, args.config)
     batch = check_inputs(program, files.read_arrays(args.input))
     result: dict[str, Any] = {"backends": names, "runs": batch.runs, "equal": True}
     for number, arrays in enumerate(batch.items()):
@@ -128,6 +133,28 @@ def _compare(args: argparse.Namespace) -> int:
     else:
         print(result["difference"])
     return 0 if result["equal"] else 1
+
+
+def _compare_bundle(args: argparse.Namespace, program: bundle.Bundle, backends: tuple[Backend, Backend]) -> int:
+    """Part by part: every run of every device part on both."""
+    if args.entry is not None:
+        raise BadUsageError("a program with host parts has no entry points; leave out --entry")
+    for part in program.programs:
+        load_program(part, args.config)
+    arrays, batched = check_reals(program.inputs, files.read_arrays(args.input))
+    runs = max(batched.values(), default=1)
+    difference = None
+    for i in range(runs):
+        found = compare_parts(program, backends, {k: v[i : i + 1] if k in batched else v for k, v in arrays.items()})
+        if found is not None:
+            difference = f"run {i}: {found}"
+            break
+    names = [b.name for b in backends]
+    if args.json:
+        print(json.dumps({"backends": names, "runs": runs, "equal": difference is None, "difference": difference}))
+    else:
+        print(difference or f"{names[0]} and {names[1]} agree on {runs} run(s)")
+    return 0 if difference is None else 1
 
 
 def _conformance_parser() -> argparse.ArgumentParser:

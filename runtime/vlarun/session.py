@@ -21,6 +21,7 @@ from vlarun.backends import create
 from vlarun.backends.base import Backend, RunResult, entry_packet
 from vlarun.backends.ref import RefBackend
 from vlarun.errors import MachineError
+from vlarun.finish import to_output
 from vlarun.inputs import check_inputs, to_integers, to_real
 from vlarun.progress import track
 from vlarun.stats import chrome_trace, run_stats
@@ -121,7 +122,9 @@ class Session:
             for arrays in track(list(batch.items()), f"running on {self.backend.name}")
         ]
         self._entry, self._runs, self._seconds = entry, batch.runs, time.perf_counter() - start
-        return {name: np.concatenate([r[name] for r in runs]) if batch.runs > 1 else runs[0][name] for name in runs[0]}
+        if batch.runs == 1:
+            return runs[0]
+        return {name: np.concatenate([np.atleast_1d(r[name]) for r in runs]) for name in runs[0]}
 
     def _run_once(self, arrays: dict[str, Array], raw: bool, entry: str | None) -> dict[str, Array]:
         if isinstance(self.backend, RefBackend) and not raw:
@@ -134,7 +137,7 @@ class Session:
         raise_for_status(self.program, self.result)
         if raw:
             return dict(self.result.outputs)
-        return {t.name: to_real(self.result.outputs[t.name], t) for t in self.program.outputs}
+        return {t.name: to_output(self.result.outputs[t.name], t) for t in self.program.outputs}
 
     def timing(self, entry: str | None = None) -> timing.TimingReport:
         """The performance model's report of an entry point, computed once."""

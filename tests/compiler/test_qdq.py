@@ -3,37 +3,13 @@
 import numpy as np
 import onnx
 import pytest
-from graphs import GraphBuilder, demo_policy
+from graphs import demo_policy
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType
 from onnxruntime.quantization.quantize import quantize_static
 from parity import compile_proto, run_parity
+from qdq_graphs import QdqBuilder, model_with
 
 from vlac.errors import UnsupportedError
-
-
-class QdqBuilder(GraphBuilder):
-    """GraphBuilder with QuantizeLinear / DequantizeLinear pairs."""
-
-    def qdq(self, x, scale=0.05, zero=0, dtype=np.int8):
-        s, z = self.constant(np.float32(scale)), self.constant(np.array(zero, dtype))
-        return self.node("DequantizeLinear", [self.node("QuantizeLinear", [x, s, z]), s, z])
-
-    def weights(self, shape, axis=0, dtype=np.int8, zero=0, scales=None):
-        q = self.constant(self.rng.integers(-127, 128, shape).astype(np.int16).__add__(zero).astype(dtype))
-        scales = np.full(shape[axis], 0.0097, np.float32) if scales is None else scales
-        per_tensor = np.ndim(scales) == 0
-        zeros = np.full(() if per_tensor else shape[axis], zero, dtype)
-        return self.node(
-            "DequantizeLinear",
-            [q, self.constant(np.asarray(scales, np.float32)), self.constant(zeros)],
-            **({} if per_tensor else {"axis": axis}),
-        )
-
-
-def model_with(body, channels=12):
-    g = QdqBuilder("qdq")
-    x = g.input("x", (1, channels, 9, 9))
-    return g.model(body(g, x))
 
 
 @pytest.mark.parametrize(("dtype", "zero"), [(np.int8, -5), (np.uint8, 120)])
@@ -131,16 +107,33 @@ def test_sixteen_bits_are_refused():
         compile_proto(g.model(g.qdq(g.input("x", (1, 8)), 0.1, 0, np.int16), opset=21), calib=None)
 
 
-def test_wide_weights_around_their_zero_point_are_refused():
+@pytest.mark.parametrize("group", [1, 4, 12])
+@pytest.mark.parametrize("zeros", [3, np.linspace(90, 160, 24)], ids=["per tensor", "per channel"])
+def test_convolutions_with_weights_beyond_int8(group, zeros):
+    """uint8 weights less their zero point reach -255..255: [A, R] * [x, x]."""
+
     def body(g, x):
-        return g.qdq(g.node("Conv", [g.qdq(x), g.weights((8, 12, 1, 1), dtype=np.uint8, zero=128)], 8))
+        q = g.constant(g.rng.integers(0, 256, (24, 12 // group, 3, 3)).astype(np.uint8))
+        scale = g.constant(np.full(np.shape(zeros), 0.003, np.float32))
+        w = g.node("DequantizeLinear", [q, scale, g.constant(np.asarray(zeros).astype(np.uint8))], axis=0)
+        return g.qdq(g.node("Conv", [g.qdq(x, 0.0213, 7), w], 24, group=group, pads=[1, 1, 1, 1]), 0.3, 5)
+
+    run_parity(model_with(body), "tiny", calib=None)
+
+
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_gemm_with_weights_beyond_int8(transposed):
+    def body(g, x):
+        flat = g.node("Flatten", [g.qdq(x, 0.0213, 5)], 12 * 81)
+        shape = (10, 12 * 81) if transposed else (12 * 81, 10)
+        w = g.weights(shape, axis=1 - transposed, dtype=np.uint8, zero=127)
+        return g.qdq(g.node("Gemm", [flat, w], 10, transB=transposed), 0.4)
 
     model = model_with(body)
-    for t in model.graph.initializer:
-        if list(t.dims) == [8] and t.data_type == onnx.TensorProto.UINT8:
-            t.CopyFrom(onnx.numpy_helper.from_array(np.full(8, 3, np.uint8), t.name))
-    with pytest.raises(UnsupportedError, match="outside int8; quantize weights symmetrically"):
-        compile_proto(model, calib=None)
+    for t in model.graph.initializer:  # zero points away from the middle
+        if list(t.dims) == [10] and t.data_type == onnx.TensorProto.UINT8:
+            t.CopyFrom(onnx.numpy_helper.from_array(np.arange(100, 110, dtype=np.uint8), t.name))
+    run_parity(model, calib=None)
 
 
 class _Reader(CalibrationDataReader):
@@ -153,9 +146,16 @@ class _Reader(CalibrationDataReader):
         return next(self.left, None)
 
 
-@pytest.mark.parametrize("kind", [QuantType.QUInt8, QuantType.QInt8])
+@pytest.mark.parametrize(
+    ("kind", "weights"),
+    [
+        (QuantType.QUInt8, QuantType.QUInt8),
+        (QuantType.QUInt8, QuantType.QInt8),
+        (QuantType.QInt8, QuantType.QInt8),
+    ],
+)
 @pytest.mark.parametrize("per_channel", [False, True])
-def test_models_quantized_by_onnx_runtime(tmp_path, kind, per_channel):
+def test_models_quantized_by_onnx_runtime(tmp_path, kind, weights, per_channel):
     model = demo_policy()
     onnx.save(model, tmp_path / "float.onnx")
     quantize_static(
@@ -165,7 +165,7 @@ def test_models_quantized_by_onnx_runtime(tmp_path, kind, per_channel):
         quant_format=QuantFormat.QDQ,
         per_channel=per_channel,
         activation_type=kind,
-        weight_type=QuantType.QInt8,
+        weight_type=weights,
         extra_options={"ActivationSymmetric": kind == QuantType.QInt8},
     )
     run_parity(onnx.load(tmp_path / "qdq.onnx"), calib=None)

@@ -11,6 +11,7 @@ from conftest import IN_SCALE, IN_ZERO, OUT_SCALE, good_inputs, make_program
 from onnx import TensorProto, helper
 
 import vlarun
+from vla_isa import image
 from vla_isa.encoding import Packet, encode
 from vla_isa.errors import BadUsageError, ConfigError, HazardError, ProgramError
 from vla_isa.program import Program, Segment
@@ -165,6 +166,19 @@ def test_foreign_and_broken_models(program: Program, tmp_path: Path) -> None:
     path.write_bytes(b"not a model")
     with pytest.raises(BackendError, match="cannot load the model"):
         vlarun.Session(program, backend="ref", onnx=path).run(good_inputs())
-    program.manifest["onnx"] = "AAA"
-    with pytest.raises(BackendError, match="manifest is damaged"):
+    program.onnx = b"AAA"
+    with pytest.raises(BackendError, match="cannot load the model"):
         vlarun.Session(program, backend="ref").run(good_inputs())
+    program.onnx = b""
+    with pytest.raises(BackendError, match="compile with --embed-onnx"):
+        vlarun.Session(program, backend="ref").run(good_inputs())
+
+
+def test_embedded_model(program: Program, tmp_path: Path) -> None:
+    program.onnx = reference_model()
+    image.save(program, tmp_path / "p.bin")
+    loaded = image.load(tmp_path / "p.bin")
+    assert loaded.onnx == program.onnx
+    inputs = good_inputs()
+    found = vlarun.Session(loaded, backend="ref").run(inputs)
+    assert np.array_equal(found["sum"], inputs["image"] + inputs["image"])

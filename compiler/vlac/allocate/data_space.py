@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES
 from vla_isa.layout import TensorLayout, pack
 from vla_isa.program import IoTensor, MapEntry, Segment
-from vlac.ir.graph import Graph, GraphOutput, Tensor, View
+from vlac.ir.graph import Graph, GraphOutput, Tensor, View, is_image
 from vlac.tile.plan import Plan
 
 __all__ = ["DataRegion", "DataSpace", "layout_of", "place_data"]
@@ -78,7 +78,7 @@ def layout_of(tensor: Tensor, shape: tuple[int, ...], block: int) -> TensorLayou
     cuts = np.flatnonzero(np.diff(positions) > 1) + 1
     runs = tuple((int(r[0]), len(r)) for r in np.split(positions, cuts))
     h, w, c = tensor.h, tensor.w, tensor.c
-    image = len(tensor.shape) == 4
+    image = is_image(tensor.shape)
     view, order = ((c, h, w), (1, 2, 0)) if image else ((w, c), (0, 1))
     return TensorLayout(shape, view, order, h, w, c, block, runs if runs != ((0, c),) else ())
 
@@ -138,7 +138,15 @@ def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int) 
     line = space.take(layout.lines, out.name)
     name = out.name.removeprefix("keep:")
     space.outputs.append(
-        IoTensor(tensor.name if name != out.name else name, layout, line, tensor.scale, tensor.zero_point, out.dtype)
+        IoTensor(
+            tensor.name if name != out.name else name,
+            layout,
+            line,
+            tensor.scale,
+            tensor.zero_point,
+            out.dtype,
+            out.finish,
+        )
     )
     space.stores.setdefault(tensor, []).append(_region(line, layout))
 

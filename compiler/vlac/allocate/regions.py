@@ -130,7 +130,8 @@ def _victim(graph: Graph, items: list[_Item], failed: _Item, streamed: set[Tenso
         raise AllocationError(
             f"'{failed.tensor.label}' needs {failed.size} words of the activation scratchpad, and "
             f"{sum(i.size for i in together)} are needed at that point; '{hw.name}' has {hw.act_words}. "
-            "Use a config with more memory or a smaller input"
+            "Use a config with more memory or a smaller input",
+            failed.tensor.producer.node if failed.tensor.producer else "",
         )
     return max(choices, key=lambda i: i.size).tensor
 

@@ -17,7 +17,7 @@ from vlac.errors import ModelError
 
 __all__ = ["MAX_OPSET", "MIN_OPSET", "check_model", "load_model", "parse_model", "should_fold"]
 
-MIN_OPSET, MAX_OPSET = 13, 21
+MIN_OPSET, MAX_OPSET = 13, 24
 _FOLD_LIMIT = 1 << 28  # elements: constants of any layer's size are folded
 
 
@@ -25,7 +25,7 @@ def load_model(path: str | Path) -> onnx.ModelProto:
     """Read and validate a file; external data beside it is read too.
 
     Raises:
-        ModelError: missing, empty, truncated, not ONNX, invalid, or an opset outside 13..21.
+        ModelError: missing, empty, truncated, not ONNX, invalid, or an opset outside 13..24.
     """
     path = Path(path)
     if not path.is_file():
@@ -41,7 +41,7 @@ def load_model(path: str | Path) -> onnx.ModelProto:
 
 
 def check_model(proto: onnx.ModelProto, origin: str) -> None:
-    """Refuse an invalid model or an opset outside 13..21; `origin` is named in errors.
+    """Refuse an invalid model or an opset outside 13..24; `origin` is named in errors.
 
     Raises:
         ModelError: see above.

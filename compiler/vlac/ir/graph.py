@@ -9,12 +9,13 @@ Not here: addresses (`allocate/`).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.numerics import INT8_MAX, INT8_MIN
+from vla_isa.program import Finish
 
 __all__ = [
     "ConcatOp",
@@ -32,15 +33,21 @@ __all__ = [
     "VecOp",
     "View",
     "geometry",
+    "is_image",
     "window_rows",
 ]
 
 I64 = NDArray[np.int64]
 
 
+def is_image(shape: tuple[int, ...]) -> bool:
+    """Whether a tensor of this ONNX shape lies on the device as an image: [1, C, H, W]."""
+    return len(shape) == 4 and shape[0] == 1
+
+
 def geometry(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """(h, w, c) of an ONNX shape: rank 4 is [1, C, H, W]; else the last axis is channels, the rest pixels."""
-    if len(shape) == 4:
+    if is_image(shape):
         return shape[2], shape[3], shape[1]
     return 1, math.prod(shape[:-1]), shape[-1] if shape else 1
 
@@ -106,7 +113,7 @@ class Tensor:
         lanes = self.lane_map().reshape(1, -1, 1, block)
         y = np.arange(self.h).reshape(-1, 1, 1, 1)
         x = np.arange(self.w).reshape(1, 1, -1, 1)
-        image = len(self.shape) == 4
+        image = is_image(self.shape)
         index = (lanes * self.h + y) * self.w + x if image else (y * self.w + x) * self.c + lanes
         return np.where(lanes < 0, -1, index)
 
@@ -320,12 +327,13 @@ class ConcatOp(Op):
 
 @dataclass(frozen=True)
 class GraphOutput:
-    """An output of the model: its name, ONNX shape and dtype, and the tensor that holds it."""
+    """An output of the model: its name, ONNX shape and dtype, the tensor that holds it, and what the host adds."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     tensor: Tensor
+    finish: tuple[Finish, ...] = ()
 
 
 @dataclass(eq=False)
@@ -354,7 +362,7 @@ class Graph:
             op.inputs = [new if t is old else t for t in op.inputs]
             new.consumers.append(op)
         old.consumers.clear()
-        self.outputs = [GraphOutput(o.name, o.shape, o.dtype, new) if o.tensor is old else o for o in self.outputs]
+        self.outputs = [replace(o, tensor=new) if o.tensor is old else o for o in self.outputs]
 
     def is_output(self, tensor: Tensor) -> bool:
         """Whether the model returns this tensor."""

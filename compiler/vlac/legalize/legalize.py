@@ -7,6 +7,7 @@ import onnx_ir as ir
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import Graph, GraphOutput
 from vlac.legalize.fuse_residual import fuse_residuals
+from vlac.legalize.fuse_same_source import fuse_same_source
 from vlac.legalize.fuse_table import fuse_tables
 from vlac.legalize.lowering import lower
 from vlac.legalize.place import place
@@ -28,6 +29,7 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> 
     """
     check_support(model, hw)
     graph = lower(model, hw)
+    fuse_same_source(graph)
     prune(graph)
     fuse_tables(graph)
     fuse_residuals(graph)

@@ -13,11 +13,13 @@ import onnx_ir as ir
 from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import INT8_MAX, INT8_MIN, make_table
 from vlac.errors import ModelError, UnsupportedError
-from vlac.ir.graph import Graph, GraphOutput, Tensor, VecOp, View
+from vlac.ir.graph import Graph, GraphOutput, Tensor, VecOp, View, is_image
 from vlac.ops import BY_NAME
 from vlac.ops.dequantize_linear import constant_tensor
+from vlac.ops.final import Finished, finish
 from vlac.ops.quantized import Result, activation_parameters, bound, clamp_bounds, node_label, unquantized
 from vlac.ops.spec import constant, shape_of
+from vlac.ops.unary import Traced
 
 __all__ = ["Lowering", "lower"]
 
@@ -30,40 +32,44 @@ class Lowering:
         self.model, self.hw = model, hw
         self.graph = Graph([], [], [])
         self.values: dict[ir.Value, Tensor] = {}
+        self.traced: dict[ir.Value, Traced] = {}
+        self.finished: dict[ir.Value, Finished] = {}
         self.absorbed: set[ir.Node] = set()
         self._views: dict[tuple[Tensor, tuple[int, int, int]], Tensor] = {}
 
     def run(self) -> Graph:
-        """Translate every node; collects all refusals before raising."""
-        reasons: list[str] = []
+        """Translate every node; stops at the first that cannot be."""
         for node in self.model.graph:
             spec = BY_NAME[node.op_type]
-            if node in self.absorbed or spec.lower is None or constant(node.outputs[0]) is not None:
+            out = node.outputs[0]
+            if node in self.absorbed or spec.lower is None or out in self.finished or constant(out) is not None:
                 continue
             try:
-                spec.lower(self, node)
+                if node.inputs and node.inputs[0] in self.finished:
+                    finish(self, node, self.finished[node.inputs[0]])
+                else:
+                    spec.lower(self, node)
             except UnsupportedError as e:
-                reasons.extend(e.reasons)
-                break
-        if reasons:
-            raise UnsupportedError(reasons)
+                raise UnsupportedError(e.reasons, nodes=[node_label(node)]) from e
         for value in self.model.graph.outputs:
             self.graph.outputs.append(self._output(value))
         return self.graph
 
     def _output(self, value: ir.Value) -> GraphOutput:
-        tensor = self.values.get(value)
+        tensor, steps = self.finished.get(value, (self.values.get(value), ()))
         if tensor is None:
             raise UnsupportedError(
                 [
                     f"model output '{value.name}' is not computed from quantized values; "
                     "put QuantizeLinear and DequantizeLinear in front of it"
-                ]
+                ],
+                nodes=[node_label(n) for n in [value.producer()] if n is not None],
             )
         if tensor.constant is not None:
             raise ModelError(f"model output '{value.name}' is a constant; remove it from the model")
         dtype = str(value.dtype.numpy()) if value.dtype is not None else "float32"
-        return GraphOutput(value.name or "", shape_of(value), dtype, tensor)
+        shape = tensor.shape if steps else shape_of(value)
+        return GraphOutput(value.name or "", shape, dtype, tensor, steps)
 
     # --- operands and results -------------------------------------------------------------------------
 
@@ -191,7 +197,7 @@ def _same_order(a: Tensor, b: Tensor) -> bool:
     """Whether both shapes put every element at the same (h, w, c)."""
     if (a.h, a.w, a.c) != (b.h, b.w, b.c):
         return False
-    return a.is_vector or (len(a.shape) == 4) == (len(b.shape) == 4)
+    return a.is_vector or is_image(a.shape) == is_image(b.shape)
 
 
 def lower(model: ir.Model, hw: HardwareConfig) -> Graph:

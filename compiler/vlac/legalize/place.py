@@ -8,6 +8,8 @@ Not here: addresses (`allocate/`).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,6 @@ from vlac.ir.graph import (
     CopyOp,
     GemmOp,
     Graph,
-    GraphOutput,
     Op,
     PoolOp,
     Requant,
@@ -46,7 +47,7 @@ def place(graph: Graph, hw: HardwareConfig) -> None:
     for i, out in enumerate(graph.outputs):
         if not isinstance(out.tensor.producer, View) and not in_channel_order(out.tensor):
             moved = _reordered(graph, out.tensor, padded_lanes(out.tensor.c, block), len(graph.ops))
-            graph.outputs[i] = GraphOutput(out.name, out.shape, out.dtype, moved)
+            graph.outputs[i] = replace(out, tensor=moved)
 
 
 def padded_lanes(channels: int, block: int) -> I64:

@@ -12,7 +12,7 @@ from vlac.ops import BY_NAME
 from vlac.ops.quantized import node_label
 from vlac.ops.spec import constant, rule_text
 
-__all__ = ["check_support"]
+__all__ = ["check_support", "refusals"]
 
 
 def check_support(model: ir.Model, hw: HardwareConfig) -> None:
@@ -21,15 +21,21 @@ def check_support(model: ir.Model, hw: HardwareConfig) -> None:
     Raises:
         UnsupportedError: every refused node with the rule it breaks and what was found.
     """
-    reasons = []
+    found = refusals(model, hw)
+    if found:
+        raise UnsupportedError(found.values(), nodes=found)
+
+
+def refusals(model: ir.Model, hw: HardwareConfig) -> dict[str, str]:
+    """The nodes that break a rule: label -> the rule and what was found."""
+    reasons = {}
     for node in model.graph:
         if node.outputs and constant(node.outputs[0]) is not None:
             continue
         reason = _reason(node, hw)
         if reason:
-            reasons.append(reason)
-    if reasons:
-        raise UnsupportedError(reasons)
+            reasons[node_label(node)] = reason
+    return reasons
 
 
 def _reason(node: ir.Node, hw: HardwareConfig) -> str | None:

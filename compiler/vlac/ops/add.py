@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-import onnx_ir as ir
+import numpy as np
 
-from vlac.ops.elementwise import lower_binary, operands_match
-from vlac.ops.spec import OpSpec
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.ops.elementwise import VEC, binary
 
 __all__ = ["SPEC"]
 
-
-def _lower(low: Lowering, node: ir.Node) -> None:
-    lower_binary(low, node, lambda x, c: x + c, "add")
-
-
-SPEC = OpSpec(
-    "Add",
-    "VEC, or the residual add of the convolution before it; a table where one operand is a scalar constant.",
-    rules=(operands_match,),
-    lower=_lower,
-)
+SPEC = replace(binary("Add", np.add, "add"), summary=f"The residual add of the convolution before it, or {VEC}")

@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.spec import F32, OpSpec, RuleResult, constant_input
-from vlac.ops.unary import lower_unary
+from vlac.ops.spec import F32, RuleResult, constant_input
+from vlac.ops.unary import unary
 
 __all__ = ["SPEC"]
 
@@ -23,13 +23,12 @@ def bounds_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 def _function(node: ir.Node, x: F32) -> F32:
     low, high = constant_input(node, 1), constant_input(node, 2)
     x = x if low is None else np.maximum(x, np.float32(low))
-    return (x if high is None else np.minimum(x, np.float32(high))).astype(np.float32)
+    return x if high is None else np.minimum(x, np.float32(high))
 
 
-_SPEC = OpSpec(
-    "Clip",
-    "The clamp or the table of the layer before it, or VEC with a table.",
-    rules=(bounds_are_constant,),
-    function=_function,
+_SPEC = unary("Clip", _function)
+SPEC = replace(
+    _SPEC,
+    summary="The clamp or the table of the layer before it, or VEC with a table.",
+    rules=(bounds_are_constant, *_SPEC.rules),
 )
-SPEC = replace(_SPEC, lower=lower_unary(_SPEC))

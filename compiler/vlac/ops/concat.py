@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import ConcatOp, Tensor
+from vlac.ir.graph import ConcatOp, Tensor, is_image
 from vlac.ops.spec import OpSpec, RuleResult, attribute, shape_of
 
 if TYPE_CHECKING:
@@ -18,9 +18,10 @@ __all__ = ["SPEC"]
 
 def is_along_channels(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The axis must be the channels: 1 of an image [1, C, H, W], else the last one."""
-    rank = len(shape_of(node.outputs[0]))
-    axis = attribute(node, "axis", 0) % rank
-    return RuleResult(rank <= 4 and axis == (1 if rank == 4 else rank - 1), f"axis {axis} of rank {rank}")
+    shape = shape_of(node.outputs[0])
+    axis = attribute(node, "axis", 0) % len(shape)
+    ok = axis == (1 if is_image(shape) else len(shape) - 1)
+    return RuleResult(ok, f"axis {axis} of rank {len(shape)}")
 
 
 def _lower(low: Lowering, node: ir.Node) -> None:

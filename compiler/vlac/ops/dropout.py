@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from vlac.ops.spec import OpSpec
+import onnx_ir as ir
+
+from vla_isa.hardware import HardwareConfig
+from vlac.ops.spec import OpSpec, RuleResult, constant_input
 from vlac.ops.views import lower_view
 
 __all__ = ["SPEC"]
 
-SPEC = OpSpec("Dropout", "No instruction.", lower=lower_view)
+
+def is_inference(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """It must be in inference mode: training_mode absent or constant and false, the mask unused."""
+    given = len(node.inputs) > 2 and node.inputs[2] is not None
+    mode = constant_input(node, 2)
+    mask = any(v.consumers() or v.is_graph_output() for v in node.outputs[1:])
+    ok = not mask and (not given or (mode is not None and not mode.any()))
+    return RuleResult(ok, "a mask that is used" if mask else "training mode")
+
+
+SPEC = OpSpec("Dropout", "No instruction.", rules=(is_inference,), lower=lower_view)

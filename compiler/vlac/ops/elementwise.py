@@ -1,101 +1,164 @@
-"""Two operands element by element: shared by Add and Mul.
+"""Two operands element by element: shared by Add, Sub, Mul, Div, Max, Min, Sum and Mean.
 
-A scalar constant makes a table; otherwise VEC reads the second operand as a tensor or as one row for all
-pixels. Not here: the add fused into a convolution (`legalize/fuse_residual`).
+Functions of one tensor and scalars are tables (`unary`); otherwise VEC reads the second operand as a tensor or as
+one row for all pixels. Not here: the add fused into a convolution (`legalize/fuse_residual`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vla_isa.numerics import scale_to_multiplier
-from vlac.ir.graph import Tensor, VecOp
-from vlac.ops.quantized import Result, node_label
-from vlac.ops.spec import RuleResult, constant_input, shape_of
-from vlac.ops.unary import lower_function
+from vla_isa.numerics import INT8_MAX, INT8_MIN, scale_to_multiplier
+from vlac.ir.graph import ConvOp, GemmOp, Op, Requant, Tensor, VecOp, is_image
+from vlac.ops.quantized import node_label
+from vlac.ops.spec import OpSpec, RuleResult, constant_input, shape_of
+from vlac.ops.unary import fits, lower_table, same_values, several
 from vlac.ops.weights import multipliers
 
 if TYPE_CHECKING:
     from vlac.legalize.lowering import Lowering
 
-__all__ = ["add_multipliers", "lower_binary", "operands_match"]
+__all__ = ["VEC", "add_multipliers", "binary", "operand_pair", "operands_match", "product_multiplier"]
 
-Scalar = Callable[[np.ndarray, np.float32], np.ndarray]
+VEC = "VEC; a table where one operand is a scalar constant."
+
+Shape = tuple[int, ...]
+_UNIT = (1 << 23, 23)  # the multiplier and shift of 1
 
 
 def operands_match(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """Operands must have the same shape; one of them may be a constant, or hold one value per channel."""
-    shapes = [shape_of(v) for v in node.inputs]
+    """Operands must have the same shape; one of them may be a constant that is spread, or hold one value in all,
+    per channel or per pixel.
+    """
     out = shape_of(node.outputs[0])
-    ok = len(out) <= 4 and (len(out) < 4 or out[0] == 1) and any(s == out for s in shapes)
-    for index, shape in enumerate(shapes):
-        fixed = constant_input(node, index) is not None
-        ok = ok and (shape == out or fixed or _is_row(shape, out))
+    shapes = [shape_of(v) for v in node.inputs]
+    fixed = [constant_input(node, i) is not None for i in range(len(shapes))]
+    ok = any(same_values(s, out) and not f for s, f in zip(shapes, fixed, strict=True))
+    ok = ok and all(f or same_values(s, out) or _spread(s, out) is not None for s, f in zip(shapes, fixed, strict=True))
     return RuleResult(ok, " and ".join(str(list(s)) for s in shapes))
 
 
-def _is_row(shape: tuple[int, ...], out: tuple[int, ...]) -> bool:
-    """One value per channel of `out`."""
+def at_most_two(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """It must have at most two operands (a float model's are taken two by two)."""
+    return RuleResult(len(node.inputs) <= 2, f"{len(node.inputs)} operands")
+
+
+def _spread(shape: Shape, out: Shape) -> str | None:
+    """How an operand is spread over `out`: "row" (per channel), "column" (per pixel), "scalar", or None."""
     full = (1,) * (len(out) - len(shape)) + shape
-    if len(out) == 4:
-        return full == (1, out[1], 1, 1)
-    return bool(out) and full == (*(1,) * (len(out) - 1), out[-1])
+    image = is_image(out)
+    if all(d == 1 for d in full):
+        return "scalar"
+    if full == ((1, out[1], 1, 1) if image else (*(1,) * (len(out) - 1), out[-1])):
+        return "row"
+    if shape == ((1, 1, *out[2:]) if image else (*out[:-1], 1)):
+        return "column"
+    return None
 
 
-def _with_scalar(scalar: Scalar, number: np.float32, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    return scalar(x, number)
+def binary(name: str, scalar: Callable[..., Any], function: str) -> OpSpec:
+    """The spec of an operator that is a VEC `function`; `scalar` is the same function of float32 arrays."""
+    table = several(scalar)
+
+    def lower(low: Lowering, node: ir.Node) -> None:
+        if not lower_table(low, node, partial(table, node)):
+            _lower_pair(low, node, function)
+
+    return OpSpec(name, VEC, rules=(at_most_two, fits, operands_match), lower=lower, function=table)
 
 
-def lower_binary(low: Lowering, node: ir.Node, scalar: Scalar, function: str) -> None:
-    """Add the operation for `function` ("add" or "mul"); `scalar` is the float function with a scalar operand."""
-    for index in (0, 1):
-        value = constant_input(node, index)
-        if value is not None and value.size == 1:
-            number = np.float32(value.reshape(-1)[0])
-            lower_function(low, node, low.operand(node, 1 - index), partial(_with_scalar, scalar, number))
-            return
-    a, b = (low.operand(node, i) for i in (0, 1))
-    out_shape = shape_of(node.outputs[0])
-    if a.shape != out_shape or a.constant is not None:
-        a, b = b, a
-    if b.constant is not None:
-        b = _arranged(b, out_shape)
+def _lower_pair(low: Lowering, node: ir.Node, function: str) -> None:
+    for index in range(len(node.inputs)):
+        low.operand(node, index)  # says what is not quantized
+    a, b, swapped = operand_pair(low, node)
     out = low.result(node)
     where = f"{node.op_type} '{node_label(node)}'"
-    if function == "add":
-        ma, mb, shift = add_multipliers(a, b, out, where)
+    if function == "mul":
+        (ma, shift), mb = product_multiplier(a, b, out.tensor, where), 0
     else:
-        scale = np.float32(np.float32(np.float32(a.scale) * np.float32(b.scale)) / np.float32(out.tensor.scale))
-        mult, shifts = multipliers(np.array([scale]), where)
-        ma, mb, shift = int(mult[0]), 0, int(shifts[0])
+        ma, mb, shift = add_multipliers(a, b, out.tensor, where, 2 if node.op_type == "Mean" else 1)
+    zero, lo, hi, table = out.tensor.zero_point, out.lo, out.hi, None
+    if function == "sub" and swapped:
+        # b - a: VEC computes a - b around the zero point -1 - z, and the table -1 - q turns it round exactly
+        table = np.clip(np.arange(INT8_MAX, INT8_MIN - 1, -1), lo, hi).astype(np.int8)
+        zero, lo, hi = -1 - zero, INT8_MIN, INT8_MAX
     low.graph.ops.append(
-        VecOp(
-            out.label, node.op_type, [a, b], out.tensor, function, ma, mb, shift, out.tensor.zero_point, out.lo, out.hi
-        )
+        VecOp(out.label, node.op_type, [a, b], out.tensor, function, ma, mb, shift, zero, lo, hi, table)
     )
 
 
-def _arranged(b: Tensor, out: tuple[int, ...]) -> Tensor:
-    """A constant operand as one row for all pixels, or expanded to the whole shape."""
-    assert b.constant is not None
+# --- operands -------------------------------------------------------------------------------------------
+
+
+def operand_pair(low: Lowering, node: ir.Node) -> tuple[Tensor, Tensor, bool]:
+    """The operand of the result's shape, the other one as VEC reads it, and whether they changed places."""
+    shape = shape_of(node.outputs[0])
+    a, b = (low.operand(node, i) for i in (0, 1))
+    swapped = a.constant is not None or not same_values(shape_of(node.inputs[0]), shape)
+    if swapped:
+        a, b = b, a
+    return a, _arranged(low, node, b, shape), swapped
+
+
+def _arranged(low: Lowering, node: ir.Node, b: Tensor, out: Shape) -> Tensor:
+    """The second operand as a tensor of the shape `out`, or as one row for all pixels."""
     full = (1,) * (len(out) - len(b.shape)) + b.shape
-    data = b.constant.reshape(full)
-    if not _is_row(full, out):
-        data = np.ascontiguousarray(np.broadcast_to(data, out))
-    return Tensor(b.name, b.label, data.shape, b.scale, b.zero_point, constant=data, unsigned=b.unsigned)
+    spread = None if full == out else _spread(b.shape, out)
+    if b.constant is not None:
+        data = b.constant.reshape(full)
+        if spread != "row":
+            data = np.ascontiguousarray(np.broadcast_to(data, out))
+        return Tensor(b.name, b.label, data.shape, b.scale, b.zero_point, constant=data, unsigned=b.unsigned)
+    if spread is None:
+        return b
+    image = is_image(out)
+    channels = out[1] if image else out[-1]
+    if spread == "row":
+        row = (1, channels, 1, 1) if image else full
+        return low.moved(node, b, row, f"{b.name}:row")
+    if spread == "scalar":
+        b = low.moved(node, b, (1,), f"{b.name}:scalar")
+        return _repeated(low, node, b, (1, channels, 1, 1) if image else (1,) * (len(out) - 1) + (channels,))
+    return _repeated(low, node, b, out)
 
 
-def add_multipliers(a: Tensor, b: Tensor, out: Result, where: str) -> tuple[int, int, int]:
-    """Multipliers of a sum with one shift: the larger is normalised, the other rounded to its shift."""
-    ratios = np.array([a.scale, b.scale], np.float32) / np.float32(out.tensor.scale)
+def _repeated(low: Lowering, node: ir.Node, b: Tensor, shape: Shape) -> Tensor:
+    """`b`, which has one channel, with that channel repeated to `shape`: a product with ones, exact."""
+    out = Tensor(f"{b.name}:repeated{len(low.graph.ops)}", b.label, shape, b.scale, b.zero_point, unsigned=b.unsigned)
+    n = out.c
+    mult, shift = (np.full(n, v, np.int64) for v in _UNIT)
+    requant = Requant(np.full(n, -b.zero_point, np.int64), mult, shift, b.zero_point)
+    ones = np.ones((n, 1), np.int8)
+    where = f"{node_label(node)}:repeat"
+    op: Op
+    if b.h == 1 and out.h == 1:
+        op = GemmOp(where, node.op_type, [b], out, ones, requant)
+    else:
+        op = ConvOp(where, node.op_type, [b], out, ones.reshape(n, 1, 1, 1), requant, (1, 1), (1, 1), (0, 0))
+    low.graph.ops.append(op)
+    return out
+
+
+# --- scales ---------------------------------------------------------------------------------------------
+
+
+def add_multipliers(a: Tensor, b: Tensor, out: Tensor, where: str, share: int = 1) -> tuple[int, int, int]:
+    """Multipliers of (a + b) / share with one shift: the larger is normalised, the other rounded to its shift."""
+    ratios = np.array([a.scale, b.scale], np.float32) / np.float32(out.scale) / np.float32(share)
     multipliers(ratios, where)
     _, shift = scale_to_multiplier(float(ratios.max()))
     ma, mb = (int(np.rint(np.float64(r) * 2.0**shift)) for r in ratios)
     return ma, mb, shift
+
+
+def product_multiplier(a: Tensor, b: Tensor, out: Tensor, where: str) -> tuple[int, int]:
+    """Multiplier and shift of a * b."""
+    scale = np.float32(np.float32(np.float32(a.scale) * np.float32(b.scale)) / np.float32(out.scale))
+    mult, shifts = multipliers(np.array([scale]), where)
+    return int(mult[0]), int(shifts[0])

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import quantize
-from vlac.ir.graph import CopyOp, Tensor
+from vlac.ir.graph import CopyOp, Tensor, is_image
 from vlac.ops.spec import OpSpec, RuleResult, attribute, constant_input, shape_of
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def is_constant_mode(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 def pads_space(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """Padding must be constant, at least 0, and on the rows and pixels of an image [1, C, H, W] only."""
     pads = pad_amounts(node)
-    rank = len(shape_of(node.inputs[0]))
-    ok = pads is not None and rank == 4 and min(pads) >= 0 and not any(pads[i] for i in (0, 1, 4, 5))
-    return RuleResult(ok, f"pads {pads} of rank {rank}")
+    shape = shape_of(node.inputs[0])
+    ok = pads is not None and is_image(shape) and min(pads) >= 0 and not any(pads[i] for i in (0, 1, 4, 5))
+    return RuleResult(ok, f"pads {pads} of rank {len(shape)}")
 
 
 def _lower(low: Lowering, node: ir.Node) -> None:

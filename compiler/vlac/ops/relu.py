@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
-from vlac.ops.spec import F32, OpSpec
-from vlac.ops.unary import lower_unary
+from vlac.ops.spec import F32
+from vlac.ops.unary import unary
 
 __all__ = ["SPEC"]
 
@@ -17,5 +17,4 @@ def _function(node: ir.Node, x: F32) -> F32:
     return np.maximum(x, np.float32(0))
 
 
-_SPEC = OpSpec("Relu", "The clamp or the table of the layer before it, or VEC with a table.", function=_function)
-SPEC = replace(_SPEC, lower=lower_unary(_SPEC))
+SPEC = replace(unary("Relu", _function), summary="The clamp or the table of the layer before it, or VEC with a table.")

@@ -1,21 +1,20 @@
-"""Sigmoid: the table of the operator before it, or VEC with a table."""
+"""Sigmoid: a table, in the operator before it or in VEC."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from vlac.ops.spec import F32, OpSpec
-from vlac.ops.unary import lower_unary
+from vlac.ops.spec import F32
+from vlac.ops.unary import unary
 
 __all__ = ["SPEC"]
 
 
-def _function(node: ir.Node, x: F32) -> F32:
-    return (1 / (1 + np.exp(-x.astype(np.float64)))).astype(np.float32)
+def _function(node: ir.Node, x: F32) -> Any:
+    return 1 / (1 + np.exp(-x.astype(np.float64)))
 
 
-_SPEC = OpSpec("Sigmoid", "A table of 256 entries, in the layer before it or in VEC.", function=_function)
-SPEC = replace(_SPEC, lower=lower_unary(_SPEC))
+SPEC = unary("Sigmoid", _function)

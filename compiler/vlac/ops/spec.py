@@ -60,7 +60,9 @@ class OpSpec:
         lower: adds device operations for a node of a QDQ model; None for operators that rewriting
             or constant folding always removes.
         quantize: whether post-training quantization puts Q/DQ around it.
-        function: for unary operators, the float32 function of a node; tables are computed from it.
+        quantize_result: whether that includes its result; if not, what reads it must take it as it is.
+        function: for operators that work element by element, the float32 function of a node and its operands;
+            tables are computed from it.
     """
 
     name: str
@@ -68,7 +70,8 @@ class OpSpec:
     rules: tuple[Rule, ...] = ()
     lower: Callable[[Lowering, ir.Node], None] | None = None
     quantize: bool = True
-    function: Callable[[ir.Node, F32], F32] | None = None
+    quantize_result: bool = True
+    function: Callable[..., F32] | None = None
 
 
 def rule_text(rule: Rule, hw: HardwareConfig) -> str:

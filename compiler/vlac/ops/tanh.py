@@ -1,21 +1,11 @@
-"""Tanh: the table of the operator before it, or VEC with a table."""
+"""Tanh: a table, in the operator before it or in VEC."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-import onnx_ir as ir
 
-from vlac.ops.spec import F32, OpSpec
-from vlac.ops.unary import lower_unary
+from vlac.ops.unary import elementary
 
 __all__ = ["SPEC"]
 
-
-def _function(node: ir.Node, x: F32) -> F32:
-    return np.tanh(x.astype(np.float64)).astype(np.float32)
-
-
-_SPEC = OpSpec("Tanh", "A table of 256 entries, in the layer before it or in VEC.", function=_function)
-SPEC = replace(_SPEC, lower=lower_unary(_SPEC))
+SPEC = elementary("Tanh", np.tanh)

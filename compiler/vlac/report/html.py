@@ -1,86 +1,182 @@
-"""One self-contained page about a program: facts, layers with cycles, and a picture of the scratchpad in time."""
+"""One self-contained page about a program: facts, layers, host parts, memory, inputs and outputs.
+
+Not here: the numbers (`summary.py`, `partition/table.py`) and the pictures (`maps.py`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from vla_isa.bundle import Bundle
+from vla_isa.hardware import LINE_BYTES
 from vla_isa.program import Program
-from vlac.report.summary import layer_rows, summary
+from vlac.partition.table import PartCost, part_costs
+from vlac.quantize.sensitivity import LayerLoss
+from vlac.report.maps import scratchpad_map, space_map
+from vlac.report.summary import layer_rows, summary, weight_regions
 
 __all__ = ["report_page"]
 
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child,td.t{text-align:left}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}.facts td{border:0}svg{width:100%;border:1px solid #ccc}
-.bar{background:#3b6ea5;height:.7rem;display:inline-block}
+:root{--ink:#1d2430;--soft:#5d6878;--line:#e3e7ee;--back:#f5f7fa;--accent:#4c78a8}
+*{box-sizing:border-box}
+body{font:14px/1.5 system-ui,"Segoe UI",sans-serif;color:var(--ink);background:var(--back);margin:0}
+main{max-width:78rem;margin:0 auto;padding:1.5rem}
+header h1{font-size:1.6rem;margin:0}header p{color:var(--soft);margin:.2rem 0 1rem}
+section{background:#fff;border:1px solid var(--line);border-radius:10px;padding:1rem 1.2rem;margin:1rem 0}
+section{overflow-x:auto}
+h2{font-size:1.05rem;margin:.1rem 0 .7rem}h3{font-size:.9rem;margin:1.1rem 0 .4rem;color:var(--soft)}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.7rem}
+.cards div{background:#fff;border:1px solid var(--line);border-radius:10px;padding:.7rem .9rem}
+.cards b{display:block;font-size:1.25rem;font-variant-numeric:tabular-nums}
+.cards span{color:var(--soft);font-size:.8rem}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.84rem}
+td,th{padding:.28rem .5rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
+th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--line)}
+td.t,th.t{text-align:left}td.w{white-space:normal;text-align:left}tbody tr:hover{background:#f2f6fb}
+.bar{background:#e8eef6;border-radius:3px;width:7rem;height:.62rem;display:inline-block;vertical-align:middle}
+.bar i{background:var(--accent);border-radius:3px;height:100%;display:block}
+.tag{border-radius:9px;padding:.05rem .5rem;font-size:.75rem;background:#e8eef6}
+.memory{background:#fdeada}.host{background:#fde2e2}
+svg{width:100%;height:auto;display:block}svg text{font:10.5px system-ui,sans-serif;fill:#5d6878}
+svg .l{fill:#fff;font-size:11px;pointer-events:none}
+svg .e{text-anchor:end}svg .m{text-anchor:middle}svg .g{stroke:#e3e7ee}
+.r rect{opacity:.9}.r:hover rect{opacity:1;stroke:#1d2430}.note{color:var(--soft);margin:.2rem 0 .6rem}
+.legend{list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;padding:0;margin:.6rem 0 0}
+.legend{font-size:.82rem;color:var(--soft)}.legend b{color:var(--ink)}
+.legend i{display:inline-block;width:.7rem;height:.7rem;border-radius:2px;margin-right:.35rem}
 """
-_COLOURS = ("#3b6ea5", "#c77d3a", "#5a9367", "#a5527a", "#7a6bb0", "#8c8c3c")
+Cells = Sequence[str]
 
 
-def report_page(program: Program, name: str) -> str:
-    """The page as HTML text."""
-    facts = summary(program)
+def report_page(found: Program | Bundle, name: str, losses: Sequence[LayerLoss] = ()) -> str:
+    """The page as HTML text; `losses` is the sensitivity of the layers, where it was measured."""
+    if isinstance(found, Bundle):
+        costs = part_costs(found)
+        body = _parts(costs)
+        for number, part in enumerate(found.parts):
+            if isinstance(part, Program):
+                body += f"<header><h1>Part {number}</h1><p>on the device</p></header>{_program(part)}"
+        text = f"{len(found.parts)} parts for {escape(found.programs[0].config.name)}"
+    else:
+        body, text = _program(found), f"{escape(found.config.name)}, {found.config.macs_per_cycle:,} MAC per cycle"
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(name)}</title><style>{_STYLE}</style>"
-        f"<h1>{escape(name)}</h1>{_facts(program, facts)}<h2>Layers</h2>{_layers(program, facts)}"
-        f"<h2>Activation scratchpad</h2><p>Words from bottom to top, packets from left to right.</p>"
-        f"{_picture(program)}<h2>Inputs and outputs</h2>{_tensors(facts)}</html>\n"
+        f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>{escape(name)}</title><style>{_STYLE}</style><main>"
+        f"<header><h1>{escape(name)}</h1><p>{text}</p></header>{body}{_losses(losses)}</main></html>\n"
     )
 
 
-def _facts(program: Program, facts: dict[str, Any]) -> str:
-    rows = (
-        ("hardware config", f"{facts['config']}, {program.config.macs_per_cycle} MAC/cycle"),
-        ("multiply-accumulates", f"{facts['macs']:,}"),
-        ("estimated cycles", f"{facts['cycles']:,} ({facts['milliseconds']:.3f} ms at {program.config.clock_mhz} MHz)"),
-        ("utilization", f"{100 * facts['utilization']:.1f} % of peak"),
-        ("instructions", f"{facts['packets']}"),
-        ("weights", f"{facts['weight_bytes']:,} bytes"),
-        ("data space", f"{facts['data_bytes']:,} bytes, constants {facts['constant_bytes']:,}"),
+def _program(program: Program) -> str:
+    facts, rows = summary(program), layer_rows(program)
+    act = [m for m in program.memory_map if m.space == "act"]
+    data = [m for m in program.memory_map if m.space == "data"]
+    hw = program.config
+    return (
+        _cards(program, facts, rows)
+        + _section("Layers", _layers(program, facts, rows))
+        + _section("Activation scratchpad", scratchpad_map(act, hw.act_words, hw.act_word_bytes))
+        + _section(
+            "HBM",
+            f"<h3>Data space, {facts['data_bytes']:,} bytes</h3>{space_map(data, LINE_BYTES)}"
+            f"<h3>Weight space, {facts['weight_bytes']:,} bytes</h3>"
+            f"{space_map(weight_regions(program), hw.weight_word_bytes)}",
+        )
+        + _section("Inputs and outputs", _tensors(facts))
     )
-    return "<table class=facts>" + "".join(f"<tr><td>{k}<td class=t>{v}" for k, v in rows) + "</table>"
 
 
-def _layers(program: Program, facts: dict[str, Any]) -> str:
-    peak = program.config.macs_per_cycle
-    out = [
-        "<table><tr><th>node<th>op<th>shape<th>scale<th>packets<th>MACs<th>cycles<th>of peak<th>bound<th class=t>share"
-    ]
-    for r in layer_rows(program):
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{title}</h2>{body}</section>"
+
+
+def _table(head: Cells, rows: Iterable[Cells], left: Sequence[int] = (0,), wide: int = -1) -> str:
+    """Cells are HTML; columns in `left` are text, column `wide` may break its lines."""
+
+    def row(cells: Cells, tag: str) -> str:
+        sides = ["w" if i == wide and tag == "td" else "t" if i in left else "" for i in range(len(cells))]
+        kinds = [f" class={side}" if side else "" for side in sides]
+        return "<tr>" + "".join(f"<{tag}{k}>{c}" for k, c in zip(kinds, cells, strict=True))
+
+    return f"<table><thead>{row(head, 'th')}<tbody>{''.join(row(r, 'td') for r in rows)}</table>"
+
+
+def _cards(program: Program, facts: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    cards = (
+        (f"{facts['milliseconds']:.3f} ms", f"estimated at {program.config.clock_mhz} MHz"),
+        (f"{facts['cycles']:,}", "estimated cycles"),
+        (f"{100 * facts['utilization']:.1f} %", f"of {program.config.macs_per_cycle:,} MAC per cycle"),
+        (f"{facts['macs'] / 1e6:,.2f} M", "multiply-accumulates"),
+        (f"{facts['packets']:,}", "instructions"),
+        (f"{facts['weight_bytes']:,}", "bytes of weights"),
+        (f"{sum(r['read_bytes'] + r['write_bytes'] for r in rows):,}", "bytes of data on and off chip"),
+    )
+    return "<div class=cards>" + "".join(f"<div><b>{a}</b><span>{b}</span></div>" for a, b in cards) + "</div>"
+
+
+def _layers(program: Program, facts: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    peak, total = program.config.macs_per_cycle, max(facts["cycles"], 1)
+    longest = max((r["busy"] for r in rows), default=1)
+    cells = []
+    for r in rows:
         busy = max(r["busy"], 1)
-        shape = "x".join(map(str, r.get("shape", [])))
-        out.append(
-            f"<tr><td>{escape(r['node'])}<td>{r['op']}<td>{shape}<td>{r.get('scale', 0):.4g}<td>{r['packets']}"
-            f"<td>{r['macs']:,}<td>{busy:,}<td>{100 * r['macs'] / (busy * peak):.0f} %<td>{r['bound']}"
-            f"<td class=t><span class=bar style='width:{10 * busy / max(facts['cycles'], 1):.3f}rem'></span>"
+        bar = f"<span class=bar><i style='width:{100 * busy / max(longest, 1):.1f}%'></i></span>"
+        cells.append(
+            (
+                escape(r["node"]),
+                escape(r["op"]),
+                "x".join(map(str, r.get("shape", []))),
+                f"{r['scale']:.4g}" if "scale" in r else "",
+                str(r.get("zero_point", "")),
+                *(f"{r[k]:,}" for k in ("macs", "weight_bytes", "read_bytes", "write_bytes")),
+                f"{busy:,}",
+                f"{100 * r['macs'] / (busy * peak):.0f} %",
+                f"<span class='tag {r['bound']}'>{r['bound']}</span>",
+                f"{bar} {100 * busy / total:.0f} %",
+            )
         )
-    return "".join(out) + "</table>"
+    head = ("node", "op", "output", "scale", "zero", "MACs", "weights", "data in", "data out", "cycles", "of peak")
+    note = "<p class=note>Bytes move between HBM and the chip for this layer; layers overlap in time.</p>"
+    return note + _table((*head, "bound", "busy"), cells, left=(0, 1, 2, 11, 12))
 
 
-def _picture(program: Program) -> str:
-    entries = [m for m in program.memory_map if m.space == "act"]
-    packets = max((m.last_packet for m in entries), default=0) + 1
-    height, words = 320, program.config.act_words
-    shapes = []
-    for i, m in enumerate(entries):
-        x, w = 1000 * m.first_packet / packets, 1000 * (m.last_packet - m.first_packet + 1) / packets
-        h = max(height * m.size / words, 1)
-        y = height - height * m.start / words - h
-        shapes.append(
-            f"<rect x={x:.1f} y={y:.1f} width={w:.1f} height={h:.1f} fill='{_COLOURS[i % len(_COLOURS)]}'>"
-            f"<title>{escape(m.name)}: words {m.start}..{m.start + m.size - 1}</title></rect>"
-        )
-    return f"<svg viewBox='0 0 1000 {height}'>{''.join(shapes)}</svg>"
+def _parts(costs: list[PartCost]) -> str:
+    rows, nodes = [], []
+    for c in costs:
+        cycles = f"{c.cycles:,}" if c.kind == "device" else ""
+        kind = f"<span class='tag {c.kind}'>{c.kind}</span>"
+        moved = f"{c.bytes_in:,}", f"{c.bytes_out:,}"
+        rows.append((str(c.number), kind, str(c.layers), *moved, cycles, f"{c.milliseconds:.3f}"))
+        nodes += [(str(c.number), escape(n.node), escape(n.op), escape(n.reason)) for n in c.nodes]
+    table = _table(("part", "runs on", "layers", "bytes in", "bytes out", "cycles", "ms"), rows, left=(0, 1))
+    note = "<p class=note>Device time is estimated, host time was measured where the page was made.</p>"
+    reasons = _table(("part", "node", "op", "why on the host"), nodes, left=(0, 1, 2, 3), wide=3)
+    return _section("Parts", table + note) + _section("On the host", reasons)
 
 
 def _tensors(facts: dict[str, Any]) -> str:
-    rows = [(kind, t) for kind in ("inputs", "outputs") for t in facts[kind]]
-    body = "".join(
-        f"<tr><td>{escape(t['name'])}<td>{kind[:-1]}<td>{t['shape']}<td>{t['scale']:.6g}<td>{t['zero_point']}"
-        for kind, t in rows
-    )
-    return f"<table><tr><th>name<th>kind<th>shape<th>scale<th>zero point{body}</table>"
+    rows = [
+        (
+            escape(t["name"]),
+            kind[:-1],
+            "x".join(map(str, t["shape"])),
+            t["dtype"],
+            f"{t['scale']:.6g}",
+            str(t["zero_point"]),
+            escape(", ".join(t["finish"])) or "-",
+        )
+        for kind in ("inputs", "outputs")
+        for t in facts[kind]
+    ]
+    head = ("name", "kind", "shape", "dtype", "scale", "zero point", "then on the host")
+    return _table(head, rows, left=(0, 1, 2, 3, 6))
+
+
+def _losses(losses: Sequence[LayerLoss]) -> str:
+    if not losses:
+        return ""
+    rows = [(escape(r.node), escape(r.op), f"{r.snr:.1f} dB") for r in losses]
+    note = "<p class=note>Signal-to-noise ratio of the outputs with only this layer quantized; the worst first.</p>"
+    return _section("Sensitivity", note + _table(("layer", "op", "SNR"), rows, left=(0, 1)))

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from vla_isa import timing
-from vla_isa.program import IoTensor, Program
+from vla_isa.engine_cycles import packet_cost
+from vla_isa.footprint import footprint
+from vla_isa.hardware import BEAT_BYTES
+from vla_isa.program import IoTensor, MapEntry, Program
+from vla_isa.trace import walk
 
-__all__ = ["estimate_rows", "layer_rows", "summary"]
+__all__ = ["estimate_rows", "layer_rows", "summary", "weight_regions"]
 
 Row = dict[str, Any]
 
@@ -41,6 +45,7 @@ def _io(t: IoTensor) -> Row:
         "scale": t.scale,
         "zero_point": t.zero_point,
         "dtype": t.onnx_dtype,
+        "finish": [f.function for f in t.finish],
     }
 
 
@@ -66,7 +71,8 @@ def estimate_rows(program: Program) -> list[Row]:
 
 
 def layer_rows(program: Program) -> list[Row]:
-    """One row per node: MACs, cycles from the first start to the last end of its MAC and VEC packets, bound."""
+    """One row per node: MACs, cycles from the first start to the last end of its MAC and VEC packets, bound, bytes."""
+    moved = _traffic(program)
     layers: dict[str, Row] = {}
     for row in estimate_rows(program):
         if row["queue"] not in ("mac", "vec") or not row["node"]:
@@ -91,7 +97,49 @@ def layer_rows(program: Program) -> list[Row]:
         layer["bounds"][row["bound"]] = layer["bounds"].get(row["bound"], 0) + row["cycles"]
     known = {entry["node"]: entry for entry in program.manifest.get("layers", [])}
     for name, layer in layers.items():
+        layer |= dict(zip(("weight_bytes", "read_bytes", "write_bytes"), moved.get(name, (0, 0, 0)), strict=True))
         bounds = layer.pop("bounds")
         layer["bound"] = max(bounds, key=lambda b: bounds[b])
         layer |= {k: known[name][k] for k in ("shape", "scale", "zero_point") if name in known}
     return list(layers.values())
+
+
+def _traffic(program: Program) -> dict[str, tuple[int, int, int]]:
+    """By node: bytes of weights and parameters, of data read for it, and of its results stored.
+
+    Data is loaded just ahead of its first reader, and stored behind the node whose result it is.
+    """
+    nodes = {s.packet: s.node for s in program.sources}
+    makers = {entry["label"]: entry["node"] for entry in program.manifest.get("layers", [])}
+    out: dict[str, tuple[int, int, int]] = {}
+    loaded, last = 0, ""
+    for step in walk(program, next(iter(program.entries.values()))):
+        packet, node = step.packet, nodes.get(step.number, "")
+        if packet.queue in ("mac", "vec"):
+            last = node
+            weights, data, stored = out.get(node, (0, 0, 0))
+            out[node], loaded = (weights, data + loaded, stored), 0
+        elif packet.name == "COPY":
+            cost = packet_cost(packet, program.config, step.params)
+            read, write = cost.read_beats * BEAT_BYTES, cost.write_beats * BEAT_BYTES
+            owner = makers.get(node, last) if write else node
+            weights, data, stored = out.get(owner, (0, 0, 0))
+            out[owner] = (weights + (read if packet.queue == "wload" else 0), data, stored + write)
+            loaded += read if packet.queue == "load" else 0
+    return out
+
+
+def weight_regions(program: Program) -> list[MapEntry]:
+    """Who lies where in the weight space, in words, from the packets that load it."""
+    nodes = {s.packet: s.node for s in program.sources}
+    spans: dict[str, tuple[int, int, int, int]] = {}
+    for step in walk(program, next(iter(program.entries.values()))):
+        node = nodes.get(step.number, "")
+        if not node:
+            continue
+        for access in footprint(step.packet, program.config, step.params):
+            if access.space == "weight_hbm":
+                first, last = int(access.words.min()), int(access.words.max())
+                a, b, start, end = spans.get(node, (first, last, step.number, step.number))
+                spans[node] = (min(a, first), max(b, last), min(start, step.number), max(end, step.number))
+    return [MapEntry(n, "weight_hbm", a, b - a, start, end) for n, (a, b, start, end) in spans.items()]

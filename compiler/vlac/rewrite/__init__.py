@@ -22,6 +22,9 @@ from onnxscript.rewriter.rules.common import (
 
 from vlac.import_onnx.load import should_fold
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
+from vlac.rewrite.div_to_mul import DIV_TO_MUL
+from vlac.rewrite.gemm_bias import GEMM_BIAS
+from vlac.rewrite.split_variadic import split_variadic
 
 __all__ = ["RULES", "rewrite_float"]
 
@@ -35,11 +38,14 @@ RULES = (
     conv_affine_fusion_rule,
     matmul_add_to_gemm_rule,
     BATCH_NORM_TO_CONV,
+    DIV_TO_MUL,
+    GEMM_BIAS,
 )
 
 
 def rewrite_float(model: ir.Model) -> ir.Model:
     """Apply RULES, fold what became constant, and drop what nothing uses."""
+    split_variadic(model)
     rewrite(model, RULES)
     onnx_passes.IdentityEliminationPass()(model)
     optimizer.optimize_ir(

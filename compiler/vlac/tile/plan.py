@@ -173,7 +173,8 @@ def _streaming_bands(p: OpPlan, streams: list[Tensor], hw: HardwareConfig, plan:
         raise AllocationError(
             f"{op.op_type} '{op.node}': one row of output needs {rings[worst]} rows of '{worst.label}' "
             f"on chip, {words[worst]} words, more than the activation scratchpad's {hw.act_words} words on "
-            f"'{hw.name}' can take; use a config with more memory or a smaller image"
+            f"'{hw.name}' can take; use a config with more memory or a smaller image",
+            op.node,
         )
     for t, r in rings.items():
         plan.rings[number, t] = r
@@ -215,6 +216,7 @@ def _chunks(op: Op, weights: PackedWeights, bands: int, hw: HardwareConfig) -> l
     if largest > hw.weight_words:
         raise AllocationError(
             f"{op.op_type} '{op.node}': one block of {hw.block} output channels has {largest} weight words, "
-            f"more than the {hw.weight_words} of the weight scratchpad on '{hw.name}'"
+            f"more than the {hw.weight_words} of the weight scratchpad on '{hw.name}'",
+            op.node,
         )
     return chunks

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+from vla_isa.bundle import HostNode, PartEntry, Value
 from vla_isa.container import ALIGNMENT, ENTRY_BYTES, MAGIC, VERSION
 from vla_isa.generate.reference_pages import GENERATED, markdown_table
-from vla_isa.image import SECTIONS
+from vla_isa.image import OPTIONAL, SECTIONS
 from vla_isa.layout import TensorLayout
-from vla_isa.program import IoTensor, MapEntry, SourceEntry
+from vla_isa.program import Finish, IoTensor, MapEntry, SourceEntry
 
 __all__ = ["program_page"]
 
@@ -24,6 +25,7 @@ _CONTENT = {
     "memory_map": "JSON list of MapEntry: who lies where, and during which packets",
     "sources": "JSON list of SourceEntry: which ONNX node a packet belongs to",
     "manifest": "JSON object: what the compiler wants to tell; nothing reads it to run",
+    "onnx": "only after `vlac compile --embed-onnx`: the ONNX model, for `vlarun --backend ref`",
 }
 
 _TEXT = """\
@@ -61,12 +63,27 @@ TensorLayout: reshape the ONNX tensor (`shape`) to `view`, transpose by `permuta
 `c`). In memory it is `[h][blocks][w][block]`; each row of a channel block starts on a 64-byte line.
 `channel_map` lists runs (first channel position, count); positions between them are padding; empty means one
 run from 0.
+
+Finish: what the host computes on the real numbers of an output, step by step in float32, before it gets its
+dtype: `Softmax`, `LogSoftmax`, `ArgMax` or `ArgMin` along `axis` (`last` 1: the last of equal values wins),
+`Quantize` (round to `scale` and `zero_point`, int8) or `Reshape`; `shape` is the result's. Raw outputs are the
+integers before these steps.
+"""
+
+_PARTS = """\
+## Programs with host parts
+
+`vlac compile --allow-host` writes, where the machine refuses nodes, a file of the same form whose sections are
+`parts` (JSON object: `inputs` and `outputs`, lists of Value, and `parts`, a list of PartEntry), one section
+`part0`, `part1`, ... per part in the order they run, and `onnx` as above. The section of a part of kind `device`
+is a whole program file, that of a part of kind `host` an ONNX model. Parts hand each other real numbers by name.
 """
 
 _CHECKS = """\
 ## Checked at load
 
 - Heaps, constants, inputs and outputs lie inside `data_bytes`; heaps and constants overlap nothing.
+- Every finish is known and fits its output's shape.
 - Every packet passes dispatch's check (see [instructions](isa.md)); `allow_illegal` leaves it to the machine.
 - From every entry point: each JUMP goes to the start of a heap, the path ends in HALT, no packet runs twice.
 - Every word that a packet reads or writes lies inside its memory; masks are known: they come from constants.
@@ -80,14 +97,14 @@ def program_page() -> str:
     values = {"magic": MAGIC.decode().strip() + "\\n", "version": VERSION, "alignment": ALIGNMENT, "entry": ENTRY_BYTES}
     out = ["# Program file", "", GENERATED, "", _TEXT.format(**values), "## Sections", ""]
     out += [
-        *markdown_table(("section", "content"), [(f"`{s}`", _CONTENT[s]) for s in SECTIONS]),
+        *markdown_table(("section", "content"), [(f"`{s}`", _CONTENT[s]) for s in (*SECTIONS, *OPTIONAL)]),
         "",
         _SEGMENTS.format(**values),
     ]
     rows = [
         (kind.__name__, f"`{f.name}`", f"`{f.type}`")
-        for kind in (IoTensor, TensorLayout, MapEntry, SourceEntry)
+        for kind in (IoTensor, Finish, TensorLayout, MapEntry, SourceEntry, PartEntry, HostNode, Value)
         for f in dataclasses.fields(kind)
     ]
-    out += [*markdown_table(("record", "field", "type"), rows), "", _LAYOUT, _CHECKS]
+    out += [*markdown_table(("record", "field", "type"), rows), "", _LAYOUT, _PARTS, _CHECKS]
     return "\n".join(out)

@@ -1,13 +1,10 @@
 """The reference: the program's ONNX model in ONNX Runtime, in float.
 
-The model is the one given, or the one that `vlac compile --embed-onnx` put into the manifest
-(`manifest["onnx"]`, base64).
+The model is the one given, or the one that `vlac compile --embed-onnx` put into the program (`Program.onnx`).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from vla_isa.bundle import Bundle
 from vla_isa.numerics import quantize
 from vla_isa.program import Program
 from vlarun.backends.base import Integers, RunResult
@@ -34,17 +32,23 @@ class RefBackend:
     def __init__(self, onnx: str | Path | None = None) -> None:
         self._onnx = onnx
         self._session: onnxruntime.InferenceSession | None = None
-        self._for: Program | None = None
+        self._for: Program | Bundle | None = None
 
     def run(self, program: Program, inputs: Integers, entry: str | None = None) -> RunResult:
         """See `Backend.run`. Cycles and memories are unknown here; `entry` is ignored."""
+        finished = [t for t in program.outputs if t.finish]
+        if finished:
+            raise BackendError(
+                f"backend 'ref' has no integers for {', '.join(repr(t.name) for t in finished)}: the model goes on "
+                f"behind them ({finished[0].finish[0].function}); run without raw outputs"
+            )
         reals = {
             t.name: ((inputs[t.name].astype(np.float32) - t.zero_point) * np.float32(t.scale)) for t in program.inputs
         }
         outputs = self.run_reals(program, reals)
         return RunResult({t.name: quantize(outputs[t.name], t.scale, t.zero_point) for t in program.outputs})
 
-    def run_reals(self, program: Program, inputs: Mapping[str, NDArray[Any]]) -> Reals:
+    def run_reals(self, program: Program | Bundle, inputs: Mapping[str, NDArray[Any]]) -> Reals:
         """Real numbers of the ONNX shapes in and out, without the program's input and output rounding.
 
         Raises:
@@ -63,7 +67,7 @@ class RefBackend:
         except Exception as e:  # ONNX Runtime raises its own classes, without a common base
             raise BackendError(f"ONNX Runtime refuses to run the model: {e}") from e
 
-    def _load(self, program: Program) -> onnxruntime.InferenceSession:
+    def _load(self, program: Program | Bundle) -> onnxruntime.InferenceSession:
         if self._session is not None and self._for is program:
             return self._session
         try:
@@ -91,11 +95,7 @@ _DTYPES: dict[str, type[np.generic]] = {
 }
 
 
-def _embedded(program: Program) -> bytes:
-    text = program.manifest.get("onnx")
-    if not isinstance(text, str):
+def _embedded(program: Program | Bundle) -> bytes:
+    if not program.onnx:
         raise BackendError("backend 'ref' needs the ONNX model: give --onnx MODEL.onnx, or compile with --embed-onnx")
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as e:
-        raise BackendError(f"the ONNX model in the program's manifest is damaged: {e}") from e
+    return program.onnx

@@ -1,0 +1,77 @@
+"""An elementwise VEC whose two operands are functions of one tensor becomes a table of that tensor.
+
+So x * Sigmoid(x) of a model that is quantized in between costs no VEC of its own. Nothing changes a bit: the table
+holds what the two instructions compute for each of the 256 values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, apply_table, elementwise
+from vlac.ir.graph import Graph, Tensor, VecOp
+
+__all__ = ["fuse_same_source"]
+
+_ALL = np.arange(INT8_MIN, INT8_MAX + 1)
+
+
+def fuse_same_source(graph: Graph) -> None:
+    """Rewrite every such operation; what it no longer reads may be dead afterwards."""
+    for op in graph.ops:
+        if not isinstance(op, VecOp) or len(op.inputs) != 2 or op.inputs[0].shape != op.inputs[1].shape:
+            continue
+        source = _source(*op.inputs)
+        if source is not None:
+            _fuse(op, source)
+
+
+def _is_table_of(tensor: Tensor, source: Tensor) -> bool:
+    made = tensor.producer
+    return isinstance(made, VecOp) and made.table is not None and made.inputs == [source]
+
+
+def _source(a: Tensor, b: Tensor) -> Tensor | None:
+    """The tensor that both are, or are tables of."""
+    made = a.producer
+    candidates = [a, b, *(made.inputs[:1] if isinstance(made, VecOp) else [])]
+    for source in candidates:
+        if source.constant is None and all(t is source or _is_table_of(t, source) for t in (a, b)):
+            return source
+    return None
+
+
+def _fuse(op: VecOp, source: Tensor) -> None:
+    a, b = (_values(t, source) for t in op.inputs)
+    result = elementwise(
+        op.function,
+        a,
+        b,
+        a_zero=op.inputs[0].zero_point,
+        b_zero=op.inputs[1].zero_point,
+        a_mult=op.a_mult,
+        b_mult=op.b_mult,
+        shift=op.shift,
+        rounding=ROUND_NEAREST_EVEN,
+        out_zero=op.zero_point,
+        lo=op.lo,
+        hi=op.hi,
+    )
+    table = result if op.table is None else apply_table(result, op.table)
+    for tensor in op.inputs:
+        tensor.consumers.remove(op)
+    op.inputs = [source]
+    source.consumers.append(op)
+    op.table = table.astype(np.int8)
+    op.function, op.a_mult, op.b_mult, op.shift = "add", 1 << 23, 0, 23
+    op.zero_point, op.lo, op.hi = source.zero_point, INT8_MIN, INT8_MAX
+
+
+def _values(tensor: Tensor, source: Tensor) -> NDArray[np.int64]:
+    """The int8 values of `tensor` where `source` is -128..127."""
+    if tensor is source:
+        return _ALL
+    made = tensor.producer
+    assert isinstance(made, VecOp) and made.table is not None
+    return apply_table(_ALL, made.table)

@@ -1,0 +1,21 @@
+"""Celu: a table, in the operator before it or in VEC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from vlac.ops.spec import F32, attribute
+from vlac.ops.unary import unary
+
+__all__ = ["SPEC"]
+
+
+def _function(node: ir.Node, x: F32) -> Any:
+    alpha = attribute(node, "alpha", 1.0)
+    return np.maximum(x, 0) + np.minimum(0, alpha * np.expm1(x.astype(np.float64) / alpha))
+
+
+SPEC = unary("Celu", _function)

@@ -1,0 +1,20 @@
+"""HardSwish, x * HardSigmoid(x): a table, in the operator before it or in VEC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from vlac.ops.spec import F32
+from vlac.ops.unary import unary
+
+__all__ = ["SPEC"]
+
+
+def _function(node: ir.Node, x: F32) -> Any:
+    return x * np.clip(x / np.float32(6) + np.float32(0.5), np.float32(0), np.float32(1))
+
+
+SPEC = unary("HardSwish", _function)

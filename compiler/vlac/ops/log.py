@@ -1,0 +1,11 @@
+"""Log: a table, in the operator before it or in VEC."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vlac.ops.unary import elementary
+
+__all__ = ["SPEC"]
+
+SPEC = elementary("Log", np.log, note="An input of 0 or less saturates.")

@@ -1,0 +1,11 @@
+"""Max of two tensors or of a tensor and a constant: VEC, or a table where the constant is a scalar."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vlac.ops.elementwise import binary
+
+__all__ = ["SPEC"]
+
+SPEC = binary("Max", lambda *x: np.maximum(x[0], x[-1]), "max")

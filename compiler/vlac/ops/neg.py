@@ -1,0 +1,11 @@
+"""Neg: a table, in the operator before it or in VEC."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vlac.ops.unary import elementary
+
+__all__ = ["SPEC"]
+
+SPEC = elementary("Neg", np.negative)

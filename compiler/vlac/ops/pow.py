@@ -1,0 +1,41 @@
+"""Pow with a scalar constant as exponent (or base): a table, in the operator before it or in VEC."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from vla_isa.hardware import HardwareConfig
+from vlac.ops.chains import is_table
+from vlac.ops.spec import OpSpec, RuleResult
+from vlac.ops.unary import TABLE, fits, lower_table, several
+
+if TYPE_CHECKING:
+    from vlac.legalize.lowering import Lowering
+
+__all__ = ["SPEC"]
+
+_FUNCTION = several(lambda x, y: np.power(np.asarray(x, np.float64), y))
+
+
+def one_side_is_scalar(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """The exponent or the base must be a scalar constant, or both functions of one tensor."""
+    return RuleResult(is_table(node), "two tensors")
+
+
+def _lower(low: Lowering, node: ir.Node) -> None:
+    if not lower_table(low, node, partial(_FUNCTION, node)):
+        for index in (0, 1):
+            low.operand(node, index)  # says what is not quantized
+
+
+SPEC: OpSpec = OpSpec(
+    "Pow",
+    f"{TABLE} A power that is no real number counts as that of the nearest input where it is one.",
+    rules=(fits, one_side_is_scalar),
+    lower=_lower,
+    function=_FUNCTION,
+)

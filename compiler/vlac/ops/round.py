@@ -1,0 +1,11 @@
+"""Round: to nearest, ties to even: a table, in the operator before it or in VEC."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vlac.ops.unary import elementary
+
+__all__ = ["SPEC"]
+
+SPEC = elementary("Round", np.rint)

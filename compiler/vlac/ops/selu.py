@@ -1,0 +1,22 @@
+"""Selu: a table, in the operator before it or in VEC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from vlac.ops.spec import F32, attribute
+from vlac.ops.unary import unary
+
+__all__ = ["SPEC"]
+
+
+def _function(node: ir.Node, x: F32) -> Any:
+    alpha = attribute(node, "alpha", 1.67326319217681884765625)
+    gamma = attribute(node, "gamma", 1.05070102214813232421875)
+    return gamma * np.where(x > 0, x, alpha * np.expm1(x.astype(np.float64)))
+
+
+SPEC = unary("Selu", _function)

@@ -1,0 +1,9 @@
+"""Softmax at the end of a model: the host does it with the dequantization of the output."""
+
+from __future__ import annotations
+
+from vlac.ops.final import final
+
+__all__ = ["SPEC"]
+
+SPEC = final("Softmax")

@@ -1,0 +1,20 @@
+"""Softsign: a table, in the operator before it or in VEC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from vlac.ops.spec import F32
+from vlac.ops.unary import unary
+
+__all__ = ["SPEC"]
+
+
+def _function(node: ir.Node, x: F32) -> Any:
+    return x / (1 + np.abs(x))
+
+
+SPEC = unary("Softsign", _function)

@@ -1,0 +1,32 @@
+"""The ways other tools write a quantized model, each turned into the form the compiler reads.
+
+That form: activations QuantizeLinear -> DequantizeLinear with int8 or uint8 and one scale; weights
+DequantizeLinear of int8 constants; biases DequantizeLinear of int32 constants or float. Every step keeps what
+the model computes; what cannot be kept is refused. Models of ONNX Runtime's quantizer are in this form already.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnxscript.rewriter import rewrite
+from onnxscript.rewriter.rules.common import matmul_add_to_gemm_rule
+
+from vlac.quantize.dialects.clipped import unclip
+from vlac.quantize.dialects.constants import fold_constants
+from vlac.quantize.dialects.qonnx import from_qonnx
+from vlac.quantize.dialects.wide_weights import split_wide_weights
+
+__all__ = ["canonical", "from_qonnx"]
+
+
+def canonical(model: ir.Model) -> ir.Model:
+    """A QDQ model of any tool in the form the compiler reads.
+
+    Raises:
+        UnsupportedError: quantization that the machine's int8 cannot express.
+    """
+    fold_constants(model)
+    unclip(model)
+    rewrite(model, (matmul_add_to_gemm_rule,))  # a Linear layer whose bias is an Add of its own
+    split_wide_weights(model)
+    return model

@@ -1,0 +1,178 @@
+"""QONNX (Brevitas, FINN, hls4ml): `Quant` nodes round a float value to a grid and give it back as float.
+
+`Quant(x, scale, zero_point, bits)` is QuantizeLinear, a Clip where fewer than 8 bits are used, and DequantizeLinear.
+Of a constant it is the constant's integers with a DequantizeLinear (up to 32 bits, so biases too). Definition:
+https://github.com/fastmachinelearning/qonnx/blob/main/docs/qonnx-custom-ops/quant_op.md
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from vlac.errors import UnsupportedError
+
+__all__ = ["DOMAINS", "from_qonnx"]
+
+DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+_QUANT = ("Quant", "IntQuant")
+
+
+def from_qonnx(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with every Quant node replaced; other models as they are.
+
+    Raises:
+        UnsupportedError: every Quant node that int8 or uint8 cannot express, with the reason.
+    """
+    if not any(n.domain in DOMAINS and n.op_type in _QUANT for n in model.graph.node):
+        return model
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    graph = out.graph
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
+            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    nodes: list[onnx.NodeProto] = []
+    reasons: list[str] = []
+    for node in graph.node:
+        if node.domain not in DOMAINS or node.op_type not in _QUANT:
+            nodes.append(node)
+            continue
+        try:
+            replaced, added = _Quant.of(node, constants).nodes()
+        except UnsupportedError as e:
+            reasons += e.reasons
+            continue
+        nodes += replaced
+        graph.initializer.extend(added)
+    if reasons:
+        raise UnsupportedError(reasons)
+    copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+    for domain in [o for o in out.opset_import if o.domain in DOMAINS]:
+        out.opset_import.remove(domain)
+    return out
+
+
+@dataclass(frozen=True)
+class _Quant:
+    """One Quant node: names, grid and constant input, where it has one."""
+
+    node: onnx.NodeProto
+    scale: NDArray[np.float32]
+    zero: NDArray[Any]
+    bits: int
+    signed: bool
+    narrow: bool
+    constant: NDArray[Any] | None
+
+    @staticmethod
+    def of(node: onnx.NodeProto, constants: dict[str, NDArray[Any]]) -> _Quant:
+        """Read a node.
+
+        Raises:
+            UnsupportedError: computed or fractional parameters, or another rounding than to nearest even.
+        """
+        where = f"{node.op_type} '{node.name or node.output[0]}'"
+        parameters = [constants.get(name) for name in node.input[1:4]]
+        if len(parameters) < 3 or any(p is None for p in parameters):
+            raise UnsupportedError([f"{where}: scale, zero point and bit width must be constants"])
+        scale, zero, bits = (np.asarray(p) for p in parameters)
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        mode = attributes.get("rounding_mode", b"ROUND").decode().upper()
+        if mode not in ("ROUND", "HALF_EVEN"):
+            raise UnsupportedError([f"{where}: rounding mode {mode}; only ROUND (to nearest even) is supported"])
+        if bits.size != 1 or float(bits.reshape(-1)[0]) % 1 or (zero % 1).any():
+            raise UnsupportedError([f"{where}: bit width and zero point must be whole numbers, one bit width"])
+        return _Quant(
+            node,
+            scale.astype(np.float32),
+            zero.astype(np.int64),
+            int(bits.reshape(-1)[0]),
+            bool(attributes.get("signed", 1)),
+            bool(attributes.get("narrow", 0)),
+            constants.get(node.input[0]),
+        )
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The smallest and largest integer."""
+        if self.signed:
+            return -(1 << (self.bits - 1)) + self.narrow, (1 << (self.bits - 1)) - 1
+        return 0, (1 << self.bits) - 1 - self.narrow
+
+    def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """The nodes and initializers in its place."""
+        return self._of_constant() if self.constant is not None else self._of_activation()
+
+    def _of_constant(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        assert self.constant is not None
+        kind = np.dtype(np.int8 if self.signed else np.uint8) if self.bits <= 8 else np.dtype(np.int32)
+        low, high = self.limits
+        if self.bits > 32 or (kind == np.int32 and (not self.signed or self.zero.any())):
+            raise self._refused("up to 8 bits, or signed up to 32 with zero point 0 for a bias")
+        scaled = np.rint(self.constant.astype(np.float32) / self.scale) + self.zero
+        integers = np.clip(scaled, low, high).astype(kind)
+        axis, scale, zero = self._per_axis(integers)
+        arrays = {"integers": integers, "scale": scale, "zero_point": zero.astype(kind)}
+        names = {k: f"{self.node.output[0]}.{k}" for k in arrays}
+        attributes = {} if axis is None else {"axis": axis}
+        dequantize = helper.make_node(
+            "DequantizeLinear",
+            [names["integers"], names["scale"], *([] if kind == np.int32 else [names["zero_point"]])],
+            list(self.node.output),
+            name=self.node.name,
+            **attributes,
+        )
+        used = [k for k in arrays if kind != np.int32 or k != "zero_point"]
+        return [dequantize], [numpy_helper.from_array(np.ascontiguousarray(arrays[k]), names[k]) for k in used]
+
+    def _per_axis(self, integers: NDArray[Any]) -> tuple[int | None, NDArray[Any], NDArray[Any]]:
+        """(axis, scale, zero point) of a constant: scalars with axis None, or one per index of one axis."""
+        if self.scale.size == 1 and self.zero.size == 1:
+            return None, self.scale.reshape(()), self.zero.reshape(())
+        full = (1,) * (integers.ndim - self.scale.ndim) + self.scale.shape
+        axes = [i for i, n in enumerate(full) if n > 1]
+        if len(axes) != 1 or full[axes[0]] != integers.shape[axes[0]]:
+            raise self._refused("one scale per tensor or per index of one axis")
+        scale = self.scale.reshape(-1)
+        return axes[0], scale, np.broadcast_to(self.zero.reshape(-1), scale.shape)
+
+    def _of_activation(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        if self.bits > 8 or self.scale.size != 1 or self.zero.size != 1:
+            raise self._refused("up to 8 bits with one scale for an activation")
+        kind = np.dtype(np.int8 if self.signed else np.uint8)
+        source, out = self.node.input[0], self.node.output[0]
+        scale, zero = f"{out}.scale", f"{out}.zero_point"
+        added = [
+            numpy_helper.from_array(self.scale.reshape(()), scale),
+            numpy_helper.from_array(self.zero.reshape(()).astype(kind), zero),
+        ]
+        integers = f"{out}.quantized"
+        nodes = [helper.make_node("QuantizeLinear", [source, scale, zero], [integers], name=integers)]
+        low, high = self.limits
+        if (low, high) != (np.iinfo(kind).min, np.iinfo(kind).max):
+            bounds = [f"{out}.low", f"{out}.high"]
+            for name, value in zip(bounds, (low, high), strict=True):
+                added.append(numpy_helper.from_array(np.array(value, kind), name))
+            nodes.append(helper.make_node("Clip", [integers, *bounds], [f"{out}.clipped"], name=f"{out}.clipped"))
+            integers = f"{out}.clipped"
+        nodes.append(helper.make_node("DequantizeLinear", [integers, scale, zero], [out], name=self.node.name))
+        return nodes, added
+
+    def _refused(self, limit: str) -> UnsupportedError:
+        sign = "signed" if self.signed else "unsigned"
+        name = self.node.name or self.node.output[0]
+        return UnsupportedError(
+            [
+                f"{self.node.op_type} '{name}': {self.bits} bits {sign} with {self.scale.size} scales; the machine "
+                f"takes {limit}; train or export it that way"
+            ]
+        )

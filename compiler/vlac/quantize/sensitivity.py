@@ -1,0 +1,78 @@
+"""Which layers lose most by quantization: the model's output with only one layer quantized, against the float model.
+
+A layer is a Conv, ConvTranspose, Gemm or MatMul with the activation behind it: its weights, inputs and outputs are
+rounded, everything else stays float. Low numbers say where a better range, equalization or training helps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from vlac.errors import CalibrationError
+from vlac.quantize.calibration import Samples
+from vlac.quantize.static import Quantized, apply_ranges
+
+__all__ = ["LayerLoss", "layer_losses"]
+
+_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "PRelu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid")
+_SAMPLES = 4
+
+
+@dataclass(frozen=True)
+class LayerLoss:
+    """A layer and the signal-to-noise ratio in dB of the model's outputs when only it is quantized."""
+
+    node: str
+    op: str
+    snr: float
+
+
+def layer_losses(quantized: Quantized) -> list[LayerLoss]:
+    """Layers from the one that loses most to the least; an entry "all" for the whole model comes first.
+
+    Raises:
+        CalibrationError: the model was quantized by another tool, so there is no float model.
+    """
+    model = quantized.reference
+    if model is None:
+        raise CalibrationError(
+            "--sensitivity needs the float model; this one is quantized already, compile the float model with --calib"
+        )
+    samples = quantized.samples[:_SAMPLES]
+    exact = _outputs(model, samples)
+    quantizable = {n.name for n in quantized.qdq.graph.node}
+    rows = []
+    for node in model.graph.node:
+        if node.op_type in _LAYERS and node.name in quantizable:
+            only = [node.name, *_activation(model, node)]
+            found = _outputs(apply_ranges(model, quantized.ranges, only=only), samples)
+            rows.append(LayerLoss(node.name, node.op_type, _snr(exact, found)))
+    whole = LayerLoss("all", "", _snr(exact, _outputs(quantized.qdq, samples)))
+    return [whole, *sorted(rows, key=lambda r: r.snr)]
+
+
+def _activation(model: onnx.ModelProto, node: onnx.NodeProto) -> list[str]:
+    readers = [n for n in model.graph.node if node.output[0] in n.input]
+    return [n.name for n in readers if len(readers) == 1 and n.op_type in _ACTIVATIONS]
+
+
+def _outputs(model: onnx.ModelProto, samples: Samples) -> NDArray[np.float64]:
+    """All outputs on all samples, one behind the other."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.qdqisint8allowed", "1")
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    found: list[NDArray[Any]] = [array.reshape(-1) for s in samples for array in session.run(None, s)]
+    return np.concatenate(found).astype(np.float64)
+
+
+def _snr(exact: NDArray[np.float64], found: NDArray[np.float64]) -> float:
+    noise = float(((found - exact) ** 2).sum())
+    return float(10 * np.log10((exact**2).sum() / noise)) if noise > 0 and exact.any() else float("inf")

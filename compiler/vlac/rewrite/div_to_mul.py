@@ -1,0 +1,36 @@
+"""A Div by a constant tensor becomes a Mul by its reciprocal, which VEC can do.
+
+matches: Div(x, c) with a constant c that is no scalar and has no zeros; rewrite: Mul(x, 1 / c).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from onnxscript.rewriter import pattern
+
+__all__ = ["DIV_TO_MUL"]
+
+
+class _DivToMul(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # onnxscript has no stubs
+    def pattern(self, op: Any, x: ir.Value, divisor: ir.Value) -> Any:
+        return op.Div(x, divisor, _outputs=["y"])
+
+    def check(self, context: Any, x: ir.Value, divisor: ir.Value, **_: Any) -> Any:
+        result = pattern.MatchResult()
+        if divisor.const_value is None or x.const_value is not None:
+            return result.fail("not a computed value by a constant")
+        array = divisor.const_value.numpy()
+        if array.dtype != np.float32 or array.size == 1 or (array == 0).any():
+            return result.fail("a scalar, not float32, or with zeros")
+        return result
+
+    def rewrite(self, op: Any, x: ir.Value, divisor: ir.Value, y: ir.Value, **_: Any) -> Any:
+        assert divisor.const_value is not None
+        factor = (1 / divisor.const_value.numpy().astype(np.float64)).astype(np.float32)
+        return op.Mul(x, op.initializer(ir.tensor(factor), name=f"{y.name or 'div'}.reciprocal"))
+
+
+DIV_TO_MUL = _DivToMul.rule()

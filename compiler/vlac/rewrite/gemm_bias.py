@@ -1,0 +1,45 @@
+"""The C of a Gemm becomes one row [N] with beta 1, as quantizers expect it; several rows become an Add behind it.
+
+matches: Gemm(a, b, c) with a constant c that is not [N], or with beta; rewrite: Gemm(a, b, beta * row), or
+Add(Gemm(a, b), beta * c).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from onnxscript.rewriter import pattern
+
+__all__ = ["GEMM_BIAS"]
+
+
+class _GemmBias(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # onnxscript has no stubs
+    def pattern(self, op: Any, a: ir.Value, b: ir.Value, c: ir.Value) -> Any:
+        return op.Gemm(a, b, c, _allow_other_attributes=True, _outputs=["y"])
+
+    def check(self, context: Any, c: ir.Value, y: ir.Value, **_: Any) -> Any:
+        result = pattern.MatchResult()
+        if c.const_value is None or y.shape is None:
+            return result.fail("not a constant")
+        node = y.producer()
+        beta = node.attributes.get("beta") if node is not None else None
+        if tuple(c.const_value.shape) == (y.shape[-1],) and (beta is None or beta.value == 1):
+            return result.fail("one row already")
+        return result
+
+    def rewrite(self, op: Any, a: ir.Value, b: ir.Value, c: ir.Value, y: ir.Value, **_: Any) -> Any:
+        node = y.producer()
+        assert node is not None and c.const_value is not None and y.shape is not None
+        attributes = {name: value.value for name, value in node.attributes.items()}
+        array = c.const_value.numpy()
+        array = array * np.asarray(attributes.pop("beta", 1.0), array.dtype)
+        name = f"{y.name or 'gemm'}.c"
+        if array.ndim < 2 or array.shape[0] == 1:
+            row = np.ascontiguousarray(np.broadcast_to(array.reshape(-1), (int(y.shape[-1]),)))
+            return op.Gemm(a, b, op.initializer(ir.tensor(row), name=name), **attributes)
+        return op.Add(op.Gemm(a, b, **attributes), op.initializer(ir.tensor(array), name=name))
+
+
+GEMM_BIAS = _GemmBias.rule()

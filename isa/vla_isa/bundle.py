@@ -1,0 +1,194 @@
+"""A program with host parts: device programs and ONNX models that run one after the other, in one file.
+
+    parts        JSON: the model's inputs and outputs, and what each part reads and makes
+    part0, ...   a whole program file (kind "device") or an ONNX model (kind "host"), in the order they run
+    onnx         only where it was asked for: the ONNX model everything was made from
+
+The form around the sections is `container.py`'s, that of a program `image.py`'s. Parts hand each other real
+numbers by name; which parts there are is the compiler's choice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa import image
+from vla_isa.container import Buffer, read, write
+from vla_isa.errors import ProgramError
+from vla_isa.program import Program
+from vla_isa.records import dump_json, from_json, parse_json
+
+__all__ = [
+    "MAX_PARTS",
+    "Bundle",
+    "HostNode",
+    "HostPart",
+    "PartEntry",
+    "Value",
+    "dumps",
+    "load",
+    "loads",
+    "reads_and_makes",
+]
+
+MAX_PARTS = 62  # of the container's 64 sections
+
+
+@dataclass(frozen=True)
+class Value:
+    """An input or output of the model: name, ONNX shape, numpy name of its dtype."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class HostNode:
+    """A node that runs on the host, and why."""
+
+    node: str
+    op: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PartEntry:
+    """What is known of a part: `kind` is "device" or "host", `nodes` are the host's."""
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[HostNode, ...]
+
+
+@dataclass(frozen=True)
+class HostPart:
+    """An ONNX model (bytes), the values it reads and makes, and its nodes with the reasons they are here."""
+
+    model: bytes
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[HostNode, ...] = ()
+
+
+@dataclass
+class Bundle:
+    """Parts in the order they run; `inputs` and `outputs` are the model's, in its order."""
+
+    inputs: list[Value]
+    outputs: list[Value]
+    parts: list[Program | HostPart]
+    onnx: bytes = b""
+
+    @property
+    def programs(self) -> list[Program]:
+        """The device parts."""
+        return [p for p in self.parts if isinstance(p, Program)]
+
+
+@dataclass(frozen=True)
+class _Index:
+    inputs: list[Value]
+    outputs: list[Value]
+    parts: list[PartEntry] = field(default_factory=list)
+
+
+def reads_and_makes(part: Program | HostPart) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the values a part reads and makes."""
+    if isinstance(part, HostPart):
+        return part.inputs, part.outputs
+    return tuple(t.name for t in part.inputs), tuple(t.name for t in part.outputs)
+
+
+def dumps(bundle: Bundle) -> bytes:
+    """The bytes of the file.
+
+    Raises:
+        ProgramError: more parts than the file can hold, or parts that do not fit together.
+    """
+    _check(bundle)
+    entries = []
+    for part in bundle.parts:
+        kind, nodes = ("host", part.nodes) if isinstance(part, HostPart) else ("device", ())
+        entries.append(PartEntry(kind, *reads_and_makes(part), nodes))
+    sections: list[tuple[str, Buffer]] = [("parts", dump_json(_Index(bundle.inputs, bundle.outputs, entries)))]
+    for number, part in enumerate(bundle.parts):
+        sections.append((f"part{number}", part.model if isinstance(part, HostPart) else image.dumps(part)))
+    if bundle.onnx:
+        sections.append(("onnx", bundle.onnx))
+    return b"".join(write(sections))
+
+
+def load(path: str | Path) -> Program | Bundle:
+    """Read and check a file of either kind.
+
+    Raises:
+        ProgramError: see `image.load`; a device part is checked as a program is.
+    """
+    try:
+        data: NDArray[np.uint8] = np.memmap(path, np.uint8, "r") if Path(path).stat().st_size else np.zeros(0, np.uint8)
+    except OSError as e:
+        raise ProgramError(f"'{path}' cannot be read: {e.strerror}") from e
+    try:
+        return loads(data.data)
+    except ProgramError as e:
+        raise ProgramError(f"'{path}': {e}") from e
+
+
+def loads(data: bytes | memoryview) -> Program | Bundle:
+    """A program, with host parts or without, from the bytes of its file."""
+    sections = read(memoryview(data))
+    if "parts" not in sections:
+        return image.loads(data)
+    index = from_json(_Index, parse_json(sections["parts"], "parts"), "parts")
+    names = ["parts", *(f"part{i}" for i in range(len(index.parts)))]
+    if list(sections) not in (names, [*names, "onnx"]):
+        raise ProgramError(f"the file has sections {', '.join(sections)}; expected {', '.join(names)}")
+    parts: list[Program | HostPart] = []
+    for number, entry in enumerate(index.parts):
+        parts.append(_part(entry, sections[f"part{number}"], number))
+    bundle = Bundle(index.inputs, index.outputs, parts, bytes(sections.get("onnx", b"")))
+    _check(bundle)
+    return bundle
+
+
+def _part(entry: Any, data: memoryview, number: int) -> Program | HostPart:
+    if entry.kind == "host":
+        return HostPart(bytes(data), entry.inputs, entry.outputs, entry.nodes)
+    if entry.kind != "device":
+        raise ProgramError(f"part {number} is of kind '{entry.kind}'; there are device and host")
+    try:
+        program = image.loads(data)
+    except ProgramError as e:
+        raise ProgramError(f"part {number}: {e}") from e
+    if reads_and_makes(program) != (entry.inputs, entry.outputs):
+        raise ProgramError(f"part {number} reads and makes other values than the file says")
+    return program
+
+
+def _check(bundle: Bundle) -> None:
+    """Every part reads what the model takes or an earlier part made, and every output is made once."""
+    if not 0 < len(bundle.parts) <= MAX_PARTS:
+        raise ProgramError(f"the program has {len(bundle.parts)} parts; a file holds 1 to {MAX_PARTS}")
+    known = {v.name for v in bundle.inputs}
+    for number, part in enumerate(bundle.parts):
+        reads, makes = reads_and_makes(part)
+        for name in reads:
+            if name not in known:
+                raise ProgramError(f"part {number} reads '{name}', which no earlier part makes")
+        for name in makes:
+            if name in known:
+                raise ProgramError(f"part {number} makes '{name}', which exists already")
+        known |= set(makes)
+    missing = [v.name for v in bundle.outputs if v.name not in known]
+    if missing:
+        raise ProgramError(f"no part makes the output '{missing[0]}'")
+    configs = {p.config.name for p in bundle.programs}
+    if len(configs) > 1:
+        raise ProgramError(f"the device parts are for different hardware configs: {', '.join(sorted(configs))}")

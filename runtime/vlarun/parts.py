@@ -1,0 +1,238 @@
+"""Run a program with host parts: device parts on a backend, host parts in ONNX Runtime, values handed on by name.
+
+Host parts compute in float32 as ONNX Runtime does, so device parts get the same integers on every backend.
+Not here: programs without host parts (`session.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from vla_isa.bundle import Bundle, HostPart, Value, load
+from vla_isa.errors import BadUsageError
+from vla_isa.program import Program
+from vlarun.backends import create
+from vlarun.backends.base import Backend
+from vlarun.backends.ref import RefBackend
+from vlarun.compare import compare
+from vlarun.errors import BackendError, InputError, MachineError
+from vlarun.inputs import to_integers
+from vlarun.progress import track
+from vlarun.session import Session
+
+__all__ = ["HostRunner", "PartsSession", "check_reals", "compare_parts", "open_session"]
+
+Array = NDArray[Any]
+
+
+def open_session(
+    program: str | Path | Program | Bundle,
+    backend: str | Backend = "sim",
+    *,
+    config: str | None = None,
+    check: bool = False,
+    onnx: str | Path | None = None,
+) -> Session | PartsSession:
+    """A `Session`, or a `PartsSession` where the program has host parts; the arguments are `Session`'s.
+
+    Raises:
+        VlaError: the program, config or backend is refused.
+    """
+    made = create(backend, onnx=onnx) if isinstance(backend, str) else backend
+    found = program if isinstance(program, Program | Bundle) else load(program)
+    if isinstance(found, Bundle):
+        return PartsSession(found, made, config=config, check=check)
+    return Session(found, made, config=config, check=check)
+
+
+def compare_parts(bundle: Bundle, backends: tuple[Backend, Backend], arrays: Mapping[str, Array]) -> str | None:
+    """The first difference between two backends in any device part, fed with what the first one made, or None.
+
+    Raises:
+        VlaError: a backend or a host part cannot run.
+    """
+    values = dict(arrays)
+    for number, part in enumerate(bundle.parts):
+        if isinstance(part, HostPart):
+            values |= HostRunner(part).run(values)
+            continue
+        inputs = {t.name: values[t.name] for t in part.inputs}
+        difference = compare(part, backends, to_integers(part, inputs))
+        if difference is not None:
+            return f"part {number}: {difference.message((backends[0].name, backends[1].name))}"
+        values |= Session(part, backends[0]).run(inputs)
+    return None
+
+
+class HostRunner:
+    """One host part, ready to run."""
+
+    def __init__(self, part: HostPart) -> None:
+        self.part, self.seconds = part, 0.0
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.qdqisint8allowed", "1")
+        try:
+            self._session = onnxruntime.InferenceSession(part.model, options, providers=["CPUExecutionProvider"])
+        except Exception as e:  # ONNX Runtime raises its own classes, without a common base
+            raise BackendError(f"ONNX Runtime cannot load a host part ({self.names}): {e}") from e
+
+    @property
+    def names(self) -> str:
+        """Its nodes."""
+        return ", ".join(n.node for n in self.part.nodes)
+
+    def run(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name; `seconds` is the time of the last run.
+
+        Raises:
+            BackendError: ONNX Runtime refuses to run it.
+        """
+        start = time.perf_counter()
+        try:
+            found = self._session.run(list(self.part.outputs), {n: values[n] for n in self.part.inputs})
+        except Exception as e:  # see __init__
+            raise BackendError(f"ONNX Runtime refuses to run a host part ({self.names}): {e}") from e
+        self.seconds = time.perf_counter() - start
+        return dict(zip(self.part.outputs, found, strict=True))
+
+
+class PartsSession:
+    """As `Session`, for a program with host parts.
+
+    Args:
+        bundle: what `vla_isa.bundle.load` gave.
+        backend: for the device parts; `ref` runs the whole ONNX model instead.
+        config: refuse a program that is not for this hardware config.
+        check: run the hazard checker on every device part first.
+
+    Raises:
+        VlaError: a part or the backend is refused.
+    """
+
+    def __init__(self, bundle: Bundle, backend: Backend, *, config: str | None = None, check: bool = False) -> None:
+        self.bundle, self.backend = bundle, backend
+        self._parts: list[Session | HostRunner] = [
+            HostRunner(p) if isinstance(p, HostPart) else Session(p, backend, config=config, check=check)
+            for p in bundle.parts
+        ]
+        self._runs, self._seconds = 0, 0.0
+
+    def run(self, inputs: Mapping[str, Any], raw: bool = False, entry: str | None = None) -> dict[str, Array]:
+        """See `Session.run`; inputs are real numbers, `raw` outputs of host parts are what they computed.
+
+        Raises:
+            BadUsageError: an entry point is named; these programs have one way through.
+        """
+        if entry is not None:
+            raise BadUsageError(f"a program with host parts has no entry points; leave out '{entry}'")
+        arrays, runs = check_reals(self.bundle.inputs, inputs)
+        start = time.perf_counter()
+        found = [
+            self._run_once({k: a[i : i + 1] if k in runs else a for k, a in arrays.items()}, raw)
+            for i in track(list(range(max(runs.values(), default=1))), f"running on {self.backend.name}")
+        ]
+        self._runs, self._seconds = len(found), time.perf_counter() - start
+        names = [v.name for v in self.bundle.outputs]
+        if len(found) == 1:
+            return {name: found[0][name] for name in names}
+        return {name: np.concatenate([np.atleast_1d(f[name]) for f in found]) for name in names}
+
+    def _run_once(self, arrays: dict[str, Array], raw: bool) -> dict[str, Array]:
+        if isinstance(self.backend, RefBackend):
+            return self.backend.run_reals(self.bundle, arrays)
+        values = dict(arrays)
+        integers: dict[str, Array] = {}
+        for part in self._parts:
+            if isinstance(part, HostRunner):
+                values |= part.run(values)
+                continue
+            values |= part.run({t.name: values[t.name] for t in part.program.inputs})
+            if raw and part.result is not None:
+                integers |= part.result.outputs
+        return values | integers
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """Figures of the last run: sums over the device parts, and every part on its own.
+
+        Raises:
+            MachineError: nothing ran yet.
+        """
+        if not self._runs:
+            raise MachineError("there are no statistics before a run; call run() first")
+        parts: list[dict[str, Any]] = [
+            {"kind": "host", "nodes": [n.node for n in p.part.nodes], "wall_seconds": p.seconds}
+            if isinstance(p, HostRunner)
+            else {"kind": "device", **p.stats}
+            for p in self._parts
+        ]
+        device = [p for p in parts if p["kind"] == "device"]
+        summed = ("cycles", "milliseconds", "macs", "hbm_read_bytes", "hbm_write_bytes")
+        totals: dict[str, Any] = {key: sum(p[key] for p in device) for key in summed}
+        peak = device[0]["peak_macs_per_cycle"]
+        return {
+            "backend": self.backend.name,
+            "config": device[0]["config"],
+            **totals,
+            "peak_macs_per_cycle": peak,
+            "utilization": totals["macs"] / (totals["cycles"] * peak) if totals["cycles"] else 0.0,
+            "wall_seconds": self._seconds,
+            "runs": self._runs,
+            "host_seconds": sum(p["wall_seconds"] for p in parts if p["kind"] == "host"),
+            "parts": parts,
+            "instructions": [{"part": i, **row} for i, p in enumerate(parts) for row in p.get("instructions", [])],
+        }
+
+    @property
+    def trace(self) -> dict[str, Any]:
+        """The last run as a Chrome trace: one process per part, device parts in modelled time."""
+        events: list[dict[str, Any]] = []
+        offset = 0.0
+        for number, part in enumerate(self._parts):
+            name = {"ph": "M", "name": "process_name", "pid": number}
+            if isinstance(part, HostRunner):
+                length = part.seconds * 1e6
+                events.append({**name, "args": {"name": f"host: {part.names}"}})
+                events.append({"ph": "X", "name": part.names, "pid": number, "tid": 0, "ts": offset, "dur": length})
+            else:
+                found = part.trace["traceEvents"]
+                events.append({**name, "args": {"name": "device"}})
+                events += [{**e, "pid": number, **({"ts": e["ts"] + offset} if "ts" in e else {})} for e in found]
+                length = max((e["ts"] + e["dur"] for e in found if "ts" in e), default=0.0)
+            offset += length
+        return {"displayTimeUnit": "ns", "traceEvents": events}
+
+
+def check_reals(wanted: list[Value], inputs: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, int]]:
+    """The arrays in the model's dtypes, and how many runs each input with a batch asks for (more than one)."""
+    text = ", ".join(f"'{v.name}' {list(v.shape)} {v.dtype}" for v in wanted)
+    if set(inputs) != {v.name for v in wanted}:
+        raise InputError(f"found inputs {', '.join(map(repr, sorted(inputs))) or 'none'}; the program takes {text}")
+    arrays: dict[str, Array] = {}
+    runs: dict[str, int] = {}
+    for value in wanted:
+        array, dtype = np.asarray(inputs[value.name]), np.dtype(value.dtype)
+        batch = bool(value.shape) and value.shape[0] == 1 and array.ndim == len(value.shape)
+        if array.shape != value.shape and not (batch and array.shape[1:] == value.shape[1:] and len(array)):
+            raise InputError(f"input '{value.name}' has shape {list(array.shape)}; the program takes {text}")
+        if not np.can_cast(array.dtype, dtype, "same_kind") or (array.dtype.kind in "iu") != (dtype.kind in "iu"):
+            raise InputError(
+                f"input '{value.name}' is {array.dtype}; a program with host parts takes {value.dtype} "
+                "(real numbers, never already quantized)"
+            )
+        if dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"input '{value.name}' has values that are not finite; every value must be finite")
+        arrays[value.name] = array.astype(dtype)
+        if array.shape != value.shape:
+            runs[value.name] = len(array)
+    if len(set(runs.values())) > 1:
+        raise InputError(f"inputs disagree on how often to run: {', '.join(f'{k} {n}' for k, n in runs.items())}")
+    return arrays, runs

@@ -1,0 +1,189 @@
+"""Sub, Div, Pow, Max, Min, Sum, Mean and Cast, and how operands of Add, Sub, Mul, Max and Min are spread."""
+
+import numpy as np
+import pytest
+from graphs import GraphBuilder
+from one_op import check_both, image_graph, refused
+from onnx import TensorProto, helper
+from parity import compile_proto, random_inputs, run_parity
+from qdq_graphs import QdqBuilder
+
+import vlarun
+
+BINARY = ("Add", "Sub", "Mul", "Max", "Min")
+
+
+def settled(g, x):
+    """x with nothing behind it that could take a constant or a table."""
+    return g.node("MaxPool", [x], kernel_shape=[1, 1])
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_two_tensors(name):
+    def body(g, x):
+        y = g.conv(x, 20, 3, relu=False)
+        return g.node("Concat", [g.node(name, [x, y]), y], 40, axis=1)
+
+    assert name in check_both(image_graph(body)).packets
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_vectors_and_matrices(name):
+    g = GraphBuilder("vectors")
+    a, b = (g.input(n, (1, 40)) for n in "ab")
+    c, d = (g.input(n, (2, 3, 4, 5)) for n in "cd")
+    check_both(g.model(g.node(name, [a, b]), g.node(name, [c, d])))
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("shape", [(), (20, 1, 1), (1, 20, 11, 13), (1, 1, 11, 13), (13,)], ids=str)
+@pytest.mark.parametrize("name", BINARY)
+def test_constants(name, shape, first):
+    def body(g, x):
+        operands = [settled(g, x), g.constant(g.rng.standard_normal(shape).astype(np.float32))]
+        return g.node(name, operands[::-1] if first else operands)
+
+    run_parity(image_graph(body))
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("shape", [(1, 20, 1, 1), (20, 1, 1), (1, 1, 11, 13), (1, 1, 1, 1), (1,), ()], ids=str)
+@pytest.mark.parametrize("name", BINARY)
+def test_computed_operands_that_are_spread(name, shape, first):
+    """One value per channel, per pixel, or in all."""
+
+    def body(g, x):
+        operands = [settled(g, x), g.input("other", shape)]
+        return g.node(name, operands[::-1] if first else operands)
+
+    run_parity(image_graph(body))
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("shape", [(6,), (1, 1, 6), (4, 5, 1), (1, 1, 1)], ids=str)
+def test_matrix_operands_that_are_spread(shape, first):
+    g = GraphBuilder("spread")
+    operands = [g.input("x", (4, 5, 6)), g.input("other", shape)]
+    run_parity(g.model(g.node("Sub", operands[::-1] if first else operands)))
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 1, 6), (1, 4, 6, 1), (6, 6)], ids=str)
+@pytest.mark.parametrize("name", BINARY)
+def test_other_ways_to_spread_are_refused(name, shape):
+    g = GraphBuilder("broadcast")
+    model = g.model(g.node(name, [g.input("a", (1, 4, 6, 6)), g.input("b", shape)]))
+    refused(model, f"{name} '", "Operands must have the same shape", str(list(shape)))
+
+
+def test_operands_that_are_both_spread_are_refused():
+    g = GraphBuilder("outer")
+    refused(g.model(g.node("Mul", [g.input("a", (4, 1)), g.input("b", (1, 6))])), "Operands must", "[4, 1] and [1, 6]")
+
+
+def test_a_computed_row_spread_over_a_constant_is_refused():
+    g = GraphBuilder("outer")
+    c = g.constant(g.rng.standard_normal((1, 4, 6, 6)).astype(np.float32))
+    refused(g.model(g.node("Mul", [g.input("a", (1, 4, 1, 1)), c])), "Operands must have the same shape")
+
+
+@pytest.mark.parametrize("name", ["Add", "Elu"])
+def test_too_many_channels_are_refused(name):
+    g = GraphBuilder("wide")
+    x = g.input("a", (2, 16384))
+    refused(g.model(g.node(name, [x, x] if name == "Add" else [x])), "1023 blocks of 16 channels", "[2, 16384]")
+
+
+# --- Max, Min, Sum, Mean ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("name", ["Max", "Min", "Sum", "Mean"])
+def test_any_number_of_operands(name, count):
+    def body(g, x):
+        return g.node(name, [g.conv(x, 20, 1, relu=False) for _ in range(count)])
+
+    check_both(image_graph(body, size=(5, 7)))
+
+
+def test_max_with_a_constant_among_others():
+    def body(g, x):
+        return g.node("Max", [g.conv(x, 20, 1), g.constant(np.float32(0.2)), g.conv(x, 20, 1)])
+
+    check_both(image_graph(body, size=(5, 7)))
+
+
+@pytest.mark.parametrize("name", ["Max", "Sum", "Mean"])
+def test_more_than_two_operands_of_a_quantized_model_are_refused(name):
+    g = QdqBuilder("many")
+    inputs = [g.qdq(g.input(n, (1, 6))) for n in "xyz"]
+    refused(g.model(g.qdq(g.node(name, inputs))), f"{name} '", "at most two operands", "3 operands", calib=None)
+
+
+# --- Div and Pow --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("divisor", [np.float32(3), np.linspace(0.5, 4, 20, dtype=np.float32).reshape(20, 1, 1)])
+def test_div_by_a_constant(divisor):
+    check_both(image_graph(lambda g, x: g.node("Div", [settled(g, x), g.constant(divisor)]), size=(5, 7)))
+
+
+def test_div_of_a_constant():
+    def body(g, x):
+        bounded = g.node("Clip", [g.conv(x, 20, 1), g.constant(np.float32(0.5)), g.constant(np.float32(2))])
+        return g.node("Div", [g.constant(np.float32(1)), settled(g, bounded)])
+
+    check_both(image_graph(body, size=(5, 7)))
+
+
+def test_div_of_two_functions_of_one_tensor():
+    def body(g, x):
+        y = g.conv(x, 20, 1, relu=False)
+        return g.node("Div", [y, g.node("Add", [g.node("Abs", [y]), g.constant(np.float32(1))])])
+
+    check_both(image_graph(body, size=(5, 7)))
+
+
+@pytest.mark.parametrize("name", ["Div", "Pow"])
+def test_two_tensors_are_refused(name):
+    g = GraphBuilder("two")
+    refused(g.model(g.node(name, [g.input("a", (1, 8)), g.input("b", (1, 8))])), f"{name} '", "both functions of one")
+
+
+def test_div_by_a_constant_with_zeros_is_refused():
+    g = GraphBuilder("zero")
+    divisor = g.constant(np.array([1, 0], np.float32))
+    refused(g.model(g.node("Div", [g.input("a", (1, 2)), divisor])), "without zeros", "a constant divisor")
+
+
+@pytest.mark.parametrize("exponent", [2.0, 3.0, -1.0, 0.5])
+def test_pow(exponent):
+    def body(g, x):
+        low = g.constant(np.float32(0.25 if exponent < 1 else -3))
+        bounded = g.node("Clip", [g.conv(x, 20, 1, relu=False), low, g.constant(np.float32(3))])
+        return g.node("Pow", [settled(g, bounded), g.constant(np.float32(exponent))])
+
+    check_both(image_graph(body, size=(5, 7)))
+
+
+def test_pow_of_a_constant_and_an_integer_exponent():
+    g = GraphBuilder("pow")
+    x = g.input("x", (1, 20))
+    check_both(g.model(g.node("Pow", [g.constant(np.float32(2)), x]), g.node("Pow", [x, g.constant(np.int64(2))])))
+
+
+# --- Cast ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [TensorProto.DOUBLE, TensorProto.FLOAT16])
+def test_cast_of_an_output(kind):
+    g = GraphBuilder("cast")
+    model = g.model(g.node("Cast", [g.conv(g.input("x", (1, 5, 6, 6)), 8, 3)], to=kind))
+    program = compile_proto(model).program
+    (values,) = vlarun.Session(program).run(random_inputs(program)).values()
+    assert values.dtype == helper.tensor_dtype_to_np_dtype(kind)
+
+
+def test_cast_to_an_integer_is_refused():
+    g = GraphBuilder("cast")
+    model = g.model(g.node("Cast", [g.input("x", (1, 8))], to=TensorProto.INT32))
+    refused(model, "Cast 'cast0'", "Both types must be float32, float16 or float64", "INT32")
