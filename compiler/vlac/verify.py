@@ -24,6 +24,7 @@ from onnx import TensorProto, helper
 from vla_isa.numerics import quantize
 from vlac.errors import ModelError
 from vlac.ir.graph import ConcatOp, Graph, Tensor, View
+from vlac.ir.moves import SelectOp
 from vlac.passes import Compilation
 
 __all__ = ["NodeCheck", "check_nodes", "device_tensors", "exact_reference"]
@@ -91,17 +92,20 @@ def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[
     """Every tensor the device read or wrote, with its int8 values in the ONNX shape."""
     found: dict[Tensor, NDArray[np.int8]] = {}
     for tensor in graph.inputs:
-        array = inputs[graph.input_labels[tensor][0]].reshape(tensor.shape)
+        array = inputs[graph.input_labels[tensor][0]]
+        array = array.reshape(-1)[graph.input_moves[tensor]] if tensor in graph.input_moves else array
+        array = array.reshape(tensor.shape)
         found[tensor] = array if array.dtype == np.int8 else quantize(array, tensor.scale, tensor.zero_point)
     for out in graph.outputs:
         name = out.tensor.name if out.name.startswith("keep:") else out.name
-        found[out.tensor] = outputs[name].reshape(out.tensor.shape)
+        found[out.tensor] = out.tensor_values(outputs[name])
     for op in graph.ops:  # what has no instruction of its own
         parts = [found[t] for t in op.inputs if t in found]
-        if isinstance(op, View) and parts:
-            found[op.output] = parts[0].reshape(op.output.shape)
-        elif isinstance(op, ConcatOp) and len(parts) == len(op.inputs):
-            found[op.output] = np.concatenate(parts, axis=1 if parts[0].ndim == 4 else -1)
+        if isinstance(op, (View, ConcatOp, SelectOp)) and len(parts) == len(op.inputs):
+            found[op.output] = op.rearranged(parts)
+    for tensor, holder, index in graph.aliases:
+        if holder in found:
+            found[tensor] = found[holder].reshape(-1)[index].reshape(tensor.shape)
     return list(found.items())
 
 

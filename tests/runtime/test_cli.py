@@ -10,9 +10,9 @@ import pytest
 from conftest import good_inputs, make_program
 
 import vlarun
-from vla_isa import image
 from vla_isa.encoding import Packet, encode
 from vla_isa.program import Segment
+from vlarun import parts
 from vlarun.cli import main
 
 
@@ -173,7 +173,7 @@ def test_a_machine_error_is_exit_code_1(
     packets = bytearray(program.heaps[0].data)
     packets[64:128] = encode(Packet.make("HALT", wait=4))
     program.heaps[0] = Segment(0, bytes(packets))
-    monkeypatch.setattr(image, "load", lambda path: program)
+    monkeypatch.setattr(parts, "load", lambda path: program)
     out = tmp_path / "out.npz"
     assert main(["p.bin", "--input", str(input_file), "--output", str(out)]) == 1
     assert_refused(capsys, out, "DEADLOCK at packet 1 (address 0x40)", "semaphore 2")

@@ -64,10 +64,18 @@ class DataSpace:
         return line
 
 
-def layout_of(tensor: Tensor, shape: tuple[int, ...], block: int) -> TensorLayout:
-    """How a tensor whose channels are in ascending order lies in the data space, seen with an ONNX shape."""
+def layout_of(
+    tensor: Tensor,
+    shape: tuple[int, ...],
+    block: int,
+    moved: tuple[tuple[int, ...], tuple[int, ...]] | None = None,
+) -> TensorLayout:
+    """How a tensor whose channels are in ascending order lies in the data space, seen with an ONNX shape.
+
+    `moved` is another (view, permutation) than the shape's own.
+    """
     lanes = tensor.lane_map()
-    if tensor.is_vector:
+    if tensor.is_vector and moved is None:
         words = lanes.reshape(-1, block)
         per_word = int((words[0] >= 0).sum())
         expected = np.full_like(words, -1)
@@ -79,7 +87,7 @@ def layout_of(tensor: Tensor, shape: tuple[int, ...], block: int) -> TensorLayou
     runs = tuple((int(r[0]), len(r)) for r in np.split(positions, cuts))
     h, w, c = tensor.h, tensor.w, tensor.c
     image = is_image(tensor.shape)
-    view, order = ((c, h, w), (1, 2, 0)) if image else ((w, c), (0, 1))
+    view, order = moved or (((c, h, w), (1, 2, 0)) if image else ((w, c), (0, 1)))
     return TensorLayout(shape, view, order, h, w, c, block, runs if runs != ((0, c),) else ())
 
 
@@ -134,7 +142,7 @@ def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int) 
     tensor = out.tensor
     if isinstance(tensor.producer, View):
         tensor = tensor.producer.inputs[0]
-    layout = layout_of(tensor, out.shape, block)
+    layout = layout_of(tensor, out.shape, block, out.layout)
     line = space.take(layout.lines, out.name)
     name = out.name.removeprefix("keep:")
     space.outputs.append(

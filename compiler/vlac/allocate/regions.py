@@ -8,6 +8,7 @@ only a ring of rows is on chip in the stages that use it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vla_isa.hardware import BANKS, HardwareConfig
 from vlac.errors import AllocationError
@@ -166,13 +167,18 @@ def _family(root: Tensor) -> list[Tensor]:
 def _conflicts(op: ConvOp, row_stride: int, pixels: int) -> float:
     """Fetch cycles of all strips of an output plane relative to one per strip, by a convolution's operand fetch."""
     h, w = op.output.h, op.output.w
+    return _strip_cycles(h, w, *op.strides, row_stride, pixels) * float(h * w * op.weight[0].size)
+
+
+@lru_cache(maxsize=1 << 16)
+def _strip_cycles(h: int, w: int, stride_h: int, stride_w: int, row_stride: int, pixels: int) -> float:
     strips = min(-(-h * w // pixels), w)  # the pattern repeats after w strips
     total = 0
     for s in range(strips):
         banks: dict[int, int] = {}
         for i in range(s * pixels, min((s + 1) * pixels, h * w)):
             y, x = divmod(i, w)
-            bank = (y * op.strides[0] * row_stride + x * op.strides[1]) % BANKS
+            bank = (y * stride_h * row_stride + x * stride_w) % BANKS
             banks[bank] = banks.get(bank, 0) + 1
         total += max(banks.values())
-    return float(total / strips * h * w * op.weight[0].size)
+    return total / strips

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vla_isa.hardware import HardwareConfig
-from vla_isa.instructions import MOVES, VEC_FUNCTIONS
+from vla_isa.instructions import VEC_FUNCTIONS
 from vlac.allocate.regions import Region
+from vlac.emit.build_copies import copy_drafts
 from vlac.emit.drafts import Draft
-from vlac.ir.graph import ConvOp, CopyOp, GemmOp, Op, PoolOp, Requant, Tensor, VecOp
+from vlac.ir.graph import ConvOp, GemmOp, Op, PoolOp, Requant, Tensor, VecOp
+from vlac.ir.moves import CopyOp
 from vlac.tile.pack_weights import DIAGONAL, MASK
 from vlac.tile.plan import OpPlan, Span
 
@@ -33,7 +35,7 @@ def build(p: OpPlan, band: Span, chunk: Span, region: RegionOf, hw: HardwareConf
     if isinstance(op, VecOp):
         return [_vec(p, op, band, region, hw)]
     if isinstance(op, CopyOp):
-        return _pad(op, band, region, hw)
+        return copy_drafts(op, band, region(op.output), [region(t) for t in op.inputs])
     return []
 
 
@@ -204,41 +206,3 @@ def _vec(p: OpPlan, op: VecOp, band: Span, region: RegionOf, hw: HardwareConfig)
     relative: dict[str, int] = {}
     _table(p, values, relative)
     return Draft("VEC", values, op.node, op.op_type, params=relative)
-
-
-def _pad(op: CopyOp, band: Span, region: RegionOf, hw: HardwareConfig) -> list[Draft]:
-    """Fill the band, then copy the rows of the input that lie in it."""
-    x, out = op.inputs[0], op.output
-    (y0, y1), (a, b) = band, op.input_rows(*band)
-    source, target, blocks = region(x), region(out), out.blocks(hw.block)
-    steps = {"dst_stride1": target.pitch, "dst_stride2": target.row_stride, "dst_ring": target.ring}
-    fill = {
-        "move": MOVES.index("fill_act"),
-        "dst": target.base,
-        "n0": out.w,
-        "n1": blocks,
-        "n2": y1 - y0,
-        "n3": 1,
-        "pad": op.fill,
-        "dst_slot": y0 % target.ring,
-        **steps,
-    }
-    drafts = [Draft("COPY", fill, op.node, op.op_type)]
-    if b > a:
-        move = {
-            "move": MOVES.index("act_to_act"),
-            "src": source.base,
-            "dst": target.base + op.left,
-            "n0": x.w,
-            "n1": blocks,
-            "n2": b - a,
-            "n3": 1,
-            "src_stride1": source.pitch,
-            "src_stride2": source.row_stride,
-            "src_ring": source.ring,
-            "src_slot": a % source.ring,
-            "dst_slot": (a + op.top) % target.ring,
-            **steps,
-        }
-        drafts.append(Draft("COPY", move, op.node, op.op_type))
-    return drafts

@@ -8,7 +8,6 @@ Not here: addresses (`allocate/`).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 
 from vla_isa.numerics import INT8_MAX, INT8_MIN
 from vla_isa.program import Finish
+from vlac.ir.geometry import geometry, is_image, window_rows
 
 __all__ = [
     "ConcatOp",
     "ConvOp",
-    "CopyOp",
     "GemmOp",
     "Graph",
     "GraphOutput",
@@ -38,18 +37,6 @@ __all__ = [
 ]
 
 I64 = NDArray[np.int64]
-
-
-def is_image(shape: tuple[int, ...]) -> bool:
-    """Whether a tensor of this ONNX shape lies on the device as an image: [1, C, H, W]."""
-    return len(shape) == 4 and shape[0] == 1
-
-
-def geometry(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """(h, w, c) of an ONNX shape: rank 4 is [1, C, H, W]; else the last axis is channels, the rest pixels."""
-    if is_image(shape):
-        return shape[2], shape[3], shape[1]
-    return 1, math.prod(shape[:-1]), shape[-1] if shape else 1
 
 
 @dataclass(eq=False)
@@ -97,6 +84,12 @@ class Tensor:
     def row_by_row(self) -> bool:
         """An image inside a vector: its rows and blocks follow each other without gaps."""
         return self.parent is not None and self.parent.is_vector and not self.is_vector
+
+    def same_order(self, other: Tensor) -> bool:
+        """Whether both shapes put every element at the same (h, w, c)."""
+        if (self.h, self.w, self.c) != (other.h, other.w, other.c):
+            return False
+        return self.is_vector or is_image(self.shape) == is_image(other.shape)
 
     def lane_map(self) -> I64:
         """`lanes`, which must have been set."""
@@ -287,32 +280,33 @@ class VecOp(Op):
 
 
 @dataclass(eq=False)
-class CopyOp(Op):
-    """The input placed at (top, left) of an output filled with `fill`."""
-
-    top: int
-    left: int
-    fill: int
-
-    @property
-    def queue(self) -> str:
-        """Moves into activation memory belong to LOAD."""
-        return "load"
-
-    def input_rows(self, y0: int, y1: int, index: int = 0) -> tuple[int, int]:
-        """Rows that land in the output rows."""
-        h = self.inputs[0].h
-        return min(max(y0 - self.top, 0), h), min(max(y1 - self.top, 0), h)
-
-
-@dataclass(eq=False)
 class View(Op):
-    """The same bytes read as an image and as a vector: no instruction. One of input and output is a vector."""
+    """The same bytes read as an image and as a vector: no instruction. One of input and output is a vector.
+
+    Output element i is input element `order[i]`, i where `order` is None.
+    """
+
+    order: I64 | None = None
 
     @property
     def queue(self) -> str:
         """None: a view has no packets."""
         return ""
+
+    def image_lanes(self, block: int) -> I64:
+        """The vector's element at each byte of the image, -1 for padding."""
+        if self.inputs[0].is_vector:
+            flat = self.output.flat_index(block).reshape(-1)
+            order = self.order
+        else:
+            flat = self.inputs[0].flat_index(block).reshape(-1)
+            order = None if self.order is None else np.argsort(self.order)
+        return flat if order is None else np.where(flat < 0, -1, order[flat])
+
+    def rearranged(self, parts: list[NDArray[np.int8]]) -> NDArray[np.int8]:
+        """The output's values, for comparison with a reference."""
+        flat = parts[0].reshape(-1)
+        return (flat if self.order is None else flat[self.order]).reshape(self.output.shape)
 
 
 @dataclass(eq=False)
@@ -324,24 +318,44 @@ class ConcatOp(Op):
         """None: producers write in place."""
         return ""
 
+    def rearranged(self, parts: list[NDArray[np.int8]]) -> NDArray[np.int8]:
+        """The output's values, for comparison with a reference."""
+        shape = self.output.shape
+        axis = 1 if is_image(shape) else len(shape) - 1
+        shapes = [(*shape[:axis], t.c, *shape[axis + 1 :]) for t in self.inputs]
+        return np.concatenate([p.reshape(s) for p, s in zip(parts, shapes, strict=True)], axis=axis)
+
 
 @dataclass(frozen=True)
 class GraphOutput:
-    """An output of the model: its name, ONNX shape and dtype, the tensor that holds it, and what the host adds."""
+    """An output of the model: its name, ONNX shape and dtype, the tensor that holds it, and what the host adds.
+
+    With `moved` the output's element i is element `moved[i]` of the tensor; `layout` is then the (view, permutation)
+    with which the host unpacks it.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     tensor: Tensor
     finish: tuple[Finish, ...] = ()
+    moved: I64 | None = None
+    layout: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+
+    def tensor_values(self, values: NDArray[np.int8]) -> NDArray[np.int8]:
+        """The tensor's values from the output's."""
+        flat = values.reshape(-1)
+        return (flat if self.moved is None else flat[np.argsort(self.moved)]).reshape(self.tensor.shape)
 
 
 @dataclass(eq=False)
 class Graph:
     """Tensors and operations in execution order.
 
-    `input_layouts` replaces the packing of an input (space to depth): input tensor -> the ONNX input's
-    (shape, view, permutation).
+    `input_layouts` replaces the packing of an input (space to depth, transposes): input tensor -> the ONNX input's
+    (shape, view, permutation). `input_moves` says where such a tensor's elements lie in the ONNX input, unless they
+    keep its order. `aliases` are tensors of the model that need no memory: (tensor, the one that holds its values,
+    where each of its elements lies there).
     """
 
     inputs: list[Tensor]
@@ -349,6 +363,8 @@ class Graph:
     ops: list[Op]
     input_labels: dict[Tensor, tuple[str, str]] = field(default_factory=dict)
     input_layouts: dict[Tensor, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+    input_moves: dict[Tensor, I64] = field(default_factory=dict)
+    aliases: list[tuple[Tensor, Tensor, I64]] = field(default_factory=list)
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -367,10 +383,3 @@ class Graph:
     def is_output(self, tensor: Tensor) -> bool:
         """Whether the model returns this tensor."""
         return any(o.tensor is tensor for o in self.outputs)
-
-
-def window_rows(h: int, y0: int, y1: int, stride: int, extent: int, pad: int) -> tuple[int, int]:
-    """Input rows [a, b) under output rows [y0, y1), inside 0..h; at least one row."""
-    a = min(max(y0 * stride - pad, 0), h - 1)
-    b = min(max((y1 - 1) * stride - pad + extent, a + 1), h)
-    return a, b

@@ -10,6 +10,7 @@ from vlac.legalize.fuse_residual import fuse_residuals
 from vlac.legalize.fuse_same_source import fuse_same_source
 from vlac.legalize.fuse_table import fuse_tables
 from vlac.legalize.lowering import lower
+from vlac.legalize.moves import realize_moves
 from vlac.legalize.place import place
 from vlac.legalize.prune import prune
 from vlac.legalize.space_to_depth import space_to_depth
@@ -33,6 +34,7 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> 
     prune(graph)
     fuse_tables(graph)
     fuse_residuals(graph)
+    realize_moves(graph, hw)
     if keep_all:
         known = {o.tensor for o in graph.outputs}
         graph.outputs += [

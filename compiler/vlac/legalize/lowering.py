@@ -7,21 +7,27 @@ follows it to that QuantizeLinear. What each operator becomes is in `ops/`.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vla_isa.numerics import INT8_MAX, INT8_MIN, make_table
+from vla_isa.numerics import INT8_MAX, INT8_MIN, make_table, quantize
 from vlac.errors import ModelError, UnsupportedError
-from vlac.ir.graph import Graph, GraphOutput, Tensor, VecOp, View, is_image
+from vlac.ir.graph import Graph, GraphOutput, Tensor, VecOp
+from vlac.ir.moves import MoveOp
 from vlac.ops import BY_NAME
 from vlac.ops.dequantize_linear import constant_tensor
 from vlac.ops.final import Finished, finish
 from vlac.ops.quantized import Result, activation_parameters, bound, clamp_bounds, node_label, unquantized
-from vlac.ops.spec import constant, shape_of
+from vlac.ops.spec import is_constant, shape_of
 from vlac.ops.unary import Traced
 
 __all__ = ["Lowering", "lower"]
+
+I64 = NDArray[np.int64]
 
 
 class Lowering:
@@ -35,14 +41,13 @@ class Lowering:
         self.traced: dict[ir.Value, Traced] = {}
         self.finished: dict[ir.Value, Finished] = {}
         self.absorbed: set[ir.Node] = set()
-        self._views: dict[tuple[Tensor, tuple[int, int, int]], Tensor] = {}
 
     def run(self) -> Graph:
         """Translate every node; stops at the first that cannot be."""
         for node in self.model.graph:
             spec = BY_NAME[node.op_type]
             out = node.outputs[0]
-            if node in self.absorbed or spec.lower is None or out in self.finished or constant(out) is not None:
+            if node in self.absorbed or spec.lower is None or out in self.finished or is_constant(out):
                 continue
             try:
                 if node.inputs and node.inputs[0] in self.finished:
@@ -98,9 +103,10 @@ class Lowering:
         A model input in front of it takes the scale of the result: quantizing first gives the same integers.
         """
         value = node.inputs[0]
-        if value is None or value in self.values or not value.is_graph_input():
+        quantizer = self._first_quantizer(node) if value is not None and value.is_graph_input() else None
+        if value is None or value in self.values or quantizer is None:
             return self.operand(node, 0)
-        found = self.result(node).tensor
+        found = self.new_tensor(quantizer, value.name or "?")
         shape = shape_of(value)
         tensor = Tensor(
             f"{value.name}:quantized", value.name or "?", shape, found.scale, found.zero_point, unsigned=found.unsigned
@@ -110,13 +116,22 @@ class Lowering:
         self.values[value] = tensor
         return tensor
 
-    def result(self, node: ir.Node) -> Result:
-        """The quantized tensor that a node's result ends in, through absorbed Relu and Clip.
+    def _first_quantizer(self, node: ir.Node) -> ir.Node | None:
+        """The QuantizeLinear behind a node that only moves values, through others that do or clamp, or None."""
+        for user in (u for value in node.outputs for u in value.consumers()):
+            moves = BY_NAME[user.op_type].moves or clamp_bounds(user) is not None
+            found = user if user.op_type == "QuantizeLinear" else self._first_quantizer(user) if moves else None
+            if found is not None:
+                return found
+        return None
+
+    def result(self, node: ir.Node, output: int = 0) -> Result:
+        """The quantized tensor that output `output` of a node ends in, through absorbed Relu and Clip.
 
         Raises:
             UnsupportedError: no QuantizeLinear follows, or two with different scales.
         """
-        value, lo, hi, label = node.outputs[0], -np.inf, np.inf, node_label(node)
+        value, lo, hi, label = node.outputs[output], -np.inf, np.inf, node_label(node)
         while True:
             users = list(dict.fromkeys(value.consumers()))
             quantizers = [u for u in users if u.op_type == "QuantizeLinear"]
@@ -148,56 +163,45 @@ class Lowering:
         out = quantizer.outputs[0]
         return Tensor(out.name or "", label, shape_of(out), scale, zero, unsigned=unsigned)
 
-    def passthrough(self, node: ir.Node) -> tuple[Tensor | None, str]:
+    def passthrough(self, node: ir.Node, output: int = 0) -> tuple[Tensor | None, str]:
         """For operators that only move values: the tensor of the Q behind, or None where none follows."""
-        users = node.outputs[0].consumers()
+        users = node.outputs[output].consumers()
         if any(u.op_type == "QuantizeLinear" for u in users):
-            found = self.result(node)
+            found = self.result(node, output)
             return found.tensor, found.label
         return None, node_label(node)
 
     # --- small operations that several operators need -------------------------------------------------
 
-    def requantized(self, source: Tensor, target: Tensor, node: str, op_type: str) -> None:
-        """Let `target` be `source` in target's scale (a table; exact by construction)."""
+    def requantized(
+        self, source: Tensor, target: Tensor, node: str, op_type: str, lo: int = INT8_MIN, hi: int = INT8_MAX
+    ) -> None:
+        """Let `target` be `source` in target's scale, clamped (a table; exact by construction)."""
         table = make_table(lambda x: x, source.scale, source.zero_point, target.scale, target.zero_point)
+        table = np.clip(table, lo, hi).astype(np.int8)
         self.graph.ops.append(
             VecOp(node, op_type, [source], target, "add", 1 << 23, 0, 23, source.zero_point, table=table)
         )
 
     def moved(self, node: ir.Node, source: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
-        """`source` seen with another shape: itself, or a View between an image and a vector.
-
-        Raises:
-            UnsupportedError: the reshape would have to move data between pixels and channels.
-        """
+        """`source` seen with another shape of as many elements."""
         probe = Tensor(name, name, shape, source.scale, source.zero_point, unsigned=source.unsigned)
-        if _same_order(source, probe):
-            return source
-        key = (source, (probe.h, probe.w, probe.c))
-        if key in self._views:
-            return self._views[key]
-        producer = source.producer
-        if isinstance(producer, View) and _same_order(producer.inputs[0], probe):
-            return producer.inputs[0]
-        if not (probe.is_vector or (source.is_vector and not isinstance(producer, View))):
-            raise UnsupportedError(
-                [
-                    f"{node.op_type} '{node_label(node)}': reshape {source.shape} -> {shape} moves data between "
-                    "pixels and channels; only flattening to one vector, its inverse, and adding or "
-                    "removing axes of size 1 are supported"
-                ]
-            )
-        self.graph.ops.append(View(node_label(node), node.op_type, [source], probe))
-        self._views[key] = probe
-        return probe
+        return self.move(node, [source], np.arange(math.prod(shape)), probe)
 
+    def move(self, node: ir.Node, sources: list[Tensor], index: I64, out: Tensor, fill: float = 0.0) -> Tensor:
+        """`out` as a rearrangement of tensors of its scale; a source itself where every element stays, or a constant.
 
-def _same_order(a: Tensor, b: Tensor) -> bool:
-    """Whether both shapes put every element at the same (h, w, c)."""
-    if (a.h, a.w, a.c) != (b.h, b.w, b.c):
-        return False
-    return a.is_vector or is_image(a.shape) == is_image(b.shape)
+        `index`: see MoveOp; `fill` is a real value.
+        """
+        x = sources[0]
+        integer = int(quantize(np.array([fill], np.float32), out.scale, out.zero_point)[0])
+        if len(sources) == 1 and x.constant is not None:
+            out.constant = np.append(x.constant.reshape(-1), np.int8(integer))[index].reshape(out.shape)
+            return out
+        if len(sources) == 1 and x.same_order(out) and np.array_equal(index, np.arange(len(index))):
+            return x
+        self.graph.ops.append(MoveOp(node_label(node), node.op_type, sources, out, index, integer))
+        return out
 
 
 def lower(model: ir.Model, hw: HardwareConfig) -> Graph:

@@ -17,18 +17,18 @@ from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import (
     ConcatOp,
     ConvOp,
-    CopyOp,
-    GemmOp,
     Graph,
     Op,
     PoolOp,
-    Requant,
     Tensor,
     VecOp,
     View,
 )
+from vlac.ir.moves import CopyOp, SelectOp
+from vlac.legalize.lanes import in_channel_order, padded_lanes, reordered, settle
+from vlac.legalize.place_moves import forward_copy, forward_select, preset_copy
 
-__all__ = ["in_channel_order", "padded_lanes", "place"]
+__all__ = ["place"]
 
 I64 = NDArray[np.int64]
 
@@ -41,26 +41,14 @@ def place(graph: Graph, hw: HardwareConfig) -> None:
     _preset(graph, block)
     for tensor in graph.inputs:
         if tensor.lanes is None:
-            tensor.lanes = _input_lanes(tensor, block)
+            packed = tensor in graph.input_layouts
+            tensor.lanes = padded_lanes(tensor.c, block) if packed else _input_lanes(tensor, block)
     for op in list(graph.ops):
         _forward(graph, op, block)
     for i, out in enumerate(graph.outputs):
         if not isinstance(out.tensor.producer, View) and not in_channel_order(out.tensor):
-            moved = _reordered(graph, out.tensor, padded_lanes(out.tensor.c, block), len(graph.ops))
+            moved = reordered(graph, out.tensor, padded_lanes(out.tensor.c, block), len(graph.ops))
             graph.outputs[i] = replace(out, tensor=moved)
-
-
-def padded_lanes(channels: int, block: int) -> I64:
-    """Channels in order from position 0, padded to whole blocks."""
-    lanes = np.full(-(-channels // block) * block, -1, np.int64)
-    lanes[:channels] = np.arange(channels)
-    return lanes
-
-
-def in_channel_order(tensor: Tensor) -> bool:
-    """Whether logical channels lie in ascending order, padding between them allowed."""
-    lanes = tensor.lane_map()
-    return bool((lanes[lanes >= 0] == np.arange((lanes >= 0).sum())).all())
 
 
 def _input_lanes(tensor: Tensor, block: int) -> I64:
@@ -125,7 +113,9 @@ def _preset(graph: Graph, block: int) -> None:
     for op in reversed(graph.ops):
         if isinstance(op, View) and op.inputs[0].is_vector:
             op.output.lanes = padded_lanes(op.output.c, block)
-            op.inputs[0].lanes = op.output.flat_index(block).reshape(-1)
+            op.inputs[0].lanes = op.image_lanes(block)
+        elif isinstance(op, CopyOp):
+            preset_copy(graph, op, block)
         elif isinstance(op, VecOp) and op.output.lanes is not None and op.inputs[0].lanes is None:
             op.inputs[0].lanes = op.output.lanes
 
@@ -134,8 +124,11 @@ def _forward(graph: Graph, op: Op, block: int) -> None:
     """Set the output's lanes from the inputs' (or choose them), and nest offsets of concats."""
     out = op.output
     if isinstance(op, View):
-        if out.lanes is None:
-            out.lanes = op.inputs[0].flat_index(block).reshape(-1)
+        if op.inputs[0].is_vector:
+            settle(graph, op, 0, op.image_lanes(block))
+            out.parent = op.inputs[0]
+        else:
+            out.lanes = op.image_lanes(block)
     elif isinstance(op, ConcatOp):
         offset, first, parts = 0, 0, []
         for t in op.inputs:
@@ -143,65 +136,39 @@ def _forward(graph: Graph, op: Op, block: int) -> None:
             parts.append(np.where(t.lane_map() < 0, -1, t.lane_map() + first))
             offset, first = offset + t.blocks(block), first + t.c
         out.lanes = np.concatenate(parts)
-    elif isinstance(op, (PoolOp, CopyOp)):
+    elif isinstance(op, PoolOp):
         out.lanes = op.inputs[0].lane_map()
+    elif isinstance(op, CopyOp):
+        forward_copy(graph, op, block)
+    elif isinstance(op, SelectOp):
+        forward_select(graph, op, block)
     elif isinstance(op, VecOp):
         _forward_vec(graph, op)
     elif isinstance(op, ConvOp) and op.residual is not None:
         out.lanes = op.inputs[1].lane_map()
     elif out.lanes is None:
-        out.lanes = _wanted(out, block)
+        out.lanes = _wanted(op, block)
 
 
 def _forward_vec(graph: Graph, op: VecOp) -> None:
     a = op.inputs[0]
     lanes = a.lane_map()
-    for b in op.inputs[1:]:
+    for number, b in enumerate(op.inputs[1:], 1):
         if b.lanes is None:
             b.lanes = lanes
-        elif not np.array_equal(b.lanes, lanes):
-            moved = _reordered(graph, b, lanes, graph.ops.index(op))
-            b.consumers.remove(op)
-            moved.consumers.append(op)
-            op.inputs[1] = moved
-    if op.output.lanes is not None and not np.array_equal(op.output.lanes, lanes):
-        raise AssertionError(f"'{op.node}': its result needs another channel order than its operand")
+        else:
+            settle(graph, op, number, lanes)
     op.output.lanes = lanes
 
 
-def _wanted(out: Tensor, block: int) -> I64:
-    """The order that an elementwise reader's other operand already has, or plain order."""
+def _wanted(op: Op, block: int) -> I64:
+    """The input's order for a depthwise convolution, an elementwise reader's other operand's, or plain order."""
+    out = op.output
+    if isinstance(op, ConvOp) and 1 < op.group == op.inputs[0].c == out.c:
+        return op.inputs[0].lane_map()
     for reader in out.consumers:
         if isinstance(reader, VecOp):
             for other in reader.inputs:
                 if other is not out and other.lanes is not None and other.c == out.c:
                     return other.lanes
     return padded_lanes(out.c, block)
-
-
-def _reordered(graph: Graph, tensor: Tensor, lanes: I64, position: int) -> Tensor:
-    """`tensor` with another channel map, by a convolution or product with a 0/1 matrix."""
-    out = Tensor(
-        f"{tensor.name}:order{len(graph.ops)}",
-        tensor.label,
-        tensor.shape,
-        tensor.scale,
-        tensor.zero_point,
-        unsigned=tensor.unsigned,
-    )
-    out.lanes = lanes
-    n = tensor.c
-    weight = np.eye(n, dtype=np.int8)
-    requant = Requant(
-        np.full(n, -tensor.zero_point, np.int64),
-        np.full(n, 1 << 23, np.int64),
-        np.full(n, 23, np.int64),
-        tensor.zero_point,
-    )
-    op: Op
-    if tensor.h == 1:
-        op = GemmOp(tensor.label, "Reorder", [tensor], out, weight, requant)
-    else:
-        op = ConvOp(tensor.label, "Reorder", [tensor], out, weight.reshape(n, n, 1, 1), requant, (1, 1), (1, 1), (0, 0))
-    graph.ops.insert(position, op)
-    return out

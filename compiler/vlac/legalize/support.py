@@ -10,7 +10,7 @@ from vla_isa.hardware import HardwareConfig
 from vlac.errors import UnsupportedError
 from vlac.ops import BY_NAME
 from vlac.ops.quantized import node_label
-from vlac.ops.spec import constant, rule_text
+from vlac.ops.spec import is_constant, rule_text
 
 __all__ = ["check_support", "refusals"]
 
@@ -30,7 +30,7 @@ def refusals(model: ir.Model, hw: HardwareConfig) -> dict[str, str]:
     """The nodes that break a rule: label -> the rule and what was found."""
     reasons = {}
     for node in model.graph:
-        if node.outputs and constant(node.outputs[0]) is not None:
+        if node.outputs and is_constant(node.outputs[0]):
             continue
         reason = _reason(node, hw)
         if reason:

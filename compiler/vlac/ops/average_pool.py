@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 
 from vlac.ir.graph import PoolOp, PoolPiece, Tensor
-from vlac.ops.pooling import WINDOW_RULES, average_records, window
+from vlac.ops.pooling import WINDOW_RULES, Axis, average_records, by_phases, window
 from vlac.ops.quantized import node_label
 from vlac.ops.spec import OpSpec, attribute
 
@@ -20,11 +20,12 @@ __all__ = ["SPEC"]
 _Cut = tuple[int, int, int]  # first, last + 1, kernel
 
 
-def _cuts(outputs: int, kernel: int, stride: int, padded: int) -> list[_Cut]:
+def _cuts(axis: Axis) -> list[_Cut]:
     """Outputs along one axis by kernel size: whole windows, then those that reach beyond the padded input."""
-    sizes = [min(kernel, padded - o * stride) for o in range(outputs)]
+    padded = axis.size + axis.pad + axis.behind
     cuts: list[_Cut] = []
-    for o, size in enumerate(sizes):
+    for o in range(axis.out):
+        size = min(axis.kernel, padded - o * axis.stride)
         if cuts and cuts[-1][2] == size:
             cuts[-1] = (cuts[-1][0], o + 1, size)
         else:
@@ -32,21 +33,20 @@ def _cuts(outputs: int, kernel: int, stride: int, padded: int) -> list[_Cut]:
     return cuts
 
 
-def _pieces(node: ir.Node, x: Tensor, out: Tensor) -> tuple[str, list[PoolPiece], list[int]]:
+def _pieces(rows: Axis, columns: Axis, *, include: bool) -> tuple[str, list[PoolPiece], list[int]]:
     """Count mode, pieces and the divisors of the records."""
-    kernel, strides, pads = window(node)
-    whole = PoolPiece(0, out.h, 0, out.w, kernel, 0)
-    padded = (x.h + pads[0] + pads[2], x.w + pads[1] + pads[3])
-    rows = _cuts(out.h, kernel[0], strides[0], padded[0])
-    columns = _cuts(out.w, kernel[1], strides[1], padded[1])
-    if not attribute(node, "count_include_pad", 0):
-        if max(pads) == 0 and len(rows) == len(columns) == 1:
+    kernel = (rows.kernel, columns.kernel)
+    whole = PoolPiece(0, rows.out, 0, columns.out, kernel, 0)
+    cuts = _cuts(rows), _cuts(columns)
+    if not include:
+        padded = rows.pad or columns.pad or rows.behind or columns.behind
+        if not padded and len(cuts[0]) == len(cuts[1]) == 1:
             return "fixed", [whole], [kernel[0] * kernel[1]]
         return "valid", [whole], list(range(1, kernel[0] * kernel[1] + 1))
-    pieces: list[Any] = []
+    pieces: list[PoolPiece] = []
     divisors: list[int] = []
-    for y0, y1, kh in rows:
-        for x0, x1, kw in columns:
+    for y0, y1, kh in cuts[0]:
+        for x0, x1, kw in cuts[1]:
             pieces.append(PoolPiece(y0, y1, x0, x1, (kh, kw), len(divisors)))
             divisors.append(kh * kw)
     return "fixed", pieces, divisors
@@ -54,33 +54,43 @@ def _pieces(node: ir.Node, x: Tensor, out: Tensor) -> tuple[str, list[PoolPiece]
 
 def _lower(low: Lowering, node: ir.Node) -> None:
     x = low.operand(node, 0)
-    out = low.result(node)
-    kernel, strides, pads = window(node)
-    count, pieces, divisors = _pieces(node, x, out.tensor)
-    records = average_records(x, out.tensor, np.array(divisors), f"AveragePool '{node_label(node)}'")
-    low.graph.ops.append(
-        PoolOp(
-            out.label,
-            "AveragePool",
-            [x],
-            out.tensor,
-            "average",
-            kernel,
-            strides,
-            pads[:2],
-            pieces,
-            count,
-            records,
-            out.tensor.zero_point,
-            out.lo,
-            out.hi,
+    result = low.result(node)
+    include = bool(attribute(node, "count_include_pad", 0))
+    dilated = max(window(node)[3]) > 1
+
+    def plain(source: Tensor, out: Tensor, rows: Axis, columns: Axis) -> None:
+        if dilated and include:  # windows are whole: what lies beyond the padding has been refused
+            kernel = (rows.kernel, columns.kernel)
+            count, pieces = "fixed", [PoolPiece(0, out.h, 0, out.w, kernel, 0)]
+            divisors = [kernel[0] * kernel[1]]
+        else:
+            count, pieces, divisors = _pieces(rows, columns, include=include)
+        records = average_records(source, out, np.array(divisors), f"AveragePool '{node_label(node)}'")
+        low.graph.ops.append(
+            PoolOp(
+                result.label,
+                "AveragePool",
+                [source],
+                out,
+                "average",
+                (rows.kernel, columns.kernel),
+                (rows.stride, columns.stride),
+                (rows.pad, columns.pad),
+                pieces,
+                count,
+                records,
+                out.zero_point,
+                result.lo,
+                result.hi,
+            )
         )
-    )
+
+    by_phases(low, node, x, result.tensor, plain)
 
 
 SPEC = OpSpec(
     "AveragePool",
-    "POOL; with count_include_pad 0 the number of taps inside picks the record.",
+    "POOL; with count_include_pad 0 the number of taps inside picks the record; dilation as for MaxPool.",
     rules=WINDOW_RULES,
     lower=_lower,
 )

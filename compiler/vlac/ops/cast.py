@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.spec import OpSpec, RuleResult
-from vlac.ops.views import lower_view
+from vlac.ops.spec import RuleResult
+from vlac.ops.views import view
 
 __all__ = ["SPEC"]
 
@@ -19,4 +21,4 @@ def is_between_floats(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(all(t in _FLOATS for t in types), " to ".join(str(t) for t in types))
 
 
-SPEC = OpSpec("Cast", "No instruction.", rules=(is_between_floats,), lower=lower_view, quantize_result=False)
+SPEC = replace(view("Cast"), rules=(is_between_floats,), quantize_result=False)

@@ -1,27 +1,21 @@
-"""Concat of channels: no instruction, the producers write into channel slices of one region."""
+"""Concat: of channels, the producers write into slices of one region; of rows or pixels, COPY."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx_ir as ir
 
-from vla_isa.hardware import HardwareConfig
+from vla_isa.numerics import INT8_MAX, INT8_MIN
 from vlac.ir.graph import ConcatOp, Tensor, is_image
-from vlac.ops.spec import OpSpec, RuleResult, attribute, shape_of
+from vlac.ops.spec import OpSpec, attribute, shape_of
 
 if TYPE_CHECKING:
     from vlac.legalize.lowering import Lowering
 
 __all__ = ["SPEC"]
-
-
-def is_along_channels(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The axis must be the channels: 1 of an image [1, C, H, W], else the last one."""
-    shape = shape_of(node.outputs[0])
-    axis = attribute(node, "axis", 0) % len(shape)
-    ok = axis == (1 if is_image(shape) else len(shape) - 1)
-    return RuleResult(ok, f"axis {axis} of rank {len(shape)}")
 
 
 def _lower(low: Lowering, node: ir.Node) -> None:
@@ -30,7 +24,7 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     parts = []
     for index, (source, value) in enumerate(zip(sources, node.inputs, strict=True)):
         same = (source.scale, source.zero_point) == (out.tensor.scale, out.tensor.zero_point)
-        if same and source.constant is None:
+        if same and source.constant is None and (out.lo, out.hi) == (INT8_MIN, INT8_MAX):
             parts.append(source)
             continue
         part = Tensor(
@@ -41,14 +35,23 @@ def _lower(low: Lowering, node: ir.Node) -> None:
             out.tensor.zero_point,
             unsigned=out.tensor.unsigned,
         )
-        low.requantized(source, part, out.label, "Concat")
+        low.requantized(source, part, out.label, "Concat", out.lo, out.hi)
         parts.append(part)
-    low.graph.ops.append(ConcatOp(out.label, "Concat", parts, out.tensor))
+    shape = shape_of(node.outputs[0])
+    axis = attribute(node, "axis", 0) % len(shape)
+    if axis == (1 if is_image(shape) else len(shape) - 1):
+        low.graph.ops.append(ConcatOp(out.label, "Concat", parts, out.tensor))
+        return
+    starts = np.cumsum([0, *(math.prod(p.shape) for p in parts)])
+    numbers = [s + np.arange(math.prod(p.shape)) for s, p in zip(starts, parts, strict=False)]
+    numbers = [n.reshape(shape_of(v)) for n, v in zip(numbers, node.inputs, strict=True)]
+    moved = low.move(node, parts, np.concatenate(numbers, axis=axis).reshape(-1), out.tensor)
+    assert moved is out.tensor
 
 
 SPEC = OpSpec(
     "Concat",
-    "No instruction: producers write into slices of one region, each on a new channel block.",
-    rules=(is_along_channels,),
+    "Of channels, no instruction: producers write into slices of one region, each on a new channel block. "
+    "Of rows and pixels, COPY.",
     lower=_lower,
 )

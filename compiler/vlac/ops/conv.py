@@ -1,4 +1,7 @@
-"""Conv: the CONV instruction, with groups as a tile mask and depthwise as the diagonal one."""
+"""Conv: the CONV instruction, with groups as a tile mask and depthwise as the diagonal one.
+
+Kernels over 15 and strides over 4 are folded exactly (`wide_conv`).
+"""
 
 from __future__ import annotations
 
@@ -9,42 +12,38 @@ import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import ConvOp
-from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, constant_input, pads4, pair, shape_of
+from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, is_constant, pads4, pair, shape_of
 from vlac.ops.weights import read_weights, requant_of
+from vlac.ops.wide_conv import AxisPlan, axis_plan, lower_wide
 
 if TYPE_CHECKING:
     from vlac.legalize.lowering import Lowering
 
 __all__ = ["SPEC"]
 
+_Pads = tuple[int, int, int, int]
+
 
 def is_two_dimensional(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The convolution must be 2-D with batch 1: input [1, C, H, W]."""
+    """The convolution must be 2-D with batch 1: input [1, C, H, W] (1-D in a float model is made 2-D)."""
     shape = shape_of(node.inputs[0])
     return RuleResult(len(shape) == 4 and shape[0] == 1, f"input shape {list(shape)}")
 
 
 def weights_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The weights must be constants."""
-    return RuleResult(constant_input(node, 1) is not None, "computed weights")
+    return RuleResult(is_constant(node.inputs[1]), "computed weights")
 
 
 def kernel_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The kernel must not exceed 15x15."""
-    kh, kw = shape_of(node.inputs[1])[2:]
-    return RuleResult(max(kh, kw) <= 15, f"kernel {kh}x{kw}")
-
-
-def stride_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The stride must not exceed 4."""
-    strides = pair(attribute(node, "strides", None), 1)
-    return RuleResult(max(strides) <= 4, f"stride {strides[0]}x{strides[1]}")
-
-
-def dilation_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The dilation must not exceed 31."""
-    dilations = pair(attribute(node, "dilations", None), 1)
-    return RuleResult(max(dilations) <= 31, f"dilation {dilations[0]}x{dilations[1]}")
+    """The kernel must not exceed 15x15, the stride 4 and the dilation 31, or come below by folding up to 32 rows or
+    pixels into channels and making at most 8 rows or pixels in turn (stride 1: a kernel up to 113).
+    """
+    strides, dilations, pads = _geometry(node)
+    kernel = shape_of(node.inputs[1])[2:]
+    ok = all(axis_plan(k, s, d, p) for k, s, d, p in zip(kernel, strides, dilations, pads, strict=False))
+    found = f"kernel {kernel[0]}x{kernel[1]}, stride {strides[0]}x{strides[1]}, dilation {dilations[0]}x{dilations[1]}"
+    return RuleResult(ok, found)
 
 
 def size_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
@@ -58,15 +57,24 @@ def size_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 def one_out_block_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The weights of one block of {block} channels must fit the {weight_words} words of the weight scratchpad."""
     _, i, kh, kw = shape_of(node.inputs[1])
-    words = -(-i // hw.block) * kh * kw
+    rows, columns = _plans(node)
+    words = -(-i // hw.block) * rows.kernel * rows.fold * columns.kernel * columns.fold
     return RuleResult(words <= hw.weight_words, f"{words} words ({i} input channels, kernel {kh}x{kw})")
 
 
-def _geometry(node: ir.Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
+def _geometry(node: ir.Node) -> tuple[tuple[int, int], tuple[int, int], _Pads]:
     kernel = shape_of(node.inputs[1])[2:]
     strides = pair(attribute(node, "strides", None), 1)
     dilations = pair(attribute(node, "dilations", None), 1)
     return strides, dilations, pads4(node, (kernel[0], kernel[1]), strides, dilations)
+
+
+def _plans(node: ir.Node) -> tuple[AxisPlan, AxisPlan]:
+    strides, dilations, pads = _geometry(node)
+    kernel = shape_of(node.inputs[1])[2:]
+    rows, columns = (axis_plan(kernel[i], strides[i], dilations[i], pads[i]) for i in (0, 1))
+    assert rows is not None and columns is not None
+    return rows, columns
 
 
 def _lower(low: Lowering, node: ir.Node) -> None:
@@ -76,6 +84,11 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     out = low.result(node)
     strides, dilations, pads = _geometry(node)
     requant = requant_of(node, x, weights, None if bias is None else bias.astype(np.float32), out)
+    group = int(attribute(node, "group", 1))
+    plans = _plans(node)
+    if any(p.is_folded for p in plans):
+        lower_wide(low, node, x, out, weights.values, requant, group, plans, strides, dilations, pads)
+        return
     low.graph.ops.append(
         ConvOp(
             out.label,
@@ -87,20 +100,19 @@ def _lower(low: Lowering, node: ir.Node) -> None:
             strides,
             dilations,
             (pads[0], pads[1]),
-            int(attribute(node, "group", 1)),
+            group,
         )
     )
 
 
 SPEC = OpSpec(
     "Conv",
-    "CONV: any stride, dilation and padding; groups by tile mask, depthwise by the diagonal mask.",
+    "CONV: any stride, dilation and padding; groups by tile mask, depthwise by the diagonal mask; large kernels and "
+    "strides by folding rows and pixels into channels.",
     rules=(
         is_two_dimensional,
         weights_are_constant,
         kernel_fits,
-        stride_fits,
-        dilation_fits,
         size_fits,
         one_out_block_fits,
     ),

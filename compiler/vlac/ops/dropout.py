@@ -1,12 +1,14 @@
-"""Dropout at inference: no instruction."""
+"""Dropout: no instruction at inference."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.spec import OpSpec, RuleResult, constant_input
-from vlac.ops.views import lower_view
+from vlac.ops.spec import RuleResult, constant_input
+from vlac.ops.views import view
 
 __all__ = ["SPEC"]
 
@@ -20,4 +22,4 @@ def is_inference(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(ok, "a mask that is used" if mask else "training mode")
 
 
-SPEC = OpSpec("Dropout", "No instruction.", rules=(is_inference,), lower=lower_view)
+SPEC = replace(view("Dropout"), rules=(is_inference,))

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import GemmOp
-from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, constant_input, shape_of
+from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, constant_input, is_constant, shape_of
 from vlac.ops.weights import Weights, read_weights, requant_of
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ __all__ = ["SPEC", "weights_fit"]
 
 def b_is_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """B and C must be constants."""
-    ok = constant_input(node, 1) is not None
+    ok = is_constant(node.inputs[1])
     if len(node.inputs) > 2 and node.inputs[2] is not None:
-        ok = ok and constant_input(node, 2) is not None
+        ok = ok and is_constant(node.inputs[2])
     return RuleResult(ok, "a computed B or C")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from vlac.ops.pooling import is_image, lower_global_average
+from vlac.ops.pooling import is_image, lower_average
 from vlac.ops.spec import OpSpec
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ __all__ = ["SPEC"]
 
 
 def _lower(low: Lowering, node: ir.Node) -> None:
-    lower_global_average(low, node, low.operand(node, 0), low.result(node))
+    x = low.operand(node, 0)
+    lower_average(low, node, x, low.result(node), (x.h, x.w))
 
 
 SPEC = OpSpec("GlobalAveragePool", "POOL whose window is the whole map.", rules=(is_image,), lower=_lower)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from vlac.ops.spec import OpSpec
-from vlac.ops.views import lower_view
+from vlac.ops.views import view
 
 __all__ = ["SPEC"]
 
-SPEC = OpSpec("Identity", "No instruction.", lower=lower_view)
+SPEC = view("Identity")

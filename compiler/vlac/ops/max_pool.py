@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import PoolOp, PoolPiece, Tensor
-from vlac.ops.pooling import WINDOW_RULES, window
+from vlac.ir.graph import Tensor
+from vlac.ops.pooling import WINDOW_RULES, Axis, by_phases, lower_max, max_pool
+from vlac.ops.quantized import node_label
 from vlac.ops.spec import OpSpec, RuleResult, shape_of
 
 if TYPE_CHECKING:
@@ -26,31 +26,17 @@ def has_one_result(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 def _lower(low: Lowering, node: ir.Node) -> None:
     x = low.moved_operand(node)
-    target, label = low.passthrough(node)
-    kernel, strides, pads = window(node)
-    pooled = target
-    if target is None or (target.scale, target.zero_point) != (x.scale, x.zero_point):
-        name = f"{node.outputs[0].name}:pooled"
-        pooled = Tensor(
-            name, node.outputs[0].name or name, shape_of(node.outputs[0]), x.scale, x.zero_point, unsigned=x.unsigned
-        )
-    assert pooled is not None
-    none = np.zeros(0, np.int64)
-    pieces = [PoolPiece(0, pooled.h, 0, pooled.w, kernel, 0)]
-    low.graph.ops.append(
-        PoolOp(
-            label, "MaxPool", [x], pooled, "max", kernel, strides, pads[:2], pieces, "fixed", (none, none), x.zero_point
-        )
-    )
-    if target is None:
-        low.values[node.outputs[0]] = pooled
-    elif target is not pooled:
-        low.requantized(pooled, target, label, "MaxPool")
+
+    def plain(source: Tensor, out: Tensor, rows: Axis, columns: Axis) -> None:
+        low.graph.ops.append(max_pool("MaxPool", node_label(node), source, out, rows, columns))
+
+    lower_max(low, node, x, shape_of(node.outputs[0]), lambda out: by_phases(low, node, x, out, plain))
 
 
 SPEC = OpSpec(
     "MaxPool",
-    "POOL on the integers; a table behind it where the scale changes.",
+    "POOL on the integers; a table behind it where the scale changes; dilation by picking rows and pixels with COPY.",
     rules=(*WINDOW_RULES, has_one_result),
     lower=_lower,
+    moves=True,
 )

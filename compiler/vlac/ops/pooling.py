@@ -1,7 +1,15 @@
-"""Windows and records of pooling, shared by MaxPool, AveragePool, GlobalAveragePool and ReduceMean."""
+"""Windows and records of pooling, shared by the pools and by reductions over rows and pixels.
+
+A dilated window reads every d-th row: outputs that start in the same of the d classes of rows form one plain pool
+over the rows of that class, picked by COPY, and the results are put together by COPY.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +18,7 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import PoolOp, PoolPiece, Tensor
+from vlac.ops.phases import interleaved, phase_tensors
 from vlac.ops.quantized import Result, node_label
 from vlac.ops.spec import RuleResult, attribute, pads4, pair, shape_of
 from vlac.ops.weights import multipliers
@@ -17,7 +26,19 @@ from vlac.ops.weights import multipliers
 if TYPE_CHECKING:
     from vlac.legalize.lowering import Lowering
 
-__all__ = ["WINDOW_RULES", "average_records", "is_image", "lower_global_average", "window"]
+__all__ = [
+    "WINDOW_RULES",
+    "Axis",
+    "average_records",
+    "by_phases",
+    "is_image",
+    "lower_average",
+    "lower_max",
+    "max_pool",
+    "window",
+]
+
+Pads = tuple[int, int, int, int]
 
 
 def is_image(node: ir.Node, hw: HardwareConfig) -> RuleResult:
@@ -29,36 +50,91 @@ def is_image(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 def window_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The stride must not exceed 15, the kernel 2047 and the padding 255."""
-    kernel, strides, pads = window(node)
+    kernel, strides, pads, _ = window(node)
     ok = max(strides) <= 15 and max(kernel) <= 2047 and max(pads) <= 255
     return RuleResult(ok, f"kernel {kernel[0]}x{kernel[1]}, stride {strides[0]}x{strides[1]}, padding {list(pads)}")
 
 
-def is_not_dilated(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The dilation must be 1."""
-    dilations = pair(attribute(node, "dilations", None), 1)
-    return RuleResult(dilations == (1, 1), f"dilation {dilations[0]}x{dilations[1]}")
-
-
 def windows_touch_the_input(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """No window may lie in the padding only (ceil_mode with much padding makes such windows)."""
-    _, strides, pads = window(node)
+    kernel, strides, pads, dilations = window(node)
     sizes, outputs = shape_of(node.inputs[0])[2:], shape_of(node.outputs[0])[2:]
     starts = [(o - 1) * s - p for o, s, p in zip(outputs, strides, pads[:2], strict=True)]
-    return RuleResult(
-        all(a < n for a, n in zip(starts, sizes, strict=True)),
-        f"last window from {starts} in an input of {list(sizes)}",
+    # the first tap at or after 0 of each window; with dilation a window may also step over the whole input
+    ok = all(
+        any(0 <= o * s - p + k * d < n for k in range(size))
+        for n, count, size, s, p, d in zip(sizes, outputs, kernel, strides, pads[:2], dilations, strict=True)
+        for o in (range(count) if d > 1 else (0, count - 1))
     )
+    return RuleResult(ok, f"last window from {starts} in an input of {list(sizes)}")
 
 
-WINDOW_RULES = (is_image, window_fits, is_not_dilated, windows_touch_the_input)
+WINDOW_RULES = (is_image, window_fits, windows_touch_the_input)
 
 
-def window(node: ir.Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
-    """Kernel, strides and padding (top, left, bottom, right) of a pooling node."""
+def window(node: ir.Node) -> tuple[tuple[int, int], tuple[int, int], Pads, tuple[int, int]]:
+    """Kernel, strides, padding (top, left, bottom, right) and dilations of a pooling node."""
     kernel = pair(attribute(node, "kernel_shape", None), 1)
     strides = pair(attribute(node, "strides", None), 1)
-    return kernel, strides, pads4(node, kernel, strides)
+    dilations = pair(attribute(node, "dilations", None), 1)
+    return kernel, strides, pads4(node, kernel, strides, dilations), dilations
+
+
+# --- dilation -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a pool without dilation: sizes in and out, kernel, stride, padding in front and behind."""
+
+    size: int
+    out: int
+    kernel: int
+    stride: int
+    pad: int
+    behind: int
+
+
+def _phases(axis: Axis, dilation: int) -> list[tuple[slice, Axis]]:
+    """Output phases of a dilated axis: the input positions each reads, and the plain pool over them."""
+    common = math.gcd(axis.stride, dilation)
+    count = min(dilation // common, axis.out)
+    found = []
+    for j in range(count):
+        start = j * axis.stride - axis.pad
+        rest = start % dilation
+        size = -(-(axis.size - rest) // dilation)
+        out = -(-(axis.out - j) // count)
+        stride = axis.stride // common
+        pad = -((start - rest) // dilation)
+        end = (out - 1) * stride - pad + axis.kernel
+        found.append((slice(rest, None, dilation), Axis(size, out, axis.kernel, stride, pad, max(end - size, 0))))
+    return found
+
+
+def by_phases(
+    low: Lowering, node: ir.Node, x: Tensor, out: Tensor, make: Callable[[Tensor, Tensor, Axis, Axis], None]
+) -> None:
+    """Let `make` add plain pools (input, output, rows, pixels) that together are the node's pool."""
+    kernel, strides, pads, dilations = window(node)
+    sizes = ((x.h, out.h), (x.w, out.w))
+    axes = [Axis(*sizes[i], kernel[i], strides[i], pads[i], pads[i + 2]) for i in (0, 1)]
+    if dilations == (1, 1):
+        make(x, out, axes[0], axes[1])
+        return
+    numbers = np.arange(math.prod(x.shape)).reshape(x.c, x.h, x.w)
+    rows, columns = (_phases(a, d) for a, d in zip(axes, dilations, strict=True))
+    phases = len(rows), len(columns)
+    results = phase_tensors(out, phases)
+    for ((ys, row), (xs, column)), made in zip(product(rows, columns), results, strict=True):
+        taken = numbers[:, ys, xs]
+        name = f"{made.name}:in"
+        part = Tensor(name, out.label, (1, *taken.shape), x.scale, x.zero_point, unsigned=x.unsigned)
+        make(low.move(node, [x], taken.reshape(-1), part), made, row, column)
+    interleaved(low, node, results, phases, out)
+
+
+# --- the pools ------------------------------------------------------------------------------------------
 
 
 def average_records(
@@ -69,10 +145,14 @@ def average_records(
     return multipliers(scales, where)
 
 
-def lower_global_average(low: Lowering, node: ir.Node, x: Tensor, out: Result) -> None:
-    """One POOL whose window is the whole map. x: an image [1, C, H, W]; the result has one pixel."""
-    records = average_records(x, out.tensor, np.array([x.h * x.w]), f"{node.op_type} '{node_label(node)}'")
-    piece = PoolPiece(0, 1, 0, 1, (x.h, x.w), 0)
+def lower_average(
+    low: Lowering, node: ir.Node, x: Tensor, out: Result, kernel: tuple[int, int], divisor: int | None = None
+) -> None:
+    """Sums over windows of `kernel` that cover an axis whole or one position of it, by `divisor` (else the taps)."""
+    taps = kernel[0] * kernel[1]
+    records = average_records(x, out.tensor, np.array([divisor or taps]), f"{node.op_type} '{node_label(node)}'")
+    piece = PoolPiece(0, out.tensor.h, 0, out.tensor.w, kernel, 0)
+    zero = out.tensor.zero_point
     low.graph.ops.append(
         PoolOp(
             out.label,
@@ -80,14 +160,55 @@ def lower_global_average(low: Lowering, node: ir.Node, x: Tensor, out: Result) -
             [x],
             out.tensor,
             "average",
-            (x.h, x.w),
+            kernel,
             (1, 1),
             (0, 0),
             [piece],
             "fixed",
             records,
-            out.tensor.zero_point,
+            zero,
             out.lo,
             out.hi,
         )
     )
+
+
+def lower_max(
+    low: Lowering,
+    node: ir.Node,
+    x: Tensor,
+    shape: tuple[int, ...],
+    make: Callable[[Tensor], None],
+    index: NDArray[np.int64] | None = None,
+) -> None:
+    """A maximum of `x` in its own scale, made by `make` in a shape of its own; a table where the scale changes.
+
+    `index` is the element of it that each element of the node's result is, where that is another order.
+    """
+    target, label = low.passthrough(node)
+    value = node.outputs[0]
+    name = f"{value.name}:pooled"
+    pooled = Tensor(name, value.name or name, shape, x.scale, x.zero_point, unsigned=x.unsigned)
+    index = np.arange(math.prod(shape)) if index is None else index
+    plain = np.array_equal(index, np.arange(len(index)))
+    same = target is not None and (target.scale, target.zero_point) == (x.scale, x.zero_point)
+    if target is not None and same and plain and target.same_order(pooled):
+        make(target)
+        return
+    make(pooled)
+    name = f"{value.name}:moved"
+    out = Tensor(name, value.name or name, shape_of(value), x.scale, x.zero_point, unsigned=x.unsigned)
+    found = low.move(node, [pooled], index, out)
+    if target is None:
+        low.values[value] = found
+    else:
+        low.requantized(found, target, label, node.op_type)
+
+
+def max_pool(op_type: str, label: str, x: Tensor, out: Tensor, rows: Axis, columns: Axis) -> PoolOp:
+    """One POOL without dilation."""
+    none = np.zeros(0, np.int64)
+    kernel, strides = (rows.kernel, columns.kernel), (rows.stride, columns.stride)
+    pieces = [PoolPiece(0, out.h, 0, out.w, kernel, 0)]
+    pads = (rows.pad, columns.pad)
+    return PoolOp(label, op_type, [x], out, "max", kernel, strides, pads, pieces, "fixed", (none, none), x.zero_point)

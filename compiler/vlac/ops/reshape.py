@@ -1,10 +1,9 @@
-"""Reshape to a vector, from a vector, or by axes of size 1: no instruction, weights are permuted instead."""
+"""Reshape: no instruction where it flattens or splits axes; weights are permuted instead."""
 
 from __future__ import annotations
 
-from vlac.ops.spec import OpSpec
-from vlac.ops.views import lower_view
+from vlac.ops.views import view
 
 __all__ = ["SPEC"]
 
-SPEC = OpSpec("Reshape", "No instruction: flattening permutes the weights behind it.", lower=lower_view)
+SPEC = view("Reshape")

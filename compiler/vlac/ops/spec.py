@@ -29,6 +29,7 @@ __all__ = [
     "constant",
     "constant_input",
     "float_input",
+    "is_constant",
     "pads4",
     "pair",
     "rule_text",
@@ -63,6 +64,7 @@ class OpSpec:
         quantize_result: whether that includes its result; if not, what reads it must take it as it is.
         function: for operators that work element by element, the float32 function of a node and its operands;
             tables are computed from it.
+        moves: whether it only moves values, so that its results may have the scale of its input.
     """
 
     name: str
@@ -72,6 +74,7 @@ class OpSpec:
     quantize: bool = True
     quantize_result: bool = True
     function: Callable[..., F32] | None = None
+    moves: bool = False
 
 
 def rule_text(rule: Rule, hw: HardwareConfig) -> str:
@@ -99,6 +102,15 @@ def constant(value: ir.Value | None) -> NDArray[Any] | None:
     if node is not None and node.op_type == "DequantizeLinear":
         return _dequantized(node)
     return None
+
+
+def is_constant(value: ir.Value | None) -> bool:
+    """Whether `constant` would find an array, without computing it."""
+    if value is None or value.const_value is not None:
+        return value is not None
+    node = value.producer()
+    quantized = node is not None and node.op_type == "DequantizeLinear"
+    return quantized and all(v is None or v.const_value is not None for v in node.inputs)
 
 
 def _dequantized(node: ir.Node) -> NDArray[Any] | None:

@@ -53,8 +53,9 @@ def read_weights(node: ir.Node, index: int, axis: int) -> Weights:
             ]
         )
     shift = np.zeros(1, np.int64) if zero is None else zero.reshape(-1).astype(np.int64)
-    shape = [-1 if i == axis else 1 for i in range(q.ndim)] if shift.size > 1 else []
-    centred = q.astype(np.int64) - (shift.reshape(shape) if shape else shift[0])
+    shape = [-1 if i == axis else 1 for i in range(q.ndim)]
+    plain = q.dtype == np.int8 and not shift.any()
+    centred = q if plain else q.astype(np.int16) - shift.reshape(shape).astype(np.int16)
     if centred.min() < INT8_MIN or centred.max() > INT8_MAX:
         raise UnsupportedError(
             [
@@ -63,7 +64,7 @@ def read_weights(node: ir.Node, index: int, axis: int) -> Weights:
             ]
         )
     scales = np.broadcast_to(scale.reshape(-1).astype(np.float32), (q.shape[axis],)).copy()
-    return Weights(centred.astype(np.int8), scales)
+    return Weights(centred.astype(np.int8, copy=False), scales)
 
 
 def multipliers(scales: NDArray[np.float32], where: str) -> tuple[I64, I64]:
@@ -95,7 +96,7 @@ def requant_of(
     where = f"{node.op_type} '{node_label(node)}'"
     scales = (w.scales * np.float32(alpha)).astype(np.float32)
     mult, shift = multipliers(requantize_scale(x.scale, scales, out.tensor.scale), where)
-    per_channel = w.values.reshape(len(w.values), -1).astype(np.int64)
+    per_channel = w.values.reshape(len(w.values), -1)
     total = np.zeros(len(scales), np.int64)
     if bias is not None:
         # the scale a quantizer gives the bias is float32(s_x * s_w): the division recovers its integers exactly
@@ -104,21 +105,22 @@ def requant_of(
             np.int64
         )
     prove_no_wrap(per_channel, total, where)
-    total = total - x.zero_point * per_channel.sum(axis=1)
+    total = total - x.zero_point * per_channel.sum(axis=1, dtype=np.int64)
     return Requant(total, mult, shift, out.tensor.zero_point, out.lo, out.hi)
 
 
-def prove_no_wrap(weights: I64, bias: I64, where: str) -> None:
+def prove_no_wrap(weights: NDArray[np.int8], bias: I64, where: str) -> None:
     """Refuse a layer whose int32 accumulator or bias could wrap for some input.
 
-    weights: int64 [O, K]; bias: int64 [O].
+    weights: int8 [O, K]; bias: int64 [O].
 
     Raises:
         UnsupportedError: naming the largest possible sum.
     """
-    low = np.where(weights > 0, weights * INT8_MIN, weights * INT8_MAX).sum(axis=1)
-    high = np.where(weights > 0, weights * INT8_MAX, weights * INT8_MIN).sum(axis=1)
-    worst = int(max(high.max(), -low.min(), np.abs(bias).max() + 128 * np.abs(weights.sum(axis=1)).max()))
+    above = np.maximum(weights, 0).sum(axis=1, dtype=np.int64)
+    below = np.minimum(weights, 0).sum(axis=1, dtype=np.int64)
+    low, high = above * INT8_MIN + below * INT8_MAX, above * INT8_MAX + below * INT8_MIN
+    worst = int(max(high.max(), -low.min(), np.abs(bias).max() + 128 * np.abs(above + below).max()))
     if worst > np.iinfo(np.int32).max:
         raise UnsupportedError(
             [

@@ -36,7 +36,7 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font
 td,th{padding:.28rem .5rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
 th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--line)}
 td.t,th.t{text-align:left}td.w{white-space:normal;text-align:left}tbody tr:hover{background:#f2f6fb}
-.bar{background:#e8eef6;border-radius:3px;width:7rem;height:.62rem;display:inline-block;vertical-align:middle}
+.bar{background:#e8eef6;border-radius:3px;width:5rem;height:.62rem;display:inline-block;vertical-align:middle}
 .bar i{background:var(--accent);border-radius:3px;height:100%;display:block}
 .tag{border-radius:9px;padding:.05rem .5rem;font-size:.75rem;background:#e8eef6}
 .memory{background:#fdeada}.host{background:#fde2e2}

@@ -3,6 +3,7 @@
 import pytest
 from graphs import GraphBuilder
 from one_op import check_both, image_graph, refused
+from test_qdq import QdqBuilder
 
 
 def test_branches_are_written_in_place():
@@ -54,7 +55,29 @@ def test_concat_is_an_output_and_is_read():
     check_both(g.model(joined, g.conv(joined, 4)))
 
 
-def test_another_axis_is_refused():
-    refused(
-        image_graph(lambda g, x: g.node("Concat", [x, x], axis=2)), "The axis must be the channels", "axis 2 of rank 4"
-    )
+@pytest.mark.parametrize("axis", [2, 3])
+def test_rows_and_pixels_are_copied(axis):
+    def body(g, x):
+        return g.conv(g.node("Concat", [g.conv(x, 20, 3), x, x], axis=axis), 8, 3)
+
+    assert check_both(image_graph(body)).packets.count("Concat") >= 3
+
+
+def test_rows_of_a_matrix():
+    g = GraphBuilder("matrix")
+    parts = [g.gemm(g.input(f"m{i}", (n, 20)), 20, 12) for i, n in enumerate((3, 5))]
+    check_both(g.model(g.gemm(g.node("Concat", parts, 12, axis=0), 12, 7)))
+
+
+def test_relu_behind_it_is_kept():
+    """A QDQ model with Relu between Concat and its QuantizeLinear."""
+    g = QdqBuilder("relu")
+    parts = [g.qdq(g.input(f"x{i}", (1, n, 4, 5)), 0.04, 3) for i, n in enumerate((5, 20))]
+    joined = g.node("Relu", [g.node("Concat", parts, 25, axis=1)])
+    check_both(g.model(g.qdq(joined, 0.04, 3)), calib=None)
+
+
+def test_inputs_of_several_images_are_refused():
+    g = GraphBuilder("batch")
+    x = g.input("x", (1, 4, 5, 6))
+    refused(g.model(g.conv(g.node("Concat", [x, x], axis=0), 4)), "batch 1")

@@ -59,17 +59,61 @@ def test_pruned_blocks_are_masked_out():
     assert len(outcome.state.program.weights) == (4 + 1 + 4) * 9
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"kernel": (17, 17), "pads": [8, 8, 8, 8]},
+        {"kernel": (31, 3), "pads": [15, 1, 15, 1], "channels": 5},
+        {"strides": [5, 5], "kernel": (5, 5)},
+        {"strides": [8, 8], "kernel": (8, 8), "pads": [3, 0, 4, 0]},
+        {"strides": [6, 1], "kernel": (9, 18), "pads": [2, 9, 3, 8]},
+        {"strides": [7, 9], "kernel": (3, 2), "group": 4},
+        {"kernel": (19, 19), "pads": [9, 9, 9, 9], "channels": 20, "out": 20, "group": 20},
+        {"kernel": (2, 2), "dilations": [32, 1], "size": (40, 6), "channels": 3},
+        {"strides": [5, 2], "kernel": (16, 3), "dilations": [2, 2], "size": (40, 9), "pads": [3, 1, 3, 1]},
+    ],
+    ids=str,
+)
+def test_large_kernels_and_strides_are_folded(attributes):
+    check_both(conv_model(**{"size": (23, 21), "channels": 8, **attributes}))
+
+
+def test_patches_of_an_image_are_packed_by_the_host():
+    g = GraphBuilder("patches")
+    y = g.node("Conv", [g.input("x", (1, 3, 64, 64)), g.constant(g.weight(48, 3, 16, 16))], 48, strides=[16, 16])
+    assert "copy" not in {p.lower() for p in check_both(g.model(y)).packets}
+
+
+@pytest.mark.parametrize(("group", "dilation"), [(2, 2), (4, 3), (24, 2), (24, 5), (3, 1)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_groups_with_dilation_and_stride(group, dilation, stride):
+    pad = dilation
+    check_both(conv_model(24, 48, group=group, dilations=[dilation] * 2, strides=[stride] * 2, pads=[pad] * 4))
+
+
 def test_large_rules_are_refused_together():
     g = GraphBuilder("bad")
-    x = g.input("x", (1, 4, 40, 40))
-    a = g.node("Conv", [x, g.constant(g.weight(4, 4, 17, 17))], 4)
-    b = g.node("Conv", [a, g.constant(g.weight(4, 4, 5, 5))], 4, strides=[5, 5])
+    x = g.input("x", (1, 4, 140, 140))
+    a = g.node("Conv", [x, g.constant(g.weight(4, 4, 117, 117))], 4)
+    b = g.node("Conv", [a, g.constant(g.weight(4, 4, 1, 1))], 4, strides=[131, 1])
     refused(
         g.model(b),
         "2 nodes",
-        "Conv 'conv0' cannot run on 'u50': The kernel must not exceed 15x15. Found kernel 17x17",
-        "stride must not exceed 4. Found stride 5x5",
+        "Conv 'conv0' cannot run on 'u50': The kernel must not exceed 15x15, the stride 4",
+        "Found kernel 117x117",
+        "stride 131x1",
     )
+
+
+def test_computed_weights_are_refused():
+    g = GraphBuilder("computed")
+    x, w = g.input("x", (1, 4, 8, 8)), g.input("w", (4, 4, 3, 3))
+    refused(g.model(g.node("Conv", [x, w], 4)), "The weights must be constants. Found computed weights")
+
+
+def test_images_with_too_many_rows_are_refused():
+    g = GraphBuilder("tall")
+    refused(g.model(g.conv(g.input("x", (1, 1, 2100, 4)), 1)), "at most 2047 rows", "2100x4")
 
 
 def test_batch_is_refused():

@@ -43,3 +43,11 @@ def test_transposed_rows_are_refused():
 def test_computed_weights_are_refused():
     g = GraphBuilder("computed")
     refused(g.model(g.node("Gemm", [g.input("a", (2, 8)), g.input("b", (8, 4))], 4)), "B and C must be constants")
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (1, 12), (5, 1), (5, 12)], ids=str)
+def test_any_shape_of_c_with_alpha_and_beta(shape):
+    g = GraphBuilder("bias")
+    c = g.constant(g.rng.standard_normal(shape).astype(np.float32))
+    x, w = g.input("x", (5, 20)), g.constant(g.weight(20, 12))
+    check_both(g.model(g.node("Gemm", [x, w, c], 12, alpha=0.5, beta=-2.0)))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from moved import moved
 from one_op import check_both, image_graph, refused
 
 
@@ -27,14 +28,37 @@ def test_on_its_own(value):
     assert "Pad" in check_both(image_graph(body)).packets
 
 
-def test_reflection_is_refused():
-    refused(
-        image_graph(lambda g, x: g.node("Pad", [x, pads(g, 0, 0, 1, 1, 0, 0, 1, 1)], mode="reflect")),
-        "The mode must be constant. Found mode reflect",
-    )
+@pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
+def test_own_values(mode):
+    moved(lambda g, x: g.node("Pad", [x, pads(g, 0, 0, 1, 2, 0, 0, 3, 1)], mode=mode), opset=19)
 
 
-def test_channels_are_refused():
+def test_zeros_are_exact():
+    moved(lambda g, x: g.node("Pad", [x, pads(g, 0, 0, 1, 2, 0, 0, 3, 0)]))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_channels(value):
+    def body(g, x):
+        y = g.node("Pad", [x, pads(g, 0, 3, 0, 0, 0, 7, 0, 0), g.constant(np.float32(value))], 30)
+        return g.conv(y, 8, 1)
+
+    check_both(image_graph(body))
+
+
+def test_rows_of_channels():
+    """Both at once: channels of the padding have no pixels to copy."""
+
+    def body(g, x):
+        y = g.node("Pad", [x, pads(g, 0, 2, 1, 0, 0, 0, 0, 1)], 22)
+        return g.conv(y, 8, 3)
+
+    check_both(image_graph(body))
+
+
+def test_taking_away_is_refused():
     refused(
-        image_graph(lambda g, x: g.node("Pad", [x, pads(g, 0, 1, 0, 0, 0, 0, 0, 0)])), "rows and pixels of an image"
+        image_graph(lambda g, x: g.node("Pad", [x, pads(g, 0, 0, -1, 0, 0, 0, 0, 0)])),
+        "Padding must be at least 0",
+        "[0, 0, -1, 0, 0, 0, 0, 0]",
     )

@@ -1,6 +1,7 @@
 """MaxPool, AveragePool, GlobalAveragePool and ReduceMean: every attribute."""
 
 import numpy as np
+import onnx
 import pytest
 from graphs import GraphBuilder
 from one_op import check_both, image_graph, refused
@@ -99,12 +100,119 @@ def test_window_in_the_padding_is_refused():
     )
 
 
-def test_dilated_window_is_refused():
+DILATED = [
+    {"kernel_shape": [3, 3], "dilations": [2, 2]},
+    {"kernel_shape": [2, 3], "dilations": [3, 2], "strides": [2, 1], "pads": [1, 2, 1, 1]},
+    {"kernel_shape": [3, 3], "dilations": [2, 2], "strides": [2, 2], "pads": [1, 1, 1, 1]},
+    {"kernel_shape": [3, 2], "dilations": [2, 4], "strides": [3, 2], "ceil_mode": 1},
+]
+
+
+@pytest.mark.parametrize("attributes", DILATED, ids=str)
+def test_dilated_max_pool(attributes):
+    check_both(image_graph(lambda g, x: g.node("MaxPool", [x], **attributes)))
+
+
+@pytest.mark.parametrize("config", ["u50", "tiny"])
+@pytest.mark.parametrize("include", [0, 1])
+@pytest.mark.parametrize("attributes", DILATED[:3], ids=str)
+def test_dilated_average_pool(attributes, include, config):
+    """Against sums over every tap, in float64."""
+    model = image_graph(
+        lambda g, x: g.node("AveragePool", [x], count_include_pad=include, **attributes), 20, (11, 13), opset=19
+    )
+    kept = compile_proto(model, config, keep_all=True)
+    raw = vlarun.Session(kept.program, backend="sim").run(random_inputs(kept.program), raw=True)
+    first, out = kept.graph.ops[0].output, kept.graph.outputs[0].tensor
+    assert first.scale == out.scale
+    x = raw[first.name][0].astype(np.float64) - first.zero_point
+    result = raw[kept.graph.outputs[0].name][0] - out.zero_point
+    (kh, kw), (dy, dx) = attributes["kernel_shape"], attributes["dilations"]
+    (sy, sx), (top, left, *_) = attributes.get("strides", [1, 1]), attributes.get("pads", [0] * 4)
+    for oy, ox in np.ndindex(out.h, out.w):
+        taps = [(oy * sy - top + i * dy, ox * sx - left + j * dx) for i in range(kh) for j in range(kw)]
+        inside = [x[:, a, b] for a, b in taps if 0 <= a < 11 and 0 <= b < 13]
+        mean = np.sum(inside, axis=0) / (kh * kw if include else len(inside))
+        assert np.abs(result[:, oy, ox] - mean).max() <= 0.501
+
+
+@pytest.mark.parametrize("op", ["GlobalMaxPool", "ReduceMax"])
+def test_global_max(op):
+    attributes = {"axes": [2, 3], "keepdims": 0} if op == "ReduceMax" else {}
+    check_both(image_graph(lambda g, x: g.node(op, [x], **attributes)))
+
+
+@pytest.mark.parametrize("axes", [[2], [3], [-1, -2]], ids=str)
+@pytest.mark.parametrize("op", ["ReduceMax", "ReduceMean", "ReduceSum"])
+def test_reductions_over_space(op, axes):
+    opset = 18
+
+    def body(g, x):
+        return g.conv(g.node(op, [x, g.constant(np.array(axes))]), 9, 1)
+
+    check_both(image_graph(body, opset=opset))
+
+
+@pytest.mark.parametrize("axes", [[1], [1, 2, 3], [0, 1, 2, 3]], ids=str)
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceSum"])
+def test_sums_over_channels_and_everything(op, axes):
+    check_both(image_graph(lambda g, x: g.node(op, [x, g.constant(np.array(axes))]), 10, (5, 6), opset=18))
+
+
+@pytest.mark.parametrize(("axes", "keep"), [([-1], 1), ([-1], 0), ([0], 0), ([0, 1], 0)])
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceSum", "ReduceMax"])
+def test_reductions_of_a_matrix(op, axes, keep):
+    g = GraphBuilder("matrix")
+    y = g.gemm(g.input("x", (6, 20)), 20, 12)
+    check_both(g.model(g.node(op, [y, g.constant(np.array(axes))], keepdims=keep), opset=18))
+
+
+@pytest.mark.parametrize("axes", [[1, 2], [1], [1, 3]], ids=str)
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceSum", "ReduceMax"])
+def test_mixed_axes(op, axes):
+    check_both(image_graph(lambda g, x: g.node(op, [x, g.constant(np.array(axes))]), 10, (5, 6), opset=18))
+
+
+@pytest.mark.parametrize(("axes", "keep"), [([1], 1), ([0, 2], 0), ([0], 0)])
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceMax"])
+def test_reductions_of_three_axes(op, axes, keep):
+    g = GraphBuilder("three")
+    x = g.input("x", (3, 4, 5))
+    check_both(g.model(g.node(op, [x, g.constant(np.array(axes))], keepdims=keep), opset=18), different=0.1)
+
+
+def test_too_many_results_are_refused():
+    g = GraphBuilder("large")
+    x = g.input("x", (50, 60, 4))
+    model = g.model(g.node("ReduceMax", [x, g.constant(np.array([0, 2]))]), opset=18)
+    check_both(model)
+    g = GraphBuilder("larger")
+    x = g.input("x", (50, 60, 4, 2))
+    model = g.model(g.node("ReduceMax", [x, g.constant(np.array([2]))]), opset=18)
+    refused(model, "at most 2047 results", "4 values, 3000 results")
+
+
+def test_strides_over_15_are_refused():
     refused(
-        image_graph(lambda g, x: g.node("MaxPool", [x], kernel_shape=[3, 3], dilations=[2, 2])),
-        "The dilation must be 1. Found dilation 2x2",
+        image_graph(lambda g, x: g.node("MaxPool", [x], kernel_shape=[2, 2], strides=[16, 1]), 4, (40, 9)),
+        "The stride must not exceed 15",
+        "stride 16x1",
     )
 
 
-def test_mean_over_channels_is_refused():
-    refused(image_graph(lambda g, x: g.node("ReduceMean", [x], axes=[1])), "two axes of space", "axes [1]")
+def test_indices_are_refused():
+    g = GraphBuilder("indices")
+    x = g.input("x", (1, 4, 6, 6))
+    y = g.node("MaxPool", [x], kernel_shape=[2, 2])
+    g.nodes[-1].output.append("where")
+    g.nodes.append(onnx.helper.make_node("Cast", ["where"], ["other"], to=1))
+    refused(g.model(y, "other"), "The second output (indices) must be unused")
+
+
+def test_local_response_normalization_is_refused():
+    refused(
+        image_graph(lambda g, x: g.node("LRN", [x], size=5)),
+        "LRN 'lrn1' cannot run on 'u50'",
+        "sum of squares",
+        "size 5",
+    )

@@ -58,9 +58,23 @@ def test_rows_of_a_matrix():
     check_both(g.model(g.gemm(y, 20, 8)))
 
 
-@pytest.mark.parametrize("shape", [(20, 143), (1, 143, 20)], ids=str)
-def test_moving_data_is_refused(shape):
-    refused(
-        image_graph(lambda g, x: g.node("Reshape", [x, g.constant(np.array(shape))])),
-        "moves data between pixels and channels",
-    )
+def test_small_images_become_rows_of_a_matrix():
+    def body(g, x):
+        return g.gemm(g.node("Reshape", [x, g.constant(np.array([12, 20]))]), 20, 6)
+
+    check_both(image_graph(body, 20, (3, 4)))
+
+
+@pytest.mark.parametrize("shape", [(20, 143), (143, 20), (220, 13)], ids=str)
+def test_moving_much_data_is_refused(shape):
+    def body(g, x):
+        return g.gemm(g.node("Reshape", [x, g.constant(np.array(shape))]), shape[1], 6)
+
+    refused(image_graph(body), "Reshape 'reshape1'", "moves data between pixels and channels", "at most 1024 values")
+
+
+def test_dropout_of_training_is_refused():
+    def body(g, x):
+        return g.node("Dropout", [x, g.constant(np.float32(0.5)), g.constant(np.array(True))])
+
+    refused(image_graph(body), "Dropout 'dropout1'", "It must be in inference mode", "training mode")

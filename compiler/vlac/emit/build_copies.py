@@ -1,0 +1,82 @@
+"""The COPY packets of a band of a CopyOp: the fill, then each piece."""
+
+from __future__ import annotations
+
+from vla_isa.instructions import MOVES
+from vlac.allocate.regions import Region
+from vlac.emit.drafts import Draft
+from vlac.ir.moves import CopyOp, Piece, Run
+from vlac.tile.plan import Span
+
+__all__ = ["copy_drafts"]
+
+_FILL, _MOVE = MOVES.index("fill_act"), MOVES.index("act_to_act")
+
+
+def copy_drafts(op: CopyOp, band: Span, target: Region, sources: list[Region]) -> list[Draft]:
+    """All packets of output rows [y0, y1)."""
+    values = [] if op.fill is None else [_fill(op, op.fill, band, target)]
+    for piece in op.pieces:
+        rows = _inside(piece.rows, band)
+        if rows.count:
+            source = sources[piece.source]
+            lines = [rows] if _plain(op, piece, rows, target, source) else _one_by_one(rows)
+            values += [_move(op, piece, r, target, source) for r in lines]
+    return [Draft("COPY", v, op.node, op.op_type) for v in values]
+
+
+def _fill(op: CopyOp, value: int, band: Span, target: Region) -> dict[str, int]:
+    y0, y1 = band
+    return {
+        "move": _FILL,
+        "dst": target.base,
+        "n0": op.output.w,
+        "n1": sum(op.out_blocks),
+        "n2": y1 - y0,
+        "n3": 1,
+        "pad": value,
+        "dst_stride1": target.pitch,
+        "dst_stride2": target.row_stride,
+        "dst_ring": target.ring,
+        "dst_slot": y0 % target.ring,
+    }
+
+
+def _inside(run: Run, band: Span) -> Run:
+    """The positions of a run that lie in a band."""
+    first = max(0, -(-(band[0] - run.out0) // run.out_step))
+    end = min(run.count, -(-(band[1] - run.out0) // run.out_step))
+    step = first * run.out_step, first * run.in_step
+    return Run(run.out0 + step[0], run.out_step, run.in0 + step[1], run.in_step, max(end - first, 0))
+
+
+def _plain(op: CopyOp, piece: Piece, rows: Run, target: Region, source: Region) -> bool:
+    """Whether no row of a side lies beyond the end of its ring, or rows follow each other on both sides."""
+    x = op.inputs[piece.source]
+    return (target.ring >= op.output.h and source.ring >= x.h) or (rows.out_step == rows.in_step == 1)
+
+
+def _one_by_one(rows: Run) -> list[Run]:
+    return [Run(rows.out0 + i * rows.out_step, 1, rows.in0 + i * rows.in_step, 1, 1) for i in range(rows.count)]
+
+
+def _move(op: CopyOp, piece: Piece, rows: Run, target: Region, source: Region) -> dict[str, int]:
+    pixels, blocks = piece.pixels, op.out_blocks[piece.target]
+    src = source.base + op.in_starts[piece.source][piece.part] * source.pitch + pixels.in0
+    dst = target.base + op.out_starts[piece.target] * target.pitch + pixels.out0
+    values = {"move": _MOVE, "n2": rows.count}
+    if rows.out_step == rows.in_step == 1:
+        values |= {"src_ring": source.ring, "src_slot": rows.in0 % source.ring, "src_stride2": source.row_stride}
+        values |= {"dst_ring": target.ring, "dst_slot": rows.out0 % target.ring, "dst_stride2": target.row_stride}
+    else:
+        src, dst = src + rows.in0 * source.row_stride, dst + rows.out0 * target.row_stride
+        values |= {"src_stride2": rows.in_step * source.row_stride, "dst_stride2": rows.out_step * target.row_stride}
+    if pixels.out_step == pixels.in_step == 1:
+        across, deep = (pixels.count, blocks, 1), ((source.pitch, target.pitch), (0, 0))
+    else:
+        across = (1, pixels.count, blocks)
+        deep = ((pixels.in_step, pixels.out_step), (source.pitch, target.pitch))
+    values |= {"src": src, "dst": dst, "n0": across[0], "n1": across[1], "n3": across[2]}
+    for axis, (a, b) in zip((1, 3), deep, strict=True):
+        values |= {f"src_stride{axis}": a, f"dst_stride{axis}": b}
+    return values

@@ -1,0 +1,9 @@
+"""DepthToSpace: blocks of channels to pixels by COPY, in both orders (DCR and CRD)."""
+
+from __future__ import annotations
+
+from vlac.ops.moves import mover
+
+__all__ = ["SPEC"]
+
+SPEC = mover("DepthToSpace")

@@ -1,0 +1,9 @@
+"""Expand: repeated rows, pixels or channels."""
+
+from __future__ import annotations
+
+from vlac.ops.moves import mover
+
+__all__ = ["SPEC"]
+
+SPEC = mover("Expand")

@@ -1,0 +1,88 @@
+"""Operators that only move values: one lowering for all, by running the operator on numbers.
+
+The ONNX reference evaluator moves the numbers 1, 2, 3, ... instead of the values, which says where each output
+element comes from; `legalize/moves` then finds the cheapest way to do that. Integers are moved as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+
+from vla_isa.hardware import HardwareConfig
+from vlac.ir.graph import Tensor
+from vlac.ops.spec import OpSpec, RuleResult, constant_input, is_constant, shape_of
+
+if TYPE_CHECKING:
+    from vlac.legalize.lowering import Lowering
+
+__all__ = ["arguments_are_constant", "evaluated", "lower_move", "mover"]
+
+I64 = NDArray[np.int64]
+Index = Callable[["Lowering", ir.Node], list[I64]]
+
+
+def arguments_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """All inputs but the first must be constants."""
+    computed = [i for i, v in enumerate(node.inputs) if i and v is not None and not is_constant(v)]
+    return RuleResult(not computed, f"computed input {computed[:1] and computed[0]}")
+
+
+def mover(name: str, summary: str = "", index: Index | None = None, quantize: bool = True) -> OpSpec:
+    """The spec of an operator that moves values; `index` where the reference evaluator is not to be used."""
+    find = evaluated if index is None else index
+
+    def lower(low: Lowering, node: ir.Node) -> None:
+        lower_move(low, node, find(low, node))
+
+    text = summary or "No instruction where bytes can be read in place; else COPY, or a 0/1 matrix."
+    return OpSpec(name, text, (arguments_are_constant,), lower, quantize, moves=True)
+
+
+def evaluated(low: Lowering, node: ir.Node, fill_input: int | None = None) -> list[I64]:
+    """For each output, the input element of each of its elements (flat), -1 where `fill_input` gives the value."""
+    shape = shape_of(node.inputs[0])
+    feeds, names = {}, []
+    for i, value in enumerate(node.inputs):
+        names.append("" if value is None else f"i{i}")
+        if value is not None and i:
+            found = constant_input(node, i)
+            feeds[names[i]] = np.zeros_like(found, np.int64) if i == fill_input else found
+    feeds[names[0]] = np.arange(1, math.prod(shape) + 1).reshape(shape)
+    proto = ir.to_proto(node)
+    del proto.input[:]
+    proto.input.extend(names)
+    infos = [helper.make_tensor_value_info(n, TensorProto.INT64, None) for n in names if n]
+    outs = [helper.make_tensor_value_info(n, TensorProto.INT64, None) for n in proto.output]
+    version = low.model.opset_imports.get("", 17)
+    model = helper.make_model(
+        helper.make_graph([proto], "moved", infos, outs), opset_imports=[helper.make_opsetid("", version)]
+    )
+    return [np.asarray(r).reshape(-1).astype(np.int64) - 1 for r in ReferenceEvaluator(model).run(None, feeds)]
+
+
+def lower_move(low: Lowering, node: ir.Node, indices: list[I64], fill: float = 0.0) -> None:
+    """A MoveOp per output; a table in front of it where the model changes the scale; `fill` is a real value."""
+    x = low.moved_operand(node)
+    for number, (out, index) in enumerate(zip(node.outputs, indices, strict=False)):
+        target, label = low.passthrough(node, number)
+        source = x
+        if target is not None and (target.scale, target.zero_point) != (x.scale, x.zero_point):
+            name = f"{target.name}:scaled"
+            source = Tensor(name, target.label, x.shape, target.scale, target.zero_point, unsigned=target.unsigned)
+            low.requantized(x, source, label, node.op_type)
+        if target is None:
+            name = out.name or label
+            target = Tensor(name, name, shape_of(out), x.scale, x.zero_point, unsigned=x.unsigned)
+        moved = low.move(node, [source], index, target, fill)
+        low.values[out] = moved
+        for user in out.consumers():
+            if user.op_type == "QuantizeLinear":
+                low.values[user.outputs[0]] = moved

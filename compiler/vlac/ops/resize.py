@@ -1,0 +1,228 @@
+"""Resize: nearest by COPY; linear where outputs repeat in phases, by a small depthwise convolution for each.
+
+Linear weights are multiples of 1 / (2 * factor) and the like, so they are exact in int8 after scaling; at the edges
+the input's border is repeated by COPY. Coordinates as ONNX defines them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from vla_isa.hardware import HardwareConfig
+from vlac.ir.graph import ConvOp, Requant, Tensor
+from vlac.ops.moves import arguments_are_constant, lower_move
+from vlac.ops.phases import interleaved, phase_tensors
+from vlac.ops.pooling import average_records
+from vlac.ops.quantized import node_label
+from vlac.ops.spec import OpSpec, RuleResult, attribute, constant_input, shape_of
+
+if TYPE_CHECKING:
+    from vlac.legalize.lowering import Lowering
+
+__all__ = ["SPEC"]
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+_MODES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric")
+_ROUND: dict[str, Callable[[F64], F64]] = {
+    "round_prefer_floor": lambda x: np.ceil(x - 0.5),
+    "round_prefer_ceil": lambda x: np.floor(x + 0.5),
+    "floor": np.floor,
+    "ceil": np.ceil,
+}
+
+
+def mode_is_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """The mode must be nearest or linear, without antialias, and the coordinates other than tf_crop_and_resize."""
+    mode = attribute(node, "mode", "nearest")
+    coordinates = attribute(node, "coordinate_transformation_mode", "half_pixel")
+    ok = mode in ("nearest", "linear") and coordinates in _MODES and not attribute(node, "antialias", 0)
+    return RuleResult(ok, f"mode {mode} with {coordinates}")
+
+
+def corners_are_whole(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """With align_corners the scales must give whole sizes: ONNX and ONNX Runtime differ where they do not."""
+    found = []
+    for axis, (size, out) in enumerate(zip(shape_of(node.inputs[0]), shape_of(node.outputs[0]), strict=True)):
+        found.append(_scale(node, axis, size, out) * size)
+    aligned = attribute(node, "coordinate_transformation_mode", "half_pixel") == "align_corners"
+    ok = not aligned or all(abs(f - round(f)) < 1e-4 for f in found)
+    return RuleResult(ok, f"sizes {', '.join(f'{f:g}' for f in found)}")
+
+
+def linear_is_an_image(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """Linear resizing must change rows and pixels of an image [1, C, H, W] only."""
+    shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
+    linear = attribute(node, "mode", "nearest") == "linear"
+    ok = not linear or (len(shape) == 4 and shape[0] == 1 and shape[:2] == out[:2])
+    return RuleResult(ok, f"{list(shape)} -> {list(out)}")
+
+
+def linear_repeats(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """Linear resizing must repeat after at most 8 outputs and 4 inputs per axis, with weights that are exact in
+    int8 (factors 2, 3, 4 and 5 with half_pixel; 1/2, 1/3 and 1/4; align_corners where it gives whole factors).
+    """
+    if attribute(node, "mode", "nearest") != "linear":
+        return RuleResult(True, "")
+    axes = _linear_axes(node)
+    scales = [o / i for i, o in zip(shape_of(node.inputs[0]), shape_of(node.outputs[0]), strict=True)]
+    largest = 0 if axes is None else max(max(r) for r in _products(*axes))
+    return RuleResult(axes is not None and largest <= 127, f"factors {', '.join(f'{s:g}' for s in scales[2:])}")
+
+
+# --- coordinates ----------------------------------------------------------------------------------------
+
+
+def _coordinates(node: ir.Node, axis: int) -> F64:
+    """The input position of each output position along an axis."""
+    size, out = shape_of(node.inputs[0])[axis], shape_of(node.outputs[0])[axis]
+    mode = attribute(node, "coordinate_transformation_mode", "half_pixel")
+    scale, x = _scale(node, axis, size, out), np.arange(out, dtype=np.float64)
+    if size == out and scale == 1:
+        return x
+    if mode == "align_corners":
+        return x * (size - 1) / (out - 1) if out > 1 else np.zeros(1)
+    if mode == "asymmetric":
+        return x / scale
+    if mode == "pytorch_half_pixel" and out == 1:
+        return np.zeros(1)
+    centre = (x + 0.5) / scale - 0.5
+    if mode == "half_pixel_symmetric":
+        centre += size / 2 * (1 - out / (scale * size))
+    return centre
+
+
+def _scale(node: ir.Node, axis: int, size: int, out: int) -> float:
+    scales, sizes = constant_input(node, 2), constant_input(node, 3)
+    shape, axes = shape_of(node.inputs[0]), attribute(node, "axes", None)
+    chosen = list(range(len(shape))) if axes is None else [a % len(shape) for a in axes]
+    if axis not in chosen:
+        return 1.0
+    if scales is not None and scales.size:
+        return float(scales.reshape(-1)[chosen.index(axis)])
+    policy = attribute(node, "keep_aspect_ratio_policy", "stretch")
+    if sizes is None or policy == "stretch":
+        return out / size
+    ratios = [int(n) / shape[a] for n, a in zip(sizes.reshape(-1), chosen, strict=True)]
+    return min(ratios) if policy == "not_larger" else max(ratios)
+
+
+def _nearest(node: ir.Node) -> I64:
+    """The input element of each output element."""
+    shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
+    rounded = _ROUND[attribute(node, "nearest_mode", "round_prefer_floor")]
+    index = np.arange(math.prod(shape)).reshape(shape)
+    for axis, size in enumerate(shape):
+        if size != out[axis] or _scale(node, axis, size, out[axis]) != 1:
+            at = rounded(np.round(_coordinates(node, axis), 6)).astype(np.int64)
+            index = index.take(np.clip(at, 0, size - 1), axis=axis)
+    return index.reshape(-1)
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """A linear axis: output q * phases + r reads from q * stride + first[r], weights (a, b) / divisor."""
+
+    phases: int
+    stride: int
+    first: list[int]
+    weights: list[tuple[int, int]]
+    divisor: int
+    before: int
+    behind: int
+
+
+def _linear(node: ir.Node, axis: int) -> _Linear | None:
+    at = _coordinates(node, axis)
+    size = shape_of(node.inputs[0])[axis]
+    step = Fraction(float(at[1] - at[0])).limit_denominator(64) if len(at) > 1 else Fraction(1)
+    phases, stride = min(step.denominator, len(at)), step.numerator
+    if step.denominator > 8 or not 1 <= stride <= 4 or np.abs(np.diff(at) - float(step)).max(initial=0) > 1e-5:
+        return None
+    exact = [Fraction(float(a)).limit_denominator(64) for a in at[:phases]]
+    first = [math.floor(a) for a in exact]
+    divisor = math.lcm(*(a.denominator for a in exact))
+    weights = [(int((1 - (a - f)) * divisor), int((a - f) * divisor)) for a, f in zip(exact, first, strict=True)]
+    reach = [(len(at) - 1 - r) // phases * stride + first[r] + (weights[r][1] > 0) for r in range(phases)]
+    return _Linear(phases, stride, first, weights, divisor, max(0, -min(first)), max(0, max(reach) - size + 1))
+
+
+def _linear_axes(node: ir.Node) -> tuple[_Linear, _Linear] | None:
+    rows, columns = _linear(node, 2), _linear(node, 3)
+    return (rows, columns) if rows is not None and columns is not None else None
+
+
+def _products(rows: _Linear, columns: _Linear) -> list[list[int]]:
+    """The four weights of every phase."""
+    return [[a * b for a in r for b in c] for r, c in product(rows.weights, columns.weights)]
+
+
+# --- lowering -------------------------------------------------------------------------------------------
+
+
+def _lower(low: Lowering, node: ir.Node) -> None:
+    if attribute(node, "mode", "nearest") == "nearest":
+        lower_move(low, node, [_nearest(node)])
+        return
+    axes = _linear_axes(node)
+    assert axes is not None
+    x, out = low.operand(node, 0), low.result(node)
+    rows, columns = axes
+    divisor = np.array([rows.divisor * columns.divisor])
+    mult, shift = average_records(x, out.tensor, divisor, f"Resize '{node_label(node)}'")
+    padded = _extended(low, node, x, rows, columns)
+    phases = rows.phases, columns.phases
+    parts = phase_tensors(out.tensor, phases)
+    for (i, j), part in zip(product(range(phases[0]), range(phases[1])), parts, strict=True):
+        (y, weights_y), (z, weights_x) = _window(rows, i), _window(columns, j)
+        kernel = np.outer(weights_y, weights_x).astype(np.int8)
+        full = np.zeros((y + kernel.shape[0], z + kernel.shape[1]), np.int8)
+        full[y:, z:] = kernel
+        bias = np.full(x.c, -x.zero_point * int(kernel.astype(np.int64).sum()), np.int64)
+        records = np.repeat(mult, x.c), np.repeat(shift, x.c)
+        requant = Requant(bias, *records, out.tensor.zero_point, out.lo, out.hi)
+        weight = np.broadcast_to(full, (x.c, 1, *full.shape)).copy()
+        steps = (rows.stride, columns.stride)
+        low.graph.ops.append(ConvOp(out.label, "Resize", [padded], part, weight, requant, steps, (1, 1), (0, 0), x.c))
+    interleaved(low, node, parts, phases, out.tensor)
+
+
+def _window(axis: _Linear, phase: int) -> tuple[int, I64]:
+    """Where a phase's taps start in the extended input, and its weights (one where the second is zero)."""
+    a, b = axis.weights[phase]
+    return axis.first[phase] + axis.before, np.array([a, b] if b else [a])
+
+
+def _extended(low: Lowering, node: ir.Node, x: Tensor, rows: _Linear, columns: _Linear) -> Tensor:
+    """`x` with its border repeated as far as windows reach."""
+    pads = (rows.before, rows.behind), (columns.before, columns.behind)
+    if not any(map(any, pads)):
+        return x
+    numbers = np.pad(np.arange(x.c * x.h * x.w).reshape(x.c, x.h, x.w), ((0, 0), *pads), mode="edge")
+    shape = (1, *numbers.shape)
+    out = Tensor(f"{x.name}:extended", x.label, shape, x.scale, x.zero_point, unsigned=x.unsigned)
+    return low.move(node, [x], numbers.reshape(-1), out)
+
+
+SPEC = OpSpec(
+    "Resize",
+    "Nearest: COPY with steps. Linear: a depthwise CONV per phase, put together by COPY.",
+    rules=(
+        arguments_are_constant,
+        mode_is_known,
+        corners_are_whole,
+        linear_is_an_image,
+        linear_repeats,
+    ),
+    lower=_lower,
+    moves=True,
+)

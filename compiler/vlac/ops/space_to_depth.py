@@ -1,0 +1,9 @@
+"""SpaceToDepth: pixels to blocks of channels by COPY."""
+
+from __future__ import annotations
+
+from vlac.ops.moves import mover
+
+__all__ = ["SPEC"]
+
+SPEC = mover("SpaceToDepth")

@@ -1,0 +1,165 @@
+"""Transpose, Slice, Split, Gather, Expand, Tile, DepthToSpace, SpaceToDepth: integers move as they are."""
+
+import numpy as np
+import onnx
+import pytest
+from graphs import GraphBuilder
+from moved import moved
+from one_op import check_both, image_graph, refused
+
+
+def numbers(g, *values):
+    return g.constant(np.array(values, np.int64))
+
+
+def sliced(starts, ends, axes, steps):
+    return lambda g, x: g.node("Slice", [x, *(numbers(g, *v) for v in (starts, ends, axes, steps))])
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "axes", "steps"),
+    [
+        ([1], [4], [2], [1]),
+        ([0, 1], [6, 8], [2, 3], [2, 3]),
+        ([-1], [-9], [3], [-1]),
+        ([16], [20], [1], [1]),
+        ([3], [17], [1], [1]),
+        ([0], [20], [1], [3]),
+        ([5, 2, 1], [18, 6, 7], [1, 2, 3], [2, 2, 1]),
+        ([19], [-21], [1], [-1]),
+    ],
+    ids=str,
+)
+def test_slice(starts, ends, axes, steps):
+    moved(sliced(starts, ends, axes, steps))
+
+
+def test_slice_of_a_whole_block_costs_nothing():
+    def body(g, x):
+        y = sliced([16], [32], [1], [1])(g, x)
+        g.channels[y] = 16
+        return g.conv(y, 8, 1)
+
+    assert "Slice" not in check_both(image_graph(body, 48)).packets
+
+
+@pytest.mark.parametrize(("axis", "sizes"), [(1, (16, 16)), (1, (5, 20, 7)), (2, (2, 4)), (3, (1, 7))])
+def test_split(axis, sizes):
+    size = (sizes if axis == 2 else (6,), sizes if axis == 3 else (8,))
+
+    def body(g, x):
+        names = [f"part{i}" for i in range(len(sizes))]
+        whole = g.node("Split", [x, numbers(g, *sizes)], axis=axis)
+        node = g.nodes[-1]
+        del node.output[:]
+        node.output.extend(names)
+        del g.channels[whole]
+        for name, n in zip(names, sizes, strict=True):
+            g.channels[name] = n if axis == 1 else g.channels[x]
+        joined = g.node("Concat", [*reversed(names)], sum(sizes) if axis == 1 else None, axis=axis)
+        return g.conv(joined, 9, 3)
+
+    check_both(image_graph(body, sum(sizes) if axis == 1 else 20, (sum(size[0]), sum(size[1]))))
+
+
+@pytest.mark.parametrize(
+    ("axis", "indices"), [(1, [3, 3, 0, 19]), (1, list(range(19, -1, -1))), (2, [5, 0]), (3, [-1, 2, 2, 4]), (1, 7)]
+)
+def test_gather(axis, indices):
+    moved(lambda g, x: g.node("Gather", [x, g.constant(np.array(indices))], axis=axis))
+
+
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+@pytest.mark.parametrize("channels", [4, 32, 64])
+def test_depth_to_space(mode, channels):
+    moved(lambda g, x: g.node("DepthToSpace", [x], blocksize=2, mode=mode), channels)
+
+
+def test_depth_to_space_by_reordering():
+    """The reader of the channels is not the only one, so that the convolution keeps its order."""
+
+    def body(g, x):
+        y = g.node("DepthToSpace", [x], 5, blocksize=2)
+        return g.node("Concat", [g.conv(y, 6, 3, 2), g.conv(x, 4, 1)], 10, axis=1)
+
+    check_both(image_graph(body, 20, (6, 8)))
+
+
+@pytest.mark.parametrize("channels", [3, 16])
+def test_space_to_depth(channels):
+    moved(lambda g, x: g.node("SpaceToDepth", [x], blocksize=2), channels)
+
+
+@pytest.mark.parametrize("repeats", [(1, 1, 2, 3), (1, 2, 1, 1)])
+def test_tile(repeats):
+    moved(lambda g, x: g.node("Tile", [x, numbers(g, *repeats)]))
+
+
+def test_expand():
+    moved(lambda g, x: g.node("Expand", [x, numbers(g, 1, 20, 5, 8)]), size=(1, 8))
+
+
+@pytest.mark.parametrize("perm", [(0, 2, 3, 1), (0, 1, 3, 2), (0, 3, 1, 2)])
+def test_transpose_of_an_input_costs_nothing(perm):
+    g = GraphBuilder("transposed")
+    shape = [7, 8, 9]
+    inverse = np.argsort(perm)
+    x = g.input("x", (1, *(np.array([1, *shape])[inverse])[1:].tolist()))
+    y = g.node("Transpose", [x], shape[0], perm=perm)
+    assert not {"Transpose", "Reorder"} & set(check_both(g.model(g.conv(y, 8))).packets)
+
+
+@pytest.mark.parametrize("perm", [(0, 2, 3, 1), (0, 1, 3, 2), (0, 3, 1, 2)])
+def test_transpose_of_an_output_costs_nothing(perm):
+    outcome = check_both(image_graph(lambda g, x: g.node("Transpose", [x], perm=perm)))
+    assert "Transpose" not in outcome.packets
+
+
+def test_channels_last_network():
+    """Input and Flatten in channels-last order, as TensorFlow's exports have them."""
+    g = GraphBuilder("channels_last")
+    x = g.node("Transpose", [g.input("x", (1, 12, 10, 5))], 5, perm=[0, 3, 1, 2])
+    y = g.node("Transpose", [g.conv(x, 20, 3)], perm=[0, 2, 3, 1])
+    check_both(g.model(g.gemm(g.node("Reshape", [y, numbers(g, 1, 2400)]), 2400, 7)))
+
+
+@pytest.mark.parametrize(("groups", "channels"), [(2, 32), (3, 24), (4, 20)])
+def test_channel_shuffle_costs_nothing(groups, channels):
+    def shuffle(g, x):
+        y = g.node("Reshape", [x, numbers(g, 1, groups, channels // groups, 6, 8)])
+        return g.node("Reshape", [g.node("Transpose", [y], perm=[0, 2, 1, 3, 4]), numbers(g, 1, channels, 6, 8)])
+
+    outcome = moved(shuffle, channels)
+    assert not {"Reshape", "Transpose", "Reorder"} & set(outcome.packets)
+
+
+def test_pixel_unshuffle_by_reshapes():
+    def body(g, x):
+        y = g.node("Reshape", [x, numbers(g, 1, 5, 3, 2, 4, 2)])
+        return g.node("Reshape", [g.node("Transpose", [y], perm=[0, 1, 3, 5, 2, 4]), numbers(g, 1, 20, 3, 4)])
+
+    moved(body, 5)
+
+
+def test_small_tensors_move_in_any_way():
+    moved(lambda g, x: g.node("Transpose", [x], perm=[0, 2, 1, 3]), 10, (6, 4))
+
+
+def test_rows_and_channels_change_places_piece_by_piece():
+    moved(lambda g, x: g.node("Transpose", [x], perm=[0, 2, 1, 3]), 20, (11, 13))
+
+
+def test_large_transposes_of_pixels_and_channels_are_refused():
+    refused(
+        image_graph(lambda g, x: g.conv(g.node("Transpose", [x], 48, perm=[0, 2, 1, 3]), 4), 40, (48, 40)),
+        "Transpose 'transpose1': [1, 40, 48, 40] -> [1, 48, 40, 40]",
+        "moves data between pixels and channels",
+        "at most 1024 values",
+    )
+
+
+def test_computed_arguments_are_refused():
+    g = GraphBuilder("computed")
+    x = g.input("x", (1, 8))
+    g.inputs.append(onnx.helper.make_tensor_value_info("i", onnx.TensorProto.INT64, (2,)))
+    refused(g.model(g.node("Gather", [x, "i"], axis=1)), "All inputs but the first must be constants")

@@ -1,0 +1,74 @@
+"""Layers over [1, C, L] run as layers over images of one row, with nothing moved between them."""
+
+import numpy as np
+import pytest
+from graphs import GraphBuilder
+from one_op import check_both, refused
+
+
+def conv(g, x, out, kernel=3, **attributes):
+    w = g.constant(g.weight(out, g.channels[x] // attributes.get("group", 1), kernel))
+    return g.node("Conv", [x, w, g.constant(g.rng.standard_normal(out).astype(np.float32))], out, **attributes)
+
+
+def network(body, channels=12, length=30, *, opset=18):
+    g = GraphBuilder("one_dimensional")
+    return g.model(body(g, g.input("x", (1, channels, length))), opset=opset)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"pads": [1, 1]},
+        {"strides": [2], "pads": [0, 1]},
+        {"dilations": [3], "pads": [3, 3]},
+        {"group": 4},
+        {"kernel": 21, "pads": [10, 10]},
+        {"auto_pad": "SAME_UPPER", "strides": [2]},
+    ],
+    ids=str,
+)
+def test_conv(attributes):
+    check_both(network(lambda g, x: conv(g, x, 20, **attributes)))
+
+
+def test_conv_transpose_and_pools():
+    def body(g, x):
+        y = g.node("MaxPool", [x], kernel_shape=[3], strides=[2], pads=[1, 1])
+        w = g.constant(g.weight(12, 10, 4))
+        y = g.node("ConvTranspose", [y, w], 10, strides=[2], pads=[1, 1])
+        return g.node("AveragePool", [conv(g, y, 9)], kernel_shape=[2], strides=[2])
+
+    check_both(network(body), different=0.7)  # every other mean of two is an exact tie
+
+
+def test_a_residual_network_moves_nothing():
+    """Convolutions, batch norm, activations, a residual add, Concat and a mean over the length."""
+
+    def body(g, x):
+        y = g.node("Relu", [conv(g, x, 24, pads=[1, 1])])
+        arrays = [g.constant(a.astype(np.float32)) for a in g.rng.uniform(0.5, 1.5, (4, 24))]
+        z = g.node("Relu", [g.node("BatchNormalization", [conv(g, y, 24, pads=[1, 1]), *arrays])])
+        y = g.node("Add", [y, z])
+        y = g.node("Mul", [y, g.constant(g.rng.uniform(0.5, 1, (1, 24, 1)).astype(np.float32))])
+        y = g.node("Concat", [y, g.node("Sigmoid", [conv(g, y, 5, 1)])], 29, axis=1)
+        y = g.node("ReduceMean", [y, g.constant(np.array([-1]))], keepdims=0)
+        return g.gemm(y, 29, 6)
+
+    outcome = check_both(network(body))
+    assert not {"Squeeze", "Unsqueeze", "Reorder", "Transpose"} & set(outcome.packets)
+
+
+def test_time_major_input_and_flatten():
+    def body(g, x):
+        y = g.node("Transpose", [x], 30, perm=[0, 2, 1])
+        y = g.node("GlobalMaxPool", [conv(g, y, 16)])
+        return g.gemm(g.node("Flatten", [y]), 16, 5)
+
+    check_both(network(body))
+
+
+def test_computed_weights_are_refused():
+    g = GraphBuilder("computed")
+    x, w = g.input("x", (1, 4, 8)), g.input("w", (4, 4, 3))
+    refused(g.model(g.node("Conv", [x, w], 4)), "The convolution must be 2-D", "1-D in a float model is made 2-D")

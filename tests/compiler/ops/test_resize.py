@@ -1,0 +1,102 @@
+"""Resize: nearest in every coordinate and rounding mode, linear where it repeats."""
+
+import numpy as np
+import pytest
+from moved import moved
+from one_op import check_both, image_graph, refused
+
+SCALES = [(2, 2), (3, 1), (0.5, 0.5), (1.5, 2)]
+
+
+def resized(scales=None, sizes=None, **attributes):
+    def body(g, x):
+        given = [] if scales is None else [g.constant(np.array([1, 1, *scales], np.float32))]
+        if sizes is not None:
+            given = ["", g.constant(np.array([1, 20, *sizes]))]
+        return g.node("Resize", [x, "", *given], **attributes)
+
+    return body
+
+
+@pytest.mark.parametrize("nearest", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
+@pytest.mark.parametrize("coordinates", ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"])
+@pytest.mark.parametrize("scales", SCALES, ids=str)
+def test_nearest(scales, coordinates, nearest):
+    check_both(
+        image_graph(
+            resized(scales, mode="nearest", coordinate_transformation_mode=coordinates, nearest_mode=nearest),
+            20,
+            (4, 6),
+        )
+    )
+
+
+def test_nearest_is_exact():
+    moved(resized((2, 2), mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"))
+
+
+def test_nearest_to_a_size():
+    check_both(image_graph(resized(sizes=(9, 16), mode="nearest"), 20, (6, 8)))
+
+
+@pytest.mark.parametrize(
+    ("scales", "coordinates"),
+    [
+        ((2, 2), "half_pixel"),
+        ((2, 2), "asymmetric"),
+        ((4, 4), "half_pixel"),
+        ((3, 2), "pytorch_half_pixel"),
+        ((0.5, 0.5), "half_pixel"),
+        ((0.25, 1), "half_pixel"),
+        ((1.5, 1.5), "half_pixel"),
+        ((2, 1), "half_pixel_symmetric"),
+    ],
+    ids=str,
+)
+def test_linear(scales, coordinates):
+    opset = 19 if "symmetric" in coordinates else 18
+    body = resized(scales, mode="linear", coordinate_transformation_mode=coordinates)
+    check_both(
+        image_graph(body, 20, (4, 8), opset=opset),
+        different=0.2,  # means are often exact ties, which float noise decides
+    )
+
+
+def test_linear_with_aligned_corners():
+    body = resized(sizes=(9, 13), mode="linear", coordinate_transformation_mode="align_corners")
+    check_both(image_graph(body, 20, (5, 7)), different=0.1)
+
+
+@pytest.mark.parametrize(
+    ("body", "parts"),
+    [
+        (resized((2, 2), mode="cubic"), ("The mode must be nearest or linear", "mode cubic")),
+        (resized((8, 8), mode="linear"), ("Linear resizing must repeat", "factors 8, 8")),
+        (resized(sizes=(11, 9), mode="linear"), ("Linear resizing must repeat",)),
+    ],
+)
+def test_refusals(body, parts):
+    refused(image_graph(body, 20, (4, 6), opset=18), *parts)
+
+
+def test_corners_between_pixels_are_refused():
+    body = resized((0.6, 0.6), mode="nearest", coordinate_transformation_mode="align_corners")
+    refused(image_graph(body, 20, (4, 6), opset=18), "With align_corners the scales must give whole sizes", "2.4, 3.6")
+
+
+@pytest.mark.parametrize("policy", ["not_larger", "not_smaller"])
+def test_kept_aspect_ratio(policy):
+    def body(g, x):
+        sizes = g.constant(np.array([8, 9]))
+        return g.node("Resize", [x, "", "", sizes], mode="nearest", axes=[2, 3], keep_aspect_ratio_policy=policy)
+
+    check_both(image_graph(body, 20, (4, 6), opset=18))
+
+
+def test_channels_are_refused():
+    refused(
+        image_graph(
+            lambda g, x: g.node("Resize", [x, "", g.constant(np.array([1, 2, 1, 1], np.float32))], mode="linear")
+        ),
+        "Linear resizing must change rows and pixels",
+    )
