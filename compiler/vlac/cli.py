@@ -90,7 +90,7 @@ def _compile_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--calib", metavar="DATA.npz|DIR|random[:N]", help="calibration data of a float model")
     p.add_argument("--calib-method", choices=CALIBRATION_METHODS, default="minmax", help="how ranges are chosen")
     p.add_argument("--report", type=Path, metavar="DIR", help="write a report page into this folder")
-    p.add_argument("--verify", action="store_true", help="compare every node with ONNX Runtime on random inputs")
+    p.add_argument("--verify", action="store_true", help="compare every node with ONNX Runtime on a few calibration samples")
     p.add_argument(
         "--dump-after",
         action="append",

@@ -66,8 +66,9 @@ class _Scheduler:
         following = p.bands[min(p.bands.index(band) + 1, len(p.bands) - 1)]
         for index, tensor in enumerate(p.op.inputs):
             self._ensure(tensor, p.op.input_rows(*band, index)[1])
-        for index, tensor in enumerate(p.op.inputs):
-            self._ensure(tensor, p.op.input_rows(*following, index)[1])
+        if self.stage not in self.plan.tight:
+            for index, tensor in enumerate(p.op.inputs):
+                self._ensure(tensor, p.op.input_rows(*following, index)[1])
         for draft in build(p, band, chunk, self._region, self.hw):
             draft.owner = owner if draft.params else -1
             self.drafts.append(draft)

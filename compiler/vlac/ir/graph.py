@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from vla_isa.numerics import INT8_MAX, INT8_MIN
 
 __all__ = [
+    "KEEP",
+    "REORDER",
+    "ChannelSlice",
     "ConcatOp",
     "ConvOp",
     "CopyOp",
@@ -36,6 +39,8 @@ __all__ = [
 ]
 
 I64 = NDArray[np.int64]
+KEEP = "keep:"  # in front of the names of outputs that are only there for comparison
+REORDER = "Reorder"  # op_type of a 0/1 matrix that changes the order of channels
 
 
 def geometry(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -315,6 +320,16 @@ class ConcatOp(Op):
     @property
     def queue(self) -> str:
         """None: producers write in place."""
+        return ""
+
+
+@dataclass(eq=False)
+class ChannelSlice(Op):
+    """Some channel blocks of the input: no instruction, the output lies in the input."""
+
+    @property
+    def queue(self) -> str:
+        """None: the bytes are there."""
         return ""
 
 

@@ -94,6 +94,8 @@ class Lowering:
         value = node.inputs[0]
         if value is None or value in self.values or not value.is_graph_input():
             return self.operand(node, 0)
+        if any(u.op_type == "QuantizeLinear" for u in value.consumers()):
+            raise unquantized(node, value, "input 0")  # in one place it is quantized, in another not
         found = self.result(node).tensor
         shape = shape_of(value)
         tensor = Tensor(

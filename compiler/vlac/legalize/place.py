@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import (
+    REORDER,
     ConcatOp,
     ConvOp,
     CopyOp,
@@ -199,8 +200,8 @@ def _reordered(graph: Graph, tensor: Tensor, lanes: I64, position: int) -> Tenso
     )
     op: Op
     if tensor.h == 1:
-        op = GemmOp(tensor.label, "Reorder", [tensor], out, weight, requant)
+        op = GemmOp(tensor.label, REORDER, [tensor], out, weight, requant)
     else:
-        op = ConvOp(tensor.label, "Reorder", [tensor], out, weight.reshape(n, n, 1, 1), requant, (1, 1), (1, 1), (0, 0))
+        op = ConvOp(tensor.label, REORDER, [tensor], out, weight.reshape(n, n, 1, 1), requant, (1, 1), (1, 1), (0, 0))
     graph.ops.insert(position, op)
     return out

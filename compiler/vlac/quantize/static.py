@@ -73,9 +73,34 @@ def quantize_model(model: ir.Model, options: CompileOptions) -> onnx.ModelProto:
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=_METHODS[options.calibration_method],
-            extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
+            extra_options={
+                "ActivationSymmetric": False,
+                "WeightSymmetric": True,
+                "ForceQuantizeNoInputCheck": True,  # also pools and views of values nothing else has quantized yet
+            },
         )
-        return onnx.load(target)
+        quantized = onnx.load(target)
+    _quantize_inputs_once(quantized)
+    return quantized
+
+
+def _quantize_inputs_once(model: onnx.ModelProto) -> None:
+    """Let every reader of a model input that is quantized for one of them read the quantized value.
+
+    ORT's quantizer leaves Relu and Clip in float when it meets them before the input's other readers.
+    """
+    inputs = {i.name for i in model.graph.input}
+    quantized = {n.input[0]: n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear"}
+    dequantized = {n.input[0]: n.output[0] for n in model.graph.node if n.op_type == "DequantizeLinear"}
+    moved = {x: dequantized[q] for x, q in quantized.items() if x in inputs and q in dequantized}
+    late = [n for n in model.graph.node if n.op_type != "QuantizeLinear" and set(n.input) & set(moved)]
+    if not late:
+        return
+    for node in late:
+        node.input[:] = [moved.get(name, name) for name in node.input]
+    ordered = ir.from_proto(model)
+    ordered.graph.sort()  # the readers may stand in front of the quantizer
+    model.CopyFrom(ir.to_proto(ordered))
 
 
 @contextmanager
