@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except VlaError as e:
         print(f"error: {e}", file=sys.stderr)
         return e.exit_code
+    except MemoryError:
+        print("error: out of memory; use a smaller model, fewer calibration samples or more memory", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         return 0
     except KeyboardInterrupt:
@@ -90,7 +93,9 @@ def _compile_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--calib", metavar="DATA.npz|DIR|random[:N]", help="calibration data of a float model")
     p.add_argument("--calib-method", choices=CALIBRATION_METHODS, default="minmax", help="how ranges are chosen")
     p.add_argument("--report", type=Path, metavar="DIR", help="write a report page into this folder")
-    p.add_argument("--verify", action="store_true", help="compare every node with ONNX Runtime on a few calibration samples")
+    p.add_argument(
+        "--verify", action="store_true", help="compare every node with ONNX Runtime on a few calibration samples"
+    )
     p.add_argument(
         "--dump-after",
         action="append",

@@ -22,7 +22,7 @@ from vla_isa.hardware import HEAP_BYTES, load, names
 from vla_isa.program import Program, Segment
 from vlac.api import compile_file
 from vlac.errors import ModelError
-from vlac.files import check_folder, check_writable, write_whole
+from vlac.files import check_folder, check_writable, make_folder, write_whole
 from vlac.ops import OPS
 from vlac.ops.page import operator_page, operator_text
 from vlac.options import CompileOptions
@@ -59,10 +59,7 @@ def compile_model(args: argparse.Namespace) -> int:
     """vlac compile."""
     hw = load(args.config)
     dumps = _dump_targets(args.dump_after)
-    for path in (args.output, *dumps.values()):
-        check_writable(path)
-    if args.report:
-        check_folder(args.report)
+    _check_outputs(args, [args.output, *dumps.values()])
     options = CompileOptions(args.calib, args.calib_method, dump_after=dumps)
     progress = _Progress()
     state = compile_file(args.model, hw, options, progress)
@@ -71,9 +68,10 @@ def compile_model(args: argparse.Namespace) -> int:
         _verify(args, options)
     progress.clear()
     program = _program(state)
+    if args.report:
+        make_folder(args.report)
     write_whole(args.output, image.dumps(program))
     if args.report:
-        args.report.mkdir(exist_ok=True)
         write_whole(args.report / "report.html", report_page(program, args.model.name).encode())
     if args.time:
         for name, seconds in state.seconds.items():
@@ -85,6 +83,20 @@ def compile_model(args: argparse.Namespace) -> int:
         f"{100 * facts['utilization']:.0f} % of peak)"
     )
     return 0
+
+
+def _check_outputs(args: argparse.Namespace, files: list[Path]) -> None:
+    """Refuse places that cannot be written, or that are one another or the model, before any work is done."""
+    for path in files:
+        check_writable(path)
+    if args.report:
+        check_folder(args.report)
+        files = [*files, args.report]
+    taken = {args.model.resolve(): "the model"}
+    for path in files:
+        if path.resolve() in taken:
+            raise BadUsageError(f"output '{path}' is also {taken[path.resolve()]}; give each its own place")
+        taken[path.resolve()] = "another output"
 
 
 def _program(state: Compilation) -> Program:

@@ -9,6 +9,7 @@ from parity import compile_proto
 
 from vla_isa import timing
 
+
 @pytest.mark.parametrize(
     ("name", "config", "limit"),
     [

@@ -15,10 +15,12 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType
 from onnxruntime.quantization.quantize import quantize_static
 
-from vlac.errors import CalibrationError
+from vlac.errors import CalibrationError, ModelError
 from vlac.ops import OPS
 from vlac.ops.spec import shape_of
 from vlac.options import CompileOptions
@@ -26,6 +28,8 @@ from vlac.quantize.calibration import Samples, read_samples
 
 __all__ = ["is_quantized", "quantize_model"]
 
+_ORT_ERRORS = (ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.NotImplemented, ort.RuntimeException, ValueError)
+_WARNING, _FATAL = 2, 4  # severities of ONNX Runtime's log
 _METHODS = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
 
 
@@ -50,6 +54,7 @@ def quantize_model(model: ir.Model, options: CompileOptions) -> onnx.ModelProto:
 
     Raises:
         CalibrationError: no calibration data for a float model, or data that does not fit.
+        ModelError: ONNX Runtime cannot run the model.
     """
     if is_quantized(model):
         return ir.to_proto(model)
@@ -60,55 +65,57 @@ def quantize_model(model: ir.Model, options: CompileOptions) -> onnx.ModelProto:
         )
     shapes = {str(v.name): shape_of(v) for v in model.graph.inputs}
     samples = read_samples(options.calibration, shapes)
+    try:
+        quantized = _quantize_static(model, samples, _METHODS[options.calibration_method])
+    except _ORT_ERRORS as e:
+        raise ModelError(
+            f"ONNX Runtime cannot run or quantize the model: {str(e).strip()}; check that it runs there in float32"
+        ) from e
+    return quantized
+
+
+def _quantize_static(model: ir.Model, samples: Samples, method: CalibrationMethod) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder) / "float.onnx", Path(folder) / "qdq.onnx"
-        onnx.save(ir.to_proto(model), source)
+        onnx.save(_with_quantized_inputs(ir.to_proto(model)), source)
         quantize_static(
             source,
             target,
             _Reader(samples),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            op_types_to_quantize=[s.name for s in OPS if s.quantize],
+            op_types_to_quantize=[s.name for s in OPS if s.quantize],  # Identity among them
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
-            calibrate_method=_METHODS[options.calibration_method],
+            calibrate_method=method,
             extra_options={
                 "ActivationSymmetric": False,
                 "WeightSymmetric": True,
                 "ForceQuantizeNoInputCheck": True,  # also pools and views of values nothing else has quantized yet
             },
         )
-        quantized = onnx.load(target)
-    _quantize_inputs_once(quantized)
-    return quantized
+        return onnx.load(target)
 
 
-def _quantize_inputs_once(model: onnx.ModelProto) -> None:
-    """Let every reader of a model input that is quantized for one of them read the quantized value.
-
-    ORT's quantizer leaves Relu and Clip in float when it meets them before the input's other readers.
-    """
+def _with_quantized_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
+    """An Identity between a model input and each Relu or Clip of it: it gets the Q/DQ that those do not ask for."""
     inputs = {i.name for i in model.graph.input}
-    quantized = {n.input[0]: n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear"}
-    dequantized = {n.input[0]: n.output[0] for n in model.graph.node if n.op_type == "DequantizeLinear"}
-    moved = {x: dequantized[q] for x, q in quantized.items() if x in inputs and q in dequantized}
-    late = [n for n in model.graph.node if n.op_type != "QuantizeLinear" and set(n.input) & set(moved)]
-    if not late:
-        return
-    for node in late:
-        node.input[:] = [moved.get(name, name) for name in node.input]
-    ordered = ir.from_proto(model)
-    ordered.graph.sort()  # the readers may stand in front of the quantizer
-    model.CopyFrom(ir.to_proto(ordered))
+    for node in list(model.graph.node):
+        if node.op_type in ("Relu", "Clip") and node.input[0] in inputs:
+            name = f"{node.input[0]}:read{len(model.graph.node)}"
+            model.graph.node.insert(0, onnx.helper.make_node("Identity", [node.input[0]], [name], name))
+            node.input[0] = name
+    return model
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the quantizer's hints about its own pre-processing off the terminal."""
+    """Keep the quantizer's hints about its own pre-processing, and ONNX Runtime's log, off the terminal."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
+    onnxruntime.set_default_logger_severity(_FATAL)
     try:
         yield
     finally:
         logging.disable(previous)
+        onnxruntime.set_default_logger_severity(_WARNING)
