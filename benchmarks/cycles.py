@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import graphs
-from programs import compile_graph, random_inputs
+from prepare import compile_graph, random_inputs
 
 import vlarun
 from vla_isa import timing

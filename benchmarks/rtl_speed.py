@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from programs import compile_graph, machine, random_inputs
+from prepare import compile_graph, machine, random_inputs
 
 import vlarun
 

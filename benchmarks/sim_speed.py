@@ -19,7 +19,7 @@ from typing import Any
 import graphs
 import onnx
 import onnxruntime
-from programs import compile_with_qdq, machine, random_inputs
+from prepare import compile_with_qdq, machine, random_inputs
 
 import vlarun
 

@@ -26,11 +26,10 @@ def test_images_larger_than_the_scratchpad_are_streamed(name):
 def test_weights_are_loaded_in_chunks():
     state = compile_proto(LARGE["heavy_weights"](), "tiny", calib="random:1")
     loads = [s for s in state.program.sources if s.op == "load weights"]
-    assert len(state.program.weights) > 4 * state.hw.weight_words and len(loads) > 8
+    assert len(state.program.weights) > 3 * state.hw.weight_words and len(loads) > 8
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("rtl tiny")
 @pytest.mark.parametrize("name", LARGE)
 def test_the_same_bytes_on_rtl(name):
     state = compile_proto(LARGE[name](), "tiny", calib="random:2")

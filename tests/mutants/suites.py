@@ -11,7 +11,7 @@ __all__ = ["suites_of"]
 
 FAST = ["-m", "not slow"]
 EXECUTE = ["tests/runtime/test_execute.py", "tests/runtime/test_requantize.py"]
-RUNTIME = [*FAST, "tests/runtime"]
+RUNTIME = [*FAST, "tests/runtime", "tests/mutants/test_found.py"]
 COMPILER = [*FAST, "tests/compiler"]
 ISA = [*FAST, "tests/isa", "--deselect", "tests/isa/test_packet_check.py"]
 GRAPHS = ["tests/compiler/test_graphs.py"]
@@ -27,7 +27,7 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("isa/vla_isa/generate/*", (["tests/isa/test_generated.py"],)),
     ("isa/vla_isa/*", (ISA, RUNTIME)),
     ("runtime/vlarun/execute/*", (EXECUTE, RUNTIME)),
-    ("runtime/vlarun/backends/rtl.py", (RUNTIME, ["tests/runtime/test_rtl.py"])),
+    ("runtime/vlarun/backends/rtl*.py", (RUNTIME, ["tests/runtime/test_rtl.py"])),
     ("runtime/vlarun/*", (RUNTIME,)),
     ("compiler/vlac/ops/*", ([*FAST, "tests/compiler/ops"], COMPILER)),
     ("compiler/vlac/*", (COMPILER,)),

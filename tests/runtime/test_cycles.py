@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cycles import TARGETS
-from programs import compile_graph, random_inputs
+from prepare import compile_graph, random_inputs
 
 from vla_isa.program import Program
 from vlarun.backends import RtlBackend, SimBackend

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from programs import compile_graph
+from prepare import compile_graph
 
 from vla_isa import timing
 from vla_isa.program import Program
