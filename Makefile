@@ -2,8 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-# Module benches that are still being settled; taken out of this list as each one passes on a clean clone.
-UNSETTLED := --ignore tests/rtl --ignore tests/runtime/test_rtl.py --ignore tests/compiler
 
 .PHONY: help setup demo test test-fast lint generate mutants clean
 
@@ -23,7 +21,7 @@ demo: setup  ## demonstrations -> policy -> ONNX -> program -> sim and RTL -> su
 	$(BIN)/python -m vla_training.demo --out runs/demo
 
 test: setup  ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(UNSETTLED)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-fast: setup  ## the tests that take seconds
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'

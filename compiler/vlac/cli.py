@@ -31,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except VlaError as e:
         print(f"error: {e}", file=sys.stderr)
         return e.exit_code
+    except MemoryError:
+        print("error: out of memory; use a smaller model, fewer calibration samples or more memory", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         return 0
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from vla_isa.hardware import load
 from vla_isa.program import Program
 from vlac.api import compile_file
 from vlac.errors import ModelError
-from vlac.files import check_folder, check_writable, write_whole
+from vlac.files import check_folder, check_writable, make_folder, write_whole
 from vlac.options import CompileOptions
 from vlac.partition.table import part_costs, parts_text
 from vlac.passes import Compilation
@@ -54,10 +54,7 @@ def compile_model(args: argparse.Namespace) -> int:
     """vlac compile."""
     hw = load(args.config)
     dumps = _dump_targets(args.dump_after)
-    for path in (args.output, *dumps.values()):
-        check_writable(path)
-    if args.report:
-        check_folder(args.report)
+    _check_outputs(args, [args.output, *dumps.values()])
     if not 50 < args.percentile <= 100:
         raise BadUsageError(f"--percentile is {args.percentile:g}; give more than 50 and at most 100")
     options = CompileOptions(
@@ -79,15 +76,30 @@ def compile_model(args: argparse.Namespace) -> int:
         _verify(state, progress)
     progress.clear()
     data = bundle.dumps(product) if isinstance(product, Bundle) else image.dumps(product)
+    if args.report:
+        make_folder(args.report)
     write_whole(args.output, data)
     if args.report:
-        args.report.mkdir(exist_ok=True)
         write_whole(args.report / "report.html", report_page(product, args.model.name, losses).encode())
     if args.time:
         for name, seconds in state.seconds.items():
             print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
     _print_result(args.output, product)
     return 0
+
+
+def _check_outputs(args: argparse.Namespace, files: list[Path]) -> None:
+    """Refuse places that cannot be written, or that are one another or the model, before any work is done."""
+    for path in files:
+        check_writable(path)
+    if args.report:
+        check_folder(args.report)
+        files = [*files, args.report]
+    taken = {args.model.resolve(): "the model"}
+    for path in files:
+        if path.resolve() in taken:
+            raise BadUsageError(f"output '{path}' is also {taken[path.resolve()]}; give each its own place")
+        taken[path.resolve()] = "another output"
 
 
 def _product(state: Compilation) -> Program | Bundle:

@@ -2,7 +2,8 @@
 
 Compile with `keep_all`, run the program on any backend with raw outputs, and give the integers to
 `check_nodes`: one ONNX Runtime model is made in which every tensor the device also has is a model input, so a
-difference never travels from one node to the next. What an instruction fuses is compared as one.
+difference never travels from one node to the next. What an instruction fuses is compared as one. A tensor
+that lies in a Concat is compared there, in the Concat's scale.
 
 ONNX Runtime computes integer convolutions on x86 only with `session.qdqisint8allowed`, and exactly only on
 CPUs with VNNI; `exact_reference` says whether this is one.
@@ -10,7 +11,7 @@ CPUs with VNNI; `exact_reference` says whether this is one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,30 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from vla_isa.numerics import quantize
+from vla_isa.numerics import INT8_MAX, INT8_MIN, quantize
+from vla_isa.program import Program
 from vlac.errors import ModelError
-from vlac.ir.graph import ConcatOp, Graph, Tensor, View
+
+__all__ = ["NodeCheck", "check_nodes", "device_tensors", "exact_reference", "joined", "verification_inputs"]
+from vlac.ir.graph import KEEP, REORDER, ConcatOp, Graph, PoolOp, Tensor, View
 from vlac.ir.moves import SelectOp
 from vlac.passes import Compilation
+from vlac.quantize.calibration import read_samples
 
-__all__ = ["NodeCheck", "check_nodes", "device_tensors", "exact_reference"]
+__all__ = ["NodeCheck", "check_nodes", "device_tensors", "exact_reference", "joined", "verification_inputs"]
 
 Arrays = Mapping[str, NDArray[Any]]
+_SHARE = 1e-3  # of a tensor's elements may differ by 1
+_TIE = 1e-4  # how near a half, in units of the last place, float32 noise decides the rounding of an average
+_SAMPLES = 4
 
 
 @dataclass(frozen=True)
 class NodeCheck:
-    """One tensor: how many elements, how many differ, and by how much at most (in units of the last place)."""
+    """One tensor: how many elements, how many differ, and by how much at most (in units of the last place).
+
+    Averages that are exactly a half are not counted as different: float32 noise rounds them either way.
+    """
 
     name: str
     elements: int
@@ -44,7 +55,7 @@ class NodeCheck:
     @property
     def ok(self) -> bool:
         """At most 1 everywhere and equal in 99.9 % of elements."""
-        return self.largest <= 1 and self.different <= self.elements * 1e-3
+        return self.largest <= 1 and self.different <= self.elements * _SHARE
 
 
 def exact_reference() -> bool:
@@ -54,6 +65,37 @@ def exact_reference() -> bool:
     except OSError:
         return False
     return "avx512_vnni" in flags or "avx_vnni" in flags
+
+
+def verification_inputs(program: Program, calibration: str | None) -> list[dict[str, NDArray[Any]]]:
+    """A few inputs to compare on: calibration samples where there are any, else random ones.
+
+    Raises:
+        CalibrationError: the calibration data cannot be read.
+    """
+    if calibration is not None:
+        shapes = {t.name: t.layout.shape for t in program.inputs}
+        return [dict(sample) for sample in read_samples(calibration, shapes)[:_SAMPLES]]
+    rng = np.random.default_rng(0)
+    return [
+        {
+            t.name: rng.standard_normal(t.layout.shape).astype(np.float32)
+            if t.onnx_dtype == "float32"
+            else rng.integers(INT8_MIN, INT8_MAX + 1, t.layout.shape).astype(np.int8)
+            for t in program.inputs
+        }
+        for _ in range(_SAMPLES)
+    ]
+
+
+def joined(runs: Iterable[Sequence[NodeCheck]]) -> list[NodeCheck]:
+    """The checks of several runs as one per tensor."""
+    found: dict[str, NodeCheck] = {}
+    for check in (c for run in runs for c in run):
+        before = found.get(check.name, NodeCheck(check.name, 0, 0, 0))
+        elements, different = before.elements + check.elements, before.different + check.different
+        found[check.name] = NodeCheck(check.name, elements, different, max(before.largest, check.largest))
+    return list(found.values())
 
 
 def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[NodeCheck]:
@@ -72,20 +114,50 @@ def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[Nod
     quantized = {name for n in state.qdq.graph.node if n.op_type == "DequantizeLinear" for name in n.input[:1]}
     known = [(t, q) for t, q in device_tensors(state.graph, inputs, outputs) if t.name in quantized]
     model, targets = _opened(state.qdq, {t.name: t for t, _ in known})
+    feeds = {t.name: _as_model(t, q) for t, q in known}
+    feeds |= {name: array for name, array in inputs.items() if name not in feeds}
+    reference = _run(model, [f"{t}__reference" for t in targets], feeds, fused=True)
+    ties = _ties(model, [t for t, _ in known if t.name in targets and _is_average(t)], feeds)
+    checks = []
+    for tensor, q in known:
+        if tensor.name in targets:
+            expected = reference[f"{tensor.name}__reference"].astype(np.int64)
+            difference = np.abs(expected - _as_model(tensor, q).astype(np.int64))
+            counted = (difference > 0) & ~ties.get(tensor.name, np.False_)
+            checks.append(NodeCheck(tensor.label, difference.size, int(counted.sum()), int(difference.max())))
+    return checks
+
+
+def _run(model: onnx.ModelProto, outputs: list[str], feeds: Arrays, *, fused: bool) -> dict[str, NDArray[Any]]:
+    """Outputs of the model, with ORT's integer kernels (`fused`) or node by node in float32."""
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.qdqisint8allowed", "1")
     options.log_severity_level = 3
+    if not fused:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     used = {i.name for i in session.get_inputs()}
-    feeds = {t.name: _as_model(t, q) for t, q in known if t.name in used}
-    feeds |= {name: array for name, array in inputs.items() if name in used and name not in feeds}
-    reference = dict(zip(targets, session.run([f"{t}__reference" for t in targets], feeds), strict=True))
-    checks = []
-    for tensor, q in known:
-        if tensor.name in reference:
-            difference = np.abs(reference[tensor.name].astype(np.int64) - _as_model(tensor, q).astype(np.int64))
-            checks.append(NodeCheck(tensor.label, difference.size, int((difference > 0).sum()), int(difference.max())))
-    return checks
+    values = session.run(outputs, {name: array for name, array in feeds.items() if name in used})
+    return dict(zip(outputs, values, strict=True))
+
+
+def _is_average(tensor: Tensor) -> bool:
+    return isinstance(tensor.producer, PoolOp) and tensor.producer.mode == "average"
+
+
+def _ties(model: onnx.ModelProto, averages: list[Tensor], feeds: Arrays) -> dict[str, NDArray[np.bool_]]:
+    """Where each average lies halfway between two integers, by the float32 value in front of its QuantizeLinear."""
+    if not averages:
+        return {}
+    opened = onnx.ModelProto()
+    opened.CopyFrom(model)
+    source = {n.output[0].removesuffix("__reference"): n.input[0] for n in model.graph.node}
+    names = {t.name: source[t.name] for t in averages}
+    del opened.graph.output[:]
+    opened.graph.output.extend(helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in set(names.values()))
+    values = _run(opened, list(set(names.values())), feeds, fused=False)
+    halves = {t.name: values[names[t.name]].astype(np.float64) / t.scale % 1.0 for t in averages}
+    return {name: np.abs(half - 0.5) < _TIE for name, half in halves.items()}
 
 
 def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[Tensor, NDArray[np.int8]]]:
@@ -97,8 +169,10 @@ def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[
         array = array.reshape(tensor.shape)
         found[tensor] = array if array.dtype == np.int8 else quantize(array, tensor.scale, tensor.zero_point)
     for out in graph.outputs:
-        name = out.tensor.name if out.name.startswith("keep:") else out.name
-        found[out.tensor] = out.tensor_values(outputs[name])
+        tensor = out.tensor
+        if tensor.producer is not None and tensor.producer.op_type == REORDER:  # only for the output's layout
+            tensor = tensor.producer.inputs[0]
+        found[tensor] = out.tensor_values(outputs[out.name.removeprefix(KEEP)])
     for op in graph.ops:  # what has no instruction of its own
         parts = [found[t] for t in op.inputs if t in found]
         if isinstance(op, (View, ConcatOp, SelectOp)) and len(parts) == len(op.inputs):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
+from types import CodeType
 
 from vla_isa.errors import ConfigError
 
@@ -81,8 +83,13 @@ class Rule:
 
     def holds(self, values: dict[str, int]) -> bool:
         """Evaluate the rule on decoded field values."""
-        text = self.expression.replace("&&", " and ").replace("||", " or ")
-        return bool(eval(text, {"__builtins__": {}}, {n: values[n] for n in self.names}))  # our own table
+        return bool(eval(_compiled(self.expression), {"__builtins__": {}}, dict(values)))  # our own table
+
+
+@cache
+def _compiled(expression: str) -> CodeType:
+    """A rule's expression as Python's."""
+    return compile(expression.replace("&&", " and ").replace("||", " or "), "<rule>", "eval")
 
 
 @dataclass(frozen=True)

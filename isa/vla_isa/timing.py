@@ -1,10 +1,10 @@
 """Performance model: how many cycles a program takes, packet by packet, without running it.
 
 Each packet gets the cycles its engine needs (`engine_cycles.py`); the five queues then run in parallel,
-held back by dispatch, queue depth and semaphores, as in the machine. Values never matter: the machine's
-timing does not depend on data. Memory is the reference memory (read latency 64, one 32-byte beat per
-cycle and master, 8 bursts in flight, write response after 64). Not modelled: random stalls, and engines
-that compete for one memory port or bank beyond what `engine_cycles.py` states.
+held back by dispatch, queue depth, semaphores and what they share (`sharing.py`), as in the machine. Values
+never matter: the machine's timing does not depend on data. Memory is the reference memory (read latency 64,
+one 32-byte beat per cycle and master, 8 bursts in flight, write response after 64). Not modelled: random
+stalls, and which bank exactly is taken when two queues meet in the scratchpad (the average is).
 """
 
 from __future__ import annotations
@@ -12,25 +12,32 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from vla_isa.engine_cycles import REFERENCE, Cost, Timing, packet_cost
+from vla_isa.cost import REFERENCE, Cost, Timing
+from vla_isa.encoding import Packet
+from vla_isa.engine_cycles import packet_cost
 from vla_isa.errors import ProgramError
+from vla_isa.fields import PACKET_BYTES
+from vla_isa.hardware import BEAT_BYTES
 from vla_isa.ordering import QUEUE_NAMES, SEMAPHORES, bits, queue_number
 from vla_isa.program import Program
 from vla_isa.registers import COUNTERS
-from vla_isa.trace import Step, describe, walk
+from vla_isa.sharing import Sharing
+from vla_isa.trace import describe, walk
 
 __all__ = ["PacketTiming", "TimingReport", "estimate"]
 
 _FETCH = len(QUEUE_NAMES) - 1
+_ROUNDS = 3  # placements, each with the sharing that the one before it saw
 # the counter that says how long each queue ran a packet
 _ACTIVE = ("wload_active", "load_active", "mac_active", "vec_active", "store_active")
 
 
 @dataclass(frozen=True)
 class PacketTiming:
-    """When a packet ran: `start` and `end` in cycles from start, `cycles` its engine's own time.
+    """When a packet ran: `start` and `end` in cycles from start, `cycles` its time alone on the machine.
 
-    `bound` says what set `cycles`: "compute", "requantize", "memory" or "latency".
+    It starts when it has its semaphores and the packet before it in its queue is done; by then part of its
+    own work may be done. `bound` says what set `cycles`: "compute", "requantize", "memory" or "latency".
     """
 
     number: int
@@ -71,13 +78,26 @@ def estimate(program: Program, entry: str | None = None, timing: Timing = REFERE
     name = next(iter(program.entries)) if entry is None else entry
     if name not in program.entries:
         raise ProgramError(f"unknown entry point '{name}'; there are {', '.join(program.entries)}")
-    macs: dict[int, int] = {}
-    for source in program.sources:
-        macs[source.packet] = macs.get(source.packet, 0) + source.macs
-    run = _Run(program, timing)
-    for step in walk(program, program.entries[name]):
-        run.step(step, macs.get(step.number, 0))
+    items = [
+        _Item(s.number, s.packet, queue_number(s.packet), packet_cost(s.packet, program.config, s.params, timing))
+        for s in walk(program, program.entries[name])
+    ]
+    sharing = Sharing()
+    for _ in range(_ROUNDS):
+        run = _Run(program, items, timing, sharing)
+        run.place()
+        sharing = run.taken
     return run.report()
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One executed packet."""
+
+    number: int
+    packet: Packet
+    queue: int
+    cost: Cost
 
 
 @dataclass
@@ -85,65 +105,96 @@ class _Run:
     """The queues while packets are placed in time, in program order."""
 
     program: Program
+    items: list[_Item]
     timing: Timing
-    dispatched: int = 0  # when the next packet can be dispatched
-    free: list[int] = field(default_factory=lambda: [0] * len(QUEUE_NAMES))  # when each engine can start
-    before: list[int] = field(default_factory=lambda: [0] * len(QUEUE_NAMES))  # end of the packet before that
-    starts: list[list[int]] = field(default_factory=lambda: [[] for _ in QUEUE_NAMES])
+    sharing: Sharing  # of the round before
+    taken: Sharing = field(default_factory=Sharing)
+    spans: list[tuple[int, int]] = field(default_factory=list)
+    ends: list[list[int]] = field(default_factory=lambda: [[] for _ in QUEUE_NAMES])
+    accepts: list[list[int]] = field(default_factory=lambda: [[] for _ in QUEUE_NAMES])
+    paths: dict[tuple[int, str], int] = field(default_factory=dict)  # when a path of a queue is free
     signals: list[deque[int]] = field(default_factory=lambda: [deque() for _ in range(SEMAPHORES)])
-    packets: list[PacketTiming] = field(default_factory=list)
-    costs: list[Cost] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        """The first packet arrives after a trip to the memory."""
-        self.dispatched = self.timing.start + self.timing.read_latency
-
-    def step(self, step: Step, macs: int) -> None:
-        """Place one packet."""
-        packet, queue = step.packet, queue_number(step.packet)
-        cost = packet_cost(packet, self.program.config, step.params, self.timing)
-        ready = self.dispatched
+    def place(self) -> None:
+        """Give every packet its start and end."""
+        fetched = self.timing.start + self.timing.read_latency
         depth = self.program.config.queue_depth
-        if queue != _FETCH and len(self.starts[queue]) >= depth:  # dispatch stands while the queue is full
-            ready = max(ready, self.starts[queue][-depth])
-        self.dispatched = ready + self.timing.dispatch
-        # the packet behind a COPY asks for its data meanwhile; an engine holds two packets
-        free = self.before[queue] if cost.latency else self.free[queue]
-        start = max(ready + self.timing.dispatch_latency, free)
-        for s in bits(packet["wait"]):
+        for index, item in enumerate(self.items):
+            ready = fetched
+            if item.queue != _FETCH and len(self.accepts[item.queue]) >= depth:
+                # dispatch stands while the queue is full
+                ready = max(ready, self.accepts[item.queue][-depth])
+            if index + self.timing.prefetch_packets < len(self.items):
+                arrives = ready + self.timing.read_latency
+                self.taken.take("master", _FETCH, arrives, arrives + self.timing.dispatch, 1.0)
+            start, end = self._span(item, ready)
+            self.spans.append((start, end))
+            for s in bits(item.packet["signal"]):
+                self.signals[s].append(end)
+            fetched = end + self.timing.read_latency if item.packet.name == "JUMP" else ready + self.timing.dispatch
+
+    def _span(self, item: _Item, ready: int) -> tuple[int, int]:
+        """When a packet takes its semaphores and when it is done; `ready` is its dispatch."""
+        cost, ends, accepts = item.cost, self.ends[item.queue], self.accepts[item.queue]
+        start = ready + self.timing.semaphore
+        if accepts:
+            start = max(start, accepts[-1] + 1)
+        for s in bits(item.packet["wait"]):
             if not self.signals[s]:
-                raise ProgramError(
-                    f"{describe(self.program, step.number, packet)} waits for semaphore {s}, "
-                    "which nothing signals; it would deadlock"
-                )
+                where = describe(self.program, item.number, item.packet)
+                raise ProgramError(f"{where} waits for semaphore {s}, which nothing signals; it would deadlock")
             start = max(start, self.signals[s].popleft() + self.timing.semaphore)
-        if packet.name == "HALT":
-            start = max(start, *self.free[:_FETCH])
-        end = max(start + cost.latency, self.free[queue]) + cost.cycles - cost.latency
-        for s in bits(packet["signal"]):
-            self.signals[s].append(end)
-        if packet.name == "JUMP":
-            self.dispatched = end + self.timing.read_latency
-        self.before[queue], self.free[queue] = self.free[queue], end
-        self.starts[queue].append(start)
-        self.costs.append(cost)
-        self.packets.append(
-            PacketTiming(step.number, packet.name, packet.queue, start, end, cost.cycles, macs, cost.bound)
-        )
+        if item.packet.name == "HALT":
+            start = max(start, *(e[-1] for e in self.ends if e))
+        # an engine holds two packets, the second only prepares
+        accept = max(start, ends[-2]) if len(ends) > 1 else start
+        key = (item.queue, cost.path)
+        begin = max(accept + cost.setup, self.paths.get(key, 0))
+        work = cost.cycles - cost.setup
+        end = self.sharing.finish(cost.resource, item.queue, begin, work) if cost.yields else begin + work
+        if cost.share:
+            self.taken.take(cost.resource, item.queue, begin, end, cost.share)
+        self.paths[key] = end
+        if ends:
+            start, end = max(start, ends[-1]), max(end, ends[-1] + 1)
+        ends.append(end)
+        accepts.append(accept)
+        return start, end
 
     def report(self) -> TimingReport:
         """Totals and counters."""
-        total = max(p.end for p in self.packets)
+        macs: dict[int, int] = {}
+        for source in self.program.sources:
+            macs[source.packet] = macs.get(source.packet, 0) + source.macs
+        packets = [
+            PacketTiming(
+                i.number, i.packet.name, i.packet.queue, start, end, i.cost.cycles, macs.get(i.number, 0), i.cost.bound
+            )
+            for i, (start, end) in zip(self.items, self.spans, strict=True)
+        ]
+        costs = [i.cost for i in self.items]
+        total = max(p.end for p in packets)
         counters = dict.fromkeys((name for name, _ in COUNTERS), 0)
         counters.update(
             cycles=total,
-            packets=len(self.packets),
-            mac_busy=sum(c.mac_busy for c in self.costs),
-            act_conflict=sum(c.conflicts for c in self.costs),
-            read_beats=sum(c.read_beats for c in self.costs) + 2 * len(self.packets),
-            write_beats=sum(c.write_beats for c in self.costs),
+            packets=len(packets),
+            mac_busy=sum(c.mac_busy for c in costs),
+            act_conflict=sum(c.conflicts for c in costs),
+            read_beats=sum(c.read_beats for c in costs) + PACKET_BYTES // BEAT_BYTES * self._fetched(),
+            write_beats=sum(c.write_beats for c in costs),
         )
-        for p in self.packets:
-            if p.queue != "fetch":
-                counters[_ACTIVE[QUEUE_NAMES.index(p.queue)]] += p.cycles
-        return TimingReport(total, self.packets, counters)
+        counters.update({name: self._active(queue) for queue, name in enumerate(_ACTIVE)})
+        return TimingReport(total, packets, counters)
+
+    def _fetched(self) -> int:
+        """Packets that fetch reads, those behind the end included: whole groups."""
+        group = self.timing.prefetch_group
+        return (len(self.items) + self.timing.prefetch_packets) // group * group
+
+    def _active(self, queue: int) -> int:
+        """Cycles in which the queue's engine held a packet."""
+        total = until = 0
+        for accept, end in zip(self.accepts[queue], self.ends[queue], strict=True):
+            total += max(0, end - max(accept, until))
+            until = max(until, end)
+        return total

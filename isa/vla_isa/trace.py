@@ -134,7 +134,6 @@ def walk(program: Program, entry: int, *, stop_at_illegal: bool = False) -> Iter
 
 def _accesses(program: Program, number: int, packet: Packet, memory: ParamMemory) -> list[Access]:
     """The footprint, every word of it inside its memory."""
-    where = describe(program, number, packet)
     hw = program.config
     limits = {
         "data": program.data_bytes // LINE_BYTES,
@@ -145,6 +144,7 @@ def _accesses(program: Program, number: int, packet: Packet, memory: ParamMemory
     }
     mask = mask_words(packet)
     if mask and not memory.known[mask.start : mask.stop].all():
+        where = describe(program, number, packet)
         raise ProgramError(
             f"{where}: its mask is loaded from data that is no constant, so what it touches "
             "cannot be known before the run; put the mask in a constant segment"
@@ -152,12 +152,13 @@ def _accesses(program: Program, number: int, packet: Packet, memory: ParamMemory
     try:
         accesses = footprint(packet, hw, memory.data)
     except ProgramError as e:
-        raise ProgramError(f"{where}: {e}") from e
+        raise ProgramError(f"{describe(program, number, packet)}: {e}") from e
     for access in accesses:
         last, limit = int(access.words[-1, 1]) - 1, limits[access.space]
         if last >= limit:
             verb = "writes" if access.write else "reads"
             whose = "program" if access.space in ("data", "weight_hbm") else "machine"
+            where = describe(program, number, packet)
             raise ProgramError(
                 f"{where}: '{access.role}' {verb} {access.space} word {last}, outside the {limit} words of this {whose}"
             )

@@ -1,10 +1,11 @@
 // Which packets of a COPY engine are held, and when each is done: at most two, the head (oldest) and the
 // one behind it, told apart by a tag of one bit.
 // Does: count the pieces dealt and retired of each; say done for the head when its walk has ended and all
-// its pieces have retired; accept a packet when none is being walked and fewer than two are held.
+// its pieces have retired, with error_o if one of its pieces met an error; accept a packet when none is being
+// walked and fewer than two are held.
 // Does not: know what a piece is. A piece retires at least one cycle after it was dealt.
 // Handshake: accept_i in a cycle in which ready_o is high; walk_idle_i is low from the next cycle until the
-// last piece of the packet is dealt; done_o is high for one cycle.
+// last piece of the packet is dealt; done_o is high for one cycle, error_o only in such a cycle.
 `default_nettype none
 module vla_copy_tracker #(
   parameter Movers    = 1,  // who may each retire one piece per cycle
@@ -17,10 +18,12 @@ module vla_copy_tracker #(
   input  wire                 walk_idle_i,
   input  wire [CountBits-1:0] dealt_i,       // pieces of the packet being walked dealt in this cycle
   input  wire [Movers-1:0]    retire_i,
+  input  wire [Movers-1:0]    error_i,       // a piece that has not retired before meets an error
   input  wire [Movers-1:0]    retire_tag_i,  // of which packet
   output wire                 walk_tag_o,    // tag of the packet being walked, or walked last
   output wire                 head_tag_o,    // tag of the oldest packet
   output wire                 done_o,
+  output wire                 error_o,
   output wire                 active_o
 );
 
@@ -30,14 +33,19 @@ module vla_copy_tracker #(
   reg [1:0]           held_q;
   reg [CountBits-1:0] count0_q, count1_q;  // pieces underway by tag
 
+  reg [1:0]           failed_q;            // a piece of it met an error, by tag
+
   reg [CountBits-1:0] retired0, retired1;
+  reg [1:0]           failed;
   integer i;
   always @* begin
     retired0 = 0;
     retired1 = 0;
+    failed   = 2'b00;
     for (i = 0; i < Movers; i = i + 1) begin
       if (retire_i[i] && !retire_tag_i[i]) retired0 = retired0 + 1'b1;
       if (retire_i[i] && retire_tag_i[i])  retired1 = retired1 + 1'b1;
+      if (error_i[i]) failed = failed | (retire_tag_i[i] ? 2'b10 : 2'b01);
     end
   end
 
@@ -45,6 +53,7 @@ module vla_copy_tracker #(
   wire head_walk = walking_q && walk_tag_q == head_tag_q;
 
   assign done_o     = held_q != 2'd0 && !head_left && !head_walk;
+  assign error_o    = done_o && failed_q[head_tag_q];
   assign ready_o    = !walking_q && held_q != 2'd2;
   assign walk_tag_o = walk_tag_q;
   assign head_tag_o = head_tag_q;
@@ -56,6 +65,7 @@ module vla_copy_tracker #(
       walk_tag_q <= 1'b1;
       head_tag_q <= 1'b0;
       held_q     <= 2'd0;
+      failed_q   <= 2'b00;
       count0_q   <= 0;
       count1_q   <= 0;
     end else begin
@@ -67,6 +77,7 @@ module vla_copy_tracker #(
       end
       if (done_o) head_tag_q <= !head_tag_q;
       held_q   <= held_q + {1'b0, accept_i} - {1'b0, done_o};
+      failed_q <= failed | (done_o ? failed_q & (head_tag_q ? 2'b01 : 2'b10) : failed_q);
       count0_q <= count0_q + (walk_tag_q ? {CountBits{1'b0}} : dealt_i) - retired0;
       count1_q <= count1_q + (walk_tag_q ? dealt_i : {CountBits{1'b0}}) - retired1;
     end

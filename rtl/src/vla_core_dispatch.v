@@ -43,6 +43,7 @@ module vla_core_dispatch #(
 );
 
   wire         stop;
+  wire [4:0]   queue_stop;
   wire [4:0]   queue_valid;
   wire [4:0]   queue_ready;
   wire [511:0] queue_packet;
@@ -53,6 +54,7 @@ module vla_core_dispatch #(
   wire [189:0] head_addr;
   wire [159:0] head_seq;
   wire [189:0] running_addr;
+  wire [159:0] running_seq;
   wire [4:0]   queue_busy;
   wire [4:0]   queue_empty;
   wire         busy = queue_busy != 5'd0 || active_i != 5'd0;
@@ -123,7 +125,7 @@ module vla_core_dispatch #(
         .clk_i         (clk_i),
         .rst_i         (rst_i),
         .flush_i       (start_i),
-        .stop_i        (stop),
+        .stop_i        (queue_stop[n]),
         .in_valid_i    (queue_valid[n]),
         .in_ready_o    (queue_ready[n]),
         .in_packet_i   (queue_packet),
@@ -142,6 +144,7 @@ module vla_core_dispatch #(
         .head_addr_o   (head_addr[38*n +: 38]),
         .head_seq_o    (head_seq[32*n +: 32]),
         .running_addr_o(running_addr[38*n +: 38]),
+        .running_seq_o (running_seq[32*n +: 32]),
         .busy_o        (queue_busy[n]),
         .empty_o       (queue_empty[n])
       );
@@ -171,6 +174,7 @@ module vla_core_dispatch #(
     .rst_i             (rst_i),
     .start_i           (start_i),
     .stop_o            (stop),
+    .queue_stop_o      (queue_stop),
     .done_o            (done_o),
     .status_o          (status_o),
     .error_addr_o      (error_addr_o),
@@ -182,10 +186,12 @@ module vla_core_dispatch #(
     .fetch_halted_i    (halted),
     .fetch_halt_code_i (halt_code),
     .fetch_addr_i      (queue_addr),
+    .fetch_seq_i       (queue_seq),
     .head_waiting_i    (head_waiting),
     .head_addr_i       (head_addr),
     .head_seq_i        (head_seq),
     .running_addr_i    (running_addr),
+    .running_seq_i     (running_seq),
     .busy_i            (busy),
     .zero_i            (zero),
     .overflow_i        (overflow),

@@ -151,7 +151,8 @@ module vla_data_loader #(
     .accept_i(accept), .ready_o(packet_ready_o), .walk_idle_i(!walk_busy && !cut_busy && !deal_busy),
     .dealt_i({7'd0, local_fire || burst_fire}),
     .retire_i({local_retire, mover_retire}), .retire_tag_i({local_retire_tag, mover_retire_tag}),
-    .walk_tag_o(walk_tag), .head_tag_o(head_tag), .done_o(done_o), .active_o(active_o)
+    .error_i({1'b0, mover_error}),
+    .walk_tag_o(walk_tag), .head_tag_o(head_tag), .done_o(done_o), .error_o(axi_error_o), .active_o(active_o)
   );
 
   // The movers share the write lanes: only the head packet writes, and it uses one kind of mover.
@@ -176,7 +177,7 @@ module vla_data_loader #(
         .ar_valid_o(ar_valid_o[m]), .ar_ready_i(ar_ready_i[m]),
         .ar_addr_o(ar_addr_o[m*64 +: 64]), .ar_len_o(ar_len_o[m*8 +: 8]),
         .r_valid_i(r_valid_i[m]), .r_ready_o(r_ready_o[m]), .r_data_i(r_data_i[m*256 +: 256]),
-        .r_last_i(r_last_i[m]), .r_error_i(r_error_i[m]), .axi_error_o(mover_error[m]),
+        .r_last_i(r_last_i[m]), .r_error_i(r_error_i[m]), .error_o(mover_error[m]),
         .wr_valid_o(mover_wr_valid[m*BeatWords +: BeatWords]),
         .wr_addr_o(mover_wr_addr[m*BeatWords*ActAw +: BeatWords*ActAw]),
         .wr_data_o(mover_wr_data[m*256 +: 256]),
@@ -195,8 +196,6 @@ module vla_data_loader #(
     .rd_grant_i(copy_rd_grant_i), .rd_data_i(copy_rd_data_i),
     .wr_valid_o(local_wr_valid), .wr_addr_o(local_wr_addr), .wr_data_o(local_wr_data), .wr_grant_i(wr_grant_i)
   );
-
-  assign axi_error_o = mover_error != {InMasters{1'b0}};
 
   wire unused_packet = ^packet_i;
 

@@ -5,7 +5,8 @@
 // Does not: form bursts, or choose the master.
 // Latency: 3 cycles plus that of the memory from a burst to its first write; one beat per cycle.
 // Handshake: segments, bursts and the read client are ready/valid; a segment comes before its burst. retire_o
-// is high for one cycle per burst, with the tag of its packet.
+// is high for one cycle per burst, error_o for each beat that the memory answered with an error, both with
+// the tag of their packet.
 `default_nettype none
 module vla_data_mover #(
   parameter Block   = 16,  // B, bytes of a word
@@ -39,7 +40,7 @@ module vla_data_mover #(
   input  wire [255:0]                 r_data_i,
   input  wire                         r_last_i,
   input  wire                         r_error_i,
-  output wire                         axi_error_o,
+  output wire                         error_o,
   // write lanes
   output wire [32/Block-1:0]          wr_valid_o,
   output wire [(32/Block)*ActAw-1:0]  wr_addr_o,
@@ -95,7 +96,7 @@ module vla_data_mover #(
 
   assign retire_o     = beat_ready && beat_last;
   assign retire_tag_o = beat_tag;
-  assign axi_error_o  = beat_ready && beat_error;
+  assign error_o      = beat_ready && beat_error;
 
   wire unused_bits = ^offset[31:ActAw];
 

@@ -2,8 +2,8 @@
 // Does: read ahead; join two beats to a 64-byte line and write it. Does not: wait for anything, so it always
 // takes its beats.
 // Latency: 3 cycles plus that of the memory from a segment to its first write; a line every two cycles.
-// Handshake: segments and the read client are ready/valid; retire_o is high for one cycle per segment, with
-// the tag of its packet. Destinations count lines: the address of a word times the lines of a word.
+// Handshake: segments and the read client are ready/valid; retire_o is high for one cycle per segment,
+// error_o for each beat answered with an error, both with the tag of their packet. Destinations count lines: the address of a word times the lines of a word.
 `default_nettype none
 module vla_param_mover #(
   parameter DstAw   = 17,  // bits of a destination line
@@ -31,7 +31,7 @@ module vla_param_mover #(
   input  wire [255:0]       r_data_i,
   input  wire               r_last_i,
   input  wire               r_error_i,
-  output wire               axi_error_o,
+  output wire               error_o,
   // parameter memory
   output wire               wr_en_o,
   output wire [DstAw-1:0]   wr_line_o,
@@ -75,7 +75,7 @@ module vla_param_mover #(
   assign wr_line_o   = beat_base + offset_q;
   assign wr_data_o   = {beat_data, half_q};
   assign retire_o    = beat_valid && beat_last;
-  assign axi_error_o = beat_valid && beat_error;
+  assign error_o     = beat_valid && beat_error;
 
   wire unused_len = seg_len[8];
 

@@ -1,6 +1,6 @@
 // One of the five packet queues: holds packets in order, takes their semaphores, hands them to an engine.
 // Does: take the head's wait mask in one step, then offer the packet to the engine; remember the signal
-// mask and address of every packet the engine holds and signal when the engine says done.
+// mask, address and number of every packet the engine holds and signal when the engine says done.
 // Does not: look at anything but the masks of a packet, or reorder. A packet without waits takes its empty
 // mask like any other.
 // Latency: a packet pushed into an empty queue takes its semaphores in the next cycle and is offered in
@@ -37,6 +37,7 @@ module vla_queue #(
   output wire [37:0]  head_addr_o,
   output wire [31:0]  head_seq_o,
   output wire [37:0]  running_addr_o,  // oldest packet in the engine
+  output wire [31:0]  running_seq_o,
   output wire         busy_o,          // a packet has its semaphores and is not done
   output wire         empty_o          // no packet that the engine has not got
 );
@@ -85,17 +86,17 @@ module vla_queue #(
   wire running_valid;
   wire running_ready;
   vla_fifo #(
-    .Width(16 + 38),
+    .Width(16 + 38 + 32),
     .Depth(4)
   ) u_running (
     .clk_i      (clk_i),
     .rst_i      (reset),
     .in_valid_i (give),
     .in_ready_o (running_ready),
-    .in_data_i  ({packet_o[`VLA_PACKET_SIGNAL], head_addr_o}),
+    .in_data_i  ({packet_o[`VLA_PACKET_SIGNAL], head_addr_o, head_seq_o}),
     .out_valid_o(running_valid),
     .out_ready_i(done_i),
-    .out_data_o ({signal_mask_o, running_addr_o})
+    .out_data_o ({signal_mask_o, running_addr_o, running_seq_o})
   );
 
   assign packet_valid_o = taken_q && running_ready;

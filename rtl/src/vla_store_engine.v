@@ -150,8 +150,9 @@ module vla_store_engine #(
   vla_copy_tracker #(.Movers(OutMasters), .CountBits(8)) u_tracker (
     .clk_i(clk_i), .rst_i(rst_i),
     .accept_i(accept), .ready_o(packet_ready_o), .walk_idle_i(!walk_busy && !cut_busy && !deal_busy),
-    .dealt_i({7'd0, burst_fire}), .retire_i(mover_retire), .retire_tag_i(mover_retire_tag),
-    .walk_tag_o(walk_tag), .head_tag_o(head_tag), .done_o(done_o), .active_o(active_o)
+    .dealt_i({7'd0, burst_fire}),
+    .retire_i(mover_retire), .error_i(mover_error), .retire_tag_i(mover_retire_tag),
+    .walk_tag_o(walk_tag), .head_tag_o(head_tag), .done_o(done_o), .error_o(axi_error_o), .active_o(active_o)
   );
 
   genvar m;
@@ -169,15 +170,13 @@ module vla_store_engine #(
         .w_valid_o(w_valid_o[m]), .w_ready_i(w_ready_i[m]), .w_data_o(w_data_o[m*256 +: 256]),
         .w_strb_o(w_strb_o[m*32 +: 32]), .w_last_o(w_last_o[m]),
         .b_valid_i(b_valid_i[m]), .b_ready_o(b_ready_o[m]), .b_error_i(b_error_i[m]),
-        .axi_error_o(mover_error[m]),
+        .error_o(mover_error[m]),
         .rd_valid_o(rd_valid_o[m*BeatWords +: BeatWords]),
         .rd_addr_o(rd_addr_o[m*BeatWords*ActAw +: BeatWords*ActAw]),
         .rd_grant_i(rd_grant_i[m*BeatWords +: BeatWords]), .rd_data_i(rd_data_i[m*256 +: 256])
       );
     end
   endgenerate
-
-  assign axi_error_o = mover_error != {OutMasters{1'b0}};
 
   wire unused_packet = ^{packet_i, seg_whole[LineLog-1:0], n0_whole[LineLog-1:0]};
 

@@ -6,7 +6,7 @@
 // Latency: an address is offered one cycle after its burst was accepted, its first beat 4 cycles after the
 // address was taken; one beat per cycle when its lanes are granted.
 // Handshake: segments, bursts and AXI are ready/valid; a segment comes before its burst. retire_o is high for
-// one cycle per burst, at its response, with the tag of its packet.
+// one cycle per burst, at its response, with the tag of its packet; error_o with it if the response is an error.
 `default_nettype none
 module vla_store_mover #(
   parameter Block    = 16,  // B, bytes of a word
@@ -43,7 +43,7 @@ module vla_store_mover #(
   input  wire                         b_valid_i,
   output wire                         b_ready_o,
   input  wire                         b_error_i,
-  output wire                         axi_error_o,
+  output wire                         error_o,
   // read lanes
   output wire [32/Block-1:0]          rd_valid_o,
   output wire [(32/Block)*ActAw-1:0]  rd_addr_o,
@@ -134,9 +134,9 @@ module vla_store_mover #(
     end
   endgenerate
 
-  assign b_ready_o   = order_valid;
-  assign retire_o    = b_valid_i && b_ready_o;
-  assign axi_error_o = retire_o && b_error_i;
+  assign b_ready_o = order_valid;
+  assign retire_o  = b_valid_i && b_ready_o;
+  assign error_o   = retire_o && b_error_i;
 
   wire unused_bits = ^offset[31:ActAw];
 

@@ -159,7 +159,8 @@ module vla_weight_loader #(
     .accept_i(accept), .ready_o(packet_ready_o), .walk_idle_i(!walk_busy && !join_busy && !cut_busy),
     .dealt_i(weight_fire ? WeightPieces : {7'd0, param_fire}),
     .retire_i({param_retire, stripe_retire}), .retire_tag_i({param_retire_tag, stripe_retire_tag}),
-    .walk_tag_o(walk_tag), .head_tag_o(head_tag), .done_o(done_o), .active_o(active_o)
+    .error_i({param_error, stripe_error}),
+    .walk_tag_o(walk_tag), .head_tag_o(head_tag), .done_o(done_o), .error_o(axi_error_o), .active_o(active_o)
   );
 
   genvar m, k;
@@ -176,7 +177,7 @@ module vla_weight_loader #(
         .ar_valid_o(ar_valid_o[m]), .ar_ready_i(ar_ready_i[m]),
         .ar_addr_o(ar_addr_o[m*64 +: 64]), .ar_len_o(ar_len_o[m*8 +: 8]),
         .r_valid_i(r_valid_i[m]), .r_ready_o(r_ready_o[m]), .r_data_i(r_data_i[m*256 +: 256]),
-        .r_last_i(r_last_i[m]), .r_error_i(r_error_i[m]), .axi_error_o(stripe_error[m]),
+        .r_last_i(r_last_i[m]), .r_error_i(r_error_i[m]), .error_o(stripe_error[m]),
         .wr_en_o(wr_en), .wr_addr_o(wr_addr), .wr_data_o(wr_data)
       );
       for (k = 0; k < Beats; k = k + 1) begin : g_column
@@ -200,13 +201,11 @@ module vla_weight_loader #(
     .ar_valid_o(data_ar_valid_o), .ar_ready_i(data_ar_ready_i),
     .ar_addr_o(data_ar_addr_o), .ar_len_o(data_ar_len_o),
     .r_valid_i(data_r_valid_i), .r_ready_o(data_r_ready_o), .r_data_i(data_r_data_i),
-    .r_last_i(data_r_last_i), .r_error_i(data_r_error_i), .axi_error_o(param_error),
+    .r_last_i(data_r_last_i), .r_error_i(data_r_error_i), .error_o(param_error),
     .wr_en_o(param_wr_en_o), .wr_line_o(param_line), .wr_data_o(param_wr_data_o)
   );
   assign param_wr_addr_o = param_line[LineLog +: ParamAw];
   assign param_wr_line_o = LineLog != 0 && param_line[0];
-
-  assign axi_error_o = param_error || stripe_error != {WeightMasters{1'b0}};
 
   wire unused_bits = ^{packet_i, seg_dst, param_line};
 

@@ -4,7 +4,7 @@
 // Does: read ahead, several bursts in flight; write one column per beat. Does not: wait for other masters.
 // Latency: 2 cycles plus that of the memory from a segment to its first write; one beat per cycle, always
 // taken. Handshake: segments and the read client are ready/valid; retire_o is high for one cycle per segment,
-// with the tag of its packet.
+// error_o for each beat answered with an error, both with the tag of their packet.
 `default_nettype none
 module vla_weight_stripe #(
   parameter Beats    = 1,   // beats of a word on this master
@@ -33,7 +33,7 @@ module vla_weight_stripe #(
   input  wire [255:0]        r_data_i,
   input  wire                r_last_i,
   input  wire                r_error_i,
-  output wire                axi_error_o,
+  output wire                error_o,
   // weight memory, this master's columns
   output wire [Beats-1:0]    wr_en_o,
   output wire [WeightAw-1:0] wr_addr_o,
@@ -90,7 +90,7 @@ module vla_weight_stripe #(
 
   assign wr_addr_o   = beat_base + offset_q;
   assign retire_o    = beat_valid && beat_last;
-  assign axi_error_o = beat_valid && beat_error;
+  assign error_o     = beat_valid && beat_error;
 
   wire unused_len = ^seg_len[31:8];
 

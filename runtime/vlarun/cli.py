@@ -22,6 +22,7 @@ from vlarun.compare import compare
 from vlarun.inputs import check_inputs, to_integers
 from vlarun.parts import check_reals, compare_parts, open_session
 from vlarun.session import load_program
+from vlarun.stats import summary
 
 __all__ = ["main"]
 
@@ -94,6 +95,8 @@ def _run(args: argparse.Namespace) -> int:
                 f"{name} {array.dtype} {list(array.shape)}: min {array.min():.6g}, max {array.max():.6g}, "
                 f"mean {array.mean(dtype=np.float64):.6g}"
             )
+    if stats is not None and not args.json:
+        print(summary(stats))
     return 0
 
 

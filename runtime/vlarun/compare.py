@@ -1,12 +1,11 @@
-"""Run two backends on one input and find the first difference, with the packet that wrote it.
+"""Run two backends on one input and find the first packet after which they differ.
 
-Outputs come first, in the program's order, then the data space, then the scratchpads.
-Not here: comparing packet by packet while they run.
+Compared are status, outputs, the data space and the scratchpads.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,43 +15,72 @@ from vla_isa.hardware import LINE_BYTES
 from vla_isa.program import Program
 from vla_isa.trace import describe, walk
 from vlarun.backends.base import Backend, RunResult, entry_packet
+from vlarun.prefix import stop_before
 
 __all__ = ["Difference", "compare"]
 
 SPACES = ("data", "act", "weight", "param")
-Array = NDArray[Any]
+Pair = tuple[Backend, Backend]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The first difference: what, where, both values, and who wrote it last."""
+    """The first difference: what, where, both values, and the packet that makes it."""
 
     what: str
     place: str
     values: tuple[Any, Any]
-    writer: str = ""
+    packet: str = ""
+    has_memories: bool = False  # of both backends, so that the packet can be found
 
     def message(self, names: tuple[str, str]) -> str:
         """One sentence for a person."""
-        by = f"; last written by {self.writer}" if self.writer else ""
-        return (
-            f"{self.what} differs at {self.place}: {names[0]} has {self.values[0]}, {names[1]} has {self.values[1]}{by}"
-        )
+        after = f"after {self.packet}, " if self.packet else ""
+        values = f"{names[0]} has {self.values[0]}, {names[1]} has {self.values[1]}"
+        return f"{after}{self.what} differs at {self.place}: {values}"
 
 
 def compare(
-    program: Program, backends: tuple[Backend, Backend], inputs: dict[str, NDArray[np.int8]], entry: str | None = None
+    program: Program, backends: Pair, inputs: dict[str, NDArray[np.int8]], entry: str | None = None
 ) -> Difference | None:
     """The first difference between two backends, or None.
+
+    Where whole runs differ and both backends give their memories, the program is run again, cut after fewer
+    and fewer packets, until one packet is left that makes the difference.
 
     Raises:
         VlaError: a backend cannot run.
     """
+    found = _difference(program, backends, inputs, entry)
+    if found is None or not found.has_memories:
+        return found
+    steps = list(walk(program, entry_packet(program, entry), stop_at_illegal=True))
+    equal, differs = 0, len(steps)  # after so many packets
+    while differs - equal > 1:
+        middle = (equal + differs) // 2
+        part = stop_before(program, steps[middle].number)
+        earlier = _difference(part, backends, inputs, entry)
+        if earlier is None:
+            equal = middle
+        else:
+            found, differs = earlier, middle
+    step = steps[differs - 1]
+    return replace(found, packet=describe(program, step.number, step.packet))
+
+
+def _difference(
+    program: Program, backends: Pair, inputs: dict[str, NDArray[np.int8]], entry: str | None
+) -> Difference | None:
+    """The first difference after whole runs: status, outputs, memories."""
     a, b = (backend.run(program, inputs, entry) for backend in backends)
+    known = bool(a.memories and b.memories)
     for name in ("status", "error_address", "halt_code"):
-        if getattr(a, name) != getattr(b, name):
-            return Difference("the run's result", name, (getattr(a, name), getattr(b, name)))
-    return _outputs(a, b) or _memories(program, a, b, entry)
+        left, right = getattr(a, name), getattr(b, name)
+        if left != right:
+            values = (left.name, right.name) if name == "status" else (left, right)
+            return Difference("the run's result", name, values, has_memories=known and name != "halt_code")
+    found = _outputs(a, b) or _memories(a, b)
+    return replace(found, has_memories=known) if found else None
 
 
 def _outputs(a: RunResult, b: RunResult) -> Difference | None:
@@ -68,36 +96,20 @@ def _outputs(a: RunResult, b: RunResult) -> Difference | None:
     return None
 
 
-def _memories(program: Program, a: RunResult, b: RunResult, entry: str | None) -> Difference | None:
+def _memories(a: RunResult, b: RunResult) -> Difference | None:
     for space in SPACES:
         if space not in a.memories or space not in b.memories:
             continue
-        left, right = a.memories[space], b.memories[space]
-        width = LINE_BYTES if space == "data" else left.shape[1]
-        unequal = np.flatnonzero((left.reshape(-1, width) != right.reshape(-1, width)).any(axis=1))
+        width = LINE_BYTES if space == "data" else a.memories[space].shape[1]
+        left, right = (m.memories[space].reshape(-1, width) for m in (a, b))
+        unequal = np.argwhere(left != right)
         if len(unequal):
-            word = int(unequal[0])
-            byte = int(np.flatnonzero(left.reshape(-1, width)[word] != right.reshape(-1, width)[word])[0])
-            values = tuple(int(m.reshape(-1, width)[word, byte]) for m in (left, right))
+            word, byte = (int(i) for i in unequal[0])
             unit = "line" if space == "data" else "word"
+            count = len(np.unique(unequal[:, 0]))
             return Difference(
-                f"{space} memory ({len(unequal)} {unit}s)",
+                f"{space} memory ({count} {unit}s)",
                 f"{unit} {word}, byte {byte}",
-                (values[0], values[1]),
-                _last_writer(program, entry, space, word),
+                (int(left[word, byte]), int(right[word, byte])),
             )
     return None
-
-
-def _last_writer(program: Program, entry: str | None, space: str, word: int) -> str:
-    """The packet, in program order, that wrote the word last; empty where none did."""
-    writer = ""
-    for step in walk(program, entry_packet(program, entry), stop_at_illegal=True):
-        for access in step.accesses:
-            if (
-                access.space == space
-                and access.write
-                and ((access.words[:, 0] <= word) & (word < access.words[:, 1])).any()
-            ):
-                writer = describe(program, step.number, step.packet)
-    return writer

@@ -41,11 +41,13 @@ def check_writable(path: Path) -> None:
     """Refuse early a path where nothing can be written.
 
     Raises:
-        InputError: the folder is missing or not writable, or the path is a folder.
+        InputError: the folder is missing or not writable, or the path is a folder or a device.
     """
     folder = path.parent
     if path.is_dir():
         raise InputError(f"'{path}' is a folder; give a file name")
+    if path.exists() and not path.is_file():  # a device would be replaced by a file
+        raise InputError(f"'{path}' is no regular file; give the name of a file to write")
     if not folder.is_dir():
         raise InputError(f"'{path}' cannot be written: there is no folder '{folder}'")
     if not os.access(folder, os.W_OK):

@@ -38,7 +38,8 @@ def requantize(acc: NDArray[np.int32], records: Records, packet: Packet, bound: 
         largest -= bound - int(np.abs(acc.astype(np.int64)).max(initial=0))
     if largest >= EXACT_BOUND:
         return numerics.requantize(acc, bias, mult, shift, rounding, zero, lo, hi).astype(np.int8)
-    x = np.add(acc, bias, dtype=np.float64)
+    x = acc.astype(np.float64)
+    x += bias.astype(np.float64)
     x *= mult * np.exp2(-shift.astype(np.float64))
     return _round_clamp(x, rounding, zero, lo, hi)
 
@@ -54,8 +55,7 @@ def _round_clamp(x: NDArray[np.float64], rounding: int, zero: int, lo: int, hi: 
         low = np.floor(x)
         x = low + (x - low >= 0.5)
     x += zero
-    np.maximum(x, lo, out=x)
-    np.minimum(x, hi, out=x)
+    np.clip(x, lo, hi, out=x)
     return x.astype(np.int8)
 
 

@@ -13,7 +13,7 @@ from vla_isa.program import Program
 from vla_isa.timing import TimingReport
 from vlarun.backends.base import RunResult
 
-__all__ = ["chrome_trace", "run_stats"]
+__all__ = ["chrome_trace", "run_stats", "summary"]
 
 
 def run_stats(
@@ -42,6 +42,17 @@ def run_stats(
             for p in report.packets
         ],
     }
+
+
+def summary(stats: dict[str, Any]) -> str:
+    """The figures of `run_stats` that a person asks for first, in one line."""
+    counted = "counted by the machine" if stats["cycles_from"] == "machine" else "by the performance model"
+    megabytes = (stats["hbm_read_bytes"] + stats["hbm_write_bytes"]) / 1e6
+    return (
+        f"{stats['cycles']:,} cycles {counted} ({stats['milliseconds']:.3g} ms on '{stats['config']}'), "
+        f"{stats['utilization']:.1%} of {stats['peak_macs_per_cycle']} MAC/cycle, {megabytes:.3g} MB of traffic, "
+        f"{stats['wall_seconds']:.3g} s to run {stats['runs']} x"
+    )
 
 
 def chrome_trace(program: Program, report: TimingReport) -> dict[str, Any]:

@@ -1,36 +1,13 @@
-"""Whole graphs: node by node parity with ONNX Runtime, estimated cycles, compile time."""
+"""Whole graphs: estimated cycles, compile time, MACs, the same program every time."""
 
 import time
 
 import graphs
 import numpy as np
 import pytest
-from parity import compile_proto, run_parity
+from parity import compile_proto
 
 from vla_isa import timing
-
-SMALL = ["three_convs", "demo_policy", "mobilenet_block", "inception_block", "gemm_4096"]
-
-
-@pytest.mark.parametrize("config", ["u50", "tiny"])
-@pytest.mark.parametrize("name", SMALL)
-def test_every_node_matches_onnx_runtime(name, config):
-    outcome = run_parity(graphs.GRAPHS[name](), config)
-    assert sum(c.elements for c in outcome.checks) >= 7
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "config", "nodes"),
-    [
-        ("carla_frame", "u50", 12),
-        ("carla_frame", "tiny", 12),
-        ("resnet18", "u50", 19),
-        ("conv_128", "u50-2port", 1),
-    ],
-)
-def test_large_graphs_match_node_by_node(name, config, nodes):
-    assert len(run_parity(graphs.GRAPHS[name](), config, calib="random:2").checks) >= nodes
 
 
 @pytest.mark.parametrize(

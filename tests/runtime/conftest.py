@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from vla_isa.encoding import Packet
 from vla_isa.layout import TensorLayout
 from vla_isa.program import IoTensor, Program, SourceEntry
 from vlarun.conformance.programs import Builder, copy_packet
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # graphs.py, prepare.py
 
 CHANNELS, HEIGHT, WIDTH = 3, 5, 6
 IN_SCALE, OUT_SCALE, IN_ZERO = 0.5, 0.25, 3

@@ -54,6 +54,15 @@ def test_watchdog(inputs: dict[str, np.ndarray]) -> None:
         RtlBackend(RtlOptions(max_cycles=50)).run(make_program(), inputs)
 
 
+def test_the_watchdog_knows_how_long_a_program_takes() -> None:
+    program = make_program()
+    cycles = RtlOptions().limit(program, None)
+    assert 1_000_000 < cycles < 2_000_000
+    assert RtlOptions(latency=1000).limit(program, None) > cycles
+    assert RtlOptions(stall_percent=80).limit(program, None) > cycles
+    assert RtlOptions(max_cycles=7).limit(program, None) == 7
+
+
 def test_bad_options(inputs: dict[str, np.ndarray]) -> None:
     with pytest.raises(VlaError, match=r"stall_percent 0\.\.90"):
         RtlBackend(RtlOptions(stall_percent=99)).run(make_program(), inputs)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from conftest import make_program
@@ -14,7 +12,6 @@ from vla_isa.errors import ProgramError
 from vla_isa.instructions import ErrorCode
 from vla_isa.program import Program, Segment
 from vlarun.backends import SimBackend
-from vlarun.conformance import runner
 from vlarun.conformance.programs import Builder, copy_packet
 from vlarun.errors import MachineError
 
@@ -26,27 +23,6 @@ def program_of(*packets: Packet) -> Program:
     for packet in packets:
         builder.raw(encode(packet))
     return builder.build()
-
-
-@pytest.mark.parametrize("config", ["tiny", "u50"])
-def test_conformance(config: str) -> None:
-    outcome = runner.run(runner.Choice(config=config, programs=10, seed=3))
-    assert [r for r in outcome.results if r.problem] == []
-    assert {r.id.split(".")[0] for r in outcome.results} == {"T0", "T1", "T2"}
-
-
-def test_conformance_finds_a_wrong_executor(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vlarun.backends import sim
-
-    right = sim.EXECUTORS["VEC"]
-
-    def wrong(packet: Packet, machine: object) -> None:
-        right(replace(packet, values={**packet.values, "rounding": 2}), machine)
-
-    monkeypatch.setitem(sim.EXECUTORS, "VEC", wrong)
-    outcome = runner.run(runner.Choice(config="tiny", suites=("T1",), match="vec"))
-    assert not outcome.passed
-    assert any("expected" in r.problem for r in outcome.results)
 
 
 def test_a_jump_loop_is_stopped() -> None:

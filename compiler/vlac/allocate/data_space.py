@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES
 from vla_isa.layout import TensorLayout, pack
 from vla_isa.program import IoTensor, MapEntry, Segment
-from vlac.ir.graph import Graph, GraphOutput, Tensor, View, is_image
+from vlac.ir.graph import KEEP, Graph, GraphOutput, Tensor, View, is_image
 from vlac.tile.plan import Plan
 
 __all__ = ["DataRegion", "DataSpace", "layout_of", "place_data"]
@@ -144,10 +144,9 @@ def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int) 
         tensor = tensor.producer.inputs[0]
     layout = layout_of(tensor, out.shape, block, out.layout)
     line = space.take(layout.lines, out.name)
-    name = out.name.removeprefix("keep:")
     space.outputs.append(
         IoTensor(
-            tensor.name if name != out.name else name,
+            out.name.removeprefix(KEEP),
             layout,
             line,
             tensor.scale,

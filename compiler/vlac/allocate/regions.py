@@ -15,6 +15,7 @@ from vlac.errors import AllocationError
 from vlac.ir.graph import ConvOp, Graph, Op, Tensor
 from vlac.tile.pack_weights import PackedWeights
 from vlac.tile.plan import Plan, make_plan
+from vlac.tile.split import split_operations
 
 __all__ = ["Region", "Regions", "allocate_regions"]
 
@@ -75,13 +76,36 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
     """
     streamed: set[Tensor] = set()
     packed: dict[Op, PackedWeights] = {}
+    shares = [4, 8, 16, 32]  # a ring may take one such part of the scratchpad; one row of output in any case
+    split_operations(graph, hw)
     while True:
-        plan = make_plan(graph, hw, streamed, packed)
+        plan = make_plan(graph, hw, streamed, packed, hw.act_words // shares[0])
         items = _items(graph, plan, hw)
         failed = _first_fit(items, hw.act_words)
         if failed is None:
             return plan, Regions(items, plan, hw.block)
-        streamed.add(_victim(graph, items, failed, streamed, hw))
+        together = [i for i in items if not (i.last < failed.first or failed.last < i.first)]
+        choices = [i for i in together if i.tensor.root not in streamed and _can_stream(i.tensor)]
+        if choices:
+            streamed.add(max(choices, key=lambda i: i.size).tensor)
+        elif streamed and len(shares) > 1:
+            shares.pop(0)
+        else:
+            raise _too_large(plan, items, failed, hw)
+
+
+def _too_large(plan: Plan, items: list[_Item], failed: _Item, hw: HardwareConfig) -> AllocationError:
+    """Names the operation at which most is needed while the item that did not fit is alive, and the tensors."""
+    alive = {s: [i for i in items if i.first <= s <= i.last] for s in range(failed.first, failed.last + 1)}
+    stage = max(alive, key=lambda s: sum(i.size for i in alive[s]))
+    op = plan.stages[stage].plans[0].op
+    size = {i.tensor.label: i.size * hw.act_word_bytes for i in alive[stage]}
+    return AllocationError(
+        f"{op.op_type} '{op.node}' needs {sum(size.values())} bytes of the activation scratchpad at once "
+        f"({', '.join(f'{label!r} {n}' for label, n in size.items())}); '{hw.name}' has "
+        f"{hw.act_words * hw.act_word_bytes}. Use a config with more memory or a smaller input",
+        op.node,
+    )
 
 
 def _items(graph: Graph, plan: Plan, hw: HardwareConfig) -> list[_Item]:
@@ -121,20 +145,6 @@ def _first_fit(items: list[_Item], capacity: int) -> _Item | None:
         item.base = base
         placed.append(item)
     return None
-
-
-def _victim(graph: Graph, items: list[_Item], failed: _Item, streamed: set[Tensor], hw: HardwareConfig) -> Tensor:
-    """The largest image alive together with the item that did not fit and that can be streamed."""
-    together = [i for i in items if not (i.last < failed.first or failed.last < i.first)]
-    choices = [i for i in together if i.tensor.root not in streamed and _can_stream(i.tensor)]
-    if not choices:
-        raise AllocationError(
-            f"'{failed.tensor.label}' needs {failed.size} words of the activation scratchpad, and "
-            f"{sum(i.size for i in together)} are needed at that point; '{hw.name}' has {hw.act_words}. "
-            "Use a config with more memory or a smaller input",
-            failed.tensor.producer.node if failed.tensor.producer else "",
-        )
-    return max(choices, key=lambda i: i.size).tensor
 
 
 def _can_stream(root: Tensor) -> bool:

@@ -19,6 +19,7 @@ class Draft:
         weights: (first word in the weight space, words) it reads; `weight_base` is set when they are placed.
         owner: number of the operation whose parameter words it reads, -1 for none.
         params: field name -> parameter word relative to its operation's first.
+        stage: the stage of the plan it belongs to; -1 for loads of weights and parameters.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Draft:
     weights: tuple[int, int] | None = None
     owner: int = -1
     params: dict[str, int] = field(default_factory=dict)
+    stage: int = -1
 
 
 def load_rows(source: DataRegion, region: Region, rows: tuple[int, int], node: str) -> Draft:

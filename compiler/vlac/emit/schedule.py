@@ -32,7 +32,7 @@ class _Scheduler:
 
     def run(self) -> list[Draft]:
         for number, stage in enumerate(self.plan.stages):
-            self.stage = number
+            self.stage, start = number, len(self.drafts)
             lead, *followers = stage.plans
             pending = [list(p.bands) for p in followers]
             owners = [self.owner + i for i in range(len(stage.plans))]
@@ -48,6 +48,8 @@ class _Scheduler:
                             self._tile(p, ready, p.chunks[0], owner)
                             self._store(p.op.output, ready)
             self.owner += len(stage.plans)
+            for draft in self.drafts[start:]:
+                draft.stage = number
         for tensor in self.graph.inputs:
             if tensor in self.data.stores and tensor.producer is None and tensor.root not in self.plan.streamed:
                 self._ensure(tensor, tensor.h)
@@ -64,8 +66,9 @@ class _Scheduler:
         following = p.bands[min(p.bands.index(band) + 1, len(p.bands) - 1)]
         for index, tensor in enumerate(p.op.inputs):
             self._ensure(tensor, p.op.input_rows(*band, index)[1])
-        for index, tensor in enumerate(p.op.inputs):
-            self._ensure(tensor, p.op.input_rows(*following, index)[1])
+        if self.stage not in self.plan.tight:
+            for index, tensor in enumerate(p.op.inputs):
+                self._ensure(tensor, p.op.input_rows(*following, index)[1])
         for draft in build(p, band, chunk, self._region, self.hw):
             draft.owner = owner if draft.params else -1
             self.drafts.append(draft)

@@ -8,6 +8,7 @@ from vla_isa import hazards, validate
 from vla_isa.encoding import Packet, encode
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig
+from vla_isa.instructions import MOVES
 from vla_isa.program import MapEntry, Program, Segment, SourceEntry
 from vlac.allocate.data_space import DataSpace, place_data
 from vlac.allocate.regions import Regions
@@ -78,24 +79,31 @@ def _heaps(packets: list[Packet], data: DataSpace) -> tuple[list[Segment], list[
     return segments, numbers[: len(packets)]
 
 
+_ACT_BASES = ("in_base", "out_base", "res_base", "a_base", "b_base")
+
+
+def _act_words(draft: Draft) -> list[int]:
+    """Words of the activation scratchpad at which the regions that a packet reads or writes begin."""
+    if draft.name != "COPY":
+        return [draft.values[f] for f in _ACT_BASES if f in draft.values]
+    move = MOVES[draft.values["move"]]
+    ends = (("src", move.startswith("act_")), ("dst", move.endswith("_act")))
+    return [draft.values[field] for field, on_chip in ends if on_chip]
+
+
 def _act_map(regions: Regions, drafts: list[Draft], numbers: list[int]) -> list[MapEntry]:
     """Regions of the activation scratchpad with the packets that read or write them."""
-    fields = {"in_base", "out_base", "res_base", "a_base", "b_base"}
-    spans: list[tuple[int, int]] = []
-    for d in drafts:
-        move = d.values.get("move")
-        words = [d.values[f] for f in fields if f in d.values]
-        words += [d.values["dst"]] if move in (0, 1, 2) else [d.values["src"]] if move == 5 else []
-        spans.append((min(words, default=-1), max(words, default=-1)))
+    words = [_act_words(d) for d in drafts]
     entries = []
     for item in regions.items:
-        end = item.base + item.size
+        inside = range(item.base, item.base + item.size)
         users = [
-            n for n, (lo, hi) in zip(numbers, spans, strict=True) if item.base <= lo < end or item.base <= hi < end
+            number
+            for number, draft, bases in zip(numbers, drafts, words, strict=True)
+            if item.first <= draft.stage <= item.last and any(w in inside for w in bases)
         ]
-        entries.append(
-            MapEntry(item.tensor.label, "act", item.base, item.size, min(users, default=0), max(users, default=0))
-        )
+        span = min(users, default=0), max(users, default=0)
+        entries.append(MapEntry(item.tensor.label, "act", item.base, item.size, *span))
     return entries
 
 

@@ -6,8 +6,11 @@ DequantizeLinear are never folded. Not done here: rewrites for the machine (`rew
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
@@ -19,6 +22,8 @@ __all__ = ["MAX_OPSET", "MIN_OPSET", "check_model", "load_model", "parse_model",
 
 MIN_OPSET, MAX_OPSET = 13, 24
 _FOLD_LIMIT = 1 << 28  # elements: constants of any layer's size are folded
+_INPUT_TYPES = (onnx.TensorProto.FLOAT, onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+_MAX_ELEMENTS = 1 << 28  # of one tensor, 1 GB in float32
 
 
 def load_model(path: str | Path) -> onnx.ModelProto:
@@ -48,6 +53,14 @@ def check_model(proto: onnx.ModelProto, origin: str) -> None:
     """
     if not proto.graph.node and not proto.graph.output:
         raise ModelError(f"'{origin}' is not an ONNX model: it has no nodes and no outputs")
+    constants = {t.name for t in proto.graph.initializer}
+    inputs = [i for i in proto.graph.input if i.name not in constants]
+    for what, values in (("inputs", inputs), ("outputs", list(proto.graph.output))):
+        if not values:
+            raise ModelError(f"'{origin}' has no {what}; a policy needs at least one, export the model again")
+        twice = [name for name, n in Counter(v.name for v in values).items() if n > 1]
+        if twice:
+            raise ModelError(f"'{origin}' names {', '.join(twice)} twice among its {what}; give each its own name")
     opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), None)
     if opset is None or not MIN_OPSET <= opset <= MAX_OPSET:
         raise ModelError(
@@ -76,6 +89,7 @@ def parse_model(proto: onnx.ModelProto, origin: str) -> ir.Model:
         model, num_iterations=4, input_size_limit=_FOLD_LIMIT, output_size_limit=_FOLD_LIMIT, should_fold=should_fold
     )
     _check_shapes(model, origin)
+    _check_constants(model, origin)
     return model
 
 
@@ -89,14 +103,36 @@ def _check_inputs(proto: onnx.ModelProto, origin: str) -> None:
     for value in proto.graph.input:
         if value.name in constants:
             continue
+        if value.type.WhichOneof("value") != "tensor_type":
+            raise ModelError(f"'{origin}': input '{value.name}' is not a tensor; the compiler reads tensors only")
+        kind = value.type.tensor_type.elem_type
+        if kind not in _INPUT_TYPES:
+            found = onnx.TensorProto.DataType.Name(kind).lower()
+            raise ModelError(
+                f"'{origin}': input '{value.name}' is {found}; the compiler reads float inputs, and int8 or uint8 "
+                "ones of quantized models, export the model in float32"
+            )
         dims = [
             d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in value.type.tensor_type.shape.dim
         ]
-        if any(not isinstance(d, int) or d < 1 for d in dims):
+        sizes = [d for d in dims if isinstance(d, int)]
+        if len(sizes) < len(dims):
             raise ModelError(
                 f"'{origin}': input '{value.name}' has a dynamic shape {dims}; the compiler needs static "
                 "shapes, export the model with fixed sizes (no dynamic_axes, batch 1)"
             )
+        _check_size(origin, f"input '{value.name}'", sizes)
+
+
+def _check_size(origin: str, what: str, shape: list[int]) -> None:
+    """Refuse empty tensors and those no machine here could hold."""
+    if min(shape, default=1) < 1:
+        raise ModelError(f"'{origin}': {what} has shape {shape}; every size must be at least 1")
+    if math.prod(shape) > _MAX_ELEMENTS:
+        raise ModelError(
+            f"'{origin}': {what} has shape {shape}, {math.prod(shape)} values; the limit is {_MAX_ELEMENTS}, "
+            "use a smaller input"
+        )
 
 
 def _check_shapes(model: ir.Model, origin: str) -> None:
@@ -107,3 +143,18 @@ def _check_shapes(model: ir.Model, origin: str) -> None:
                     f"'{origin}': {node.op_type} '{node.name or value.name}' makes '{value.name}' with a shape "
                     f"that is not static ({value.shape}); export the model with fixed sizes"
                 )
+            if value.name:
+                where = f"the result '{value.name}' of {node.op_type} '{node.name or value.name}'"
+                _check_size(origin, where, [int(d) for d in value.shape or ()])
+
+
+def _check_constants(model: ir.Model, origin: str) -> None:
+    """Refuse weights that are not numbers; a lone infinity may be the open end of a Clip."""
+    for value in model.graph.initializers.values():
+        array = value.const_value.numpy() if value.const_value is not None else np.zeros(0)
+        if array.dtype.kind == "f" and array.size > 1 and not np.isfinite(array).all():
+            bad = int((~np.isfinite(array)).sum())
+            raise ModelError(
+                f"'{origin}': constant '{value.name}' has {bad} of {array.size} values that are not finite; "
+                "train or export the model again"
+            )

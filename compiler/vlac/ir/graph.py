@@ -18,6 +18,9 @@ from vla_isa.program import Finish
 from vlac.ir.geometry import geometry, is_image, window_rows
 
 __all__ = [
+    "KEEP",
+    "REORDER",
+    "ChannelSlice",
     "ConcatOp",
     "ConvOp",
     "GemmOp",
@@ -37,6 +40,8 @@ __all__ = [
 ]
 
 I64 = NDArray[np.int64]
+KEEP = "keep:"  # in front of the names of outputs that are only there for comparison
+REORDER = "Reorder"  # op_type of a 0/1 matrix that changes the order of channels
 
 
 @dataclass(eq=False)
@@ -324,6 +329,16 @@ class ConcatOp(Op):
         axis = 1 if is_image(shape) else len(shape) - 1
         shapes = [(*shape[:axis], t.c, *shape[axis + 1 :]) for t in self.inputs]
         return np.concatenate([p.reshape(s) for p, s in zip(parts, shapes, strict=True)], axis=axis)
+
+
+@dataclass(eq=False)
+class ChannelSlice(Op):
+    """Some channel blocks of the input: no instruction, the output lies in the input."""
+
+    @property
+    def queue(self) -> str:
+        """None: the bytes are there."""
+        return ""
 
 
 @dataclass(frozen=True)

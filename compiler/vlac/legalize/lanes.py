@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vlac.ir.graph import Graph, Op, Tensor
+from vlac.ir.graph import REORDER, Graph, Op, Tensor
 from vlac.legalize.moves import zero_one
 
 __all__ = ["in_channel_order", "padded_lanes", "reordered", "settle"]
@@ -47,5 +47,5 @@ def reordered(graph: Graph, tensor: Tensor, lanes: I64, position: int) -> Tensor
         unsigned=tensor.unsigned,
     )
     out.lanes = lanes
-    graph.ops.insert(position, zero_one(tensor.label, "Reorder", tensor, out, np.arange(tensor.c)))
+    graph.ops.insert(position, zero_one(tensor.label, REORDER, tensor, out, np.arange(tensor.c)))
     return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import Graph, GraphOutput
+from vlac.ir.graph import KEEP, Graph, GraphOutput
 from vlac.legalize.fuse_residual import fuse_residuals
 from vlac.legalize.fuse_same_source import fuse_same_source
 from vlac.legalize.fuse_table import fuse_tables
@@ -38,7 +38,7 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> 
     if keep_all:
         known = {o.tensor for o in graph.outputs}
         graph.outputs += [
-            GraphOutput(f"keep:{op.output.name}", op.output.shape, "int8", op.output)
+            GraphOutput(f"{KEEP}{op.output.name}", op.output.shape, "int8", op.output)
             for op in graph.ops
             if op.queue and op.output not in known
         ]

@@ -106,6 +106,8 @@ class Lowering:
         quantizer = self._first_quantizer(node) if value is not None and value.is_graph_input() else None
         if value is None or value in self.values or quantizer is None:
             return self.operand(node, 0)
+        if any(u.op_type == "QuantizeLinear" for u in value.consumers()):
+            raise unquantized(node, value, "input 0")  # in one place it is quantized, in another not
         found = self.new_tensor(quantizer, value.name or "?")
         shape = shape_of(value)
         tensor = Tensor(

@@ -35,6 +35,16 @@ def weights_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(is_constant(node.inputs[1]), "computed weights")
 
 
+def channels_match(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """The input's channels must be the weights' channels times the groups, which divide the output channels."""
+    found, (out, per_group) = shape_of(node.inputs[0])[1], shape_of(node.inputs[1])[:2]
+    group = int(attribute(node, "group", 1))
+    return RuleResult(
+        found == per_group * group and out % group == 0,
+        f"{found} input and {out} output channels, {group} groups of {per_group}",
+    )
+
+
 def kernel_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The kernel must not exceed 15x15, the stride 4 and the dilation 31, or come below by folding up to 32 rows or
     pixels into channels and making at most 8 rows or pixels in turn (stride 1: a kernel up to 113).
@@ -112,6 +122,7 @@ SPEC = OpSpec(
     rules=(
         is_two_dimensional,
         weights_are_constant,
+        channels_match,
         kernel_fits,
         size_fits,
         one_out_block_fits,

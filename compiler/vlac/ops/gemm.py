@@ -47,7 +47,9 @@ def alpha_is_positive(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 
 def weights_fit(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The weights of one block of {block} columns must fit the {weight_words} words of the weight scratchpad."""
+    """The weights of one block of {block} columns must fit the {weight_words} words of the weight scratchpad, and K
+    4095 channel blocks.
+    """
     b = shape_of(node.inputs[1])
     k = b[-1] if attribute(node, "transB", 0) else b[-2]
     words = -(-k // hw.block)

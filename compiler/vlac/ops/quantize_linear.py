@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from vlac.errors import UnsupportedError
+from vlac.ops.quantized import node_label
 from vlac.ops.spec import OpSpec
 
 if TYPE_CHECKING:
@@ -37,8 +39,12 @@ def _input(low: Lowering, node: ir.Node, source: ir.Value) -> None:
         if low.graph.input_labels[known][0] != source.name:
             continue
         if (known.scale, known.zero_point) != (target.scale, target.zero_point):
-            low.requantized(known, target, node.name or target.name, node.op_type)
-            known = target
+            raise UnsupportedError(
+                [
+                    f"QuantizeLinear '{node_label(node)}': model input '{source.name}' is quantized a second time with "
+                    f"scale {target.scale:g} instead of {known.scale:g}; use one QuantizeLinear per model input"
+                ]
+            )
         low.values[node.outputs[0]] = known
         return
     low.graph.inputs.append(target)

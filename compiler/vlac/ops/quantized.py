@@ -75,6 +75,13 @@ def activation_parameters(node: ir.Node) -> tuple[float, int, bool]:
     name = node_label(node)
     if scale is None or scale.size != 1:
         raise UnsupportedError([f"{node.op_type} '{name}': an activation needs one constant scale per tensor"])
+    if not (np.isfinite(scale).all() and (scale > 0).all()):
+        raise UnsupportedError(
+            [
+                f"{node.op_type} '{name}': its scale is {scale.reshape(-1)[0]}, not a positive number; do the weights "
+                "and the calibration data keep all values finite?"
+            ]
+        )
     kind = np.dtype(np.uint8) if zero is None else zero.dtype
     if kind not in (np.dtype(np.int8), np.dtype(np.uint8)):
         raise UnsupportedError([f"{node.op_type} '{name}': {kind} is not supported; quantize to int8 or uint8"])

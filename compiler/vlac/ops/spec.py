@@ -28,7 +28,6 @@ __all__ = [
     "attribute",
     "constant",
     "constant_input",
-    "float_input",
     "is_constant",
     "pads4",
     "pair",
@@ -129,14 +128,6 @@ def _dequantized(node: ir.Node) -> NDArray[Any] | None:
 def constant_input(node: ir.Node, index: int) -> NDArray[Any] | None:
     """Input `index` as a constant, or None where it is absent or computed."""
     return constant(node.inputs[index]) if index < len(node.inputs) else None
-
-
-def float_input(node: ir.Node, index: int, name: str) -> ir.Value:
-    """Input `index`, which the operator must have."""
-    value = node.inputs[index]
-    if value is None:
-        raise AssertionError(f"{node.op_type} without its input '{name}'")
-    return value
 
 
 def shape_of(value: ir.Value | None) -> tuple[int, ...]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from vlac.errors import CalibrationError
@@ -29,9 +31,9 @@ def read_samples(source: str, inputs: Shapes) -> Samples:
     Raises:
         CalibrationError: unreadable data, missing or unknown names, wrong shapes, or values that are not finite.
     """
-    found = re.fullmatch(r"random(?::(\d+))?", source)
+    found = re.fullmatch(r"random(?::(.*))?", source)
     if found:
-        return _random(int(found[1] or _RANDOM_SAMPLES), inputs)
+        return _random(_RANDOM_SAMPLES if found[1] is None else found[1], inputs)
     path = Path(source)
     if path.is_dir():
         files = sorted(path.glob("*.npz"))
@@ -46,20 +48,25 @@ def read_samples(source: str, inputs: Shapes) -> Samples:
     return _split(_read(path), inputs, path)
 
 
-def _random(count: int, inputs: Shapes) -> Samples:
-    if count < 1:
-        raise CalibrationError("--calib random:N needs at least one sample; found 0")
+def _random(count: int | str, inputs: Shapes) -> Samples:
+    text = str(count)
+    if not re.fullmatch(r"0*[1-9]\d{0,4}", text):
+        raise CalibrationError(f"--calib random:N takes a number of samples from 1 to 99999; found '{text}'")
     rng = np.random.default_rng(0)
     return [
-        {name: rng.standard_normal(shape).astype(np.float32) for name, shape in inputs.items()} for _ in range(count)
+        {name: rng.standard_normal(shape).astype(np.float32) for name, shape in inputs.items()}
+        for _ in range(int(text))
     ]
 
 
 def _read(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
-        with np.load(path, allow_pickle=False) as data:
+        data = np.load(path, allow_pickle=False)
+        if not isinstance(data, NpzFile):
+            raise ValueError("it holds one array without a name; save it with numpy.savez(file, input_name=array)")
+        with data:
             return {k: data[k] for k in data.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError) as e:
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as e:
         raise CalibrationError(f"calibration file '{path}' is not a readable .npz file: {e}") from e
 
 
@@ -75,6 +82,8 @@ def _split(data: dict[str, NDArray[np.generic]], inputs: Shapes, path: Path) -> 
             f"calibration file '{path}' has different numbers of samples: "
             + ", ".join(f"{k} {n}" for k, n in counts.items())
         )
+    if 0 in counts.values():
+        raise CalibrationError(f"calibration file '{path}' has no samples; give at least one")
     return [{name: a[i] for name, a in arrays.items()} for i in range(next(iter(counts.values())))]
 
 
@@ -82,9 +91,12 @@ def _samples_of(name: str, data: NDArray[np.generic], shape: tuple[int, ...], pa
     """All samples of one input, float32 [N, *shape]."""
     if data.dtype.kind not in "fiub":
         raise CalibrationError(f"calibration file '{path}': input '{name}' has dtype {data.dtype}; give numbers")
-    values = data.astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = data.astype(np.float32)
     if not np.isfinite(values).all():
-        raise CalibrationError(f"calibration file '{path}': input '{name}' has values that are not finite; remove them")
+        raise CalibrationError(
+            f"calibration file '{path}': input '{name}' has values that are not finite in float32; remove them"
+        )
     if data.shape == shape:
         return values[None]
     if data.ndim == len(shape) + 1 and data.shape[1:] == shape:

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort
 from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from vlac.errors import CalibrationError
+from vlac.errors import CalibrationError, ModelError
 from vlac.ops import OPS
 from vlac.ops.chains import find_chains
 from vlac.ops.spec import shape_of
@@ -30,6 +32,9 @@ from vlac.quantize.equalize import equalize
 from vlac.quantize.ranges import observe_ranges
 
 __all__ = ["Quantized", "apply_ranges", "is_quantized", "quantize_model"]
+
+_ORT_ERRORS = (ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.NotImplemented, ort.RuntimeException, ValueError)
+_WARNING, _FATAL = 2, 4  # severities of ONNX Runtime's log
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
 
     Raises:
         CalibrationError: no calibration data for a float model, or data that does not fit.
+        ModelError: ONNX Runtime cannot run the model.
     """
     if is_quantized(model):
         return Quantized(ir.to_proto(model))
@@ -72,9 +78,14 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
     reference = ir.to_proto(model)
     ranges = observe_ranges(reference, samples, _op_types(), options)
     _check_finite(ranges)
-    qdq = apply_ranges(reference, ranges, exclude=host)
-    if options.bias_correction:
-        qdq = apply_ranges(correct_biases(reference, qdq, samples), ranges, exclude=host)
+    try:
+        qdq = apply_ranges(reference, ranges, exclude=host)
+        if options.bias_correction:
+            qdq = apply_ranges(correct_biases(reference, qdq, samples), ranges, exclude=host)
+    except _ORT_ERRORS as e:
+        raise ModelError(
+            f"ONNX Runtime cannot run or quantize the model: {str(e).strip()}; check that it runs there in float32"
+        ) from e
     return Quantized(qdq, reference, samples, ranges)
 
 
@@ -111,6 +122,7 @@ def apply_ranges(
             {
                 "ActivationSymmetric": False,
                 "WeightSymmetric": True,
+                "ForceQuantizeNoInputCheck": True,  # also pools and views of values nothing else has quantized yet
                 "OpTypesToExcludeOutputQuantization": [s.name for s in OPS if not s.quantize_result],
             },
         )
@@ -137,10 +149,12 @@ def _op_types() -> list[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the quantizer's hints about its own pre-processing off the terminal."""
+    """Keep the quantizer's hints about its own pre-processing, and ONNX Runtime's log, off the terminal."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
+    onnxruntime.set_default_logger_severity(_FATAL)
     try:
         yield
     finally:
         logging.disable(previous)
+        onnxruntime.set_default_logger_severity(_WARNING)

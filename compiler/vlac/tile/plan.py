@@ -48,18 +48,22 @@ class Plan:
     """The whole program's cut.
 
     `streamed`: tensors that live in the data space; `rings[(stage, tensor)]` is how many of its rows are on
-    chip in a stage.
+    chip in a stage. `tight`: stages whose rings have no room for the next band while one is in use.
     """
 
     stages: list[Stage]
     streamed: set[Tensor] = field(default_factory=set)
     rings: dict[tuple[int, Tensor], int] = field(default_factory=dict)
+    tight: set[int] = field(default_factory=set)
 
 
-def make_plan(graph: Graph, hw: HardwareConfig, streamed: set[Tensor], packed: dict[Op, PackedWeights]) -> Plan:
+def make_plan(
+    graph: Graph, hw: HardwareConfig, streamed: set[Tensor], packed: dict[Op, PackedWeights], ring_words: int
+) -> Plan:
     """Stages, bands and chunks; `streamed` roots are read and written in bands.
 
-    `packed` keeps packed weights from one attempt to the next.
+    `packed` keeps packed weights from one attempt to the next; a ring takes at most `ring_words` unless one
+    row of output needs more.
 
     Raises:
         AllocationError: an operation that cannot be cut finely enough.
@@ -68,7 +72,12 @@ def make_plan(graph: Graph, hw: HardwareConfig, streamed: set[Tensor], packed: d
     plan = Plan(stages, streamed)
     for number, stage in enumerate(stages):
         for p in stage.plans:
-            _cut(graph, p, hw, plan, number, packed, fused=len(stage.plans) > 1)
+            streams = [t for t in dict.fromkeys([*p.op.inputs, p.op.output]) if t.root in streamed]
+            if streams and p.op.queue:
+                p.bands = _streaming_bands(p.op, streams, hw, plan, number, ring_words)
+            elif p.op.queue:
+                p.bands = _overlap_bands(graph, p.op, hw, fused=len(stage.plans) > 1)
+            _cut_blocks(p, hw, packed)
     return plan
 
 
@@ -82,7 +91,7 @@ def _stages(graph: Graph, streamed: set[Tensor]) -> list[list[Op]]:
             and isinstance(last, ConvOp)
             and last.output is op.inputs[0]
             and op.output.h >= 4
-            and not ({last.output.root, op.output.root} & streamed)
+            and not {t.root for t in (*op.inputs, op.output)} & streamed
         )
         if joined:
             stages[-1].append(op)
@@ -91,31 +100,16 @@ def _stages(graph: Graph, streamed: set[Tensor]) -> list[list[Op]]:
     return stages
 
 
-def _cut(
-    graph: Graph,
-    p: OpPlan,
-    hw: HardwareConfig,
-    plan: Plan,
-    number: int,
-    packed: dict[Op, PackedWeights],
-    *,
-    fused: bool,
-) -> None:
+def _cut_blocks(p: OpPlan, hw: HardwareConfig, packed: dict[Op, PackedWeights]) -> None:
+    """Pack the weights, cut them in chunks, and lay out the parameters."""
     op = p.op
-    if not op.queue:
-        return
-    streams = [t for t in dict.fromkeys([*op.inputs, op.output]) if t.root in plan.streamed]
     if isinstance(op, (ConvOp, GemmOp)):
         if op not in packed:
             packed[op] = pack_weights(op, hw)
         p.weights = packed[op]
-    if streams:
-        p.bands = _streaming_bands(p, streams, hw, plan, number)
-    else:
-        p.bands = _overlap_bands(graph, op, hw, fused=fused)
-    if p.weights is not None:
         p.chunks = _chunks(op, p.weights, len(p.bands), hw)
-    p.params = pack_params(op, p.weights, p.chunks, hw)
+    if op.queue:
+        p.params = pack_params(op, p.weights, p.chunks, hw)
 
 
 # --- bands ----------------------------------------------------------------------------------------------
@@ -162,21 +156,26 @@ def _ramp(op: Op, bands: list[Span], *, first: bool, last: bool) -> list[Span]:
     return list(pairwise(cuts))
 
 
-def _streaming_bands(p: OpPlan, streams: list[Tensor], hw: HardwareConfig, plan: Plan, number: int) -> list[Span]:
-    """The largest bands whose rings take at most a quarter of the scratchpad each, and the rings' rows."""
-    op = p.op
+def _streaming_bands(
+    op: Op, streams: list[Tensor], hw: HardwareConfig, plan: Plan, number: int, ring_words: int
+) -> list[Span]:
+    """The largest bands whose rings take at most `ring_words` each, and the rings' rows."""
     for rows in sorted({op.output.h, *(1 << i for i in range(op.output.h.bit_length()))}, reverse=True):
         bands = bands_of(op, rows)
-        rings = {t: _ring_rows(op, t, bands) for t in streams}
-        words = {t: r * t.w * t.blocks(hw.block) for t, r in rings.items()}
-        if all(w <= hw.act_words // 4 for w in words.values()) or rows == 1:
+        rings = {t: _ring_rows(op, t, bands, ahead=True) for t in streams}
+        words = _words(rings, hw)
+        if all(w <= ring_words for w in words.values()) or rows == 1:
             break
     if sum(words.values()) > hw.act_words:
-        worst = max(words, key=lambda t: words[t])
+        plan.tight.add(number)
+        rings = {t: _ring_rows(op, t, bands, ahead=False) for t in streams}
+        words = _words(rings, hw)
+    if sum(words.values()) > hw.act_words:
+        needs = ", ".join(f"{r} of '{t.label}' ({words[t] * hw.act_word_bytes} bytes)" for t, r in rings.items())
         raise AllocationError(
-            f"{op.op_type} '{op.node}': one row of output needs {rings[worst]} rows of '{worst.label}' "
-            f"on chip, {words[worst]} words, more than the activation scratchpad's {hw.act_words} words on "
-            f"'{hw.name}' can take; use a config with more memory or a smaller image",
+            f"{op.op_type} '{op.node}': for one row of output these rows must be on chip: {needs}; that is "
+            f"{sum(words.values()) * hw.act_word_bytes} bytes, more than the {hw.act_words * hw.act_word_bytes} of the "
+            f"activation scratchpad on '{hw.name}'; use a config with more memory or a narrower image",
             op.node,
         )
     for t, r in rings.items():
@@ -184,10 +183,14 @@ def _streaming_bands(p: OpPlan, streams: list[Tensor], hw: HardwareConfig, plan:
     return bands
 
 
-def _ring_rows(op: Op, tensor: Tensor, bands: list[Span]) -> int:
-    """Rows of a streamed tensor on chip: one band in use, the next one loading (or the last one storing)."""
+def _words(rings: dict[Tensor, int], hw: HardwareConfig) -> dict[Tensor, int]:
+    return {t: r * t.w * t.blocks(hw.block) for t, r in rings.items()}
+
+
+def _ring_rows(op: Op, tensor: Tensor, bands: list[Span], *, ahead: bool) -> int:
+    """Rows of a streamed tensor on chip: one band in use, and `ahead` the next one loading (the last one storing)."""
     spans = bands if tensor is op.output else [op.input_rows(*b, op.inputs.index(tensor)) for b in bands]
-    following = [*spans[1:], spans[-1]]
+    following = [*spans[1:], spans[-1]] if ahead else spans
     if tensor is op.output:
         return min(tensor.h, max(n[1] - s[0] for s, n in zip(spans, following, strict=True)))
     return min(tensor.h, max(max(s[1], n[1]) - s[0] for s, n in zip(spans, following, strict=True)))

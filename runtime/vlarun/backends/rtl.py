@@ -6,13 +6,16 @@ The interface is `rtl/sim/vla_api.h`; building and caching is `rtl_build.py`.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa import timing
+from vla_isa.cost import REFERENCE
+from vla_isa.errors import ProgramError
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import ErrorCode
 from vla_isa.program import Program
@@ -25,6 +28,9 @@ __all__ = ["RtlBackend", "RtlOptions"]
 
 Bytes = NDArray[np.int8]
 
+# the watchdog gives a run so many times the cycles that the performance model expects, and some more
+PATIENCE, LEAST_CYCLES, UNKNOWN_CYCLES = 20, 1_000_000, 10_000_000
+
 
 @dataclass(frozen=True)
 class RtlOptions:
@@ -35,14 +41,26 @@ class RtlOptions:
         outstanding: bursts a master may have in flight.
         stall_percent: how often the memory withholds a ready or valid, 0..90.
         stall_seed: seed of the stalls.
-        max_cycles: the run is given up after so many cycles.
+        max_cycles: the run is given up after so many cycles; None: after many times what the performance
+            model expects.
     """
 
     latency: int = 64
     outstanding: int = 8
     stall_percent: int = 0
     stall_seed: int = 0
-    max_cycles: int = 1_000_000_000
+    max_cycles: int | None = None
+
+    def limit(self, program: Program, entry: str | None) -> int:
+        """Cycles after which a run is given up."""
+        if self.max_cycles is not None:
+            return self.max_cycles
+        memory = replace(REFERENCE, read_latency=self.latency, write_latency=self.latency)
+        try:
+            expected = timing.estimate(program, entry, replace(memory, bursts_in_flight=self.outstanding)).total_cycles
+        except ProgramError:  # it deadlocks or meets an illegal packet, and the machine says so
+            expected = UNKNOWN_CYCLES
+        return LEAST_CYCLES + PATIENCE * expected * 100 // max(1, 100 - self.stall_percent)
 
 
 class _Options(ctypes.Structure):
@@ -94,6 +112,7 @@ class RtlBackend:
     def __init__(self, options: RtlOptions | None = None, flavour: str = "fast") -> None:
         self.options = options or RtlOptions()
         self._flavour = flavour
+        self._known: tuple[Program, str | None, int] | None = None  # the last program's watchdog
 
     def run(self, program: Program, inputs: Integers, entry: str | None = None) -> RunResult:
         """See `Backend.run`.
@@ -105,10 +124,8 @@ class RtlBackend:
         lib = _library(build(program.config, self._flavour))
         data = place_inputs(program, inputs)
         weights = np.ascontiguousarray(program.weights)
-        o = self.options
-        options = _Options(
-            entry_packet(program, entry), o.latency, o.outstanding, o.stall_percent, o.stall_seed, o.max_cycles
-        )
+        o, limit = self.options, self._limit(program, entry)
+        options = _Options(entry_packet(program, entry), o.latency, o.outstanding, o.stall_percent, o.stall_seed, limit)
         result = _Result()
         handle = lib.vla_create()
         try:
@@ -124,7 +141,7 @@ class RtlBackend:
             if code != 0:
                 raise MachineError(f"the Verilated machine misbehaved: {lib.vla_message(handle).decode()}")
             if result.timed_out or not result.done:
-                raise MachineError(f"the Verilated machine was not done after {o.max_cycles} cycles and was stopped")
+                raise MachineError(f"the Verilated machine was not done after {limit} cycles and was stopped")
             memories = {"data": data, **_peek(lib, handle, program.config)}
         finally:
             lib.vla_destroy(handle)
@@ -140,6 +157,11 @@ class RtlBackend:
             memories=memories,
             message="" if status is ErrorCode.OK else status.name.lower().replace("_", " "),
         )
+
+    def _limit(self, program: Program, entry: str | None) -> int:
+        if self._known is None or self._known[0] is not program or self._known[1] != entry:
+            self._known = (program, entry, self.options.limit(program, entry))
+        return self._known[2]
 
 
 def _peek(lib: ctypes.CDLL, handle: int, hw: HardwareConfig) -> dict[str, Bytes]:

@@ -22,7 +22,7 @@ SEED = 5
 
 def cases(hw: HardwareConfig) -> Iterator[Case]:
     """All cases that are not about one instruction's arithmetic."""
-    for group in (_moves, _masked_moves, _semaphores, _control, _outside):
+    for group in (_long_runs, _strided_moves, _constant_moves, _masked_moves, _semaphores, _control, _outside):
         yield from group(hw)
 
 
@@ -33,12 +33,14 @@ def _program(hw: HardwareConfig, fill_in: Callable[[Builder], None]) -> Program:
     return builder.build()
 
 
-def _moves(hw: HardwareConfig) -> Iterator[Case]:
+def _copy_case(hw: HardwareConfig, name: str, fill_in: Callable[[Builder], None]) -> Case:
+    return Case(f"T1.copy.{name}", _program(hw, fill_in))
+
+
+def _long_runs(hw: HardwareConfig) -> Iterator[Case]:
+    """One run around a line's and a burst's length."""
     rng = np.random.default_rng(SEED)
     per_line = LINE_BYTES // hw.block
-
-    def case(name: str, fill_in: Callable[[Builder], None]) -> Case:
-        return Case(f"T1.copy.{name}", _program(hw, fill_in))
 
     def long_load(b: Builder, words: int) -> None:
         b.load_act(fill(rng, (words, hw.block), "random"), 3)
@@ -49,8 +51,14 @@ def _moves(hw: HardwareConfig) -> Iterator[Case]:
         b.store_act(1, words)
 
     for words in (1, per_line - 1, per_line, per_line + 1, 3 * per_line + 1, 300):
-        yield case(f"data_to_act.run.{words}", partial(long_load, words=words))
-        yield case(f"act_to_data.run.{words}", partial(long_store, words=words))
+        yield _copy_case(hw, f"data_to_act.run.{words}", partial(long_load, words=words))
+        yield _copy_case(hw, f"act_to_data.run.{words}", partial(long_store, words=words))
+
+
+def _strided_moves(hw: HardwareConfig) -> Iterator[Case]:
+    """Four dimensions and a ring, into and out of the scratchpad."""
+    rng = np.random.default_rng(SEED)
+    per_line = LINE_BYTES // hw.block
 
     def strided_load(b: Builder) -> None:
         line = b.constant(fill(rng, (400 * LINE_BYTES,), "random"))
@@ -98,6 +106,14 @@ def _moves(hw: HardwareConfig) -> Iterator[Case]:
             )
         )
 
+    yield _copy_case(hw, "data_to_act.strided.ring", strided_load)
+    yield _copy_case(hw, "act_to_data.strided.ring", strided_store)
+
+
+def _constant_moves(hw: HardwareConfig) -> Iterator[Case]:
+    """Parameters and weights."""
+    rng = np.random.default_rng(SEED)
+
     def params(b: Builder) -> None:
         words = rng.integers(0, 256, (9, hw.param_word_bytes), dtype=np.uint8)
         lines = hw.param_word_bytes // LINE_BYTES
@@ -136,11 +152,9 @@ def _moves(hw: HardwareConfig) -> Iterator[Case]:
     def long_weights(b: Builder) -> None:
         b.load_weight(fill(rng, (700, hw.weight_word_bytes), "random"), 1)
 
-    yield case("data_to_act.strided.ring", strided_load)
-    yield case("act_to_data.strided.ring", strided_store)
-    yield case("data_to_param.strided", params)
-    yield case("weight_to_weight.strided", weights)
-    yield case("weight_to_weight.long", long_weights)
+    yield _copy_case(hw, "data_to_param.strided", params)
+    yield _copy_case(hw, "weight_to_weight.strided", weights)
+    yield _copy_case(hw, "weight_to_weight.long", long_weights)
 
 
 def _masked_moves(hw: HardwareConfig) -> Iterator[Case]:

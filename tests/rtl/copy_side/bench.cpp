@@ -35,8 +35,8 @@ struct Packet {
   uint32_t words[16];
 };
 
-struct Times {
-  uint64_t accepted, done;
+struct Record {
+  uint64_t accepted, done, failed;
 };
 
 struct Bench {
@@ -44,8 +44,7 @@ struct Bench {
   Head head{};
   std::vector<uint8_t> act, data, weights;
   std::vector<Packet> packets[kQueues];
-  std::vector<Times> times[kQueues];
-  uint64_t errors[kQueues] = {};
+  std::vector<Record> records[kQueues];
   vla::ReadPort<vla::WeightStripe> weight[kWeightMasters];
   vla::ReadPort<vla::DataSpace> in[kInMasters];
   vla::WritePort<vla::DataSpace> out[kOutMasters];
@@ -184,13 +183,18 @@ struct Bench {
       }
       settle();
       for (int q = 0; q < kQueues; ++q) {
+        const bool failed = field(top.error_o, q, 1);
+        if (failed && !field(top.done_o, q, 1)) report("an error without done", "queue", q);
         if (field(top.done_o, q, 1)) {
-          if (done[q] == next[q]) report("done without a packet", "queue", q);
-          else times[q][done[q]++].done = now;
+          if (done[q] == next[q]) {
+            report("done without a packet", "queue", q);
+          } else {
+            records[q][done[q]].failed = failed;
+            records[q][done[q]++].done = now;
+          }
         }
-        if (field(top.packet_valid_i, q, 1) && field(top.packet_ready_o, q, 1)) times[q][next[q]++].accepted = now;
+        if (field(top.packet_valid_i, q, 1) && field(top.packet_ready_o, q, 1)) records[q][next[q]++].accepted = now;
         if (next[q] - done[q] > 2) report("more than two packets held", "queue", q);
-        errors[q] += field(top.error_o, q, 1);
       }
       edge();
       busy = false;
@@ -250,7 +254,7 @@ int main(int argc, char** argv) {
   get(job, bench.weights, bench.head.weight_space_bytes);
   for (int q = 0; q < kQueues; ++q) {
     get(job, bench.packets[q], bench.head.packets[q]);
-    bench.times[q].resize(bench.head.packets[q]);
+    bench.records[q].resize(bench.head.packets[q]);
   }
   std::fclose(job);
   bench.all();
@@ -265,8 +269,7 @@ int main(int argc, char** argv) {
   std::FILE* result = std::fopen(argv[2], "wb");
   if (!result) return 3;
   std::fwrite(&cycles, 8, 1, result);
-  std::fwrite(bench.errors, 8, kQueues, result);
-  for (int q = 0; q < kQueues; ++q) put(result, bench.times[q]);
+  for (int q = 0; q < kQueues; ++q) put(result, bench.records[q]);
   put(result, act);
   put(result, bench.data);
   put(result, weight);

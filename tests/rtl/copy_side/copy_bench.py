@@ -5,13 +5,11 @@ Not here: which packets are run (the tests of vla_data_loader, vla_weight_loader
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from bench import COMPILER, RTL, verilator
+from bench import build_bench, run_bench
 from numpy.typing import NDArray
 
 from vla_isa.encoding import Packet, encode, illegal
@@ -22,68 +20,33 @@ from vlarun.memory import Machine
 HERE = Path(__file__).parent
 QUEUES = ("wload", "load", "store")  # of the bench
 NOISE_WORDS = 16  # the last words of the activation memory, written by the noise lanes
-FLAGS = (
-    "--cc",
-    "--exe",
-    "--build",
-    "-j",
-    "2",
-    "-O3",
-    "--x-assign",
-    "fast",
-    "--x-initial",
-    "fast",
-    "-Wall",
-    "-MAKEFLAGS",
-    COMPILER,
-)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run did: its cycles, AXI errors by queue, cycles of acceptance and end by queue, the memories."""
+    """What a run did: its cycles; by queue the packets that failed, cycles of acceptance and end; the memories."""
 
     cycles: int
-    errors: dict[str, int]
+    failed: dict[str, list[int]]
     accepted: dict[str, NDArray[np.uint64]]
     done: dict[str, NDArray[np.uint64]]
     memories: dict[str, NDArray[np.uint8]]
 
 
-@lru_cache(maxsize=8)
 def build(hw: HardwareConfig) -> Path:
-    """The bench for a config; Verilator and make rebuild only what changed."""
-    folder = RTL / "build" / "copy_side" / hw.name
-    folder.mkdir(parents=True, exist_ok=True)
-    sizes = {
-        "Block": hw.block,
-        "ActWords": hw.act_words,
-        "WeightWords": hw.weight_words,
-        "ParamWords": hw.param_words,
-        "WeightMasters": hw.weight_masters,
-        "InMasters": hw.in_masters,
-        "OutMasters": hw.out_masters,
-    }
-    command = [
-        str(verilator()),
-        *FLAGS,
-        *(f"-I{RTL / d}" for d in ("generated", "lib", "src")),
-        *(f"-G{k}={v}" for k, v in sizes.items()),
-        "-CFLAGS",
-        f"-std=c++17 -I{RTL / 'sim'}",
-        "--top-module",
+    """The bench for the sizes of a config."""
+    return build_bench(
         "copy_side",
-        "--Mdir",
-        str(folder),
-        "-o",
-        "bench",
-        "-Wno-UNUSEDSIGNAL",
-        str(HERE / "copy_side.v"),
-        str(HERE / "bench.cpp"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    return folder / "bench"
+        (HERE / "copy_side.v", HERE / "bench.cpp"),
+        ("-Wno-UNUSEDSIGNAL",),
+        Block=hw.block,
+        ActWords=hw.act_words,
+        WeightWords=hw.weight_words,
+        ParamWords=hw.param_words,
+        WeightMasters=hw.weight_masters,
+        InMasters=hw.in_masters,
+        OutMasters=hw.out_masters,
+    )
 
 
 def make_machine(
@@ -146,39 +109,29 @@ def run(
         ],
         "<u8",
     )
-    job, log = folder / "job.bin", folder / "log.bin"
-    job.write_bytes(
-        b"".join(
-            [
-                head.tobytes(),
-                machine.act.tobytes(),
-                machine.data.tobytes(),
-                machine.weight_space.tobytes(),
-                *(encode(p) for q in queues for p in q),
-            ]
-        )
-    )
-    done = subprocess.run([build(hw), job, log], capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return _read(machine, log.read_bytes(), [len(q) for q in queues])
+    memories = (machine.act, machine.data, machine.weight_space)
+    job = b"".join([head.tobytes(), *(m.tobytes() for m in memories), *(encode(p) for q in queues for p in q)])
+    data, _ = run_bench(build(hw), job, folder)
+    return _read(machine, data, [len(q) for q in queues])
 
 
 def _read(machine: Machine, data: bytes, counts: list[int]) -> Result:
-    """The result file: cycles, errors, (accepted, done) per packet, then the memories."""
-    at = 8 * (1 + len(QUEUES))
-    numbers = np.frombuffer(data, "<u8", 1 + len(QUEUES))
-    accepted, ended = {}, {}
+    """The result file: cycles, (accepted, done, failed) per packet, then the memories."""
+    cycles = int(np.frombuffer(data, "<u8", 1)[0])
+    at = 8
+    accepted, ended, failed = {}, {}, {}
     for queue, count in zip(QUEUES, counts, strict=True):
-        times = np.frombuffer(data, "<u8", 2 * count, at).reshape(count, 2)
-        accepted[queue], ended[queue] = times[:, 0], times[:, 1]
-        at += times.nbytes
+        records = np.frombuffer(data, "<u8", 3 * count, at).reshape(count, 3)
+        accepted[queue], ended[queue] = records[:, 0], records[:, 1]
+        failed[queue] = np.flatnonzero(records[:, 2]).tolist()
+        at += records.nbytes
     memories = {}
     for name in ("act", "data", "weight", "param"):
         memory = getattr(machine, name)
         memories[name] = np.frombuffer(data, np.uint8, memory.size, at).reshape(memory.shape)
         at += memory.size
     assert at == len(data)
-    return Result(int(numbers[0]), dict(zip(QUEUES, map(int, numbers[1:]), strict=True)), accepted, ended, memories)
+    return Result(cycles, failed, accepted, ended, memories)
 
 
 def check(machine: Machine, packets: list[Packet], result: Result) -> None:

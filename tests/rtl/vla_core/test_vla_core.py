@@ -39,6 +39,13 @@ def ends(p: Program, **options: int) -> tuple[ErrorCode, int, int]:
     return out
 
 
+def ends_at(p: Program, **options: int) -> tuple[ErrorCode, int]:
+    """Status and error address, the same on both backends, where younger packets may have written already."""
+    sim, rtl = SimBackend().run(p, {}), run_rtl(p, **options)
+    assert (sim.status, sim.error_address) == (rtl.status, rtl.error_address)
+    return rtl.status, rtl.error_address
+
+
 @pytest.mark.parametrize("options", STALLS, ids=str)
 def test_halt_after_a_chain_of_queues(options: dict[str, int]) -> None:
     packets = [
@@ -121,6 +128,24 @@ def test_an_error_lets_nothing_new_start() -> None:
     result = run_rtl(program(TINY, [fill, read, store, halt()]))
     assert (result.status, result.error_address) == (ErrorCode.AXI_READ, 64)
     assert not result.memories["data"][512 * 64 : 513 * 64].any()
+
+
+@pytest.mark.parametrize("options", STALLS, ids=str)
+def test_of_two_errors_the_older_packet_is_named(options: dict[str, int]) -> None:
+    """A younger packet of another queue fails first; older packets still go on, and one of them fails too."""
+    past = (1 << 17) // 64
+    one = {"n1": 1, "n2": 1, "n3": 1}
+    load = copy(LOAD, n0=4000, signal=1, **one)
+    write = copy(STORE, dst=past, n0=64, wait=1, **one)  # waits for its semaphore when the next one fails
+    read = copy(MOVES.index("data_to_param"), src=past, n0=1, **one)
+    assert ends(program(TINY, [load, write, read, halt()]), **options)[:2] == (ErrorCode.AXI_WRITE, 64)
+    assert ends(program(TINY, [load, read, write, halt()]), **options)[:2] == (ErrorCode.AXI_READ, 64)
+    waits = copy(STORE, wait=2)  # for ever
+    assert ends(program(TINY, [load, waits, read, halt()]), **options)[:2] == (ErrorCode.DEADLOCK, 64)
+    overflow = [copy(LOAD, signal=8)] * 256
+    assert ends(program(TINY, [load, write, read, *overflow, halt()]), **options)[:2] == (ErrorCode.AXI_WRITE, 64)
+    many = [copy(STORE, dst=past if i == 3 else 600 + i, n0=8, **one) for i in range(8)]
+    assert ends_at(program(TINY, [*many, halt()]), **options) == (ErrorCode.AXI_WRITE, 3 * 64)
 
 
 def random_program(hw: HardwareConfig, names: list[str], seed: int) -> Program:

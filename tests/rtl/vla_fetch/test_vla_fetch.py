@@ -7,5 +7,5 @@ from pathlib import Path
 from bench import run_cocotb
 
 
-def test_dispatch() -> None:
-    run_cocotb("vla_fetch", Path(__file__).with_name("fetch_cocotb.py"))
+def test_dispatch(tmp_path: Path) -> None:
+    run_cocotb("vla_fetch", Path(__file__).with_name("fetch_cocotb.py"), tmp_path)

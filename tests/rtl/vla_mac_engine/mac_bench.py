@@ -5,14 +5,12 @@ Not here: which packets are run (`test_vla_mac_engine.py`) and what they mean (v
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from bench import verilator
+from bench import RTL, build_bench, run_bench
 from numpy.typing import NDArray
 
 from vla_isa.encoding import Packet, encode
@@ -20,24 +18,6 @@ from vla_isa.hardware import HardwareConfig
 from vlarun.memory import Machine
 
 HERE = Path(__file__).parent
-RTL = HERE.parents[2] / "rtl"
-BUILD = RTL / "build" / "test_mac"
-FLAGS = (
-    "-O3",
-    "--x-assign",
-    "fast",
-    "--x-initial",
-    "fast",
-    "--noassert",
-    "-Wall",
-    "--cc",
-    "--exe",
-    "--build",
-    "-j",
-    "2",
-    "-MAKEFLAGS",
-    "OPT_FAST=-O3\\ -march=native OPT_SLOW=-O1 OPT_GLOBAL=-O3 CFG_CXXFLAGS_PCH_I=-include",
-)
 
 
 @dataclass(frozen=True)
@@ -55,38 +35,18 @@ class Result:
     speed: float
 
 
-@lru_cache(maxsize=4)
 def build(hw: HardwareConfig) -> Path:
-    """The bench for the sizes of a config; Verilator and make rebuild only what changed."""
-    folder = BUILD / hw.name
-    folder.mkdir(parents=True, exist_ok=True)
-    sizes = {
-        "Pixels": hw.pixels,
-        "Block": hw.block,
-        "RequantPixels": hw.requant_pixels,
-        "ActWords": hw.act_words,
-        "WeightWords": hw.weight_words,
-        "ParamWords": hw.param_words,
-    }
-    command = [
-        str(verilator()),
-        *FLAGS,
-        f"-I{RTL / 'generated'}",
-        f"-I{RTL / 'lib'}",
-        f"-I{RTL / 'src'}",
-        *(f"-G{name}={value}" for name, value in sizes.items()),
-        "--top-module",
+    """The bench for the sizes of a config."""
+    return build_bench(
         "vla_mac_engine",
-        "--Mdir",
-        str(folder),
-        "-o",
-        "bench",
-        str(RTL / "src" / "vla_mac_engine.v"),
-        str(HERE / "bench.cpp"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return folder / "bench"
+        (RTL / "src" / "vla_mac_engine.v", HERE / "bench.cpp"),
+        Pixels=hw.pixels,
+        Block=hw.block,
+        RequantPixels=hw.requant_pixels,
+        ActWords=hw.act_words,
+        WeightWords=hw.weight_words,
+        ParamWords=hw.param_words,
+    )
 
 
 def run(
@@ -104,21 +64,9 @@ def run(
     """
     hw = machine.hw
     head = np.array([len(packets), hw.act_words, hw.weight_words, hw.param_words, hw.block, stalls, seed, gaps], "<u4")
-    job, log = folder / "job.bin", folder / "log.bin"
-    job.write_bytes(
-        b"".join(
-            [
-                head.tobytes(),
-                machine.act.tobytes(),
-                machine.weight.tobytes(),
-                machine.param.tobytes(),
-                *map(encode, packets),
-            ]
-        )
-    )
-    done = subprocess.run([build(hw), job, log], capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr
-    data = log.read_bytes()
+    memories = (machine.act, machine.weight, machine.param)
+    job = b"".join([head.tobytes(), *(m.tobytes() for m in memories), *map(encode, packets)])
+    data, speed = run_bench(build(hw), job, folder)
     counts = np.frombuffer(data, "<i8", 5 * len(packets)).reshape(-1, 5)
     words = np.frombuffer(data, np.dtype([("address", "<u4"), ("word", "i1", (hw.block,))]), offset=counts.nbytes)
     parts = np.split(words, np.cumsum(counts[:, 2])[:-1])
@@ -128,7 +76,7 @@ def run(
         counts[:, 3],
         counts[:, 4],
         [(p["address"], p["word"]) for p in parts],
-        float(done.stdout),
+        float(speed),
     )
 
 

@@ -70,8 +70,8 @@ class Sequence:
         (TINY, 0, 0),
         (TINY, 40, 0),
         (TINY, 75, 95),
-        (U50, 0, 0),
-        (U50, 40, 50),
+        pytest.param(U50, 0, 0, marks=pytest.mark.slow),
+        pytest.param(U50, 40, 50, marks=pytest.mark.slow),
     ],
     ids=["tiny", "tiny-stalls", "tiny-slow", "u50", "u50-stalls"],
 )
@@ -108,6 +108,7 @@ def test_extreme_operands_and_records(tmp_path: Path, rounding: int) -> None:
     sequence.verify(tmp_path)
 
 
+@pytest.mark.slow
 def test_accumulator_wraps_at_32_bits(tmp_path: Path) -> None:
     """37 blocks of 15 x 15 taps of -128 * -128 exceed int32."""
     sequence = Sequence(U50, 1)
@@ -134,6 +135,7 @@ def test_accumulator_wraps_at_32_bits(tmp_path: Path) -> None:
     assert sequence.machine.act[100000, 0] < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stalls", [0, 50])
 @pytest.mark.parametrize("bits", ["random", "none", "one"])
 def test_masks_over_many_blocks(tmp_path: Path, bits: str, stalls: int) -> None:
@@ -161,6 +163,26 @@ def test_masks_over_many_blocks(tmp_path: Path, bits: str, stalls: int) -> None:
     sequence.verify(tmp_path, stalls=stalls)
 
 
+@pytest.mark.parametrize("empty", [0, 1], ids=("zero", "bias"))
+def test_a_masked_out_block_is_requantized_and_goes_through_the_table(tmp_path: Path, empty: int) -> None:
+    """`zero` requantizes 0 with bias 0, so the table sees the clamped zero point; `bias` sees the bias."""
+    sequence = Sequence(TINY, 4)
+    machine, block = sequence.machine, TINY.block
+    table = sequence.rng.permutation(256).astype(np.uint8)
+    machine.param[0] = numerics.pack_records(np.arange(block) * 9 - 30, 1 << 23, 24).reshape(-1)
+    machine.param[1], machine.param[8:12] = 0, table.reshape(4, -1)
+    fields = {"in_h": 3, "in_w": 5, "in_pitch": 5, "in_row_stride": 5, "in_ring": 3, "out_h": 3, "out_w": 5}
+    fields |= {"out_base": 900, "out_pitch": 5, "out_row_stride": 5, "out_ring": 3, "out_zero": -7, "lo": -20, "hi": 9}
+    sequence.add_packet(
+        Packet.make("CONV", **fields, mask_mode=1, mask_base=1, mask_empty=empty, table_enable=1, table_base=8)
+    )
+    result = sequence.verify(tmp_path, meaning=conv.execute)
+    seen = np.clip(np.round((np.arange(block) * 9 - 30) * empty / 2) - 7, -20, 9).astype(int)
+    wanted = table.view(np.int8)[seen + 128]
+    assert (machine.act[900:915] == wanted).all()
+    assert result.busy[0] == 0
+
+
 def test_windows_of_every_reach(tmp_path: Path) -> None:
     """Kernels up to 15 x 15, dilations up to 31, padding beyond the input, every stride."""
     sequence = Sequence(TINY, 3)
@@ -186,6 +208,7 @@ def test_windows_of_every_reach(tmp_path: Path) -> None:
     sequence.verify(tmp_path, stalls=10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", range(1, 20))
 def test_strips_cross_row_ends(tmp_path: Path, width: int) -> None:
     """Output rows shorter and longer than a strip, with rings that wrap inside a strip."""
@@ -214,6 +237,7 @@ def test_strips_cross_row_ends(tmp_path: Path, width: int) -> None:
     sequence.verify(tmp_path)
 
 
+@pytest.mark.slow
 def test_residual_in_place(tmp_path: Path) -> None:
     """The output may replace the residual."""
     sequence = Sequence(U50, 4)
@@ -293,6 +317,7 @@ def layer(
     return -(-out * out // 8) * out_blocks * blocks * kernel * kernel
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "channels", "options"),
     [
@@ -316,6 +341,7 @@ def test_full_rate(tmp_path: Path, size: int, channels: tuple[int, int], options
     assert cycles <= ideal + 40
 
 
+@pytest.mark.slow
 def test_back_to_back_packets(tmp_path: Path) -> None:
     """The shadow hides the set-up; what remains is the pipeline, from the first operand to the last write."""
     sequence = Sequence(U50, 6)
@@ -324,6 +350,7 @@ def test_back_to_back_packets(tmp_path: Path) -> None:
     assert np.diff(result.done).max() <= ideal[0] + 24
 
 
+@pytest.mark.slow
 def test_masked_packets_follow_without_a_gap(tmp_path: Path) -> None:
     """Live lists are built while the predecessor and the previous out block run."""
     sequence = Sequence(U50, 7)
@@ -337,6 +364,7 @@ def test_masked_packets_follow_without_a_gap(tmp_path: Path) -> None:
     assert np.diff(result.done).max() <= 8 * 9 * 7 + 24
 
 
+@pytest.mark.slow
 def test_one_row_gemm_reads_a_weight_word_a_cycle(tmp_path: Path) -> None:
     sequence = Sequence(U50, 8)
     sequence.add_packet(

@@ -86,7 +86,9 @@ async def traffic(dut, rng: random.Random, cycles: int, stop_at: int | None = No
             assert (dut.head_addr_o.value, dut.head_seq_o.value) == (head.addr, head.seq)
             assert dut.packet_o.value.to_unsigned() == head.packet
         if engine:
-            assert (dut.signal_mask_o.value, dut.running_addr_o.value) == (engine[0].signal, engine[0].addr)
+            oldest = engine[0]
+            assert (dut.signal_mask_o.value, dut.running_addr_o.value) == (oldest.signal, oldest.addr)
+            assert dut.running_seq_o.value == oldest.seq
         take, give = bool(waiting) and not taken and not stop and grant, taken and ready
         push = offer is not None and len(waiting) < depth
         count["full"] += len(waiting) == depth

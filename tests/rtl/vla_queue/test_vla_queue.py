@@ -9,5 +9,5 @@ from bench import run_cocotb
 
 
 @pytest.mark.parametrize("depth", [2, 8])
-def test_random_traffic(depth: int) -> None:
-    run_cocotb("vla_queue", Path(__file__).with_name("queue_cocotb.py"), Depth=depth)
+def test_random_traffic(depth: int, tmp_path: Path) -> None:
+    run_cocotb("vla_queue", Path(__file__).with_name("queue_cocotb.py"), tmp_path, Depth=depth)

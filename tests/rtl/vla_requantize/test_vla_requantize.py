@@ -7,5 +7,5 @@ from pathlib import Path
 from bench import run_cocotb
 
 
-def test_requantize() -> None:
-    run_cocotb("vla_requantize", Path(__file__).with_name("requantize_cocotb.py"), Lanes=4)
+def test_requantize(tmp_path: Path) -> None:
+    run_cocotb("vla_requantize", Path(__file__).with_name("requantize_cocotb.py"), tmp_path, Lanes=4)

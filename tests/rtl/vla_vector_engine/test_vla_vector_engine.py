@@ -17,7 +17,6 @@ from vlarun.conformance.operands import Arena, Operation, Rng
 from vlarun.execute import pool, vec
 from vlarun.memory import Machine
 
-pytestmark = pytest.mark.xdist_group("vla_vector_engine")
 TINY, U50 = hardware.load("tiny"), hardware.load("u50")
 BASES = ("in_base", "a_base", "b_base", "out_base")
 
@@ -65,7 +64,12 @@ class Sequence:
 
 @pytest.mark.parametrize(
     ("hw", "stalls", "gaps"),
-    [(TINY, 0, 0), (TINY, 40, 0), (TINY, 75, 90), (U50, 0, 0), (U50, 40, 50)],
+    [
+        (TINY, 0, 0),
+        (TINY, 40, 0),
+        (TINY, 75, 90),
+        *(pytest.param(U50, *how, marks=pytest.mark.slow) for how in ((0, 0), (40, 50))),
+    ],
     ids=["tiny", "tiny-stalls", "tiny-slow", "u50", "u50-stalls"],
 )
 def test_random_packets(tmp_path: Path, hw: HardwareConfig, stalls: int, gaps: int) -> None:
@@ -174,6 +178,7 @@ def test_windows_outside_the_input(tmp_path: Path) -> None:
     sequence.verify(tmp_path, stalls=20)
 
 
+@pytest.mark.slow
 def test_records_of_large_windows(tmp_path: Path) -> None:
     """Valid counts up to 900 taps pick their record; records that share a cache line replace each other."""
     sequence = Sequence(U50, 7)
@@ -202,6 +207,7 @@ def test_records_of_large_windows(tmp_path: Path) -> None:
     sequence.verify(tmp_path)
 
 
+@pytest.mark.slow
 def test_largest_sum(tmp_path: Path) -> None:
     """The largest window that fits on chip, all taps extreme: 33 million, far from 2^31."""
     sequence = Sequence(U50, 8)
@@ -249,6 +255,7 @@ def add_cycles(a_base: int, b_base: int, folder: Path) -> int:
     return int(sequence.verify(folder, meaning=vec.execute)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("b_base", [20000, 20001, 20007])
 def test_add_takes_one_cycle_for_two_words(tmp_path: Path, b_base: int) -> None:
     """Also when a and b lie in the same banks: the lanes then run one step apart."""
@@ -283,6 +290,7 @@ def pool_cycles(folder: Path, **fields: int) -> int:
     return cycles
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("row_padding", "steps"), [(0, 6.0), (6, 5.05)])
 def test_max_pool_3x3_reads_four_words_a_cycle(tmp_path: Path, row_padding: int, steps: float) -> None:
     """Five steps of two taps for two output pixels; with rows a multiple of 16 words apart banks conflict."""
@@ -304,6 +312,7 @@ def test_max_pool_3x3_reads_four_words_a_cycle(tmp_path: Path, row_padding: int,
     assert cycles <= 56 * 56 * 4 // 2 * steps + 60
 
 
+@pytest.mark.slow
 def test_max_pool_2x2_takes_one_cycle_a_pixel(tmp_path: Path) -> None:
     cycles = pool_cycles(
         tmp_path, in_h=56, in_w=56, in_blocks=4, out_h=28, out_w=28, kernel_h=2, kernel_w=2, stride_h=2, stride_w=2
@@ -311,6 +320,7 @@ def test_max_pool_2x2_takes_one_cycle_a_pixel(tmp_path: Path) -> None:
     assert cycles <= 28 * 28 * 4 + 60
 
 
+@pytest.mark.slow
 def test_global_average_reads_four_words_a_cycle(tmp_path: Path) -> None:
     cycles = pool_cycles(
         tmp_path, in_h=7, in_w=7, in_blocks=32, out_h=1, out_w=1, kernel_h=7, kernel_w=7, stride_h=1, stride_w=1, mode=1
@@ -318,6 +328,7 @@ def test_global_average_reads_four_words_a_cycle(tmp_path: Path) -> None:
     assert cycles <= 25 * 16 + 60
 
 
+@pytest.mark.slow
 def test_average_pool_3x3_with_valid_counts(tmp_path: Path) -> None:
     cycles = pool_cycles(
         tmp_path,
@@ -338,6 +349,7 @@ def test_average_pool_3x3_with_valid_counts(tmp_path: Path) -> None:
     assert cycles <= 28 * 28 * 4 // 2 * 5 + 100
 
 
+@pytest.mark.slow
 def test_gap_between_packets(tmp_path: Path) -> None:
     """Small packets back to back: the cycles that a packet takes beyond its pairs."""
     sequence = Sequence(U50, 11)

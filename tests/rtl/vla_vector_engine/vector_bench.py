@@ -5,14 +5,12 @@ Not here: which packets are run (`test_vla_vector_engine.py`) and what they mean
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from bench import verilator
+from bench import RTL, build_bench, run_bench
 from numpy.typing import NDArray
 
 from vla_isa.encoding import Packet, encode
@@ -20,24 +18,6 @@ from vla_isa.hardware import HardwareConfig
 from vlarun.memory import Machine
 
 HERE = Path(__file__).parent
-RTL = HERE.parents[2] / "rtl"
-BUILD = RTL / "build" / "test_vector"
-FLAGS = (
-    "-O3",
-    "--x-assign",
-    "fast",
-    "--x-initial",
-    "fast",
-    "--noassert",
-    "-Wall",
-    "--cc",
-    "--exe",
-    "--build",
-    "-j",
-    "2",
-    "-MAKEFLAGS",
-    "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 CFG_CXXFLAGS_PCH_I=-include",
-)
 
 
 @dataclass(frozen=True)
@@ -49,32 +29,15 @@ class Result:
     writes: list[tuple[NDArray[np.uint32], NDArray[np.int8]]]
 
 
-@lru_cache(maxsize=4)
 def build(hw: HardwareConfig) -> Path:
-    """The bench for the sizes of a config; Verilator and make rebuild only what changed."""
-    folder = BUILD / hw.name
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [
-        str(verilator()),
-        *FLAGS,
-        f"-I{RTL / 'generated'}",
-        f"-I{RTL / 'lib'}",
-        f"-I{RTL / 'src'}",
-        f"-GBlock={hw.block}",
-        f"-GActWords={hw.act_words}",
-        f"-GParamWords={hw.param_words}",
-        "--top-module",
+    """The bench for the sizes of a config."""
+    return build_bench(
         "vla_vector_engine",
-        "--Mdir",
-        str(folder),
-        "-o",
-        "bench",
-        str(RTL / "src" / "vla_vector_engine.v"),
-        str(HERE / "bench.cpp"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return folder / "bench"
+        (RTL / "src" / "vla_vector_engine.v", HERE / "bench.cpp"),
+        Block=hw.block,
+        ActWords=hw.act_words,
+        ParamWords=hw.param_words,
+    )
 
 
 def run(
@@ -92,11 +55,9 @@ def run(
     """
     hw = machine.hw
     head = np.array([len(packets), hw.act_words, hw.block, hw.param_words, stalls, seed, gaps, 0], "<u4")
-    job, log = folder / "job.bin", folder / "log.bin"
-    job.write_bytes(head.tobytes() + machine.act.tobytes() + machine.param.tobytes() + b"".join(map(encode, packets)))
-    done = subprocess.run([build(hw), job, log], capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr
-    data = log.read_bytes()
+    memories = (machine.act, machine.param)
+    job = b"".join([head.tobytes(), *(m.tobytes() for m in memories), *map(encode, packets)])
+    data, _ = run_bench(build(hw), job, folder)
     cycles = np.frombuffer(data, "<u8", 3 * len(packets)).reshape(-1, 3)
     words = np.frombuffer(data, np.dtype([("address", "<u4"), ("word", "i1", (hw.block,))]), offset=cycles.nbytes)
     ends = np.cumsum(cycles[:, 2]).astype(int)

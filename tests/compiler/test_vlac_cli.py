@@ -1,50 +1,18 @@
-"""The vlac command: what it writes, and that every bad input ends in a message, exit code 1 or 2, and no file."""
+"""The vlac command: what it writes, and that bad usage ends in a message, exit code 1 or 2, and no file."""
 
 import json
 
-import graphs
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from graphs import GraphBuilder
+from refusals import compile_refused, refused
 
 import vlarun
 from vla_isa import hazards, image
 from vlac.cli import main
 from vlac.verify import exact_reference
 from vlarun.cli import main as run_main
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    g = GraphBuilder("net")
-    x = g.node("Flatten", [g.conv(g.input("image", (1, 3, 8, 8)), 8, 3, 2)], 128)
-    onnx.save(g.model(g.gemm(x, 128, 4, relu=False)), folder / "net.onnx")
-    onnx.save(graphs.demo_policy(), folder / "demo.onnx")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def program(models):
-    assert main(["compile", str(models / "net.onnx"), "-o", str(models / "net.bin"), "--calib", "random:2"]) == 0
-    return models / "net.bin"
-
-
-def refused(capsys, arguments, *parts, code=1):
-    assert main([str(a) for a in arguments]) == code
-    captured = capsys.readouterr()
-    assert "Traceback" not in captured.err
-    for part in parts:
-        assert part in captured.err, captured.err
-
-
-def compile_refused(capsys, tmp_path, model, *parts, extra=("--calib", "random:1"), code=1):
-    out = tmp_path / "out.bin"
-    refused(capsys, ["compile", model, "-o", out, *extra], *parts, code=code)
-    assert list(tmp_path.glob("*.bin")) == [] and list(tmp_path.glob(".*")) == []
-
 
 # --- what works -----------------------------------------------------------------------------------------
 
@@ -204,91 +172,6 @@ def test_operator_page_is_up_to_date(capsys):
     assert page.read_text() == capsys.readouterr().out, "run: vlac ops --markdown > docs/reference/operators.md"
 
 
-# --- models that are refused ----------------------------------------------------------------------------
-
-
-def test_missing_model(capsys, tmp_path):
-    compile_refused(capsys, tmp_path, tmp_path / "no.onnx", "does not exist", "no.onnx")
-
-
-def test_empty_model(capsys, tmp_path):
-    (tmp_path / "empty.onnx").write_bytes(b"")
-    compile_refused(capsys, tmp_path, tmp_path / "empty.onnx", "is empty")
-
-
-@pytest.mark.parametrize("text", ["hello, this is text\n", "{}", "\n\n\n", "P6 1 1 255"])
-def test_text_model(capsys, tmp_path, text):
-    (tmp_path / "text.onnx").write_text(text)
-    compile_refused(capsys, tmp_path, tmp_path / "text.onnx", "text.onnx", "ONNX")
-
-
-@pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 0.9, 0.999])
-def test_truncated_model(capsys, tmp_path, models, share):
-    data = (models / "net.onnx").read_bytes()
-    (tmp_path / "cut.onnx").write_bytes(data[: int(len(data) * share)])
-    compile_refused(capsys, tmp_path, tmp_path / "cut.onnx", "cut.onnx")
-
-
-def test_unsupported_operator(capsys, tmp_path):
-    g = GraphBuilder("det")
-    onnx.save(g.model(g.node("Det", [g.input("x", (8, 8))])), tmp_path / "det.onnx")
-    compile_refused(capsys, tmp_path, tmp_path / "det.onnx", "Det 'det0'", "not supported", "vlac ops", "--allow-host")
-
-
-def test_dynamic_shape(capsys, tmp_path, models):
-    model = onnx.load(str(models / "net.onnx"))
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
-    onnx.save(model, tmp_path / "dynamic.onnx")
-    compile_refused(
-        capsys, tmp_path, tmp_path / "dynamic.onnx", "input 'image' has a dynamic shape ['batch', 3, 8, 8]", "batch 1"
-    )
-
-
-@pytest.mark.parametrize("opset", [11, 25])
-def test_opset_outside_the_range(capsys, tmp_path, models, opset):
-    model = onnx.load(str(models / "net.onnx"))
-    model.opset_import[0].version = opset
-    onnx.save(model, tmp_path / "opset.onnx")
-    compile_refused(capsys, tmp_path, tmp_path / "opset.onnx", f"opset {opset}", "13 to 24")
-
-
-def test_too_large_for_the_scratchpad(capsys, tmp_path):
-    g = GraphBuilder("large")
-    onnx.save(g.model(g.gemm(g.input("x", (1, 200_000)), 200_000, 2, relu=False)), tmp_path / "large.onnx")
-    compile_refused(capsys, tmp_path, tmp_path / "large.onnx", "Gemm 'gemm0'", "weight scratchpad", "K = 200000")
-
-
-# --- calibration ----------------------------------------------------------------------------------------
-
-
-def test_no_calibration(capsys, tmp_path, models):
-    compile_refused(capsys, tmp_path, models / "net.onnx", "no calibration data", "--calib DATA.npz", extra=())
-
-
-@pytest.mark.parametrize(
-    ("arrays", "part"),
-    [
-        ({"wrong": np.zeros((1, 3, 8, 8))}, "lacks input image"),
-        ({"image": np.zeros((1, 3, 8, 8)), "more": np.zeros(3)}, "no such input: more"),
-        ({"image": np.zeros((3, 9, 9))}, "shape [3, 9, 9]"),
-        ({"image": np.full((1, 3, 8, 8), np.nan)}, "not finite"),
-        ({"image": np.full((1, 3, 8, 8), "x")}, "dtype <U1"),
-    ],
-)
-def test_wrong_calibration(capsys, tmp_path, models, arrays, part):
-    np.savez(tmp_path / "c.npz", **arrays)
-    compile_refused(capsys, tmp_path, models / "net.onnx", part, extra=("--calib", tmp_path / "c.npz"))
-
-
-def test_unreadable_calibration(capsys, tmp_path, models):
-    (tmp_path / "c.npz").write_text("no archive")
-    compile_refused(capsys, tmp_path, models / "net.onnx", "not a readable .npz", extra=("--calib", tmp_path / "c.npz"))
-    compile_refused(capsys, tmp_path, models / "net.onnx", "does not exist", extra=("--calib", tmp_path / "none.npz"))
-    (tmp_path / "folder").mkdir()
-    compile_refused(capsys, tmp_path, models / "net.onnx", "holds no .npz", extra=("--calib", tmp_path / "folder"))
-    compile_refused(capsys, tmp_path, models / "net.onnx", "at least one sample", extra=("--calib", "random:0"))
-
-
 # --- usage ----------------------------------------------------------------------------------------------
 
 
@@ -303,10 +186,48 @@ def test_unknown_config(capsys, tmp_path, models):
     )
 
 
-@pytest.mark.parametrize("output", ["missing/p.bin", "."])
-def test_unwritable_output(capsys, tmp_path, models, output):
-    refused(capsys, ["compile", models / "net.onnx", "-o", tmp_path / output, "--calib", "random:1"], "output")
+@pytest.mark.parametrize(("text", "part"), [("pixels = [", "cannot be read"), ("pixels = 8", "bad.toml")])
+def test_bad_config_file(capsys, tmp_path, models, text, part):
+    (tmp_path / "bad.toml").write_text(text)
+    extra = ("--config", tmp_path / "bad.toml", "--calib", "random:1")
+    compile_refused(capsys, tmp_path, models / "net.onnx", part, extra=extra)
+
+
+@pytest.mark.parametrize(
+    ("output", "part"),
+    [
+        ("missing/p.bin", "does not exist; create it first"),
+        (".", "is a folder"),
+        ("/dev/null", "is a device"),
+        ("/proc/p.bin", "choose another place"),
+    ],
+)
+def test_unwritable_output(capsys, tmp_path, models, output, part):
+    refused(capsys, ["compile", models / "net.onnx", "-o", tmp_path / output, "--calib", "random:1"], part)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "part"),
+    [
+        ("a/b", "does not exist; create it first"),
+        ("file", "is a file; give a folder"),
+        ("/proc/report", "choose another place"),
+    ],
+)
+def test_unwritable_report(capsys, tmp_path, models, place, part):
+    (tmp_path / "file").write_text("")
+    extra = ("--report", tmp_path / place, "--calib", "random:1")
+    compile_refused(capsys, tmp_path, models / "net.onnx", part, extra=extra)
+
+
+def test_one_place_for_two_outputs(capsys, tmp_path, models):
+    model = tmp_path / "net.onnx"
+    model.write_bytes((models / "net.onnx").read_bytes())
+    refused(capsys, ["compile", model, "-o", model, "--calib", "random:1"], "is also the model", code=2)
+    assert model.read_bytes() == (models / "net.onnx").read_bytes()
+    for option in (("--report", tmp_path / "out.bin"), (f"--dump-after=quantize={tmp_path / 'out.bin'}",)):
+        compile_refused(capsys, tmp_path, model, "also another output", extra=("--calib", "random:1", *option), code=2)
 
 
 @pytest.mark.parametrize(

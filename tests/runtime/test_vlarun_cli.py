@@ -16,7 +16,9 @@ from vlarun import parts
 from vlarun.cli import main
 
 
-def test_run_writes_everything(program_file: Path, input_file: Path, tmp_path: Path) -> None:
+def test_run_writes_everything(
+    program_file: Path, input_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, stats, trace = tmp_path / "out.npz", tmp_path / "stats.json", tmp_path / "trace.json"
     assert (
         main(
@@ -37,6 +39,8 @@ def test_run_writes_everything(program_file: Path, input_file: Path, tmp_path: P
         )
         == 0
     )
+    line = capsys.readouterr().out
+    assert "cycles by the performance model" in line and "on 'tiny'" in line and line.count("\n") == 1
     want = vlarun.Session(program_file).run(good_inputs())
     with np.load(out) as got:
         assert set(got.files) == {"sum", "copy"}

@@ -1,0 +1,65 @@
+"""Programs of the benchmark graphs: compiled here and now, with random calibration data.
+
+Not here: what is measured on them.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import graphs
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from vla_isa import hardware
+from vla_isa.program import Program
+from vlac.api import compile_file
+from vlac.options import CompileOptions
+
+__all__ = ["compile_graph", "compile_with_qdq", "machine", "random_inputs"]
+
+
+def compile_graph(name: str, config: str) -> Program:
+    """The program of a graph of `graphs.GRAPHS` for a hardware config.
+
+    Raises:
+        VlaError: the compiler refuses it.
+    """
+    return compile_with_qdq(name, config)[0]
+
+
+def compile_with_qdq(name: str, config: str) -> tuple[Program, onnx.ModelProto]:
+    """The program and the quantized ONNX model that it computes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.onnx"
+        onnx.save(graphs.GRAPHS[name](), path)
+        state = compile_file(path, hardware.load(config), CompileOptions(calibration="random:2"))
+    assert state.program is not None and state.qdq is not None
+    return state.program, state.qdq
+
+
+def random_inputs(program: Program, seed: int = 0) -> dict[str, NDArray[Any]]:
+    """Standard normal float32 inputs of a program, by name."""
+    rng = np.random.default_rng(seed)
+    return {t.name: rng.standard_normal(t.layout.shape).astype(np.float32) for t in program.inputs}
+
+
+def machine() -> dict[str, Any]:
+    """What speed depends on: processor, cores this process may use, load before the run, versions."""
+    model = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+    return {
+        "processor": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }

@@ -1,0 +1,82 @@
+"""What exceeds a memory is cut in bands, chunks and channel blocks, or refused with bytes needed and bytes there."""
+
+import graphs
+import pytest
+from graphs import GraphBuilder
+from large_graphs import LARGE
+from parity import check_rtl, compile_proto, random_inputs, run_parity
+
+from vlac.errors import AllocationError
+
+CUT = sorted(set(LARGE) - {"wide_gemm", "heavy_weights", "many_tensors"})
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_every_node_matches_onnx_runtime(name):
+    run_parity(LARGE[name](), "tiny", calib="random:2")
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_images_larger_than_the_scratchpad_are_streamed(name):
+    state = compile_proto(LARGE[name](), "tiny", calib="random:1")
+    assert state.plan.streamed
+    assert {len(p.bands) > 1 for s in state.plan.stages for p in s.plans if p.op.queue} != {False}
+
+
+def test_weights_are_loaded_in_chunks():
+    state = compile_proto(LARGE["heavy_weights"](), "tiny", calib="random:1")
+    loads = [s for s in state.program.sources if s.op == "load weights"]
+    assert len(state.program.weights) > 3 * state.hw.weight_words and len(loads) > 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARGE)
+def test_the_same_bytes_on_rtl(name):
+    state = compile_proto(LARGE[name](), "tiny", calib="random:2")
+    check_rtl(state, random_inputs(state.program))
+
+
+@pytest.mark.slow
+def test_one_gemm_of_sixteen_million_weights():
+    g = GraphBuilder("gemm")
+    run_parity(g.model(g.gemm(g.input("x", (1, 4096)), 4096, 4096)), "u50", calib="random:1")
+
+
+@pytest.mark.slow
+def test_an_image_larger_than_the_scratchpad_of_u50():
+    g = GraphBuilder("large")
+    x = g.conv(g.conv(g.input("x", (1, 3, 512, 512)), 16), 24)
+    assert run_parity(g.model(g.conv(x, 8, 5, 3)), "u50", calib="random:1").state.plan.streamed
+
+
+def refused(model, config, *parts):
+    with pytest.raises(AllocationError) as caught:
+        compile_proto(model, config, calib="random:1")
+    for part in parts:
+        assert part in str(caught.value), str(caught.value)
+
+
+def test_a_row_that_exceeds_the_scratchpad_is_refused():
+    g = GraphBuilder("wide")
+    model = g.model(g.conv(g.input("x", (1, 8, 3, 9000)), 8))
+    refused(model, "tiny", "Conv 'conv0'", "3 of 'x' (216000 bytes)", "131072", "narrower image")
+
+
+def test_a_map_of_which_one_channel_block_exceeds_the_scratchpad_is_refused():
+    g = GraphBuilder("map")
+    x = g.conv(g.input("x", (1, 8, 128, 128)), 40)
+    model = g.model(g.node("GlobalAveragePool", [x]))
+    refused(model, "tiny", "GlobalAveragePool 'globalaveragepool2' needs", "131072", "more memory or a smaller input")
+
+
+def test_a_matrix_that_exceeds_the_scratchpad_is_refused():
+    g = GraphBuilder("tokens")
+    model = g.model(g.node("MatMul", [g.input("x", (196, 768)), g.constant(g.weight(768, 768))], 768))
+    refused(model, "tiny", "MatMul 'matmul0' needs 301056 bytes", "'x' 150528", "131072")
+
+
+def test_weights_are_loaded_ahead_of_the_layer_in_front():
+    sources = compile_proto(graphs.carla_frame(), "u50", calib="random:1").program.sources
+    layers = list(dict.fromkeys(s.node for s in sources if s.op == "Conv"))
+    load = next(i for i, s in enumerate(sources) if s.op == "load weights" and s.node == layers[1])
+    assert load < max(i for i, s in enumerate(sources) if s.op == "Conv" and s.node == layers[0])

@@ -1,0 +1,58 @@
+"""Which tests concern a file: several suites, the cheapest first.
+
+Not here: running them (workspace.py). A file without suites is not broken by mutate.py.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+
+__all__ = ["suites_of"]
+
+FAST = ["-m", "not slow"]
+EXECUTE = ["tests/runtime/test_execute.py", "tests/runtime/test_requantize.py"]
+RUNTIME = [*FAST, "tests/runtime", "tests/mutants/test_found.py"]
+COMPILER = [*FAST, "tests/compiler"]
+ISA = [*FAST, "tests/isa", "--deselect", "tests/isa/test_packet_check.py"]
+GRAPHS = ["tests/compiler/test_graphs.py"]
+MAC = ["tests/rtl/vla_mac_engine"]
+CORE = ["tests/rtl/vla_core"]
+COPIES = ["tests/rtl/vla_store_engine", "tests/rtl/vla_data_loader", "tests/rtl/vla_weight_loader"]
+
+# the first pattern that fits decides
+SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
+    ("isa/vla_isa/numerics.py", (["tests/isa/test_numerics.py"], EXECUTE)),
+    ("isa/vla_isa/timing.py", (["tests/isa/test_timing.py"], GRAPHS)),
+    ("isa/vla_isa/engine_cycles.py", (["tests/isa/test_timing.py"], GRAPHS)),
+    ("isa/vla_isa/generate/*", (["tests/isa/test_generated.py"],)),
+    ("isa/vla_isa/*", (ISA, RUNTIME)),
+    ("runtime/vlarun/execute/*", (EXECUTE, RUNTIME)),
+    ("runtime/vlarun/backends/rtl*.py", (RUNTIME, ["tests/runtime/test_rtl.py"])),
+    ("runtime/vlarun/*", (RUNTIME,)),
+    ("compiler/vlac/ops/*", ([*FAST, "tests/compiler/ops"], COMPILER)),
+    ("compiler/vlac/*", (COMPILER,)),
+    ("rtl/src/vla_requantize*", (["tests/rtl/vla_requantize"], MAC, CORE)),
+    ("rtl/src/vla_mac_*", (MAC, CORE)),
+    ("rtl/src/vla_vector_*", (["tests/rtl/vla_vector_engine"], CORE)),
+    ("rtl/src/vla_semaphores.v", (["tests/rtl/vla_semaphores"], CORE)),
+    ("rtl/src/vla_queue.v", (["tests/rtl/vla_queue"], CORE)),
+    ("rtl/src/vla_fetch*", (["tests/rtl/vla_fetch"], CORE)),
+    ("rtl/src/vla_control*", (["tests/rtl/vla_control"], CORE)),
+    ("rtl/src/vla_store_*", (["tests/rtl/vla_store_engine"], CORE)),
+    ("rtl/src/vla_weight_*", (["tests/rtl/vla_weight_loader"], CORE)),
+    ("rtl/src/vla_mask_filter.v", (["tests/rtl/vla_weight_loader"], CORE)),
+    ("rtl/src/vla_param_mover.v", (["tests/rtl/vla_weight_loader"], CORE)),
+    ("rtl/src/vla_data_*", (["tests/rtl/vla_data_loader"], CORE)),
+    ("rtl/src/vla_local_mover.v", (["tests/rtl/vla_data_loader"], CORE)),
+    ("rtl/src/vla_co[pr]*", (CORE,)),
+    ("rtl/src/*", (COPIES, CORE)),
+    ("rtl/lib/*", (["tests/rtl/vla_queue"], COPIES, CORE)),
+)
+
+
+def suites_of(file: str) -> tuple[list[str], ...]:
+    """The suites of a file (path from the root), each a list of pytest arguments; none where there are none."""
+    for pattern, suites in SUITES:
+        if fnmatch.fnmatch(file, pattern):
+            return suites
+    return ()

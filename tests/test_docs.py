@@ -1,0 +1,82 @@
+"""The documentation is true: links lead somewhere, and a page's own steps work in a copy of the tree."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from doc_pages import blocks, follow
+
+ROOT = Path(__file__).resolve().parents[1]
+HOWTO = ROOT / "docs" / "howto"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "rtl" / "README.md"])
+LEFT_OUT = (".git", ".venv", "runs", "build", "dist", "sim_build", "__pycache__", ".*_cache", ".hypothesis")
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the checkout."""
+    shutil.copytree(ROOT, tmp_path / "tree", ignore=shutil.ignore_patterns(*LEFT_OUT))
+    (tmp_path / "tree" / "runs").mkdir()
+    return tmp_path / "tree"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)|src=\"([^\"]+)\"", text):
+        link = target[0] or target[1]
+        if "://" not in link:
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    for page in ROOT.glob("docs/**/*.md"):
+        name = page.relative_to(ROOT / "docs").as_posix()
+        assert name == "README.md" or f"({name})" in index, name
+
+
+def test_the_operator_page_shows_the_file_in_the_tree() -> None:
+    (block,) = [b for b in blocks(HOWTO / "operator.md") if b.file.endswith("ops/leaky_relu.py")]
+    assert block.text == (ROOT / block.file).read_text(encoding="utf-8")
+
+
+def test_add_an_operator(tree: Path) -> None:
+    (tree / "compiler/vlac/ops/leaky_relu.py").unlink()
+    registry = tree / "compiler/vlac/ops/__init__.py"
+    lines = registry.read_text(encoding="utf-8").splitlines(keepends=True)
+    registry.write_text("".join(line for line in lines if "leaky_relu" not in line), encoding="utf-8")
+    assert follow(HOWTO / "operator.md", tree) == 6
+
+
+@pytest.mark.slow
+def test_add_a_hardware_config(tree: Path) -> None:
+    assert follow(HOWTO / "hardware_config.md", tree) == 3
+
+
+def test_add_a_dataset(tree: Path) -> None:
+    assert follow(HOWTO / "dataset.md", tree) == 6
+
+
+SHORTER = {"--episodes 1500": "--episodes 12", "--episodes 200": "--episodes 2"}
+
+
+@pytest.mark.slow
+def test_add_a_policy(tree: Path) -> None:
+    shorter = {**SHORTER, "--config small_goto_obj": "--config small_goto_obj --steps 2"}
+    assert follow(HOWTO / "policy.md", tree, shorter) == 7
+
+
+@pytest.mark.slow
+def test_the_flow(tree: Path) -> None:
+    assert follow(ROOT / "docs" / "the_flow.md", tree, {**SHORTER, "--config goto_obj": "--config debug"}) == 10
+
+
+@pytest.mark.slow
+def test_add_an_instruction(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tree / ".cache"))
+    assert follow(HOWTO / "instruction.md", tree) == 11
