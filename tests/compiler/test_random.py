@@ -12,9 +12,10 @@ from random_graphs import random_graph
 from vla_isa import hazards
 from vla_isa.hardware import load
 
-FEW, MORE, MANY = range(12), range(12, 52), range(12, 112)
-# enough weight words for every head, too few activation words for most images
-SMALL = replace(load("tiny"), name="small", act_words=4096, param_words=256)
+FEW, MANY = range(12), range(12, 112)
+# too few activation words for most images; of its seeds those that stream and whose flattened images fit
+SMALL = replace(load("tiny"), name="small", act_words=2048, param_words=256)
+STREAMED = (0, 4, 9, 10, 12, 13, 15, 16, 17, 19, 22, 26, 31, 32, 41, 45, 50, 51, 52, 55, 59)
 
 
 @pytest.mark.parametrize("seed", FEW)
@@ -30,12 +31,8 @@ def test_random_graph_on_rtl(seed):
     check_rtl(outcome.state, outcome.inputs)
 
 
-@pytest.mark.parametrize("seed", FEW)
-def test_random_graph_with_a_small_scratchpad(seed):
-    run_parity(random_graph(seed), SMALL, calib="random:2", seed=seed)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", MORE)
-def test_more_random_graphs_with_a_small_scratchpad(seed):
-    run_parity(random_graph(seed), SMALL, calib="random:2", seed=seed)
+@pytest.mark.parametrize("seed", STREAMED)
+def test_random_graph_with_a_small_scratchpad(seed):
+    outcome = run_parity(random_graph(seed), SMALL, calib="random:2", seed=seed)
+    assert outcome.state.plan.streamed

@@ -41,3 +41,22 @@ def test_inputs_without_a_batch_run_once(tmp_path: Path) -> None:
     session = vlarun.Session(vlac.compile_model(tmp_path / "m.onnx", hardware.load("tiny"), options))
     out = session.run({"x": rng.standard_normal((4, 10), np.float32)})
     assert out["y"].shape == (4, 3) and session.stats["runs"] == 1
+
+
+def test_an_integer_input_keeps_its_name(tmp_path: Path) -> None:
+    """compiler/vlac/ops/dequantize_linear.py: `source.name and "?"`. The model's input is int8 itself."""
+    scale, zero = numpy_helper.from_array(np.float32(0.5), "s"), numpy_helper.from_array(np.int8(3), "z")
+    nodes = [
+        helper.make_node("DequantizeLinear", ["pixels", "s", "z"], ["x"], name="in"),
+        helper.make_node("Relu", ["x"], ["r"], name="relu"),
+        helper.make_node("QuantizeLinear", ["r", "s", "z"], ["q"], name="quantize"),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], name="out"),
+    ]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.INT8, (1, 9))
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 9))
+    graph = helper.make_graph(nodes, "integers", [pixels], [out], [scale, zero])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    session = vlarun.Session(vlac.compile_model(tmp_path / "m.onnx", hardware.load("tiny")))
+    values = np.arange(-4, 5, dtype=np.int8)[None]
+    want = np.maximum((values.astype(np.float32) - 3) * 0.5, 0)
+    assert np.array_equal(session.run({"pixels": values})["y"], want)

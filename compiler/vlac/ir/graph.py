@@ -63,12 +63,12 @@ class Tensor:
     shape: tuple[int, ...]
     scale: float
     zero_point: int
-    constant: NDArray[np.int8] | None = None
+    constant: NDArray[np.int8] | None = field(default=None, repr=False)
     unsigned: bool = False
-    producer: Op | None = None
-    consumers: list[Op] = field(default_factory=list)
-    lanes: I64 | None = None
-    parent: Tensor | None = None
+    producer: Op | None = field(default=None, repr=False)  # not shown: it would show the graph behind it
+    consumers: list[Op] = field(default_factory=list, repr=False)
+    lanes: I64 | None = field(default=None, repr=False)
+    parent: Tensor | None = field(default=None, repr=False)
     offset: int = 0
 
     def __post_init__(self) -> None:
