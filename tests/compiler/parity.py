@@ -63,8 +63,12 @@ def run_parity(
     *,
     calib: str | None = "random:4",
     seed: int = 1,
+    different: float = 1e-3,
 ) -> Outcome:
-    """Every node within 1 LSB and 99.9 % equal; the kept and the plain program give the same outputs."""
+    """Every node within 1 LSB and 99.9 % equal; the kept and the plain program give the same outputs.
+
+    `different` is the share of elements that may differ, for sums whose exact value is often a tie.
+    """
     if not exact_reference():
         pytest.skip("ONNX Runtime's int8 convolution is exact only on CPUs with VNNI")
     kept = compile_proto(model, hw, calib=calib, keep_all=True)
@@ -72,7 +76,8 @@ def run_parity(
     inputs = random_inputs(kept.program, seed)
     raw = vlarun.Session(kept.program, backend="sim").run(inputs, raw=True)
     checks = check_nodes(kept, inputs, raw)
-    missed, bad = uncompared(kept, checks), [c for c in checks if not c.ok]
+    missed = uncompared(kept, checks)
+    bad = [c for c in checks if c.largest > 1 or c.different > different * c.elements]
     assert not missed and not bad, (missed, bad)
     outputs = vlarun.Session(plain.program, backend="sim").run(inputs, raw=True)
     for name, values in outputs.items():

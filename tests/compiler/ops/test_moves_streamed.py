@@ -59,5 +59,5 @@ def test_streamed_moves(name):
 
 
 def test_rows_turned_round_must_fit():
-    with pytest.raises(AllocationError, match=r"needs 104 rows .* on chip"):
+    with pytest.raises(AllocationError, match=r"must be on chip: 104 of 'relu1'"):
         compile_proto(model(sliced((-1,), (-1000,), (2,), (-1,))), "tiny", calib="random:1")
