@@ -181,6 +181,7 @@ class PartsSession:
         return {
             "backend": self.backend.name,
             "config": device[0]["config"],
+            "cycles_from": device[0]["cycles_from"],
             **totals,
             "peak_macs_per_cycle": peak,
             "utilization": totals["macs"] / (totals["cycles"] * peak) if totals["cycles"] else 0.0,
