@@ -1,4 +1,4 @@
-"""BatchNormalization: always removed by a rewrite (into the layer before it, or into a depthwise 1x1 Conv)."""
+"""BatchNormalization: removed by a rewrite (into the layer before it, a depthwise 1x1 Conv, or Mul and Add)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["SPEC"]
 
 
 def is_folded(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """It must follow a Conv or Gemm, or act on an image [1, C, H, W], in a float model and with constant statistics."""
+    """It must be in a float model, in inference mode and with constant statistics."""
     return RuleResult(False, "a BatchNormalization that cannot be folded")
 
 
 SPEC = OpSpec(
     "BatchNormalization",
-    "Folded into the layer before it, or a depthwise 1x1 CONV.",
+    "Folded into the layer before it, or a depthwise 1x1 CONV; of what is no image, Mul and Add.",
     rules=(is_folded,),
     quantize=False,
 )

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import GemmOp
+from vlac.ir.graph import GemmOp, Tensor
 from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, constant_input, is_constant, shape_of
 from vlac.ops.weights import Weights, read_weights, requant_of
 
@@ -24,13 +24,6 @@ def b_is_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         ok = ok and is_constant(node.inputs[2])
     return RuleResult(ok, "a computed B or C")
-
-
-def a_is_not_transposed(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """transA is supported where A has one column or one row only."""
-    shape = shape_of(node.inputs[0])
-    ok = not attribute(node, "transA", 0) or 1 in shape
-    return RuleResult(ok, f"transA on shape {list(shape)}")
 
 
 def c_is_per_column(node: ir.Node, hw: HardwareConfig) -> RuleResult:
@@ -51,7 +44,7 @@ def weights_fit(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     4095 channel blocks.
     """
     b = shape_of(node.inputs[1])
-    k = b[-1] if attribute(node, "transB", 0) else b[-2]
+    k = b[-1] if attribute(node, "transB", 0) or len(b) == 1 else b[-2]
     words = -(-k // hw.block)
     return RuleResult(words <= min(hw.weight_words, 4095), f"{words} words (K = {k})")
 
@@ -60,7 +53,10 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     x = low.operand(node, 0)
     if attribute(node, "transA", 0):
         rows, columns = shape_of(node.inputs[0])
-        x = low.moved(node, x, (columns, rows), f"{x.name}:transposed")
+        numbers = np.arange(rows * columns).reshape(rows, columns).T.reshape(-1)
+        name = f"{x.name}:transposed"
+        turned = Tensor(name, name, (columns, rows), x.scale, x.zero_point, unsigned=x.unsigned)
+        x = low.move(node, [x], numbers, turned)
     transposed = bool(attribute(node, "transB", 0))
     weights = read_weights(node, 1, axis=0 if transposed else 1)
     matrix = weights.values if transposed else np.ascontiguousarray(weights.values.T)
@@ -80,7 +76,7 @@ def _lower(low: Lowering, node: ir.Node) -> None:
 
 SPEC = OpSpec(
     "Gemm",
-    "GEMM; transB, alpha and beta are folded into weights and records.",
-    rules=(b_is_constant, a_is_not_transposed, c_is_per_column, alpha_is_positive, weights_fit),
+    "GEMM; transB, alpha and beta are folded into weights and records; transA moves data as Transpose does.",
+    rules=(b_is_constant, c_is_per_column, alpha_is_positive, weights_fit),
     lower=_lower,
 )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import GemmOp
+from vlac.ir.graph import GemmOp, Tensor
 from vlac.ops.gemm import weights_fit
-from vlac.ops.spec import OpSpec, RuleResult, constant_input, shape_of
+from vlac.ops.spec import OpSpec, RuleResult, is_constant, shape_of
 from vlac.ops.weights import Weights, read_weights, requant_of
 
 if TYPE_CHECKING:
@@ -20,29 +21,35 @@ __all__ = ["SPEC"]
 
 
 def b_is_a_constant_matrix(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The right side must be a constant matrix [K, N]."""
-    b = constant_input(node, 1)
-    return RuleResult(b is not None and b.ndim == 2, "a computed right side" if b is None else f"shape {list(b.shape)}")
-
-
-def a_is_a_matrix(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The left side must have rank 1 to 3: its last axis is K, the others are rows."""
-    shape = shape_of(node.inputs[0])
-    return RuleResult(1 <= len(shape) <= 3, f"shape {list(shape)}")
+    """The right side must be a constant matrix [K, N] or vector [K]."""
+    shape = shape_of(node.inputs[1])
+    ok = is_constant(node.inputs[1])
+    return RuleResult(ok and len(shape) <= 2, f"shape {list(shape)}" if ok else "a computed right side")
 
 
 def _lower(low: Lowering, node: ir.Node) -> None:
+    """The left side's last axis is K, the others are rows."""
     x = low.operand(node, 0)
-    weights = read_weights(node, 1, axis=1)
-    matrix = np.ascontiguousarray(weights.values.T)
+    vector = len(shape_of(node.inputs[1])) == 1
+    weights = read_weights(node, 1, axis=0 if vector else 1)
+    matrix = weights.values[None] if vector else np.ascontiguousarray(weights.values.T)
+    scales = weights.scales[:1] if vector else weights.scales
+    shape = shape_of(node.inputs[0])
+    rows = (math.prod(shape[:-1]), shape[-1])
+    x = low.moved(node, x, rows, f"{x.name}:rows")
     out = low.result(node)
-    requant = requant_of(node, x, Weights(matrix, weights.scales), None, out)
-    low.graph.ops.append(GemmOp(out.label, "MatMul", [x], out.tensor, matrix, requant))
+    t = out.tensor
+    requant = requant_of(node, x, Weights(matrix, scales), None, out)
+    made = Tensor(f"{t.name}:rows", t.label, (rows[0], len(matrix)), t.scale, t.zero_point, unsigned=t.unsigned)
+    made = t if made.same_order(t) else made
+    low.graph.ops.append(GemmOp(out.label, "MatMul", [x], made, matrix, requant))
+    if made is not t:
+        low.move(node, [made], np.arange(math.prod(t.shape)), t)
 
 
 SPEC = OpSpec(
     "MatMul",
     "GEMM with a constant right side.",
-    rules=(b_is_a_constant_matrix, a_is_a_matrix, weights_fit),
+    rules=(b_is_a_constant_matrix, weights_fit),
     lower=_lower,
 )

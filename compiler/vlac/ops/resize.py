@@ -1,7 +1,8 @@
 """Resize: nearest by COPY; linear where outputs repeat in phases, by a small depthwise convolution for each.
 
 Linear weights are multiples of 1 / (2 * factor) and the like, so they are exact in int8 after scaling; at the edges
-the input's border is repeated by COPY. Coordinates as ONNX defines them.
+the input's border is repeated by COPY. Coordinates as ONNX defines them. Not here: all other modes, for small
+tensors only (`resize_matrix`).
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import ConvOp, Requant, Tensor
+from vla_isa.numerics import INT8_MAX
+from vlac.ir.graph import ConvOp, Requant, Tensor, is_image
 from vlac.ops.moves import arguments_are_constant, lower_move
 from vlac.ops.phases import interleaved, phase_tensors
 from vlac.ops.pooling import average_records
 from vlac.ops.quantized import node_label
+from vlac.ops.resize_matrix import is_small, lower_matrix
 from vlac.ops.spec import OpSpec, RuleResult, attribute, constant_input, shape_of
 
 if TYPE_CHECKING:
@@ -41,14 +44,6 @@ _ROUND: dict[str, Callable[[F64], F64]] = {
 }
 
 
-def mode_is_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The mode must be nearest or linear, without antialias, and the coordinates other than tf_crop_and_resize."""
-    mode = attribute(node, "mode", "nearest")
-    coordinates = attribute(node, "coordinate_transformation_mode", "half_pixel")
-    ok = mode in ("nearest", "linear") and coordinates in _MODES and not attribute(node, "antialias", 0)
-    return RuleResult(ok, f"mode {mode} with {coordinates}")
-
-
 def corners_are_whole(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """With align_corners the scales must give whole sizes: ONNX and ONNX Runtime differ where they do not."""
     found = []
@@ -59,24 +54,22 @@ def corners_are_whole(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(ok, f"sizes {', '.join(f'{f:g}' for f in found)}")
 
 
-def linear_is_an_image(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """Linear resizing must change rows and pixels of an image [1, C, H, W] only."""
-    shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
-    linear = attribute(node, "mode", "nearest") == "linear"
-    ok = not linear or (len(shape) == 4 and shape[0] == 1 and shape[:2] == out[:2])
-    return RuleResult(ok, f"{list(shape)} -> {list(out)}")
-
-
-def linear_repeats(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """Linear resizing must repeat after at most 8 outputs and 4 inputs per axis, with weights that are exact in
-    int8 (factors 2, 3, 4 and 5 with half_pixel; 1/2, 1/3 and 1/4; align_corners where it gives whole factors).
+def it_is_copied_repeats_or_is_small(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """Nearest resizing may be of any size. Linear resizing (without antialias) must change rows and pixels of an image
+    only and repeat after at most 8 outputs and 4 inputs per axis, with weights that are exact in int8 (factors 2 to 5
+    with half_pixel; 1/2, 1/3 and 1/4; align_corners where it gives whole factors). All else must have at most 1024
+    values in and out.
     """
-    if attribute(node, "mode", "nearest") != "linear":
-        return RuleResult(True, "")
-    axes = _linear_axes(node)
-    scales = [o / i for i, o in zip(shape_of(node.inputs[0]), shape_of(node.outputs[0]), strict=True)]
-    largest = 0 if axes is None else max(max(r) for r in _products(*axes))
-    return RuleResult(axes is not None and largest <= 127, f"factors {', '.join(f'{s:g}' for s in scales[2:])}")
+    shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
+    mode = attribute(node, "mode", "nearest")
+    coordinates = attribute(node, "coordinate_transformation_mode", "half_pixel")
+    found = f"mode {mode} with {coordinates}, {list(shape)} -> {list(out)}"
+    return RuleResult(_is_nearest(node) or _linear_axes(node) is not None or is_small(node), found)
+
+
+def _is_nearest(node: ir.Node) -> bool:
+    coordinates = attribute(node, "coordinate_transformation_mode", "half_pixel")
+    return attribute(node, "mode", "nearest") == "nearest" and coordinates in _MODES
 
 
 # --- coordinates ----------------------------------------------------------------------------------------
@@ -157,8 +150,16 @@ def _linear(node: ir.Node, axis: int) -> _Linear | None:
 
 
 def _linear_axes(node: ir.Node) -> tuple[_Linear, _Linear] | None:
+    """Rows and pixels of a linear Resize by phases, or None where it cannot be done so."""
+    shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
+    coordinates = attribute(node, "coordinate_transformation_mode", "half_pixel")
+    linear = attribute(node, "mode", "nearest") == "linear" and coordinates in _MODES
+    if not linear or attribute(node, "antialias", 0) or not is_image(shape) or shape[:2] != out[:2]:
+        return None
     rows, columns = _linear(node, 2), _linear(node, 3)
-    return (rows, columns) if rows is not None and columns is not None else None
+    if rows is None or columns is None or max(max(r) for r in _products(rows, columns)) > INT8_MAX:
+        return None
+    return rows, columns
 
 
 def _products(rows: _Linear, columns: _Linear) -> list[list[int]]:
@@ -170,13 +171,18 @@ def _products(rows: _Linear, columns: _Linear) -> list[list[int]]:
 
 
 def _lower(low: Lowering, node: ir.Node) -> None:
-    if attribute(node, "mode", "nearest") == "nearest":
+    if _is_nearest(node):
         lower_move(low, node, [_nearest(node)])
         return
     axes = _linear_axes(node)
-    assert axes is not None
+    if axes is None:
+        lower_matrix(low, node)
+    else:
+        _lower_linear(low, node, *axes)
+
+
+def _lower_linear(low: Lowering, node: ir.Node, rows: _Linear, columns: _Linear) -> None:
     x, out = low.operand(node, 0), low.result(node)
-    rows, columns = axes
     divisor = np.array([rows.divisor * columns.divisor])
     mult, shift = average_records(x, out.tensor, divisor, f"Resize '{node_label(node)}'")
     padded = _extended(low, node, x, rows, columns)
@@ -215,14 +221,9 @@ def _extended(low: Lowering, node: ir.Node, x: Tensor, rows: _Linear, columns: _
 
 SPEC = OpSpec(
     "Resize",
-    "Nearest: COPY with steps. Linear: a depthwise CONV per phase, put together by COPY.",
-    rules=(
-        arguments_are_constant,
-        mode_is_known,
-        corners_are_whole,
-        linear_is_an_image,
-        linear_repeats,
-    ),
+    "Nearest: COPY with steps. Linear: a depthwise CONV per phase, put together by COPY. Any mode of a small tensor: "
+    "GEMM, with weights rounded to 8 bits where they are not exact.",
+    rules=(arguments_are_constant, corners_are_whole, it_is_copied_repeats_or_is_small),
     lower=_lower,
     moves=True,
 )

@@ -1,6 +1,7 @@
-"""A BatchNormalization of an image that follows no Conv or Gemm becomes a depthwise 1x1 Conv.
+"""A BatchNormalization that follows no Conv or Gemm becomes a depthwise 1x1 Conv, or Mul and Add.
 
-matches: BatchNormalization of [1, C, H, W] with constant statistics; rewrite: weight scale / sqrt(var + eps).
+matches: BatchNormalization with constant statistics; rewrite: weight scale / sqrt(var + eps), as a Conv for an image
+[1, C, H, W], else multiplied and added per channel.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import numpy as np
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
+from vlac.ir.geometry import is_image
+from vlac.ops.spec import attribute, shape_of
+
 __all__ = ["BATCH_NORM_TO_CONV"]
 
 
@@ -19,11 +23,22 @@ class _BatchNormToConv(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # o
         return op.BatchNormalization(x, scale, bias, mean, var, _allow_other_attributes=True, _outputs=["y"])
 
     def check(
-        self, context: Any, x: ir.Value, scale: ir.Value, bias: ir.Value, mean: ir.Value, var: ir.Value, **_: Any
+        self,
+        context: Any,
+        x: ir.Value,
+        scale: ir.Value,
+        bias: ir.Value,
+        mean: ir.Value,
+        var: ir.Value,
+        y: ir.Value,
+        **_: Any,
     ) -> Any:
         result = pattern.MatchResult()
-        if x.shape is None or len(x.shape) != 4:
-            return result.fail("not an image")
+        node = y.producer()
+        if node is None or attribute(node, "training_mode", 0):
+            return result.fail("statistics are those of the batch")
+        if x.shape is None:
+            return result.fail("unknown shape")
         if any(v.const_value is None for v in (scale, bias, mean, var)):
             return result.fail("statistics are not constant")
         return result
@@ -46,6 +61,10 @@ class _BatchNormToConv(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # o
         weight = factor.astype(np.float32).reshape(-1, 1, 1, 1)
         offset = (arrays[1] - arrays[2] * factor).astype(np.float32)
         name = y.name or "batch_norm"
+        if not is_image(shape_of(x)):
+            per_channel = (-1,) + (1,) * (len(shape_of(x)) - 2)
+            scaled = op.Mul(x, op.initializer(ir.tensor(weight.reshape(per_channel)), name=f"{name}.weight"))
+            return op.Add(scaled, op.initializer(ir.tensor(offset.reshape(per_channel)), name=f"{name}.bias"))
         return op.Conv(
             x,
             op.initializer(ir.tensor(weight), name=f"{name}.weight"),

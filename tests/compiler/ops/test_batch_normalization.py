@@ -1,6 +1,7 @@
 """BatchNormalization: into a convolution, into a Gemm, and on its own as a depthwise convolution."""
 
 import numpy as np
+import pytest
 from graphs import GraphBuilder
 from one_op import check_both, image_graph, refused
 
@@ -32,6 +33,14 @@ def test_on_its_own():
     check_both(image_graph(lambda g, x: batch_norm(g, g.node("MaxPool", [x], kernel_shape=[2, 2]), 20, epsilon=0.1)))
 
 
-def test_of_a_vector_is_refused():
-    g = GraphBuilder("vector")
-    refused(g.model(batch_norm(g, g.input("x", (1, 20)), 20)), "must follow a Conv or Gemm")
+@pytest.mark.parametrize("shape", [(1, 20), (6, 20), (3, 20, 5), (2, 20, 3, 4)], ids=str)
+def test_of_what_is_no_image(shape):
+    g = GraphBuilder("no_image")
+    check_both(g.model(batch_norm(g, g.input("x", shape), 20)))
+
+
+def test_computed_statistics_are_refused():
+    g = GraphBuilder("computed")
+    x = g.input("x", (1, 20))
+    values = [g.input(f"v{i}", (20,)) for i in range(4)]
+    refused(g.model(g.node("BatchNormalization", [x, *values])), "in inference mode and with constant statistics")

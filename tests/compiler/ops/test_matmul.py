@@ -23,3 +23,17 @@ def test_two_activations_are_refused():
         "MatMul 'matmul0'",
         "right side must be a constant matrix",
     )
+
+
+@pytest.mark.parametrize("shape", [(12,), (5, 12), (2, 3, 12), (2, 3, 4, 12)], ids=str)
+@pytest.mark.parametrize("columns", [None, 9])
+def test_any_rank(shape, columns):
+    g = GraphBuilder("rank")
+    b = g.weight(columns or 1, 12).T
+    check_both(g.model(g.node("MatMul", [g.input("x", shape), g.constant(b[:, 0] if columns is None else b)])))
+
+
+def test_three_axes_on_the_right_are_refused():
+    g = GraphBuilder("three")
+    y = g.node("MatMul", [g.input("x", (2, 5, 12)), g.constant(g.weight(2, 12, 9))])
+    refused(g.model(y), "right side must be a constant matrix", "shape [2, 12, 9]")
