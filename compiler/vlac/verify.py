@@ -25,7 +25,7 @@ from onnx import TensorProto, helper
 from vla_isa.numerics import INT8_MAX, INT8_MIN, quantize
 from vla_isa.program import Program
 from vlac.errors import ModelError
-from vlac.ir.graph import KEEP, REORDER, ConcatOp, Graph, PoolOp, Tensor, View
+from vlac.ir.graph import KEEP, ConcatOp, Graph, PoolOp, Tensor, View
 from vlac.passes import Compilation
 from vlac.quantize.calibration import read_samples
 
@@ -164,9 +164,7 @@ def _device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple
         array = inputs[graph.input_labels[tensor][0]].reshape(tensor.shape)
         found[tensor] = array if array.dtype == np.int8 else quantize(array, tensor.scale, tensor.zero_point)
     for out in graph.outputs:
-        tensor = out.tensor
-        if tensor.producer is not None and tensor.producer.op_type == REORDER:  # only for the output's layout
-            tensor = tensor.producer.inputs[0]
+        tensor = out.source or out.tensor
         found[tensor] = outputs[out.name.removeprefix(KEEP)].reshape(tensor.shape)
     for op in graph.ops:  # what has no instruction of its own
         parts = [found[t] for t in op.inputs if t in found]

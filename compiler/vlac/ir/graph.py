@@ -335,12 +335,16 @@ class ChannelSlice(Op):
 
 @dataclass(frozen=True)
 class GraphOutput:
-    """An output of the model: its name, ONNX shape and dtype, and the tensor that holds it."""
+    """An output of the model: its name, ONNX shape and dtype, and the tensor that holds it.
+
+    `source` is the tensor the model names, where `tensor` is a copy of it with its channels in order.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     tensor: Tensor
+    source: Tensor | None = None
 
 
 @dataclass(eq=False)

@@ -154,9 +154,12 @@ class Lowering:
 
     # --- small operations that several operators need -------------------------------------------------
 
-    def requantized(self, source: Tensor, target: Tensor, node: str, op_type: str) -> None:
-        """Let `target` be `source` in target's scale (a table; exact by construction)."""
+    def requantized(
+        self, source: Tensor, target: Tensor, node: str, op_type: str, lo: int = INT8_MIN, hi: int = INT8_MAX
+    ) -> None:
+        """Let `target` be `source` in target's scale, clamped (a table; exact by construction)."""
         table = make_table(lambda x: x, source.scale, source.zero_point, target.scale, target.zero_point)
+        table = np.clip(table, lo, hi).astype(np.int8)
         self.graph.ops.append(
             VecOp(node, op_type, [source], target, "add", 1 << 23, 0, 23, source.zero_point, table=table)
         )

@@ -47,7 +47,7 @@ def place(graph: Graph, hw: HardwareConfig) -> None:
     for i, out in enumerate(graph.outputs):
         if not isinstance(out.tensor.producer, View) and not in_channel_order(out.tensor):
             moved = _reordered(graph, out.tensor, padded_lanes(out.tensor.c, block), len(graph.ops))
-            graph.outputs[i] = GraphOutput(out.name, out.shape, out.dtype, moved)
+            graph.outputs[i] = GraphOutput(out.name, out.shape, out.dtype, moved, out.tensor)
 
 
 def padded_lanes(channels: int, block: int) -> I64:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
+from vla_isa.numerics import INT8_MAX, INT8_MIN
 from vlac.ir.graph import ConcatOp, Tensor
 from vlac.ops.spec import OpSpec, RuleResult, attribute, shape_of
 
@@ -29,7 +30,7 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     parts = []
     for index, (source, value) in enumerate(zip(sources, node.inputs, strict=True)):
         same = (source.scale, source.zero_point) == (out.tensor.scale, out.tensor.zero_point)
-        if same and source.constant is None:
+        if same and source.constant is None and (out.lo, out.hi) == (INT8_MIN, INT8_MAX):
             parts.append(source)
             continue
         part = Tensor(
@@ -40,7 +41,7 @@ def _lower(low: Lowering, node: ir.Node) -> None:
             out.tensor.zero_point,
             unsigned=out.tensor.unsigned,
         )
-        low.requantized(source, part, out.label, "Concat")
+        low.requantized(source, part, out.label, "Concat", out.lo, out.hi)
         parts.append(part)
     low.graph.ops.append(ConcatOp(out.label, "Concat", parts, out.tensor))
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vla_isa.numerics import quantize
+from vla_isa.numerics import INT8_MAX, INT8_MIN, quantize
 from vlac.ir.graph import CopyOp, Tensor
 from vlac.ops.spec import OpSpec, RuleResult, attribute, constant_input, shape_of
 
@@ -50,15 +50,16 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     assert pads is not None
     out = low.result(node)
     target = out.tensor
-    if (x.scale, x.zero_point) != (target.scale, target.zero_point):
+    clamped = (out.lo, out.hi) != (INT8_MIN, INT8_MAX)
+    if clamped or (x.scale, x.zero_point) != (target.scale, target.zero_point):
         changed = Tensor(
             f"{target.name}:scaled", target.label, x.shape, target.scale, target.zero_point, unsigned=target.unsigned
         )
-        low.requantized(x, changed, out.label, "Pad")
+        low.requantized(x, changed, out.label, "Pad", out.lo, out.hi)
         x = changed
     value = constant_input(node, 2)
     real = np.zeros(1, np.float32) if value is None else value.reshape(-1)[:1].astype(np.float32)
-    fill = int(quantize(real, target.scale, target.zero_point)[0])
+    fill = int(np.clip(quantize(real, target.scale, target.zero_point)[0], out.lo, out.hi))
     low.graph.ops.append(CopyOp(out.label, "Pad", [x], target, pads[2], pads[3], fill))
 
 

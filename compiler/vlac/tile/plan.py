@@ -118,10 +118,13 @@ def _cut_blocks(p: OpPlan, hw: HardwareConfig, packed: dict[Op, PackedWeights]) 
 def bands_of(op: Op, rows: int) -> list[Span]:
     """Output rows in bands of `rows`; a last band whose windows see padding only is joined to the one before."""
     h = op.output.h
-    cuts = list(range(0, h, rows))
-    if isinstance(op, (ConvOp, PoolOp)):
-        cuts = [y for y in cuts if y == 0 or y * op.strides[0] - op.pads[0] < op.inputs[0].h]
+    cuts = [y for y in range(0, h, rows) if y == 0 or _sees_input(op, y)]
     return list(zip(cuts, [*cuts[1:], h], strict=True))
+
+
+def _sees_input(op: Op, y: int) -> bool:
+    """Whether the window of output row y does not lie in the padding behind the input."""
+    return not isinstance(op, (ConvOp, PoolOp)) or y * op.strides[0] - op.pads[0] < op.inputs[0].h
 
 
 def _overlap_bands(graph: Graph, op: Op, hw: HardwareConfig, *, fused: bool) -> list[Span]:
@@ -148,7 +151,7 @@ def _ramp(op: Op, bands: list[Span], *, first: bool, last: bool) -> list[Span]:
         cuts += [rows // 4, rows // 2]
     if last:
         y0, y1 = bands[-1]
-        cuts += [y for y in (y1 - rows // 2, y1 - rows // 4) if y > y0]
+        cuts += [y for y in (y1 - rows // 2, y1 - rows // 4) if y > y0 and _sees_input(op, y)]
     cuts = sorted(set(cuts))
     return list(pairwise(cuts))
 

@@ -1,8 +1,10 @@
 """Concat: channel slices, nested, repeated, of inputs, of vectors, as an output."""
 
+import numpy as np
 import pytest
 from graphs import GraphBuilder
 from one_op import check_both, image_graph, refused
+from test_qdq import QdqBuilder
 
 
 def test_branches_are_written_in_place():
@@ -58,3 +60,23 @@ def test_another_axis_is_refused():
     refused(
         image_graph(lambda g, x: g.node("Concat", [x, x], axis=2)), "The axis must be the channels", "axis 2 of rank 4"
     )
+
+
+@pytest.mark.parametrize(
+    ("op", "more"),
+    [("MaxPool", {"kernel_shape": [2, 2]}), ("AveragePool", {"kernel_shape": [2, 2]}), ("Flatten", {}), ("Pad", {})],
+)
+def test_relu_behind_an_operator_that_moves_is_kept(op, more):
+    g = QdqBuilder("relu")
+    x = [g.qdq(g.input("x", (1, 5, 4, 5)), 0.04, 3)]
+    if op == "Pad":
+        x.append(g.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])))
+    check_both(g.model(g.qdq(g.node("Relu", [g.node(op, x, **more)]), 0.04, 3)), calib=None)
+
+
+def test_relu_behind_it_is_kept():
+    """A QDQ model with Relu between Concat and its QuantizeLinear."""
+    g = QdqBuilder("relu")
+    parts = [g.qdq(g.input(f"x{i}", (1, n, 4, 5)), 0.04, 3) for i, n in enumerate((5, 20))]
+    joined = g.node("Relu", [g.node("Concat", parts, 25, axis=1)])
+    check_both(g.model(g.qdq(joined, 0.04, 3)), calib=None)
