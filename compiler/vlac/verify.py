@@ -27,7 +27,7 @@ from vla_isa.program import Program
 from vlac.errors import ModelError
 
 __all__ = ["NodeCheck", "check_nodes", "device_tensors", "exact_reference", "joined", "verification_inputs"]
-from vlac.ir.graph import KEEP, REORDER, ConcatOp, Graph, PoolOp, Tensor, View
+from vlac.ir.graph import KEEP, ConcatOp, Graph, PoolOp, Tensor, View
 from vlac.ir.moves import SelectOp
 from vlac.passes import Compilation
 from vlac.quantize.calibration import read_samples
@@ -169,10 +169,7 @@ def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[
         array = array.reshape(tensor.shape)
         found[tensor] = array if array.dtype == np.int8 else quantize(array, tensor.scale, tensor.zero_point)
     for out in graph.outputs:
-        tensor = out.tensor
-        if tensor.producer is not None and tensor.producer.op_type == REORDER:  # only for the output's layout
-            tensor = tensor.producer.inputs[0]
-        found[tensor] = out.tensor_values(outputs[out.name.removeprefix(KEEP)])
+        found[out.source or out.tensor] = out.tensor_values(outputs[out.name.removeprefix(KEEP)])
     for op in graph.ops:  # what has no instruction of its own
         parts = [found[t] for t in op.inputs if t in found]
         if isinstance(op, (View, ConcatOp, SelectOp)) and len(parts) == len(op.inputs):

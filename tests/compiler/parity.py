@@ -15,7 +15,7 @@ import vlarun
 from vla_isa.hardware import HardwareConfig, load
 from vla_isa.program import Program
 from vlac import CompileOptions, compile_file
-from vlac.ir.graph import KEEP, REORDER, Tensor
+from vlac.ir.graph import REORDER, Tensor
 from vlac.passes import Compilation
 from vlac.verify import NodeCheck, check_nodes, exact_reference
 from vlarun.backends import RtlBackend, SimBackend
@@ -94,8 +94,7 @@ def check_rtl(state: Compilation, inputs: dict[str, NDArray[np.generic]]) -> Non
 def uncompared(state: Compilation, checks: list[NodeCheck]) -> set[str]:
     """Tensors an instruction writes that no check covers, by name or in all their readers (copies, Concat parts)."""
     known = {c.name for c in checks}
-    # outputs that only bring a kept tensor in order
-    ordered = {o.tensor for o in state.graph.outputs if o.name.startswith(KEEP) and o.name != KEEP + o.tensor.name}
+    ordered = {o.tensor for o in state.graph.outputs if o.source is not None}  # copies for the outputs' layout
 
     def covered(tensor: Tensor) -> bool:
         readers = [op.output for op in tensor.consumers]

@@ -346,7 +346,8 @@ class GraphOutput:
     """An output of the model: its name, ONNX shape and dtype, the tensor that holds it, and what the host adds.
 
     With `moved` the output's element i is element `moved[i]` of the tensor; `layout` is then the (view, permutation)
-    with which the host unpacks it.
+    with which the host unpacks it. `source` is the tensor the model names, where `tensor` is a copy of it with its
+    channels in order.
     """
 
     name: str
@@ -356,6 +357,7 @@ class GraphOutput:
     finish: tuple[Finish, ...] = ()
     moved: I64 | None = None
     layout: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    source: Tensor | None = None
 
     def tensor_values(self, values: NDArray[np.int8]) -> NDArray[np.int8]:
         """The tensor's values from the output's."""

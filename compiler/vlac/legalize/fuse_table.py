@@ -35,6 +35,8 @@ def fuse_tables(graph: Graph) -> None:
 
 def _absorb(producer: Op, table: NDArray[np.int8]) -> bool:
     """Give the table to the producer; False where it has no place for it."""
+    if isinstance(producer, PoolOp) and producer.mode == "max":  # POOL writes a maximum as it is, without a clamp
+        return False
     target: Any = producer.requant if isinstance(producer, (ConvOp, GemmOp)) else producer
     if not hasattr(target, "lo") or getattr(target, "table", None) is not None or getattr(producer, "residual", None):
         return False

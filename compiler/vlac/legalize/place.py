@@ -48,7 +48,7 @@ def place(graph: Graph, hw: HardwareConfig) -> None:
     for i, out in enumerate(graph.outputs):
         if not isinstance(out.tensor.producer, View) and not in_channel_order(out.tensor):
             moved = reordered(graph, out.tensor, padded_lanes(out.tensor.c, block), len(graph.ops))
-            graph.outputs[i] = replace(out, tensor=moved)
+            graph.outputs[i] = replace(out, tensor=moved, source=out.tensor)
 
 
 def _input_lanes(tensor: Tensor, block: int) -> I64:

@@ -1,5 +1,6 @@
 """Concat: channel slices, nested, repeated, of inputs, of vectors, as an output."""
 
+import numpy as np
 import pytest
 from graphs import GraphBuilder
 from one_op import check_both, image_graph, refused
@@ -67,6 +68,18 @@ def test_rows_of_a_matrix():
     g = GraphBuilder("matrix")
     parts = [g.gemm(g.input(f"m{i}", (n, 20)), 20, 12) for i, n in enumerate((3, 5))]
     check_both(g.model(g.gemm(g.node("Concat", parts, 12, axis=0), 12, 7)))
+
+
+@pytest.mark.parametrize(
+    ("op", "more"),
+    [("MaxPool", {"kernel_shape": [2, 2]}), ("AveragePool", {"kernel_shape": [2, 2]}), ("Flatten", {}), ("Pad", {})],
+)
+def test_relu_behind_an_operator_that_moves_is_kept(op, more):
+    g = QdqBuilder("relu")
+    x = [g.qdq(g.input("x", (1, 5, 4, 5)), 0.04, 3)]
+    if op == "Pad":
+        x.append(g.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])))
+    check_both(g.model(g.qdq(g.node("Relu", [g.node(op, x, **more)]), 0.04, 3)), calib=None)
 
 
 def test_relu_behind_it_is_kept():
