@@ -116,9 +116,6 @@ def _items(graph: Graph, plan: Plan, hw: HardwareConfig) -> list[_Item]:
             for t in (*p.op.inputs, p.op.output):
                 first, last = ranges.get(t.root, (number, number))
                 ranges[t.root] = (min(first, number), max(last, number))
-    for t in graph.inputs:
-        if graph.is_output(t):
-            ranges.setdefault(t.root, (0, len(plan.stages) - 1))
     for root, (first, last) in ranges.items():
         if root in plan.streamed:
             continue

@@ -50,10 +50,6 @@ class _Scheduler:
             self.owner += len(stage.plans)
             for draft in self.drafts[start:]:
                 draft.stage = number
-        for tensor in self.graph.inputs:
-            if tensor in self.data.stores and tensor.producer is None and tensor.root not in self.plan.streamed:
-                self._ensure(tensor, tensor.h)
-                self._store(tensor, (0, tensor.h))
         return self.drafts
 
     def _region(self, tensor: Tensor) -> Region:

@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import KEEP, Graph, GraphOutput
+from vlac.legalize.copy_inputs import copy_inputs
 from vlac.legalize.fuse_residual import fuse_residuals
 from vlac.legalize.fuse_same_source import fuse_same_source
 from vlac.legalize.fuse_table import fuse_tables
@@ -35,6 +36,7 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> 
     fuse_tables(graph)
     fuse_residuals(graph)
     realize_moves(graph, hw)
+    copy_inputs(graph)
     if keep_all:
         known = {o.tensor for o in graph.outputs}
         graph.outputs += [

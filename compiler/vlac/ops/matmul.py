@@ -21,7 +21,7 @@ __all__ = ["SPEC"]
 
 
 def b_is_a_constant_matrix(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The right side must be a constant matrix [K, N] or vector [K]."""
+    """The right side must be a constant matrix [K, N] or vector [K] (float, and left no vector: also [..., K, N])."""
     shape = shape_of(node.inputs[1])
     ok = is_constant(node.inputs[1])
     return RuleResult(ok and len(shape) <= 2, f"shape {list(shape)}" if ok else "a computed right side")

@@ -42,7 +42,7 @@ Pads = tuple[int, int, int, int]
 
 
 def is_image(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The input must be an image with batch 1: [1, C, H, W], at most 2047 rows of 16383 pixels."""
+    """The input must be [1, C, H, W] (float: also 1-D and 3-D), batch 1, at most 2047 rows of 16383 pixels."""
     shape = shape_of(node.inputs[0])
     ok = len(shape) == 4 and shape[0] == 1 and shape[2] <= 2047 and shape[3] <= 16383
     return RuleResult(ok, f"input shape {list(shape)}")

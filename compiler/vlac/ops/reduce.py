@@ -103,7 +103,8 @@ def _arranged(low: Lowering, node: ir.Node, x: Tensor) -> tuple[Tensor, tuple[in
     """An image or matrix of x, the window to join in it, and which joined element each element of the result is."""
     shape, axes, channel = shape_of(node.inputs[0]), _axes(node), _channel_axis(node)
     if _kind(node) == "space":
-        window = ((x.h if 2 in axes else 1), (x.w if 3 in axes else 1)) if is_image(shape) else (1, x.w if axes else 1)
+        matrix = (1, x.w if any(shape[a] > 1 for a in axes) else 1)
+        window = ((x.h if 2 in axes else 1), (x.w if 3 in axes else 1)) if is_image(shape) else matrix
         return x, window, np.arange(math.prod(shape) // window[0] // window[1])
     kept = [i for i in range(len(shape)) if i not in axes]
     front = [*([] if channel is None else [channel]), *(i for i in kept if i != channel)]

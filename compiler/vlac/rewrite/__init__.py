@@ -22,11 +22,13 @@ from onnxscript.rewriter.rules.common import (
 
 from vlac.import_onnx.load import should_fold
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
+from vlac.rewrite.batched_matmul import split_batches
 from vlac.rewrite.div_to_mul import DIV_TO_MUL
 from vlac.rewrite.gemm_bias import GEMM_BIAS
 from vlac.rewrite.group_to_dense import GROUP_TO_DENSE
 from vlac.rewrite.one_dimensional import widen
 from vlac.rewrite.split_variadic import split_variadic
+from vlac.rewrite.three_dimensional import flatten_depth
 
 __all__ = ["RULES", "rewrite_float"]
 
@@ -49,7 +51,9 @@ RULES = (
 def rewrite_float(model: ir.Model) -> ir.Model:
     """Apply RULES, fold what became constant, and drop what nothing uses."""
     split_variadic(model)
+    split_batches(model)
     widen(model)
+    flatten_depth(model)
     rewrite(model, RULES)
     onnx_passes.IdentityEliminationPass()(model)
     optimizer.optimize_ir(

@@ -33,7 +33,23 @@ def test_any_rank(shape, columns):
     check_both(g.model(g.node("MatMul", [g.input("x", shape), g.constant(b[:, 0] if columns is None else b)])))
 
 
-def test_three_axes_on_the_right_are_refused():
+def stack(g, shape):
+    return g.rng.standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [((5, 12), (3, 12, 9)), ((3, 5, 12), (3, 12, 9)), ((2, 1, 5, 12), (2, 3, 12, 9)), ((3, 1, 2, 12), (2, 12, 4))],
+    ids=str,
+)
+def test_a_stack_of_matrices(left, right):
+    g = GraphBuilder("stack")
+    outcome = check_both(g.model(g.node("MatMul", [g.input("x", left), g.constant(stack(g, right))])))
+    products = [op for op in outcome.state.graph.ops if op.op_type == "MatMul"]
+    assert len(products) == (1 if left == (5, 12) else int(np.prod(np.broadcast_shapes(left[:-2], right[:-2]))))
+
+
+def test_a_vector_by_a_stack_is_refused():
     g = GraphBuilder("three")
-    y = g.node("MatMul", [g.input("x", (2, 5, 12)), g.constant(g.weight(2, 12, 9))])
+    y = g.node("MatMul", [g.input("x", (12,)), g.constant(stack(g, (2, 12, 9)))])
     refused(g.model(y), "right side must be a constant matrix", "shape [2, 12, 9]")

@@ -1,0 +1,33 @@
+"""A model input that is an output too, as it is or in another shape, is copied by VEC.
+
+So whatever is stored has a producer, whose rows are stored as they are made. Not here: the copies that settle where a
+tensor lies (`legalize/place`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vlac.ir.graph import Graph, Tensor, VecOp, View
+from vlac.legalize.prune import prune
+
+__all__ = ["copy_inputs"]
+
+
+def copy_inputs(graph: Graph) -> None:
+    """Let every output that is a model input be a copy of it."""
+    copies: dict[Tensor, Tensor] = {}
+    for i, out in enumerate(graph.outputs):
+        made = out.tensor.producer
+        source = made.inputs[0] if isinstance(made, View) else out.tensor
+        if source in graph.inputs:
+            if source not in copies:
+                copies[source] = _copied(graph, source)
+            graph.outputs[i] = replace(out, tensor=copies[source], source=source)
+    prune(graph)
+
+
+def _copied(graph: Graph, x: Tensor) -> Tensor:
+    out = Tensor(f"{x.name}:output", x.label, x.shape, x.scale, x.zero_point, unsigned=x.unsigned)
+    graph.ops.append(VecOp(x.label, "Copy", [x], out, "add", 1 << 23, 0, 23, x.zero_point))
+    return out
