@@ -59,6 +59,8 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(op, inputs, [out], name=out, **attributes))
         if op in ("ArgMax", "ArgMin", "Cast"):
             self.types[out] = attributes.get("to", TensorProto.INT64)
+        elif op in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"):
+            self.types[out] = TensorProto.BOOL
         self.channels[out] = self.channels.get(inputs[0], 0) if channels is None else channels
         return out
 

@@ -14,14 +14,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
-from onnxscript import optimizer
 
 from vlac.errors import ModelError
+from vlac.import_onnx.simplify import simplify
 
-__all__ = ["MAX_OPSET", "MIN_OPSET", "check_model", "load_model", "parse_model", "should_fold"]
+__all__ = ["MAX_OPSET", "MIN_OPSET", "check_model", "load_model", "parse_model"]
 
 MIN_OPSET, MAX_OPSET = 13, 24
-_FOLD_LIMIT = 1 << 28  # elements: constants of any layer's size are folded
 _INPUT_TYPES = (onnx.TensorProto.FLOAT, onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
 _MAX_ELEMENTS = 1 << 28  # of one tensor, 1 GB in float32
 
@@ -85,17 +84,10 @@ def parse_model(proto: onnx.ModelProto, origin: str) -> ir.Model:
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as e:
         raise ModelError(f"'{origin}' has inconsistent shapes: {str(e).strip()}") from e
     model = ir.from_proto(inferred)
-    optimizer.optimize_ir(
-        model, num_iterations=4, input_size_limit=_FOLD_LIMIT, output_size_limit=_FOLD_LIMIT, should_fold=should_fold
-    )
+    simplify(model)
     _check_shapes(model, origin)
     _check_constants(model, origin)
     return model
-
-
-def should_fold(node: ir.Node) -> bool | None:
-    """Whether constant folding may evaluate a node: never Q/DQ; None leaves it to the optimizer."""
-    return False if node.op_type in ("QuantizeLinear", "DequantizeLinear") else None
 
 
 def _check_inputs(proto: onnx.ModelProto, origin: str) -> None:

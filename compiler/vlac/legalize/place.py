@@ -143,15 +143,17 @@ def _forward(graph: Graph, op: Op, block: int) -> None:
     elif isinstance(op, SelectOp):
         forward_select(graph, op, block)
     elif isinstance(op, VecOp):
-        _forward_vec(graph, op)
+        _forward_vec(graph, op, block)
     elif isinstance(op, ConvOp) and op.residual is not None:
         out.lanes = op.inputs[1].lane_map()
     elif out.lanes is None:
         out.lanes = _wanted(op, block)
 
 
-def _forward_vec(graph: Graph, op: VecOp) -> None:
+def _forward_vec(graph: Graph, op: VecOp, block: int) -> None:
     a = op.inputs[0]
+    if a.lanes is None:  # a constant, on its way into a Concat
+        a.lanes = padded_lanes(a.c, block)
     lanes = a.lane_map()
     for number, b in enumerate(op.inputs[1:], 1):
         if b.lanes is None:

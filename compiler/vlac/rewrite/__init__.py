@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import onnx_ir as ir
 from onnx_ir.passes import common as onnx_passes
-from onnxscript import optimizer
 from onnxscript.rewriter import rewrite
 from onnxscript.rewriter.rules.common import (
     conv_affine_fusion_rule,
     dropout_inference_rule,
     dropout_zero_rule,
     fuse_batchnorm_into_conv_rule,
+    fuse_batchnorm_into_conv_transpose_rule,
     fuse_batchnorm_into_gemm_rule,
     fuse_pad_into_conv_rule,
     matmul_add_to_gemm_rule,
     normalize_pad_format_conv_rule,
 )
 
-from vlac.import_onnx.load import should_fold
+from vlac.import_onnx.simplify import simplify
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
 from vlac.rewrite.batched_matmul import split_batches
+from vlac.rewrite.cast_pair import CAST_PAIR
+from vlac.rewrite.clip_off_zero import split_clips
 from vlac.rewrite.div_to_mul import DIV_TO_MUL
 from vlac.rewrite.gemm_bias import GEMM_BIAS
 from vlac.rewrite.group_to_dense import GROUP_TO_DENSE
@@ -36,12 +38,14 @@ RULES = (
     dropout_inference_rule,
     dropout_zero_rule,
     fuse_batchnorm_into_conv_rule,
+    fuse_batchnorm_into_conv_transpose_rule,
     fuse_batchnorm_into_gemm_rule,
     normalize_pad_format_conv_rule,
     fuse_pad_into_conv_rule,
     conv_affine_fusion_rule,
     matmul_add_to_gemm_rule,
     BATCH_NORM_TO_CONV,
+    CAST_PAIR,
     DIV_TO_MUL,
     GEMM_BIAS,
     GROUP_TO_DENSE,
@@ -56,8 +60,7 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     flatten_depth(model)
     rewrite(model, RULES)
     onnx_passes.IdentityEliminationPass()(model)
-    optimizer.optimize_ir(
-        model, num_iterations=2, input_size_limit=1 << 28, output_size_limit=1 << 28, should_fold=should_fold
-    )
+    simplify(model)
+    split_clips(model)  # last: simplifying makes Clips of Max and Min
     onnx_passes.RemoveUnusedNodesPass()(model)
     return model

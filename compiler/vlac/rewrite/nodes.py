@@ -35,11 +35,11 @@ class Nodes:
         self._new.append(node)
         return value
 
-    def constant(self, array: NDArray[Any]) -> ir.Value:
+    def constant(self, array: NDArray[Any] | np.float32) -> ir.Value:
         """An initializer."""
         name = f"{self._out.name}.constant{self._constants}"
         self._constants += 1
-        value = ir.Value(name=name, const_value=ir.tensor(np.ascontiguousarray(array)))
+        value = ir.Value(name=name, const_value=ir.tensor(np.asarray(array, order="C")))
         value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
         self._graph.register_initializer(value)
         return value

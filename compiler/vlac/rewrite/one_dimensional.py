@@ -86,6 +86,8 @@ def _replace(model: ir.Model, node: ir.Node, inputs: Sequence[ir.Value | None], 
             attributes[name] = [_ROW[name], *found.value]
         elif name == "pads":
             attributes[name] = [0, found.value[0], 0, found.value[1]]
+        elif name == "axis":
+            attributes[name] = 1  # a Concat of channels
         elif name != "axes":
             attributes[name] = found.value
     shape = shape_of(out)

@@ -94,3 +94,24 @@ def test_inputs_of_several_images_are_refused():
     g = GraphBuilder("batch")
     x = g.input("x", (1, 4, 5, 6))
     refused(g.model(g.conv(g.node("Concat", [x, x], axis=0), 4)), "batch 1")
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_constant_is_joined(axis):
+    def body(g, x):
+        grid = g.constant(g.rng.standard_normal((1, 5, 9, 10)).astype(np.float32))
+        return (
+            g.conv(g.node("Concat", [x, grid], 10, axis=axis), 4) if axis == 1 else g.node("Concat", [x, grid], axis=2)
+        )
+
+    g = GraphBuilder("grid")
+    check_both(g.model(body(g, g.input("x", (1, 5, 9, 10)))))
+
+
+def test_a_joined_constant_has_other_readers():
+    g = GraphBuilder("readers")
+    x = g.input("x", (1, 8, 6, 7))
+    spread = g.node("Concat", [g.conv(x, 3), g.conv(x, 5)], 8, axis=1)  # its channels lie apart
+    grid = g.constant(g.rng.standard_normal((1, 8, 6, 7)).astype(np.float32))
+    parts = [g.node("Mul", [spread, grid], 8), grid, g.node("Add", [x, grid], 8)]
+    check_both(g.model(g.conv(g.node("Concat", parts, 24, axis=1), 4)))

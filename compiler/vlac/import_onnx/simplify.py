@@ -1,0 +1,71 @@
+"""Fold constants and drop what does nothing, by passes and rules of onnxscript that change no value.
+
+Its own `optimize` is not used: some of its rules do (Clip of a Clip with an interval outside the first becomes one with
+crossed bounds). Not here: rewrites for the machine (`rewrite/`).
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
+from onnxscript import optimizer
+from onnxscript.rewriter import RewritePass
+from onnxscript.rewriter.rules import common as rules
+
+__all__ = ["RULES", "simplify"]
+
+_FOLD_LIMIT = 1 << 28  # elements: constants of any layer's size are folded
+_ROUNDS = 4
+
+RULES = (
+    *rules.mul_by_1_rule.commute(),
+    *rules.add_0_rule.commute(),
+    rules.sub_0_rule,
+    rules.div_by_1_rule,
+    rules.dropout_inference_rule,
+    rules.dropout_zero_rule,
+    rules.cast_cast_rule,
+    rules.no_op_cast_rule,
+    rules.no_op_expand_rule,
+    rules.no_op_transpose_rule,
+    rules.collapse_slice2_rule,
+    rules.reshape_reshape_rule,
+    rules.transpose_transpose_rule,
+    rules.unsqueeze_unsqueeze_rule,
+    rules.squeeze_reshape_1d_rule,
+    rules.successive_relu_rule,
+    rules.min_min_rule,
+    rules.max_max_rule,
+    rules.min_max_rule,
+    rules.max_min_rule,
+)
+
+
+def simplify(model: ir.Model) -> None:
+    """Simplify a model in place; its functions are inlined, its constants become initializers."""
+    optimizer.inline(model)
+    for _ in range(_ROUNDS):
+        folded = optimizer.fold_constants_ir(
+            model,
+            onnx_shape_inference=True,
+            input_size_limit=_FOLD_LIMIT,
+            output_size_limit=_FOLD_LIMIT,
+            should_fold=_should_fold,
+        )
+        if not (RewritePass(RULES)(model).modified or folded.modified):
+            break
+    for each in (
+        passes.RemoveUnusedNodesPass(),
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        passes.DeduplicateInitializersPass(),
+        passes.CommonSubexpressionEliminationPass(),
+        passes.RemoveUnusedOpsetsPass(),
+        passes.OutputFixPass(),
+        passes.NameFixPass(),
+    ):
+        each(model)
+
+
+def _should_fold(node: ir.Node) -> bool | None:
+    """Never Q/DQ, always ConstantOfShape (exporters compute padding with it); None leaves it to the optimizer."""
+    return {"QuantizeLinear": False, "DequantizeLinear": False, "ConstantOfShape": True}.get(node.op_type)

@@ -1,0 +1,12 @@
+"""Equal: a truth value inside a table; of values as 8 bits hold them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vlac.ops.comparison import truth
+from vlac.ops.spec import OpSpec
+
+__all__ = ["SPEC"]
+
+SPEC: OpSpec = truth("Equal", np.equal)

@@ -1,0 +1,9 @@
+"""GatherND: constant indices: a choice of elements."""
+
+from __future__ import annotations
+
+from vlac.ops.moves import mover
+
+__all__ = ["SPEC"]
+
+SPEC = mover("GatherND")

@@ -1,0 +1,12 @@
+"""LessOrEqual: a truth value inside a table."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vlac.ops.comparison import truth
+from vlac.ops.spec import OpSpec
+
+__all__ = ["SPEC"]
+
+SPEC: OpSpec = truth("LessOrEqual", np.less_equal)
