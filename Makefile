@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test test-fast lint generate mutants clean
+.PHONY: help setup demo test test-fast lint generate mutants coverage clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ generate: setup  ## write the files generated from the instruction table
 
 mutants: setup  ## break one line at a time; every fault must be caught by a test
 	$(BIN)/python tests/mutants/run.py
+
+coverage: setup  ## count which RTL lines and instruction fields conformance reaches; writes docs/reference/coverage.md
+	$(BIN)/python tests/coverage/write_page.py
 
 clean:  ## remove the environment and run folders
 	rm -rf .venv runs build dist

@@ -58,6 +58,10 @@ def test_add_a_hardware_config(tree: Path) -> None:
     assert follow(HOWTO / "hardware_config.md", tree) == 3
 
 
+def test_check_a_machine_of_your_own(tree: Path) -> None:
+    assert follow(HOWTO / "own_rtl.md", tree) == 4
+
+
 def test_add_a_dataset(tree: Path) -> None:
     assert follow(HOWTO / "dataset.md", tree) == 6
 

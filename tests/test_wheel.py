@@ -94,4 +94,6 @@ def test_compile_and_run_on_both_backends(installed: Path, tmp_path: Path) -> No
         assert sim.files == rtl.files and len(sim.files) == 1
         name = sim.files[0]
         assert np.array_equal(sim[name], rtl[name]) and np.ptp(sim[name]) > 0
+    header = run(installed / "vlarun", "conformance", "--show-header", folder=tmp_path).strip()
+    assert header.endswith("vlarun/_rtl/sim/vla_api.h") and Path(header).is_file()
     assert "agree on 1 run" in run(installed / "vlarun", "compare", "p.bin", "--input", "in.npz", folder=tmp_path)

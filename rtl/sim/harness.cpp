@@ -1,6 +1,7 @@
 // A machine on a host: clock, AXI4-Lite host and the reference memory around the Verilated vla_core.
 // Does: run one program per call exactly as a driver would: reset, arguments, start, interrupt, results.
 // Does not: keep anything between runs; the model is made anew and its memories are zero.
+#include <cstdlib>
 #include <memory>
 #include <string>
 
@@ -78,6 +79,9 @@ class Machine {
     result.timed_out = !top_->interrupt_o && now_ >= limit;
     if (top_->interrupt_o) collect(result);
     if (context_->gotError() && message_.empty()) message_ = "an assertion failed; it is on standard error";
+#if VM_COVERAGE
+    if (const char* path = std::getenv("VLA_COVERAGE")) context_->coveragep()->write(path);  // of this run alone
+#endif
     return message_.empty() ? 0 : 1;
   }
 
@@ -236,6 +240,13 @@ Machine& machine(void* handle) { return *static_cast<Machine*>(handle); }
 int peek(bool copied) { return copied ? 0 : 1; }
 
 }  // namespace
+
+uint32_t vla_api_version(void) { return VLA_API_VERSION; }
+
+void vla_describe(vla_machine* machine) {
+  using Root = Vvla_core___024root;
+  *machine = {VLA_PIXELS, kBlock, vla::act_words<Root>(), vla::weight_words<Root>(), vla::param_words<Root>(), 1};
+}
 
 void* vla_create(void) { return new Machine; }
 

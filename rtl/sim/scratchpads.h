@@ -39,6 +39,25 @@ constexpr int block() {
   return sizeof(VLA_NAME((*root), u_act_memory, g_bank, 0)[0]);
 }
 
+// Words of the memories; constants of the build too.
+#define VLA_WORDS(memory, block) \
+  static_cast<uint32_t>(sizeof(VLA_NAME((*root), memory, block, 0)) / sizeof(VLA_NAME((*root), memory, block, 0)[0]))
+template <class Root>
+constexpr uint32_t act_words() {
+  Root* root = nullptr;
+  return 16 * VLA_WORDS(u_act_memory, g_bank);
+}
+template <class Root>
+constexpr uint32_t weight_words() {
+  Root* root = nullptr;
+  return VLA_WORDS(u_weight_memory, g_column);
+}
+template <class Root>
+constexpr uint32_t param_words() {
+  Root* root = nullptr;
+  return VLA_WORDS(u_param_memory, g_line);
+}
+
 // Activation words: word a is row a / 16 of bank a mod 16.
 template <class Root>
 std::vector<Ram> act_rams(Root& root) {

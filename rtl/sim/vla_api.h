@@ -1,12 +1,29 @@
-// The C interface of the simulated machine, loaded as a shared library.
+// The C interface of a machine on a host, loaded as a shared library (docs/howto/own_rtl.md).
 // Does: give a host a machine that runs one program at a time on memories the host owns.
 // Does not: read program files or know tensors.
-#pragma once
+// Plain C99. VLA_API_VERSION is raised whenever a function, a struct or a meaning here changes.
+#ifndef VLA_API_H
+#define VLA_API_H
 
-#include <cstdint>
+#include <stdint.h>
 
+#define VLA_API_VERSION 1
+
+#ifdef __cplusplus
 extern "C" {
+#endif
 
+// Which machine it is: what must equal the hardware config that programs are compiled for.
+struct vla_machine {
+  uint32_t pixels;          // the array is pixels x block x block
+  uint32_t block;           // B, channels of a channel block
+  uint32_t act_words;       // activation scratchpad, words of B bytes
+  uint32_t weight_words;    // weight scratchpad, words of B*B bytes
+  uint32_t param_words;     // parameter memory, words of 8*B bytes
+  uint32_t shows_memories;  // 1: vla_peek_* give the on-chip memories; 0: they may be missing
+};
+
+// The reference memory and the watchdog. A library with a memory of its own may ignore latency, outstanding and stalls.
 struct vla_options {
   uint32_t start_packet;   // entry point, a packet number
   uint32_t latency;        // cycles from a read address to its first beat, and from a last write beat to its answer
@@ -17,21 +34,29 @@ struct vla_options {
 };
 
 struct vla_result {
-  uint32_t done;       // the machine raised its interrupt
-  uint32_t status;     // error code, 0 is fine
+  uint32_t done;          // the machine raised its interrupt
+  uint32_t status;        // error code, 0 is fine
   uint32_t halt_code;
-  uint32_t timed_out;  // max_cycles went by
-  uint64_t error_addr;
-  uint64_t counters[32];
+  uint32_t timed_out;     // max_cycles went by
+  uint64_t error_addr;    // data-space byte address of the packet that caused the error
+  uint64_t counters[32];  // in the order of the counter registers; 0 where the machine does not count
 };
 
+// VLA_API_VERSION of the header the library was compiled with; called before anything else.
+uint32_t vla_api_version(void);
+
+// Fills in all of `machine`.
+void vla_describe(struct vla_machine* machine);
+
+// A machine, or a null pointer where none can be made.
 void* vla_create(void);
 void vla_destroy(void* handle);
 
-// Reset the machine, zero its memories, run and wait. `data` is read and written in place, `weights` are plain
-// weight words. Returns 0; 1 if the machine broke the AXI protocol or an assertion; 2 for bad options.
+// Reset the machine, zero its memories, run and wait. `data` is the data space, read and written in place; `weights`
+// are plain weight words, word w at byte w*B*B. Fills in all of `result`.
+// Returns 0; 1 if the machine broke the AXI protocol or an assertion; 2 for bad options.
 int vla_run(void* handle, uint8_t* data, uint64_t data_bytes, const uint8_t* weights, uint64_t weight_bytes,
-            const vla_options* options, vla_result* result);
+            const struct vla_options* options, struct vla_result* result);
 
 // What vla_run found when it did not return 0; empty otherwise. Lives until the next run.
 const char* vla_message(void* handle);
@@ -40,4 +65,9 @@ const char* vla_message(void* handle);
 int vla_peek_act(void* handle, uint8_t* out, uint64_t bytes);
 int vla_peek_weight(void* handle, uint8_t* out, uint64_t bytes);
 int vla_peek_param(void* handle, uint8_t* out, uint64_t bytes);
+
+#ifdef __cplusplus
 }
+#endif
+
+#endif

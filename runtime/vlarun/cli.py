@@ -18,6 +18,7 @@ from vla_isa import bundle
 from vla_isa.errors import BadUsageError, VlaError
 from vlarun import files
 from vlarun.backends import Backend, create
+from vlarun.backends.rtl_library import header
 from vlarun.compare import compare
 from vlarun.inputs import check_inputs, to_integers
 from vlarun.parts import check_reals, compare_parts, open_session
@@ -65,6 +66,7 @@ def _run_parser() -> argparse.ArgumentParser:
     p.add_argument("--entry", metavar="TASK", help="entry point (default: the first)")
     p.add_argument("--config", metavar="NAME", help="refuse a program for another hardware config")
     p.add_argument("--onnx", type=Path, metavar="MODEL.onnx", help="the model that --backend ref runs")
+    p.add_argument("--library", type=Path, metavar="MACHINE.so", help="your machine for --backend rtl (vla_api.h)")
     p.add_argument("--check", action="store_true", help="run the hazard checker first")
     p.add_argument("--raw", action="store_true", help="outputs as the device's int8")
     p.add_argument("--stats", type=Path, metavar="FILE.json", help="write cycles, traffic and instructions here")
@@ -77,7 +79,8 @@ def _run(args: argparse.Namespace) -> int:
     for path in (args.output, args.stats, args.trace):
         if path is not None:
             files.check_writable(path)
-    session = open_session(args.program, args.backend, config=args.config, check=args.check, onnx=args.onnx)
+    backend = create(args.backend, onnx=args.onnx, library=args.library)
+    session = open_session(args.program, backend, config=args.config, check=args.check)
     outputs = session.run(files.read_arrays(args.input), raw=args.raw, entry=args.entry)
     stats = session.stats if args.stats or args.json else None
     trace = session.trace if args.trace else None
@@ -108,6 +111,7 @@ def _compare_parser() -> argparse.ArgumentParser:
     p.add_argument("--entry", metavar="TASK")
     p.add_argument("--config", metavar="NAME")
     p.add_argument("--onnx", type=Path, metavar="MODEL.onnx")
+    p.add_argument("--library", type=Path, metavar="MACHINE.so", help="your machine as rtl (vla_api.h)")
     p.add_argument("--json", action="store_true", help="print the result as JSON")
     return p
 
@@ -116,7 +120,9 @@ def _compare(args: argparse.Namespace) -> int:
     names = tuple(args.backends.split(","))
     if len(names) != 2:
         raise BadUsageError(f"--backends takes two names, for example sim,rtl; found '{args.backends}'")
-    a, b = (create(name, onnx=args.onnx) for name in names)
+    if args.library and "rtl" not in names:
+        raise BadUsageError(f"--library is a machine for backend rtl, which is not in '{args.backends}'")
+    a, b = (create(name, onnx=args.onnx, library=args.library if name == "rtl" else None) for name in names)
     loaded = bundle.load(args.program)
     if isinstance(loaded, bundle.Bundle):
         return _compare_bundle(args, loaded, (a, b))
@@ -164,7 +170,9 @@ def _conformance_parser() -> argparse.ArgumentParser:
     p = _parser("vlarun conformance", "Check that a backend does what the instruction table says.")
     p.add_argument("--backend", default="sim", help="sim (default) or rtl")
     p.add_argument("--config", default="u50", metavar="NAME", help="hardware config (default: u50)")
-    p.add_argument("--suite", default="T0,T1,T2", help="which of T0,T1,T2 (default: all)")
+    p.add_argument("--library", metavar="MACHINE.so", default="", help="your machine for --backend rtl (vla_api.h)")
+    p.add_argument("--show-header", action="store_true", help="print where vla_api.h is, and no more")
+    p.add_argument("--suite", default="T0,T1,T2,T3", help="which of T0,T1,T2,T3 (default: all; T3 needs vlac)")
     p.add_argument("--stalls", choices=("off", "random"), default="off", help="memory stalls (rtl)")
     p.add_argument("--programs", type=int, default=50, metavar="N", help="random programs of T2 (default: 50)")
     p.add_argument("--seed", type=int, default=0, help="seed of T2 and of the stalls")
@@ -177,6 +185,9 @@ def _conformance_parser() -> argparse.ArgumentParser:
 def _conformance(args: argparse.Namespace) -> int:
     from vlarun.conformance import runner  # only this command needs the reference
 
+    if args.show_header:
+        print(header())
+        return 0
     if args.json:
         files.check_writable(args.json)
     outcome = runner.run(
@@ -189,6 +200,7 @@ def _conformance(args: argparse.Namespace) -> int:
             seed=args.seed,
             match=args.match,
             checked=args.checked,
+            library=args.library,
         )
     )
     if args.json:

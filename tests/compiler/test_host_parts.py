@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from graphs import GraphBuilder
 from qdq_graphs import model_with
-from random_graphs import random_graph
+from random_graphs import numbered
 
 from vla_isa import bundle
 from vla_isa.errors import ProgramError
@@ -68,7 +68,7 @@ def compiled(tmp_path_factory):
 @pytest.mark.parametrize("seed", range(12))
 def test_any_cut_computes_the_same(tmp_path, seed):
     """Segments one after the other in ONNX Runtime give the bits of the whole model, whatever the host set."""
-    onnx.save(random_graph(seed), tmp_path / "m.onnx")
+    onnx.save(numbered(seed), tmp_path / "m.onnx")
     qdq = compile_file(tmp_path / "m.onnx", load("tiny"), CompileOptions(calibration="random:1")).qdq
     cutter = Cutter(qdq)
     rng = np.random.default_rng(seed)

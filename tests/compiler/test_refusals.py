@@ -46,7 +46,7 @@ def test_all_unsupported_nodes_are_listed_with_their_rules(capsys, tmp_path):
         "4 nodes cannot run",
         "LRN 'lrn0' cannot run on 'u50': It divides by a power of a sum of squares",
         "LRN 'lrn1' cannot run",
-        "Conv 'conv2' cannot run on 'u50': The weights must be constants. Found computed weights.",
+        "Conv 'conv2' cannot run on 'u50': The weights must be constants. Found computed weights 'lrn1'.",
         "LpNormalization 'lpnormalization3': the operator is not supported",
         "vlac ops",
         "--allow-host",

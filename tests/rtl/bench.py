@@ -95,29 +95,36 @@ def run_bench(program: Path, job: bytes, folder: Path) -> tuple[bytes, str]:
     return (folder / "log.bin").read_bytes(), done.stdout
 
 
-def run_cocotb(module: str, tests: Path, folder: Path, **parameters: int) -> None:
+def run_cocotb(module: str, tests: Path, folder: Path, coverage: bool = False, **parameters: int) -> None:
     """Build `module` with parameters and run the cocotb tests in the file `tests`; results go to `folder`.
+
+    With `coverage` lines are counted, into coverage.dat there.
 
     Raises:
         SystemExit: a test failed (cocotb's runner).
+        AssertionError: no test ran.
     """
     pytest.importorskip("cocotb", reason="pip install .[rtl-test]")
+    from cocotb_tools.check_results import get_results
     from cocotb_tools.runner import get_runner
 
     runner = get_runner("verilator")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", tool_path())
-        with build_folder("cocotb", module, tuple(parameters.items())) as build:
+        kind, counting = ("cocotb-coverage", ["--coverage-line"]) if coverage else ("cocotb", [])
+        with build_folder(kind, module, tuple(parameters.items())) as build:
             runner.build(
                 sources=list(RTL.glob(f"*/{module}.v")),  # of src or lib
                 hdl_toplevel=module,
                 parameters=parameters,
                 includes=[RTL / "generated"],
                 build_dir=build,
-                build_args=["-Wall", "-y", str(RTL / "src"), "-y", str(RTL / "lib"), "-MAKEFLAGS", COMPILER],
+                build_args=["-Wall", *counting, "-y", str(RTL / "src"), "-y", str(RTL / "lib"), "-MAKEFLAGS", COMPILER],
             )
         patch.setenv(
             "PYTHONPATH",
             os.pathsep.join((str(tests.parent), str(RTL.parent / "tests" / "rtl"), os.environ.get("PYTHONPATH", ""))),
         )
-        runner.test(hdl_toplevel=module, test_module=tests.stem, build_dir=build, test_dir=folder)
+        results = runner.test(hdl_toplevel=module, test_module=tests.stem, build_dir=build, test_dir=folder)
+        ran, failed = get_results(results)
+        assert ran and not failed, f"{failed} of {ran} tests of {tests.name} failed"

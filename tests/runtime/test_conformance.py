@@ -1,15 +1,27 @@
 """Conformance of both backends, whole suites: every case against the slow reference, failing ids in the message.
 
-T0 and T1 (encodings, directed cases) and T2 (random programs, each also in another legal schedule).
+T0 and T1 (encodings, directed cases), T2 (random programs, each also in another legal schedule) and T3 (graphs of one
+operator, compiled by vlac).
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
+from vla_isa import hardware
 from vla_isa.encoding import Packet
+from vlac.ops import OPS
 from vlarun import execute
-from vlarun.conformance import runner
+from vlarun.backends import RtlBackend, SimBackend
+from vlarun.backends.rtl import RtlOptions
+from vlarun.cli import main
+from vlarun.conformance import graph_cases, runner
+from vlarun.conformance.graph_table import GRAPHS
 from vlarun.conformance.runner import Choice, Outcome
 from vlarun.memory import Machine
 
@@ -47,7 +59,8 @@ def test_rtl(config: str, stalls: str) -> None:
         ("sim", "u50", "off", 25, 1),
         ("rtl", "tiny", "off", 200, 0),
         ("rtl", "tiny", "random", 50, 2),
-        ("rtl", "u50", "random", 25, 3),
+        ("rtl", "u50", "off", 60, 5),
+        ("rtl", "u50", "random", 60, 3),
         ("rtl", "u50-2port", "off", 10, 4),
     ],
 )
@@ -55,14 +68,62 @@ def test_random_programs(backend: str, config: str, stalls: str, programs: int, 
     assert_passes(Choice(backend, config, ("T2",), stalls, programs, seed), 2 * programs)
 
 
+def test_every_operator_has_a_graph_of_its_own() -> None:
+    """LRN is refused on every config."""
+    assert {s.name for s in OPS} - {g.operator for g in GRAPHS} == {"LRN"}
+    assert all(g.operator in [s.operator for s in g.steps] for g in GRAPHS)
+    ids = [graph_cases.case_id(g) for g in GRAPHS]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["tiny", "u50"])
+def test_graphs_of_one_operator(config: str) -> None:
+    """Compiled once, on sim, and on rtl with and without stalls."""
+    cases = runner.collect(Choice("sim", config, ("T3",)))
+    assert len(cases) == len(GRAPHS)
+    backends = (SimBackend(), RtlBackend(), RtlBackend(RtlOptions(stall_percent=30, stall_seed=6)))
+    found = {(c.id, number): runner.check(c, b) for c in cases for number, b in enumerate(backends)}
+    assert not {key: problem for key, problem in found.items() if problem}
+
+
+def test_graphs_on_sim_in_short() -> None:
+    assert_passes(Choice("sim", "tiny", ("T3",), match="Conv."), 10)
+
+
+def test_graphs_that_a_small_config_cannot_take_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    small = replace(hardware.load("tiny"), weight_words=256)
+    assert [c.id for c in graph_cases.cases(small, "T3.Conv.k")] == []
+    assert "T3.Conv.kernel.17 is left out: Conv" in capsys.readouterr().err
+    assert [c.id for c in graph_cases.cases(small, "T3.Conv.1x1")] == ["T3.Conv.1x1"]
+
+
+def test_without_vlac_t3_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "vlac", None)
+    assert main(["conformance", "--config", "tiny", "--suite", "T3", "--match", "Abs"]) == 1
+    assert "error: suite T3 compiles its graphs with vlac, which is not installed" in capsys.readouterr().err
+    assert main(["conformance", "--config", "tiny", "--suite", "T2", "--programs", "1"]) == 0
+
+
+def test_the_kit_does_not_load_the_compiler() -> None:
+    code = "import sys, vlarun.conformance.runner; sys.exit(any(m.split('.')[0] == 'vlac' for m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_a_wrong_executor_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The suite sees an elementwise instruction whose clamp is one too high."""
+    """The suites see an elementwise instruction whose clamp or zero point is one off."""
     right = execute.EXECUTORS["VEC"]
 
-    def wrong(packet: Packet, machine: Machine) -> None:
-        right(Packet(packet.instruction, {**packet.values, "hi": min(packet["hi"] + 1, 127)}), machine)
+    def wrong(field: str) -> Callable[[Packet, Machine], None]:
+        def execute_wrong(packet: Packet, machine: Machine) -> None:
+            right(Packet(packet.instruction, {**packet.values, field: min(packet[field] + 1, 127)}), machine)
 
-    monkeypatch.setitem(execute.EXECUTORS, "VEC", wrong)
+        return execute_wrong
+
+    monkeypatch.setitem(execute.EXECUTORS, "VEC", wrong("hi"))
     outcome = runner.run(Choice("sim", "tiny", ("T1",), match="T1.vec"))
     assert not outcome.passed and "T1.vec." in failures(outcome)
+    monkeypatch.setitem(execute.EXECUTORS, "VEC", wrong("out_zero"))
+    outcome = runner.run(Choice("sim", "tiny", ("T3",), match="T3.Add.images"))
+    assert not outcome.passed and "T3.Add.images: data line" in failures(outcome)
     assert runner.run(Choice("sim", "tiny", ("T1",), match="T1.pool")).passed

@@ -9,6 +9,7 @@ Not here: addresses (`allocate/`).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +96,16 @@ class Tensor:
         if (self.h, self.w, self.c) != (other.h, other.w, other.c):
             return False
         return self.is_vector or is_image(self.shape) == is_image(other.shape)
+
+    def to_hwc(self, values: NDArray[Any]) -> NDArray[Any]:
+        """One value per element in ONNX order as [h, w, c]."""
+        if is_image(self.shape):
+            return values.reshape(self.c, self.h, self.w).transpose(1, 2, 0)
+        return values.reshape(self.h, self.w, self.c)
+
+    def from_hwc(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values [h, w, c] in the ONNX shape."""
+        return (values.transpose(2, 0, 1) if is_image(self.shape) else values).reshape(self.shape)
 
     def lane_map(self) -> I64:
         """`lanes`, which must have been set."""
@@ -325,10 +336,8 @@ class ConcatOp(Op):
 
     def rearranged(self, parts: list[NDArray[np.int8]]) -> NDArray[np.int8]:
         """The output's values, for comparison with a reference."""
-        shape = self.output.shape
-        axis = 1 if is_image(shape) else len(shape) - 1
-        shapes = [(*shape[:axis], t.c, *shape[axis + 1 :]) for t in self.inputs]
-        return np.concatenate([p.reshape(s) for p, s in zip(parts, shapes, strict=True)], axis=axis)
+        hwc = [t.to_hwc(p) for t, p in zip(self.inputs, parts, strict=True)]
+        return self.output.from_hwc(np.concatenate(hwc, axis=2))
 
 
 @dataclass(eq=False)

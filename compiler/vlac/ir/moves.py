@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vlac.ir.graph import Op, is_image
+from vlac.ir.graph import Op
 
 __all__ = ["CopyOp", "MoveOp", "Piece", "Run", "SelectOp"]
 
@@ -52,8 +52,7 @@ class SelectOp(Op):
 
     def rearranged(self, parts: list[NDArray[np.int8]]) -> NDArray[np.int8]:
         """The output's values, for comparison with a reference."""
-        axis = 1 if is_image(parts[0].shape) else -1
-        return parts[0].take(self.channels, axis=axis).reshape(self.output.shape)
+        return self.output.from_hwc(self.inputs[0].to_hwc(parts[0])[:, :, self.channels])
 
 
 @dataclass(frozen=True)

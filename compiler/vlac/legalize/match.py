@@ -16,19 +16,12 @@ from numpy.typing import NDArray
 from vlac.ir.graph import Tensor, is_image
 from vlac.ir.moves import Piece, Run
 
-__all__ = ["MAX_PIECES", "Copies", "Grid", "axis_order", "channel_choice", "grid_of", "match_copies", "to_hwc"]
+__all__ = ["MAX_PIECES", "Copies", "Grid", "axis_order", "channel_choice", "grid_of", "match_copies"]
 
 I64 = NDArray[np.int64]
 MAX_PIECES = 1024
 _MAX_STEP = 32
 _MAX_COUNT = 4095  # COPY.n1
-
-
-def to_hwc(flat: I64, tensor: Tensor) -> I64:
-    """One number per element in ONNX order as [h, w, c]."""
-    if is_image(tensor.shape):
-        return flat.reshape(tensor.c, tensor.h, tensor.w).transpose(1, 2, 0)
-    return flat.reshape(tensor.h, tensor.w, tensor.c)
 
 
 def axis_order(index: I64) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
@@ -71,7 +64,7 @@ class Grid:
 
 def grid_of(inputs: list[Tensor], index: I64, out: Tensor) -> Grid:
     """The coordinates of `index` (flat, in ONNX order, inputs one after another) by output pixel and channel."""
-    moved = to_hwc(index, out).reshape(-1, out.c)
+    moved = out.to_hwc(index).reshape(-1, out.c)
     sizes = [math.prod(t.shape) for t in inputs]
     ends = np.cumsum(sizes)
     source = np.where(moved < 0, -1, np.searchsorted(ends, moved, side="right")).astype(np.int32)

@@ -17,7 +17,7 @@ from vla_isa.hardware import HardwareConfig
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import ConvOp, GemmOp, Graph, Op, Requant, Tensor, View
 from vlac.ir.moves import CopyOp, MoveOp, SelectOp
-from vlac.legalize.match import MAX_PIECES, axis_order, channel_choice, grid_of, match_copies, to_hwc
+from vlac.legalize.match import MAX_PIECES, axis_order, channel_choice, grid_of, match_copies
 from vlac.legalize.prune import prune
 
 __all__ = ["realize_moves", "zero_one"]
@@ -44,12 +44,18 @@ def realize_moves(graph: Graph, hw: HardwareConfig) -> None:
             )
     if reasons:
         raise UnsupportedError(reasons.values(), nodes=reasons)
+    for op in graph.ops:  # steps of a chain that was realized as a whole
+        if isinstance(op, MoveOp) and len(op.inputs) == 1 and (op.index >= 0).all():
+            graph.aliases.append((op.output, op.inputs[0], op.index))
     prune(graph)
 
 
 def _realize(graph: Graph, op: MoveOp, hw: HardwareConfig) -> bool:
     """Replace one MoveOp; False where the machine cannot do it."""
     inputs, index, fill = _composed(op)
+    kept = next((t.producer for t in inputs if isinstance(t.producer, MoveOp)), None)
+    if kept is not None:  # a step that fills with another value
+        return _realize(graph, kept, hw) and _realize(graph, op, hw)
     if _try(graph, op, inputs, index, fill, hw):
         return True
     for t in list(op.inputs):
@@ -137,11 +143,14 @@ def _reordered(graph: Graph, op: MoveOp, x: Tensor, index: I64) -> bool:
     """All values in another order: without an instruction, if possible."""
     out = op.output
     same = (x.h, x.w, x.c) == (out.h, out.w, out.c)
-    if same and np.array_equal(to_hwc(index, out), to_hwc(np.arange(len(index)), x)):
-        _remove(graph, op)
-        graph.replace(out, x)
-        graph.aliases.append((out, x, index))
-        return True
+    if same and np.array_equal(out.to_hwc(index), x.to_hwc(np.arange(len(index)))):
+        plain = np.array_equal(index, np.arange(len(index)))
+        if plain or not graph.is_output(out) or _at_output(graph, out, x, index):
+            _remove(graph, op)
+            _renumber(out, index)
+            graph.replace(out, x)
+            graph.aliases.append((out, x, index))
+            return True
     if graph.is_output(out) and _at_output(graph, out, x, index) and not out.consumers:
         _remove(graph, op)
         graph.aliases.append((out, x, index))
@@ -159,10 +168,22 @@ def _reordered(graph: Graph, op: MoveOp, x: Tensor, index: I64) -> bool:
     return _at_input(graph, op, x, index)
 
 
+def _renumber(tensor: Tensor, index: I64) -> None:
+    """Let what reads `tensor` by element numbers count as the tensor does that takes its place: e is its `index[e]`."""
+    for op in tensor.consumers:
+        if isinstance(op, View):
+            op.order = index if op.order is None else index[op.order]
+        elif isinstance(op, MoveOp):
+            bases = np.cumsum([0, *(math.prod(t.shape) for t in op.inputs)])
+            for base in {int(b) for b, t in zip(bases, op.inputs, strict=False) if t is tensor}:
+                here = (op.index >= base) & (op.index < base + len(index))
+                op.index = np.where(here, base + index[np.where(here, op.index - base, 0)], op.index)
+
+
 def _alike(view: View, order: I64 | None, out: Tensor) -> bool:
     other = view.output
     same = view.order is order if view.order is None or order is None else np.array_equal(view.order, order)
-    return same and (other.h, other.w, other.c) == (out.h, out.w, out.c)
+    return same and other.same_order(out)
 
 
 def _at_input(graph: Graph, op: MoveOp, x: Tensor, index: I64) -> bool:
@@ -170,7 +191,7 @@ def _at_input(graph: Graph, op: MoveOp, x: Tensor, index: I64) -> bool:
     step = op.inputs[0]
     while len(step.consumers) == 1 and not graph.is_output(step) and step is not x and step.producer is not None:
         step = step.producer.inputs[0]
-    layout = axis_order(to_hwc(index, op.output).reshape(-1))
+    layout = axis_order(op.output.to_hwc(index).reshape(-1))
     lone = step is x and len(x.consumers) == 1 and not graph.is_output(x)
     if not lone or layout is None or x not in graph.inputs or x in graph.input_layouts:
         return False
@@ -186,7 +207,7 @@ def _at_input(graph: Graph, op: MoveOp, x: Tensor, index: I64) -> bool:
 
 def _at_output(graph: Graph, out: Tensor, x: Tensor, index: I64) -> bool:
     """Let the host unpack the model's output from `x`."""
-    layout = axis_order(np.argsort(index)[to_hwc(np.arange(len(index)), x).reshape(-1)])
+    layout = axis_order(np.argsort(index)[x.to_hwc(np.arange(len(index))).reshape(-1)])
     if layout is None:
         return False
     graph.outputs = [replace(o, tensor=x, moved=index, layout=layout) if o.tensor is out else o for o in graph.outputs]

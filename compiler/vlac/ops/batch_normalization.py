@@ -5,14 +5,16 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.spec import OpSpec, RuleResult
+from vlac.ops.spec import OpSpec, RuleResult, attribute, input_name, is_constant
 
 __all__ = ["SPEC"]
 
 
 def is_folded(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """It must be in a float model, in inference mode and with constant statistics."""
-    return RuleResult(False, "a BatchNormalization that cannot be folded")
+    computed = [input_name(node, i) for i in range(1, 5) if not is_constant(node.inputs[i])]
+    found = f"computed {', '.join(computed)}" if computed else "a quantized model; fold it before quantizing"
+    return RuleResult(False, "training_mode 1" if attribute(node, "training_mode", 0) else found)
 
 
 SPEC = OpSpec(

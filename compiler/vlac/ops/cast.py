@@ -7,6 +7,7 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
+from vlac.ops.quantized import node_label
 from vlac.ops.spec import RuleResult
 from vlac.ops.views import view
 
@@ -21,4 +22,12 @@ def is_between_floats(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(all(t in _FLOATS for t in types), " to ".join(str(t) for t in types))
 
 
-SPEC = replace(view("Cast"), rules=(is_between_floats,), quantize_result=False)
+def is_at_the_end(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """What is not float32 must be a model output or be cast again at once."""
+    value = node.outputs[0]
+    readers = [] if value.dtype == ir.DataType.FLOAT else [u for u in value.consumers() if u.op_type != "Cast"]
+    found = "" if not readers else f"{value.dtype} in front of {readers[0].op_type} '{node_label(readers[0])}'"
+    return RuleResult(not readers, found)
+
+
+SPEC = replace(view("Cast"), rules=(is_between_floats, is_at_the_end), quantize_result=False)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.spec import F32, RuleResult, constant_input
+from vlac.ops.spec import F32, RuleResult, constant_input, input_name
 from vlac.ops.unary import unary
 
 __all__ = ["SPEC"]
@@ -17,7 +17,8 @@ __all__ = ["SPEC"]
 def bounds_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The bounds must be constants."""
     given = [i for i in (1, 2) if i < len(node.inputs) and node.inputs[i] is not None]
-    return RuleResult(all(constant_input(node, i) is not None for i in given), "a computed bound")
+    computed = [input_name(node, i) for i in given if constant_input(node, i) is None]
+    return RuleResult(not computed, f"computed {' and '.join(computed)}")
 
 
 def _function(node: ir.Node, x: F32) -> F32:

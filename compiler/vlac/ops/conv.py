@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import ConvOp
-from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, is_constant, pads4, pair, shape_of
+from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, input_name, is_constant, pads4, pair, shape_of
 from vlac.ops.weights import read_weights, requant_of
 from vlac.ops.wide_conv import AxisPlan, axis_plan, lower_wide
 
@@ -32,7 +32,7 @@ def is_two_dimensional(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 def weights_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The weights must be constants."""
-    return RuleResult(is_constant(node.inputs[1]), "computed weights")
+    return RuleResult(is_constant(node.inputs[1]), f"computed weights {input_name(node, 1)}")
 
 
 def channels_match(node: ir.Node, hw: HardwareConfig) -> RuleResult:
@@ -66,10 +66,20 @@ def size_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 def one_out_block_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The weights of one block of {block} channels must fit the {weight_words} words of the weight scratchpad."""
-    _, i, kh, kw = shape_of(node.inputs[1])
-    rows, columns = _plans(node)
-    words = -(-i // hw.block) * rows.kernel * rows.fold * columns.kernel * columns.fold
+    out, i, kh, kw = shape_of(node.inputs[1])
+    group, (rows, columns) = int(attribute(node, "group", 1)), _plans(node)
+    blocks = _input_blocks(out, i * rows.fold * columns.fold, group, hw.block)
+    words = blocks * rows.kernel * columns.kernel
     return RuleResult(words <= hw.weight_words, f"{words} words ({i} input channels, kernel {kh}x{kw})")
+
+
+def _input_blocks(out: int, per_group: int, group: int, block: int) -> int:
+    """The most channel blocks that one block of output channels reads; it may lie across several groups."""
+    each, most = out // group, 1
+    for first in range(0, out, block):
+        channels = first // each * per_group, ((min(first + block, out) - 1) // each + 1) * per_group
+        most = max(most, -(-channels[1] // block) - channels[0] // block)
+    return most
 
 
 def _geometry(node: ir.Node) -> tuple[tuple[int, int], tuple[int, int], _Pads]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import ConvOp
 from vlac.ops.phases import interleaved, phase_tensors
-from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, is_constant, pair, shape_of
+from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, input_name, is_constant, pair, shape_of
 from vlac.ops.weights import Weights, read_weights, requant_of
 
 if TYPE_CHECKING:
@@ -32,21 +32,22 @@ def is_two_dimensional(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The convolution must be 2-D with batch 1: input [1, C, H, W] of at most 2047 rows and 16383 pixels, also out."""
     shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     ok = len(shape) == 4 and shape[0] == 1 and max(shape[2], out[2]) <= 2047 and max(shape[3], out[3]) <= 16383
-    return RuleResult(ok, f"input shape {list(shape)}")
+    return RuleResult(ok, f"input shape {list(shape)}, output shape {list(out)}")
 
 
 def weights_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The weights must be constants."""
-    return RuleResult(is_constant(node.inputs[1]), "computed weights")
+    return RuleResult(is_constant(node.inputs[1]), f"computed weights {input_name(node, 1)}")
 
 
 def phases_fit(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The stride must not exceed 16, and each phase's kernel 15x15 (about kernel / stride) over at most 255 rows
-    of padding.
+    """The stride must not exceed 16, and in each phase the kernel 15x15 (about kernel / stride), its dilation 31 and
+    its padding 255.
     """
     strides, dilations, pads = _geometry(node)
     kernel = shape_of(node.inputs[1])[2:]
     found = f"kernel {kernel[0]}x{kernel[1]}, stride {strides[0]}x{strides[1]}, dilation {dilations[0]}x{dilations[1]}"
+    found += f", padding {pads[0]} and {pads[1]}"
     ok = max(strides) <= 16
     for n, s, d, p in zip(kernel, strides, dilations, pads, strict=True):
         for r in range(s if ok else 0):

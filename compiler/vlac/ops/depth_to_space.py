@@ -6,4 +6,4 @@ from vlac.ops.moves import mover
 
 __all__ = ["SPEC"]
 
-SPEC = mover("DepthToSpace")
+SPEC = mover("DepthToSpace", rules=())

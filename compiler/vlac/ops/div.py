@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ops.chains import is_table
-from vlac.ops.spec import OpSpec, RuleResult, constant_input
+from vlac.ops.spec import OpSpec, RuleResult, constant_input, input_name, shape_of
 from vlac.ops.unary import TABLE, fits, lower_table, several
 
 if TYPE_CHECKING:
@@ -25,8 +25,11 @@ def divides_by_a_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """One side must be a scalar constant, or both functions of one tensor; in a float model any divisor without
     zeros that is a constant.
     """
-    constant = "a constant" if constant_input(node, 1) is not None else "a computed"
-    return RuleResult(is_table(node), f"{constant} divisor")
+    divisor, shape = constant_input(node, 1), list(shape_of(node.inputs[1]))
+    found = f"computed divisor {input_name(node, 1)}"
+    if divisor is not None:
+        found = f"constant divisor of shape {shape} with {np.count_nonzero(divisor == 0)} zeros"
+    return RuleResult(is_table(node), found)
 
 
 def _lower(low: Lowering, node: ir.Node) -> None:

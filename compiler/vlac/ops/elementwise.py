@@ -62,15 +62,19 @@ def _spread(shape: Shape, out: Shape) -> str | None:
     return None
 
 
-def binary(name: str, scalar: Callable[..., Any], function: str) -> OpSpec:
-    """The spec of an operator that is a VEC `function`; `scalar` is the same function of float32 arrays."""
+def binary(name: str, scalar: Callable[..., Any], function: str, *, variadic: bool = False) -> OpSpec:
+    """The spec of an operator that is a VEC `function`; `scalar` is the same function of float32 arrays.
+
+    `variadic`: whether ONNX lets it have more than two operands.
+    """
     table = several(scalar)
 
     def lower(low: Lowering, node: ir.Node) -> None:
         if not lower_table(low, node, partial(table, node)):
             _lower_pair(low, node, function)
 
-    return OpSpec(name, VEC, rules=(at_most_two, fits, operands_match), lower=lower, function=table)
+    rules = (at_most_two, fits, operands_match) if variadic else (fits, operands_match)
+    return OpSpec(name, VEC, rules, lower, function=table)
 
 
 def _lower_pair(low: Lowering, node: ir.Node, function: str) -> None:

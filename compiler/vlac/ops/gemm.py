@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import GemmOp, Tensor
-from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, constant_input, is_constant, shape_of
+from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, constant_input, input_name, is_constant, shape_of
 from vlac.ops.weights import Weights, read_weights, requant_of
 
 if TYPE_CHECKING:
@@ -20,21 +20,20 @@ __all__ = ["SPEC", "weights_fit"]
 
 def b_is_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """B and C must be constants."""
-    ok = is_constant(node.inputs[1])
-    if len(node.inputs) > 2 and node.inputs[2] is not None:
-        ok = ok and is_constant(node.inputs[2])
-    return RuleResult(ok, "a computed B or C")
+    inputs = [(i, v) for i, v in enumerate(node.inputs) if i and v is not None]
+    computed = [f"computed {'ABC'[i]} {input_name(node, i)}" for i, v in inputs if not is_constant(v)]
+    return RuleResult(not computed, " and ".join(computed))
 
 
 def c_is_per_column(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """C must be a scalar, one row, or as many equal values per column as there are rows."""
+    """C must be a scalar or one row; in a float model C of several rows becomes an Add."""
     c = constant_input(node, 2)
     ok = c is None or c.ndim < 2 or c.shape[0] == 1
     return RuleResult(ok, f"C of shape {list(c.shape) if c is not None else []}")
 
 
 def alpha_is_positive(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """alpha must be greater than 0."""
+    """alpha must be greater than 0; multiply B by it instead."""
     alpha = float(attribute(node, "alpha", 1.0))
     return RuleResult(alpha > 0, f"alpha {alpha:g}")
 

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import GemmOp, Tensor
 from vlac.ops.gemm import weights_fit
-from vlac.ops.spec import OpSpec, RuleResult, is_constant, shape_of
+from vlac.ops.spec import OpSpec, RuleResult, input_name, is_constant, shape_of
 from vlac.ops.weights import Weights, read_weights, requant_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def b_is_a_constant_matrix(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The right side must be a constant matrix [K, N] or vector [K] (float, and left no vector: also [..., K, N])."""
     shape = shape_of(node.inputs[1])
     ok = is_constant(node.inputs[1])
-    return RuleResult(ok and len(shape) <= 2, f"shape {list(shape)}" if ok else "a computed right side")
+    found = f"{'constant' if ok else 'computed'} {input_name(node, 1)} of shape {list(shape)}"
+    return RuleResult(ok and len(shape) <= 2, found)
 
 
 def _lower(low: Lowering, node: ir.Node) -> None:

@@ -8,4 +8,4 @@ from vlac.ops.elementwise import binary
 
 __all__ = ["SPEC"]
 
-SPEC = binary("Max", lambda *x: np.maximum(x[0], x[-1]), "max")
+SPEC = binary("Max", lambda *x: np.maximum(x[0], x[-1]), "max", variadic=True)

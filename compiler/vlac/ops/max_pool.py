@@ -20,8 +20,9 @@ __all__ = ["SPEC"]
 
 def has_one_result(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The second output (indices) must be unused."""
-    used = len(node.outputs) > 1 and bool(node.outputs[1].consumers())
-    return RuleResult(not used, "indices used")
+    indices = node.outputs[1] if len(node.outputs) > 1 else None
+    used = indices is not None and (bool(indices.consumers()) or indices.is_graph_output())
+    return RuleResult(not used, f"indices '{indices.name if indices is not None else ''}' used")
 
 
 def _lower(low: Lowering, node: ir.Node) -> None:

@@ -8,4 +8,4 @@ from vlac.ops.elementwise import binary
 
 __all__ = ["SPEC"]
 
-SPEC = binary("Mean", lambda *x: np.add(x[0], x[1]) / np.float32(2) if len(x) == 2 else x[0], "add")
+SPEC = binary("Mean", lambda *x: np.add(x[0], x[1]) / np.float32(2) if len(x) == 2 else x[0], "add", variadic=True)

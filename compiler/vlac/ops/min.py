@@ -8,4 +8,4 @@ from vlac.ops.elementwise import binary
 
 __all__ = ["SPEC"]
 
-SPEC = binary("Min", lambda *x: np.minimum(x[0], x[-1]), "min")
+SPEC = binary("Min", lambda *x: np.minimum(x[0], x[-1]), "min", variadic=True)

@@ -7,7 +7,6 @@ element comes from; `legalize/moves` then finds the cheapest way to do that. Int
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +17,7 @@ from onnx.reference import ReferenceEvaluator
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import Tensor
-from vlac.ops.spec import OpSpec, RuleResult, constant_input, is_constant, shape_of
+from vlac.ops.spec import OpSpec, Rule, RuleResult, constant_input, input_name, is_constant, shape_of
 
 if TYPE_CHECKING:
     from vlac.legalize.lowering import Lowering
@@ -26,24 +25,22 @@ if TYPE_CHECKING:
 __all__ = ["arguments_are_constant", "evaluated", "lower_move", "mover"]
 
 I64 = NDArray[np.int64]
-Index = Callable[["Lowering", ir.Node], list[I64]]
 
 
 def arguments_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """All inputs but the first must be constants."""
     computed = [i for i, v in enumerate(node.inputs) if i and v is not None and not is_constant(v)]
-    return RuleResult(not computed, f"computed input {computed[:1] and computed[0]}")
+    return RuleResult(not computed, " and ".join(f"computed input {i} {input_name(node, i)}" for i in computed))
 
 
-def mover(name: str, summary: str = "", index: Index | None = None, quantize: bool = True) -> OpSpec:
-    """The spec of an operator that moves values; `index` where the reference evaluator is not to be used."""
-    find = evaluated if index is None else index
+def mover(name: str, rules: tuple[Rule, ...] = (arguments_are_constant,)) -> OpSpec:
+    """The spec of an operator that moves values; without rules where it has one input only."""
 
     def lower(low: Lowering, node: ir.Node) -> None:
-        lower_move(low, node, find(low, node))
+        lower_move(low, node, evaluated(low, node))
 
-    text = summary or "No instruction where bytes can be read in place; else COPY, or a 0/1 matrix."
-    return OpSpec(name, text, (arguments_are_constant,), lower, quantize, moves=True)
+    text = "No instruction where bytes can be read in place; else COPY, or a 0/1 matrix."
+    return OpSpec(name, text, rules, lower, moves=True)
 
 
 def evaluated(low: Lowering, node: ir.Node, fill_input: int | None = None) -> list[I64]:
@@ -69,20 +66,32 @@ def evaluated(low: Lowering, node: ir.Node, fill_input: int | None = None) -> li
 
 
 def lower_move(low: Lowering, node: ir.Node, indices: list[I64], fill: float = 0.0) -> None:
-    """A MoveOp per output; a table in front of it where the model changes the scale; `fill` is a real value."""
+    """A MoveOp per output; a table where the model changes the scale; `fill` is a real value.
+
+    The table comes first, as what is filled is in the new scale; last where nothing moves, and behind a model input,
+    which the host packs.
+    """
     x = low.moved_operand(node)
     for number, (out, index) in enumerate(zip(node.outputs, indices, strict=False)):
         target, label = low.passthrough(node, number)
-        source = x
-        if target is not None and (target.scale, target.zero_point) != (x.scale, x.zero_point):
+        name = out.name or label
+        plain = Tensor(name, name, shape_of(out), x.scale, x.zero_point, unsigned=x.unsigned)
+        scaled = target is not None and (target.scale, target.zero_point) != (x.scale, x.zero_point)
+        if target is None or not scaled:
+            moved = low.move(node, [x], index, target or plain, fill)
+        elif (index >= 0).all() and (x in low.graph.inputs or _stays(x, target, index)):
+            low.requantized(low.move(node, [x], index, plain), target, label, node.op_type)
+            moved = target
+        else:
             name = f"{target.name}:scaled"
             source = Tensor(name, target.label, x.shape, target.scale, target.zero_point, unsigned=target.unsigned)
             low.requantized(x, source, label, node.op_type)
-        if target is None:
-            name = out.name or label
-            target = Tensor(name, name, shape_of(out), x.scale, x.zero_point, unsigned=x.unsigned)
-        moved = low.move(node, [source], index, target, fill)
+            moved = low.move(node, [source], index, target, fill)
         low.values[out] = moved
         for user in out.consumers():
             if user.op_type == "QuantizeLinear":
                 low.values[user.outputs[0]] = moved
+
+
+def _stays(x: Tensor, out: Tensor, index: I64) -> bool:
+    return x.same_order(out) and np.array_equal(index, np.arange(len(index)))

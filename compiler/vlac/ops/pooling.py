@@ -56,17 +56,19 @@ def window_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 
 def windows_touch_the_input(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """No window may lie in the padding only (ceil_mode with much padding makes such windows)."""
+    """No window may lie in the padding only (much padding with ceil_mode or dilation makes such windows)."""
     kernel, strides, pads, dilations = window(node)
     sizes, outputs = shape_of(node.inputs[0])[2:], shape_of(node.outputs[0])[2:]
-    starts = [(o - 1) * s - p for o, s, p in zip(outputs, strides, pads[:2], strict=True)]
     # the first tap at or after 0 of each window; with dilation a window may also step over the whole input
-    ok = all(
-        any(0 <= o * s - p + k * d < n for k in range(size))
-        for n, count, size, s, p, d in zip(sizes, outputs, kernel, strides, pads[:2], dilations, strict=True)
+    outside = [
+        f"{size} taps from {o * s - p} in steps of {d} along axis {axis} of {n} elements"
+        for axis, (n, count, size, s, p, d) in enumerate(
+            zip(sizes, outputs, kernel, strides, pads[:2], dilations, strict=True), start=2
+        )
         for o in (range(count) if d > 1 else (0, count - 1))
-    )
-    return RuleResult(ok, f"last window from {starts} in an input of {list(sizes)}")
+        if not any(0 <= o * s - p + k * d < n for k in range(size))
+    ]
+    return RuleResult(not outside, "".join(outside[:1]))
 
 
 WINDOW_RULES = (is_image, window_fits, windows_touch_the_input)

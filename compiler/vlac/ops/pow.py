@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ops.chains import is_table
-from vlac.ops.spec import OpSpec, RuleResult
+from vlac.ops.spec import OpSpec, RuleResult, constant_input, shape_of
 from vlac.ops.unary import TABLE, fits, lower_table, several
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ _FUNCTION = several(lambda x, y: np.power(np.asarray(x, np.float64), y))
 
 def one_side_is_scalar(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The exponent or the base must be a scalar constant, or both functions of one tensor."""
-    return RuleResult(is_table(node), "two tensors")
+    kinds = ["a computed" if constant_input(node, i) is None else "a constant" for i in (0, 1)]
+    base, exponent = (f"{kind} tensor {list(shape_of(v))}" for kind, v in zip(kinds, node.inputs, strict=True))
+    return RuleResult(is_table(node), f"{base} to the power of {exponent}")
 
 
 def _lower(low: Lowering, node: ir.Node) -> None:

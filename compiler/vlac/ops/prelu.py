@@ -16,7 +16,7 @@ from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import Tensor, VecOp
 from vlac.ops.elementwise import add_multipliers, operand_pair, operands_match, product_multiplier
 from vlac.ops.quantized import Result, node_label
-from vlac.ops.spec import F32, OpSpec, RuleResult, constant_input
+from vlac.ops.spec import F32, OpSpec, RuleResult, constant_input, input_name
 from vlac.ops.unary import TABLE, fits, lower_table, several
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ _IDENTITY = (1 << 23, 0, 23)  # multipliers and shift of VEC add with one operan
 
 
 def input_is_computed(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The input must be computed."""
-    return RuleResult(constant_input(node, 0) is None, "a constant")
+    """The input must be computed; the slope may be a constant."""
+    return RuleResult(constant_input(node, 0) is None, f"constant input {input_name(node, 0)}")
 
 
 def _prelu(x: F32, slope: F32) -> F32:

@@ -17,7 +17,7 @@ from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import ConvOp, GemmOp, Op, Requant, Tensor, geometry, is_image
 from vlac.ops.pooling import Axis, average_records, lower_average, lower_max, max_pool
 from vlac.ops.quantized import Result, node_label
-from vlac.ops.spec import OpSpec, RuleResult, attribute, constant_input, shape_of
+from vlac.ops.spec import OpSpec, RuleResult, attribute, constant_input, input_name, shape_of
 from vlac.ops.weights import prove_no_wrap
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ __all__ = ["lower_maximum", "lower_sum", "sums"]
 def axes_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The axes must be constants."""
     computed = len(node.inputs) > 1 and node.inputs[1] is not None and constant_input(node, 1) is None
-    return RuleResult(not computed, "computed axes")
+    return RuleResult(not computed, f"computed axes {input_name(node, 1) if computed else ''}")
 
 
 def is_one_tensor(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The input must have at most 2047 rows of 16383 pixels; what is no image [1, C, H, W] has its last axis as
-    channels and the others as pixels.
+    """The input must have an axis, and at most 2047 rows of 16383 pixels; what is no image [1, C, H, W] has its last
+    axis as channels and the others as pixels.
     """
     shape = shape_of(node.inputs[0])
     h, w, _ = geometry(shape)
@@ -51,14 +51,14 @@ def it_can_be_arranged(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 
 def one_out_block_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """A sum over channels must fit the {weight_words} words of the weight scratchpad, {block} channels in each."""
+    """A sum over channels must take at most 4095 words of {block} channels, and fit the {weight_words} words of the
+    weight scratchpad; one over everything that many for all pixels.
+    """
     shape = shape_of(node.inputs[0])
     kind = _kind(node)
-    words = 1
-    if kind == "channels":
-        words = -(-geometry(shape)[2] // hw.block)
-    elif kind == "all":  # a flattened image pads each pixel's channels to blocks
-        words = -(-shape[1] // hw.block) * shape[2] * shape[3] if is_image(shape) else math.prod(shape)
+    h, w, c = geometry(shape)
+    words = -(-c // hw.block) if kind in ("channels", "all") else 1
+    words *= h * w if kind == "all" else 1  # flattened, each pixel's channels are padded to blocks
     return RuleResult(words <= min(hw.weight_words, 4095), f"{words} words")
 
 

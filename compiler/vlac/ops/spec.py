@@ -28,6 +28,7 @@ __all__ = [
     "attribute",
     "constant",
     "constant_input",
+    "input_name",
     "is_constant",
     "pads4",
     "pair",
@@ -128,6 +129,12 @@ def _dequantized(node: ir.Node) -> NDArray[Any] | None:
 def constant_input(node: ir.Node, index: int) -> NDArray[Any] | None:
     """Input `index` as a constant, or None where it is absent or computed."""
     return constant(node.inputs[index]) if index < len(node.inputs) else None
+
+
+def input_name(node: ir.Node, index: int) -> str:
+    """The name of input `index` in quotes, for messages."""
+    value = node.inputs[index]
+    return f"'{None if value is None else value.name}'"
 
 
 def shape_of(value: ir.Value | None) -> tuple[int, ...]:

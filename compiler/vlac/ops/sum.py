@@ -8,4 +8,4 @@ from vlac.ops.elementwise import binary
 
 __all__ = ["SPEC"]
 
-SPEC = binary("Sum", lambda *x: np.add(x[0], x[1]) if len(x) == 2 else x[0], "add")
+SPEC = binary("Sum", lambda *x: np.add(x[0], x[1]) if len(x) == 2 else x[0], "add", variadic=True)

@@ -98,22 +98,37 @@ def lower_wide(
     parts = phase_tensors(out.tensor, phases)
     for (i, j), part in zip(product(range(phases[0]), range(phases[1])), parts, strict=True):
         starts = i * strides[0] - pads[0], j * strides[1] - pads[1]
-        taken, padding = _phase_weight(weight, plans, starts, dilations)
+        rows, columns = (_taps(weight.shape[2 + a], dilations[a], starts[a], plans[a]) for a in (0, 1))
+        taken = _phase_weight(weight, (plans[0].fold, plans[1].fold), rows, columns)
         steps = [p.phases * s // p.fold for p, s in zip(plans, strides, strict=True)]
-        conv = (taken, requant, (steps[0], steps[1]), (1, 1), padding, group)
+        left = (rows.dilation, columns.dilation), (rows.pad, columns.pad)
+        conv = (taken, requant, (steps[0], steps[1]), *left, group)
         low.graph.ops.append(ConvOp(out.label, "Conv", [source], part, *conv, macs=weight[0].size))
     interleaved(low, node, parts, phases, out.tensor)
 
 
-def _phase_weight(
-    weight: I8, plans: tuple[AxisPlan, AxisPlan], starts: tuple[int, int], dilations: tuple[int, int]
-) -> tuple[I8, tuple[int, int]]:
-    """The weight of one phase over folded channels, and its padding."""
-    o, i, kh, kw = weight.shape
-    (fy, fx), (y0, x0) = (plans[0].fold, plans[1].fold), starts
-    rows, columns = (_span(n, d, s, f) for n, d, s, f in zip((kh, kw), dilations, starts, (fy, fx), strict=True))
-    large = np.zeros((o, i, fy, fx, rows[1] - rows[0], columns[1] - columns[0]), np.int8)
-    for ky, kx in product(range(kh), range(kw)):
-        (gy, ry), (gx, rx) = divmod(y0 + ky * dilations[0], fy), divmod(x0 + kx * dilations[1], fx)
-        large[:, :, ry, rx, gy - rows[0], gx - columns[0]] = weight[:, :, ky, kx]
-    return large.reshape(o, i * fy * fx, *large.shape[4:]), (-rows[0], -columns[0])
+@dataclass(frozen=True)
+class _Taps:
+    """The taps of one axis: (position, place in its fold) of each, positions, padding, dilation that is left."""
+
+    at: list[tuple[int, int]]
+    size: int
+    pad: int
+    dilation: int
+
+
+def _taps(kernel: int, dilation: int, start: int, plan: AxisPlan) -> _Taps:
+    if not plan.is_folded:
+        return _Taps([(k, 0) for k in range(kernel)], kernel, -start, dilation)
+    first, end = _span(kernel, dilation, start, plan.fold)
+    at = [divmod(start + k * dilation, plan.fold) for k in range(kernel)]
+    return _Taps([(group - first, place) for group, place in at], end - first, -first, 1)
+
+
+def _phase_weight(weight: I8, folds: tuple[int, int], rows: _Taps, columns: _Taps) -> I8:
+    """The weight of one phase over folded channels."""
+    o, i, *_ = weight.shape
+    large = np.zeros((o, i, *folds, rows.size, columns.size), np.int8)
+    for (ky, (y, ry)), (kx, (x, rx)) in product(enumerate(rows.at), enumerate(columns.at)):
+        large[:, :, ry, rx, y, x] = weight[:, :, ky, kx]
+    return large.reshape(o, i * folds[0] * folds[1], rows.size, columns.size)

@@ -16,18 +16,25 @@ __all__ = ["BACKENDS", "Backend", "RefBackend", "RtlBackend", "RunResult", "SimB
 BACKENDS = ("sim", "rtl", "ref")
 
 
-def create(name: str, *, onnx: str | Path | None = None, checked: bool = False) -> Backend:
+def create(
+    name: str, *, onnx: str | Path | None = None, checked: bool = False, library: str | Path | None = None
+) -> Backend:
     """A backend by name.
 
-    Args: onnx: the model of `ref` (otherwise the one embedded in the program); checked: `rtl` with assertions.
+    Args:
+        onnx: the model of `ref` (otherwise the one embedded in the program).
+        checked: `rtl` with assertions.
+        library: someone else's machine for `rtl`, see `rtl/sim/vla_api.h`.
 
     Raises:
-        BadUsageError: unknown name.
+        BadUsageError: unknown name, or a library for another backend than `rtl`.
     """
+    if library is not None and name != "rtl":
+        raise BadUsageError(f"--library is a machine for --backend rtl, not for '{name}'")
     if name == "sim":
         return SimBackend()
     if name == "rtl":
-        return RtlBackend(flavour="checked" if checked else "fast")
+        return RtlBackend(flavour="checked" if checked else "fast", library=library)
     if name == "ref":
         return RefBackend(onnx)
     near = difflib.get_close_matches(name, BACKENDS, 1)

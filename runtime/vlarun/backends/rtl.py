@@ -1,13 +1,12 @@
-"""The Verilog machine in Verilator: a shared library around the reference memory model, called by ctypes.
+"""The Verilog machine in Verilator, or someone else's machine: a shared library called by ctypes.
 
-The interface is `rtl/sim/vla_api.h`; building and caching is `rtl_build.py`.
+The interface is `rtl/sim/vla_api.h`, loaded by `rtl_library.py`; building and caching is `rtl_build.py`.
 """
 
 from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from vla_isa.program import Program
 from vla_isa.registers import COUNTERS
 from vlarun.backends.base import Integers, RunResult, entry_packet, place_inputs, take_outputs
 from vlarun.backends.rtl_build import build
+from vlarun.backends.rtl_library import PEEKS, MachineLibrary, Options, Result, load, load_foreign
 from vlarun.errors import BackendError, MachineError
 
 __all__ = ["RtlBackend", "RtlOptions"]
@@ -63,86 +63,52 @@ class RtlOptions:
         return LEAST_CYCLES + PATIENCE * expected * 100 // max(1, 100 - self.stall_percent)
 
 
-class _Options(ctypes.Structure):
-    _fields_ = [
-        ("start_packet", ctypes.c_uint32),
-        ("latency", ctypes.c_uint32),
-        ("outstanding", ctypes.c_uint32),
-        ("stall_percent", ctypes.c_uint32),
-        ("stall_seed", ctypes.c_uint64),
-        ("max_cycles", ctypes.c_uint64),
-    ]
-
-
-class _Result(ctypes.Structure):
-    _fields_ = [
-        ("done", ctypes.c_uint32),
-        ("status", ctypes.c_uint32),
-        ("halt_code", ctypes.c_uint32),
-        ("timed_out", ctypes.c_uint32),
-        ("error_addr", ctypes.c_uint64),
-        ("counters", ctypes.c_uint64 * 32),
-    ]
-
-
-@cache
-def _library(path: Path) -> ctypes.CDLL:
-    """The loaded library with its signatures."""
-    try:
-        lib = ctypes.CDLL(str(path))
-    except OSError as e:
-        raise BackendError(f"the Verilated machine {path} cannot be loaded: {e}; remove it and run again") from e
-    pointer, size = ctypes.c_void_p, ctypes.c_uint64
-    lib.vla_create.restype, lib.vla_create.argtypes = pointer, []
-    lib.vla_destroy.restype, lib.vla_destroy.argtypes = None, [pointer]
-    lib.vla_run.restype = ctypes.c_int
-    lib.vla_run.argtypes = [pointer, pointer, size, pointer, size, ctypes.POINTER(_Options), ctypes.POINTER(_Result)]
-    lib.vla_message.restype, lib.vla_message.argtypes = ctypes.c_char_p, [pointer]
-    for name in ("vla_peek_act", "vla_peek_weight", "vla_peek_param"):
-        function = getattr(lib, name)
-        function.restype, function.argtypes = ctypes.c_int, [pointer, pointer, size]
-    return lib
-
-
 class RtlBackend:
-    """Runs programs on the Verilated machine of their config."""
+    """Runs programs on the Verilated machine of their config, or on someone else's machine.
+
+    Args:
+        options: the memory and the watchdog.
+        flavour: of our own machine, see `rtl_build.FLAVOURS`.
+        library: a shared library that implements vla_api.h, in place of our own machine.
+    """
 
     name = "rtl"
 
-    def __init__(self, options: RtlOptions | None = None, flavour: str = "fast") -> None:
+    def __init__(
+        self, options: RtlOptions | None = None, flavour: str = "fast", library: str | Path | None = None
+    ) -> None:
         self.options = options or RtlOptions()
-        self._flavour = flavour
+        self._flavour, self._library = flavour, None if library is None else Path(library)
         self._known: tuple[Program, str | None, int] | None = None  # the last program's watchdog
+
+    def machine(self, hw: HardwareConfig) -> MachineLibrary:
+        """The library that runs programs for a config; our own is built where the cache does not have it.
+
+        Raises:
+            BackendError: it cannot be built or loaded, or is another machine than the config.
+        """
+        library = load(build(hw, self._flavour)) if self._library is None else load_foreign(self._library)
+        library.check_config(hw)
+        return library
 
     def run(self, program: Program, inputs: Integers, entry: str | None = None) -> RunResult:
         """See `Backend.run`.
 
         Raises:
             BackendError: the machine cannot be built or loaded.
-            MachineError: the watchdog stopped it, or it broke the AXI protocol or an assertion.
+            MachineError: the watchdog stopped it, it broke the AXI protocol or an assertion, or its answer is
+                none that vla_api.h knows.
         """
-        lib = _library(build(program.config, self._flavour))
+        machine = self.machine(program.config)
+        lib = machine.functions
         data = place_inputs(program, inputs)
-        weights = np.ascontiguousarray(program.weights)
-        o, limit = self.options, self._limit(program, entry)
-        options = _Options(entry_packet(program, entry), o.latency, o.outstanding, o.stall_percent, o.stall_seed, limit)
-        result = _Result()
+        limit = self._limit(program, entry)
         handle = lib.vla_create()
+        if not handle:
+            raise BackendError(f"vla_create of {machine.path} gives no machine")
         try:
-            code = lib.vla_run(
-                handle,
-                data.ctypes.data,
-                data.size,
-                weights.ctypes.data,
-                weights.size,
-                ctypes.byref(options),
-                ctypes.byref(result),
-            )
-            if code != 0:
-                raise MachineError(f"the Verilated machine misbehaved: {lib.vla_message(handle).decode()}")
-            if result.timed_out or not result.done:
-                raise MachineError(f"the Verilated machine was not done after {limit} cycles and was stopped")
-            memories = {"data": data, **_peek(lib, handle, program.config)}
+            result = self._call(lib, handle, program, data, entry_packet(program, entry), limit)
+            memories = {"data": data, **_peek(machine, handle, program.config)}
         finally:
             lib.vla_destroy(handle)
         counters = {name: int(result.counters[i]) for i, (name, _) in enumerate(COUNTERS)}
@@ -158,21 +124,45 @@ class RtlBackend:
             message="" if status is ErrorCode.OK else status.name.lower().replace("_", " "),
         )
 
+    def _call(
+        self, lib: ctypes.CDLL, handle: int, program: Program, data: Bytes, start_packet: int, limit: int
+    ) -> Result:
+        """`vla_run`, with its answer checked."""
+        o, weights, result = self.options, np.ascontiguousarray(program.weights), Result()
+        options = Options(start_packet, o.latency, o.outstanding, o.stall_percent, o.stall_seed, limit)
+        code = lib.vla_run(
+            handle,
+            data.ctypes.data,
+            data.size,
+            weights.ctypes.data,
+            weights.size,
+            ctypes.byref(options),
+            ctypes.byref(result),
+        )
+        if code != 0:
+            message = (lib.vla_message(handle) or b"it does not say how").decode(errors="replace")
+            raise MachineError(f"the machine misbehaved: {message}")
+        if result.timed_out or not result.done:
+            raise MachineError(f"the machine was not done after {limit} cycles and was stopped")
+        if result.status not in set(ErrorCode):
+            raise MachineError(f"the machine ended with status {result.status}, which is no error code")
+        return result
+
     def _limit(self, program: Program, entry: str | None) -> int:
         if self._known is None or self._known[0] is not program or self._known[1] != entry:
             self._known = (program, entry, self.options.limit(program, entry))
         return self._known[2]
 
 
-def _peek(lib: ctypes.CDLL, handle: int, hw: HardwareConfig) -> dict[str, Bytes]:
-    """The on-chip memories after the run, int8 [words, bytes]."""
+def _peek(machine: MachineLibrary, handle: int, hw: HardwareConfig) -> dict[str, Bytes]:
+    """The on-chip memories that the machine shows after the run, int8 [words, bytes]."""
     shapes = {
         "act": (hw.act_words, hw.act_word_bytes),
         "weight": (hw.weight_words, hw.weight_word_bytes),
         "param": (hw.param_words, hw.param_word_bytes),
     }
-    out = {name: np.empty(shape, np.int8) for name, shape in shapes.items()}
+    out = {name: np.empty(shapes[name], np.int8) for name in machine.peeks}
     for name, memory in out.items():
-        if getattr(lib, f"vla_peek_{name}")(handle, memory.ctypes.data, memory.size) != 0:
-            raise MachineError(f"the Verilated machine does not give its {name} memory; the harness is out of date")
+        if getattr(machine.functions, PEEKS[name])(handle, memory.ctypes.data, memory.size) != 0:
+            raise MachineError(f"{PEEKS[name]} of {machine.path} fails; with shows_memories 0 it is not called")
     return out

@@ -33,6 +33,8 @@ TOP = "vla_core"
 FLAVOURS = {
     "fast": ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal"],
     "checked": ["-O3", "--x-assign", "unique", "--x-initial", "unique", "--assert", "-Wno-fatal"],
+    # counts how often each line and branch ran; a run writes its counts to the file $VLA_COVERAGE
+    "coverage": ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "--coverage-line"],
 }
 LOG_LINES = 15
 
@@ -143,7 +145,7 @@ def _command_flags(hw: HardwareConfig) -> list[str]:
     return [
         *(f"-G{name}={value}" for name, value in parameters.items()),
         "-CFLAGS",
-        f"-fPIC -std=c++17 -O3 -march=native -DVLA_BLOCK={hw.block}",
+        f"-fPIC -std=c++17 -O3 -march=native -DVLA_PIXELS={hw.pixels}",
         "-LDFLAGS",
         "-shared",
         "-MAKEFLAGS",

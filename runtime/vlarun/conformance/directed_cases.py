@@ -10,7 +10,7 @@ import numpy as np
 
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import ROUNDINGS, VEC_FUNCTIONS
-from vlarun.conformance import machine_cases
+from vlarun.conformance import limit_cases, limit_moves, machine_cases
 from vlarun.conformance.makers import MAKERS
 from vlarun.conformance.operands import Arena
 from vlarun.conformance.programs import Case, operation_program
@@ -40,6 +40,8 @@ def cases(hw: HardwareConfig) -> Iterator[Case]:
             rng = np.random.default_rng(zlib.crc32(case_id.encode()))
             yield Case(case_id, operation_program([MAKERS[name](rng, Arena(hw), **choices)]))
     yield from machine_cases.cases(hw)
+    yield from limit_cases.cases(hw)
+    yield from limit_moves.cases(hw)
 
 
 def _conv(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:

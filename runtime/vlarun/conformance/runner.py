@@ -1,11 +1,16 @@
-"""Run cases on a backend, compare all memories with the slow reference, show a matrix."""
+"""Run cases on a backend, compare its memories with the slow reference, show a matrix.
+
+Someone else's machine (`Choice.library`) runs in a process of its own, and shows the memories that it can.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +24,15 @@ from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import ErrorCode
 from vlarun.backends import Backend, RtlBackend, SimBackend
 from vlarun.backends.rtl import RtlOptions
-from vlarun.conformance import directed_cases, encoding_cases, random_cases, reference
+from vlarun.conformance import directed_cases, encoding_cases, graph_cases, random_cases, reference
+from vlarun.conformance.isolated import Isolated
 from vlarun.conformance.programs import Case
 from vlarun.progress import track
 
 __all__ = ["Choice", "Outcome", "Result", "check", "collect", "run", "show"]
 
-SUITES = ("T0", "T1", "T2")
+SUITES = ("T0", "T1", "T2", "T3")
+SPACES = ("data", "act", "weight", "param")
 MAX_CYCLES = 5_000_000
 SHOWN_FAILURES = 20
 STALL_PERCENT = 30
@@ -33,7 +40,7 @@ STALL_PERCENT = 30
 
 @dataclass(frozen=True)
 class Choice:
-    """Which cases, on what."""
+    """Which cases, on what; `library` is someone else's machine, for backend rtl."""
 
     backend: str = "sim"
     config: str = "u50"
@@ -43,6 +50,7 @@ class Choice:
     seed: int = 0
     match: str = ""
     checked: bool = False
+    library: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,10 +64,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All results of a choice."""
+    """All results of a choice, and the memories that were compared."""
 
     choice: Choice
     results: list[Result]
+    spaces: tuple[str, ...] = SPACES
 
     @property
     def passed(self) -> bool:
@@ -68,7 +77,8 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**asdict(self.choice), "passed": self.passed, "cases": [asdict(r) for r in self.results]}
+        results = [asdict(r) for r in self.results]
+        return {**asdict(self.choice), "memories": self.spaces, "passed": self.passed, "cases": results}
 
 
 def collect(choice: Choice) -> list[Case]:
@@ -77,6 +87,7 @@ def collect(choice: Choice) -> list[Case]:
     Raises:
         BadUsageError: unknown suite, or nothing matches.
         ConfigError: unknown config.
+        BackendError: T3 without vlac.
     """
     unknown = [s for s in choice.suites if s not in SUITES]
     if unknown:
@@ -90,6 +101,8 @@ def collect(choice: Choice) -> list[Case]:
             yield from directed_cases.cases(hw)
         if "T2" in choice.suites:
             yield from random_cases.cases(hw, choice.programs, choice.seed)
+        if "T3" in choice.suites:
+            yield from graph_cases.cases(hw, choice.match)
 
     found = [case for case in every() if choice.match in case.id]
     if not found:
@@ -98,15 +111,33 @@ def collect(choice: Choice) -> list[Case]:
 
 
 def run(choice: Choice) -> Outcome:
-    """Run every case of a choice."""
+    """Run every case of a choice.
+
+    Raises:
+        BadUsageError: the choice makes no sense, or no case is in it.
+        BackendError: the machine cannot be built or loaded, or is not the config.
+    """
     if choice.backend not in ("sim", "rtl"):
         raise BadUsageError(f"conformance runs on sim or rtl, not on '{choice.backend}'")
+    if choice.library and (choice.backend != "rtl" or choice.checked):
+        raise BadUsageError("--library is a machine for --backend rtl, without --checked")
+    spaces = _spaces(choice)
     results = []
-    for case in track(collect(choice), f"conformance of {choice.backend} {choice.config}"):
-        start = time.perf_counter()
-        problem = check(case, _backend(choice, case))
-        results.append(Result(case.id, problem, time.perf_counter() - start))
-    return Outcome(choice, results)
+    with contextlib.ExitStack() as stack:
+        one = stack.enter_context(Isolated(check)) if choice.library else check
+        for case in track(collect(choice), f"conformance of {choice.backend} {choice.config}"):
+            start = time.perf_counter()
+            problem = one(case, _backend(choice, case), spaces)
+            results.append(Result(case.id, problem, time.perf_counter() - start))
+    return Outcome(choice, results, spaces)
+
+
+def _spaces(choice: Choice) -> tuple[str, ...]:
+    """The memories that the backend shows; refuses a machine that cannot be had."""
+    hw = hardware.load(choice.config)
+    if choice.backend == "sim":
+        return SPACES
+    return ("data", *_rtl(choice).machine(hw).peeks)
 
 
 def _backend(choice: Choice, case: Case) -> Backend:
@@ -114,37 +145,47 @@ def _backend(choice: Choice, case: Case) -> Backend:
         return SimBackend()
     stalls = STALL_PERCENT if choice.stalls == "random" else 0
     seed = zlib.crc32(f"{choice.seed} {case.id}".encode())
-    options = RtlOptions(stall_percent=stalls, stall_seed=seed, max_cycles=MAX_CYCLES)
-    return RtlBackend(options, flavour="checked" if choice.checked else "fast")
+    return _rtl(choice, RtlOptions(stall_percent=stalls, stall_seed=seed, max_cycles=MAX_CYCLES))
 
 
-def check(case: Case, backend: Backend) -> str:
-    """What is wrong with a backend's run of a case; empty where nothing is."""
+def _rtl(choice: Choice, options: RtlOptions | None = None) -> RtlBackend:
+    return RtlBackend(options, "checked" if choice.checked else "fast", choice.library or None)
+
+
+def check(case: Case, backend: Backend, spaces: tuple[str, ...] = SPACES) -> str:
+    """What is wrong with a backend's run of a case, its memories of `spaces` included; empty where nothing is."""
     try:
         result = backend.run(case.program, {})
     except VlaError as e:
         return str(e)
-    wanted: dict[str, Any] = {"status": case.status, "error_address": case.stop_at or 0, "halt_code": case.halt_code}
-    if case.status is not ErrorCode.OK:
-        wanted.pop("halt_code")
+    wanted = {"error_address": case.stop_at or 0}
+    if case.status is ErrorCode.OK:
+        wanted["halt_code"] = case.halt_code
+    if result.status is not case.status:
+        return f"status is {result.status.name}, expected {case.status.name}"
     for name, value in wanted.items():
         found = getattr(result, name)
         if found != value:
-            return f"{name} is {found!r}, expected {value!r}"
-    return _memory_problem(case, result.memories)
+            return f"{name} is {found}, expected {value}"
+    compared = spaces if case.status is ErrorCode.OK else ("data",)
+    return _memory_problem(case, {name: result.memories[name] for name in compared})
 
 
 def _memory_problem(case: Case, memories: dict[str, Any]) -> str:
-    """The first word of a memory that differs from the reference's."""
+    """The first word of any of the memories that differs from the reference's."""
     entry = next(iter(case.program.entries.values()))
     expected = reference.run(case.original or case.program, entry, case.stop_at)
     for heap in case.program.heaps:  # another schedule has other instructions
         expected.data[heap.line * LINE_BYTES :][: len(heap.data)] = np.frombuffer(heap.data, np.int8)
-    spaces = {"data": expected.data.reshape(-1, PACKET_BYTES)}
-    if case.status is ErrorCode.OK:
-        spaces |= {"act": expected.act, "weight": expected.weight, "param": expected.param.view(np.int8)}
-    for space, wanted in spaces.items():
-        found = memories[space].reshape(wanted.shape)
+    right = {
+        "data": expected.data.reshape(-1, PACKET_BYTES),
+        "act": expected.act,
+        "weight": expected.weight,
+        "param": expected.param.view(np.int8),
+    }
+    for space, memory in memories.items():
+        wanted = right[space]
+        found = memory.reshape(wanted.shape)
         unequal = np.argwhere(found != wanted)
         if len(unequal):
             word, byte = (int(i) for i in unequal[0])
@@ -163,7 +204,9 @@ def show(outcome: Outcome) -> None:
     for result in outcome.results:
         suite, subject = result.id.split(".")[:2]
         groups.setdefault(suite if suite == "T2" else f"{suite}.{subject}", []).append(result)
-    table = Table(title=f"conformance: {choice.backend}, {choice.config}, stalls {choice.stalls}")
+    machine = Path(choice.library).name if choice.library else choice.backend
+    less = "" if outcome.spaces == SPACES else ", data memory only"
+    table = Table(title=f"conformance: {machine}, {choice.config}, stalls {choice.stalls}{less}")
     for column in ("group", "cases", "passed", "failed", "seconds"):
         table.add_column(column, justify="left" if column == "group" else "right")
     for name, results in groups.items():
@@ -175,7 +218,7 @@ def show(outcome: Outcome) -> None:
     console.print(table)
     failures = [r for r in outcome.results if r.problem]
     for r in failures[:SHOWN_FAILURES]:
-        console.print(f"FAILED {r.id}: {r.problem}", markup=False, highlight=False)
+        console.print(f"FAILED {r.id}: {r.problem}", markup=False, highlight=False, soft_wrap=True)
     if len(failures) > SHOWN_FAILURES:
         console.print(f"... and {len(failures) - SHOWN_FAILURES} more; --json FILE lists all of them")
     console.print(f"{len(outcome.results) - len(failures)} of {len(outcome.results)} cases passed")

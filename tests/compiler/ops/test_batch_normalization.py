@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from graphs import GraphBuilder
-from one_op import check_both, image_graph, refused
+from one_op import check_both, image_graph
 
 
 def batch_norm(g, x, channels, **attributes):
@@ -37,10 +37,3 @@ def test_on_its_own():
 def test_of_what_is_no_image(shape):
     g = GraphBuilder("no_image")
     check_both(g.model(batch_norm(g, g.input("x", shape), 20)))
-
-
-def test_computed_statistics_are_refused():
-    g = GraphBuilder("computed")
-    x = g.input("x", (1, 20))
-    values = [g.input(f"v{i}", (20,)) for i in range(4)]
-    refused(g.model(g.node("BatchNormalization", [x, *values])), "in inference mode and with constant statistics")

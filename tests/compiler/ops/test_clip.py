@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from one_op import check_both, image_graph
-from parity import compile_proto, random_inputs
+from parity import check_rewritten, compile_proto, random_inputs, run_both
 
 import vlarun
 
@@ -23,3 +23,18 @@ def test_no_result_lies_outside(bounds):
     step = program.outputs[0].scale / 2
     low, high = (np.inf * sign if b is None else b for b, sign in zip(bounds, (-1, 1), strict=True))
     assert low - step <= found.min() and found.max() <= high + step
+
+
+@pytest.mark.parametrize("second", [(1, 3), (-2, -1), (0.3, 0.5)], ids=str)
+def test_a_clip_of_a_clip_keeps_the_second_interval(second):
+    """Also where nothing of the first lies in it."""
+
+    def body(g, x):
+        for low, high in ((0.2, 0.7), second):
+            x = g.node("Clip", [x, g.constant(np.float32(low)), g.constant(np.float32(high))])
+        return x
+
+    model = image_graph(body)
+    outcome = run_both(model)
+    check_rewritten(model, outcome)
+    check_both(model)

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from graphs import GraphBuilder
-from one_op import check_both, refused
-from parity import run_parity
+from one_op import check_both, image_graph, refused
+from parity import compile_proto, run_parity
+
+from vlac.errors import UnsupportedError
 
 
 def conv_model(channels=20, out=24, size=(11, 13), kernel=(3, 3), **attributes):
@@ -105,25 +107,33 @@ def test_large_rules_are_refused_together():
     )
 
 
-def test_computed_weights_are_refused():
-    g = GraphBuilder("computed")
-    x, w = g.input("x", (1, 4, 8, 8)), g.input("w", (4, 4, 3, 3))
-    refused(g.model(g.node("Conv", [x, w], 4)), "The weights must be constants. Found computed weights")
-
-
-def test_images_with_too_many_rows_are_refused():
-    g = GraphBuilder("tall")
-    refused(g.model(g.conv(g.input("x", (1, 1, 2100, 4)), 1)), "at most 2047 rows", "2100x4")
-
-
-def test_batch_is_refused():
-    g = GraphBuilder("batch")
-    refused(g.model(g.conv(g.input("x", (2, 4, 8, 8)), 4)), "batch 1", "input shape [2, 4, 8, 8]")
-
-
 def test_accumulator_that_could_wrap_is_refused():
     g = GraphBuilder("wide")
     x = g.input("x", (1, 4096, 9, 9))
     w = g.constant(np.ones((16, 4096, 9, 9), np.float32))
     with pytest.raises(Exception, match=r"accumulator|weight scratchpad"):
         run_parity(g.model(g.node("Conv", [x, w], 16)))
+
+
+def test_two_large_convolutions_of_one_image_fold_it_each():
+    def body(g, x):
+        return g.node("Concat", [g.conv(x, 6, 3, 5), g.conv(x, 9, 1, 5, pads=[0] * 4)], 15, axis=1)
+
+    check_both(image_graph(body))
+
+
+def test_dilation_of_one_axis_beside_a_large_stride_of_the_other():
+    def body(g, x):
+        w = g.constant(g.weight(9, 20, 7, 2))
+        return g.node("Conv", [x, w], 9, strides=[1, 7], dilations=[3, 1], pads=[5, 0, 6, 3])
+
+    check_both(image_graph(body))
+
+
+def test_groups_across_a_block_of_outputs_need_the_weights_of_all():
+    """Eight groups of five channels with one output each: one block of outputs reads all forty channels."""
+    g = GraphBuilder("groups")
+    w = g.constant(g.weight(8, 5, 20, 20))
+    model = g.model(g.node("Conv", [g.input("x", (1, 40, 21, 21)), w], 8, group=8, pads=[7] * 4))
+    with pytest.raises(UnsupportedError, match=r"The weights of one block of 8 channels must fit the 2048 words"):
+        compile_proto(model, "tiny", calib="random:1")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from graphs import GraphBuilder
-from one_op import check_both, refused
+from one_op import check_both
 
 
 def model(channels=20, out=24, size=(5, 7), kernel=(3, 3), group=1, **attributes):
@@ -46,16 +46,3 @@ def test_between_convolutions():
     x = g.conv(g.input("x", (1, 12, 8, 8)), 40, 3)
     y = g.node("ConvTranspose", [x, g.constant(g.weight(40, 20, 4, 4))], 20, strides=[2, 2], pads=[1, 1, 1, 1])
     check_both(g.model(g.conv(g.node("Relu", [y]), 3)))
-
-
-def test_large_strides_are_refused():
-    refused(model(strides=[17, 1]), "The stride must not exceed 16", "stride 17x1")
-
-
-def test_computed_weights_and_batch_are_refused():
-    g = GraphBuilder("computed")
-    x, w = g.input("x", (1, 4, 5, 5)), g.input("w", (4, 3, 3, 3))
-    refused(g.model(g.node("ConvTranspose", [x, w], 3)), "The weights must be constants")
-    g = GraphBuilder("batch")
-    x = g.input("x", (2, 4, 5, 5))
-    refused(g.model(g.node("ConvTranspose", [x, g.constant(g.weight(4, 3, 3, 3))], 3)), "batch 1", "[2, 4, 5, 5]")

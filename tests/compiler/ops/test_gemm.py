@@ -50,11 +50,6 @@ def test_large_transposed_rows_are_refused():
     refused(g.model(g.node("Gemm", [y, w], 8, transA=1)), "Gemm 'gemm2'", "moves data between pixels and channels")
 
 
-def test_computed_weights_are_refused():
-    g = GraphBuilder("computed")
-    refused(g.model(g.node("Gemm", [g.input("a", (2, 8)), g.input("b", (8, 4))], 4)), "B and C must be constants")
-
-
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1), (1, 12), (5, 1), (5, 12)], ids=str)
 def test_any_shape_of_c_with_alpha_and_beta(shape):
     g = GraphBuilder("bias")

@@ -164,3 +164,27 @@ def test_large_transposes_of_pixels_and_channels_are_refused():
         "moves data between pixels and channels",
         "at most 1024 values",
     )
+
+
+def test_a_transposed_vector_of_pixels_among_others():
+    """Transpose costs nothing there, but the Concat of rows behind it counts elements in another order."""
+
+    def body(g, x):
+        y = g.node("Transpose", [g.node("ReduceMean", [x], axes=[2], keepdims=0)], perm=[0, 2, 1])
+        return g.node("Concat", [g.node("Sigmoid", [y]), y], axis=1)
+
+    check_both(image_graph(body, 34, (3, 5)), different=0.02)
+
+
+def test_a_transposed_vector_of_pixels_is_an_output():
+    def body(g, x):
+        return g.node("Transpose", [g.node("ReduceMax", [x], axes=[2], keepdims=0)], perm=[0, 2, 1])
+
+    check_both(image_graph(body, 34, (3, 5)))
+
+
+def test_transposed_input_behind_which_the_scale_changes():
+    """The host packs the input; the table for Relu's own scale comes behind that."""
+    g = GraphBuilder("channels_last")
+    x = g.node("Transpose", [g.input("x", (1, 14, 9, 24))], 24, perm=[0, 3, 1, 2])
+    check_both(g.model(g.node("GlobalMaxPool", [g.node("Relu", [x])])))

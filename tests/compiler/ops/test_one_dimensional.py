@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from graphs import GraphBuilder
-from one_op import check_both, refused
+from one_op import check_both
 
 
 def conv(g, x, out, kernel=3, **attributes):
@@ -68,7 +68,6 @@ def test_time_major_input_and_flatten():
     check_both(network(body))
 
 
-def test_computed_weights_are_refused():
-    g = GraphBuilder("computed")
-    x, w = g.input("x", (1, 4, 8)), g.input("w", (4, 4, 3))
-    refused(g.model(g.node("Conv", [x, w], 4)), "The convolution must be 2-D", "1-D in a float model is made 2-D")
+@pytest.mark.parametrize("axis", [1, -2])
+def test_concat_of_channels_by_any_number_of_its_axis(axis):
+    check_both(network(lambda g, x: g.node("Concat", [conv(g, x, 20), conv(g, x, 9)], 29, axis=axis)))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from moved import moved
-from one_op import check_both, image_graph, refused
+from one_op import check_both, image_graph
 
 
 def pads(g, *amounts):
@@ -56,9 +56,14 @@ def test_rows_of_channels():
     check_both(image_graph(body))
 
 
-def test_taking_away_is_refused():
-    refused(
-        image_graph(lambda g, x: g.node("Pad", [x, pads(g, 0, 0, -1, 0, 0, 0, 0, 0)])),
-        "Padding must be at least 0",
-        "[0, 0, -1, 0, 0, 0, 0, 0]",
-    )
+@pytest.mark.parametrize("stride", [1, 5])
+def test_steps_that_fill_with_different_values(stride):
+    """Two Pads, and the folding of a large stride behind them, which fills with zero."""
+
+    def body(g, x):
+        for value, amounts in ((0.5, [0, 0, 1, 2, 0, 0, 0, 1]), (-0.4, [0, 1, 0, 1, 0, 2, 1, 0])):
+            x = g.node("Pad", [x, g.constant(np.array(amounts)), g.constant(np.float32(value))])
+        g.channels[x] = 23
+        return g.conv(x, 9, 3, stride)
+
+    check_both(image_graph(body))

@@ -1,7 +1,6 @@
 """MaxPool, AveragePool, GlobalAveragePool and ReduceMean: every attribute."""
 
 import numpy as np
-import onnx
 import pytest
 from graphs import GraphBuilder
 from one_op import check_both, image_graph, refused
@@ -89,15 +88,6 @@ def test_pool_follows_its_convolution_band_by_band():
     assert packets.index("MaxPool") < len(packets) - 1 - packets[::-1].index("Conv")
 
 
-def test_window_in_the_padding_is_refused():
-    refused(
-        image_graph(
-            lambda g, x: g.node("MaxPool", [x], kernel_shape=[4, 4], strides=[3, 3], pads=[1, 1, 2, 2], ceil_mode=1)
-        ),
-        "No window may lie in the padding only",
-    )
-
-
 DILATED = [
     {"kernel_shape": [3, 3], "dilations": [2, 2]},
     {"kernel_shape": [2, 3], "dilations": [3, 2], "strides": [2, 1], "pads": [1, 2, 1, 1]},
@@ -157,6 +147,12 @@ def test_sums_over_channels_and_everything(op, axes):
     check_both(image_graph(lambda g, x: g.node(op, [x, g.constant(np.array(axes))]), 10, (5, 6), opset=18))
 
 
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceSum"])
+def test_sums_over_a_matrix_of_more_values_than_words(op):
+    g = GraphBuilder("matrix")
+    check_both(g.model(g.node(op, [g.input("x", (70, 80))], keepdims=0), opset=18))
+
+
 @pytest.mark.parametrize(("axes", "keep"), [([-1], 1), ([-1], 0), ([0], 0), ([0, 1], 0)])
 @pytest.mark.parametrize("op", ["ReduceMean", "ReduceSum", "ReduceMax"])
 def test_reductions_of_a_matrix(op, axes, keep):
@@ -190,27 +186,16 @@ def test_too_many_results_are_refused():
     refused(model, "at most 2047 results", "4 values, 3000 results")
 
 
-def test_strides_over_15_are_refused():
-    refused(
-        image_graph(lambda g, x: g.node("MaxPool", [x], kernel_shape=[2, 2], strides=[16, 1]), 4, (40, 9)),
-        "The stride must not exceed 15",
-        "stride 16x1",
+@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceMax"])
+def test_an_axis_of_one_element_alone(op, keep):
+    g = GraphBuilder("one")
+    x = g.input("x", (1, 5, 4))
+    check_both(g.model(g.node(op, [x, g.constant(np.array([0]))], keepdims=keep), opset=18))
+
+
+def test_average_pool_with_dilations_that_onnx_runtime_knows_in_float_only():
+    model = image_graph(
+        lambda g, x: g.node("AveragePool", [x], kernel_shape=[3, 3], dilations=[2, 1]), size=(9, 8), opset=19
     )
-
-
-def test_indices_are_refused():
-    g = GraphBuilder("indices")
-    x = g.input("x", (1, 4, 6, 6))
-    y = g.node("MaxPool", [x], kernel_shape=[2, 2])
-    g.nodes[-1].output.append("where")
-    g.nodes.append(onnx.helper.make_node("Cast", ["where"], ["other"], to=1))
-    refused(g.model(y, "other"), "The second output (indices) must be unused")
-
-
-def test_local_response_normalization_is_refused():
-    refused(
-        image_graph(lambda g, x: g.node("LRN", [x], size=5)),
-        "LRN 'lrn1' cannot run on 'u50'",
-        "sum of squares",
-        "size 5",
-    )
+    check_both(model, different=0.01)

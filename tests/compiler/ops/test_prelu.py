@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from graphs import GraphBuilder
-from one_op import check_both, image_graph, refused
+from one_op import check_both, image_graph
 
 SLOPES = {
     "in 0..1": np.linspace(0, 1, 20),
@@ -46,15 +46,3 @@ def test_of_vectors():
     g = GraphBuilder("vector")
     x = g.gemm(g.input("x", (1, 30)), 30, 24, relu=False)
     check_both(g.model(g.node("PRelu", [x, g.constant(np.linspace(0, 0.5, 24, dtype=np.float32))])))
-
-
-def test_a_constant_input_is_refused():
-    g = GraphBuilder("constant")
-    x = g.constant(g.rng.standard_normal((1, 8)).astype(np.float32))
-    refused(g.model(g.node("PRelu", [x, g.input("slope", (1, 8))])), "The input must be computed", "a constant")
-
-
-def test_a_slope_per_row_is_refused():
-    g = GraphBuilder("row")
-    model = g.model(g.node("PRelu", [g.input("x", (1, 4, 6, 6)), g.input("slope", (6, 1))]))
-    refused(model, "PRelu 'prelu0'", "Operands must have the same shape", "[6, 1]")

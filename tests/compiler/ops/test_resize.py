@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from moved import moved
-from one_op import check_both, image_graph, refused
+from one_op import check_both, image_graph
 from parity import compile_proto, random_inputs
 
 import vlarun
@@ -108,25 +108,6 @@ def test_a_crop_beyond_the_image():
     inputs = random_inputs(kept.program)
     checks = check_nodes(kept, inputs, vlarun.Session(kept.program, backend="sim").run(inputs, raw=True))
     assert len(checks) == 2 and max(c.largest for c in checks) <= 2, checks
-
-
-@pytest.mark.parametrize(
-    ("body", "found"),
-    [
-        (resized((2, 2), mode="cubic"), "mode cubic with half_pixel, [1, 20, 6, 8] -> [1, 20, 12, 16]"),
-        (resized((8, 8), mode="linear"), "mode linear with half_pixel, [1, 20, 6, 8] -> [1, 20, 48, 64]"),
-        (resized(sizes=(11, 9), mode="linear"), "-> [1, 20, 11, 9]"),
-    ],
-)
-def test_large_ones_are_refused(body, found):
-    refused(
-        image_graph(body, 20, (6, 8), opset=18), "Linear resizing (without antialias)", "at most 1024 values", found
-    )
-
-
-def test_corners_between_pixels_are_refused():
-    body = resized((0.6, 0.6), mode="nearest", coordinate_transformation_mode="align_corners")
-    refused(image_graph(body, 20, (4, 6), opset=18), "With align_corners the scales must give whole sizes", "2.4, 3.6")
 
 
 @pytest.mark.parametrize("policy", ["not_larger", "not_smaller"])

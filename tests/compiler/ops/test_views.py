@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 from graphs import GraphBuilder
 from one_op import check_both, image_graph, refused
+from parity import compile_proto, random_inputs
+
+import vlarun
+from vlac.verify import check_nodes
 
 
 def test_flatten_and_gemm():
@@ -73,8 +77,21 @@ def test_moving_much_data_is_refused(shape):
     refused(image_graph(body), "Reshape 'reshape1'", "moves data between pixels and channels", "at most 1024 values")
 
 
-def test_dropout_of_training_is_refused():
-    def body(g, x):
-        return g.node("Dropout", [x, g.constant(np.float32(0.5)), g.constant(np.array(True))])
+@pytest.mark.parametrize("op", ["Identity", "Reshape", "Flatten", "LogSoftmax"])
+def test_an_input_that_is_an_output_too_is_kept_until_it_is_stored(op):
+    """Its memory is needed by other tensors behind its last reader."""
+    g = GraphBuilder("both")
+    x = g.input("x", (1, 12, 12, 8))
+    extra = [g.constant(np.array([8, 144]))] if op == "Reshape" else []
+    first = g.node(op, [x, *extra])
+    check_both(g.model(first, g.conv(g.conv(g.conv(x, 12, 3, 8), 20), 30)))
 
-    refused(image_graph(body), "Dropout 'dropout1'", "It must be in inference mode", "training mode")
+
+def test_an_output_that_is_a_spoiled_copy_of_an_input_is_found():
+    g = GraphBuilder("copy")
+    x = g.input("x", (1, 4, 5, 6))
+    kept = compile_proto(g.model(g.node("Identity", [x]), g.conv(x, 8)), keep_all=True)
+    inputs = random_inputs(kept.program)
+    raw = vlarun.Session(kept.program).run(inputs, raw=True)
+    raw["identity0"] = raw["identity0"] ^ 1
+    assert [(c.name, c.different) for c in check_nodes(kept, inputs, raw) if not c.ok] == [("identity0", 120)]

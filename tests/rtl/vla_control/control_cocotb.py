@@ -133,8 +133,11 @@ async def interrupts(dut) -> None:
         await host.write(0, START)
         await host.finish()
         assert await host.read(OFFSET["INTERRUPT_STATUS"]) == enable
+        assert await host.read(OFFSET["INTERRUPT_ENABLE"]) == enable
+        assert await host.read(OFFSET["GLOBAL_INTERRUPT"]) == 0
         assert dut.interrupt_o.value == 0
         await host.write(OFFSET["GLOBAL_INTERRUPT"], 1)
+        assert await host.read(OFFSET["GLOBAL_INTERRUPT"]) == 1
         assert dut.interrupt_o.value == 1
         await host.write(OFFSET["INTERRUPT_STATUS"], enable)
         assert await host.read(OFFSET["INTERRUPT_STATUS"]) == 0

@@ -1,0 +1,284 @@
+"""T1, continued: fields at the ends of what they can hold, and with their high bits set, in packets that run.
+
+One case per tensor region or group of fields. Before each packet the words that it reads are loaded (what
+they are says `vla_isa.footprint`), after it the words that it wrote are stored, so every packet is compared.
+Not here: COPY, semaphores and control (limit_moves.py); packets that dispatch refuses (encoding_cases.py).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from vla_isa.encoding import Packet, encode, illegal
+from vla_isa.errors import VlaError
+from vla_isa.footprint import footprint
+from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions import BY_NAME, MOVES, ErrorCode
+from vlarun.conformance.operands import Rng, draw_records, fill
+from vlarun.conformance.programs import Builder, Case
+
+__all__ = ["Values", "cases", "fitting", "run_each"]
+
+Values = dict[str, int]
+TABLE_BYTES = 256
+MANY = 8  # what is read in more pieces is loaded in one, with the words between them
+
+# what makes a packet use two rows, and two channel blocks, of a region
+TWO_ROWS: dict[tuple[str, str], Values] = {
+    ("CONV", "in"): {"in_h": 2, "kernel_h": 2},
+    ("CONV", "out"): {"in_h": 2, "out_h": 2},
+    ("CONV", "res"): {"in_h": 2, "out_h": 2},
+    ("POOL", "in"): {"in_h": 2, "kernel_h": 2},
+    ("POOL", "out"): {"in_h": 2, "out_h": 2},
+    ("VEC", "a"): {"out_h": 2},
+    ("VEC", "b"): {"out_h": 2},
+    ("VEC", "out"): {"out_h": 2},
+}
+TWO_BLOCKS: dict[tuple[str, str], Values] = {
+    ("CONV", "in"): {"in_blocks": 2},
+    ("CONV", "out"): {"out_blocks": 2},
+    ("CONV", "res"): {"out_blocks": 2},
+    ("POOL", "in"): {"in_blocks": 2, "channels": 17},
+    ("POOL", "out"): {"in_blocks": 2, "channels": 17},
+    ("VEC", "a"): {"out_blocks": 2},
+    ("VEC", "b"): {"out_blocks": 2},
+    ("VEC", "out"): {"out_blocks": 2},
+    ("GEMM", "in"): {"k_blocks": 2},
+    ("GEMM", "out"): {"n_blocks": 2},
+}
+ON: dict[tuple[str, str], Values] = {("CONV", "res"): {"residual_enable": 1}}
+
+
+def cases(hw: HardwareConfig) -> Iterator[Case]:
+    """All cases of a config; the same ids on every one."""
+    groups = {f"{name.lower()}.{region}": _region(hw, name, region) for name, region in TWO_BLOCKS}
+    groups |= {f"{name.lower()}.requantize": _requantize(name) for name in ("CONV", "GEMM", "POOL", "VEC")}
+    groups |= {
+        "conv.sizes": _conv_sizes(hw),
+        "conv.memories": _memories(hw, "CONV"),
+        "gemm.sizes": _gemm_sizes(hw),
+        "gemm.memories": _memories(hw, "GEMM"),
+        "pool.sizes": _pool_sizes(hw),
+        "vec.sizes": _vec_sizes(hw),
+    }
+    for what, changes in groups.items():
+        yield run_each(hw, f"T1.limit.{what}", fitting(hw, what.split(".")[0].upper(), changes))
+
+
+def fitting(hw: HardwareConfig, name: str, changes: Iterable[Values]) -> list[Packet]:
+    """The small packets with these changes that fit the memories of the config (all do on the shipped ones)."""
+    packets = []
+    for change in changes:
+        try:
+            packet = small_packet(hw, name, change)
+            fits = illegal(encode(packet), hw)[0] is ErrorCode.OK and (name == "VEC" or _apart(packet, hw))
+        except VlaError:  # a region longer than the scratchpad, or a field below 0
+            fits = False
+        if fits:
+            packets.append(packet)
+    return packets
+
+
+def _apart(packet: Packet, hw: HardwareConfig) -> bool:
+    """Whether no word of the scratchpad is both read and written (VEC may work in place)."""
+    spans = {
+        w: [s for a in footprint(packet, hw) if a.space == "act" and a.write is w for s in a.words.tolist()]
+        for w in (False, True)
+    }
+    return not any(a < d and c < b for a, b in spans[False] for c, d in spans[True])
+
+
+def small_packet(hw: HardwareConfig, name: str, change: Values) -> Packet:
+    """A small packet with some fields changed; its regions lie apart in the middle of the scratchpad."""
+    middle, step = hw.act_words // 2, min(8, hw.act_words // 16)
+    v: Values = {"lo": -128, "hi": 127, "mode": 1, "n0": 1, "n1": 1, "n2": 1, "n3": 1, "move": MOVES.index("fill_act")}
+    v |= {"weight_base": 7, "param_base": 7, "table_base": 20, "mask_base": 40}
+    for at, region in enumerate(("in", "a", "res", "b", "out")):
+        v |= {
+            f"{region}_base": middle + step * at,
+            f"{region}_row_stride": 2,
+            f"{region}_pitch": 1,
+            f"{region}_ring": 2,
+        }
+    known = BY_NAME[name].by_name
+    return Packet.make(name, **{k: x for k, x in v.items() if k in known} | change)
+
+
+def run_each(hw: HardwareConfig, case_id: str, packets: list[Packet]) -> Case:
+    """Load, execute and store, packet by packet."""
+    rng, builder = np.random.default_rng(zlib.crc32(case_id.encode())), Builder(hw)
+    for packet in packets:
+        _load(builder, rng, packet)
+        builder.add(packet)
+        for access in footprint(packet, hw):
+            for first, end in access.words.tolist() if access.write else ():
+                builder.store_act(first, end - first)
+    builder.halt()
+    return Case(case_id, builder.build())
+
+
+def _load(builder: Builder, rng: Rng, packet: Packet) -> None:
+    """Load what a packet reads: random activations and weights; records, which also serve as tables and masks."""
+    hw = builder.hw
+    for access in footprint(packet, hw):
+        if access.write:
+            continue
+        spans = access.words.tolist()
+        if len(spans) > MANY:
+            spans = [[spans[0][0], spans[-1][1]]]
+        for first, end in spans:
+            if access.space == "act":
+                builder.load_act(fill(rng, (end - first, hw.act_word_bytes), "random"), first)
+            elif access.space == "weight":
+                builder.load_weight(fill(rng, (end - first, hw.weight_word_bytes), "random"), first)
+            else:
+                records = draw_records(rng, (end - first) * hw.block, 74 * 74.0)
+                builder.load_param(records.reshape(end - first, hw.param_word_bytes), first)
+
+
+def _region(hw: HardwareConfig, name: str, p: str) -> Iterator[Values]:
+    """Bases, strides, pitches, rings and slots of a region: 0, 1, high bits set, the last word."""
+    on, last = ON.get((name, p), {}), hw.act_words - 1
+    high = 3 * hw.act_words // 4
+    for base in (0, 1, high, last):
+        yield on | {f"{p}_base": base}
+    strides = ("batch_stride",) if name == "GEMM" else ("row_stride",)
+    yield on | {f"{p}_{s}": 0 for s in (*strides, "pitch")}
+    for step in (1, high, last):
+        two = {"batch": 2} if name == "GEMM" else TWO_ROWS[name, p]
+        yield on | two | {f"{p}_base": 0, f"{p}_{strides[0]}": step} | _other_batches(name, p)
+    for pitch in (1, 3 << 12, min((1 << 14) - 1, last)):
+        yield on | TWO_BLOCKS[name, p] | {f"{p}_base": 0, f"{p}_pitch": pitch}
+    if name != "GEMM":
+        for ring, slot in ((1, 0), (3, 1), (1500, 1200), (2047, 2046)):
+            yield on | {f"{p}_base": 0, f"{p}_ring": ring, f"{p}_slot": slot}
+        wraps = {f"{p}_base": 0, f"{p}_ring": 2047, f"{p}_slot": 2046}
+        yield on | TWO_ROWS[name, p] | wraps
+
+
+def _other_batches(name: str, p: str) -> Values:
+    """Two batches of a GEMM write two results."""
+    return {"out_batch_stride": 1} if name == "GEMM" and p == "in" else {}
+
+
+def _requantize(name: str) -> Iterator[Values]:
+    ends = (-128, 0, 127)
+    for out_zero in ends:
+        yield {"out_zero": out_zero}
+    for lo in ends:
+        yield {"lo": lo}
+        yield {"lo": -128, "hi": lo}
+    for rounding in range(3):
+        both = {"residual_enable": 1, "mask_mode": rounding} if name == "CONV" else {"scale_by": 1}
+        if name in ("CONV", "GEMM"):
+            yield {"rounding": rounding, "table_enable": 1, **both}
+    zeros = {"CONV": ("in_zero",), "POOL": ("in_zero",), "VEC": ("a_zero", "b_zero", "b_scalar")}
+    for field in zeros.get(name, ()):
+        for zero in ends:
+            yield {field: zero, **({"b_kind": 3} if field == "b_scalar" else {})}
+
+
+def _tall(names: tuple[str, ...], rows: int) -> Values:
+    """Regions of `rows` rows of one word, one after the other from word 0."""
+    v: Values = {}
+    for at, p in enumerate(names):
+        v |= {f"{p}_base": at * 2048, f"{p}_ring": rows, f"{p}_slot": rows // 2, f"{p}_row_stride": 1}
+    return v
+
+
+def _widths(hw: HardwareConfig) -> tuple[int, int]:
+    """Two long rows that the scratchpad holds."""
+    return min(9000, 9 * hw.act_words // 16), min(16383, hw.act_words - 1)
+
+
+def _conv_sizes(hw: HardwareConfig) -> Iterator[Values]:
+    act = hw.act_words
+    for rows in (1500, 2047):
+        yield {"in_h": rows, "out_h": rows, **_tall(("in", "out"), rows)}
+    for wide in _widths(hw):
+        out = min(wide // 4, act // 8)
+        yield {"in_w": wide, "in_base": 0, "stride_w": 4, "out_w": out, "out_base": act - out}
+        yield {"out_w": wide, "in_base": 0, "out_base": 1}
+    for blocks in (600, 1023):
+        yield {"in_blocks": blocks, "in_base": 0, "weight_base": 0}
+        yield {"out_blocks": blocks, "out_base": 0, "weight_base": 0, "param_base": 0}
+    for pad in (255, 130):
+        yield {"pad_top": pad, "kernel_h": 15, "dilation_h": 17, "in_h": 2, "out_h": 2}
+        yield {"pad_left": pad, "kernel_w": 15, "dilation_w": 18, "in_w": 2, "out_w": 2, "out_pitch": 2}
+    for dilation in (5, 31):
+        yield {"dilation_h": dilation, "kernel_h": 2, "in_h": 40, **_tall(("in",), 40)}
+        yield {"dilation_w": dilation, "kernel_w": 2, "in_w": 40, "in_base": 0}
+
+
+def _memories(hw: HardwareConfig, name: str) -> Iterator[Values]:
+    """Bases in the weight scratchpad and the parameter memory."""
+    table = hw.param_words - TABLE_BYTES // hw.param_word_bytes
+    for weight, param, entries in (
+        (0, 0, 40),
+        (1, 1, 0),
+        (3 * hw.weight_words // 4, 3 * hw.param_words // 4, 1),
+        (hw.weight_words - 1, hw.param_words - 1, 3 * hw.param_words // 4),
+        (9, 9, table),
+    ):
+        yield {"weight_base": weight, "param_base": param, "table_enable": 1, "table_base": entries}
+    for mask in (0, 1, 3 * hw.param_words // 4, hw.param_words - 1) if name == "CONV" else ():
+        yield {"mask_mode": 1, "mask_base": mask}
+    for stride in (0, 1, 3 * hw.weight_words // 4, hw.weight_words - 1) if name == "GEMM" else ():
+        yield {"batch": 2, "weight_base": 0, "weight_batch_stride": stride, "out_batch_stride": 1}
+
+
+def _gemm_sizes(hw: HardwareConfig) -> Iterator[Values]:
+    for quarters in (3, 4):
+        m = min((1 << 14) - 1, hw.act_words // 2) * quarters // 4
+        yield {"m": m, "in_base": 0, "out_base": hw.act_words // 2}
+        blocks = min((1 << 12) - 1, hw.weight_words) * quarters // 4
+        one = {"weight_base": 0, "scale_by": 1}
+        yield {"k_blocks": blocks, "in_base": 0, "in_pitch": 1, **one}
+        yield {"n_blocks": blocks, "out_base": 0, "out_pitch": 1, **one}
+        batch = 1023 * quarters // 4
+        yield {"batch": batch, "in_base": 0, "in_batch_stride": 1, "out_base": 2048, "out_batch_stride": 1}
+
+
+def _pool_sizes(hw: HardwareConfig) -> Iterator[Values]:
+    act = hw.act_words
+    for rows in (1500, 2047):
+        yield {"in_h": rows, "out_h": rows, **_tall(("in", "out"), rows)}
+        yield {"in_h": rows, "kernel_h": rows, **_tall(("in",), rows)}
+        yield {"in_w": rows, "kernel_w": rows, "in_base": 0}
+    for wide in _widths(hw):
+        out = min(wide // 15, act // 16)  # ends behind the last pixel that is read
+        yield {"in_w": wide, "in_base": 0, "stride_w": 15, "out_w": out, "out_base": act - out}
+        yield {"in_w": min(wide, act - wide), "in_base": 0, "out_w": min(wide, act - wide), "out_base": act - wide}
+    for wide in _widths(hw):  # windows that end left of the first pixel have no tap: the whole row reads padding
+        yield {"mode": 0, "in_w": 1, "in_base": 0, "out_w": wide, "out_base": 1}
+    for blocks in (600, 1023):
+        many = {"in_blocks": blocks, "in_base": 0, "out_base": 2048}
+        yield {**many, "channels": blocks * hw.block}
+    for channels in (9000, 16383):
+        yield {"channels": channels}
+    for stride in (9, 15):
+        yield {"stride_h": stride, "in_h": 2 * stride, "out_h": 2, **_tall(("in",), 2 * stride)}
+        yield {"stride_w": stride, "in_w": 2 * stride, "in_base": 0, "out_w": 2}
+    for pad in (130, 255):
+        yield {"pad_top": pad, "kernel_h": pad + 1}
+        yield {"pad_left": pad, "kernel_w": pad + 1}
+    for param in (0, 1, 3 * hw.param_words // 4, hw.param_words - 1):
+        yield {"param_base": param}
+
+
+def _vec_sizes(hw: HardwareConfig) -> Iterator[Values]:
+    for rows in (1500, 2047):
+        yield {"out_h": rows, **_tall(("a", "b", "out"), rows)}
+    scalar = {"b_kind": 3, "a_base": 0, "out_base": 0}  # in place: two regions of the largest sizes do not fit `tiny`
+    for wide in _widths(hw):
+        yield {"out_w": wide, **scalar}
+    for blocks in (600, 1023):
+        yield {"out_blocks": blocks, **scalar}
+    for mult in (0, 1, 5, 3 << 22, (1 << 24) - 1):
+        yield {"a_mult": mult, "b_mult": (1 << 24) - 1, "shift": 23}
+        yield {"a_mult": (1 << 24) - 1, "b_mult": mult, "shift": 23}
+    for table in (0, 1, 3 * hw.param_words // 4, hw.param_words - TABLE_BYTES // hw.param_word_bytes):
+        yield {"table_enable": 1, "table_base": table}

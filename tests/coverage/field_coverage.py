@@ -1,0 +1,170 @@
+"""Which classes of values, and which combinations, occur in conformance programs that run to HALT.
+
+Input: the packets that the programs of T1 and T2 execute, decoded; nothing is simulated. A COPY of size zero
+moves nothing, so only its counts, its move and its semaphores count. What is missing must have a reason in
+field_reasons.toml, and a reason must be about something that is missing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from value_classes import classes, measure
+
+from vla_isa import hardware
+from vla_isa.encoding import Packet, value_fields
+from vla_isa.instructions import BY_NAME, MOVES, TABLE, ErrorCode
+from vla_isa.trace import walk
+from vlarun.conformance import runner
+from vlarun.conformance.runner import Choice
+
+__all__ = ["CONFIGS", "PROGRAMS", "Combination", "Row", "combinations", "executed", "problems", "reasons", "rows"]
+
+CONFIGS = ("tiny", "u50")
+SUITES = ("T1", "T2")
+PROGRAMS = 50
+REASONS = Path(__file__).with_name("field_reasons.toml")
+OF_AN_EMPTY_COPY = ("move", "n0", "n1", "n2", "n3", "wait", "signal")
+REGION = ("base", "row_stride", "pitch", "ring", "slot")
+# fields, and packets in which they have no effect
+IDLE: dict[str, tuple[tuple[tuple[str, ...], Callable[[Packet], bool]], ...]] = {
+    "CONV": (
+        (("table_base",), lambda p: not p["table_enable"]),
+        (("mask_base", "mask_empty"), lambda p: p["mask_mode"] != 1),
+        (tuple(f"res_{r}" for r in REGION), lambda p: not p["residual_enable"]),
+    ),
+    "GEMM": ((("table_base",), lambda p: not p["table_enable"]),),
+    "COPY": (
+        (("pad",), lambda p: MOVES[p["move"]] != "fill_act"),
+        (("src", *(f"src_stride{n}" for n in "123")), lambda p: MOVES[p["move"]] == "fill_act"),
+        (("src_ring", "src_slot"), lambda p: MOVES[p["move"]] not in ("act_to_act", "act_to_data")),
+        (("dst_ring", "dst_slot"), lambda p: MOVES[p["move"]] not in ("data_to_act", "act_to_act", "fill_act")),
+        (("mask_base",), lambda p: not p["mask_enable"]),
+    ),
+    "POOL": ((("in_zero", "count", "param_base", "rounding", "lo", "hi"), lambda p: p["mode"] == 0),),
+    "VEC": (
+        (("table_base",), lambda p: not p["table_enable"]),
+        (("b_scalar",), lambda p: p["b_kind"] != 3),
+        (tuple(f"b_{r}" for r in REGION), lambda p: p["b_kind"] == 3),
+        (("b_kind", "b_zero", "b_scalar", *(f"b_{r}" for r in REGION)), lambda p: p["function"] == 5),
+        (("b_mult",), lambda p: p["function"] not in (0, 1, 3, 4)),
+    ),
+    "JUMP": (),
+    "HALT": (),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A field on a config: names of its classes, in order, and of those that occur."""
+
+    of: str
+    config: str
+    classes: tuple[str, ...]
+    hit: frozenset[str]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Classes that do not occur."""
+        return tuple(c for c in self.classes if c not in self.hit)
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Fields of one instruction whose ranges should all occur together; `missing` are the ones that do not."""
+
+    of: str
+    bins: dict[str, list[str]]
+    missing: list[tuple[str, ...]] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """How many combinations of ranges there are."""
+        return len(list(itertools.product(*self.bins.values())))
+
+
+@cache
+def executed(config: str, without: str | None = None) -> tuple[Packet, ...]:
+    """The packets of a config's programs that end well, as their paths execute them; `without` leaves a case out."""
+    found = []
+    for case in runner.collect(Choice("sim", config, SUITES, programs=PROGRAMS)):
+        if case.status is ErrorCode.OK and case.id != without:
+            entry = next(iter(case.program.entries.values()))
+            found += [step.packet for step in walk(case.program, entry)]
+    return tuple(found)
+
+
+def _effective(packet: Packet) -> tuple[str, ...]:
+    """The fields of a packet that have an effect."""
+    if _moves_nothing(packet):
+        return OF_AN_EMPTY_COPY
+    idle = {name for names, without in IDLE[packet.name] if without(packet) for name in names}
+    return tuple(name for name in packet.values if name not in idle)
+
+
+def _moves_nothing(packet: Packet) -> bool:
+    return packet.name == "COPY" and 0 in (packet["n0"], packet["n1"], packet["n2"], packet["n3"])
+
+
+def rows(config: str, packets: tuple[Packet, ...]) -> Iterator[Row]:
+    """Every field of every implemented instruction, in the table's order."""
+    hw = hardware.load(config)
+    values: dict[str, set[int]] = {}
+    for packet in packets:
+        for name in _effective(packet):
+            values.setdefault(f"{packet.name}.{name}", set()).add(packet[name])
+    for ins in (i for i in TABLE if i.implemented):
+        for one in value_fields(ins):
+            of = f"{ins.name}.{one.name}"
+            numbers = {measure(one, v) for v in values.get(of, ())}
+            wanted = classes(ins.name, one, hw)
+            hit = frozenset(c.name for c in wanted if any(map(c.holds, numbers)))
+            yield Row(of, config, tuple(c.name for c in wanted), hit)
+
+
+def combinations(packets: tuple[Packet, ...]) -> list[Combination]:
+    """The declared combinations, each with what is missing."""
+    out = []
+    for entry in tomllib.loads(REASONS.read_text(encoding="utf-8"))["combination"]:
+        bins: dict[str, list[str]] = entry["bins"]
+        seen = {
+            tuple(_bin(packet, name, ranges) for name, ranges in bins.items())
+            for packet in packets
+            if packet.name == entry["of"] and not _moves_nothing(packet)
+        }
+        missing = [c for c in itertools.product(*bins.values()) if c not in seen]
+        out.append(Combination(entry["of"], bins, missing))
+    return out
+
+
+def _bin(packet: Packet, name: str, ranges: list[str]) -> str:
+    """The range that a packet's value is in: "3", "2..15", or a name of the enumeration; "" if none."""
+    enum, value = BY_NAME[packet.name].by_name[name].enum, packet[name]
+    for text in ranges:
+        low, _, high = text.partition("..")
+        if text == enum[value] if enum else int(low) <= value <= int(high or low):
+            return text
+    return ""
+
+
+def reasons() -> dict[tuple[str, str], str]:
+    """Why a class of a field does not occur: (INSTRUCTION.field, class) -> sentence."""
+    entries = tomllib.loads(REASONS.read_text(encoding="utf-8"))["missing"]
+    return {(of, name): e["why"] for e in entries for of in e["of"] for name in e["classes"]}
+
+
+def problems(table: list[Row], pairs: dict[str, list[Combination]]) -> list[str]:
+    """What nobody explained, and explanations of what is not missing; empty when all is well."""
+    known = reasons()
+    missing = {(row.of, name): row.config for row in table for name in row.missing}
+    out = [f"{of} is never '{name}' on {config}" for (of, name), config in missing.items() if (of, name) not in known]
+    out += [f"{of} is '{name}', but field_reasons.toml says why not" for of, name in known if (of, name) not in missing]
+    for config, found in pairs.items():
+        for one in found:
+            out += [f"{one.of}: {dict(zip(one.bins, m, strict=True))} never occurs on {config}" for m in one.missing]
+    return out
