@@ -3,7 +3,7 @@
 `choose` takes them by seed, an equal share from each area. Python is changed where its syntax tree says what
 is code: not in annotations, messages, asserts or docstrings. Verilog is changed token by token, not in
 declarations or parameters; a Verilog mutant must still be clean in Verilator's lint, so that only
-behaviour can tell it.
+behaviour can tell it. Mutants in equivalent.toml are left out: no test can see them.
 Not here: testing them (run.py).
 """
 
@@ -15,14 +15,16 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import suites
 
-__all__ = ["Mutant", "choose", "python_mutants", "verilog_mutants"]
+__all__ = ["Mutant", "choose", "equivalent", "python_mutants", "verilog_mutants"]
 
+EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 AREAS = ("isa/vla_isa", "compiler/vlac", "runtime/vlarun", "rtl")
 LEFT_OUT = (
     "*/__init__.py",
@@ -90,9 +92,10 @@ class Mutant:
 def choose(root: Path, count: int, seed: int, match: str = "") -> list[Mutant]:
     """`count` mutants of the files whose path contains `match`, an equal share from each area."""
     rng = random.Random(seed)
-    pools = []
+    pools, unseen = [], {(e["file"], _change(e["line"], e["fault"])) for e in equivalent()}
     for area in AREAS:
         found = [m for file in _files(root, area) if match in file for m in _mutants(root, file)]
+        found = [m for m in found if (m.file, m.change) not in unseen]
         rng.shuffle(found)
         pools.append(iter(found))
     chosen: list[Mutant] = []
@@ -106,6 +109,12 @@ def choose(root: Path, count: int, seed: int, match: str = "") -> list[Mutant]:
             places.add((mutant.file, mutant.line))
             chosen.append(mutant)
     return chosen[:count]
+
+
+def equivalent() -> list[dict[str, str]]:
+    """The mutants that no test can see, with `file`, `line`, `fault` and `reason`."""
+    found: list[dict[str, str]] = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["mutants"]
+    return found
 
 
 def _files(root: Path, area: str) -> list[str]:
@@ -123,7 +132,11 @@ def _mutants(root: Path, file: str) -> Iterator[Mutant]:
         line = lines[number - 1]
         changed = line[:start] + new + line[end:]
         whole = "".join([*lines[: number - 1], changed, *lines[number:]])
-        yield Mutant(file, number, f"{line.strip()}  ->  {changed.strip()}", whole)
+        yield Mutant(file, number, _change(line.strip(), changed.strip()), whole)
+
+
+def _change(line: str, fault: str) -> str:
+    return f"{line}  ->  {fault}"
 
 
 def python_mutants(text: str) -> Iterator[tuple[int, int, int, str]]:

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import vlac
 import vlarun
 from vla_isa import hardware, numerics
 from vla_isa.encoding import Packet
+from vlac.ir.graph import Tensor
+from vlac.legalize.moves import _used
+from vlarun.files import write_arrays
 from vlarun.memory import Records
 from vlarun.requantize import requantize
 
@@ -60,3 +64,17 @@ def test_an_integer_input_keeps_its_name(tmp_path: Path) -> None:
     values = np.arange(-4, 5, dtype=np.int8)[None]
     want = np.maximum((values.astype(np.float32) - 3) * 0.5, 0)
     assert np.array_equal(session.run({"pixels": values})["y"], want)
+
+
+def test_arrays_of_objects_are_never_pickled(tmp_path: Path) -> None:
+    """runtime/vlarun/files.py: `allow_pickle=True` where arrays are written."""
+    with pytest.raises(ValueError, match="allow_pickle"):
+        write_arrays(tmp_path / "out.npz", {"x": np.array([object()])})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_move_reads_no_tensor_in_vain() -> None:
+    """compiler/vlac/legalize/moves.py: `index <= start + size`. The first element of the second is not the first's."""
+    tensors = [Tensor(name, name, (1, 4, 2, 2), 1.0, 0) for name in ("a", "b")]
+    kept, index = _used(tensors, np.arange(16, 20))
+    assert kept == tensors[1:] and index.tolist() == [0, 1, 2, 3]

@@ -80,7 +80,7 @@ def run_tests(tree: Path, tests: list[str], timeout: int = TIMEOUT) -> Verdict:
 
 
 def _verdict(code: int, output: str) -> Verdict:
-    """pytest's exit code: 0 passed, 1 failed, 2 interrupted (a test file did not even import)."""
+    """pytest's exit code: 0 passed, 1 failed, 2 interrupted (a test file did not even import), 4 (nor a conftest)."""
     if code == 0:
         return Verdict("passed", "no test failed")
     lines = output.splitlines()
@@ -88,6 +88,8 @@ def _verdict(code: int, output: str) -> Verdict:
     reason = named[0].split(" - ")[0] if named else (lines[-1] if lines else "")
     if code in (1, 2) and named:
         return Verdict("failed", reason)
+    if code == 4 and any("ImportError while loading conftest" in line for line in lines):
+        return Verdict("failed", "the code does not import")
     if code < 0:
         return Verdict("failed", f"the process died of signal {-code}")
     return Verdict("broken", f"pytest ended with {code}: {' '.join(lines[-3:])}")
