@@ -187,9 +187,10 @@ def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[
         parts = [found[t] for t in op.inputs if t in found]
         if isinstance(op, (View, ConcatOp, SelectOp)) and len(parts) == len(op.inputs):
             found[op.output] = op.rearranged(parts)
-    for tensor, holder, index in graph.aliases:
-        if holder in found:
-            found[tensor] = found[holder].reshape(-1)[index].reshape(tensor.shape)
+    for alias in graph.aliases:
+        if all(t in found for t in alias.holders):
+            values = np.concatenate([*(found[t].reshape(-1) for t in alias.holders), np.array([alias.fill], np.int8)])
+            found[alias.tensor] = values[alias.index].reshape(alias.tensor.shape)
     return list(found.items())
 
 

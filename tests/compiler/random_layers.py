@@ -1,4 +1,4 @@
-"""Random layers with weights or windows, and reductions: one function per ONNX operator, see `random_graphs`."""
+"""Random layers with weights or windows, and reductions: one function per ONNX operator, see `random_network`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from random_graphs import LARGEST, SMALL, Network, Undone
+from random_network import LARGEST, SMALL, Network, Undone
 
 from vlac.ops.wide_conv import axis_plan
 

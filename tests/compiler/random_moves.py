@@ -1,4 +1,4 @@
-"""Random operators that only move values: one function per ONNX operator, see `random_graphs`.
+"""Random operators that only move values: one function per ONNX operator, see `random_network`.
 
 What mixes pixels and channels is drawn for small tensors only, as the compiler takes no others.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from random_graphs import SMALL, Network, Undone
+from random_network import SMALL, Network, Undone
 
 
 def words(n: Network) -> tuple[str, int]:

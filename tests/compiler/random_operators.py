@@ -9,9 +9,9 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from random_graphs import Network, Shape, Undone
 from random_layers import LAYERS
 from random_moves import MOVES
+from random_network import Network, Shape, Undone
 
 # operator -> the bounds of its input, if any
 UNARY: dict[str, tuple[float, float] | None] = {

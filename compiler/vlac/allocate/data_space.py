@@ -102,8 +102,9 @@ def place_data(graph: Graph, plan: Plan, block: int) -> DataSpace:
         _place_input(graph, space, tensor, block)
     for tensor in dict.fromkeys(t for op in graph.ops for t in op.inputs if t.constant is not None):
         assert tensor.constant is not None
-        layout = layout_of(tensor, tensor.shape, block)
-        space.sources[tensor] = _region(space.add_constant(pack(tensor.constant, layout), tensor.label), layout)
+        layout, lanes = layout_of(tensor, tensor.shape, block), tensor.lane_map()
+        values = tensor.from_hwc(tensor.to_hwc(tensor.constant)[:, :, lanes[lanes >= 0]])  # in the order of the lanes
+        space.sources[tensor] = _region(space.add_constant(pack(values, layout), tensor.label), layout)
     for out in graph.outputs:
         _place_output(graph, space, out, block)
     for root in plan.streamed:

@@ -12,7 +12,7 @@ from onnxscript import optimizer
 from onnxscript.rewriter import RewritePass
 from onnxscript.rewriter.rules import common as rules
 
-__all__ = ["RULES", "simplify"]
+__all__ = ["RULES", "name_outputs", "simplify"]
 
 _FOLD_LIMIT = 1 << 28  # elements: constants of any layer's size are folded
 _ROUNDS = 4
@@ -44,6 +44,7 @@ RULES = (
 def simplify(model: ir.Model) -> None:
     """Simplify a model in place; its functions are inlined, its constants become initializers."""
     optimizer.inline(model)
+    outputs = [v.name for v in model.graph.outputs]
     for _ in range(_ROUNDS):
         folded = optimizer.fold_constants_ir(
             model,
@@ -64,6 +65,13 @@ def simplify(model: ir.Model) -> None:
         passes.NameFixPass(),
     ):
         each(model)
+    name_outputs(model, outputs)
+
+
+def name_outputs(model: ir.Model, names: list[str | None]) -> None:
+    """Give the outputs these names again: of two that are the same value one may have got another."""
+    for value, name in zip(model.graph.outputs, names, strict=True):
+        value.name = name
 
 
 def _should_fold(node: ir.Node) -> bool | None:

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from vla_isa.numerics import INT8_MAX, INT8_MIN
 from vla_isa.program import Finish
 from vlac.ir.geometry import geometry, is_image, window_rows
+from vlac.ir.records import PoolPiece, Requant, Residual
 
 __all__ = [
     "KEEP",
     "REORDER",
+    "Alias",
     "ChannelSlice",
     "ConcatOp",
     "ConvOp",
@@ -152,39 +154,6 @@ class Op:
         return (y0, y1) if self.inputs[index].h == self.output.h else (0, self.inputs[index].h)
 
 
-@dataclass
-class Requant:
-    """How accumulators become int8: records per output channel, then clamp and optional table.
-
-    `bias` is int64 [O] (checked to be int32 when packed), `mult`, `shift` int64 [O]; `table` int8 [256] or None.
-    """
-
-    bias: I64
-    mult: I64
-    shift: I64
-    zero_point: int
-    lo: int = INT8_MIN
-    hi: int = INT8_MAX
-    table: NDArray[np.int8] | None = None
-
-
-@dataclass
-class Residual:
-    """The add fused into a convolution: scales of both sides and the add's output.
-
-    `zero_point` and the clamps of the convolution's own result stay in its Requant.
-    """
-
-    a_mult: int
-    b_mult: int
-    shift: int
-    a_zero: int
-    b_zero: int
-    out_zero: int
-    lo: int
-    hi: int
-
-
 @dataclass(eq=False)
 class ConvOp(Op):
     """2-D convolution. weight int8 [O, I / group, kh, kw]; pads are top, left (bottom, right follow).
@@ -237,21 +206,6 @@ class GemmOp(Op):
     def queue(self) -> str:
         """The MAC engine."""
         return "mac"
-
-
-@dataclass(frozen=True)
-class PoolPiece:
-    """A rectangle of a pool's output with one window size: rows [y0, y1), pixels [x0, x1).
-
-    `record` is the first record it uses. Windows differ where ceil_mode cuts the last ones short.
-    """
-
-    y0: int
-    y1: int
-    x0: int
-    x1: int
-    kernel: tuple[int, int]
-    record: int
 
 
 @dataclass(eq=False)
@@ -374,14 +328,23 @@ class GraphOutput:
         return (flat if self.moved is None else flat[np.argsort(self.moved)]).reshape(self.tensor.shape)
 
 
+@dataclass(frozen=True)
+class Alias:
+    """A tensor of the model whose values others hold: element i is their element `index[i]`, -1 the integer `fill`."""
+
+    tensor: Tensor
+    holders: list[Tensor]
+    index: I64
+    fill: int = 0
+
+
 @dataclass(eq=False)
 class Graph:
     """Tensors and operations in execution order.
 
     `input_layouts` replaces the packing of an input (space to depth, transposes): input tensor -> the ONNX input's
     (shape, view, permutation). `input_moves` says where such a tensor's elements lie in the ONNX input, unless they
-    keep its order. `aliases` are tensors of the model that need no memory: (tensor, the one that holds its values,
-    where each of its elements lies there).
+    keep its order. `aliases` are tensors of the model that need no memory.
     """
 
     inputs: list[Tensor]
@@ -390,7 +353,7 @@ class Graph:
     input_labels: dict[Tensor, tuple[str, str]] = field(default_factory=dict)
     input_layouts: dict[Tensor, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
     input_moves: dict[Tensor, I64] = field(default_factory=dict)
-    aliases: list[tuple[Tensor, Tensor, I64]] = field(default_factory=list)
+    aliases: list[Alias] = field(default_factory=list)
 
     @property
     def tensors(self) -> list[Tensor]:

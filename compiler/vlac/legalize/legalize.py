@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
@@ -38,12 +40,18 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> 
     realize_moves(graph, hw)
     copy_inputs(graph)
     if keep_all:
-        known = {o.tensor for o in graph.outputs}
-        graph.outputs += [
-            GraphOutput(f"{KEEP}{op.output.name}", op.output.shape, "int8", op.output)
-            for op in graph.ops
-            if op.queue and op.output not in known
-        ]
+        _keep_all(graph)
     space_to_depth(graph, hw)
     place(graph, hw)
     return graph
+
+
+def _keep_all(graph: Graph) -> None:
+    known = {o.tensor for o in graph.outputs}
+    names: Counter[str] = Counter()
+    for op in graph.ops:
+        t = op.output
+        if op.queue and t not in known:
+            number = f"#{names[t.name]}" if names[t.name] else ""  # two copies of one tensor have one name
+            names[t.name] += 1
+            graph.outputs.append(GraphOutput(f"{KEEP}{t.name}{number}", t.shape, "int8", t))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vlac.errors import UnsupportedError
-from vlac.ir.graph import ConvOp, GemmOp, Graph, Op, Requant, Tensor, View
+from vlac.ir.graph import Alias, ConvOp, GemmOp, Graph, Op, Requant, Tensor, View
 from vlac.ir.moves import CopyOp, MoveOp, SelectOp
 from vlac.legalize.match import MAX_PIECES, axis_order, channel_choice, grid_of, match_copies
 from vlac.legalize.prune import prune
@@ -45,8 +45,8 @@ def realize_moves(graph: Graph, hw: HardwareConfig) -> None:
     if reasons:
         raise UnsupportedError(reasons.values(), nodes=reasons)
     for op in graph.ops:  # steps of a chain that was realized as a whole
-        if isinstance(op, MoveOp) and len(op.inputs) == 1 and (op.index >= 0).all():
-            graph.aliases.append((op.output, op.inputs[0], op.index))
+        if isinstance(op, MoveOp):
+            graph.aliases.append(Alias(op.output, op.inputs, op.index, op.fill))
     prune(graph)
 
 
@@ -56,6 +56,13 @@ def _realize(graph: Graph, op: MoveOp, hw: HardwareConfig) -> bool:
     kept = next((t.producer for t in inputs if isinstance(t.producer, MoveOp)), None)
     if kept is not None:  # a step that fills with another value
         return _realize(graph, kept, hw) and _realize(graph, op, hw)
+    steps = [t.producer for t in op.inputs if isinstance(t.producer, MoveOp)]
+    if any(len(s.output.consumers) > 1 and _is_packed(graph, s) for s in steps):  # free for all of its readers
+        return _realize(graph, op, hw)
+    if _is_free(graph, op, inputs, index):
+        return True
+    if any(_is_packed(graph, s) for s in steps):
+        return _realize(graph, op, hw)
     if _try(graph, op, inputs, index, fill, hw):
         return True
     for t in list(op.inputs):
@@ -115,7 +122,7 @@ def _used(inputs: list[Tensor], index: I64) -> tuple[list[Tensor], I64]:
 def _try(graph: Graph, op: MoveOp, inputs: list[Tensor], index: I64, fill: int, hw: HardwareConfig) -> bool:
     """Realize `op` as one rearrangement of `inputs`, or leave everything as it is."""
     inputs, index = _used(inputs, index)
-    if len(inputs) == 1 and _is_permutation(index, inputs[0]) and _reordered(graph, op, inputs[0], index):
+    if _is_free(graph, op, inputs, index):
         return True
     out = op.output
     grid = grid_of(inputs, index, out)
@@ -135,6 +142,17 @@ def _try(graph: Graph, op: MoveOp, inputs: list[Tensor], index: I64, fill: int, 
     return False
 
 
+def _is_free(graph: Graph, op: MoveOp, inputs: list[Tensor], index: I64) -> bool:
+    """Realize `op` without an instruction, if possible."""
+    return len(inputs) == 1 and _is_permutation(index, inputs[0]) and _reordered(graph, op, inputs[0], index)
+
+
+def _is_packed(graph: Graph, op: MoveOp) -> bool:
+    """Let the host pack a model input for the first steps of a chain, if possible: what follows moves less then."""
+    inputs, index, _ = _composed(op)
+    return len(inputs) == 1 and _is_permutation(index, inputs[0]) and _at_input(graph, op, inputs[0], index)
+
+
 def _is_permutation(index: I64, x: Tensor) -> bool:
     return len(index) == math.prod(x.shape) and bool((np.bincount(index + 1, minlength=1 + len(index))[1:] == 1).all())
 
@@ -149,11 +167,13 @@ def _reordered(graph: Graph, op: MoveOp, x: Tensor, index: I64) -> bool:
             _remove(graph, op)
             _renumber(out, index)
             graph.replace(out, x)
-            graph.aliases.append((out, x, index))
+            graph.aliases.append(Alias(out, [x], index))
             return True
+    if graph.is_output(out) and out.consumers and _at_input(graph, op, x, index):
+        return True
     if graph.is_output(out) and _at_output(graph, out, x, index) and not out.consumers:
         _remove(graph, op)
-        graph.aliases.append((out, x, index))
+        graph.aliases.append(Alias(out, [x], index))
         return True
     order = None if np.array_equal(index, np.arange(len(index))) else index
     packed = x in graph.inputs and x.is_vector and order is not None

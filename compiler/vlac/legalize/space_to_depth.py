@@ -7,12 +7,17 @@ kernel does not reach get zero weights. Done only where it saves cycles and the 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import ConvOp, Graph, Tensor
+from vlac.legalize.match import axis_order
 
 __all__ = ["space_to_depth"]
+
+Shape = tuple[int, ...]
 
 
 def space_to_depth(graph: Graph, hw: HardwareConfig) -> None:
@@ -27,6 +32,16 @@ def _taps(kernel: int, stride: int, pad: int) -> tuple[int, int]:
     """First group and number of groups of pixels under a kernel, relative to the output position."""
     first = -(-pad // stride)
     return -first, (kernel - 1 - pad) // stride + first + 1
+
+
+def _layout(graph: Graph, tensor: Tensor, view: tuple[int, ...]) -> tuple[Shape, Shape, Shape] | None:
+    """How the host packs the folded input, which it may have packed in another order before; None if it cannot."""
+    order = (1, 3, 2, 4, 0)
+    if tensor not in graph.input_layouts:
+        return tensor.shape, view, order
+    numbers = np.arange(math.prod(view)).reshape(view).transpose(order).reshape(-1)
+    found = axis_order(graph.input_moves[tensor][numbers])
+    return None if found is None else (graph.input_layouts[tensor][0], *found)
 
 
 def _fold(graph: Graph, tensor: Tensor, conv: ConvOp, hw: HardwareConfig) -> None:
@@ -47,6 +62,10 @@ def _fold(graph: Graph, tensor: Tensor, conv: ConvOp, hw: HardwareConfig) -> Non
     after = rows * columns * -(-channels * sh * sw // hw.block)
     if after >= before:
         return
+    view = (channels, tensor.h // sh, sh, tensor.w // sw, sw)
+    layout = _layout(graph, tensor, view)
+    if layout is None:
+        return
     folded = np.zeros((conv.weight.shape[0], sh, sw, channels, rows, columns), np.int8)
     for ky in range(kh):
         for kx in range(kw):
@@ -54,6 +73,5 @@ def _fold(graph: Graph, tensor: Tensor, conv: ConvOp, hw: HardwareConfig) -> Non
             folded[:, ry, rx, :, gy - first_y, gx - first_x] = conv.weight[:, :, ky, kx]
     conv.weight = folded.reshape(conv.weight.shape[0], sh * sw * channels, rows, columns)
     conv.strides, conv.pads = (1, 1), (-first_y, -first_x)
-    view = (channels, tensor.h // sh, sh, tensor.w // sw, sw)
-    graph.input_layouts[tensor] = (tensor.shape, view, (1, 3, 2, 4, 0))
+    graph.input_layouts[tensor] = layout
     tensor.h, tensor.w, tensor.c = tensor.h // sh, tensor.w // sw, channels * sh * sw

@@ -75,7 +75,7 @@ def _folded(low: Lowering, node: ir.Node, x: Tensor, folds: tuple[int, int]) -> 
     numbers[:, : x.h, : x.w] = np.arange(x.c * x.h * x.w).reshape(x.c, x.h, x.w)
     numbers = numbers.reshape(x.c, h, fy, w, fx).transpose(0, 2, 4, 1, 3)
     shape = (1, x.c * fy * fx, h, w)
-    target = Tensor(f"{x.name}:folded{len(low.graph.ops)}", x.label, shape, x.scale, x.zero_point, unsigned=x.unsigned)
+    target = Tensor(f"{x.name}:folded{fy}x{fx}", x.label, shape, x.scale, x.zero_point, unsigned=x.unsigned)
     return low.move(node, [x], numbers.reshape(-1), target)
 
 

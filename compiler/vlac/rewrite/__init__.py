@@ -20,7 +20,7 @@ from onnxscript.rewriter.rules.common import (
     normalize_pad_format_conv_rule,
 )
 
-from vlac.import_onnx.simplify import simplify
+from vlac.import_onnx.simplify import name_outputs, simplify
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
 from vlac.rewrite.batched_matmul import split_batches
 from vlac.rewrite.cast_pair import CAST_PAIR
@@ -54,6 +54,7 @@ RULES = (
 
 def rewrite_float(model: ir.Model) -> ir.Model:
     """Apply RULES, fold what became constant, and drop what nothing uses."""
+    outputs = [v.name for v in model.graph.outputs]
     split_variadic(model)
     split_batches(model)
     widen(model)
@@ -63,4 +64,5 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     simplify(model)
     split_clips(model)  # last: simplifying makes Clips of Max and Min
     onnx_passes.RemoveUnusedNodesPass()(model)
+    name_outputs(model, outputs)
     return model

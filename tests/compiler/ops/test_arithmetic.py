@@ -150,3 +150,13 @@ def test_another_float_type_between_layers_is_refused():
     y = g.node("Relu", [g.node("Cast", [g.input("x", (1, 8))], to=TensorProto.DOUBLE)])
     g.types[y] = TensorProto.DOUBLE
     refused(g.model(y), "Cast 'cast0'", "must be a model output or be cast again", "DOUBLE in front of Relu 'relu1'")
+
+
+@pytest.mark.parametrize("name", ["Sub", "Mul", "Max"])
+def test_a_constant_for_a_flattened_image(name):
+    """Its values are stored in the order in which the image lies."""
+
+    def body(g, x):
+        return g.node(name, [g.node("Flatten", [settled(g, x)]), g.constant(g.weight(1, 27))])
+
+    check_both(image_graph(body, 3, (3, 3)))

@@ -188,3 +188,51 @@ def test_transposed_input_behind_which_the_scale_changes():
     g = GraphBuilder("channels_last")
     x = g.node("Transpose", [g.input("x", (1, 14, 9, 24))], 24, perm=[0, 3, 1, 2])
     check_both(g.model(g.node("GlobalMaxPool", [g.node("Relu", [x])])))
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (19, 4), (5, 5)])
+def test_channels_last_input_of_a_convolution_that_folds_it(kernel, stride):
+    """The host packs it once for both: the program takes the input in the model's shape."""
+    g = GraphBuilder("channels_last")
+    x = g.node("Transpose", [g.input("x", (1, 20, 20, 3))], 3, perm=[0, 3, 1, 2])
+    outcome = check_both(g.model(g.conv(x, 8, kernel, stride)))
+    assert outcome.state.program.inputs[0].layout.shape == (1, 20, 20, 3)
+    assert not {"Transpose", "Reorder"} & set(outcome.packets)
+
+
+def test_a_large_kernel_whose_folded_input_is_folded_again():
+    g = GraphBuilder("folded")
+    w = g.constant(g.weight(3, 13, 19, 1))
+    x = g.input("x", (1, 13, 16, 20))
+    check_both(g.model(g.node("Conv", [x, w], 3, strides=[4, 1], pads=[4, 0, 17, 0])))
+
+
+def test_fold_of_a_channels_last_input_that_needs_a_copy():
+    """The input is packed in the new order first, so that whole channels are copied."""
+    g = GraphBuilder("padded")
+    x = g.node("Transpose", [g.input("x", (1, 10, 17, 12))], 12, perm=[0, 3, 1, 2])
+    w = g.constant(g.weight(40, 12, 19, 18))
+    check_both(g.model(g.node("Conv", [x, w], 40, strides=[2, 5], pads=[0, 13, 16, 7])))
+
+
+def test_two_reductions_that_arrange_one_tensor():
+    g = GraphBuilder("arranged")
+    x = g.input("x", (6, 1, 5, 2))
+    first = g.node("ReduceMax", [x, g.constant(np.array([1, 2, 3]))], keepdims=0)
+    second = g.node("ReduceMean", [x, g.constant(np.array([2]))], keepdims=0)
+    check_both(g.model(first, second, opset=18), different=0.2)
+
+
+@pytest.mark.parametrize("reader", ["HardSwish", "Flatten"])
+def test_a_transposed_input_that_is_an_output_too(reader):
+    g = GraphBuilder("channels_last")
+    y = g.node("Transpose", [g.input("x", (1, 18, 7, 33))], 33, perm=[0, 3, 1, 2])
+    check_both(g.model(y, g.node(reader, [y])))
+
+
+def test_a_transposed_input_that_is_flattened_and_resized():
+    """Packed by the host for both readers; unpacked for the one that is an output."""
+    g = GraphBuilder("channels_last")
+    y = g.node("Transpose", [g.input("x", (1, 14, 19, 4))], 4, perm=[0, 3, 1, 2])
+    scales = g.constant(np.array([1, 1, 0.5, 4], np.float32))
+    check_both(g.model(g.node("Flatten", [y]), g.node("Resize", [y, "", scales], mode="linear")), different=0.3)

@@ -95,3 +95,11 @@ def test_an_output_that_is_a_spoiled_copy_of_an_input_is_found():
     raw = vlarun.Session(kept.program).run(inputs, raw=True)
     raw["identity0"] = raw["identity0"] ^ 1
     assert [(c.name, c.different) for c in check_nodes(kept, inputs, raw) if not c.ok] == [("identity0", 120)]
+
+
+def test_two_outputs_of_the_same_value_keep_their_names():
+    g = GraphBuilder("twice")
+    x = g.input("x", (1, 8))
+    outputs = [g.node("Sigmoid", [x]), g.node("Sigmoid", [x]), g.node("ArgMin", [x]), g.node("ArgMin", [x])]
+    program = compile_proto(g.model(*outputs)).program
+    assert [t.name for t in program.outputs] == outputs
