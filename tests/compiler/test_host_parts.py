@@ -1,5 +1,6 @@
 """--allow-host: the cut keeps what the model computes, refused nodes are listed with reasons, both backends agree."""
 
+import itertools
 import json
 
 import numpy as np
@@ -131,7 +132,7 @@ def test_trace_has_a_process_per_part(compiled):
     events = session.trace["traceEvents"]
     assert {e["pid"] for e in events} == {0, 1, 2, 3, 4}
     spans = [[(e["ts"], e["ts"] + e["dur"]) for e in events if e["ph"] == "X" and e["pid"] == i] for i in range(5)]
-    for before, after in zip(spans, spans[1:], strict=False):  # one after the other
+    for before, after in itertools.pairwise(spans):  # one after the other
         assert max(end for _, end in before) <= min(start for start, _ in after) + 1e-6
 
 
