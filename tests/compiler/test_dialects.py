@@ -1,10 +1,12 @@
 """Quantized models as torchao / PT2E, Brevitas (QCDQ) and QONNX write them: built by hand, parity with ONNX Runtime."""
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
-from graphs import OPSET
+from graphs import OPSET, GraphBuilder
 from onnx import TensorProto, helper
+from onnxruntime import quantization
 from parity import compile_proto, run_parity
 from qdq_graphs import QdqBuilder, model_with
 
@@ -183,3 +185,21 @@ def test_all_refused_quant_nodes_are_listed():
 def test_graphs_without_quant_nodes_are_left_alone():
     model = model_with(lambda g, x: g.qdq(x))
     assert from_qonnx(model) is model
+
+
+def test_formats_that_are_refused_say_what_to_use(tmp_path):
+    g = GraphBuilder("formats")
+    onnx.save(g.model(g.conv(g.input("x", (1, 3, 8, 8)), 4)), tmp_path / "float.onnx")
+    samples = iter([{"x": np.ones((1, 3, 8, 8), np.float32)}, None])
+
+    class Reader(quantization.CalibrationDataReader):
+        def get_next(self):
+            return next(samples)
+
+    quantization.quantize_static(
+        tmp_path / "float.onnx", tmp_path / "q.onnx", Reader(), quant_format=quantization.QuantFormat.QOperator
+    )
+    quantization.quantize_dynamic(tmp_path / "float.onnx", tmp_path / "dynamic.onnx")
+    for name, message in (("q", "QOperator format; quantize with QuantFormat.QDQ"), ("dynamic", "quantize statically")):
+        with pytest.raises(UnsupportedError, match=message):
+            compile_proto(onnx.load(str(tmp_path / f"{name}.onnx")))

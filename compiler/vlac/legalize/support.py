@@ -42,11 +42,20 @@ def _reason(node: ir.Node, hw: HardwareConfig) -> str | None:
     spec = BY_NAME.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     where = f"{node.op_type} '{node_label(node)}'"
     if spec is None:
-        near = difflib.get_close_matches(node.op_type, BY_NAME, 1)
-        hint = f" (near: {near[0]})" if near else ""
-        return f"{where}: the operator is not supported{hint}; 'vlac ops' lists those that are."
+        return f"{where}: {_unknown(node.op_type)}"
     for rule in spec.rules:
         result = rule(node, hw)
         if not result.ok:
             return f"{where} cannot run on '{hw.name}': {rule_text(rule, hw)} Found {result.found}."
     return None
+
+
+def _unknown(operator: str) -> str:
+    """What to do about an operator without a spec."""
+    if operator.startswith("QLinear"):
+        return "this is the QOperator format; quantize with QuantFormat.QDQ, or compile the float model."
+    if operator.endswith("Integer") or operator == "DynamicQuantizeLinear":
+        return "dynamic quantization has no fixed scales; quantize statically, or compile the float model."
+    near = difflib.get_close_matches(operator, BY_NAME, 1)
+    hint = f" (near: {near[0]})" if near else ""
+    return f"the operator is not supported{hint}; 'vlac ops' lists those that are."
