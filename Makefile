@@ -35,8 +35,9 @@ lint: setup  ## ruff, the type checker, and generated files up to date
 generate: setup  ## write the files generated from the instruction table
 	$(BIN)/python -m vla_isa.generate
 
-mutants: setup  ## break one line at a time; every fault must be caught by a test
+mutants: setup  ## break one line at a time, by list and by chance; tests must catch it (more than an hour)
 	$(BIN)/python tests/mutants/run.py
+	$(BIN)/python tests/mutants/run.py --automatic 60
 
 coverage: setup  ## count which RTL lines and instruction fields conformance reaches; writes docs/reference/coverage.md
 	$(BIN)/python tests/coverage/write_page.py
