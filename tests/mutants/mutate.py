@@ -95,14 +95,14 @@ def choose(root: Path, count: int, seed: int, match: str = "") -> list[Mutant]:
     pools, unseen = [], {(e["file"], _change(e["line"], e["fault"])) for e in equivalent()}
     for area in AREAS:
         found = [m for file in _files(root, area) if match in file for m in _mutants(root, file)]
-        found = [m for m in found if (m.file, m.change) not in unseen]
         rng.shuffle(found)
         pools.append(iter(found))
     chosen: list[Mutant] = []
     places: set[tuple[str, int]] = set()  # one mutant a line
     while len(chosen) < count and pools:
         for pool in list(pools):
-            mutant = next((m for m in pool if (m.file, m.line) not in places and _usable(root, m)), None)
+            fresh = (m for m in pool if (m.file, m.line) not in places and (m.file, m.change) not in unseen)
+            mutant = next((m for m in fresh if _usable(root, m)), None)
             if mutant is None:
                 pools.remove(pool)
                 continue

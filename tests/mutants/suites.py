@@ -28,6 +28,8 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("isa/vla_isa/*", (ISA, RUNTIME)),
     ("runtime/vlarun/execute/*", (EXECUTE, RUNTIME)),
     ("runtime/vlarun/backends/rtl*.py", (RUNTIME, ["tests/runtime/test_rtl.py"])),
+    ("runtime/vlarun/parts.py", (["tests/compiler/test_host_parts.py"], RUNTIME)),
+    ("runtime/vlarun/finish.py", (["tests/runtime/test_finish.py", "tests/compiler/ops/test_final.py"], RUNTIME)),
     ("runtime/vlarun/*", (RUNTIME,)),
     ("compiler/vlac/ops/*", ([*FAST, "tests/compiler/ops"], COMPILER)),
     ("compiler/vlac/*", (COMPILER,)),
