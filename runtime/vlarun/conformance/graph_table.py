@@ -256,7 +256,6 @@ MOVES = [
     _one("Split", "rows", IMAGE, [2, 3], axis=2, outputs=2),
     _one("Gather", "channels", IMAGE, [3, 3, 0, 19], axis=1),
     _one("Gather", "pixels", IMAGE, [-1, 2, 2, 4], axis=3),
-    _one("GatherElements", "rows", (6, 20), [[0] * 20, [5] * 20, [2] * 20], axis=0),
     _one("GatherND", "pixels", (6, 20), [[3], [0], [3]]),
     _one("Tile", "pixels", IMAGE, [1, 1, 2, 3]),
     _one("Tile", "channels", IMAGE, [1, 2, 1, 1]),
