@@ -16,8 +16,11 @@ import vlac
 import vlarun
 from vla_isa import hardware, numerics
 from vla_isa.encoding import Packet
+from vlac.emit.semaphores import assign_semaphores
 from vlac.ir.graph import Tensor
 from vlac.legalize.moves import _used
+from vlarun.conformance.limit_cases import small_packet
+from vlarun.conformance.programs import copy_packet
 from vlarun.files import write_arrays
 from vlarun.memory import Records
 from vlarun.requantize import requantize
@@ -78,3 +81,12 @@ def test_a_move_reads_no_tensor_in_vain() -> None:
     tensors = [Tensor(name, name, (1, 4, 2, 2), 1.0, 0) for name in ("a", "b")]
     kept, index = _used(tensors, np.arange(16, 20))
     assert kept == tensors[1:] and index.tolist() == [0, 1, 2, 3]
+
+
+def test_a_packet_waits_for_the_nearest_that_implies_the_others() -> None:
+    """compiler/vlac/emit/semaphores.py: `if w[0] >= 1`. The nearest may be the first of its queue."""
+    load = copy_packet("fill_act", n0=8, dst=0)
+    vec = small_packet(hardware.load("tiny"), "VEC", {"a_base": 0, "b_base": 0, "out_base": 8})
+    store = copy_packet("act_to_data", n0=16, src=0, dst=0)
+    masks = assign_semaphores([load, vec, store], hardware.load("tiny"))
+    assert masks == [(0b00, 0b01), (0b01, 0b10), (0b10, 0b00)]  # (waits, signals): the store needs no wait for the load

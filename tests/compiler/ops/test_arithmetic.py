@@ -5,6 +5,7 @@ import pytest
 from graphs import GraphBuilder
 from one_op import check_both, image_graph, refused
 from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
 from parity import compile_proto, random_inputs, run_parity
 
 import vlarun
@@ -67,6 +68,20 @@ def test_matrix_operands_that_are_spread(shape, first):
 
 
 # --- Max, Min, Sum, Mean ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Max", "Min", "Sum", "Mean"])
+def test_a_tensor_and_a_scalar(name):
+    def body(g, x):
+        return g.node(name, [settled(g, x), g.constant(np.float32(0.4))])
+
+    model = image_graph(body)
+    check_both(model)
+    program = compile_proto(model, "u50").program
+    inputs = random_inputs(program, 1)
+    (found,) = vlarun.Session(program, backend="sim").run(inputs).values()
+    (expected,) = ReferenceEvaluator(model).run(None, inputs)
+    assert np.abs(np.clip(expected, found.min(), found.max()) - found).max() <= 4 * program.outputs[0].scale
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
