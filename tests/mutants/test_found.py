@@ -5,6 +5,7 @@ They belong to no module's own test yet: move a case there when that test is nex
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import vlac
 import vlarun
 from vla_isa import hardware, numerics
 from vla_isa.encoding import Packet
+from vla_isa.errors import ConfigError
 from vlac.emit.semaphores import assign_semaphores
 from vlac.ir.graph import Tensor
 from vlac.legalize.moves import _used
@@ -90,3 +92,11 @@ def test_a_packet_waits_for_the_nearest_that_implies_the_others() -> None:
     store = copy_packet("act_to_data", n0=16, src=0, dst=0)
     masks = assign_semaphores([load, vec, store], hardware.load("tiny"))
     assert masks == [(0b00, 0b01), (0b01, 0b10), (0b10, 0b00)]  # (waits, signals): the store needs no wait for the load
+
+
+def test_the_deepest_queues_are_a_legal_config() -> None:
+    """isa/vla_isa/hardware.py: `self.queue_depth < 16`."""
+    tiny = hardware.load("tiny")
+    assert [replace(tiny, queue_depth=n).queue_depth for n in (2, 4, 8, 16)] == [2, 4, 8, 16]
+    with pytest.raises(ConfigError, match="found 32"):
+        replace(tiny, queue_depth=32)
