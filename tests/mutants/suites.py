@@ -46,6 +46,7 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("rtl/src/vla_param_mover.v", (["tests/rtl/vla_weight_loader"], CORE)),
     ("rtl/src/vla_data_*", (["tests/rtl/vla_data_loader"], CORE)),
     ("rtl/src/vla_local_mover.v", (["tests/rtl/vla_data_loader"], CORE)),
+    ("rtl/src/vla_core_monitor.v", (["tests/rtl/vla_core_monitor"], CORE)),
     ("rtl/src/vla_co[pr]*", (CORE,)),
     ("rtl/src/*", (COPIES, CORE)),
     ("rtl/lib/*", (["tests/rtl/vla_queue"], COPIES, CORE)),

@@ -55,6 +55,8 @@ class Bench:
         await reset(self.dut, *INPUTS)
         self.dut.fetch_seq_i.value, self.dut.fetch_addr_i.value = 20, 20 * 64
         await self.pulse(start_i=1)
+        results = [int(out.value) for out in (self.dut.status_o, self.dut.error_addr_o, self.dut.halt_code_o)]
+        assert results == [ErrorCode.OK, 0, 0], "the host may read them while the run is on"
         self.engines(running or {})
         self.heads(heads or {})
 
