@@ -17,6 +17,7 @@ import vlac
 import vlarun
 from vla_isa import hardware, numerics
 from vla_isa.encoding import Packet
+from vla_isa.engine_cycles import _last_strip
 from vla_isa.errors import ConfigError
 from vlac.emit.semaphores import assign_semaphores
 from vlac.ir.graph import Tensor
@@ -100,3 +101,8 @@ def test_the_deepest_queues_are_a_legal_config() -> None:
     assert [replace(tiny, queue_depth=n).queue_depth for n in (2, 4, 8, 16)] == [2, 4, 8, 16]
     with pytest.raises(ConfigError, match="found 32"):
         replace(tiny, queue_depth=32)
+
+
+def test_the_last_strip_of_a_row_has_one_to_all_pixels() -> None:
+    """isa/vla_isa/engine_cycles.py: `% strip - 1`."""
+    assert [_last_strip(n, 4) for n in (1, 4, 5, 7, 8)] == [1, 4, 1, 3, 4]
