@@ -22,6 +22,7 @@ from vla_isa.errors import ConfigError
 from vlac.emit.semaphores import assign_semaphores
 from vlac.ir.graph import Tensor
 from vlac.legalize.moves import _used
+from vlac.legalize.space_to_depth import _taps
 from vlarun.conformance.limit_cases import small_packet
 from vlarun.conformance.programs import copy_packet
 from vlarun.files import write_arrays
@@ -106,3 +107,8 @@ def test_the_deepest_queues_are_a_legal_config() -> None:
 def test_the_last_strip_of_a_row_has_one_to_all_pixels() -> None:
     """isa/vla_isa/engine_cycles.py: `% strip - 1`."""
     assert [_last_strip(n, 4) for n in (1, 4, 5, 7, 8)] == [1, 4, 1, 3, 4]
+
+
+def test_a_fold_reads_no_more_groups_than_the_kernel_reaches() -> None:
+    """compiler/vlac/legalize/space_to_depth.py: `kernel - 1 + pad`. More would cost cycles."""
+    assert [_taps(3, 2, 1), _taps(3, 2, 0), _taps(7, 2, 3), _taps(8, 4, 0)] == [(-1, 2), (0, 2), (-2, 4), (0, 2)]

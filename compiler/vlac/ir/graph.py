@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN
+from vla_isa.numerics import INT8_MAX, INT8_MIN, ResidualRecord
 from vla_isa.program import Finish
 from vlac.ir.geometry import geometry, is_image, window_rows
-from vlac.ir.records import PoolPiece, Requant, Residual
+from vlac.ir.records import PoolPiece, Requant
 
 __all__ = [
     "KEEP",
@@ -33,7 +33,6 @@ __all__ = [
     "PoolOp",
     "PoolPiece",
     "Requant",
-    "Residual",
     "Tensor",
     "VecOp",
     "View",
@@ -168,7 +167,7 @@ class ConvOp(Op):
     dilations: tuple[int, int]
     pads: tuple[int, int]
     group: int = 1
-    residual: Residual | None = None
+    residual: ResidualRecord | None = None
     macs: int = 0
 
     def __post_init__(self) -> None:

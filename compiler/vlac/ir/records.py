@@ -1,4 +1,4 @@
-"""What operations hold besides tensors: requantization, the fused add, rectangles of a pool. Read through `graph`."""
+"""What operations hold besides tensors: requantization, rectangles of a pool. Read through `graph`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vla_isa.numerics import INT8_MAX, INT8_MIN
 
-__all__ = ["PoolPiece", "Requant", "Residual"]
+__all__ = ["PoolPiece", "Requant"]
 
 I64 = NDArray[np.int64]
 
@@ -28,23 +28,6 @@ class Requant:
     lo: int = INT8_MIN
     hi: int = INT8_MAX
     table: NDArray[np.int8] | None = None
-
-
-@dataclass
-class Residual:
-    """The add fused into a convolution: scales of both sides and the add's output.
-
-    `zero_point` and the clamps of the convolution's own result stay in its Requant.
-    """
-
-    a_mult: int
-    b_mult: int
-    shift: int
-    a_zero: int
-    b_zero: int
-    out_zero: int
-    lo: int
-    hi: int
 
 
 @dataclass(frozen=True)

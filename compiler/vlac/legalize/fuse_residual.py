@@ -5,7 +5,8 @@ The convolution's own result is still requantized to int8 first, as the model sa
 
 from __future__ import annotations
 
-from vlac.ir.graph import ConvOp, Graph, Residual, Tensor, VecOp
+from vla_isa.numerics import ResidualRecord
+from vlac.ir.graph import ConvOp, Graph, Tensor, VecOp
 
 __all__ = ["fuse_residuals"]
 
@@ -42,7 +43,8 @@ def _fuse(graph: Graph, add: VecOp, main: Tensor, other: Tensor) -> None:
     assert isinstance(conv, ConvOp)
     swapped = main is not add.inputs[0]
     mults = (add.b_mult, add.a_mult) if swapped else (add.a_mult, add.b_mult)
-    conv.residual = Residual(*mults, add.shift, main.zero_point, other.zero_point, add.zero_point, add.lo, add.hi)
+    zeros = (main.zero_point, other.zero_point, add.zero_point)
+    conv.residual = ResidualRecord(*mults, add.shift, *zeros, add.lo, add.hi)
     conv.inputs.append(other)
     other.consumers[other.consumers.index(add)] = conv
     conv.output, add.output.producer = add.output, conv

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import onnx_ir as ir
 
@@ -16,10 +16,7 @@ from vla_isa.hardware import HardwareConfig
 from vlac.ops.chains import is_table
 from vlac.ops.quantized import node_label
 from vlac.ops.spec import OpSpec, RuleResult
-from vlac.ops.unary import fits, lower_table, several
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.ops.unary import fits, lower_function, several
 
 __all__ = ["is_read_inside", "piecewise", "truth"]
 
@@ -43,12 +40,7 @@ def is_read_inside(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 def _spec(name: str, function: Callable[..., Any], summary: str, *, number: bool) -> OpSpec:
     table = several(function)
-
-    def lower(low: Lowering, node: ir.Node) -> None:
-        if not lower_table(low, node, partial(table, node)):
-            for index in range(len(node.inputs)):
-                low.operand(node, index)  # says what is not quantized
-
+    lower = partial(lower_function, function=table)
     rules = (fits, is_of_one_tensor) if number else (fits, is_of_one_tensor, is_read_inside)
     return OpSpec(name, summary, rules, lower, quantize=number, function=table)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -11,10 +10,7 @@ import onnx_ir as ir
 from vla_isa.hardware import HardwareConfig
 from vlac.ops.chains import is_table
 from vlac.ops.spec import OpSpec, RuleResult, constant_input, shape_of
-from vlac.ops.unary import TABLE, fits, lower_table, several
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.ops.unary import TABLE, fits, lower_function, several
 
 __all__ = ["SPEC"]
 
@@ -28,16 +24,10 @@ def one_side_is_scalar(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(is_table(node), f"{base} to the power of {exponent}")
 
 
-def _lower(low: Lowering, node: ir.Node) -> None:
-    if not lower_table(low, node, partial(_FUNCTION, node)):
-        for index in (0, 1):
-            low.operand(node, index)  # says what is not quantized
-
-
 SPEC: OpSpec = OpSpec(
     "Pow",
     f"{TABLE} A power that is no real number counts as that of the nearest input where it is one.",
     rules=(fits, one_side_is_scalar),
-    lower=_lower,
+    lower=partial(lower_function, function=_FUNCTION),
     function=_FUNCTION,
 )

@@ -29,7 +29,19 @@ from vlac.ops.spec import F32, OpSpec, RuleResult, constant, shape_of
 if TYPE_CHECKING:
     from vlac.legalize.lowering import Lowering
 
-__all__ = ["F64", "TABLE", "Traced", "elementary", "erf", "fits", "lower_table", "same_values", "several", "unary"]
+__all__ = [
+    "F64",
+    "TABLE",
+    "Traced",
+    "elementary",
+    "erf",
+    "fits",
+    "lower_function",
+    "lower_table",
+    "same_values",
+    "several",
+    "unary",
+]
 
 F64 = NDArray[np.float64]
 
@@ -122,6 +134,17 @@ def lower_table(low: Lowering, node: ir.Node, function: Callable[..., Any], oper
     else:
         _add_table(low, node, found[0], values)
     return True
+
+
+def lower_function(low: Lowering, node: ir.Node, function: Callable[..., F32]) -> None:
+    """`lower_table` of an operator that has no other form; `function` is an OpSpec's.
+
+    Raises:
+        UnsupportedError: an operand is not quantized.
+    """
+    if not lower_table(low, node, partial(function, node)):
+        for index in range(len(node.inputs)):
+            low.operand(node, index)  # says what is not quantized
 
 
 def same_values(shape: tuple[int, ...], out: tuple[int, ...]) -> bool:

@@ -10,8 +10,6 @@ from onnx_ir.passes import common as onnx_passes
 from onnxscript.rewriter import rewrite
 from onnxscript.rewriter.rules.common import (
     conv_affine_fusion_rule,
-    dropout_inference_rule,
-    dropout_zero_rule,
     fuse_batchnorm_into_conv_rule,
     fuse_batchnorm_into_conv_transpose_rule,
     fuse_batchnorm_into_gemm_rule,
@@ -35,8 +33,6 @@ from vlac.rewrite.three_dimensional import flatten_depth
 __all__ = ["RULES", "rewrite_float"]
 
 RULES = (
-    dropout_inference_rule,
-    dropout_zero_rule,
     fuse_batchnorm_into_conv_rule,
     fuse_batchnorm_into_conv_transpose_rule,
     fuse_batchnorm_into_gemm_rule,

@@ -12,7 +12,19 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-__all__ = ["Nodes"]
+__all__ = ["Nodes", "initializer"]
+
+
+def initializer(graph: ir.Graph, name: str, array: NDArray[Any] | np.float32) -> ir.Value:
+    """A new constant of a graph, with a number behind `name` where that is taken."""
+    unique, count = name, 0
+    while unique in graph.initializers:
+        count += 1
+        unique = f"{name}.{count}"
+    value = ir.Value(name=unique, const_value=ir.tensor(np.asarray(array, order="C")))
+    value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
+    graph.register_initializer(value)
+    return value
 
 
 class Nodes:
@@ -22,7 +34,6 @@ class Nodes:
         self._graph, self._node = graph, node
         self._out = node.outputs[0]
         self._new: list[ir.Node] = []
-        self._constants = 0
 
     def add(
         self, op: str, inputs: Sequence[ir.Value], shape: tuple[int, ...], attributes: Mapping[str, Any] | None = None
@@ -37,12 +48,7 @@ class Nodes:
 
     def constant(self, array: NDArray[Any] | np.float32) -> ir.Value:
         """An initializer."""
-        name = f"{self._out.name}.constant{self._constants}"
-        self._constants += 1
-        value = ir.Value(name=name, const_value=ir.tensor(np.asarray(array, order="C")))
-        value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
-        self._graph.register_initializer(value)
-        return value
+        return initializer(self._graph, f"{self._out.name}.constant", array)
 
     def reshape(self, x: ir.Value, shape: tuple[int, ...]) -> ir.Value:
         """A Reshape to constant sizes."""

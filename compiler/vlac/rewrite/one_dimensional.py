@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from vlac.ops import BY_NAME
 from vlac.ops.spec import attribute, constant, constant_input, shape_of
+from vlac.rewrite.nodes import initializer
 
 __all__ = ["widen"]
 
@@ -46,7 +47,7 @@ def _inputs(model: ir.Model, node: ir.Node, wide: dict[ir.Value, ir.Value]) -> l
             weight = constant(rest[0])
             if weight is None:
                 return None
-            rest[0] = _initializer(model, f"{node.name or node.outputs[0].name}.weight2d", weight[:, :, None])
+            rest[0] = initializer(model.graph, f"{node.name or node.outputs[0].name}.weight2d", weight[:, :, None])
         return [first, *rest]
     if node.op_type in _REDUCTIONS and x in wide and _reduced(node) == [2]:
         return [wide[x]]
@@ -69,7 +70,7 @@ def _operand(model: ir.Model, value: ir.Value | None, wide: dict[ir.Value, ir.Va
         return None
     if array.ndim < 2:
         return value  # a scalar, or one value per position of L
-    return _initializer(model, f"{value.name}.2d", np.expand_dims(array, -2))
+    return initializer(model.graph, f"{value.name}.2d", np.expand_dims(array, -2))
 
 
 def _reduced(node: ir.Node) -> list[int]:
@@ -93,7 +94,7 @@ def _replace(model: ir.Model, node: ir.Node, inputs: Sequence[ir.Value | None], 
     shape = shape_of(out)
     keeps = len(shape) == 3
     if node.op_type in _REDUCTIONS:
-        axes = _initializer(model, f"{out.name}.axes", np.array([2, 3], np.int64))
+        axes = initializer(model.graph, f"{out.name}.axes", np.array([2, 3], np.int64))
         if constant_input(node, 1) is None:
             attributes["axes"] = [2, 3]
         else:
@@ -104,7 +105,7 @@ def _replace(model: ir.Model, node: ir.Node, inputs: Sequence[ir.Value | None], 
     new = [made]
     if keeps:
         result.shape, result.name = ir.Shape(_with_row(shape)), f"{out.name}.2d"
-        axis = _initializer(model, f"{out.name}.row", np.array([2], np.int64))
+        axis = initializer(model.graph, f"{out.name}.row", np.array([2], np.int64))
         back = ir.node("Squeeze", [result, axis], name=f"{node.name or out.name}.squeeze")
         back.outputs[0].dtype, back.outputs[0].shape = out.dtype, out.shape
         new.append(back)
@@ -122,7 +123,7 @@ def _with_row(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _axis(model: ir.Model, op: str, x: ir.Value, shape: tuple[int, ...]) -> ir.Value:
     """`x` with its row axis added, just behind the node that makes it."""
-    axes = _initializer(model, f"{x.name}.row", np.array([2], np.int64))
+    axes = initializer(model.graph, f"{x.name}.row", np.array([2], np.int64))
     node = ir.node(op, [x, axes], name=f"{x.name}.unsqueeze")
     out = node.outputs[0]
     out.name, out.dtype, out.shape = f"{x.name}.2d", x.dtype, ir.Shape(shape)
@@ -132,14 +133,3 @@ def _axis(model: ir.Model, op: str, x: ir.Value, shape: tuple[int, ...]) -> ir.V
     else:
         model.graph.insert_before(model.graph[0], node)
     return out
-
-
-def _initializer(model: ir.Model, name: str, array: np.ndarray[Any, Any]) -> ir.Value:
-    unique, count = name, 0
-    while unique in model.graph.initializers:
-        count += 1
-        unique = f"{name}.{count}"
-    value = ir.Value(name=unique, const_value=ir.tensor(np.ascontiguousarray(array)))
-    value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
-    model.graph.register_initializer(value)
-    return value

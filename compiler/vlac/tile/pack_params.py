@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vla_isa.errors import EncodingError
 from vla_isa.hardware import HardwareConfig
-from vla_isa.numerics import ResidualRecord, pack_records
+from vla_isa.numerics import pack_records
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import ConvOp, GemmOp, Op, PoolOp, Requant, VecOp
 from vlac.tile.pack_weights import MASK, PackedWeights
@@ -67,7 +67,7 @@ def pack_params(op: Op, weights: PackedWeights | None, chunks: list[tuple[int, i
         for first, last in chunks:
             out.records.append(build.add(records[first:last]))
             if residual is not None:
-                packed = ResidualRecord(**vars(residual)).pack()
+                packed = residual.pack()
                 build.add(np.frombuffer(packed, np.uint8))
         table = op.requant.table
     elif isinstance(op, PoolOp) and op.mode == "average":
