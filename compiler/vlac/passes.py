@@ -17,6 +17,7 @@ from vla_isa.bundle import Bundle
 from vla_isa.hardware import HardwareConfig
 from vla_isa.program import Program
 from vlac.allocate.regions import Regions
+from vlac.errors import ModelError
 from vlac.ir.graph import Graph
 from vlac.options import CompileOptions
 from vlac.quantize.static import Quantized
@@ -41,7 +42,6 @@ class Compilation:
     model: ir.Model | None = None
     host: dict[str, str] = field(default_factory=dict)
     quantized: Quantized | None = None
-    qdq: onnx.ModelProto | None = None
     graph: Graph | None = None
     plan: Plan | None = None
     regions: Regions | None = None
@@ -49,6 +49,17 @@ class Compilation:
     bundle: Bundle | None = None
     parts: list[Compilation] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def qdq(self) -> onnx.ModelProto:
+        """The QDQ model as ONNX.
+
+        Raises:
+            ModelError: nothing is quantized yet.
+        """
+        if self.quantized is None:
+            raise ModelError("the model is not quantized yet; run the passes up to 'quantize'")
+        return self.quantized.qdq
 
 
 @dataclass(frozen=True)

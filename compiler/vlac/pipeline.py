@@ -38,8 +38,7 @@ def _rewrite(c: Compilation) -> None:
 
 def _quantize(c: Compilation) -> None:
     c.quantized = quantize_model(_model(c), c.options, host=c.host)
-    c.model = parse_model(c.quantized.qdq, str(c.path))
-    c.qdq = ir.to_proto(c.model)
+    c.model = c.quantized.model
 
 
 def _legalize(c: Compilation) -> None:

@@ -140,7 +140,7 @@ def test_every_method_on_samples_of_growing_size(tmp_path, method):
     """Histograms are merged over samples whose range grows; ranges hold zero and stay inside what was seen."""
     samples = [{"x": s["x"] * 4.0**i} for i, s in enumerate(normal(4, 3))]
     made = quantized(chain(0), samples, tmp_path, calibration_method=method)
-    low, high = (float(np.asarray(v).reshape(-1)[0]) for v in made.ranges["x"].range_value)
+    low, high = made.ranges.values["x"]
     everything = np.concatenate([s["x"] for s in samples])
     assert everything.min() - 1e-3 <= low < 0 < high <= everything.max() + 1e-3
     if method == "minmax":

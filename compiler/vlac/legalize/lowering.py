@@ -21,7 +21,7 @@ from vlac.ir.moves import MoveOp
 from vlac.ops import BY_NAME
 from vlac.ops.dequantize_linear import constant_tensor
 from vlac.ops.final import Finished, finish
-from vlac.ops.quantized import Result, activation_parameters, bound, clamp_bounds, node_label, unquantized
+from vlac.ops.quantized import Result, activation_parameters, bound, clamp_bounds, node_label, unquantized, value_label
 from vlac.ops.spec import is_constant, shape_of
 from vlac.ops.unary import Traced
 
@@ -147,7 +147,7 @@ class Lowering:
             lo, hi = (min(max(b, bounds[0]), bounds[1]) for b in (lo, hi))
             self.absorbed.add(step)
             value, label = step.outputs[0], f"{label}+{node_label(step)}"
-        tensor = self.new_tensor(quantizers[0], value.name or "?")
+        tensor = self.new_tensor(quantizers[0], value_label(value))
         for q in quantizers:
             if activation_parameters(q)[:2] != (tensor.scale, tensor.zero_point):
                 raise UnsupportedError(

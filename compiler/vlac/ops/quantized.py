@@ -12,7 +12,18 @@ from vlac.errors import UnsupportedError
 from vlac.ir.graph import Tensor
 from vlac.ops.spec import constant_input
 
-__all__ = ["Result", "activation_parameters", "bound", "clamp_bounds", "node_label", "unquantized"]
+__all__ = [
+    "LABEL",
+    "Result",
+    "activation_parameters",
+    "bound",
+    "clamp_bounds",
+    "node_label",
+    "unquantized",
+    "value_label",
+]
+
+LABEL = "vlac.label"  # metadata of a float value that is not called as in the user's model
 
 
 @dataclass
@@ -28,6 +39,11 @@ class Result:
 def node_label(node: ir.Node) -> str:
     """How a node is named to the user."""
     return node.name or (node.outputs[0].name or "?")
+
+
+def value_label(value: ir.Value) -> str:
+    """How a float value is named to the user: quantizing a model output renames what was computed."""
+    return value.metadata_props.get(LABEL) or value.name or "?"
 
 
 def unquantized(node: ir.Node, value: ir.Value, role: str) -> UnsupportedError:

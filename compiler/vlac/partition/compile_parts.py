@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import onnx
-import onnx_ir as ir
 
 from vla_isa.bundle import Bundle, HostNode, HostPart, Value
 from vla_isa.program import Program
@@ -21,6 +20,7 @@ from vlac.import_onnx import parse_model
 from vlac.partition.cut import Cutter, Segment
 from vlac.passes import Compilation, run_passes
 from vlac.pipeline import PASSES
+from vlac.quantize.static import Quantized
 
 __all__ = ["compile_with_host"]
 
@@ -34,7 +34,6 @@ def compile_with_host(state: Compilation, on_progress: Callable[[str], None]) ->
         VlaError: as `compile_file` does; also where no node at all can run on the machine.
     """
     run_passes(PASSES[:_BEFORE], state, write_whole, on_progress)
-    assert state.qdq is not None
     cutter = Cutter(state.qdq)
     while True:
         try:
@@ -74,7 +73,6 @@ def _compile_parts(state: Compilation, segments: list[Segment], on_progress: Cal
             assert part.program is not None
             state.parts.append(part)
             parts.append(part.program)
-    assert state.qdq is not None
     graph = state.qdq.graph
     state.bundle = Bundle([_value(v) for v in graph.input], [_value(v) for v in graph.output], parts)
 
@@ -83,7 +81,7 @@ def _compile_segment(state: Compilation, segment: Segment, on_progress: Callable
     options = replace(state.options, dump_after={})
     part = Compilation(state.path, state.hw, options, source=state.source)
     part.model = parse_model(segment.model, str(state.path))
-    part.qdq = ir.to_proto(part.model)
+    part.quantized = Quantized(part.model)
     run_passes(PASSES[_BEFORE:], part, write_whole, on_progress)
     for name, seconds in part.seconds.items():
         state.seconds[name] = state.seconds.get(name, 0.0) + seconds

@@ -1,109 +1,127 @@
 """Ranges of activations: run the float model on calibration samples and choose [lo, hi] for every tensor.
 
-    minmax      everything that was seen (ONNX Runtime)
+    minmax      everything that was seen
     percentile  all but the outermost values (ONNX Runtime)
     entropy     least Kullback-Leibler divergence to what was seen (ONNX Runtime; Migacz 2017)
     mse         least mean squared error of rounding and clipping (here)
 
-Samples are taken one at a time, so memory does not grow with their number.
+Samples are taken one at a time, so memory does not grow with their number. Not here: ranges that calibration must
+not decide (`known_ranges.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
-from onnxruntime.quantization.calibrate import (
-    EntropyCalibrater,
-    HistogramCalibrater,
-    MinMaxCalibrater,
-    PercentileCalibrater,
-    TensorsData,
-)
+from onnxruntime.quantization.calibrate import HistogramCollector
 
 from vlac.errors import CalibrationError
 from vlac.options import CompileOptions
 from vlac.quantize.calibration import Samples
+from vlac.quantize.float_session import FloatSession
+from vlac.quantize.insert_qdq import Range
+from vlac.quantize.known_ranges import Levels, Winners, competing, levels
 
 __all__ = ["least_error_range", "observe_ranges"]
 
 _CANDIDATES, _LEVELS = 128, 255
+_BINS = {"percentile": 2048, "entropy": 512, "mse": 2048}
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Hands out one sample."""
-
-    def __init__(self, sample: dict[str, NDArray[np.float32]]) -> None:
-        self._left: Iterator[dict[str, Any]] = iter([sample])
-
-    def get_next(self) -> dict[str, Any] | None:
-        """The sample, then None."""
-        return next(self._left, None)
-
-
-class _EntropyCalibrater(EntropyCalibrater):  # type: ignore[misc]
-    """ONNX Runtime's, on histograms of a fixed size: its search takes the square of their length."""
-
-    def compute_data(self) -> TensorsData:
-        """A range per tensor."""
-        known = self.collector.histogram_dict
-        for name, (hist, edges, *rest) in known.items():
-            known[name] = (*_merged(hist, edges, self.num_bins), *rest)
-        return super().compute_data()
-
-
-class _LeastErrorCalibrater(HistogramCalibrater):  # type: ignore[misc]
-    """ONNX Runtime's histograms, and the range of least mean squared error from each."""
-
-    def compute_data(self) -> TensorsData:
-        """A range per tensor."""
-        ranges = {
-            name: tuple(
-                np.float32(x) for x in least_error_range(*_merged(hist, edges, self.num_bins), float(low), float(high))
-            )
-            for name, (hist, edges, low, high, _) in self.collector.histogram_dict.items()
-        }
-        return TensorsData(CalibrationMethod.MinMax, ranges)
-
-
-def observe_ranges(model: onnx.ModelProto, samples: Samples, op_types: list[str], options: CompileOptions) -> Any:
-    """ONNX Runtime's TensorsData: (lowest, highest) by float tensor that an operator of `op_types` reads or makes.
+def observe_ranges(
+    model: ir.Model, values: Collection[ir.Value], samples: Samples, options: CompileOptions
+) -> tuple[dict[str, Range], Winners]:
+    """By name of each value the range of method `options.calibration_method`; and of values that a mask went into,
+    where those lie that can win (`known_ranges`).
 
     Raises:
         CalibrationError: the float model does not run on the samples.
     """
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        path, augmented = Path(folder) / "float.onnx", str(Path(folder) / "augmented.onnx")
-        onnx.save(model, path)
-        try:
-            calibrator = _calibrator(path, augmented, op_types, options)
-            for sample in samples:
-                calibrator.collect_data(_Reader(sample))
-        except Exception as e:  # ONNX Runtime raises its own classes, without a common base
-            raise CalibrationError(f"the float model does not run on the calibration data: {e}") from e
-        return calibrator.compute_data()
+    names = [v.name or "" for v in values]
+    compared = {v.name or "": largest for v, largest in competing(model, values).items()}
+    whole = names if options.calibration_method != "minmax" else list(compared)
+    seen = _Seen(options, compared)
+    try:
+        probe, extremes = _with_extremes(model, names)
+        session = FloatSession(probe, [*extremes, *whole])
+        for sample in samples:
+            found = session.run(sample)
+            seen.extremes(names, found[: 2 * len(names)])
+            seen.arrays(dict(zip(whole, found[2 * len(names) :], strict=True)))
+    except Exception as e:  # ONNX Runtime raises its own classes, without a common base
+        raise CalibrationError(f"the float model does not run on the calibration data: {e}") from e
+    return seen.ranges(), seen.winners()
 
 
-def _calibrator(path: Path, augmented: str, op_types: list[str], options: CompileOptions) -> Any:
-    if options.calibration_method == "minmax":
-        found = MinMaxCalibrater(path, op_types, augmented)
-    elif options.calibration_method == "percentile":
-        found = PercentileCalibrater(path, op_types, augmented, percentile=options.percentile)
-    elif options.calibration_method == "entropy":
-        found = _EntropyCalibrater(path, op_types, augmented, num_bins=512, num_quantized_bins=128)
-    else:
-        found = _LeastErrorCalibrater(path, op_types, augmented, method="distribution", num_bins=2048)
-    found.augment_graph()
-    found.create_inference_session()
-    return found
+def _with_extremes(model: ir.Model, names: Collection[str]) -> tuple[ir.Model, list[str]]:
+    """A copy with the least and the largest of each value, and their names: nothing large has to be kept for them."""
+    copy = model.clone()
+    graph = copy.graph
+    known = {v.name or "": v for v in graph.inputs} | {v.name or "": v for node in graph for v in node.outputs}
+    prefix = "extreme"
+    while any(name.startswith(prefix) for name in known):
+        prefix += "_"
+    added: list[str] = []
+    for name in names:
+        for kind in ("ReduceMin", "ReduceMax"):
+            node = ir.node(kind, [known[name]], {"keepdims": 0})
+            node.outputs[0].name, node.outputs[0].dtype = f"{prefix}{len(added)}", ir.DataType.FLOAT
+            graph.append(node)
+            added.append(node.outputs[0].name)
+    return copy, added
+
+
+class _Seen:
+    """What the samples showed so far."""
+
+    def __init__(self, options: CompileOptions, compared: dict[str, bool]) -> None:
+        self._options, self._compared = options, compared
+        self._ranges: dict[str, Range] = {}
+        self._levels: dict[str, tuple[Levels, bool]] = {}
+        self._collector: Any = None
+        if options.calibration_method != "minmax":
+            method = "distribution" if options.calibration_method == "mse" else options.calibration_method
+            bins = _BINS[options.calibration_method]
+            self._collector = HistogramCollector(method, False, bins, 128, options.percentile, "same")
+
+    def extremes(self, names: Collection[str], found: list[NDArray[np.float32]]) -> None:
+        for name, low, high in zip(names, found[::2], found[1::2], strict=True):
+            before = self._ranges.get(name, (float(low), float(high)))
+            self._ranges[name] = float(np.minimum(before[0], low)), float(np.maximum(before[1], high))
+
+    def arrays(self, found: dict[str, NDArray[np.float32]]) -> None:
+        for name in self._compared:
+            here, gap = levels(found[name], self._compared[name])
+            before = self._levels.get(name, (here, gap))
+            self._levels[name] = before[0].joined(here), before[1] or gap
+        if self._collector is not None:
+            with contextlib.redirect_stdout(io.StringIO()):
+                self._collector.collect({name: [array] for name, array in found.items()})
+
+    def winners(self) -> Winners:
+        return {name: (found, self._compared[name]) for name, (found, gap) in self._levels.items() if gap}
+
+    def ranges(self) -> dict[str, Range]:
+        if self._collector is None:
+            return self._ranges
+        known, bins = self._collector.histogram_dict, _BINS[self._options.calibration_method]
+        if self._options.calibration_method == "mse":
+            return {
+                name: least_error_range(*_merged(hist, edges, bins), float(low), float(high))
+                for name, (hist, edges, low, high, _) in known.items()
+            }
+        if self._options.calibration_method == "entropy":  # its search takes the square of their length
+            for name, (hist, edges, *rest) in known.items():
+                known[name] = (*_merged(hist, edges, bins), *rest)
+        with contextlib.redirect_stdout(io.StringIO()):
+            found = self._collector.compute_collection_result()
+        return {name: (float(low), float(high)) for name, (low, high, *_) in found.items()}
 
 
 def _merged(hist: NDArray[Any], edges: NDArray[Any], bins: int) -> tuple[NDArray[Any], NDArray[Any]]:

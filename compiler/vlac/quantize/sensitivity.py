@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
 
 from vlac.errors import CalibrationError
+from vlac.ops.quantized import node_label
 from vlac.quantize.calibration import Samples
-from vlac.quantize.static import Quantized, apply_ranges
+from vlac.quantize.insert_qdq import insert_qdq
+from vlac.quantize.static import Quantized
 
 __all__ = ["LayerLoss", "layer_losses"]
 
@@ -40,35 +42,36 @@ def layer_losses(quantized: Quantized) -> list[LayerLoss]:
     Raises:
         CalibrationError: the model was quantized by another tool, so there is no float model.
     """
-    model = quantized.reference
+    model = quantized.floating
     if model is None:
         raise CalibrationError(
             "--sensitivity needs the float model; this one is quantized already, compile the float model with --calib"
         )
     samples = quantized.samples[:_SAMPLES]
     exact = _outputs(model, samples)
-    quantizable = {n.name for n in quantized.qdq.graph.node}
     rows = []
-    for node in model.graph.node:
-        if node.op_type in _LAYERS and node.name in quantizable:
-            only = [node.name, *_activation(model, node)]
-            found = _outputs(apply_ranges(model, quantized.ranges, only=only), samples)
-            rows.append(LayerLoss(node.name, node.op_type, _snr(exact, found)))
-    whole = LayerLoss("all", "", _snr(exact, _outputs(quantized.qdq, samples)))
+    for node in model.graph:
+        if node.op_type in _LAYERS and node_label(node) not in quantized.host:
+            only = [node_label(node), *_activation(node)]
+            found = _outputs(insert_qdq(model, quantized.ranges, exclude=quantized.host, only=only), samples)
+            rows.append(LayerLoss(node_label(node), node.op_type, _snr(exact, found)))
+    whole = LayerLoss("all", "", _snr(exact, _outputs(quantized.model, samples)))
     return [whole, *sorted(rows, key=lambda r: r.snr)]
 
 
-def _activation(model: onnx.ModelProto, node: onnx.NodeProto) -> list[str]:
-    readers = [n for n in model.graph.node if node.output[0] in n.input]
-    return [n.name for n in readers if len(readers) == 1 and n.op_type in _ACTIVATIONS]
+def _activation(node: ir.Node) -> list[str]:
+    readers = node.outputs[0].consumers()
+    return [node_label(n) for n in readers if len(readers) == 1 and n.op_type in _ACTIVATIONS]
 
 
-def _outputs(model: onnx.ModelProto, samples: Samples) -> NDArray[np.float64]:
+def _outputs(model: ir.Model, samples: Samples) -> NDArray[np.float64]:
     """All outputs on all samples, one behind the other."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.qdqisint8allowed", "1")
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     found: list[NDArray[Any]] = [array.reshape(-1) for s in samples for array in session.run(None, s)]
     return np.concatenate(found).astype(np.float64)
 

@@ -1,0 +1,296 @@
+"""Put QuantizeLinear and DequantizeLinear into a float model, with the ranges of its activations.
+
+    an activation   one pair behind what makes it; every reader on the device, and the model's output, reads the pair's
+                    result, so a tensor has one scale, and it is its own
+    a weight, bias  integers with a DequantizeLinear, one copy a layer: layers may share a float weight
+    stays float     what lies between an operator and the one Relu or Clip that reads it (a clamp of its integers),
+                    inside chains that become one table, and around nodes that are excluded
+
+An operator that only moves values hands its input's scale on. Not here: the ranges (`ranges.py`, `known_ranges.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from vlac.import_onnx.names import name_all
+from vlac.ops import BY_NAME
+from vlac.ops.chains import find_chains
+from vlac.ops.quantized import LABEL, clamp_bounds, node_label
+from vlac.ops.spec import OpSpec, attribute, constant_input, shape_of
+from vlac.quantize.parameters import (
+    Scale,
+    activation_scale,
+    least_weight_scale,
+    quantize_array,
+    quantize_bias,
+    quantize_weight,
+)
+
+__all__ = ["Operand", "Range", "Ranges", "activations", "hands_on", "insert_qdq", "observable"]
+
+Range = tuple[float, float]
+Operand = tuple[str, int]  # node and input
+
+
+_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_PARAMETERS = ("Clip", "Resize", "Pad", "Dropout")  # their inputs behind the first are numbers of the operator itself
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Of activations, by name; and of constant operands that are cut (others keep the range of their values)."""
+
+    values: Mapping[str, Range]
+    constants: Mapping[Operand, Range] = field(default_factory=dict)
+
+
+def insert_qdq(
+    model: ir.Model, ranges: Ranges, *, exclude: Collection[str] = (), only: Collection[str] | None = None
+) -> ir.Model:
+    """A copy of a float model with Q/DQ around all supported nodes, or around those named in `only`.
+
+    Args:
+        ranges: by name of each value that `activations` lists.
+        exclude: names of nodes that stay float.
+    """
+    copy = model.clone()
+    _Inserter(copy, ranges, exclude, only).run()
+    name_all(copy)
+    return copy
+
+
+def activations(model: ir.Model, exclude: Collection[str] = (), only: Collection[str] | None = None) -> list[ir.Value]:
+    """The values of a float model that get a pair, in the order they are made."""
+    quantized = _quantized_nodes(model, exclude, only)
+    chains = [c for c in find_chains(model, exclude) if only is None or c.nodes[0] in only]
+    inner = {name for c in chains for name in c.nodes}
+    ends = {name for c in chains for name in (c.source, c.result)}
+    found: dict[ir.Value, None] = {}
+    for node in quantized:
+        if node_label(node) in inner:
+            continue
+        found |= {v: None for v in _operands(node) if v.const_value is None}
+        if BY_NAME[node.op_type].quantize_result:
+            found |= {v: None for v in node.outputs if v.name and v.dtype == ir.DataType.FLOAT}
+    values = [*model.graph.inputs, *(v for node in model.graph for v in node.outputs)]
+    names = {node_label(n) for n in quantized}
+    return [v for v in values if (v in found or v.name in ends) and not (_is_clamped(v, names) and v.name not in ends)]
+
+
+def observable(model: ir.Model, exclude: Collection[str] = ()) -> list[ir.Value]:
+    """Every float value that a node which can be quantized reads or makes."""
+    nodes = _quantized_nodes(model, exclude, None)
+    found = {v for n in nodes for v in (*_operands(n), *n.outputs) if v.dtype == ir.DataType.FLOAT and v.name}
+    values = [*model.graph.inputs, *(v for node in model.graph for v in node.outputs)]
+    return [v for v in values if v in found]
+
+
+def hands_on(node: ir.Node) -> bool:
+    """Whether an operator's results have the scale of its input: it moves values, and adds none from outside."""
+    if not BY_NAME[node.op_type].moves:
+        return False
+    if node.op_type == "Pad":
+        fill = constant_input(node, 2)
+        return bool(attribute(node, "mode", "constant") != "constant" or fill is None or not fill.any())
+    return bool(node.op_type != "Resize" or attribute(node, "mode", "nearest") == "nearest")
+
+
+def _quantized_nodes(model: ir.Model, exclude: Collection[str], only: Collection[str] | None) -> list[ir.Node]:
+    out = []
+    for node in model.graph:
+        spec, label = _spec(node), node_label(node)
+        if spec is not None and spec.quantize and label not in exclude and (only is None or label in only):
+            out.append(node)
+    return out
+
+
+def _spec(node: ir.Node) -> OpSpec | None:
+    return BY_NAME.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+
+
+def _operands(node: ir.Node) -> list[ir.Value]:
+    """Float inputs that are data: neither weights, biases nor an operator's own numbers."""
+    count = 1 if node.op_type in _PARAMETERS else len(node.inputs)
+    found = [v for v in node.inputs[:count] if v is not None and v.dtype == ir.DataType.FLOAT]
+    if node.op_type not in _LAYERS:
+        return found
+    return [v for v in found if v.const_value is None or v is node.inputs[0]]
+
+
+def _is_clamped(value: ir.Value, quantized: Collection[str]) -> bool:
+    """Whether all that reads a value is one Relu or Clip on the device, which then clamps the integers behind it."""
+    readers = value.consumers()
+    if len(readers) != 1 or value.is_graph_output() or node_label(readers[0]) not in quantized:
+        return False
+    return readers[0].inputs[0] is value and clamp_bounds(readers[0]) is not None
+
+
+class _Inserter:
+    """One model while the pairs are put in."""
+
+    def __init__(self, model: ir.Model, ranges: Ranges, exclude: Collection[str], only: Collection[str] | None) -> None:
+        self.graph = model.graph
+        self.ranges = ranges
+        self.nodes = _quantized_nodes(model, exclude, only)
+        chains = [c for c in find_chains(model, exclude) if only is None or c.nodes[0] in only]
+        self.float_inside = {n for c in chains for n in c.nodes}
+        self.values = activations(model, exclude, only)
+        self.scales: dict[ir.Value, Scale] = {}
+        self.taken = {v.name for v in self.graph.inputs} | set(self.graph.initializers)
+        self.taken |= {v.name for node in self.graph for v in node.outputs} | {node.name for node in self.graph}
+
+    def run(self) -> None:
+        device = {n for n in self.graph if n in set(self.nodes) or node_label(n) in self.float_inside}
+        for value in self.values:
+            self.scales[value] = self._scale(value, device)
+        parameters: dict[Scale, tuple[ir.Value, ir.Value]] = {}
+        pairs = {v: self._pair(v, self.scales[v], parameters) for v in self.values}
+        for node in self.nodes:
+            if node_label(node) in self.float_inside:
+                continue
+            if node.op_type in _LAYERS:
+                self._layer(node)
+            else:
+                self._constants(node, parameters)
+        made = {v for node in device for v in node.outputs}
+        for value, real in pairs.items():
+            self._connect(value, real, device if value not in made else None)
+
+    def _scale(self, value: ir.Value, device: Collection[ir.Node]) -> Scale:
+        """A value's own scale, or the one that is handed on to it."""
+        node = value.producer()
+        if node is not None and node in device and hands_on(node):
+            source = node.inputs[0]
+            if source in self.scales:
+                return self.scales[source]
+        return activation_scale(*self.ranges.values[value.name or ""])
+
+    # --- names and constants --------------------------------------------------------------------------
+
+    def _name(self, wish: str) -> str:
+        name, count = wish, 0
+        while name in self.taken:
+            count += 1
+            name = f"{wish}.{count}"
+        self.taken.add(name)
+        return name
+
+    def _constant(self, array: NDArray[np.generic], wish: str) -> ir.Value:
+        name = self._name(wish)
+        value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+        value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
+        self.graph.register_initializer(value)
+        return value
+
+    def _node(self, op: str, inputs: Sequence[ir.Value], like: ir.Value, dtype: ir.DataType, wish: str) -> ir.Node:
+        node = ir.node(op, inputs, name=self._name(wish))
+        out = node.outputs[0]
+        out.name, out.dtype, out.shape = node.name, dtype, like.shape
+        return node
+
+    # --- activations ----------------------------------------------------------------------------------
+
+    def _parameters(
+        self, scale: Scale, label: str, known: dict[Scale, tuple[ir.Value, ir.Value]]
+    ) -> tuple[ir.Value, ir.Value]:
+        if scale not in known:
+            known[scale] = (
+                self._constant(np.array(scale.scale, np.float32), f"{label}.scale"),
+                self._constant(np.array(scale.zero_point, np.int8), f"{label}.zero_point"),
+            )
+        return known[scale]
+
+    def _pair(self, value: ir.Value, scale: Scale, known: dict[Scale, tuple[ir.Value, ir.Value]]) -> ir.Value:
+        """Q and DQ behind a value; returns the result of the DQ, which nothing reads yet."""
+        label = value.name or "value"
+        parameters = self._parameters(scale, label, known)
+        q = self._node("QuantizeLinear", [value, *parameters], value, ir.DataType.INT8, f"{label}.quantized")
+        dq = self._node("DequantizeLinear", [q.outputs[0], *parameters], value, ir.DataType.FLOAT, f"{label}.real")
+        producer = value.producer()
+        if producer is None:
+            self.graph.insert_before(self.graph[0], [q, dq])
+        else:
+            self.graph.insert_after(producer, [q, dq])
+        return dq.outputs[0]
+
+    def _connect(self, value: ir.Value, real: ir.Value, readers: Collection[ir.Node] | None) -> None:
+        """Let `readers` (None: all, and the model's output) read `real` in place of `value`."""
+        for node, index in list(value.uses()):
+            if node.op_type == "QuantizeLinear" and node.outputs[0] is _quantizer_of(real):
+                continue
+            if readers is None or node in readers:
+                node.replace_input_with(index, real)
+        if readers is None and value.is_graph_output():
+            name = value.name or ""
+            self.taken.discard(name)
+            value.name = self._name(f"{name}.float")
+            value.metadata_props[LABEL] = name
+            for index, out in enumerate(self.graph.outputs):
+                if out is value:
+                    self.graph.outputs[index] = real
+            real.name = name
+
+    # --- constants ------------------------------------------------------------------------------------
+
+    def _constants(self, node: ir.Node, known: dict[Scale, tuple[ir.Value, ir.Value]]) -> None:
+        """Constant operands of an element by element operator, each in a scale of its own."""
+        for index, value in enumerate(node.inputs):
+            if value is None or value.const_value is None or value not in _operands(node):
+                continue
+            array = value.const_value.numpy()
+            found = self.ranges.constants.get((node_label(node), index))
+            scale = activation_scale(*(found or (float(array.min()), float(array.max()))))
+            q = self._constant(quantize_array(array, scale), f"{value.name}.integers")
+            self._dequantize(node, index, [q, *self._parameters(scale, f"{value.name}", known)])
+
+    def _dequantize(self, node: ir.Node, index: int, inputs: Sequence[ir.Value], axis: int | None = None) -> None:
+        value = node.inputs[index]
+        assert value is not None
+        dq = self._node("DequantizeLinear", inputs, value, ir.DataType.FLOAT, f"{value.name}.real")
+        if axis is not None:
+            dq.attributes["axis"] = ir.AttrInt64("axis", axis)
+        self.graph.insert_before(node, dq)
+        node.replace_input_with(index, dq.outputs[0])
+
+    def _layer(self, node: ir.Node) -> None:
+        """Weight and bias of a layer; one that is computed has a pair of its own, as any operand."""
+        source, weight = node.inputs[0], node.inputs[1]
+        if source is None or weight is None or weight.const_value is None or source not in self.scales:
+            return
+        array, axis = weight.const_value.numpy(), _weight_axis(node)
+        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        c = None if bias is None or bias.const_value is None else bias.const_value.numpy()
+        input_scale = self.scales[source].scale
+        groups = attribute(node, "group", 1) if node.op_type == "ConvTranspose" else 1
+        least = None
+        if c is not None and c.ndim == 1:
+            least = least_weight_scale(c, input_scale).reshape(groups, -1).max(axis=0)
+        q, scales = quantize_weight(array.reshape(1, -1) if array.ndim < 2 else array, axis, least)
+        if array.ndim < 2:  # a vector: one output, one scale
+            q, scales = q.reshape(array.shape), scales.reshape(())
+        parts = [self._constant(q, f"{weight.name}.integers"), self._constant(scales, f"{weight.name}.scale")]
+        self._dequantize(node, 1, parts, axis if array.ndim > 1 else None)
+        if bias is not None and c is not None and c.ndim == 1:
+            integers, units = quantize_bias(c, input_scale, np.tile(scales, groups))
+            parts = [self._constant(integers, f"{bias.name}.integers"), self._constant(units, f"{bias.name}.scale")]
+            self._dequantize(node, 2, parts, 0)
+
+
+def _quantizer_of(real: ir.Value) -> ir.Value | None:
+    node = real.producer()
+    return node.inputs[0] if node is not None else None
+
+
+def _weight_axis(node: ir.Node) -> int:
+    """The axis of a layer's output channels in its weight (of a grouped ConvTranspose, of one group's)."""
+    if node.op_type in ("Conv", "ConvTranspose"):
+        return 0 if node.op_type == "Conv" else 1
+    if node.op_type == "Gemm":
+        return 0 if attribute(node, "transB", 0) else 1
+    return max(len(shape_of(node.inputs[1])) - 1, 0)

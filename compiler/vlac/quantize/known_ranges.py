@@ -1,0 +1,203 @@
+"""Ranges that calibration must not decide: what an operator can produce, and what never counts.
+
+known       Sigmoid and HardSigmoid give 0..1, Tanh -1..1, Clip to 0..6, 0..1 or -1..1 its bounds: values that the
+            calibration data happened not to reach must not saturate
+handed on   a Concat holds what its parts hold
+never       a mask of -1e9 says that a value never wins a maximum or gets a share of a Softmax: it must not set the
+            range of the values that can. In front of Softmax, a maximum or an ArgMax such values are cut
+dead        a Relu that was 0 for all of the calibration data gets the size of what came in, not an empty range
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from vlac.ops import BY_NAME
+from vlac.ops.quantized import clamp_bounds, node_label
+from vlac.ops.spec import constant_input
+from vlac.quantize.insert_qdq import Operand, Range, Ranges, hands_on
+
+__all__ = ["Levels", "Winners", "competing", "levels", "settle_ranges"]
+
+Winners = Mapping[str, tuple["Levels", bool]]
+
+_KNOWN: dict[str, Range] = {
+    "Sigmoid": (0.0, 1.0),
+    "HardSigmoid": (0.0, 1.0),
+    "Softmax": (0.0, 1.0),
+    "Tanh": (-1.0, 1.0),
+    "Softsign": (-1.0, 1.0),
+    "Erf": (-1.0, 1.0),
+    "Sin": (-1.0, 1.0),
+    "Cos": (-1.0, 1.0),
+}
+_KNOWN_CLIPS = ((0.0, 6.0), (0.0, 1.0), (-1.0, 1.0))
+_SHARES = {"Softmax", "LogSoftmax"}
+_ORDERS = {"ArgMax", "ArgMin", "TopK"}
+_LARGEST = {*_SHARES, "ArgMax", "TopK", "ReduceMax", "MaxPool", "GlobalMaxPool"}
+_LEAST = {"ArgMin", "ReduceMin"}
+_MASKS = {"Add", "Sub", "Where", "Pad", "Max", "Min", "Mul"}
+_NEVER, _HUGE = 1e3, float(np.finfo(np.float32).max)
+_GAP = 16.0  # a gap this many times the size of all values above it separates those that never win
+_SHARE = 16.0  # e^-16: what is this far under the largest has no share of a Softmax
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The range of the values that can win a comparison."""
+
+    low: float
+    high: float
+
+    def joined(self, other: Levels) -> Levels:
+        """Both sets of values."""
+        return Levels(min(self.low, other.low), max(self.high, other.high))
+
+
+def competing(model: ir.Model, values: Collection[ir.Value]) -> dict[ir.Value, bool]:
+    """Values that a mask may have gone into and that are only compared: True where the largest wins, else the least."""
+    found = {}
+    for value in values:
+        node = value.producer()
+        wins = _winner(value)
+        if node is not None and node.op_type in _MASKS and wins is not None:
+            found[value] = wins
+    return found
+
+
+def _winner(value: ir.Value) -> bool | None:
+    """Whether everything that reads a value, through what only moves it, looks for the largest (or the least)."""
+    if value.is_graph_output() or not value.consumers():
+        return None
+    kinds: set[bool | None] = set()
+    for node in value.consumers():
+        if node.op_type in _LARGEST or node.op_type in _LEAST:
+            kinds.add(node.op_type in _LARGEST)
+        elif node.domain in ("", "ai.onnx") and node.op_type in _VIEWS:
+            kinds.add(_winner(node.outputs[0]))
+        else:
+            kinds.add(None)
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+_VIEWS = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity"}
+
+
+def levels(array: NDArray[np.float32], largest: bool) -> tuple[Levels, bool]:
+    """The values of one sample that can win, and whether a gap separates them from others.
+
+    `array` is negated where the least wins, and so is what is returned.
+    """
+    values = np.unique(np.clip(array if largest else -array, -_HUGE, _HUGE)).astype(np.float64)
+    size = np.maximum(np.abs(values[1:]), abs(values[-1]))  # of all values above each gap
+    wide = np.flatnonzero((np.diff(values) > _GAP * np.maximum(size, 1.0)) & (values[:-1] < -_NEVER))
+    first = wide[-1] + 1 if len(wide) else 0
+    return Levels(float(values[first]), float(values[-1])), bool(len(wide))
+
+
+def settle_ranges(model: ir.Model, observed: Mapping[str, Range], winners: Winners) -> Ranges:
+    """The ranges to quantize with.
+
+    Args:
+        observed: by name of each float value; also of values in front of a Relu or Clip.
+        winners: by name of values that a mask went into, where the others lie, and whether the largest wins.
+    """
+    ranges = dict(observed)
+    operands: dict[Operand, Range] = {}
+    for node in model.graph:
+        for value in node.outputs:
+            if value.name in ranges:
+                ranges[value.name] = _settled(node, value, ranges, winners)
+    for node in reversed(list(model.graph)):
+        if node.outputs and node.outputs[0].name in winners:
+            operands |= _cut_operands(node, ranges)
+    return Ranges(ranges, operands)
+
+
+def _settled(node: ir.Node, value: ir.Value, ranges: Mapping[str, Range], winners: Winners) -> Range:
+    name = value.name or ""
+    low, high = ranges[name]
+    if name in winners:
+        return _cut(node, ranges[name], *winners[name])
+    bounds = clamp_bounds(node)
+    known = _KNOWN.get(node.op_type) or (bounds if bounds in _KNOWN_CLIPS else None)
+    if known is not None:
+        return known
+    if node.op_type == "Concat":
+        parts = [ranges[v.name] for v in node.inputs if v is not None and v.name in ranges]
+        return min([low, *(p[0] for p in parts)]), max([high, *(p[1] for p in parts)])
+    if bounds is not None and low == high == 0:
+        return _alive(node, bounds, ranges)
+    if node.inputs and node.inputs[0] is not None and _reads_on(node) and node.inputs[0].name in ranges:
+        return ranges[node.inputs[0].name]
+    return low, high
+
+
+def _reads_on(node: ir.Node) -> bool:
+    return node.op_type in BY_NAME and node.domain in ("", "ai.onnx") and hands_on(node)
+
+
+def _alive(node: ir.Node, bounds: Range, ranges: Mapping[str, Range]) -> Range:
+    """A range for a clamp that gave 0 only: up to its bounds, or to the size of what came in."""
+    source = node.inputs[0]
+    size = max(np.abs(ranges.get(source.name or "", (0.0, 0.0)))) if source is not None else 0.0
+    return max(bounds[0], -float(size)), min(bounds[1], float(size))
+
+
+def _cut(node: ir.Node, seen: Range, wins: Levels, largest: bool) -> Range:
+    """The range of the values that can win, with room under them for those that cannot.
+
+    A maximum needs no room; an ArgMax must tell them apart; what is at the end of the range has no share of a Softmax.
+    """
+    readers = {n.op_type for n in _readers(node.outputs[0])}
+    room = 0.0
+    if readers & _ORDERS:
+        room = (wins.high - wins.low) / 4 or max(1.0, abs(wins.high))
+    if readers & _SHARES:
+        room = max(room, _SHARE)
+    low, high = wins.low - room, wins.high
+    return (max(low, seen[0]), high) if largest else (-high, min(-low, seen[1]))
+
+
+def _readers(value: ir.Value) -> list[ir.Node]:
+    return [r for n in value.consumers() for r in ([n] if n.op_type not in _VIEWS else _readers(n.outputs[0]))]
+
+
+def _cut_operands(node: ir.Node, ranges: dict[str, Range]) -> dict[Operand, Range]:
+    """Operands of a sum only as far as the sum can tell: beyond, the result is at the end of its range in any case.
+
+    Changes `ranges` of computed operands; returns those of constants.
+    """
+    if node.op_type not in ("Add", "Sub") or len(node.inputs) != 2:
+        return {}
+    seen = [_seen(node, i, ranges) for i in (0, 1)]
+    if seen[0] is None or seen[1] is None:
+        return {}
+    low, high = ranges[node.outputs[0].name or ""]
+    if node.op_type == "Sub":  # a - b = a + (-b)
+        seen[1] = (-seen[1][1], -seen[1][0])
+    constants = {}
+    for index, (own, other) in enumerate((seen, seen[::-1])):
+        assert own is not None and other is not None
+        cut = max(own[0], min(low - other[1], 0.0)), min(own[1], max(high - other[0], 0.0))
+        if index and node.op_type == "Sub":
+            cut = (-cut[1], -cut[0])
+        value = node.inputs[index]
+        if value is not None and value.const_value is not None:
+            constants[node_label(node), index] = cut
+        elif value is not None:
+            ranges[value.name or ""] = cut
+    return constants
+
+
+def _seen(node: ir.Node, index: int, ranges: Mapping[str, Range]) -> Range | None:
+    value = node.inputs[index]
+    array = constant_input(node, index)
+    if array is not None and array.size:
+        return float(array.min()), float(array.max())
+    return ranges.get(value.name or "") if value is not None else None
