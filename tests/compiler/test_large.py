@@ -59,7 +59,7 @@ def refused(model, config, *parts):
 def test_a_row_that_exceeds_the_scratchpad_is_refused():
     g = GraphBuilder("wide")
     model = g.model(g.conv(g.input("x", (1, 8, 3, 9000)), 8))
-    refused(model, "tiny", "Conv 'conv0'", "3 of 'x' (216000 bytes)", "131072", "narrower image")
+    refused(model, "tiny", "Conv 'conv0+relu1'", "3 of 'x' (216000 bytes)", "131072", "narrower image")
 
 
 def test_a_map_of_which_one_channel_block_exceeds_the_scratchpad_is_refused():

@@ -14,6 +14,7 @@ from vlac.legalize.fuse_same_source import fuse_same_source
 from vlac.legalize.fuse_table import fuse_tables
 from vlac.legalize.lowering import lower
 from vlac.legalize.moves import realize_moves
+from vlac.legalize.order import pools_first
 from vlac.legalize.place import place
 from vlac.legalize.prune import prune
 from vlac.legalize.space_to_depth import space_to_depth
@@ -39,6 +40,7 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> 
     fuse_residuals(graph)
     realize_moves(graph, hw)
     copy_inputs(graph)
+    pools_first(graph)
     if keep_all:
         _keep_all(graph)
     space_to_depth(graph, hw)

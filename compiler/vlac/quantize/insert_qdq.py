@@ -80,7 +80,8 @@ def activations(model: ir.Model, exclude: Collection[str] = (), only: Collection
             found |= {v: None for v in node.outputs if v.name and v.dtype == ir.DataType.FLOAT}
     values = [*model.graph.inputs, *(v for node in model.graph for v in node.outputs)]
     names = {node_label(n) for n in quantized}
-    return [v for v in values if (v in found or v.name in ends) and not (_is_clamped(v, names) and v.name not in ends)]
+    ends -= {v.name for v in values if v.dtype != ir.DataType.FLOAT}  # a truth value is no tensor of the device
+    return [v for v in values if v.name in ends or (v in found and not _is_clamped(v, names))]
 
 
 def observable(model: ir.Model, exclude: Collection[str] = ()) -> list[ir.Value]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vlac.ops import BY_NAME
 from vlac.ops.quantized import clamp_bounds, node_label
-from vlac.ops.spec import constant_input
+from vlac.ops.spec import attribute, constant_input
 from vlac.quantize.insert_qdq import Operand, Range, Ranges, hands_on
 
 __all__ = ["Levels", "Winners", "competing", "levels", "settle_ranges"]
@@ -133,12 +133,18 @@ def _settled(node: ir.Node, value: ir.Value, ranges: Mapping[str, Range], winner
         return min([low, *(p[0] for p in parts)]), max([high, *(p[1] for p in parts)])
     if bounds is not None and low == high == 0:
         return _alive(node, bounds, ranges)
-    if node.inputs and node.inputs[0] is not None and _reads_on(node) and node.inputs[0].name in ranges:
-        return ranges[node.inputs[0].name]
+    source = node.inputs[0] if node.inputs else None
+    if source is not None and source.name in ranges and _stays_inside(node):
+        return ranges[source.name or ""]
     return low, high
 
 
-def _reads_on(node: ir.Node) -> bool:
+def _stays_inside(node: ir.Node) -> bool:
+    """Whether results have their input's range: moved values, and averages that ONNX Runtime counts otherwise than
+    ONNX says (windows that are cut short or dilated), so that what it observed may be too narrow.
+    """
+    if node.op_type == "AveragePool":
+        return bool(attribute(node, "ceil_mode", 0)) or any(d != 1 for d in attribute(node, "dilations", ()))
     return node.op_type in BY_NAME and node.domain in ("", "ai.onnx") and hands_on(node)
 
 

@@ -44,6 +44,8 @@ def observe_ranges(
         CalibrationError: the float model does not run on the samples.
     """
     names = [v.name or "" for v in values]
+    if not names:
+        return {}, {}
     compared = {v.name or "": largest for v, largest in competing(model, values).items()}
     whole = names if options.calibration_method != "minmax" else list(compared)
     seen = _Seen(options, compared)

@@ -44,7 +44,8 @@ def check_volume(model):
     x = quantize(inputs["x"], given.scale, given.zero_point)
     real = (x - np.float32(given.zero_point)) * np.float32(given.scale)
     (expected,) = ReferenceEvaluator(model).run(None, {"x": real.astype(np.float32)})
-    assert np.abs(found - quantize(expected, made.scale, made.zero_point).astype(np.int64)).max() <= 2
+    step = max(given.scale / made.scale, 1)  # what lies between the passes has the input's resolution
+    assert np.abs(found - quantize(expected, made.scale, made.zero_point).astype(np.int64)).max() <= 2 * step
 
 
 @pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
