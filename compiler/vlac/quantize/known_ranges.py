@@ -36,14 +36,14 @@ _KNOWN: dict[str, Range] = {
     "Sin": (-1.0, 1.0),
     "Cos": (-1.0, 1.0),
 }
-_KNOWN_CLIPS = ((0.0, 6.0), (0.0, 1.0), (-1.0, 1.0))
+_NEAR, _TIMES = 8.0, 4.0  # bounds up to 8, or 4 times what was seen, are those of an activation
 _SHARES = {"Softmax", "LogSoftmax"}
 _ORDERS = {"ArgMax", "ArgMin", "TopK"}
 _LARGEST = {*_SHARES, "ArgMax", "TopK", "ReduceMax", "MaxPool", "GlobalMaxPool"}
 _LEAST = {"ArgMin", "ReduceMin"}
-_MASKS = {"Add", "Sub", "Where", "Pad", "Max", "Min", "Mul"}
 _NEVER, _HUGE = 1e3, float(np.finfo(np.float32).max)
 _GAP = 16.0  # a gap this many times the size of all values above it separates those that never win
+_STEPS = 32
 _SHARE = 16.0  # e^-16: what is this far under the largest has no share of a Softmax
 
 
@@ -60,14 +60,9 @@ class Levels:
 
 
 def competing(model: ir.Model, values: Collection[ir.Value]) -> dict[ir.Value, bool]:
-    """Values that a mask may have gone into and that are only compared: True where the largest wins, else the least."""
-    found = {}
-    for value in values:
-        node = value.producer()
-        wins = _winner(value)
-        if node is not None and node.op_type in _MASKS and wins is not None:
-            found[value] = wins
-    return found
+    """Values that are only compared: True where the largest wins, else the least."""
+    found = {value: _winner(value) for value in values}
+    return {value: wins for value, wins in found.items() if wins is not None}
 
 
 def _winner(value: ir.Value) -> bool | None:
@@ -93,7 +88,10 @@ def levels(array: NDArray[np.float32], largest: bool) -> tuple[Levels, bool]:
 
     `array` is negated where the least wins, and so is what is returned.
     """
-    values = np.unique(np.clip(array if largest else -array, -_HUGE, _HUGE)).astype(np.float64)
+    values = np.clip(array if largest else -array, -_HUGE, _HUGE)
+    if values.min() > -_NEVER:
+        return Levels(float(values.min()), float(values.max())), False
+    values = np.unique(values).astype(np.float64)
     size = np.maximum(np.abs(values[1:]), abs(values[-1]))  # of all values above each gap
     wide = np.flatnonzero((np.diff(values) > _GAP * np.maximum(size, 1.0)) & (values[:-1] < -_NEVER))
     first = wide[-1] + 1 if len(wide) else 0
@@ -114,8 +112,7 @@ def settle_ranges(model: ir.Model, observed: Mapping[str, Range], winners: Winne
             if value.name in ranges:
                 ranges[value.name] = _settled(node, value, ranges, winners)
     for node in reversed(list(model.graph)):
-        if node.outputs and node.outputs[0].name in winners:
-            operands |= _cut_operands(node, ranges)
+        operands |= _cut_operands(node, ranges)
     return Ranges(ranges, operands)
 
 
@@ -125,9 +122,10 @@ def _settled(node: ir.Node, value: ir.Value, ranges: Mapping[str, Range], winner
     if name in winners:
         return _cut(node, ranges[name], *winners[name])
     bounds = clamp_bounds(node)
-    known = _KNOWN.get(node.op_type) or (bounds if bounds in _KNOWN_CLIPS else None)
-    if known is not None:
-        return known
+    if node.op_type in _KNOWN:
+        return _KNOWN[node.op_type]
+    if bounds is not None and np.max(np.abs(bounds)) <= max(_NEAR, _TIMES * max(abs(low), abs(high))):
+        return bounds
     if node.op_type == "Concat":
         parts = [ranges[v.name] for v in node.inputs if v is not None and v.name in ranges]
         return min([low, *(p[0] for p in parts)]), max([high, *(p[1] for p in parts)])
@@ -182,23 +180,32 @@ def _cut_operands(node: ir.Node, ranges: dict[str, Range]) -> dict[Operand, Rang
     if node.op_type not in ("Add", "Sub") or len(node.inputs) != 2:
         return {}
     seen = [_seen(node, i, ranges) for i in (0, 1)]
-    if seen[0] is None or seen[1] is None:
+    if seen[0] is None or seen[1] is None or _clamped(node.outputs[0]).name not in ranges:
         return {}
-    low, high = ranges[node.outputs[0].name or ""]
+    low, high = ranges[_clamped(node.outputs[0]).name or ""]
     if node.op_type == "Sub":  # a - b = a + (-b)
         seen[1] = (-seen[1][1], -seen[1][0])
     constants = {}
     for index, (own, other) in enumerate((seen, seen[::-1])):
         assert own is not None and other is not None
-        cut = max(own[0], min(low - other[1], 0.0)), min(own[1], max(high - other[0], 0.0))
+        room = (high - low + other[1] - other[0]) / _STEPS  # roundings must not bring it back into the range
+        cut = max(own[0], min(low - other[1] - room, 0.0)), min(own[1], max(high - other[0] + room, 0.0))
         if index and node.op_type == "Sub":
             cut = (-cut[1], -cut[0])
         value = node.inputs[index]
         if value is not None and value.const_value is not None:
             constants[node_label(node), index] = cut
-        elif value is not None:
+        elif value is not None and len(value.consumers()) == 1 and not value.is_graph_output():
             ranges[value.name or ""] = cut
     return constants
+
+
+def _clamped(value: ir.Value) -> ir.Value:
+    """A result, or that of the Relu or Clip that alone reads it: the device clamps while it adds."""
+    readers = value.consumers()
+    if len(readers) != 1 or value.is_graph_output() or clamp_bounds(readers[0]) is None:
+        return value
+    return _clamped(readers[0].outputs[0])
 
 
 def _seen(node: ir.Node, index: int, ranges: Mapping[str, Range]) -> Range | None:

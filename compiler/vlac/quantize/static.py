@@ -23,6 +23,7 @@ from vlac.quantize.equalize import equalize
 from vlac.quantize.insert_qdq import Ranges, insert_qdq, observable
 from vlac.quantize.known_ranges import settle_ranges
 from vlac.quantize.ranges import observe_ranges
+from vlac.quantize.suspects import suspects
 
 __all__ = ["Quantized", "is_quantized", "quantize_model"]
 
@@ -32,7 +33,7 @@ class Quantized:
     """A QDQ model, and for a float model what it was made from.
 
     `floating` is the float model that was calibrated, `samples` and `ranges` what it was calibrated with, `host` the
-    nodes that stayed float.
+    nodes that stayed float, `warnings` what is odd about the data.
     """
 
     model: ir.Model
@@ -40,6 +41,7 @@ class Quantized:
     samples: Samples = field(default_factory=list)
     ranges: Ranges = field(default_factory=lambda: Ranges({}))
     host: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
 
     @cached_property
     def qdq(self) -> onnx.ModelProto:
@@ -83,7 +85,7 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
     qdq = insert_qdq(model, ranges, exclude=host)
     if options.bias_correction:
         qdq = insert_qdq(correct_biases(model, qdq, samples), ranges, exclude=host)
-    return Quantized(qdq, model, samples, ranges, frozenset(host))
+    return Quantized(qdq, model, samples, ranges, frozenset(host), suspects(model, observed))
 
 
 def _check_finite(ranges: Ranges) -> None:

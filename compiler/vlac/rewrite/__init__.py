@@ -22,7 +22,6 @@ from vlac.import_onnx.simplify import name_outputs, simplify
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
 from vlac.rewrite.batched_matmul import split_batches
 from vlac.rewrite.cast_pair import CAST_PAIR
-from vlac.rewrite.clip_off_zero import split_clips
 from vlac.rewrite.div_to_mul import DIV_TO_MUL
 from vlac.rewrite.gemm_bias import GEMM_BIAS
 from vlac.rewrite.group_to_dense import GROUP_TO_DENSE
@@ -58,7 +57,6 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     rewrite(model, RULES)
     onnx_passes.IdentityEliminationPass()(model)
     simplify(model)
-    split_clips(model)  # last: simplifying makes Clips of Max and Min
     onnx_passes.RemoveUnusedNodesPass()(model)
     name_outputs(model, outputs)
     return model
