@@ -12,7 +12,9 @@ from onnxscript import optimizer
 from onnxscript.rewriter import RewritePass
 from onnxscript.rewriter.rules import common as rules
 
-__all__ = ["RULES", "name_outputs", "simplify"]
+from vlac.import_onnx.names import settle_names, settle_outputs
+
+__all__ = ["RULES", "simplify"]
 
 _FOLD_LIMIT = 1 << 28  # elements: constants of any layer's size are folded
 _ROUNDS = 4
@@ -53,7 +55,9 @@ def simplify(model: ir.Model) -> None:
             output_size_limit=_FOLD_LIMIT,
             should_fold=_should_fold,
         )
-        if not (RewritePass(RULES)(model).modified or folded.modified):
+        rewritten = RewritePass(RULES)(model).modified
+        settle_names(model)
+        if not (rewritten or folded.modified):
             break
     for each in (
         passes.RemoveUnusedNodesPass(),
@@ -61,17 +65,9 @@ def simplify(model: ir.Model) -> None:
         passes.DeduplicateInitializersPass(),
         passes.CommonSubexpressionEliminationPass(),
         passes.RemoveUnusedOpsetsPass(),
-        passes.OutputFixPass(),
-        passes.NameFixPass(),
     ):
         each(model)
-    name_outputs(model, outputs)
-
-
-def name_outputs(model: ir.Model, names: list[str | None]) -> None:
-    """Give the outputs these names again: of two that are the same value one may have got another."""
-    for value, name in zip(model.graph.outputs, names, strict=True):
-        value.name = name
+    settle_outputs(model, outputs)
 
 
 def _should_fold(node: ir.Node) -> bool | None:

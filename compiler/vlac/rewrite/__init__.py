@@ -18,7 +18,8 @@ from onnxscript.rewriter.rules.common import (
     normalize_pad_format_conv_rule,
 )
 
-from vlac.import_onnx.simplify import name_outputs, simplify
+from vlac.import_onnx.names import settle_names, settle_outputs
+from vlac.import_onnx.simplify import simplify
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
 from vlac.rewrite.batched_matmul import split_batches
 from vlac.rewrite.cast_pair import CAST_PAIR
@@ -56,9 +57,10 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     widen(model)
     flatten_depth(model)
     rewrite(model, RULES)
+    settle_names(model)
     onnx_passes.IdentityEliminationPass()(model)
     simplify(model)
     split_clips(model)  # last: simplifying makes Clips of Max and Min
     onnx_passes.RemoveUnusedNodesPass()(model)
-    name_outputs(model, outputs)
+    settle_outputs(model, outputs)
     return model

@@ -19,8 +19,9 @@ __all__ = ["split_clips"]
 def split_clips(model: ir.Model) -> None:
     """Rewrite every such node of a float model, in place."""
     for node in list(model.graph):
-        bounds = clamp_bounds(node) if node.op_type == "Clip" and node.domain in ("", "ai.onnx") else None
-        x = node.inputs[0]
+        if node.op_type != "Clip" or node.domain not in ("", "ai.onnx"):
+            continue
+        x, bounds = node.inputs[0], clamp_bounds(node)
         if x is None or bounds is None or bounds[0] <= 0 <= bounds[1]:
             continue
         new = Nodes(model.graph, node)
