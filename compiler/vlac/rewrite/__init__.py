@@ -9,10 +9,6 @@ import onnx_ir as ir
 from onnx_ir.passes import common as onnx_passes
 from onnxscript.rewriter import rewrite
 from onnxscript.rewriter.rules.common import (
-    conv_affine_fusion_rule,
-    fuse_batchnorm_into_conv_rule,
-    fuse_batchnorm_into_conv_transpose_rule,
-    fuse_batchnorm_into_gemm_rule,
     fuse_pad_into_conv_rule,
     matmul_add_to_gemm_rule,
     normalize_pad_format_conv_rule,
@@ -25,6 +21,7 @@ from vlac.rewrite.batched_matmul import split_batches
 from vlac.rewrite.cast_pair import CAST_PAIR
 from vlac.rewrite.clip_off_zero import split_clips
 from vlac.rewrite.div_to_mul import DIV_TO_MUL
+from vlac.rewrite.fold_affine import fold_affine
 from vlac.rewrite.gemm_bias import GEMM_BIAS
 from vlac.rewrite.group_to_dense import GROUP_TO_DENSE
 from vlac.rewrite.one_dimensional import widen
@@ -34,12 +31,8 @@ from vlac.rewrite.three_dimensional import flatten_depth
 __all__ = ["RULES", "rewrite_float"]
 
 RULES = (
-    fuse_batchnorm_into_conv_rule,
-    fuse_batchnorm_into_conv_transpose_rule,
-    fuse_batchnorm_into_gemm_rule,
     normalize_pad_format_conv_rule,
     fuse_pad_into_conv_rule,
-    conv_affine_fusion_rule,
     matmul_add_to_gemm_rule,
     BATCH_NORM_TO_CONV,
     CAST_PAIR,
@@ -54,6 +47,7 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     outputs = [v.name for v in model.graph.outputs]
     split_variadic(model)
     split_batches(model)
+    fold_affine(model)
     widen(model)
     flatten_depth(model)
     rewrite(model, RULES)

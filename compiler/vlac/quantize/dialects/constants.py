@@ -75,11 +75,12 @@ def _fold_view(graph: ir.Graph, node: ir.Node) -> None:
     axis = attribute(producer, "axis", 1) % max(q.ndim, 1)
     if node.op_type == "Transpose":
         order = list(attribute(node, "perm", range(q.ndim)[::-1]))
-        turned, place = q.transpose(order), order.index(axis) if q.ndim else 0
+        turned = q.transpose(order)
+        place = order.index(axis) if scale.size > 1 else None
     else:
         turned = q.reshape(shape_of(node.outputs[0]))
-        place = _same_axis(q.shape, turned.shape, axis) if scale.size > 1 else 0
-    if place is None:
+        place = _same_axis(q.shape, turned.shape, axis)
+    if scale.size > 1 and place is None:
         return  # the scales follow no axis of the view: refused later
     new = Nodes(graph, node)
     inputs = [new.constant(turned), *producer.inputs[1:]]

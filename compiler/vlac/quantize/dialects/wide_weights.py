@@ -50,7 +50,7 @@ def split_wide_weights(model: ir.Model) -> None:
 
 def int8_parts(weight: I64) -> list[NDArray[np.int8]]:
     """The fewest int8 arrays whose sum is `weight`."""
-    parts, rest = [], weight
+    parts, rest = list[NDArray[np.int8]](), weight
     while rest.any() or not parts:
         part = np.clip(rest, INT8_MIN, INT8_MAX)
         parts.append(to_int8(part))
