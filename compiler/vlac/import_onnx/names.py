@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 from onnx_ir.passes import common as onnx_passes
 
-__all__ = ["name_all", "settle_names", "settle_outputs", "unique_name"]
+__all__ = ["name_all", "settle_names", "settle_outputs", "unique_name", "untaken"]
 
 _TAKEN = "vlac.taken_names"  # a graph's names while rewrites are at work
 
@@ -36,9 +36,14 @@ def name_all(model: ir.Model) -> None:
 
 def unique_name(graph: ir.Graph, wanted: str) -> str:
     """`wanted`, with a number behind it where a value or node of the graph is called so."""
-    taken = graph.meta.get(_TAKEN)
+    taken: set[str] | None = graph.meta.get(_TAKEN)
     if taken is None:
         taken = graph.meta[_TAKEN] = _names(graph)
+    return untaken(wanted, taken)
+
+
+def untaken(wanted: str, taken: set[str]) -> str:
+    """`wanted`, with a number behind it where it is taken; it is afterwards."""
     name, count = wanted, 0
     while name in taken:
         count += 1
@@ -47,25 +52,24 @@ def unique_name(graph: ir.Graph, wanted: str) -> str:
     return name
 
 
-def _names(graph: ir.Graph) -> set[str | None]:
+def _names(graph: ir.Graph) -> set[str]:
     found = {v.name for v in (*graph.inputs, *graph.outputs, *graph.initializers.values())}
     for node in ir.traversal.RecursiveGraphIterator(graph):
         found.add(node.name)
         found |= {v.name for v in (*node.inputs, *node.outputs) if v is not None}
-    return found
+    return {name for name in found if name}
 
 
 def settle_names(model: ir.Model) -> None:
     """Make all names unique, also of constants that another one of the same name has put out of the graph."""
     graph = model.graph
     graph.meta.pop(_TAKEN, None)
-    for node in ir.traversal.RecursiveGraphIterator(graph):
-        for value in node.inputs:
-            if value is None or value.const_value is None or value.producer() is not None:
-                continue
-            if not value.is_initializer() and not value.is_graph_input():
-                value.name = unique_name(graph, value.name or "constant")
-                graph.register_initializer(value)
+    read = [v for node in ir.traversal.RecursiveGraphIterator(graph) for v in node.inputs if v is not None]
+    for value in dict.fromkeys([*read, *graph.outputs]):
+        lone = value.producer() is None and not value.is_graph_input() and not value.is_initializer()
+        if lone and value.const_value is not None:
+            value.name = unique_name(graph, value.name or "constant")
+            graph.register_initializer(value)
     name_all(model)
 
 

@@ -6,6 +6,10 @@ crossed bounds). Not here: rewrites for the machine (`rewrite/`).
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 from onnxscript import optimizer
@@ -14,7 +18,7 @@ from onnxscript.rewriter.rules import common as rules
 
 from vlac.import_onnx.names import settle_names, settle_outputs
 
-__all__ = ["RULES", "simplify"]
+__all__ = ["RULES", "quiet", "simplify"]
 
 _FOLD_LIMIT = 1 << 28  # elements: constants of any layer's size are folded
 _ROUNDS = 4
@@ -43,6 +47,21 @@ RULES = (
 )
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what the libraries log about their own steps off the terminal: nothing there is for a user."""
+    loggers = [logging.getLogger(name) for name in ("onnx_ir", "onnxscript")]
+    levels = [each.level for each in loggers]
+    try:
+        for each in loggers:
+            each.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
+@quiet()
 def simplify(model: ir.Model) -> None:
     """Simplify a model in place; its functions are inlined, its constants become initializers."""
     optimizer.inline(model)

@@ -15,7 +15,7 @@ from onnxscript.rewriter.rules.common import (
 )
 
 from vlac.import_onnx.names import settle_names, settle_outputs
-from vlac.import_onnx.simplify import simplify
+from vlac.import_onnx.simplify import quiet, simplify
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
 from vlac.rewrite.batched_matmul import split_batches
 from vlac.rewrite.cast_pair import CAST_PAIR
@@ -42,6 +42,7 @@ RULES = (
 )
 
 
+@quiet()
 def rewrite_float(model: ir.Model) -> ir.Model:
     """Apply RULES, fold what became constant, and drop what nothing uses."""
     outputs = [v.name for v in model.graph.outputs]
