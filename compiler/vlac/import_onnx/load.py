@@ -25,6 +25,7 @@ __all__ = ["MAX_OPSET", "MIN_OPSET", "check_model", "load_model", "parse_model"]
 
 MIN_OPSET, MAX_OPSET = 13, 24
 _INPUT_TYPES = (onnx.TensorProto.FLOAT, onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+_MASKED = ("Add", "Sub", "Where", "Max", "Min")  # where a constant may hold infinities
 _MAX_ELEMENTS = 1 << 28  # of one tensor, 1 GB in float32
 
 
@@ -151,11 +152,15 @@ def _check_shapes(model: ir.Model, origin: str) -> None:
 
 
 def _check_constants(model: ir.Model, origin: str) -> None:
-    """Refuse weights that are not numbers; a lone infinity may be the open end of a Clip."""
+    """Refuse weights that are not numbers; an infinity may be the open end of a Clip, or "never" in a mask."""
     for value in model.graph.initializers.values():
         array = value.const_value.numpy() if value.const_value is not None else np.zeros(0)
-        if array.dtype.kind == "f" and array.size > 1 and not np.isfinite(array).all():
-            bad = int((~np.isfinite(array)).sum())
+        if array.dtype.kind != "f" or np.isfinite(array).all():
+            continue
+        mask = array.size == 1 or all(user.op_type in _MASKED for user in value.consumers())
+        wrong = np.isnan(array) if mask else ~np.isfinite(array)
+        if wrong.any():
+            bad = int(wrong.sum())
             raise ModelError(
                 f"'{origin}': constant '{value.name}' has {bad} of {array.size} values that are not finite; "
                 "train or export the model again"

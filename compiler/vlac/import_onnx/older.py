@@ -77,7 +77,7 @@ def raise_opset(proto: onnx.ModelProto, target: int, origin: str) -> onnx.ModelP
     for value, a, b in zip(proto.graph.output, before, after, strict=True):
         if not _alike(a, b):
             raise ModelError(
-                f"'{origin}' is of opset {found}; converted to {target} by onnx, output '{value.name}' differs; {advice}"
+                f"'{origin}' is of opset {found}; onnx's form of it in {target} gives another '{value.name}'; {advice}"
             )
     return converted
 

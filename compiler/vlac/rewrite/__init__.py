@@ -25,6 +25,7 @@ from vlac.rewrite.fold_affine import fold_affine
 from vlac.rewrite.gemm_bias import GEMM_BIAS
 from vlac.rewrite.group_to_dense import GROUP_TO_DENSE
 from vlac.rewrite.one_dimensional import widen
+from vlac.rewrite.pad_max_pool import pad_max_pools
 from vlac.rewrite.split_variadic import split_variadic
 from vlac.rewrite.three_dimensional import flatten_depth
 
@@ -49,6 +50,7 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     split_variadic(model)
     split_batches(model)
     fold_affine(model)
+    pad_max_pools(model)
     widen(model)
     flatten_depth(model)
     rewrite(model, RULES)
