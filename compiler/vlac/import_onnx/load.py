@@ -16,7 +16,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from vlac.errors import ModelError
-from vlac.import_onnx.older import OLDEST_OPSET, opset_of, raise_opset, tidy
+from vlac.import_onnx.older import OLDEST_OPSET, drop_defaults, opset_of, plain_domain, raise_opset
 from vlac.import_onnx.shapes import dims_of, fix_shapes, model_inputs
 from vlac.import_onnx.simplify import simplify
 from vlac.options import CompileOptions
@@ -46,8 +46,9 @@ def load_model(path: str | Path, options: CompileOptions | None = None) -> onnx.
         proto = onnx.load(str(path))
     except (DecodeError, ValueError, UnicodeDecodeError, OSError, onnx.checker.ValidationError) as e:
         raise ModelError(f"'{path}' is not a readable ONNX model (truncated, or another kind of file): {e}") from e
+    plain_domain(proto)
     check_model(proto, str(path))
-    tidy(proto)
+    drop_defaults(proto)
     options = options or CompileOptions()
     fix_shapes(proto, options.input_shapes, options.batch, str(path))
     if (opset_of(proto) or 0) < MIN_OPSET:

@@ -15,7 +15,7 @@ from onnx import helper, version_converter
 from vlac.errors import ModelError
 from vlac.import_onnx.shapes import dims_of, model_inputs
 
-__all__ = ["OLDEST_OPSET", "opset_of", "raise_opset", "tidy"]
+__all__ = ["OLDEST_OPSET", "drop_defaults", "opset_of", "plain_domain", "raise_opset"]
 
 OLDEST_OPSET = 7  # the first that ONNX Runtime runs
 _IR_VERSION = 8  # the oldest that passes of the libraries expect
@@ -27,26 +27,30 @@ def opset_of(proto: onnx.ModelProto) -> int | None:
     return next((int(o.version) for o in proto.opset_import if o.domain in ("", "ai.onnx")), None)
 
 
-def tidy(proto: onnx.ModelProto) -> None:
-    """Initializers are constants, not inputs with a default; ONNX's domain has one name, its empty one."""
+def drop_defaults(proto: onnx.ModelProto) -> None:
+    """Initializers are constants, not inputs with a default, as they had to be before IR version 4."""
     inputs = model_inputs(proto)
     if len(inputs) < len(proto.graph.input):
         kept = [onnx.ValueInfoProto.FromString(v.SerializeToString()) for v in inputs]
         del proto.graph.input[:]
         proto.graph.input.extend(kept)
     proto.ir_version = max(proto.ir_version, _IR_VERSION)
-    for opset in proto.opset_import:
+
+
+def plain_domain(model: onnx.ModelProto) -> None:
+    """ONNX's own domain has one name, the empty one; "ai.onnx" is an alias that its checker does not know."""
+    for opset in (*model.opset_import, *(o for f in model.functions for o in f.opset_import)):
         opset.domain = "" if opset.domain == "ai.onnx" else opset.domain
-    for graph in (proto.graph, *proto.functions):
-        _plain_domain(graph)
+    for graph in (model.graph, *model.functions):
+        _plain_nodes(graph)
 
 
-def _plain_domain(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
+def _plain_nodes(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
     for node in graph.node:
         node.domain = "" if node.domain == "ai.onnx" else node.domain
         for attribute in node.attribute:
             for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                _plain_domain(inner)
+                _plain_nodes(inner)
 
 
 def raise_opset(proto: onnx.ModelProto, target: int, origin: str) -> onnx.ModelProto:

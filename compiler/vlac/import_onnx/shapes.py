@@ -23,7 +23,7 @@ def shape_argument(text: str) -> tuple[str, tuple[int, ...]]:
         ValueError: not NAME=N,N,...
     """
     name, equals, sizes = text.rpartition("=")
-    parts = sizes.replace("x", ",").split(",") if sizes else []
+    parts = sizes.split(",")
     if not equals or not name or not all(p.strip().isdigit() and int(p) > 0 for p in parts):
         raise ValueError(f"'{text}' is not NAME=N,N,... with sizes of at least 1, as in x=1,3,320,320")
     return name, tuple(int(p) for p in parts)
