@@ -64,6 +64,8 @@ def compile_model(args: argparse.Namespace) -> int:
         equalize=args.equalize,
         bias_correction=args.bias_correction,
         allow_host=args.allow_host,
+        input_shapes=dict(args.input_shape),
+        batch=args.batch,
         dump_after=dumps,
     )
     progress = _Progress()
