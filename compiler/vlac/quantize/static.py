@@ -29,6 +29,7 @@ from vlac.options import CompileOptions
 from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, read_samples
 from vlac.quantize.equalize import equalize
+from vlac.quantize.held_out import split
 from vlac.quantize.ranges import observe_ranges
 
 __all__ = ["Quantized", "apply_ranges", "is_quantized", "quantize_model"]
@@ -41,13 +42,15 @@ _WARNING, _FATAL = 2, 4  # severities of ONNX Runtime's log
 class Quantized:
     """A QDQ model, and for a float model what it was made from.
 
-    `reference` is the float model that was calibrated, `samples` and `ranges` what it was calibrated with.
+    `reference` is the float model that was calibrated, `samples` and `ranges` what it was calibrated with, `held_out`
+    the samples that were not.
     """
 
     qdq: onnx.ModelProto
     reference: onnx.ModelProto | None = None
     samples: Samples = field(default_factory=list)
     ranges: Any = None
+    held_out: Samples = field(default_factory=list)
 
 
 def is_quantized(model: ir.Model) -> bool:
@@ -72,7 +75,8 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
             "the model is float and has no calibration data; give --calib DATA.npz with one array per "
             "input, --calib DIR with one .npz per sample, or --calib random:8 to try without data"
         )
-    samples = read_samples(options.calibration, {str(v.name): shape_of(v) for v in model.graph.inputs})
+    given = read_samples(options.calibration, {str(v.name): shape_of(v) for v in model.graph.inputs})
+    samples, held_out = split(given, options.calibration)
     if options.equalize:
         equalize(model)
     reference = ir.to_proto(model)
@@ -86,7 +90,7 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
         raise ModelError(
             f"ONNX Runtime cannot run or quantize the model: {str(e).strip()}; check that it runs there in float32"
         ) from e
-    return Quantized(qdq, reference, samples, ranges)
+    return Quantized(qdq, reference, samples, ranges, held_out)
 
 
 def _check_finite(ranges: Any) -> None:
