@@ -24,6 +24,7 @@ from vlac.verify.reference import Arrays, Reference, all_values
 __all__ = ["DeviceRun", "RewriteCheck", "check_outputs", "check_rewrite", "check_source"]
 
 LIMIT = 1e-4  # of an output's largest magnitude: how far rewritten floats may be from the user's
+_LIMIT16 = 1e-3  # the same where the model itself rounds to float16, which the compiler does not
 _NOISE, _TRIES = 1e-6, 4  # relative change of the inputs, and how often: what moves an element by that is its noise
 _MARGIN = 8.0  # times that noise is no difference
 
@@ -198,9 +199,10 @@ def check_rewrite(source: onnx.ModelProto, rewritten: onnx.ModelProto, inputs: A
     a, b = before.run(inputs), after.run(inputs)
     names = [o.name for o in source.graph.output]
     noise = _noise(before, inputs, a, names)
+    limit = _LIMIT16 if any(v.dtype == np.float16 for v in a.values()) else LIMIT
     checks = []
     for name in names:
-        wrong = _wrong(a[name], b[name], noise[name])
+        wrong = _wrong(a[name], b[name], limit, noise[name])
         first = _first_difference(source, a, b) if wrong.any() else None
         checks.append(RewriteCheck(name, _error(a[name], b[name]), int(wrong.sum()), first))
     return checks
@@ -238,10 +240,10 @@ def _magnitude(a: NDArray[Any]) -> float:
     return float(np.abs(finite).max(initial=0))
 
 
-def _wrong(a: NDArray[Any], b: NDArray[Any], noise: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _wrong(a: NDArray[Any], b: NDArray[Any], limit: float, noise: NDArray[np.float64]) -> NDArray[np.bool_]:
     if a.shape != b.shape:
         return np.ones(a.shape, np.bool_)
-    return np.asarray(_distance(a, b) > LIMIT * _magnitude(a) + _MARGIN * noise)
+    return np.asarray(_distance(a, b) > limit * _magnitude(a) + _MARGIN * noise)
 
 
 def _error(a: NDArray[Any], b: NDArray[Any]) -> float:
