@@ -7,6 +7,7 @@ Not here: comparing (`program.py`, `loss.py`).
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -70,7 +71,8 @@ def print_verification(state: Compilation, on_progress: Callable[[str], None], c
     clear()
     print(found.text())
     if not exact_reference():
-        print("this CPU has no VNNI, without which ONNX Runtime's integers are not exact: differences are not judged")
+        print("this CPU has no VNNI, without which ONNX Runtime's integers are not exact:")
+        print("differences are not judged")
     faults = found.faults(exact=exact_reference())
     if faults:
         raise ModelError("; ".join(faults) + "; this is a fault of the compiler, please report it with the model")
@@ -88,7 +90,8 @@ def print_loss(state: Compilation, product: Program | Bundle) -> None:
         return
     more = f" and {len(losses) - _OUTPUTS} more outputs" if len(losses) > _OUTPUTS else ""
     number = f"{used} sample{'s' if used > 1 else ''}"
-    print(f"SNR to the float model on {number} {what}: {', '.join(map(str, losses[:_OUTPUTS]))}{more}")
+    line = f"SNR to the float model on {number} {what}: {', '.join(map(str, losses[:_OUTPUTS]))}{more}"
+    print(textwrap.fill(line, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
     for line in (line for loss in losses for line in loss.warnings):
         print(f"warning: {line}", file=sys.stderr)
 

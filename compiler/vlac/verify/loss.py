@@ -20,7 +20,8 @@ __all__ = ["LOW_SNR", "OutputLoss", "Part", "output_loss", "parts_of"]
 
 LOW_SNR = 20.0  # dB; less is worth a warning
 _LOW_EQUAL = 0.9  # of integers, such as those of an ArgMax
-_UNDER_THE_WHOLE = 10.0  # dB by which a part is worse before it is named
+_UNDER_THE_WHOLE = 10.0  # dB by which a part is worse before it is named,
+_GOOD = 40.0  # unless it is as good as 8 bits get
 _NAMED = 4  # parts of one output, the worst first
 _EVIDENCE = 10.0  # of a split: log likelihood gained, in units of the logarithm of the number of values
 
@@ -101,7 +102,7 @@ def _bad_parts(values: F64, noise: F64, axis: int, whole: float) -> list[Part]:
     bad: list[tuple[int, int]] = []
     for first, last in parts_of(signals, values.size // len(signals)):
         silent = not signals[first : last + 1].any() and noises[first : last + 1].mean() < noises.mean()
-        if not silent and snr(first, last) < whole - _UNDER_THE_WHOLE:
+        if not silent and snr(first, last) < min(whole - _UNDER_THE_WHOLE, _GOOD):
             joins = bool(bad) and bad[-1][1] == first - 1
             bad.append((bad.pop()[0] if joins else first, last))
     return [Part(axis - 1, first, last, snr(first, last)) for first, last in bad]

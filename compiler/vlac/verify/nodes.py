@@ -154,8 +154,10 @@ def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[
     for tensor in graph.inputs:
         array = inputs[graph.input_labels[tensor][0]]
         array = array.reshape(-1)[graph.input_moves[tensor]] if tensor in graph.input_moves else array
-        array = array.reshape(tensor.shape)
-        found[tensor] = array if array.dtype == np.int8 else quantize(array, tensor.scale, tensor.zero_point)
+        if array.dtype == np.uint8:
+            array = (array.astype(np.int16) - 128).astype(np.int8)
+        q = array if array.dtype == np.int8 else quantize(array, tensor.scale, tensor.zero_point)
+        found[tensor] = q.reshape(tensor.shape)
     for out in graph.outputs:
         if out.source not in graph.inputs:
             found[out.source or out.tensor] = out.tensor_values(outputs[out.name])

@@ -6,6 +6,7 @@ judged. The signal-to-noise ratio to the float model does travel: it says where 
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -90,11 +91,13 @@ class Verification:
         if self.ends:
             yield f"{self.by_source} of them in the model as it was given; its outputs from end to end:"
         for c in self.ends:
-            yield f"  {c.name}: at most {c.largest} LSB, {_percent(c)} equal"
+            yield f"  {_short(c.name)}: at most {c.largest} LSB, {_percent(c)} equal"
+        if self.rewrites:
+            yield "the rewritten float model beside the given one, largest difference:"
         for r in self.rewrites:
-            yield f"rewritten float model beside the given one: {r.name} off by {r.error:.1e} of its largest value"
+            yield f"  {_short(r.name)}: {r.error:.1e} of its largest value"
         for reason in self.unjudged:
-            yield f"not judged: {reason}"
+            yield textwrap.fill(f"not judged: {reason}", 80)
 
     def faults(self, *, exact: bool) -> list[str]:
         """What is outside the limits; differences of integers only where ONNX Runtime is exact."""
