@@ -19,6 +19,7 @@ __all__ = [
     "activation_parameters",
     "bound",
     "clamp_bounds",
+    "clamped_result",
     "integer_type",
     "node_label",
     "unquantized",
@@ -73,6 +74,14 @@ def clamp_bounds(node: ir.Node) -> tuple[float, float] | None:
             free = float(found.reshape(-1)[0])
         bounds.append(free)
     return bounds[0], bounds[1]
+
+
+def clamped_result(value: ir.Value) -> ir.Value:
+    """A result, or that of the Relu or Clip that alone reads it: the device clamps where it makes the value."""
+    readers = value.consumers()
+    if len(readers) != 1 or value.is_graph_output() or clamp_bounds(readers[0]) is None:
+        return value
+    return clamped_result(readers[0].outputs[0])
 
 
 def bound(x: float, tensor: Tensor, free: int) -> int:
