@@ -73,7 +73,7 @@ def compile_model(args: argparse.Namespace) -> int:
     state = compile_file(args.model, hw, options, progress)
     product = _product(state)
     if args.embed_onnx and state.source is not None:
-        product.onnx = state.source.SerializeToString()
+        product.onnx = state.source.whole.SerializeToString()
     losses = _losses(state, progress) if args.sensitivity else []
     if args.verify:
         print_verification(state, progress, progress.clear)
@@ -82,12 +82,13 @@ def compile_model(args: argparse.Namespace) -> int:
     if args.report:
         make_folder(args.report)
     write_whole(args.output, data)
+    del data  # as large as the weights; what follows runs the program
     if args.report:
         write_whole(args.report / "report.html", report_page(product, args.model.name, losses).encode())
     if args.time:
         for name, seconds in state.seconds.items():
             print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
-    guessed = state.quantized is not None and state.quantized.reference is not None and args.calib.startswith("random")
+    guessed = state.quantized is not None and state.quantized.floating is not None and args.calib.startswith("random")
     _print_result(args.output, product, "; its scales are a guess (--calib random)" if guessed else "")
     print_loss(state, product)
     return 0

@@ -9,11 +9,12 @@ from vlac.emit.write_program import write_program
 from vlac.errors import ModelError
 from vlac.import_onnx import load_model, parse_model
 from vlac.import_onnx.names import name_all
+from vlac.import_onnx.source import Source
 from vlac.ir.text import graph_text, plan_text
 from vlac.legalize.legalize import legalize
 from vlac.legalize.support import check_support, refusals
 from vlac.passes import Compilation, Pass
-from vlac.quantize.dialects import canonical, from_qonnx
+from vlac.quantize.dialects import canonical, from_qonnx, uses_qonnx
 from vlac.quantize.static import is_quantized, quantize_model
 from vlac.rewrite import rewrite_float
 
@@ -21,7 +22,9 @@ __all__ = ["PASSES"]
 
 
 def _import(c: Compilation) -> None:
-    c.source = from_qonnx(load_model(c.path, c.options))
+    c.source = load_model(c.path, c.options)
+    if uses_qonnx(c.source.light):
+        c.source = Source.of(from_qonnx(c.source.whole), str(c.path))
     c.model = parse_model(c.source, str(c.path))
     name_all(c.model)
 

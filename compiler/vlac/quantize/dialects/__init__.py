@@ -14,10 +14,10 @@ from onnxscript.rewriter.rules.common import matmul_add_to_gemm_rule
 from vlac.import_onnx.simplify import quiet
 from vlac.quantize.dialects.clipped import unclip
 from vlac.quantize.dialects.constants import fold_constants
-from vlac.quantize.dialects.qonnx import from_qonnx
+from vlac.quantize.dialects.qonnx import from_qonnx, uses_qonnx
 from vlac.quantize.dialects.wide_weights import split_wide_weights
 
-__all__ = ["canonical", "from_qonnx"]
+__all__ = ["canonical", "from_qonnx", "uses_qonnx"]
 
 
 @quiet()

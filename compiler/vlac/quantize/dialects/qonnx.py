@@ -18,10 +18,15 @@ from onnx import helper, numpy_helper
 from vlac.errors import UnsupportedError
 from vlac.import_onnx.names import untaken
 
-__all__ = ["DOMAINS", "from_qonnx"]
+__all__ = ["DOMAINS", "from_qonnx", "uses_qonnx"]
 
 DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 _QUANT = ("Quant", "IntQuant")
+
+
+def uses_qonnx(model: onnx.ModelProto) -> bool:
+    """Whether a model has Quant nodes."""
+    return any(n.domain in DOMAINS and n.op_type in _QUANT for n in model.graph.node)
 
 
 def from_qonnx(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -30,7 +35,7 @@ def from_qonnx(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         UnsupportedError: every Quant node that int8 or uint8 cannot express, with the reason.
     """
-    if not any(n.domain in DOMAINS and n.op_type in _QUANT for n in model.graph.node):
+    if not uses_qonnx(model):
         return model
     out = onnx.ModelProto()
     out.CopyFrom(model)
