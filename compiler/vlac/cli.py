@@ -16,6 +16,7 @@ from vlac import commands
 from vlac.compile_command import compile_model
 from vlac.import_onnx.shapes import shape_argument
 from vlac.options import CALIBRATION_METHODS
+from vlac.quantize.rounding import ROUNDING_NAMES
 
 __all__ = ["main"]
 
@@ -107,6 +108,11 @@ def _compile_arguments(p: argparse.ArgumentParser) -> None:
         help="sizes of an input that are dynamic in the model; repeat for other inputs",
     )
     p.add_argument("--batch", type=int, metavar="N", help="first size of all other inputs that are dynamic there")
+    p.add_argument(
+        "--rounding",
+        choices=ROUNDING_NAMES,
+        help="how results of a quantized model are rounded; others than nearest-even need scales of powers of two",
+    )
     _quantization_arguments(p.add_argument_group("quantization of float models"))
     group = p.add_argument_group("what to look at")
     group.add_argument("--report", type=Path, metavar="DIR", help="write a report page into this folder")

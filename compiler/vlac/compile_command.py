@@ -22,6 +22,7 @@ from vlac.options import CompileOptions
 from vlac.partition.table import part_costs, parts_text
 from vlac.passes import Compilation
 from vlac.pipeline import PASSES
+from vlac.quantize.rounding import ROUNDING_NAMES
 from vlac.quantize.sensitivity import LayerLoss, layer_losses
 from vlac.report.html import report_page
 from vlac.report.summary import summary
@@ -58,12 +59,15 @@ def compile_model(args: argparse.Namespace) -> int:
     _check_outputs(args, [args.output, *dumps.values()])
     if not 50 < args.percentile <= 100:
         raise BadUsageError(f"--percentile is {args.percentile:g}; give more than 50 and at most 100")
+    if args.verify and args.rounding not in (None, ROUNDING_NAMES[0]):
+        raise BadUsageError(f"--verify cannot judge --rounding {args.rounding}: ONNX Runtime rounds to nearest even")
     options = CompileOptions(
         calibration=args.calib,
         calibration_method=args.calib_method,
         percentile=args.percentile,
         equalize=args.equalize,
         bias_correction=args.bias_correction,
+        rounding=args.rounding,
         allow_host=args.allow_host,
         input_shapes=dict(args.input_shape),
         batch=args.batch,

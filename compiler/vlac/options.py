@@ -21,6 +21,7 @@ class CompileOptions:
         percentile: share of values, in percent, that the range of method "percentile" keeps.
         equalize: scale channels between layers of a float model before calibration (cross-layer equalization).
         bias_correction: move biases by the mean error that rounding the weights makes.
+        rounding: how results of a quantized model are rounded (see `quantize/rounding.py`); None: as the model says.
         allow_host: run nodes that the machine cannot take in ONNX Runtime, between device parts.
         keep_all: make every tensor of the device an output of the program, for node by node comparison.
         input_shapes: sizes of inputs that are dynamic in the model.
@@ -33,6 +34,7 @@ class CompileOptions:
     percentile: float = 99.999
     equalize: bool = False
     bias_correction: bool = False
+    rounding: str | None = None
     allow_host: bool = False
     keep_all: bool = False
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

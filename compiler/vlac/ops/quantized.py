@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN
+from vla_isa.numerics import ROUND_NEAREST_EVEN, quantize
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Tensor
 from vlac.ops.spec import constant_input
@@ -31,12 +31,13 @@ LABEL = "vlac.label"  # metadata of a float value that is not called as in the u
 
 @dataclass
 class Result:
-    """Where an operator's result goes: its tensor, and the integer clamp of absorbed Relu and Clip."""
+    """Where an operator's result goes: its tensor, the integer clamp of absorbed Relu and Clip, and how it rounds."""
 
     tensor: Tensor
     lo: int
     hi: int
     label: str
+    rounding: int = ROUND_NEAREST_EVEN
 
 
 def node_label(node: ir.Node) -> str:
@@ -84,12 +85,11 @@ def clamped_result(value: ir.Value) -> ir.Value:
     return clamped_result(readers[0].outputs[0])
 
 
-def bound(x: float, tensor: Tensor, free: int) -> int:
+def bound(x: float, tensor: Tensor, free: int, rounding: int = ROUND_NEAREST_EVEN) -> int:
     """A real bound as an integer of `tensor`, or `free` where it is infinite."""
     if not np.isfinite(x):
         return free
-    q = np.rint(np.float32(x) / np.float32(tensor.scale)) + tensor.zero_point
-    return int(np.clip(q, INT8_MIN, INT8_MAX))
+    return int(quantize(np.array([x]), tensor.scale, tensor.zero_point, rounding)[0])
 
 
 def integer_type(node: ir.Node) -> np.dtype[Any]:
