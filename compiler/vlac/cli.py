@@ -14,6 +14,7 @@ from pathlib import Path
 from vla_isa.errors import VlaError
 from vlac import commands
 from vlac.compile_command import compile_model
+from vlac.import_onnx.shapes import shape_argument
 from vlac.options import CALIBRATION_METHODS
 
 __all__ = ["main"]
@@ -97,6 +98,15 @@ def _compile_arguments(p: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run what the machine refuses in ONNX Runtime, between device parts; without it that is an error",
     )
+    p.add_argument(
+        "--input-shape",
+        action="append",
+        default=[],
+        type=_shape,
+        metavar="NAME=1,3,320,320",
+        help="sizes of an input that are dynamic in the model; repeat for other inputs",
+    )
+    p.add_argument("--batch", type=int, metavar="N", help="first size of all other inputs that are dynamic there")
     _quantization_arguments(p.add_argument_group("quantization of float models"))
     group = p.add_argument_group("what to look at")
     group.add_argument("--report", type=Path, metavar="DIR", help="write a report page into this folder")
@@ -119,6 +129,13 @@ def _compile_arguments(p: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--time", action="store_true", help="print the seconds of each pass")
     p.set_defaults(run=compile_model)
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    try:
+        return shape_argument(text)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(str(e)) from e
 
 
 def _quantization_arguments(p: argparse._ArgumentGroup) -> None:

@@ -25,6 +25,7 @@ from vlac.pipeline import PASSES
 from vlac.quantize.sensitivity import LayerLoss, layer_losses
 from vlac.report.html import report_page
 from vlac.report.summary import summary
+from vlac.verify.glue import print_loss, print_verification
 
 __all__ = ["compile_model"]
 
@@ -64,6 +65,8 @@ def compile_model(args: argparse.Namespace) -> int:
         equalize=args.equalize,
         bias_correction=args.bias_correction,
         allow_host=args.allow_host,
+        input_shapes=dict(args.input_shape),
+        batch=args.batch,
         dump_after=dumps,
     )
     progress = _Progress()
@@ -73,7 +76,7 @@ def compile_model(args: argparse.Namespace) -> int:
         product.onnx = state.source.SerializeToString()
     losses = _losses(state, progress) if args.sensitivity else []
     if args.verify:
-        _verify(state, progress)
+        print_verification(state, progress, progress.clear)
     progress.clear()
     data = bundle.dumps(product) if isinstance(product, Bundle) else image.dumps(product)
     if args.report:
@@ -84,7 +87,9 @@ def compile_model(args: argparse.Namespace) -> int:
     if args.time:
         for name, seconds in state.seconds.items():
             print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
-    _print_result(args.output, product)
+    guessed = state.quantized is not None and state.quantized.reference is not None and args.calib.startswith("random")
+    _print_result(args.output, product, "; its scales are a guess (--calib random)" if guessed else "")
+    print_loss(state, product)
     return 0
 
 
@@ -109,18 +114,18 @@ def _product(state: Compilation) -> Program | Bundle:
     return found
 
 
-def _print_result(path: Path, product: Program | Bundle) -> None:
-    """One line about a program; the table of parts where there are host parts."""
+def _print_result(path: Path, product: Program | Bundle, note: str) -> None:
+    """One line about a program, with a note behind it; the table of parts where there are host parts."""
     if isinstance(product, Bundle):
         hosted = sum(len(p.nodes) for p in product.parts if isinstance(p, HostPart))
-        print(f"{path}: {len(product.parts)} parts, {hosted} nodes on the host")
+        print(f"{path}: {len(product.parts)} parts, {hosted} nodes on the host{note}")
         print(parts_text(part_costs(product)))
         return
     facts, hw = summary(product), product.config
     print(
         f"{path}: {facts['packets']} instructions for '{hw.name}', {facts['macs'] / 1e6:.2f} MMAC, about "
         f"{facts['cycles']:,} cycles ({facts['milliseconds']:.3f} ms at {hw.clock_mhz} MHz, "
-        f"{100 * facts['utilization']:.0f} % of peak)"
+        f"{100 * facts['utilization']:.0f} % of peak){note}"
     )
 
 
@@ -145,26 +150,3 @@ def _dump_targets(texts: list[str]) -> dict[str, Path]:
             raise BadUsageError(f"--dump-after takes PASS=FILE, found '{text}'; passes are {', '.join(known)}")
         out[name] = Path(file)
     return out
-
-
-def _verify(state: Compilation, progress: _Progress) -> None:
-    """Every node of the program beside ONNX Runtime; refused where one is outside the limits."""
-    from vlac.verify import exact_reference
-    from vlac.verify_program import table, verify
-    from vlarun import Session  # only here: the compiler itself does not need a backend
-
-    rows = verify(state, lambda program, inputs: Session(program, backend="sim").run(inputs, raw=True), progress)
-    progress.clear()
-    print(table(rows))
-    checks = [r.check for r in rows]
-    elements, different = sum(c.elements for c in checks), sum(c.different for c in checks)
-    print(f"verified {len(checks)} nodes against ONNX Runtime: {elements - different} of {elements} values equal")
-    bad = [c for c in checks if not c.ok]
-    if bad and not exact_reference():
-        print("this CPU has no VNNI, without which ONNX Runtime's integers are not exact: differences are not judged")
-    elif bad:
-        raise ModelError(
-            "the program differs from ONNX Runtime by more than 1 or in too many values: "
-            + "; ".join(f"'{c.name}' in {c.different} of {c.elements} values by up to {c.largest}" for c in bad)
-            + "; this is a fault of the compiler, please report it with the model"
-        )

@@ -23,6 +23,8 @@ class CompileOptions:
         bias_correction: move biases by the mean error that rounding the weights makes.
         allow_host: run nodes that the machine cannot take in ONNX Runtime, between device parts.
         keep_all: make every tensor of the device an output of the program, for node by node comparison.
+        input_shapes: sizes of inputs that are dynamic in the model.
+        batch: first size of the other inputs, where that is dynamic in the model.
         dump_after: pass name -> file that gets the state after this pass.
     """
 
@@ -33,4 +35,6 @@ class CompileOptions:
     bias_correction: bool = False
     allow_host: bool = False
     keep_all: bool = False
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    batch: int | None = None
     dump_after: Mapping[str, Path] = field(default_factory=dict)

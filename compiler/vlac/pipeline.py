@@ -21,7 +21,7 @@ __all__ = ["PASSES"]
 
 
 def _import(c: Compilation) -> None:
-    c.source = from_qonnx(load_model(c.path))
+    c.source = from_qonnx(load_model(c.path, c.options))
     c.model = parse_model(c.source, str(c.path))
     name_all(c.model)
 

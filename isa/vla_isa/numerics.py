@@ -38,6 +38,7 @@ __all__ = [
     "residual_add",
     "round_shift",
     "scale_to_multiplier",
+    "to_int8",
     "unpack_records",
     "wrap32",
 ]
@@ -61,6 +62,19 @@ def clamp(x: IntLike, lo: IntLike, hi: IntLike) -> I64:
     """`min(max(x, lo), hi)`: the lower bound first, so lo > hi gives hi."""
     clamped: I64 = np.minimum(np.maximum(np.asarray(x, dtype=np.int64), lo), hi)
     return clamped
+
+
+def to_int8(x: IntLike) -> NDArray[np.int8]:
+    """`x` as int8, where a bare cast would take 128 for -128 without a word.
+
+    Raises:
+        EncodingError: a value outside int8.
+    """
+    array = np.asarray(x)
+    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+    if low < INT8_MIN or high > INT8_MAX:
+        raise EncodingError(f"values reach {low}..{high}, outside int8; this is an error of the compiler")
+    return array.astype(np.int8, copy=False)
 
 
 def round_shift(p: IntLike, shift: IntLike, rounding: int) -> I64:

@@ -56,6 +56,15 @@ def _padded(*pads: int) -> Model:
     return one("Pad", (1, 4, 6, 6), numbers(*pads))
 
 
+def _far_below() -> onnx.ModelProto:
+    """A MaxPool with windows that lie in a Pad's -1e9 only."""
+    g = GraphBuilder("never")
+    x = g.node(
+        "Pad", [g.input("x", (1, 4, 6, 6)), g.constant(numbers(0, 0, 3, 0, 0, 0, 0, 0)), g.constant(np.float32(-1e9))]
+    )
+    return g.model(g.node("MaxPool", [x], kernel_shape=[3, 3]))
+
+
 MOVED = [
     Case("Expand", _MOVED, one("Expand", (1, 4), Computed((2,)), out=(3, 4)), "computed input 1 'cast0'"),
     Case("Gather", _MOVED, one("Gather", (1, 8), Computed((2,)), axis=1), "computed input 1 'cast0'"),
@@ -80,6 +89,7 @@ MOVED = [
         0,
         "pads [0, 0, -1, 0, 0, 0, 0, 0]",
     ),
+    Case("Pad", "never_is_folded", _far_below, "pads [0, 0, 3, 0, 0, 0, 0, 0] with -1000000000.0"),
     Case(
         "Resize",
         "it_is_copied_repeats_or_is_small",

@@ -1,12 +1,11 @@
 """Node by node parity with ONNX Runtime over whole graphs, and that the comparison finds what is wrong."""
 
 import graphs
-import numpy as np
 import pytest
 from parity import check_rtl, compile_proto, random_inputs, run_parity
 
 import vlarun
-from vlac.verify import NodeCheck, check_nodes, exact_reference, joined, verification_inputs
+from vlac.verify import NodeCheck, check_nodes, exact_reference, joined
 
 SMALL = ["three_convs", "demo_policy", "mobilenet_block", "inception_block", "gemm_4096"]
 exact = pytest.mark.skipif(
@@ -96,14 +95,3 @@ def test_what_counts_as_equal():
 def test_checks_of_several_inputs_are_one_per_node():
     a, b = NodeCheck("a", 1000, 1, 1), NodeCheck("b", 10, 0, 0)
     assert joined([[a, b], [NodeCheck("a", 1000, 0, 0), b]]) == [NodeCheck("a", 2000, 1, 1), NodeCheck("b", 20, 0, 0)]
-
-
-def test_inputs_to_verify_on(kept, tmp_path):
-    program = kept[0].program
-    file = tmp_path / "c.npz"
-    np.savez(file, image=np.ones((9, 12, 56, 56)), mission=np.zeros((9, 64)), previous_action=np.zeros((9, 7)))
-    samples = verification_inputs(program, str(file))
-    assert len(samples) == 4 and samples[3]["image"].shape == (1, 12, 56, 56) and (samples[0]["image"] == 1).all()
-    assert {k: v.shape for k, v in verification_inputs(program, None)[0].items()} == {
-        t.name: t.layout.shape for t in program.inputs
-    }

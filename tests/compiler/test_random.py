@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from parity import check_rewritten, check_rtl, run_both
+from parity import check_rtl, run_both
 from random_graphs import networks, numbered
 
 from vla_isa import hazards
@@ -30,7 +30,6 @@ def check(model, hw, seed=1):
     """One network: compiles, is legal, and every node agrees."""
     outcome = run_both(model, hw, calib="random:2", seed=seed)
     hazards.check(outcome.state.program)
-    check_rewritten(model, outcome)
     wrong = [c for c in outcome.checks if c.largest > 1 + (c.name in rounded(outcome))]
     assert not wrong
     return outcome

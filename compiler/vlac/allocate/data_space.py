@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES
 from vla_isa.layout import TensorLayout, pack
 from vla_isa.program import IoTensor, MapEntry, Segment
-from vlac.ir.graph import KEEP, Graph, GraphOutput, Tensor, View, is_image
+from vlac.ir.graph import Graph, GraphOutput, Tensor, View, is_image
 from vlac.tile.plan import Plan
 
 __all__ = ["DataRegion", "DataSpace", "layout_of", "place_data"]
@@ -147,7 +147,7 @@ def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int) 
     line = space.take(layout.lines, out.name)
     space.outputs.append(
         IoTensor(
-            out.name.removeprefix(KEEP),
+            out.name,
             layout,
             line,
             tensor.scale,

@@ -16,20 +16,26 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from vlac.errors import ModelError
+from vlac.import_onnx.older import OLDEST_OPSET, drop_defaults, opset_of, plain_domain, raise_opset
+from vlac.import_onnx.shapes import dims_of, fix_shapes, model_inputs
 from vlac.import_onnx.simplify import simplify
+from vlac.options import CompileOptions
 
 __all__ = ["MAX_OPSET", "MIN_OPSET", "check_model", "load_model", "parse_model"]
 
 MIN_OPSET, MAX_OPSET = 13, 24
 _INPUT_TYPES = (onnx.TensorProto.FLOAT, onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+_MASKED = ("Add", "Sub", "Where", "Max", "Min")  # where a constant may hold infinities
 _MAX_ELEMENTS = 1 << 28  # of one tensor, 1 GB in float32
 
 
-def load_model(path: str | Path) -> onnx.ModelProto:
-    """Read and validate a file; external data beside it is read too.
+def load_model(path: str | Path, options: CompileOptions | None = None) -> onnx.ModelProto:
+    """Read and validate a file, as a model of opset 13 to 24 whose inputs are those that have no default.
+
+    External data beside it is read too; sizes that the options give are written into the inputs.
 
     Raises:
-        ModelError: missing, empty, truncated, not ONNX, invalid, or an opset outside 13..24.
+        ModelError: missing, empty, truncated, not ONNX, invalid, an opset outside 7..24, or sizes that do not fit.
     """
     path = Path(path)
     if not path.is_file():
@@ -40,30 +46,38 @@ def load_model(path: str | Path) -> onnx.ModelProto:
         proto = onnx.load(str(path))
     except (DecodeError, ValueError, UnicodeDecodeError, OSError, onnx.checker.ValidationError) as e:
         raise ModelError(f"'{path}' is not a readable ONNX model (truncated, or another kind of file): {e}") from e
+    plain_domain(proto)
     check_model(proto, str(path))
+    drop_defaults(proto)
+    options = options or CompileOptions()
+    fix_shapes(proto, options.input_shapes, options.batch, str(path))
+    if (opset_of(proto) or 0) < MIN_OPSET:
+        proto = raise_opset(proto, MIN_OPSET, str(path))
+        check_model(proto, str(path))
     return proto
 
 
 def check_model(proto: onnx.ModelProto, origin: str) -> None:
-    """Refuse an invalid model or an opset outside 13..24; `origin` is named in errors.
+    """Refuse an invalid model or an opset outside 7..24; `origin` is named in errors.
 
     Raises:
         ModelError: see above.
     """
     if not proto.graph.node and not proto.graph.output:
         raise ModelError(f"'{origin}' is not an ONNX model: it has no nodes and no outputs")
-    constants = {t.name for t in proto.graph.initializer}
-    inputs = [i for i in proto.graph.input if i.name not in constants]
-    for what, values in (("inputs", inputs), ("outputs", list(proto.graph.output))):
+    if proto.graph.sparse_initializer:
+        name = proto.graph.sparse_initializer[0].values.name
+        raise ModelError(f"'{origin}': constant '{name}' is sparse; the compiler reads dense ones, export it without")
+    for what, values in (("inputs", model_inputs(proto)), ("outputs", list(proto.graph.output))):
         if not values:
             raise ModelError(f"'{origin}' has no {what}; a policy needs at least one, export the model again")
         twice = [name for name, n in Counter(v.name for v in values).items() if n > 1]
         if twice:
             raise ModelError(f"'{origin}' names {', '.join(twice)} twice among its {what}; give each its own name")
-    opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), None)
-    if opset is None or not MIN_OPSET <= opset <= MAX_OPSET:
+    opset = opset_of(proto)
+    if opset is None or not OLDEST_OPSET <= opset <= MAX_OPSET:
         raise ModelError(
-            f"'{origin}' uses ONNX opset {opset}; the compiler reads {MIN_OPSET} to {MAX_OPSET}, "
+            f"'{origin}' uses ONNX opset {opset}; the compiler reads {OLDEST_OPSET} to {MAX_OPSET}, "
             "export it with opset_version=17 or another of these"
         )
     try:
@@ -91,10 +105,7 @@ def parse_model(proto: onnx.ModelProto, origin: str) -> ir.Model:
 
 
 def _check_inputs(proto: onnx.ModelProto, origin: str) -> None:
-    constants = {t.name for t in proto.graph.initializer}
-    for value in proto.graph.input:
-        if value.name in constants:
-            continue
+    for value in model_inputs(proto):
         if value.type.WhichOneof("value") != "tensor_type":
             raise ModelError(f"'{origin}': input '{value.name}' is not a tensor; the compiler reads tensors only")
         kind = value.type.tensor_type.elem_type
@@ -104,14 +115,14 @@ def _check_inputs(proto: onnx.ModelProto, origin: str) -> None:
                 f"'{origin}': input '{value.name}' is {found}; the compiler reads float inputs, and int8 or uint8 "
                 "ones of quantized models, export the model in float32"
             )
-        dims = [
-            d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in value.type.tensor_type.shape.dim
-        ]
+        dims = dims_of(value)
         sizes = [d for d in dims if isinstance(d, int)]
         if len(sizes) < len(dims):
+            example = ",".join(str(d) if isinstance(d, int) else "N" for d in dims)
             raise ModelError(
                 f"'{origin}': input '{value.name}' has a dynamic shape {dims}; the compiler needs static "
-                "shapes, export the model with fixed sizes (no dynamic_axes, batch 1)"
+                f"shapes, give --input-shape {value.name}={example} with a number for each N, or --batch 1 for the "
+                "first size"
             )
         _check_size(origin, f"input '{value.name}'", sizes)
 
@@ -133,7 +144,8 @@ def _check_shapes(model: ir.Model, origin: str) -> None:
             if value.name and not (value.shape is not None and value.shape.is_static()):
                 raise ModelError(
                     f"'{origin}': {node.op_type} '{node.name or value.name}' makes '{value.name}' with a shape "
-                    f"that is not static ({value.shape}); export the model with fixed sizes"
+                    f"that is not static ({value.shape}): it depends on the input's values; fix what it depends on, or "
+                    "cut the model in front of it"
                 )
             if value.name:
                 where = f"the result '{value.name}' of {node.op_type} '{node.name or value.name}'"
@@ -141,11 +153,15 @@ def _check_shapes(model: ir.Model, origin: str) -> None:
 
 
 def _check_constants(model: ir.Model, origin: str) -> None:
-    """Refuse weights that are not numbers; a lone infinity may be the open end of a Clip."""
+    """Refuse weights that are not numbers; an infinity may be the open end of a Clip, or "never" in a mask."""
     for value in model.graph.initializers.values():
         array = value.const_value.numpy() if value.const_value is not None else np.zeros(0)
-        if array.dtype.kind == "f" and array.size > 1 and not np.isfinite(array).all():
-            bad = int((~np.isfinite(array)).sum())
+        if array.dtype.kind != "f" or np.isfinite(array).all():
+            continue
+        mask = array.size == 1 or all(user.op_type in _MASKED for user in value.consumers())
+        wrong = np.isnan(array) if mask else ~np.isfinite(array)
+        if wrong.any():
+            bad = int(wrong.sum())
             raise ModelError(
                 f"'{origin}': constant '{value.name}' has {bad} of {array.size} values that are not finite; "
                 "train or export the model again"

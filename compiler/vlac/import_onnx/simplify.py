@@ -6,13 +6,19 @@ crossed bounds). Not here: rewrites for the machine (`rewrite/`).
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 from onnxscript import optimizer
 from onnxscript.rewriter import RewritePass
 from onnxscript.rewriter.rules import common as rules
 
-__all__ = ["RULES", "name_outputs", "simplify"]
+from vlac.import_onnx.names import settle_names, settle_outputs
+
+__all__ = ["RULES", "quiet", "simplify"]
 
 _FOLD_LIMIT = 1 << 28  # elements: constants of any layer's size are folded
 _ROUNDS = 4
@@ -41,6 +47,21 @@ RULES = (
 )
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what the libraries log about their own steps off the terminal: nothing there is for a user."""
+    loggers = [logging.getLogger(name) for name in ("onnx_ir", "onnxscript")]
+    levels = [each.level for each in loggers]
+    try:
+        for each in loggers:
+            each.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
+@quiet()
 def simplify(model: ir.Model) -> None:
     """Simplify a model in place; its functions are inlined, its constants become initializers."""
     optimizer.inline(model)
@@ -53,7 +74,9 @@ def simplify(model: ir.Model) -> None:
             output_size_limit=_FOLD_LIMIT,
             should_fold=_should_fold,
         )
-        if not (RewritePass(RULES)(model).modified or folded.modified):
+        rewritten = RewritePass(RULES)(model).modified
+        settle_names(model)
+        if not (rewritten or folded.modified):
             break
     for each in (
         passes.RemoveUnusedNodesPass(),
@@ -61,17 +84,9 @@ def simplify(model: ir.Model) -> None:
         passes.DeduplicateInitializersPass(),
         passes.CommonSubexpressionEliminationPass(),
         passes.RemoveUnusedOpsetsPass(),
-        passes.OutputFixPass(),
-        passes.NameFixPass(),
     ):
         each(model)
-    name_outputs(model, outputs)
-
-
-def name_outputs(model: ir.Model, names: list[str | None]) -> None:
-    """Give the outputs these names again: of two that are the same value one may have got another."""
-    for value, name in zip(model.graph.outputs, names, strict=True):
-        value.name = name
+    settle_outputs(model, outputs)
 
 
 def _should_fold(node: ir.Node) -> bool | None:

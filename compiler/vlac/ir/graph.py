@@ -20,7 +20,6 @@ from vlac.ir.geometry import geometry, is_image, window_rows
 from vlac.ir.records import PoolPiece, Requant
 
 __all__ = [
-    "KEEP",
     "REORDER",
     "Alias",
     "ChannelSlice",
@@ -42,7 +41,6 @@ __all__ = [
 ]
 
 I64 = NDArray[np.int64]
-KEEP = "keep:"  # in front of the names of outputs that are only there for comparison
 REORDER = "Reorder"  # op_type of a 0/1 matrix that changes the order of channels
 
 
@@ -309,7 +307,7 @@ class GraphOutput:
 
     With `moved` the output's element i is element `moved[i]` of the tensor; `layout` is then the (view, permutation)
     with which the host unpacks it. `source` is the tensor the model names, where `tensor` is a copy of it with its
-    channels in order.
+    channels in order. A `debug` output is none of the model's: it is there for comparison.
     """
 
     name: str
@@ -320,6 +318,7 @@ class GraphOutput:
     moved: I64 | None = None
     layout: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     source: Tensor | None = None
+    debug: bool = False
 
     def tensor_values(self, values: NDArray[np.int8]) -> NDArray[np.int8]:
         """The tensor's values from the output's."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, apply_table, elementwise
+from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, apply_table, elementwise, to_int8
 from vlac.ir.graph import Graph, Tensor, VecOp
 
 __all__ = ["fuse_same_source"]
@@ -63,7 +63,7 @@ def _fuse(op: VecOp, source: Tensor) -> None:
         tensor.consumers.remove(op)
     op.inputs = [source]
     source.consumers.append(op)
-    op.table = table.astype(np.int8)
+    op.table = to_int8(table)
     op.function, op.a_mult, op.b_mult, op.shift = "add", 1 << 23, 0, 23
     op.zero_point, op.lo, op.hi = source.zero_point, INT8_MIN, INT8_MAX
 

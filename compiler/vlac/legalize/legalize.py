@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from itertools import count
 
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import KEEP, Graph, GraphOutput
+from vlac.ir.graph import Graph, GraphOutput
 from vlac.legalize.copy_inputs import copy_inputs
 from vlac.legalize.fuse_residual import fuse_residuals
 from vlac.legalize.fuse_same_source import fuse_same_source
@@ -50,10 +50,11 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> 
 
 def _keep_all(graph: Graph) -> None:
     known = {o.tensor for o in graph.outputs}
-    names: Counter[str] = Counter()
+    taken = {o.name for o in graph.outputs}
     for op in graph.ops:
         t = op.output
         if op.queue and t not in known:
-            number = f"#{names[t.name]}" if names[t.name] else ""  # two copies of one tensor have one name
-            names[t.name] += 1
-            graph.outputs.append(GraphOutput(f"{KEEP}{t.name}{number}", t.shape, "int8", t))
+            numbered = (f"{t.name}#{n}" if n else t.name for n in count())  # two copies of one tensor have one name
+            name = next(n for n in numbered if n not in taken)
+            taken.add(name)
+            graph.outputs.append(GraphOutput(name, t.shape, "int8", t, debug=True))

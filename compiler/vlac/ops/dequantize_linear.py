@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from vla_isa.numerics import to_int8
 from vlac.ir.graph import Tensor
 from vlac.ops.quantized import activation_parameters
 from vlac.ops.spec import OpSpec, constant_input, shape_of
@@ -48,7 +49,7 @@ def constant_tensor(node: ir.Node) -> Tensor | None:
         q.shape,
         float(np.float32(scale.reshape(-1)[0])),
         z - offset,
-        constant=(q.astype(np.int16) - offset).astype(np.int8),
+        constant=to_int8(q.astype(np.int16) - offset),
         unsigned=unsigned,
     )
 

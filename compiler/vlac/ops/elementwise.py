@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vla_isa.numerics import INT8_MAX, INT8_MIN, scale_to_multiplier
+from vla_isa.numerics import INT8_MAX, INT8_MIN, scale_to_multiplier, to_int8
 from vlac.ir.graph import ConvOp, GemmOp, Op, Requant, Tensor, VecOp, is_image
 from vlac.ops.quantized import node_label
 from vlac.ops.spec import OpSpec, RuleResult, constant_input, shape_of
@@ -90,7 +90,7 @@ def _lower_pair(low: Lowering, node: ir.Node, function: str) -> None:
     zero, lo, hi, table = out.tensor.zero_point, out.lo, out.hi, None
     if function == "sub" and swapped:
         # b - a: VEC computes a - b around the zero point -1 - z, and the table -1 - q turns it round exactly
-        table = np.clip(np.arange(INT8_MAX, INT8_MIN - 1, -1), lo, hi).astype(np.int8)
+        table = to_int8(np.clip(np.arange(INT8_MAX, INT8_MIN - 1, -1), lo, hi))
         zero, lo, hi = -1 - zero, INT8_MIN, INT8_MAX
     low.graph.ops.append(
         VecOp(out.label, node.op_type, [a, b], out.tensor, function, ma, mb, shift, zero, lo, hi, table)

@@ -13,7 +13,9 @@ from vlac.ops.spec import OpSpec, RuleResult, attribute, constant_input
 if TYPE_CHECKING:
     from vlac.legalize.lowering import Lowering
 
-__all__ = ["SPEC"]
+__all__ = ["NEVER", "SPEC"]
+
+NEVER = 1e4  # a number so far below zero stands for "never": no activation comes near it
 
 
 def mode_is_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
@@ -28,6 +30,19 @@ def only_adds(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(pads is not None and pads.min(initial=0) >= 0, f"pads {None if pads is None else pads.tolist()}")
 
 
+def never_is_folded(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """A number of -1e4 or less, in front of a MaxPool of a float model, must be that pool's padding: rows and pixels
+    only, with an input value in every window.
+    """
+    value = constant_input(node, 2)
+    source = node.inputs[0].producer() if node.inputs[0] is not None else None
+    quantized = source is not None and source.op_type == "DequantizeLinear"
+    ok = value is None or quantized or float(value.reshape(-1)[0]) > -NEVER
+    ok = ok or not any(user.op_type == "MaxPool" for user in node.outputs[0].consumers())
+    pads = constant_input(node, 1)
+    return RuleResult(ok, f"pads {None if pads is None else pads.tolist()} with {value}")
+
+
 def _lower(low: Lowering, node: ir.Node) -> None:
     value = constant_input(node, 2)
     fill = 0.0 if value is None else float(value.reshape(-1)[0])
@@ -37,7 +52,7 @@ def _lower(low: Lowering, node: ir.Node) -> None:
 SPEC = OpSpec(
     "Pad",
     "Into the padding of the convolution or pool behind it; else COPY (fill, then move).",
-    rules=(arguments_are_constant, mode_is_known, only_adds),
+    rules=(arguments_are_constant, mode_is_known, only_adds, never_is_folded),
     lower=_lower,
     moves=True,
 )

@@ -15,7 +15,7 @@ def operator_page(specs: Sequence[OpSpec], hw: HardwareConfig) -> str:
     lines = [
         "# Operators",
         "",
-        f"Written by `vlac ops --markdown`; limits are those of `{hw.name}`. ONNX opset 13 to 24, static shapes.",
+        f"Written by `vlac ops --markdown`; limits are those of `{hw.name}`. ONNX opset 7 to 24, static shapes.",
         "",
         "| Operator | How it runs | Rules |",
         "|---|---|---|",

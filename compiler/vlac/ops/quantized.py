@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -18,6 +19,7 @@ __all__ = [
     "activation_parameters",
     "bound",
     "clamp_bounds",
+    "integer_type",
     "node_label",
     "unquantized",
     "value_label",
@@ -81,6 +83,15 @@ def bound(x: float, tensor: Tensor, free: int) -> int:
     return int(np.clip(q, INT8_MIN, INT8_MAX))
 
 
+def integer_type(node: ir.Node) -> np.dtype[Any]:
+    """The type of the integers of a QuantizeLinear or DequantizeLinear; ONNX lets the zero point be left out."""
+    integers = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
+    zero = constant_input(node, 2)
+    if zero is not None:
+        return zero.dtype
+    return np.dtype(np.uint8 if integers is None or integers.dtype is None else integers.dtype.numpy())
+
+
 def activation_parameters(node: ir.Node) -> tuple[float, int, bool]:
     """(scale, zero point in int8 terms, whether the integers are unsigned) of a Q or DQ of an activation.
 
@@ -98,7 +109,7 @@ def activation_parameters(node: ir.Node) -> tuple[float, int, bool]:
                 "and the calibration data keep all values finite?"
             ]
         )
-    kind = np.dtype(np.uint8) if zero is None else zero.dtype
+    kind = integer_type(node)
     if kind not in (np.dtype(np.int8), np.dtype(np.uint8)):
         raise UnsupportedError([f"{node.op_type} '{name}': {kind} is not supported; quantize to int8 or uint8"])
     unsigned = kind == np.dtype(np.uint8)

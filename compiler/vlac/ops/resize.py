@@ -19,7 +19,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vla_isa.numerics import INT8_MAX
+from vla_isa.numerics import INT8_MAX, to_int8
 from vlac.ir.graph import ConvOp, Requant, Tensor, is_image
 from vlac.ops.moves import arguments_are_constant, lower_move
 from vlac.ops.phases import interleaved, phase_tensors
@@ -190,7 +190,7 @@ def _lower_linear(low: Lowering, node: ir.Node, rows: _Linear, columns: _Linear)
     parts = phase_tensors(out.tensor, phases)
     for (i, j), part in zip(product(range(phases[0]), range(phases[1])), parts, strict=True):
         (y, weights_y), (z, weights_x) = _window(rows, i), _window(columns, j)
-        kernel = np.outer(weights_y, weights_x).astype(np.int8)
+        kernel = to_int8(np.outer(weights_y, weights_x))
         full = np.zeros((y + kernel.shape[0], z + kernel.shape[1]), np.int8)
         full[y:, z:] = kernel
         bias = np.full(x.c, -x.zero_point * int(kernel.astype(np.int64).sum()), np.int64)

@@ -15,7 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from vla_isa.numerics import INT8_MAX, requantize_scale
+from vla_isa.numerics import INT8_MAX, requantize_scale, to_int8
 from vlac.ir.graph import GemmOp, Requant, Tensor
 from vlac.ops.quantized import node_label
 from vlac.ops.spec import constant_input, shape_of
@@ -73,7 +73,7 @@ def _rounded(matrix: F32) -> tuple[NDArray[np.int8], F32]:
         whole = np.abs(matrix * d - np.rint(matrix * d)).max(axis=1) < 1e-4
         fits = whole & (np.abs(matrix * d).max(axis=1) < INT8_MAX + 0.5) & ~done
         scales[fits], done = 1 / d, done | fits
-    weights = np.clip(np.rint(matrix / scales[:, None]), -INT8_MAX, INT8_MAX).astype(np.int8)
+    weights = to_int8(np.clip(np.rint(matrix / scales[:, None]), -INT8_MAX, INT8_MAX))
     return weights, scales.astype(np.float32)
 
 

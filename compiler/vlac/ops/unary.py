@@ -21,7 +21,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vla_isa.numerics import INT8_MAX, INT8_MIN, clamp, quantize
+from vla_isa.numerics import INT8_MAX, INT8_MIN, clamp, quantize, to_int8
 from vlac.ir.graph import Tensor, VecOp, geometry, is_image
 from vlac.ops.quantized import clamp_bounds
 from vlac.ops.spec import F32, OpSpec, RuleResult, constant, shape_of
@@ -178,7 +178,7 @@ def _stays_float(value: ir.Value) -> bool:
 def _add_table(low: Lowering, node: ir.Node, x: Tensor, values: F32) -> None:
     out = low.result(node)
     table = quantize(_defined(values, x.zero_point), out.tensor.scale, out.tensor.zero_point)
-    table = clamp(table, out.lo, out.hi).astype(np.int8)
+    table = to_int8(clamp(table, out.lo, out.hi))
     low.graph.ops.append(
         VecOp(out.label, node.op_type, [x], out.tensor, "add", 1 << 23, 0, 23, x.zero_point, table=table)
     )

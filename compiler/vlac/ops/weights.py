@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.errors import EncodingError
-from vla_isa.numerics import INT8_MAX, INT8_MIN, requantize_scale, scale_to_multiplier
+from vla_isa.numerics import INT8_MAX, INT8_MIN, requantize_scale, scale_to_multiplier, to_int8
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Requant, Tensor
 from vlac.ops.quantized import Result, node_label, unquantized
@@ -64,7 +64,7 @@ def read_weights(node: ir.Node, index: int, axis: int) -> Weights:
             ]
         )
     scales = np.broadcast_to(scale.reshape(-1).astype(np.float32), (q.shape[axis],)).copy()
-    return Weights(centred.astype(np.int8, copy=False), scales)
+    return Weights(to_int8(centred), scales)
 
 
 def multipliers(scales: NDArray[np.float32], where: str) -> tuple[I64, I64]:

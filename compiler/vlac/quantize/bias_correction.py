@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vlac.ops.spec import attribute, constant, constant_input
 from vlac.quantize.calibration import Samples
 from vlac.quantize.float_session import FloatSession
+from vlac.rewrite.nodes import initializer
 
 __all__ = ["correct_biases"]
 
@@ -32,7 +33,7 @@ def correct_biases(model: ir.Model, qdq: ir.Model, samples: Samples) -> ir.Model
             continue
         before = constant_input(node, 2)
         bias = ((np.float32(0) if before is None else before.reshape(-1)) - shift).astype(np.float32)
-        value = _constant(copy.graph, bias, f"{node.name}.corrected_bias")
+        value = initializer(copy.graph, f"{node.name}.corrected_bias", bias)
         if len(node.inputs) < 3:
             node.resize_inputs(3)
         node.replace_input_with(2, value)
@@ -62,7 +63,7 @@ def _mean_shifts(model: ir.Model, errors: Mapping[str, F32], samples: Samples) -
     for node in list(probe.graph):
         if node.name not in errors:
             continue
-        error = _constant(probe.graph, errors[node.name], f"{node.name}.error")
+        error = initializer(probe.graph, f"{node.name}.error", errors[node.name])
         attributes = {name: a.value for name, a in node.attributes.items()}
         twin = ir.node(node.op_type, [node.inputs[0], error], attributes)
         twin.outputs[0].name = f"{error.name}.result"
@@ -75,13 +76,3 @@ def _mean_shifts(model: ir.Model, errors: Mapping[str, F32], samples: Samples) -
             pixels = tuple(i for i in range(result.ndim) if i != 1)
             sums[name] = sums.get(name, np.float32(0)) + result.mean(axis=pixels)
     return {name: (total / len(samples)).astype(np.float32) for name, total in sums.items()}
-
-
-def _constant(graph: ir.Graph, array: F32, wish: str) -> ir.Value:
-    name, taken = wish, set(graph.initializers) | {v.name for node in graph for v in node.outputs}
-    while name in taken:
-        name += "_"
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    value.dtype, value.shape = ir.DataType.FLOAT, ir.Shape(array.shape)
-    graph.register_initializer(value)
-    return value

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from vlac.import_onnx.names import name_all
+from vlac.import_onnx.names import name_all, unique_name
 from vlac.ops import BY_NAME
 from vlac.ops.chains import find_chains
 from vlac.ops.quantized import LABEL, clamp_bounds, node_label
@@ -31,6 +30,7 @@ from vlac.quantize.parameters import (
     quantize_bias,
     quantize_weight,
 )
+from vlac.rewrite.nodes import initializer
 
 __all__ = ["Operand", "Range", "Ranges", "activations", "hands_on", "insert_qdq", "observable"]
 
@@ -143,8 +143,6 @@ class _Inserter:
         self.float_inside = {n for c in chains for n in c.nodes}
         self.values = activations(model, exclude, only)
         self.scales: dict[ir.Value, Scale] = {}
-        self.taken = {v.name for v in self.graph.inputs} | set(self.graph.initializers)
-        self.taken |= {v.name for node in self.graph for v in node.outputs} | {node.name for node in self.graph}
 
     def run(self) -> None:
         device = {n for n in self.graph if n in set(self.nodes) or node_label(n) in self.float_inside}
@@ -172,25 +170,8 @@ class _Inserter:
                 return self.scales[source]
         return activation_scale(*self.ranges.values[value.name or ""])
 
-    # --- names and constants --------------------------------------------------------------------------
-
-    def _name(self, wish: str) -> str:
-        name, count = wish, 0
-        while name in self.taken:
-            count += 1
-            name = f"{wish}.{count}"
-        self.taken.add(name)
-        return name
-
-    def _constant(self, array: NDArray[np.generic], wish: str) -> ir.Value:
-        name = self._name(wish)
-        value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-        value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
-        self.graph.register_initializer(value)
-        return value
-
     def _node(self, op: str, inputs: Sequence[ir.Value], like: ir.Value, dtype: ir.DataType, wish: str) -> ir.Node:
-        node = ir.node(op, inputs, name=self._name(wish))
+        node = ir.node(op, inputs, name=unique_name(self.graph, wish))
         out = node.outputs[0]
         out.name, out.dtype, out.shape = node.name, dtype, like.shape
         return node
@@ -202,8 +183,8 @@ class _Inserter:
     ) -> tuple[ir.Value, ir.Value]:
         if scale not in known:
             known[scale] = (
-                self._constant(np.array(scale.scale, np.float32), f"{label}.scale"),
-                self._constant(np.array(scale.zero_point, np.int8), f"{label}.zero_point"),
+                initializer(self.graph, f"{label}.scale", np.array(scale.scale, np.float32)),
+                initializer(self.graph, f"{label}.zero_point", np.array(scale.zero_point, np.int8)),
             )
         return known[scale]
 
@@ -229,8 +210,7 @@ class _Inserter:
                 node.replace_input_with(index, real)
         if readers is None and value.is_graph_output():
             name = value.name or ""
-            self.taken.discard(name)
-            value.name = self._name(f"{name}.float")
+            value.name = unique_name(self.graph, f"{name}.float")
             value.metadata_props[LABEL] = name
             for index, out in enumerate(self.graph.outputs):
                 if out is value:
@@ -247,7 +227,7 @@ class _Inserter:
             array = value.const_value.numpy()
             found = self.ranges.constants.get((node_label(node), index))
             scale = activation_scale(*(found or (float(array.min()), float(array.max()))))
-            q = self._constant(quantize_array(array, scale), f"{value.name}.integers")
+            q = initializer(self.graph, f"{value.name}.integers", quantize_array(array, scale))
             self._dequantize(node, index, [q, *self._parameters(scale, f"{value.name}", known)])
 
     def _dequantize(self, node: ir.Node, index: int, inputs: Sequence[ir.Value], axis: int | None = None) -> None:
@@ -275,11 +255,17 @@ class _Inserter:
         q, scales = quantize_weight(array.reshape(1, -1) if array.ndim < 2 else array, axis, least)
         if array.ndim < 2:  # a vector: one output, one scale
             q, scales = q.reshape(array.shape), scales.reshape(())
-        parts = [self._constant(q, f"{weight.name}.integers"), self._constant(scales, f"{weight.name}.scale")]
+        parts = [
+            initializer(self.graph, f"{weight.name}.integers", q),
+            initializer(self.graph, f"{weight.name}.scale", scales),
+        ]
         self._dequantize(node, 1, parts, axis if array.ndim > 1 else None)
         if bias is not None and c is not None and c.ndim == 1:
             integers, units = quantize_bias(c, input_scale, np.tile(scales, groups))
-            parts = [self._constant(integers, f"{bias.name}.integers"), self._constant(units, f"{bias.name}.scale")]
+            parts = [
+                initializer(self.graph, f"{bias.name}.integers", integers),
+                initializer(self.graph, f"{bias.name}.scale", units),
+            ]
             self._dequantize(node, 2, parts, 0)
 
 

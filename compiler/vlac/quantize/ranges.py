@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import HistogramCollector
 
 from vlac.errors import CalibrationError
+from vlac.import_onnx.names import unique_name
 from vlac.options import CompileOptions
 from vlac.quantize.calibration import Samples
 from vlac.quantize.float_session import FloatSession
@@ -66,14 +67,11 @@ def _with_extremes(model: ir.Model, names: Collection[str]) -> tuple[ir.Model, l
     copy = model.clone()
     graph = copy.graph
     known = {v.name or "": v for v in graph.inputs} | {v.name or "": v for node in graph for v in node.outputs}
-    prefix = "extreme"
-    while any(name.startswith(prefix) for name in known):
-        prefix += "_"
     added: list[str] = []
     for name in names:
         for kind in ("ReduceMin", "ReduceMax"):
             node = ir.node(kind, [known[name]], {"keepdims": 0})
-            node.outputs[0].name, node.outputs[0].dtype = f"{prefix}{len(added)}", ir.DataType.FLOAT
+            node.outputs[0].name, node.outputs[0].dtype = unique_name(graph, f"{name}.{kind}"), ir.DataType.FLOAT
             graph.append(node)
             added.append(node.outputs[0].name)
     return copy, added

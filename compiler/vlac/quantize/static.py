@@ -20,6 +20,7 @@ from vlac.options import CompileOptions
 from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, read_samples
 from vlac.quantize.equalize import equalize
+from vlac.quantize.held_out import split
 from vlac.quantize.insert_qdq import Ranges, insert_qdq, observable
 from vlac.quantize.known_ranges import settle_ranges
 from vlac.quantize.ranges import observe_ranges
@@ -32,14 +33,15 @@ __all__ = ["Quantized", "is_quantized", "quantize_model"]
 class Quantized:
     """A QDQ model, and for a float model what it was made from.
 
-    `floating` is the float model that was calibrated, `samples` and `ranges` what it was calibrated with, `host` the
-    nodes that stayed float, `warnings` what is odd about the data.
+    `floating` is the float model that was calibrated, `samples` and `ranges` what it was calibrated with, `held_out`
+    the samples that were not, `host` the nodes that stayed float, `warnings` what is odd about the data.
     """
 
     model: ir.Model
     floating: ir.Model | None = None
     samples: Samples = field(default_factory=list)
     ranges: Ranges = field(default_factory=lambda: Ranges({}))
+    held_out: Samples = field(default_factory=list)
     host: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
 
@@ -76,7 +78,8 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
             "the model is float and has no calibration data; give --calib DATA.npz with one array per "
             "input, --calib DIR with one .npz per sample, or --calib random:8 to try without data"
         )
-    samples = read_samples(options.calibration, {str(v.name): shape_of(v) for v in model.graph.inputs})
+    given = read_samples(options.calibration, {str(v.name): shape_of(v) for v in model.graph.inputs})
+    samples, held_out = split(given, options.calibration)
     if options.equalize:
         equalize(model)
     observed, winners = observe_ranges(model, observable(model, host), samples, options)
@@ -85,7 +88,7 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
     qdq = insert_qdq(model, ranges, exclude=host)
     if options.bias_correction:
         qdq = insert_qdq(correct_biases(model, qdq, samples), ranges, exclude=host)
-    return Quantized(qdq, model, samples, ranges, frozenset(host), suspects(model, observed))
+    return Quantized(qdq, model, samples, ranges, held_out, frozenset(host), suspects(model, observed))
 
 
 def _check_finite(ranges: Ranges) -> None:

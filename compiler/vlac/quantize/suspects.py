@@ -39,8 +39,8 @@ def suspects(model: ir.Model, observed: Mapping[str, Range]) -> tuple[str, ...]:
         possible = _possible(node, observed) if node.op_type in _LAYERS else None
         if possible is not None and 0 < (high - low) * _FAR < possible[1] - possible[0]:
             found.append(
-                f"{node.op_type} '{node_label(node)}' gave {low:.3g} to {high:.3g} for the calibration data; for inputs "
-                f"of that range its weights can give about {possible[0]:.3g} to {possible[1]:.3g}, which would "
+                f"{node.op_type} '{node_label(node)}' gave {low:.3g} to {high:.3g} on the calibration data; for inputs"
+                f" of that range its weights can give about {possible[0]:.3g} to {possible[1]:.3g}, which would "
                 "saturate; is the data like what the policy will see?"
             )
     return tuple(found)

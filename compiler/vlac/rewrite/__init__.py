@@ -9,35 +9,30 @@ import onnx_ir as ir
 from onnx_ir.passes import common as onnx_passes
 from onnxscript.rewriter import rewrite
 from onnxscript.rewriter.rules.common import (
-    conv_affine_fusion_rule,
-    fuse_batchnorm_into_conv_rule,
-    fuse_batchnorm_into_conv_transpose_rule,
-    fuse_batchnorm_into_gemm_rule,
     fuse_pad_into_conv_rule,
     matmul_add_to_gemm_rule,
     normalize_pad_format_conv_rule,
 )
 
-from vlac.import_onnx.simplify import name_outputs, simplify
+from vlac.import_onnx.names import settle_names, settle_outputs
+from vlac.import_onnx.simplify import quiet, simplify
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
 from vlac.rewrite.batched_matmul import split_batches
 from vlac.rewrite.cast_pair import CAST_PAIR
 from vlac.rewrite.div_to_mul import DIV_TO_MUL
+from vlac.rewrite.fold_affine import fold_affine
 from vlac.rewrite.gemm_bias import GEMM_BIAS
 from vlac.rewrite.group_to_dense import GROUP_TO_DENSE
 from vlac.rewrite.one_dimensional import widen
+from vlac.rewrite.pad_max_pool import pad_max_pools
 from vlac.rewrite.split_variadic import split_variadic
 from vlac.rewrite.three_dimensional import flatten_depth
 
 __all__ = ["RULES", "rewrite_float"]
 
 RULES = (
-    fuse_batchnorm_into_conv_rule,
-    fuse_batchnorm_into_conv_transpose_rule,
-    fuse_batchnorm_into_gemm_rule,
     normalize_pad_format_conv_rule,
     fuse_pad_into_conv_rule,
-    conv_affine_fusion_rule,
     matmul_add_to_gemm_rule,
     BATCH_NORM_TO_CONV,
     CAST_PAIR,
@@ -47,16 +42,20 @@ RULES = (
 )
 
 
+@quiet()
 def rewrite_float(model: ir.Model) -> ir.Model:
     """Apply RULES, fold what became constant, and drop what nothing uses."""
     outputs = [v.name for v in model.graph.outputs]
     split_variadic(model)
     split_batches(model)
+    fold_affine(model)
+    pad_max_pools(model)
     widen(model)
     flatten_depth(model)
     rewrite(model, RULES)
+    settle_names(model)
     onnx_passes.IdentityEliminationPass()(model)
     simplify(model)
     onnx_passes.RemoveUnusedNodesPass()(model)
-    name_outputs(model, outputs)
+    settle_outputs(model, outputs)
     return model

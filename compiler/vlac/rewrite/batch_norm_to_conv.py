@@ -14,6 +14,7 @@ from onnxscript.rewriter import pattern
 
 from vlac.ir.geometry import is_image
 from vlac.ops.spec import attribute, shape_of
+from vlac.rewrite.nodes import initializer
 
 __all__ = ["BATCH_NORM_TO_CONV"]
 
@@ -56,21 +57,19 @@ class _BatchNormToConv(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # o
     ) -> Any:
         arrays = [v.const_value.numpy().astype(np.float64) for v in (scale, bias, mean, var) if v.const_value]
         node = y.producer()
-        found = node.attributes.get("epsilon") if node is not None else None
+        assert node is not None and isinstance(node.graph, ir.Graph)
+        found = node.attributes.get("epsilon")
         factor = arrays[0] / np.sqrt(arrays[3] + (1e-5 if found is None else float(found.value)))
         weight = factor.astype(np.float32).reshape(-1, 1, 1, 1)
         offset = (arrays[1] - arrays[2] * factor).astype(np.float32)
         name = y.name or "batch_norm"
         if not is_image(shape_of(x)):
             per_channel = (-1,) + (1,) * (len(shape_of(x)) - 2)
-            scaled = op.Mul(x, op.initializer(ir.tensor(weight.reshape(per_channel)), name=f"{name}.weight"))
-            return op.Add(scaled, op.initializer(ir.tensor(offset.reshape(per_channel)), name=f"{name}.bias"))
-        return op.Conv(
-            x,
-            op.initializer(ir.tensor(weight), name=f"{name}.weight"),
-            op.initializer(ir.tensor(offset), name=f"{name}.bias"),
-            group=len(offset),
-        )
+            weight, offset = weight.reshape(per_channel), offset.reshape(per_channel)
+        constants = [initializer(node.graph, f"{name}.{n}", a) for n, a in (("weight", weight), ("bias", offset))]
+        if not is_image(shape_of(x)):
+            return op.Add(op.Mul(x, constants[0]), constants[1])
+        return op.Conv(x, *constants, group=len(offset))
 
 
 BATCH_NORM_TO_CONV = _BatchNormToConv.rule()

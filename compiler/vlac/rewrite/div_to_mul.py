@@ -11,6 +11,8 @@ import numpy as np
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
+from vlac.rewrite.nodes import initializer
+
 __all__ = ["DIV_TO_MUL"]
 
 
@@ -28,9 +30,10 @@ class _DivToMul(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # onnxscri
         return result
 
     def rewrite(self, op: Any, x: ir.Value, divisor: ir.Value, y: ir.Value, **_: Any) -> Any:
-        assert divisor.const_value is not None
+        node = y.producer()
+        assert divisor.const_value is not None and node is not None and isinstance(node.graph, ir.Graph)
         factor = (1 / divisor.const_value.numpy().astype(np.float64)).astype(np.float32)
-        return op.Mul(x, op.initializer(ir.tensor(factor), name=f"{y.name or 'div'}.reciprocal"))
+        return op.Mul(x, initializer(node.graph, f"{y.name or 'div'}.reciprocal", factor))
 
 
 DIV_TO_MUL = _DivToMul.rule()

@@ -12,6 +12,8 @@ import numpy as np
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
+from vlac.rewrite.nodes import initializer
+
 __all__ = ["GEMM_BIAS"]
 
 
@@ -32,14 +34,15 @@ class _GemmBias(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # onnxscri
     def rewrite(self, op: Any, a: ir.Value, b: ir.Value, c: ir.Value, y: ir.Value, **_: Any) -> Any:
         node = y.producer()
         assert node is not None and c.const_value is not None and y.shape is not None
+        assert isinstance(node.graph, ir.Graph)
         attributes = {name: value.value for name, value in node.attributes.items()}
         array = c.const_value.numpy()
         array = array * np.asarray(attributes.pop("beta", 1.0), array.dtype)
         name = f"{y.name or 'gemm'}.c"
         if array.ndim < 2 or array.shape[0] == 1:
             row = np.ascontiguousarray(np.broadcast_to(array.reshape(-1), (int(y.shape[-1]),)))
-            return op.Gemm(a, b, op.initializer(ir.tensor(row), name=name), **attributes)
-        return op.Add(op.Gemm(a, b, **attributes), op.initializer(ir.tensor(array), name=name))
+            return op.Gemm(a, b, initializer(node.graph, name, row), **attributes)
+        return op.Add(op.Gemm(a, b, **attributes), initializer(node.graph, name, array))
 
 
 GEMM_BIAS = _GemmBias.rule()

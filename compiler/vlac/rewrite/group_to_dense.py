@@ -12,6 +12,8 @@ import numpy as np
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
+from vlac.rewrite.nodes import initializer
+
 __all__ = ["GROUP_TO_DENSE"]
 
 
@@ -31,7 +33,7 @@ class _GroupToDense(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # onnx
 
     def rewrite(self, op: Any, x: ir.Value, w: ir.Value, y: ir.Value, **_: Any) -> Any:
         node = y.producer()
-        assert node is not None and w.const_value is not None
+        assert node is not None and w.const_value is not None and isinstance(node.graph, ir.Graph)
         weight = w.const_value.numpy()
         group = int(node.attributes["group"].value)
         c, m = weight.shape[:2]
@@ -40,8 +42,8 @@ class _GroupToDense(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # onnx
             dense[g, :, g] = part
         dense = dense.reshape(c, group * m, *weight.shape[2:])
         kept = {k: v for k, v in node.attributes.items() if k != "group"}
-        name = f"{w.name}.dense"
-        return op.ConvTranspose(x, op.initializer(ir.tensor(dense), name=name), *node.inputs[2:], **kept)
+        weights = initializer(node.graph, f"{w.name}.dense", dense)
+        return op.ConvTranspose(x, weights, *node.inputs[2:], **kept)
 
 
 GROUP_TO_DENSE = _GroupToDense.rule()

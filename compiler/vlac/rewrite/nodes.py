@@ -1,4 +1,4 @@
-"""Put several nodes in the place of one, with the shapes and dtypes that shape inference would give.
+"""Put several nodes in the place of one or in front of it, with the shapes and dtypes that shape inference would give.
 
 Not here: which nodes (the rewrites).
 """
@@ -12,23 +12,22 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from vlac.import_onnx.names import unique_name
+
 __all__ = ["Nodes", "initializer"]
 
 
-def initializer(graph: ir.Graph, name: str, array: NDArray[Any] | np.float32) -> ir.Value:
+def initializer(graph: ir.Graph, name: str, array: NDArray[Any] | np.generic) -> ir.Value:
     """A new constant of a graph, with a number behind `name` where that is taken."""
-    unique, count = name, 0
-    while unique in graph.initializers:
-        count += 1
-        unique = f"{name}.{count}"
-    value = ir.Value(name=unique, const_value=ir.tensor(np.asarray(array, order="C")))
+    unique = unique_name(graph, name)
+    value = ir.Value(name=unique, const_value=ir.tensor(np.asarray(array, order="C"), name=unique))
     value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
     graph.register_initializer(value)
     return value
 
 
 class Nodes:
-    """The nodes that replace `node`, named after it; `replace` puts them into the graph."""
+    """New nodes, named after `node`; `replace` puts them into the graph in its place, `insert` in front of it."""
 
     def __init__(self, graph: ir.Graph, node: ir.Node) -> None:
         self._graph, self._node = graph, node
@@ -36,17 +35,24 @@ class Nodes:
         self._new: list[ir.Node] = []
 
     def add(
-        self, op: str, inputs: Sequence[ir.Value], shape: tuple[int, ...], attributes: Mapping[str, Any] | None = None
+        self,
+        op: str,
+        inputs: Sequence[ir.Value | None],
+        shape: Sequence[int],
+        attributes: Mapping[str, Any] | None = None,
+        dtype: ir.DataType | None = None,
     ) -> ir.Value:
-        """A node of one output, which has the dtype of the replaced node's."""
+        """A node of one output, which has the dtype of the old node's where none is given."""
         number = len(self._new)
-        node = ir.node(op, inputs, attributes or {}, name=f"{self._node.name or self._out.name}.{number}")
+        name = unique_name(self._graph, f"{self._node.name or self._out.name}.{number}")
+        node = ir.node(op, inputs, attributes or {}, name=name)
         value = node.outputs[0]
-        value.name, value.dtype, value.shape = f"{self._out.name}.{number}", self._out.dtype, ir.Shape(shape)
+        value.name = unique_name(self._graph, f"{self._out.name}.{number}")
+        value.dtype, value.shape = dtype or self._out.dtype, ir.Shape(shape)
         self._new.append(node)
         return value
 
-    def constant(self, array: NDArray[Any] | np.float32) -> ir.Value:
+    def constant(self, array: NDArray[Any] | np.generic) -> ir.Value:
         """An initializer."""
         return initializer(self._graph, f"{self._out.name}.constant", array)
 
@@ -54,6 +60,14 @@ class Nodes:
         """A Reshape to constant sizes."""
         return self.add("Reshape", [x, self.constant(np.array(shape, np.int64))], shape)
 
+    def insert(self) -> None:
+        """Put the nodes into the graph in front of the old one, which stays."""
+        self._graph.insert_before(self._node, self._new)
+
     def replace(self, result: ir.Value) -> None:
         """Put the nodes into the graph; `result` is read instead of the old node's output."""
+        if not self._new:  # nothing but a value that is there already: it keeps its name
+            self._out.replace_all_uses_with(result, replace_graph_outputs=True)
+            self._graph.remove(self._node, safe=True)
+            return
         ir.convenience.replace_nodes_and_values(self._graph, self._node, [self._node], self._new, [self._out], [result])

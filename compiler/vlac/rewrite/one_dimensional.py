@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from vlac.import_onnx.names import unique_name
 from vlac.ops import BY_NAME
 from vlac.ops.spec import attribute, constant, constant_input, shape_of
 from vlac.rewrite.nodes import initializer
@@ -104,9 +105,9 @@ def _replace(model: ir.Model, node: ir.Node, inputs: Sequence[ir.Value | None], 
     result.dtype = out.dtype
     new = [made]
     if keeps:
-        result.shape, result.name = ir.Shape(_with_row(shape)), f"{out.name}.2d"
+        result.shape, result.name = ir.Shape(_with_row(shape)), unique_name(model.graph, f"{out.name}.2d")
         axis = initializer(model.graph, f"{out.name}.row", np.array([2], np.int64))
-        back = ir.node("Squeeze", [result, axis], name=f"{node.name or out.name}.squeeze")
+        back = ir.node("Squeeze", [result, axis], name=unique_name(model.graph, f"{node.name or out.name}.squeeze"))
         back.outputs[0].dtype, back.outputs[0].shape = out.dtype, out.shape
         new.append(back)
     else:
@@ -124,9 +125,9 @@ def _with_row(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _axis(model: ir.Model, op: str, x: ir.Value, shape: tuple[int, ...]) -> ir.Value:
     """`x` with its row axis added, just behind the node that makes it."""
     axes = initializer(model.graph, f"{x.name}.row", np.array([2], np.int64))
-    node = ir.node(op, [x, axes], name=f"{x.name}.unsqueeze")
+    node = ir.node(op, [x, axes], name=unique_name(model.graph, f"{x.name}.unsqueeze"))
     out = node.outputs[0]
-    out.name, out.dtype, out.shape = f"{x.name}.2d", x.dtype, ir.Shape(shape)
+    out.name, out.dtype, out.shape = unique_name(model.graph, f"{x.name}.2d"), x.dtype, ir.Shape(shape)
     producer = x.producer()
     if producer is not None:
         model.graph.insert_after(producer, node)

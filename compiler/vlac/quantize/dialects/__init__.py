@@ -11,6 +11,7 @@ import onnx_ir as ir
 from onnxscript.rewriter import rewrite
 from onnxscript.rewriter.rules.common import matmul_add_to_gemm_rule
 
+from vlac.import_onnx.simplify import quiet
 from vlac.quantize.dialects.clipped import unclip
 from vlac.quantize.dialects.constants import fold_constants
 from vlac.quantize.dialects.qonnx import from_qonnx
@@ -19,6 +20,7 @@ from vlac.quantize.dialects.wide_weights import split_wide_weights
 __all__ = ["canonical", "from_qonnx"]
 
 
+@quiet()
 def canonical(model: ir.Model) -> ir.Model:
     """A QDQ model of any tool in the form the compiler reads.
 

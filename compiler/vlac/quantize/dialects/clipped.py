@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from vlac.ops.spec import constant_input
+from vlac.ops.spec import constant_input, shape_of
+from vlac.rewrite.nodes import Nodes
 
 __all__ = ["unclip"]
 
@@ -24,31 +25,18 @@ def unclip(model: ir.Model) -> None:
 
 def _move(graph: ir.Graph, quantizer: ir.Node, clip: ir.Node) -> None:
     scale, zero = constant_input(quantizer, 1), constant_input(quantizer, 2)
-    bounds = [constant_input(clip, i) for i in (1, 2)]
     if scale is None or scale.size != 1:
         return  # refused later, where the scale is read
     offset = 0 if zero is None else int(zero.reshape(-1)[0])
-    name = clip.name or clip.outputs[0].name or "clip"
+    new, shape = Nodes(graph, clip), shape_of(clip.outputs[0])
     reals: list[ir.Value | None] = [quantizer.inputs[0]]
-    for bound, part in zip(bounds, ("low", "high"), strict=True):
-        if bound is None:
-            reals.append(None)
-            continue
-        real = np.float32(int(bound.reshape(-1)[0]) - offset) * np.float32(scale.reshape(-1)[0])
-        value = ir.Value(name=f"{name}.{part}", const_value=ir.tensor(np.float32(real), name=f"{name}.{part}"))
-        value.shape, value.dtype = ir.Shape([]), ir.DataType.FLOAT
-        graph.initializers[f"{name}.{part}"] = value
-        reals.append(value)
-    source = quantizer.inputs[0]
-    assert source is not None
-    first = ir.node("Clip", reals, name=f"{name}.real")
-    first.outputs[0].name, first.outputs[0].shape = f"{name}.real", source.shape
-    first.outputs[0].dtype = ir.DataType.FLOAT
-    second = ir.node("QuantizeLinear", [first.outputs[0], *quantizer.inputs[1:]], quantizer.attributes, name=name)
-    out, old = second.outputs[0], clip.outputs[0]
-    out.name, out.shape, out.dtype = f"{name}.quantized", old.shape, old.dtype
-    graph.insert_before(clip, [first, second])
-    old.replace_all_uses_with(out, replace_graph_outputs=True)
-    graph.remove(clip, safe=True)
+    for bound in (constant_input(clip, i) for i in (1, 2)):
+        real = (
+            None if bound is None else np.float32(int(bound.reshape(-1)[0]) - offset) * np.float32(scale.reshape(-1)[0])
+        )
+        reals.append(None if real is None else new.constant(real))
+    clipped = new.add("Clip", reals, shape, dtype=ir.DataType.FLOAT)
+    attributes = {name: a.value for name, a in quantizer.attributes.items()}
+    new.replace(new.add("QuantizeLinear", [clipped, *quantizer.inputs[1:]], shape, attributes))
     if not quantizer.outputs[0].consumers() and not quantizer.outputs[0].is_graph_output():
         graph.remove(quantizer, safe=True)

@@ -1,20 +1,25 @@
 """Quantized constants as constants: torchao and PT2E write weights as float -> Q -> (Clip) -> DQ -> (Transpose).
 
-Q and Clip of a constant become the integers they make, a Transpose or Reshape of a dequantized constant moves in
-front of its DequantizeLinear. A float bias beside quantized weights stays: the layer rounds it to its accumulator.
+Q and Clip of a constant become the integers they make, a Transpose or another view of a dequantized constant moves
+in front of its DequantizeLinear. A float bias beside quantized weights stays: the layer rounds it to its accumulator.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vlac.ops.spec import attribute, constant_input
+from vlac.ops.quantized import integer_type
+from vlac.ops.spec import attribute, constant_input, shape_of
+from vlac.rewrite.nodes import Nodes
 
 __all__ = ["fold_constants"]
+
+_VIEWS = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 
 
 def fold_constants(model: ir.Model) -> None:
@@ -24,8 +29,8 @@ def fold_constants(model: ir.Model) -> None:
             _fold_integers(model.graph, node, _quantized(node))
         elif node.op_type == "Clip":
             _fold_integers(model.graph, node, _clipped(node))
-        elif node.op_type == "Transpose":
-            _fold_transpose(model.graph, node)
+        elif node.op_type == "Transpose" or node.op_type in _VIEWS:
+            _fold_view(model.graph, node)
 
 
 def _quantized(node: ir.Node) -> NDArray[Any] | None:
@@ -33,7 +38,9 @@ def _quantized(node: ir.Node) -> NDArray[Any] | None:
     x, scale, zero = (constant_input(node, i) for i in range(3))
     if x is None or scale is None or attribute(node, "block_size", 0):
         return None
-    kind = np.dtype(np.uint8) if zero is None else zero.dtype
+    kind = integer_type(node)
+    if kind.kind not in "iu":
+        return None  # float8 and the like: refused later
     offset = np.zeros(1, np.int64) if zero is None else zero.astype(np.int64).reshape(-1)
     axis = attribute(node, "axis", 1) % max(x.ndim, 1)
     shape = [-1 if i == axis else 1 for i in range(x.ndim)] if scale.size > 1 else [1] * x.ndim
@@ -53,41 +60,34 @@ def _clipped(node: ir.Node) -> NDArray[Any] | None:
 
 
 def _fold_integers(graph: ir.Graph, node: ir.Node, found: NDArray[Any] | None) -> None:
-    if found is None or node.outputs[0].is_graph_output():
-        return
-    _replace(graph, node, _constant(graph, found, f"{node.outputs[0].name}.integers"))
+    if found is not None and not node.outputs[0].is_graph_output():
+        new = Nodes(graph, node)
+        new.replace(new.constant(found))
 
 
-def _fold_transpose(graph: ir.Graph, node: ir.Node) -> None:
+def _fold_view(graph: ir.Graph, node: ir.Node) -> None:
     producer = node.inputs[0].producer() if node.inputs[0] is not None else None
     if producer is None or producer.op_type != "DequantizeLinear" or node.outputs[0].is_graph_output():
         return
     q, scale = constant_input(producer, 0), constant_input(producer, 1)
-    if q is None or scale is None:
+    if q is None or scale is None or scale.ndim > 1:
         return
-    order = list(attribute(node, "perm", range(q.ndim)[::-1]))
-    turned = np.ascontiguousarray(q.transpose(order))
-    value = _constant(graph, turned, f"{node.outputs[0].name}.integers")
     axis = attribute(producer, "axis", 1) % max(q.ndim, 1)
-    new = ir.node(
-        "DequantizeLinear",
-        [value, *producer.inputs[1:]],
-        {"axis": order.index(axis)} if scale.size > 1 else {},
-        name=f"{node.outputs[0].name}.dequantized",
-    )
-    out = new.outputs[0]
-    out.name, out.shape, out.dtype = new.name, ir.Shape(turned.shape), ir.DataType.FLOAT
-    graph.insert_before(node, new)
-    _replace(graph, node, out)
+    if node.op_type == "Transpose":
+        order = list(attribute(node, "perm", range(q.ndim)[::-1]))
+        turned = q.transpose(order)
+        place = order.index(axis) if scale.size > 1 else None
+    else:
+        turned = q.reshape(shape_of(node.outputs[0]))
+        place = _same_axis(q.shape, turned.shape, axis)
+    if scale.size > 1 and place is None:
+        return  # the scales follow no axis of the view: refused later
+    new = Nodes(graph, node)
+    inputs = [new.constant(turned), *producer.inputs[1:]]
+    new.replace(new.add("DequantizeLinear", inputs, turned.shape, {"axis": place} if scale.size > 1 else {}))
 
 
-def _constant(graph: ir.Graph, array: NDArray[Any], name: str) -> ir.Value:
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
-    graph.initializers[name] = value
-    return value
-
-
-def _replace(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
-    node.outputs[0].replace_all_uses_with(value)
-    graph.remove(node, safe=True)
+def _same_axis(before: tuple[int, ...], after: tuple[int, ...], axis: int) -> int | None:
+    """The axis of a reshaped array that counts the same elements as `axis` did."""
+    wanted = math.prod(before[:axis]), before[axis]
+    return next((i for i, n in enumerate(after) if (math.prod(after[:i]), n) == wanted), None)

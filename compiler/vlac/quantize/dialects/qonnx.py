@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from vlac.errors import UnsupportedError
+from vlac.import_onnx.names import untaken
 
 __all__ = ["DOMAINS", "from_qonnx"]
 
@@ -38,6 +39,8 @@ def from_qonnx(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
             constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    taken = {t.name for t in (*graph.initializer, *graph.input, *graph.output)}
+    taken |= {name for n in graph.node for name in (n.name, *n.input, *n.output)}
     nodes: list[onnx.NodeProto] = []
     reasons: list[str] = []
     for node in graph.node:
@@ -45,7 +48,7 @@ def from_qonnx(model: onnx.ModelProto) -> onnx.ModelProto:
             nodes.append(node)
             continue
         try:
-            replaced, added = _Quant.of(node, constants).nodes()
+            replaced, added = _Quant.of(node, constants, taken).nodes()
         except UnsupportedError as e:
             reasons += e.reasons
             continue
@@ -63,7 +66,7 @@ def from_qonnx(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @dataclass(frozen=True)
 class _Quant:
-    """One Quant node: names, grid and constant input, where it has one."""
+    """One Quant node: names, grid, constant input where it has one, and the names that are taken."""
 
     node: onnx.NodeProto
     scale: NDArray[np.float32]
@@ -72,9 +75,10 @@ class _Quant:
     signed: bool
     narrow: bool
     constant: NDArray[Any] | None
+    taken: set[str]
 
     @staticmethod
-    def of(node: onnx.NodeProto, constants: dict[str, NDArray[Any]]) -> _Quant:
+    def of(node: onnx.NodeProto, constants: dict[str, NDArray[Any]], taken: set[str]) -> _Quant:
         """Read a node.
 
         Raises:
@@ -99,7 +103,12 @@ class _Quant:
             bool(attributes.get("signed", 1)),
             bool(attributes.get("narrow", 0)),
             constants.get(node.input[0]),
+            taken,
         )
+
+    def _name(self, what: str) -> str:
+        """A name for something new."""
+        return untaken(f"{self.node.output[0]}.{what}", self.taken)
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -122,7 +131,7 @@ class _Quant:
         integers = np.clip(scaled, low, high).astype(kind)
         axis, scale, zero = self._per_axis(integers)
         arrays = {"integers": integers, "scale": scale, "zero_point": zero.astype(kind)}
-        names = {k: f"{self.node.output[0]}.{k}" for k in arrays}
+        names = {k: self._name(k) for k in arrays}
         attributes = {} if axis is None else {"axis": axis}
         dequantize = helper.make_node(
             "DequantizeLinear",
@@ -150,20 +159,21 @@ class _Quant:
             raise self._refused("up to 8 bits with one scale for an activation")
         kind = np.dtype(np.int8 if self.signed else np.uint8)
         source, out = self.node.input[0], self.node.output[0]
-        scale, zero = f"{out}.scale", f"{out}.zero_point"
+        scale, zero = self._name("scale"), self._name("zero_point")
         added = [
             numpy_helper.from_array(self.scale.reshape(()), scale),
             numpy_helper.from_array(self.zero.reshape(()).astype(kind), zero),
         ]
-        integers = f"{out}.quantized"
+        integers = self._name("quantized")
         nodes = [helper.make_node("QuantizeLinear", [source, scale, zero], [integers], name=integers)]
         low, high = self.limits
         if (low, high) != (np.iinfo(kind).min, np.iinfo(kind).max):
-            bounds = [f"{out}.low", f"{out}.high"]
+            bounds = [self._name("low"), self._name("high")]
             for name, value in zip(bounds, (low, high), strict=True):
                 added.append(numpy_helper.from_array(np.array(value, kind), name))
-            nodes.append(helper.make_node("Clip", [integers, *bounds], [f"{out}.clipped"], name=f"{out}.clipped"))
-            integers = f"{out}.clipped"
+            clipped = self._name("clipped")
+            nodes.append(helper.make_node("Clip", [integers, *bounds], [clipped], name=clipped))
+            integers = clipped
         nodes.append(helper.make_node("DequantizeLinear", [integers, scale, zero], [out], name=self.node.name))
         return nodes, added
 

@@ -1,4 +1,4 @@
-"""Node by node comparison with ONNX Runtime: each node of the QDQ model is fed the device's integers.
+"""Node by node comparison with ONNX Runtime: each node of a quantized model is fed the device's integers.
 
 Compile with `keep_all`, run the program on any backend with raw outputs, and give the integers to
 `check_nodes`: one ONNX Runtime model is made in which every tensor the device also has is a model input, so a
@@ -6,38 +6,42 @@ difference never travels from one node to the next. What an instruction fuses is
 that lies in a Concat is compared there, in the Concat's scale.
 
 ONNX Runtime computes integer convolutions on x86 only with `session.qdqisint8allowed`, and exactly only on
-CPUs with VNNI; `exact_reference` says whether this is one.
+CPUs with VNNI; `exact_reference` says whether this is one. Not here: the user's own model (`source.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN, quantize
-from vla_isa.program import Program
+from vla_isa.numerics import quantize
 from vlac.errors import ModelError
-
-__all__ = ["NodeCheck", "check_nodes", "device_tensors", "exact_reference", "joined", "verification_inputs"]
-from vlac.ir.graph import KEEP, ConcatOp, Graph, PoolOp, Tensor, View
+from vlac.ir.graph import ConcatOp, Graph, PoolOp, Tensor, View
 from vlac.ir.moves import SelectOp
 from vlac.passes import Compilation
-from vlac.quantize.calibration import read_samples
+from vlac.verify.reference import Arrays, Reference
 
-__all__ = ["NodeCheck", "check_nodes", "device_tensors", "exact_reference", "joined", "verification_inputs"]
+__all__ = [
+    "REFERENCE",
+    "NodeCheck",
+    "as_model",
+    "check_nodes",
+    "compared",
+    "device_tensors",
+    "joined",
+    "run_fused",
+    "with_nodes",
+]
 
-Arrays = Mapping[str, NDArray[Any]]
+REFERENCE = "__reference"  # behind a tensor's name: what the model computes for it
 _SHARE = 1e-3  # of a tensor's elements may differ by 1
 _TIE = 1e-4  # how near a half, in units of the last place, float32 noise decides the rounding of an average
-_SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -58,34 +62,11 @@ class NodeCheck:
         return self.largest <= 1 and self.different <= self.elements * _SHARE
 
 
-def exact_reference() -> bool:
-    """Whether ONNX Runtime's integer kernels are exact here: a CPU with VNNI (unknown systems count as not)."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    return "avx512_vnni" in flags or "avx_vnni" in flags
-
-
-def verification_inputs(program: Program, calibration: str | None) -> list[dict[str, NDArray[Any]]]:
-    """A few inputs to compare on: calibration samples where there are any, else random ones.
-
-    Raises:
-        CalibrationError: the calibration data cannot be read.
-    """
-    if calibration is not None:
-        shapes = {t.name: t.layout.shape for t in program.inputs}
-        return [dict(sample) for sample in read_samples(calibration, shapes)[:_SAMPLES]]
-    rng = np.random.default_rng(0)
-    return [
-        {
-            t.name: rng.standard_normal(t.layout.shape).astype(np.float32)
-            if t.onnx_dtype == "float32"
-            else rng.integers(INT8_MIN, INT8_MAX + 1, t.layout.shape).astype(np.int8)
-            for t in program.inputs
-        }
-        for _ in range(_SAMPLES)
-    ]
+def compared(name: str, wanted: NDArray[Any], found: NDArray[Any], ties: NDArray[np.bool_] | None = None) -> NodeCheck:
+    """The check of two arrays of integers."""
+    difference = np.abs(wanted.astype(np.int64) - found.astype(np.int64))
+    counted = difference > 0 if ties is None else (difference > 0) & ~ties
+    return NodeCheck(name, difference.size, int(counted.sum()), int(difference.max(initial=0)))
 
 
 def joined(runs: Iterable[Sequence[NodeCheck]]) -> list[NodeCheck]:
@@ -99,7 +80,7 @@ def joined(runs: Iterable[Sequence[NodeCheck]]) -> list[NodeCheck]:
 
 
 def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[NodeCheck]:
-    """Compare every tensor of a program compiled with `keep_all`.
+    """Compare every tensor of a program compiled with `keep_all` with the quantized model it was made from.
 
     Args:
         state: what `compile_file` returned.
@@ -114,42 +95,37 @@ def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[Nod
     quantized = {name for n in state.qdq.graph.node if n.op_type == "DequantizeLinear" for name in n.input[:1]}
     known = [(t, q) for t, q in device_tensors(state.graph, inputs, outputs) if t.name in quantized]
     model, targets = _opened(state.qdq, {t.name: t for t, _ in known})
-    feeds = {t.name: _as_model(t, q) for t, q in known}
+    feeds = {t.name: as_model(t, q) for t, q in known}
     feeds |= {name: array for name, array in inputs.items() if name not in feeds}
-    reference = _run(model, [f"{t}__reference" for t in targets], feeds, fused=True)
+    reference = run_fused(model, feeds, [f"{t}{REFERENCE}" for t in targets])
     ties = _ties(model, [t for t, _ in known if t.name in targets and _is_average(t)], feeds)
-    checks = []
-    for tensor, q in known:
-        if tensor.name in targets:
-            expected = reference[f"{tensor.name}__reference"].astype(np.int64)
-            difference = np.abs(expected - _as_model(tensor, q).astype(np.int64))
-            counted = (difference > 0) & ~ties.get(tensor.name, np.False_)
-            checks.append(NodeCheck(tensor.label, difference.size, int(counted.sum()), int(difference.max())))
+    checks = [
+        compared(t.label, reference[f"{t.name}{REFERENCE}"], as_model(t, q), ties.get(t.name))
+        for t, q in known
+        if t.name in targets
+    ]
     return checks + _copies(state.graph, dict(known), outputs)
 
 
 def _copies(graph: Graph, known: dict[Tensor, NDArray[np.int8]], outputs: Arrays) -> list[NodeCheck]:
     """Outputs that are copies of inputs against the inputs' integers."""
-    checks = []
-    for out in graph.outputs:
-        if out.source in graph.inputs and out.source in known:
-            values = out.tensor_values(outputs[out.name.removeprefix(KEEP)]).astype(np.int64)
-            difference = np.abs(values - known[out.source])
-            checks.append(NodeCheck(out.name, values.size, int((difference > 0).sum()), int(difference.max())))
-    return checks
+    return [
+        compared(out.name, known[out.source], out.tensor_values(outputs[out.name]))
+        for out in graph.outputs
+        if out.source in graph.inputs and out.source in known
+    ]
 
 
-def _run(model: onnx.ModelProto, outputs: list[str], feeds: Arrays, *, fused: bool) -> dict[str, NDArray[Any]]:
-    """Outputs of the model, with ORT's integer kernels (`fused`) or node by node in float32."""
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.qdqisint8allowed", "1")
-    options.log_severity_level = 3
-    if not fused:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    used = {i.name for i in session.get_inputs()}
-    values = outputs and session.run(outputs, {name: array for name, array in feeds.items() if name in used})
-    return dict(zip(outputs, values, strict=True))
+def run_fused(model: onnx.ModelProto, feeds: Arrays, outputs: list[str]) -> dict[str, NDArray[Any]]:
+    """Outputs of the model with integer kernels; where these refuse a scale, node by node in float32.
+
+    Raises:
+        ModelError: ONNX Runtime cannot run it either way.
+    """
+    try:
+        return Reference(model, fused=True).run(feeds, outputs)
+    except ModelError:
+        return Reference(model).run(feeds, outputs)
 
 
 def _is_average(tensor: Tensor) -> bool:
@@ -163,11 +139,11 @@ def _ties(model: onnx.ModelProto, averages: list[Tensor], feeds: Arrays) -> dict
         return {}
     opened = onnx.ModelProto()
     opened.CopyFrom(model)
-    source = {n.output[0].removesuffix("__reference"): n.input[0] for n in model.graph.node}
+    source = {n.output[0].removesuffix(REFERENCE): n.input[0] for n in model.graph.node}
     names = {t.name: source[t.name] for t in averages}
     del opened.graph.output[:]
     opened.graph.output.extend(helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in set(names.values()))
-    values = _run(opened, list(set(names.values())), feeds, fused=False)
+    values = Reference(opened).run(feeds)
     halves = {t.name: values[names[t.name]].astype(np.float64) / t.scale % 1.0 for t in averages}
     return {name: np.abs(half - 0.5) < _TIE for name, half in halves.items()}
 
@@ -178,11 +154,13 @@ def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[
     for tensor in graph.inputs:
         array = inputs[graph.input_labels[tensor][0]]
         array = array.reshape(-1)[graph.input_moves[tensor]] if tensor in graph.input_moves else array
-        array = array.reshape(tensor.shape)
-        found[tensor] = array if array.dtype == np.int8 else quantize(array, tensor.scale, tensor.zero_point)
+        if array.dtype == np.uint8:
+            array = (array.astype(np.int16) - 128).astype(np.int8)
+        q = array if array.dtype == np.int8 else quantize(array, tensor.scale, tensor.zero_point)
+        found[tensor] = q.reshape(tensor.shape)
     for out in graph.outputs:
         if out.source not in graph.inputs:
-            found[out.source or out.tensor] = out.tensor_values(outputs[out.name.removeprefix(KEEP)])
+            found[out.source or out.tensor] = out.tensor_values(outputs[out.name])
     for op in graph.ops:  # what has no instruction of its own
         parts = [found[t] for t in op.inputs if t in found]
         if isinstance(op, (View, ConcatOp, SelectOp)) and len(parts) == len(op.inputs):
@@ -194,8 +172,8 @@ def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[
     return list(found.items())
 
 
-def _as_model(tensor: Tensor, q: NDArray[np.int8]) -> NDArray[Any]:
-    """Device integers as the QDQ model's: uint8 models are offset by 128."""
+def as_model(tensor: Tensor, q: NDArray[np.int8]) -> NDArray[Any]:
+    """Device integers as the model's: uint8 models are offset by 128."""
     return np.asarray((q.astype(np.int16) + 128).astype(np.uint8) if tensor.unsigned else q.astype(np.int8))
 
 
@@ -203,20 +181,27 @@ def _opened(qdq: onnx.ModelProto, known: dict[str, Tensor]) -> tuple[onnx.ModelP
     """The QDQ model with every known tensor as an input, and what computes it as an output `NAME__reference`."""
     model = onnx.ModelProto()
     model.CopyFrom(qdq)
-    graph = model.graph
     float_inputs = {i.name for i in qdq.graph.input}
     targets, keep = [], []
-    for node in graph.node:
+    for node in model.graph.node:
         name = node.output[0]
         if name in known and node.op_type == "QuantizeLinear":
             if node.input[0] in float_inputs:
                 continue  # the input's own integers are fed
-            node.output[0] = f"{name}__reference"
+            node.output[0] = f"{name}{REFERENCE}"
             targets.append(name)
         keep.append(node)
-    read = {name for node in keep for name in node.input}
-    floats = [i for i in graph.input if i.name in read]
-    for field, values in (("node", keep), ("input", floats), ("output", [])):
+    return with_nodes(model, keep, {n: t for n, t in known.items() if n not in float_inputs}, targets), targets
+
+
+def with_nodes(
+    model: onnx.ModelProto, nodes: list[onnx.NodeProto], known: dict[str, Tensor], targets: list[str]
+) -> onnx.ModelProto:
+    """The model with these nodes: the known tensors' integers are inputs, the targets' references the only outputs."""
+    graph = model.graph
+    read = {name for node in nodes for name in node.input}
+    floats = [i for i in graph.input if i.name in read and i.name not in known]
+    for field, values in (("node", nodes), ("input", floats), ("output", [])):
         copies = [type(v).FromString(v.SerializeToString()) for v in values]
         del getattr(graph, field)[:]
         getattr(graph, field).extend(copies)
@@ -225,10 +210,7 @@ def _opened(qdq: onnx.ModelProto, known: dict[str, Tensor]) -> tuple[onnx.ModelP
         if node.op_type == "AveragePool" and any(a.name == "dilations" for a in node.attribute):
             graph.output.append(helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, None))
     for name, tensor in known.items():
-        if name in float_inputs:
-            continue
         kind = TensorProto.UINT8 if tensor.unsigned else TensorProto.INT8
         graph.input.append(helper.make_tensor_value_info(name, kind, tensor.shape))
-        if name in targets:
-            graph.output.append(helper.make_tensor_value_info(f"{name}__reference", kind, None))
-    return model, targets
+    graph.output.extend(onnx.ValueInfoProto(name=f"{name}{REFERENCE}") for name in targets)
+    return model

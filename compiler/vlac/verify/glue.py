@@ -1,0 +1,125 @@
+"""What needs programs to run: `--verify`, and the loss of accuracy that every compile prints.
+
+The compiler itself needs no backend: `vlarun` is imported here, when it is used.
+Not here: comparing (`program.py`, `loss.py`).
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa.bundle import Bundle, HostPart
+from vla_isa.program import Program
+from vlac.errors import ModelError
+from vlac.passes import Compilation
+from vlac.verify.loss import OutputLoss, output_loss
+from vlac.verify.program import verify
+from vlac.verify.reference import Arrays, Reference, exact_reference, random_inputs
+
+__all__ = ["SimRunner", "print_loss", "print_verification"]
+
+_SAMPLES, _SECONDS = 8, 1.0  # to measure on: at most so many, and none more after this time
+_OUTPUTS = 4  # in the line of a compile
+
+
+class SimRunner:
+    """Runs programs on `sim`."""
+
+    def device(self, program: Program, inputs: Arrays) -> tuple[Arrays, Arrays]:
+        """See `Runner`."""
+        from vlarun import Session
+
+        session = Session(program, backend="sim")
+        given = {name: _signed(array) for name, array in inputs.items()}
+        return session.run(given, raw=True), session.run(given)
+
+    def host(self, part: HostPart, values: Arrays) -> Arrays:
+        """See `Runner`."""
+        from vlarun.parts import HostRunner
+
+        return HostRunner(part).run(values)
+
+    def whole(self, product: Program | Bundle, inputs: Arrays) -> Arrays:
+        """See `Runner`."""
+        from vlarun.parts import open_session
+
+        signed = isinstance(product, Program)
+        given = {name: _signed(array) if signed else array for name, array in inputs.items()}
+        return open_session(product).run(given)
+
+
+def _signed(array: NDArray[Any]) -> NDArray[Any]:
+    """A quantized model's uint8 input as the device's integers."""
+    return array if array.dtype != np.uint8 else (array.astype(np.int16) - 128).astype(np.int8)
+
+
+def print_verification(state: Compilation, on_progress: Callable[[str], None], clear: Callable[[], None]) -> None:
+    """`--verify`: every node of the program beside ONNX Runtime, as a table.
+
+    Raises:
+        ModelError: something is outside the limits.
+    """
+    found = verify(state, SimRunner(), on_progress)
+    clear()
+    print(found.text())
+    if not exact_reference():
+        print("this CPU has no VNNI, without which ONNX Runtime's integers are not exact:")
+        print("differences are not judged")
+    faults = found.faults(exact=exact_reference())
+    if faults:
+        raise ModelError("; ".join(faults) + "; this is a fault of the compiler, please report it with the model")
+
+
+def print_loss(state: Compilation, product: Program | Bundle) -> None:
+    """How far the program is from the user's float model, in one line, and warnings where that is far."""
+    if state.quantized is None or state.quantized.reference is None:
+        return
+    samples, what = _samples(state)
+    try:
+        losses, used = _measured(state, product, samples)
+    except ModelError as e:
+        print(f"SNR not measured: {e}")
+        return
+    more = f" and {len(losses) - _OUTPUTS} more outputs" if len(losses) > _OUTPUTS else ""
+    number = f"{used} sample{'s' if used > 1 else ''}"
+    line = f"SNR to the float model on {number} {what}: {', '.join(map(str, losses[:_OUTPUTS]))}{more}"
+    print(textwrap.fill(line, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
+    for line in (*state.quantized.warnings, *(line for loss in losses for line in loss.warnings)):
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def _samples(state: Compilation) -> tuple[list[Mapping[str, NDArray[Any]]], str]:
+    """What to measure on, and what it is."""
+    assert state.quantized is not None
+    made = state.quantized
+    if made.held_out:
+        return list(made.held_out), "held out from calibration"
+    if str(state.options.calibration).startswith("random"):
+        seeds = count(1)  # calibration's own has seed 0
+        return [random_inputs(made.qdq, next(seeds)) for _ in range(_SAMPLES)], "of other random numbers"
+    return list(made.samples), "of the calibration data itself (of 5 and more, a fifth is held out)"
+
+
+def _measured(
+    state: Compilation, product: Program | Bundle, samples: list[Mapping[str, NDArray[Any]]]
+) -> tuple[list[OutputLoss], int]:
+    """Losses of the outputs and on how many samples, the first ones that the time allows."""
+    reference, runner = Reference(state.path), SimRunner()
+    wanted: list[Arrays] = []
+    found: list[Arrays] = []
+    start = time.monotonic()
+    for inputs in samples[:_SAMPLES]:
+        if found and time.monotonic() - start > _SECONDS:
+            break
+        wanted.append(reference.run(inputs))
+        found.append(runner.whole(product, inputs))
+    names = [name for name in reference.outputs if name in found[0]]
+    return [output_loss(name, [w[name] for w in wanted], [f[name] for f in found]) for name in names], len(found)

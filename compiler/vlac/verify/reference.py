@@ -1,0 +1,119 @@
+"""ONNX Runtime as the reference: the user's model as its file holds it, with inputs and outputs by name.
+
+Not here: what is compared with it (`nodes.py`, `source.py`, `loss.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import helper
+
+from vlac.errors import ModelError
+from vlac.verify.qonnx import expanded
+
+__all__ = ["Arrays", "Reference", "all_values", "exact_reference", "random_inputs", "user_model"]
+
+Arrays = Mapping[str, NDArray[Any]]
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "float": np.dtype(np.float32),
+    "double": np.dtype(np.float64),
+    **{
+        name: np.dtype(name)
+        for name in ("float16", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool")
+    },
+}
+
+
+def exact_reference() -> bool:
+    """Whether ONNX Runtime's integer kernels are exact here: a CPU with VNNI (unknown systems count as not)."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return "avx512_vnni" in flags or "avx_vnni" in flags
+
+
+def user_model(path: Path) -> onnx.ModelProto:
+    """The model in a file, read anew and changed by no pass; QONNX nodes are spelled out, as no runtime knows them."""
+    return expanded(onnx.load(str(path)))
+
+
+class Reference:
+    """A model ready to run in ONNX Runtime.
+
+    Args:
+        model: a model, or the path of one.
+        fused: with integer kernels for Q/DQ pairs, exact on CPUs with VNNI; else node by node in float32, as no
+            optimization is trusted.
+
+    Raises:
+        ModelError: ONNX Runtime cannot load it.
+    """
+
+    def __init__(self, model: onnx.ModelProto | Path, *, fused: bool = False) -> None:
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.qdqisint8allowed", "1")
+        options.log_severity_level = 4
+        if not fused:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        given = str(model) if isinstance(model, Path) else model.SerializeToString()
+        try:
+            self._session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        except Exception as e:  # ONNX Runtime raises its own classes, without a common base
+            raise ModelError(f"ONNX Runtime cannot load the model to compare with: {str(e).strip()}") from e
+        self.outputs = [o.name for o in self._session.get_outputs()]
+
+    def run(self, feeds: Arrays, outputs: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+        """Outputs by name, all of them unless told; inputs are cast to the model's types, others are left out.
+
+        Raises:
+            ModelError: ONNX Runtime cannot run it on these inputs.
+        """
+        names = self.outputs if outputs is None else list(outputs)
+        if not names:
+            return {}
+        given = {}
+        for value in self._session.get_inputs():
+            if value.name not in feeds:
+                raise ModelError(f"there is nothing to feed the input '{value.name}' of the model to compare with")
+            kind = value.type.removeprefix("tensor(").removesuffix(")")
+            given[value.name] = np.asarray(feeds[value.name]).astype(_DTYPES[kind], copy=False)
+        try:
+            return dict(zip(names, self._session.run(names, given), strict=True))
+        except Exception as e:  # see __init__
+            raise ModelError(f"ONNX Runtime cannot run the model to compare with: {str(e).strip()}") from e
+
+
+def all_values(model: onnx.ModelProto) -> Reference:
+    """The model with every value that a node computes as an output too."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    given = {o.name for o in probe.graph.output}
+    names = dict.fromkeys(n for node in probe.graph.node for n in node.output if n)
+    probe.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in given)
+    return Reference(probe)
+
+
+def random_inputs(model: onnx.ModelProto, seed: int) -> dict[str, NDArray[Any]]:
+    """Seeded numbers for the inputs of a model: normal where real, all values of the type where integers."""
+    rng = np.random.default_rng(seed)
+    constants = {t.name for t in model.graph.initializer}
+    out: dict[str, NDArray[Any]] = {}
+    for value in model.graph.input:
+        if value.name in constants:
+            continue
+        kind = value.type.tensor_type
+        dtype, shape = helper.tensor_dtype_to_np_dtype(kind.elem_type), [d.dim_value or 1 for d in kind.shape.dim]
+        if dtype.kind in "iu":
+            limits = np.iinfo(dtype)
+            out[value.name] = rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+        else:
+            out[value.name] = rng.standard_normal(shape).astype(dtype)
+    return out
