@@ -34,7 +34,6 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
-from onnxruntime.tools.onnx_model_utils import make_input_shape_fixed
 from prepare import machine
 from shipped_data import CACHE, RECIPES, member
 
@@ -141,11 +140,11 @@ def run_onnxruntime(model: bytes, samples: F32) -> dict[str, F32]:
 def static(data: bytes, shape: tuple[int, ...]) -> onnx.ModelProto:
     """A file's model as ONNX Runtime's quantizer needs it: opset 13 or later, fixed sizes."""
     model = onnx.load_from_string(data)
-    for name in {t.name for t in model.graph.initializer} & {v.name for v in model.graph.input}:
-        model.graph.input.remove(next(v for v in model.graph.input if v.name == name))
     if model.opset_import[0].version < 13:
         model = onnx.version_converter.convert_version(model, 17)
-    make_input_shape_fixed(model.graph, model.graph.input[0].name, shape)
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    for dim, size in zip(dims, shape, strict=True):
+        dim.dim_value = size
     return model
 
 
@@ -204,10 +203,11 @@ def compiled(shipped: Shipped, data: bytes, calibration: F32, config: str) -> tu
     name = onnx.load_from_string(data).graph.input[0].name
     with tempfile.TemporaryDirectory() as folder:
         model, samples, program = (Path(folder) / f for f in ("model.onnx", "calibration.npz", "prog.bin"))
-        onnx.save(static(data, shipped.shape), model)
+        model.write_bytes(data)
         np.savez(samples, **{name: calibration})
         command = [sys.executable, "-m", "vlac.cli", "compile", str(model), "-o", str(program), "--config", config]
-        command += ["--calib", str(samples), *shipped.flags]
+        command += ["--calib", str(samples), "--input-shape", f"{name}={','.join(map(str, shipped.shape))}"]
+        command += shipped.flags
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
