@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 
 from vlac.errors import ModelError
 from vlac.import_onnx.older import OLDEST_OPSET, drop_defaults, opset_of, plain_domain, raise_opset
-from vlac.import_onnx.shapes import dims_of, fix_shapes, model_inputs
+from vlac.import_onnx.shapes import dims_of, fix_shapes, forget_claims, model_inputs
 from vlac.import_onnx.simplify import simplify
 from vlac.import_onnx.source import Source
 from vlac.options import CompileOptions
@@ -97,15 +97,24 @@ def parse_model(model: Source | onnx.ModelProto, origin: str) -> ir.Model:
     """
     source = model if isinstance(model, Source) else Source(model)
     _check_inputs(source.light, origin)
-    try:
-        inferred = onnx.shape_inference.infer_shapes(source.opened, strict_mode=True, data_prop=True)
-    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as e:
-        raise ModelError(f"'{origin}' has inconsistent shapes: {str(e).strip()}") from e
-    parsed = source.closed(ir.from_proto(inferred))
+    parsed = source.closed(ir.from_proto(_inferred(source.opened, origin)))
     simplify(parsed)
     _check_shapes(parsed, origin)
     _check_constants(parsed, origin)
     return parsed
+
+
+def _inferred(proto: onnx.ModelProto, origin: str) -> onnx.ModelProto:
+    """The model with all shapes that follow from its inputs'; where the file states others, those are not believed."""
+    forget_claims(proto, static=False)
+    try:
+        return onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as e:
+        forget_claims(proto, static=True)
+        try:
+            return onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+        except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
+            raise ModelError(f"'{origin}' has inconsistent shapes: {str(e).strip()}") from e
 
 
 def _check_inputs(proto: onnx.ModelProto, origin: str) -> None:

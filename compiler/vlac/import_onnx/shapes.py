@@ -11,7 +11,7 @@ import onnx
 
 from vlac.errors import ModelError
 
-__all__ = ["dims_of", "fix_shapes", "model_inputs", "shape_argument"]
+__all__ = ["dims_of", "fix_shapes", "forget_claims", "model_inputs", "shape_argument"]
 
 Dims = list[int | str]
 
@@ -37,7 +37,12 @@ def model_inputs(proto: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 def dims_of(value: onnx.ValueInfoProto) -> Dims:
     """Sizes as numbers, dynamic ones as their names or "?"."""
-    return [d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in value.type.tensor_type.shape.dim]
+    return [_size(d) for d in value.type.tensor_type.shape.dim]
+
+
+def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str:
+    """Some exporters write -1 where a size is dynamic."""
+    return dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or "?"
 
 
 def fix_shapes(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], batch: int | None, origin: str) -> None:
@@ -86,8 +91,21 @@ def _set(value: onnx.ValueInfoProto, dims: Dims) -> None:
     for dim, size in _pairs(value, dims):
         if isinstance(size, int):
             dim.dim_value = size
+        elif size == "?":
+            dim.Clear()
 
 
 def _pairs(value: onnx.ValueInfoProto, dims: Dims) -> Iterator[tuple[onnx.TensorShapeProto.Dimension, int | str]]:
     if value.type.HasField("tensor_type"):
         yield from zip(value.type.tensor_type.shape.dim, dims, strict=True)
+
+
+def forget_claims(proto: onnx.ModelProto, *, static: bool) -> None:
+    """Drop shapes that a file states for what it computes: exporters get them wrong, and they follow from the inputs.
+
+    Args:
+        static: also those that are numbers, which may be all that is known of a foreign operator's result.
+    """
+    for value in (*proto.graph.output, *proto.graph.value_info):
+        if value.type.HasField("tensor_type") and (static or any(isinstance(d, str) for d in dims_of(value))):
+            value.type.tensor_type.ClearField("shape")
