@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from vla_isa.files import write_whole
 from vla_isa.hardware import HardwareConfig
 from vla_isa.program import Program
-from vlac.files import write_whole
 from vlac.options import CompileOptions
 from vlac.partition import compile_with_host
 from vlac.passes import Compilation, run_passes

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from vla_isa import bundle, image
 from vla_isa.bundle import Bundle, HostPart
 from vla_isa.errors import BadUsageError
+from vla_isa.files import check_folder, check_writable, make_folder, write_whole
 from vla_isa.hardware import load
 from vla_isa.program import Program
 from vlac.api import compile_file
 from vlac.errors import ModelError
-from vlac.files import check_folder, check_writable, make_folder, write_whole
-from vlac.options import CompileOptions
+from vlac.options import PERCENTILE, CompileOptions
 from vlac.partition.table import part_costs, parts_text
 from vlac.passes import Compilation
 from vlac.pipeline import PASSES
@@ -28,26 +30,29 @@ from vlac.report.summary import summary
 
 __all__ = ["compile_model"]
 
-_PATIENCE = 2.0  # seconds before progress is shown
-
 
 class _Progress:
-    """One line on a terminal, from two seconds on."""
+    """On a terminal one line with the stage and its seconds, which goes when the work is done."""
 
     def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._shown = False
+        columns = (TextColumn("vlac: {task.description}"), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task: TaskID | None = None
 
     def __call__(self, name: str) -> None:
-        if sys.stderr.isatty() and time.monotonic() - self._start > _PATIENCE:
-            sys.stderr.write(f"\rvlac: {name:<12}")
-            sys.stderr.flush()
-            self._shown = True
+        if not self._bar.console.is_terminal:
+            return
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(name)
+        self._bar.start()
 
     def clear(self) -> None:
         """Remove the line."""
-        if self._shown:
-            sys.stderr.write("\r" + " " * 30 + "\r")
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._bar.stop()
+            self._task = None
 
 
 def compile_model(args: argparse.Namespace) -> int:
@@ -55,26 +60,28 @@ def compile_model(args: argparse.Namespace) -> int:
     hw = load(args.config)
     dumps = _dump_targets(args.dump_after)
     _check_outputs(args, [args.output, *dumps.values()])
-    if not 50 < args.percentile <= 100:
-        raise BadUsageError(f"--percentile is {args.percentile:g}; give more than 50 and at most 100")
+    _check_percentile(args)
     options = CompileOptions(
         calibration=args.calib,
-        calibration_method=args.calib_method,
-        percentile=args.percentile,
+        calibration_method=args.calib_method or "minmax",
+        percentile=PERCENTILE if args.percentile is None else args.percentile,
         equalize=args.equalize,
         bias_correction=args.bias_correction,
         allow_host=args.allow_host,
         dump_after=dumps,
     )
     progress = _Progress()
-    state = compile_file(args.model, hw, options, progress)
-    product = _product(state)
-    if args.embed_onnx and state.source is not None:
-        product.onnx = state.source.SerializeToString()
-    losses = _losses(state, progress) if args.sensitivity else []
-    if args.verify:
-        _verify(state, progress)
-    progress.clear()
+    try:
+        state = compile_file(args.model, hw, options, progress)
+        _check_used(args, state)
+        product = _product(state)
+        if args.embed_onnx and state.source is not None:
+            product.onnx = state.source.SerializeToString()
+        losses = _losses(state, progress) if args.sensitivity else []
+        if args.verify:
+            _verify(state, progress)
+    finally:
+        progress.clear()
     data = bundle.dumps(product) if isinstance(product, Bundle) else image.dumps(product)
     if args.report:
         make_folder(args.report)
@@ -86,6 +93,34 @@ def compile_model(args: argparse.Namespace) -> int:
             print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
     _print_result(args.output, product)
     return 0
+
+
+def _check_percentile(args: argparse.Namespace) -> None:
+    if args.percentile is None:
+        return
+    if not 50 < args.percentile <= 100:
+        raise BadUsageError(f"--percentile is {args.percentile:g}; give more than 50 and at most 100")
+    if args.calib_method != "percentile":
+        raise BadUsageError("--percentile is for --calib-method percentile; give both or none")
+
+
+def _check_used(args: argparse.Namespace, state: Compilation) -> None:
+    """Refuse options that change nothing, because the model came with its scales."""
+    if state.quantized is None or state.quantized.reference is not None:
+        return
+    options = {
+        "--calib": args.calib,
+        "--calib-method": args.calib_method,
+        "--percentile": args.percentile,
+        "--equalize": args.equalize,
+        "--bias-correction": args.bias_correction,
+    }
+    useless = [name for name, given in options.items() if given]
+    if useless:
+        raise BadUsageError(
+            f"'{args.model}' is quantized already, so its own scales are taken and {', '.join(useless)} would change "
+            "nothing; leave it out, or compile the float model"
+        )
 
 
 def _check_outputs(args: argparse.Namespace, files: list[Path]) -> None:

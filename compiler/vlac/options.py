@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["CALIBRATION_METHODS", "CompileOptions"]
+__all__ = ["CALIBRATION_METHODS", "PERCENTILE", "CompileOptions"]
 
 CALIBRATION_METHODS = ("minmax", "percentile", "entropy", "mse")
+PERCENTILE = 99.999
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class CompileOptions:
 
     calibration: str | None = None
     calibration_method: str = "minmax"
-    percentile: float = 99.999
+    percentile: float = PERCENTILE
     equalize: bool = False
     bias_correction: bool = False
     allow_host: bool = False

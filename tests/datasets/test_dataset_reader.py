@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from vla_datasets.errors import DatasetError
-from vla_datasets.files import atomic_path
 from vla_datasets.format import BOOKKEEPING, Feature
 from vla_datasets.reader import open_dataset
 from vla_datasets.writer import Episode, write_dataset
+from vla_isa.files import whole_file
 
 FEATURES = {
     "observation.images.front": Feature("image", (4, 4, 3)),
@@ -158,7 +158,7 @@ def test_unknown_split(root: Path) -> None:
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), atomic_path(tmp_path / "file") as path:
+    with pytest.raises(RuntimeError), whole_file(tmp_path / "file") as path:
         path.write_text("half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []

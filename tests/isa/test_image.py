@@ -14,7 +14,7 @@ from isa_programs import changed, decoded, pipeline, with_packets
 
 from vla_isa import container, image
 from vla_isa.encoding import Packet, encode
-from vla_isa.errors import ProgramError
+from vla_isa.errors import OutputError, ProgramError
 from vla_isa.hardware import load
 from vla_isa.program import Program, Segment
 from vla_isa.validate import validate
@@ -89,7 +89,7 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "empty.bin").write_bytes(b"")
     with pytest.raises(ProgramError, match=r"empty.bin.*no program file"):
         image.load(tmp_path / "empty.bin")
-    with pytest.raises(ProgramError, match="cannot be written"):
+    with pytest.raises(OutputError, match="does not exist; create it first"):
         image.save(pipeline(), tmp_path / "no" / "such" / "folder.bin")
     bad = replace(pipeline(), manifest={"x": float("nan")})
     with pytest.raises(ProgramError, match="cannot be written"):

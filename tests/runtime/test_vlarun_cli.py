@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import good_inputs, make_program
+from hand_program import good_inputs, make_program
 
 import vlarun
 from vla_isa.encoding import Packet, encode
 from vla_isa.program import Segment
-from vlarun import parts
+from vlarun import commands, parts
+from vlarun.backends import SimBackend
 from vlarun.cli import main
 
 
@@ -40,7 +41,7 @@ def test_run_writes_everything(
         == 0
     )
     line = capsys.readouterr().out
-    assert "cycles by the performance model" in line and "on 'tiny'" in line and line.count("\n") == 1
+    assert "cycles by the performance model" in line and "on 'tiny'" in line and line.count("\n") == 3
     want = vlarun.Session(program_file).run(good_inputs())
     with np.load(out) as got:
         assert set(got.files) == {"sum", "copy"}
@@ -131,7 +132,7 @@ def test_bad_input_file(
 def test_unwritable_output(
     program_file: Path, input_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for path, word in ((tmp_path / "no" / "out.npz", "there is no folder"), (tmp_path, "is a folder")):
+    for path, word in ((tmp_path / "no" / "out.npz", "does not exist; create it first"), (tmp_path, "is a folder")):
         assert main([str(program_file), "--input", str(input_file), "--output", str(path)]) == 1
         error = capsys.readouterr().err
         assert word in error and "Traceback" not in error
@@ -183,12 +184,18 @@ def test_a_machine_error_is_exit_code_1(
     assert_refused(capsys, out, "DEADLOCK at packet 1 (address 0x40)", "semaphore 2")
 
 
-def test_compare(program_file: Path, input_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare(
+    program_file: Path, input_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = ["compare", str(program_file), "--input", str(input_file), "--backends"]
-    assert main([*arguments, "sim,sim"]) == 0
-    assert "agree on 1 run" in capsys.readouterr().out
-    assert main([*arguments, "sim,sim", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["equal"] is True
+    assert main([*arguments, "sim,sim"]) == 2
+    assert "two different names" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "create", lambda name, **options: SimBackend())
+        assert main([*arguments, "sim,rtl"]) == 0
+        assert "agree on 1 run" in capsys.readouterr().out
+        assert main([*arguments, "sim,rtl", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["equal"] is True
     assert main([*arguments, "sim"]) == 2
     assert main([*arguments, "sim,rlt"]) == 2
     assert "Did you mean 'rtl'" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import FakeSession
+from fake_device import FakeSession
 from rich.console import Console
 
 from vla_training.charts import line_chart
