@@ -12,7 +12,6 @@ from fake_device import FakeSession
 
 from vla_datasets.babyai.collect import CollectOptions, collect
 from vla_training.config import load_config
-from vla_training.train import train
 
 CONFIG = load_config("debug")
 
@@ -26,6 +25,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    from vla_training.train import train
+
     folder = tmp_path_factory.mktemp("run")
     train(CONFIG, data, folder)
     return folder
