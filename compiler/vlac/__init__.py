@@ -1,6 +1,7 @@
 """The compiler: an ONNX model in, a program for the accelerator out.
 
-    program = vlac.compile_model("policy.onnx", vla_isa.hardware.load("u50"), CompileOptions(calibration="calib.npz"))
+    program = vlac.compile_model("policy.onnx", "u50", vlac.CompileOptions(calibration="calib.npz"))
+    vla_isa.image.save(program, "prog.bin")
 
 Imports vla_isa and the ONNX stack, both when they are first used; never torch, never the runtime.
 """

@@ -80,10 +80,6 @@ def test_lerobot_conventions(root: Path) -> None:
     assert data.field("timestamp").type == pa.float32()
 
 
-def test_vectors_are_fixed_size_lists() -> None:
-    assert Feature("float32", (6,)).arrow_type() == pa.list_(pa.float32(), 6)
-
-
 def _edit_info(**changes: Any) -> Callable[[Path], None]:
     def edit(root: Path) -> None:
         path = root / "meta/info.json"
