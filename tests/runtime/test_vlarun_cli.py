@@ -164,6 +164,42 @@ def test_bad_options(
     assert word in error and "Traceback" not in error and not out.exists()
 
 
+def test_options_of_another_backend_are_refused(
+    program_file: Path, input_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, compare = [str(program_file), "--input", str(input_file)], ["--input", str(input_file)]
+    for line, word in (
+        ([*run, "--onnx", "m.onnx"], "--onnx is the model of --backend ref"),
+        ([*run, "--backend", "rtl", "--onnx", "m.onnx"], "--onnx is the model of --backend ref"),
+        ([*run, "--library", "m.so"], "--library is a machine for --backend rtl"),
+        ([*run, "--backend", "ref", "--onnx", "m.onnx", "--entry", "main"], "--entry is a place in the program"),
+        ([*run, "--output", str(input_file)], "is read too"),
+        ([*run, "--output", str(tmp_path / "x"), "--stats", str(tmp_path / "x")], "is another output too"),
+        (["compare", str(program_file), *compare, "--onnx", "m.onnx"], "--onnx is for backend ref"),
+        (["compare", str(program_file), *compare, "--backends", "sim,ref", "--library", "m.so"], "for backend rtl"),
+        (["conformance", "--stalls", "random"], "--stalls random is of the Verilog machine"),
+        (["conformance", "--checked"], "--checked is of the Verilog machine"),
+        (["conformance", "--suite", "T1", "--programs", "3"], "--programs is of suite T2"),
+        (["conformance", "--programs", "0"], "0 is less than 1"),
+    ):
+        assert main(line) == 2, line
+        assert word in capsys.readouterr().err, line
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.npz", "prog.bin"]
+
+
+def test_small_outputs_are_printed_in_full(
+    program_file: Path, input_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(program_file), "--input", str(input_file)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    want = vlarun.Session(program_file).run(good_inputs())
+    (line,) = [text for text in lines if text.startswith("copy float32 [1, 2]: ")]
+    assert [float(v) for v in line.partition(": ")[2].split()] == want["copy"].reshape(-1).tolist()
+    (line,) = [text for text in lines if text.startswith("sum float32 [1, 3, 5, 6]: min ")]
+    assert f"max {want['sum'].max():.6g}" in line and "--output FILE.npz" in line
+    assert "cycles by the performance model" in lines[-1]
+
+
 def test_usage() -> None:
     assert main([]) == 2
     assert main(["--help"]) == 0

@@ -235,6 +235,7 @@ def _print_table(results: Results, console: Console) -> None:
     for row in results.hardware_rows():
         machines.add_row(*row)
     console.print(machines)
+    console.print(results.clock_sentence())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
