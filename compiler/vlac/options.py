@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["CALIBRATION_METHODS", "CompileOptions"]
+from vla_isa.instructions import ROUNDINGS
+
+__all__ = ["CALIBRATION_METHODS", "PERCENTILE", "ROUNDING_NAMES", "CompileOptions"]
 
 CALIBRATION_METHODS = ("minmax", "percentile", "entropy", "mse")
+PERCENTILE = 99.999
+ROUNDING_NAMES = tuple(name.replace("_", "-") for name in ROUNDINGS)  # the default first
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class CompileOptions:
 
     calibration: str | None = None
     calibration_method: str = "minmax"
-    percentile: float = 99.999
+    percentile: float = PERCENTILE
     equalize: bool = False
     bias_correction: bool = False
     rounding: str | None = None

@@ -14,7 +14,8 @@ from vla_isa.numerics import ROUND_NEAREST_EVEN
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import ConvOp, GemmOp, Graph, Op, PoolOp, VecOp
 from vlac.ops.quantized import node_label
-from vlac.quantize.rounding import ROUNDING_NAMES, rounding_of
+from vlac.options import ROUNDING_NAMES
+from vlac.quantize.rounding import rounding_of
 
 __all__ = ["apply_rounding"]
 

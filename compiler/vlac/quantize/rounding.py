@@ -9,12 +9,11 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
-from vla_isa.instructions import ROUNDINGS
 from vlac.errors import ModelError
+from vlac.options import ROUNDING_NAMES
 
-__all__ = ["ROUNDING_NAMES", "mark_rounding", "rounding_of", "set_rounding"]
+__all__ = ["mark_rounding", "rounding_of", "set_rounding"]
 
-ROUNDING_NAMES = tuple(name.replace("_", "-") for name in ROUNDINGS)  # the command line's, the default first
 _KEY = "vlac.rounding"
 
 
