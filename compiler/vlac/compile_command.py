@@ -153,7 +153,7 @@ def _verify(state: Compilation, progress: _Progress) -> None:
     from vlac.verify_program import table, verify
     from vlarun import Session  # only here: the compiler itself does not need a backend
 
-    rows = verify(state, lambda program, inputs: Session(program, backend="sim").run(inputs, raw=True), progress)
+    rows = verify(state, lambda program, inputs: Session(program, backend="sim").device_outputs(inputs), progress)
     progress.clear()
     print(table(rows))
     checks = [r.check for r in rows]

@@ -22,12 +22,12 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN, quantize
 from vla_isa.program import Program
+from vla_isa.signature import HostRun, to_device
 from vlac.errors import ModelError
 
 __all__ = ["NodeCheck", "check_nodes", "device_tensors", "exact_reference", "joined", "verification_inputs"]
-from vlac.ir.graph import KEEP, ConcatOp, Graph, PoolOp, Tensor, View
+from vlac.ir.graph import ConcatOp, Graph, PoolOp, Tensor, View
 from vlac.ir.moves import SelectOp
 from vlac.passes import Compilation
 from vlac.quantize.calibration import read_samples
@@ -74,18 +74,9 @@ def verification_inputs(program: Program, calibration: str | None) -> list[dict[
         CalibrationError: the calibration data cannot be read.
     """
     if calibration is not None:
-        shapes = {t.name: t.layout.shape for t in program.inputs}
-        return [dict(sample) for sample in read_samples(calibration, shapes)[:_SAMPLES]]
-    rng = np.random.default_rng(0)
-    return [
-        {
-            t.name: rng.standard_normal(t.layout.shape).astype(np.float32)
-            if t.onnx_dtype == "float32"
-            else rng.integers(INT8_MIN, INT8_MAX + 1, t.layout.shape).astype(np.int8)
-            for t in program.inputs
-        }
-        for _ in range(_SAMPLES)
-    ]
+        samples = read_samples(calibration, program.model_inputs, program.model.unused)
+        return [dict(sample) for sample in samples[:_SAMPLES]]
+    return [dict(sample) for sample in read_samples(f"random:{_SAMPLES}", program.model_inputs)]
 
 
 def joined(runs: Iterable[Sequence[NodeCheck]]) -> list[NodeCheck]:
@@ -103,8 +94,8 @@ def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[Nod
 
     Args:
         state: what `compile_file` returned.
-        inputs: the arrays the program ran on, float32 by ONNX name.
-        outputs: the program's raw int8 outputs by name.
+        inputs: the arrays the program ran on, by the model's names.
+        outputs: the device's int8 outputs by name.
 
     Raises:
         ModelError: the compilation did not keep its tensors.
@@ -133,7 +124,7 @@ def _copies(graph: Graph, known: dict[Tensor, NDArray[np.int8]], outputs: Arrays
     checks = []
     for out in graph.outputs:
         if out.source in graph.inputs and out.source in known:
-            values = out.tensor_values(outputs[out.name.removeprefix(KEEP)]).astype(np.int64)
+            values = out.tensor_values(outputs[out.name]).astype(np.int64)
             difference = np.abs(values - known[out.source])
             checks.append(NodeCheck(out.name, values.size, int((difference > 0).sum()), int(difference.max())))
     return checks
@@ -175,14 +166,16 @@ def _ties(model: onnx.ModelProto, averages: list[Tensor], feeds: Arrays) -> dict
 def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[Tensor, NDArray[np.int8]]]:
     """Every tensor the device read or wrote, with its int8 values in the ONNX shape."""
     found: dict[Tensor, NDArray[np.int8]] = {}
+    assert graph.signature is not None
+    host = HostRun(graph.signature, inputs)
     for tensor in graph.inputs:
-        array = inputs[graph.input_labels[tensor][0]]
+        array = host.value(graph.input_labels[tensor][1])
         array = array.reshape(-1)[graph.input_moves[tensor]] if tensor in graph.input_moves else array
         array = array.reshape(tensor.shape)
-        found[tensor] = array if array.dtype == np.int8 else quantize(array, tensor.scale, tensor.zero_point)
+        found[tensor] = to_device(array, tensor.scale, tensor.zero_point)
     for out in graph.outputs:
         if out.source not in graph.inputs:
-            found[out.source or out.tensor] = out.tensor_values(outputs[out.name.removeprefix(KEEP)])
+            found[out.source or out.tensor] = out.tensor_values(outputs[out.name])
     for op in graph.ops:  # what has no instruction of its own
         parts = [found[t] for t in op.inputs if t in found]
         if isinstance(op, (View, ConcatOp, SelectOp)) and len(parts) == len(op.inputs):

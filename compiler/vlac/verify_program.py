@@ -60,7 +60,7 @@ def verify(
 
     Args:
         state: what `compile_file` returned.
-        run: runs a program on real inputs and gives raw outputs by name.
+        run: runs a program on real inputs and gives the device's outputs by name.
 
     Samples are the first calibration samples, or random numbers where the model was quantized by another tool.
     """
@@ -74,7 +74,7 @@ def verify(
         handed = {**all_values(kept.qdq, inputs), **inputs} if kept.parts else inputs
         for number, part in enumerate(kept.parts or [kept]):
             assert part.program is not None
-            feeds = {t.name: handed[t.name] for t in part.program.inputs}
+            feeds = {v.name: handed[v.name] for v in part.program.model_inputs}
             for row in _compared(part, feeds, run(part.program, feeds), reals):
                 key = number, row.check.name
                 rows[key] = rows[key].joined(row) if key in rows else row

@@ -6,7 +6,7 @@ print the message and exit with `exit_code`. Anything else that escapes is a bug
 
 from __future__ import annotations
 
-__all__ = ["BadUsageError", "ConfigError", "EncodingError", "HazardError", "ProgramError", "VlaError"]
+__all__ = ["BadUsageError", "ConfigError", "EncodingError", "HazardError", "InputError", "ProgramError", "VlaError"]
 
 
 class VlaError(Exception):
@@ -35,3 +35,7 @@ class ProgramError(VlaError):
 
 class HazardError(VlaError):
     """A program's queues and semaphores do not order its memory accesses."""
+
+
+class InputError(VlaError):
+    """An input array is missing, unknown, or has the wrong shape, dtype or values."""

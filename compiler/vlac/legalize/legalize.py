@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import KEEP, Graph, GraphOutput
+from vlac.ir.graph import Graph, GraphOutput
 from vlac.legalize.copy_inputs import copy_inputs
 from vlac.legalize.fuse_residual import fuse_residuals
 from vlac.legalize.fuse_same_source import fuse_same_source
@@ -26,7 +24,7 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> 
     """The device graph of a QDQ model, ready for tiling.
 
     Args:
-        keep_all: return every tensor of the device as a further output, named by its quantized value.
+        keep_all: return every tensor of the device as a further output of the device, named by its quantized value.
 
     Raises:
         UnsupportedError: all nodes that break a rule, or a value that is not quantized.
@@ -48,10 +46,13 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> 
 
 def _keep_all(graph: Graph) -> None:
     known = {o.tensor for o in graph.outputs}
-    names: Counter[str] = Counter()
+    names = {o.name for o in graph.outputs}
     for op in graph.ops:
         t = op.output
         if op.queue and t not in known:
-            number = f"#{names[t.name]}" if names[t.name] else ""  # two copies of one tensor have one name
-            names[t.name] += 1
-            graph.outputs.append(GraphOutput(f"{KEEP}{t.name}{number}", t.shape, "int8", t))
+            name, count = t.name, 0
+            while name in names:  # two copies of one tensor have one name
+                count += 1
+                name = f"{t.name}#{count}"
+            names.add(name)
+            graph.outputs.append(GraphOutput(name, t.shape, t))

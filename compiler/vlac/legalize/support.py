@@ -1,4 +1,4 @@
-"""Check every node against its operator's rules and report all refusals at once."""
+"""Check every node of the device against its operator's rules and report all refusals at once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import onnx_ir as ir
 from vla_isa.hardware import HardwareConfig
 from vlac.errors import UnsupportedError
 from vlac.ops import BY_NAME
+from vlac.ops.host_nodes import prefix_nodes, suffix_nodes
 from vlac.ops.quantized import node_label
 from vlac.ops.spec import is_constant, rule_text
 
@@ -29,8 +30,9 @@ def check_support(model: ir.Model, hw: HardwareConfig) -> None:
 def refusals(model: ir.Model, hw: HardwareConfig) -> dict[str, str]:
     """The nodes that break a rule: label -> the rule and what was found."""
     reasons = {}
+    on_host = prefix_nodes(model) | suffix_nodes(model)
     for node in model.graph:
-        if node.outputs and is_constant(node.outputs[0]):
+        if node in on_host or (node.outputs and is_constant(node.outputs[0])):
             continue
         reason = _reason(node, hw)
         if reason:

@@ -24,10 +24,10 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from vlac.errors import CalibrationError, ModelError
 from vlac.ops import OPS
 from vlac.ops.chains import find_chains
-from vlac.ops.spec import shape_of
+from vlac.ops.host_nodes import host_prefix, host_suffix
 from vlac.options import CompileOptions
 from vlac.quantize.bias_correction import correct_biases
-from vlac.quantize.calibration import Samples, read_samples
+from vlac.quantize.calibration import Samples, model_values, read_samples
 from vlac.quantize.equalize import equalize
 from vlac.quantize.ranges import observe_ranges
 
@@ -72,7 +72,8 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
             "the model is float and has no calibration data; give --calib DATA.npz with one array per "
             "input, --calib DIR with one .npz per sample, or --calib random:8 to try without data"
         )
-    samples = read_samples(options.calibration, {str(v.name): shape_of(v) for v in model.graph.inputs})
+    host = {*host, *host_prefix(model), *host_suffix(model)}
+    samples = read_samples(options.calibration, *model_values(model))
     if options.equalize:
         equalize(model)
     reference = ir.to_proto(model)
@@ -126,7 +127,7 @@ def apply_ranges(
                 "OpTypesToExcludeOutputQuantization": [s.name for s in OPS if not s.quantize_result],
             },
         )
-        read = _read_inputs(model, exclude, only)
+        read = _read_values(model, ranges, exclude, only)
         for name in dict.fromkeys([*read, *(v for c in chains for v in (c.source, c.result))]):
             quantizer.quantize_activation_tensor(name)
         quantizer.quantize_model()
@@ -135,12 +136,14 @@ def apply_ranges(
     return qdq
 
 
-def _read_inputs(model: onnx.ModelProto, exclude: Collection[str], only: Collection[str]) -> list[str]:
-    """Model inputs that quantized nodes read; a node that only moves or clamps values would leave them float."""
+def _read_values(model: onnx.ModelProto, ranges: Any, exclude: Collection[str], only: Collection[str]) -> list[str]:
+    """Model inputs and values of the host that quantized nodes read, which a node that only moves would leave float."""
     kinds = set(_op_types())
     nodes = [n for n in model.graph.node if n.op_type in kinds and n.name not in exclude]
     read = {name for n in nodes if not only or n.name in only for name in n.input}
-    return [v.name for v in model.graph.input if v.name in read]
+    floats = [v.name for v in model.graph.input if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
+    on_host = [name for n in model.graph.node if n.name in exclude for name in n.output if name in ranges]
+    return [name for name in (*floats, *on_host) if name in read]
 
 
 def _op_types() -> list[str]:
