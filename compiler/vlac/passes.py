@@ -17,6 +17,7 @@ from vla_isa.bundle import Bundle
 from vla_isa.hardware import HardwareConfig
 from vla_isa.program import Program
 from vlac.allocate.regions import Regions
+from vlac.import_onnx.direct_outputs import DirectOutputs
 from vlac.ir.graph import Graph
 from vlac.options import CompileOptions
 from vlac.quantize.static import Quantized
@@ -29,9 +30,10 @@ __all__ = ["Compilation", "Pass", "run_passes"]
 class Compilation:
     """Everything known about a model on its way to a program; each pass adds its part.
 
-    `source` is the ONNX model as it was read; `host` the nodes that the machine refuses, with the reason, where
-    the options allow a host; `quantized` what quantization made and made it from. A model with host parts has
-    no `program` but a `bundle`, and in `parts` the compilation of each of its device parts.
+    `source` is the ONNX model as it was read; `direct` its outputs that need no computing; `host` the nodes that the
+    machine refuses, with the reason, where the options allow a host; `quantized` what quantization made and made it
+    from. A model with host parts has no `program` but a `bundle`, and in `parts` the compilation of each of its device
+    parts.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class Compilation:
     source: onnx.ModelProto | None = None
     model: ir.Model | None = None
     host: dict[str, str] = field(default_factory=dict)
+    direct: DirectOutputs = field(default_factory=dict)
     quantized: Quantized | None = None
     qdq: onnx.ModelProto | None = None
     graph: Graph | None = None

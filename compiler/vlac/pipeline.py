@@ -8,8 +8,10 @@ from vlac.allocate.regions import allocate_regions
 from vlac.emit.write_program import write_program
 from vlac.errors import ModelError
 from vlac.import_onnx import load_model, parse_model
+from vlac.import_onnx.direct_outputs import direct_outputs
 from vlac.import_onnx.names import name_all
 from vlac.ir.text import graph_text, plan_text
+from vlac.legalize.direct_outputs import with_direct_outputs
 from vlac.legalize.legalize import legalize
 from vlac.legalize.support import check_support, refusals
 from vlac.passes import Compilation, Pass
@@ -30,6 +32,7 @@ def _rewrite(c: Compilation) -> None:
     model = _model(c)
     c.model = canonical(model) if is_quantized(model) else rewrite_float(model)
     name_all(c.model)
+    c.direct |= direct_outputs(c.model)
     if c.options.allow_host:
         c.host = refusals(c.model, c.hw)
     else:
@@ -39,11 +42,15 @@ def _rewrite(c: Compilation) -> None:
 def _quantize(c: Compilation) -> None:
     c.quantized = quantize_model(_model(c), c.options, host=c.host)
     c.model = parse_model(c.quantized.qdq, str(c.path))
+    c.direct |= direct_outputs(c.model)
     c.qdq = ir.to_proto(c.model)
 
 
 def _legalize(c: Compilation) -> None:
     c.graph = legalize(_model(c), c.hw, keep_all=c.options.keep_all)
+    if c.direct:
+        assert c.source is not None and c.graph.signature is not None
+        c.graph.signature = with_direct_outputs(c.graph.signature, c.direct, [v.name for v in c.source.graph.output])
 
 
 def _tile_and_allocate(c: Compilation) -> None:

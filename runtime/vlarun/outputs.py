@@ -35,9 +35,12 @@ def raw_outputs(program: Program, host: HostRun, integers: Integers) -> dict[str
     """The device's integers as the model's outputs show them.
 
     An output that is only moved elements has its integers under its own name; of one that the host computes further,
-    the device's tensors come under theirs. Constants and copies of inputs are what they are.
+    the device's tensors come under theirs, as do those that no output of the model is made of (kept for comparison).
+    Constants and copies of inputs are what they are.
     """
     signature, found = program.model, dict[str, Array]()
+    used = {i for o in signature.outputs for i in signature.device_outputs(o.source)}
+    found |= {t.name: integers[t.name] for i, t in enumerate(program.outputs) if i not in used}
     for output in signature.outputs:
         if signature.only_moves(output.source):
             device: list[Array] = [integers[t.name] for t in program.outputs]

@@ -15,13 +15,14 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
+from vla_isa.host_functions import DTYPES
 from vlac.errors import ModelError
 from vlac.import_onnx.simplify import simplify
 
 __all__ = ["MAX_OPSET", "MIN_OPSET", "check_model", "load_model", "parse_model"]
 
 MIN_OPSET, MAX_OPSET = 13, 24
-_INPUT_TYPES = (onnx.TensorProto.FLOAT, onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+_INPUT_TYPES = tuple(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)) for name in DTYPES)
 _MAX_ELEMENTS = 1 << 28  # of one tensor, 1 GB in float32
 
 
@@ -101,8 +102,8 @@ def _check_inputs(proto: onnx.ModelProto, origin: str) -> None:
         if kind not in _INPUT_TYPES:
             found = onnx.TensorProto.DataType.Name(kind).lower()
             raise ModelError(
-                f"'{origin}': input '{value.name}' is {found}; the compiler reads float inputs, and int8 or uint8 "
-                "ones of quantized models, export the model in float32"
+                f"'{origin}': input '{value.name}' is {found}; the compiler reads numbers and truth values of numpy, "
+                "export the model with another type"
             )
         dims = [
             d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in value.type.tensor_type.shape.dim

@@ -12,6 +12,8 @@ from onnxscript import optimizer
 from onnxscript.rewriter import RewritePass
 from onnxscript.rewriter.rules import common as rules
 
+from vlac.import_onnx.direct_outputs import detach_outputs
+
 __all__ = ["RULES", "name_outputs", "simplify"]
 
 _FOLD_LIMIT = 1 << 28  # elements: constants of any layer's size are folded
@@ -44,7 +46,6 @@ RULES = (
 def simplify(model: ir.Model) -> None:
     """Simplify a model in place; its functions are inlined, its constants become initializers."""
     optimizer.inline(model)
-    outputs = [v.name for v in model.graph.outputs]
     for _ in range(_ROUNDS):
         folded = optimizer.fold_constants_ir(
             model,
@@ -55,6 +56,8 @@ def simplify(model: ir.Model) -> None:
         )
         if not (RewritePass(RULES)(model).modified or folded.modified):
             break
+    detach_outputs(model)
+    outputs = [v.name for v in model.graph.outputs]
     for each in (
         passes.RemoveUnusedNodesPass(),
         passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),

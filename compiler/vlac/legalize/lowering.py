@@ -8,7 +8,9 @@ follows it to that QuantizeLinear. What each operator becomes is in `ops/`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -64,6 +66,7 @@ class Lowering:
                 raise UnsupportedError(e.reasons, nodes=[node_label(node)]) from e
         host, outputs = self.host, [ModelOutput(v.name or "", self._output(v)) for v in self.model.graph.outputs]
         self.graph.signature = Signature(host.inputs, host.ops, [], outputs, host.arrays)
+        self._name_outputs(self.graph.signature)
         return self.graph
 
     # --- the host -------------------------------------------------------------------------------------
@@ -101,6 +104,14 @@ class Lowering:
             self.graph.outputs.append(GraphOutput(name, shape, tensor))
             self._made[key] = self.host.add("Device", (), shape, dtype, (len(self.graph.outputs) - 1,))
         return self._made[key]
+
+    def _name_outputs(self, signature: Signature) -> None:
+        """Call a tensor that alone makes an output of the model, and no other one, as that output."""
+        made = {o.name: signature.device_outputs(o.source) for o in signature.outputs}
+        users = Counter(i for numbers in made.values() for i in numbers)
+        for name, numbers in made.items():
+            if len(numbers) == 1 and users[numbers[0]] == 1:
+                self.graph.outputs[numbers[0]] = replace(self.graph.outputs[numbers[0]], name=name)
 
     def _output(self, value: ir.Value) -> int:
         """The number of an output of the model."""

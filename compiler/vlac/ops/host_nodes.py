@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+import vlac.ops
 from vlac.ops.host_graph import FINAL, MOVES, computed_inputs, dtype_of, is_convertible
 from vlac.ops.quantized import node_label
-from vlac.ops.spec import is_constant
+from vlac.ops.spec import constant, is_constant
 
 __all__ = ["host_prefix", "host_suffix", "prefix_nodes", "suffix_nodes"]
 
@@ -50,6 +51,7 @@ def prefix_nodes(model: ir.Model) -> set[ir.Node]:
     """The nodes in front of the device."""
     roots: dict[ir.Value, frozenset[ir.Value]] = {v: frozenset([v]) for v in model.graph.inputs}
     candidates: dict[ir.Node, frozenset[ir.Value]] = {}
+    scaling: set[ir.Node] = set()  # candidates that are, or follow, what one scale for all cannot do
     for node in model.graph:
         values = computed_inputs(node)
         if node.op_type in (*_QUANTIZING, *FINAL) or any(v not in roots for v in values) or not is_convertible(node):
@@ -59,20 +61,34 @@ def prefix_nodes(model: ir.Model) -> set[ir.Node]:
             continue  # what joins several inputs is the device's
         candidates[node] = origin
         roots |= dict.fromkeys(node.outputs, origin)
-    reaching: set[ir.Node] = set()  # nodes with a layer of the device behind them
+        if _scales(node) or any(v.producer() in scaling for v in values):
+            scaling.add(node)
+    reaching: set[ir.Node] = set()  # candidates in front of the device
     taken: set[ir.Node] = set()
     for node in reversed(candidates):
         readers = _readers(node)
-        if any(r not in candidates or r in reaching for r in readers):
+        if any(r in reaching if r in candidates else node in scaling or not _is_function(r) for r in readers):
             reaching.add(node)
         foreign = any(dtype_of(v) != "float32" for v in candidates[node])  # the device cannot read such an input
-        if (
-            foreign
-            or (not _is_move(node) and node in reaching)
-            or (_is_move(node) and any(r in taken for r in readers))
-        ):
+        useful = any(r in taken for r in readers) if _is_move(node) else node in reaching
+        if foreign or useful:
             taken.add(node)
     return taken
+
+
+def _scales(node: ir.Node) -> bool:
+    """Whether quantizing what a node reads, not what it makes, would lose: constants per channel, and bounds.
+
+    Other functions in front of one that only the device has are left to it: together they are one table.
+    """
+    arrays = [constant(v) for v in node.inputs if is_constant(v)] if not _is_move(node) else []
+    return any(a is not None and a.size > 1 for a in arrays) or node.op_type in ("Clip", "Max", "Min", "Relu")
+
+
+def _is_function(node: ir.Node) -> bool:
+    """Whether the device has a node for a function of each element, which it joins with others."""
+    spec = vlac.ops.BY_NAME.get(node.op_type)
+    return spec is not None and spec.function is not None
 
 
 def suffix_nodes(model: ir.Model) -> set[ir.Node]:

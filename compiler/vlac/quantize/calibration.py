@@ -7,7 +7,7 @@ model's input in any dtype, of one sample or of N. A folder holds .npz files, a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -47,12 +47,11 @@ def read_samples(source: CalibrationData, inputs: Sequence[Value], optional: Col
         CalibrationError: unreadable data, missing or unknown names, wrong shapes or dtypes, values that no scale holds.
     """
     if isinstance(source, Mapping):
-        return _samples("calibration data", lambda: source, inputs, optional)
+        return _samples("calibration data", source, inputs, optional)
     if not isinstance(source, str | Path):
         if not source or not all(isinstance(s, Mapping) for s in source):
             raise CalibrationError("calibration data is a sequence; it must hold at least one mapping of arrays")
-        found = [_samples(f"calibration sample {i}", lambda s=s: s, inputs, optional) for i, s in enumerate(source)]
-        return [sample for samples in found for sample in samples]
+        return [x for i, s in enumerate(source) for x in _samples(f"calibration sample {i}", s, inputs, optional)]
     random = re.fullmatch(r"random(?::(.*))?", str(source))
     if random:
         return _random(_RANDOM_SAMPLES if random[1] is None else random[1], inputs)
@@ -65,28 +64,25 @@ def read_samples(source: CalibrationData, inputs: Sequence[Value], optional: Col
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
     if not files:
         raise CalibrationError(f"calibration folder '{path}' holds no .npz files; put one per sample there")
-    return [
-        sample
-        for f in files
-        for sample in _samples("calibration file", lambda f=f: read_npz(f, inputs, optional), inputs, optional)
-    ]
+    return [sample for f in files for sample in _samples(f"calibration file '{f}'", f, inputs, optional)]
 
 
 def _samples(
-    what: str, read: Callable[[], Mapping[str, Any]], inputs: Sequence[Value], optional: Collection[str]
+    what: str, source: Path | Mapping[str, Any], inputs: Sequence[Value], optional: Collection[str]
 ) -> Samples:
+    """The samples of one file or mapping; `what` names it in errors."""
     try:
-        samples = list(read_runs(inputs, read(), optional).items())
+        arrays = read_npz(source, inputs, optional) if isinstance(source, Path) else source
+        samples = list(read_runs(inputs, arrays, optional).items())
     except InputError as e:
         raise CalibrationError(f"{what}: {e}") from e
-    for sample in samples:
-        for name, array in sample.items():
-            largest = float(np.abs(array.astype(np.float64)).max(initial=0))
-            if largest > _MAX_VALUE:
-                raise CalibrationError(
-                    f"{what}: input '{name}' holds {largest:g}; the limit is {_MAX_VALUE:.3g}, the largest that an int8 "
-                    "scale can hold. Give data in the units of the model"
-                )
+    for name, array in (item for sample in samples for item in sample.items()):
+        largest = float(np.abs(array.astype(np.float64)).max(initial=0))
+        if largest > _MAX_VALUE:
+            raise CalibrationError(
+                f"{what}: input '{name}' holds {largest:g}; the limit is {_MAX_VALUE:.3g}, the largest value that an "
+                "int8 scale reaches. Give data in the units of the model"
+            )
     return samples
 
 

@@ -133,7 +133,18 @@ def apply_ranges(
         quantizer.quantize_model()
         quantizer.model.topological_sort()
     qdq: onnx.ModelProto = quantizer.model.model
+    _undo_in_front(qdq, host_prefix(ir.from_proto(model)) & set(exclude))
     return qdq
+
+
+def _undo_in_front(qdq: onnx.ModelProto, prefix: set[str]) -> None:
+    """Let nodes in front of the device read the real numbers, where the device reads the same value quantized."""
+    real = {n.output[0]: n.input[0] for n in qdq.graph.node if n.op_type == "QuantizeLinear"}
+    quantized = {n.output[0]: real[n.input[0]] for n in qdq.graph.node if n.input and n.input[0] in real}
+    for node in qdq.graph.node:
+        if node.name in prefix:
+            for i, name in enumerate(node.input):
+                node.input[i] = quantized.get(name, name)
 
 
 def _read_values(model: onnx.ModelProto, ranges: Any, exclude: Collection[str], only: Collection[str]) -> list[str]:
