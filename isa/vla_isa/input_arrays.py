@@ -159,6 +159,8 @@ def read_npz(path: str | Path, wanted: Sequence[Value], optional: Collection[str
             return {name: _member(archive, info, known[name]) for name, info in members.items()}
     except OSError as e:
         raise InputError(f"'{path}' cannot be read: {e.strerror or e}") from e
+    except InputError as e:
+        raise InputError(f"'{path}': {e}") from e
     except (ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError) as e:
         raise InputError(
             f"'{path}' is no whole .npz file of plain arrays; write it with numpy.savez(path, name=array)"

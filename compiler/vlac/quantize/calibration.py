@@ -73,6 +73,9 @@ def _samples(
     """The samples of one file or mapping; `what` names it in errors."""
     try:
         arrays = read_npz(source, inputs, optional) if isinstance(source, Path) else source
+    except InputError as e:
+        raise CalibrationError(f"calibration file {e}") from e
+    try:
         samples = list(read_runs(inputs, arrays, optional).items())
     except InputError as e:
         raise CalibrationError(f"{what}: {e}") from e
