@@ -15,6 +15,7 @@ from vla_isa.errors import ProgramError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES
 from vla_isa.instructions import ErrorCode
+from vla_isa.intervals import Intervals, merge
 from vla_isa.numerics import INT8_MAX, INT8_MIN
 from vla_isa.program import MAX_SCALE, IoTensor, Program, Segment
 from vla_isa.trace import packets, walk
@@ -22,6 +23,7 @@ from vla_isa.trace import packets, walk
 __all__ = ["MAX_DATA_BYTES", "validate"]
 
 MAX_DATA_BYTES = LINE_BYTES << 32  # what a 32-bit line address reaches
+_SPARE_FACTOR, _SPARE_BYTES = 4, 1 << 20  # data space that a program may leave unused
 
 
 def validate(program: Program, *, allow_illegal: bool = False) -> None:
@@ -51,9 +53,11 @@ def validate(program: Program, *, allow_illegal: bool = False) -> None:
             code, reason = illegal(data, program.config)
             if code is not ErrorCode.OK:
                 raise ProgramError(f"packet {number} is illegal ({code.name}): {reason}")
+    touched = []
     for entry in program.entries.values():
-        for _ in walk(program, entry, stop_at_illegal=allow_illegal):
-            pass
+        for step in walk(program, entry, stop_at_illegal=allow_illegal):
+            touched += [access.words for access in step.accesses if access.space == "data"]
+    _check_size(program, touched)
 
 
 def _check_spaces(program: Program) -> None:
@@ -65,6 +69,20 @@ def _check_spaces(program: Program) -> None:
         raise ProgramError(
             f"weights are {weights.dtype} {list(weights.shape)}; on '{hw.name}' they are int8 "
             f"[words, {hw.weight_word_bytes}]"
+        )
+
+
+def _check_size(program: Program, touched: list[Intervals]) -> None:
+    """Refuse a data space much larger than what is used of it: `touched` by packets, loaded, or an input or output."""
+    held = [(s.line, s.line + -(-len(s.data) // LINE_BYTES)) for s in (*program.heaps, *program.constants)]
+    held += [(t.line, t.line + t.layout.lines) for t in (*program.inputs, *program.outputs)]
+    used, _ = merge(np.concatenate([*touched, np.array(held, np.int64)]))
+    lines = int((used[:, 1] - used[:, 0]).sum())
+    limit = LINE_BYTES * _SPARE_FACTOR * lines + _SPARE_BYTES
+    if program.data_bytes > limit:
+        raise ProgramError(
+            f"data_bytes is {program.data_bytes}, but the program uses {lines * LINE_BYTES} bytes of the data space; "
+            f"the limit for it is {limit}"
         )
 
 

@@ -19,6 +19,7 @@ from vlac.errors import AllocationError, UnsupportedError
 from vlac.files import write_whole
 from vlac.import_onnx import parse_model
 from vlac.partition.cut import Cutter, Segment
+from vlac.partition.direct_part import add_direct_outputs
 from vlac.passes import Compilation, run_passes
 from vlac.pipeline import PASSES
 
@@ -77,6 +78,8 @@ def _compile_parts(state: Compilation, segments: list[Segment], on_progress: Cal
     assert state.qdq is not None
     graph = state.qdq.graph
     state.bundle = Bundle([_value(v) for v in graph.input], [_value(v) for v in graph.output], parts)
+    assert state.source is not None
+    add_direct_outputs(state.bundle, state.direct, [v.name for v in state.source.graph.output])
 
 
 def _compile_segment(state: Compilation, segment: Segment, on_progress: Callable[[str], None]) -> Compilation:

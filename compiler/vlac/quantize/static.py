@@ -24,7 +24,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from vlac.errors import CalibrationError, ModelError
 from vlac.ops import OPS
 from vlac.ops.chains import find_chains
-from vlac.ops.host_nodes import host_prefix, host_suffix
+from vlac.ops.host_nodes import host_prefix, host_suffix, prefix_nodes
 from vlac.options import CompileOptions
 from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, model_values, read_samples
@@ -133,16 +133,19 @@ def apply_ranges(
         quantizer.quantize_model()
         quantizer.model.topological_sort()
     qdq: onnx.ModelProto = quantizer.model.model
-    _undo_in_front(qdq, host_prefix(ir.from_proto(model)) & set(exclude))
+    _undo_in_front(qdq, ir.from_proto(model), exclude)
     return qdq
 
 
-def _undo_in_front(qdq: onnx.ModelProto, prefix: set[str]) -> None:
-    """Let nodes in front of the device read the real numbers, where the device reads the same value quantized."""
-    real = {n.output[0]: n.input[0] for n in qdq.graph.node if n.op_type == "QuantizeLinear"}
+def _undo_in_front(qdq: onnx.ModelProto, model: ir.Model, exclude: Collection[str]) -> None:
+    """Let nodes of the host read real numbers in front of the device, where it reads the same values quantized."""
+    on_host = (host_prefix(model) | host_suffix(model)) & set(exclude)
+    front = {v.name for v in model.graph.inputs}
+    front |= {v.name for node in prefix_nodes(model) if node.name in on_host for v in node.outputs}
+    real = {n.output[0]: n.input[0] for n in qdq.graph.node if n.op_type == "QuantizeLinear" and n.input[0] in front}
     quantized = {n.output[0]: real[n.input[0]] for n in qdq.graph.node if n.input and n.input[0] in real}
     for node in qdq.graph.node:
-        if node.name in prefix:
+        if node.name in on_host:
             for i, name in enumerate(node.input):
                 node.input[i] = quantized.get(name, name)
 
