@@ -30,15 +30,16 @@ __all__ = ["Compilation", "Pass", "run_passes"]
 class Compilation:
     """Everything known about a model on its way to a program; each pass adds its part.
 
-    `source` is the ONNX model as it was read; `direct` its outputs that need no computing; `host` the nodes that the
-    machine refuses, with the reason, where the options allow a host; `quantized` what quantization made and made it
-    from. A model with host parts has no `program` but a `bundle`, and in `parts` the compilation of each of its device
-    parts.
+    `given` is the model where it is not a file's, `source` the ONNX model as it was read, `direct` its outputs that
+    need no computing; `host` the nodes that the machine refuses, with the reason, where the options allow a host;
+    `quantized` what quantization made and made it from. A model with host parts has no `program` but a `bundle`, and in
+    `parts` the compilation of each of its device parts.
     """
 
     path: Path
     hw: HardwareConfig
     options: CompileOptions
+    given: onnx.ModelProto | None = None
     source: onnx.ModelProto | None = None
     model: ir.Model | None = None
     host: dict[str, str] = field(default_factory=dict)

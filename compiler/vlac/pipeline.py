@@ -9,6 +9,7 @@ from vlac.emit.write_program import write_program
 from vlac.errors import ModelError
 from vlac.import_onnx import load_model, parse_model
 from vlac.import_onnx.direct_outputs import direct_outputs
+from vlac.import_onnx.load import check_model
 from vlac.import_onnx.names import name_all
 from vlac.ir.text import graph_text, plan_text
 from vlac.legalize.direct_outputs import with_direct_outputs
@@ -23,7 +24,9 @@ __all__ = ["PASSES"]
 
 
 def _import(c: Compilation) -> None:
-    c.source = from_qonnx(load_model(c.path))
+    if c.given is not None:
+        check_model(c.given, str(c.path))
+    c.source = from_qonnx(c.given if c.given is not None else load_model(c.path))
     c.model = parse_model(c.source, str(c.path))
     name_all(c.model)
 

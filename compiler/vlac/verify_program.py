@@ -64,7 +64,9 @@ def verify(
 
     Samples are the first calibration samples, or random numbers where the model was quantized by another tool.
     """
-    kept = compile_file(state.path, state.hw, replace(state.options, keep_all=True, dump_after={}), on_progress)
+    kept = compile_file(
+        state.given or state.path, state.hw, replace(state.options, keep_all=True, dump_after={}), on_progress
+    )
     on_progress("verify")
     assert kept.qdq is not None and kept.quantized is not None
     samples = kept.quantized.samples[:_SAMPLES] or [_random_inputs(kept.qdq, seed) for seed in range(_SAMPLES)]

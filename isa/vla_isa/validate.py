@@ -22,7 +22,7 @@ from vla_isa.trace import packets, walk
 
 __all__ = ["MAX_DATA_BYTES", "validate"]
 
-MAX_DATA_BYTES = LINE_BYTES << 32  # what a 32-bit line address reaches
+MAX_DATA_BYTES = 1 << 34  # more than any machine here has; a 32-bit line address reaches further
 _SPARE_FACTOR, _SPARE_BYTES = 4, 1 << 20  # data space that a program may leave unused
 
 

@@ -160,7 +160,8 @@ def run(case: Case, config: str = "u50") -> Outcome:
 
 
 def _compare(case: Case, program: Program, outputs: Arrays) -> Outcome:
-    rounded = {t.name: _rounded(case.inputs[t.name], t) for t in program.inputs}
+    rounded = {v.name: case.inputs[v.name] for v in program.model_inputs}
+    rounded |= {t.name: _rounded(case.inputs[t.name], t) for t in program.inputs if t.name in case.inputs}
     names = list(case.expected)
     there = dict(zip(names, ReferenceEvaluator(case.model).run(names, rounded), strict=True))
     worst = {"right": 0.0, "right at the rounded input": 0.0}

@@ -19,6 +19,7 @@ import onnx_ir as ir
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 from onnxruntime.quantization import QuantType
+from onnxruntime.quantization.calibrate import TensorData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from vlac.errors import CalibrationError, ModelError
@@ -29,6 +30,7 @@ from vlac.options import CompileOptions
 from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, model_values, read_samples
 from vlac.quantize.equalize import equalize
+from vlac.quantize.input_ranges import known_ranges
 from vlac.quantize.ranges import observe_ranges
 
 __all__ = ["Quantized", "apply_ranges", "is_quantized", "quantize_model"]
@@ -78,6 +80,9 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
         equalize(model)
     reference = ir.to_proto(model)
     ranges = observe_ranges(reference, samples, _op_types(), options)
+    for name, ends in known_ranges(model).items():
+        if name in ranges:
+            ranges[name] = TensorData(lowest=np.float32(ends[0]), highest=np.float32(ends[1]))
     _check_finite(ranges)
     try:
         qdq = apply_ranges(reference, ranges, exclude=host)
