@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from vla_isa import bundle, image
 from vla_isa.hardware import load
 from vlac import CompileOptions, compile_file
-from vlac.errors import CalibrationError, ModelError, UnsupportedError
+from vlac.errors import CalibrationError, UnsupportedError
 from vlac.passes import Compilation
 from vlarun import Session, open_session
 from vlarun.inputs import to_integers
@@ -489,10 +489,12 @@ def test_an_integer_input_as_an_output(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["now"].reshape(-1), [5, 2**60, -1])
 
 
-def test_a_model_of_such_outputs_only_is_refused(tmp_path: Path) -> None:
-    model = build([N("Identity", ["x"], ["y"])], [info("x", [1, 8])], [info("y", [1, 8])])
-    with pytest.raises(ModelError, match="nothing to compile"):
-        compiled(model, "random:2", tmp_path)
+def test_a_model_of_such_outputs_only(tmp_path: Path) -> None:
+    nodes = [N("Identity", ["x"], ["y"]), N("Shape", ["x"], ["z"])]
+    model = build(nodes, [info("x", [1, 8])], [info("y", [1, 8]), info("z", [2], TensorProto.INT64)])
+    data = {"x": normal(3, 8)}
+    state = check(model, data, tmp_path, np.inf)
+    assert state.program.inputs == [] and state.program.outputs == []
 
 
 @pytest.mark.parametrize("given", [True, False])

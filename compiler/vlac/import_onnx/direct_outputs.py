@@ -12,8 +12,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vlac.errors import ModelError
-
 __all__ = ["DirectOutputs", "detach_outputs", "direct_outputs"]
 
 DirectOutputs: TypeAlias = dict[str, NDArray[Any] | str]  # output name -> constant, or name of the input that it is
@@ -27,11 +25,7 @@ def direct_outputs(model: ir.Model) -> DirectOutputs:
 
 
 def detach_outputs(model: ir.Model) -> None:
-    """Take such outputs out of a model, in place.
-
-    Raises:
-        ModelError: there are no others.
-    """
+    """Take such outputs out of a model, in place; a model of nothing else has no outputs then."""
     found: DirectOutputs = {}
     for value in model.graph.outputs:
         direct = _direct(value)
@@ -39,8 +33,6 @@ def detach_outputs(model: ir.Model) -> None:
             found[value.name or ""] = direct
     if not found:
         return
-    if len(found) == len(model.graph.outputs):
-        raise ModelError("every output of the model is a constant or an input; there is nothing to compile")
     kept = [v for v in model.graph.outputs if v.name not in found]
     model.graph.outputs.clear()
     model.graph.outputs.extend(kept)

@@ -67,7 +67,7 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
         CalibrationError: no calibration data for a float model, or data that does not fit.
         ModelError: ONNX Runtime cannot run the model.
     """
-    if is_quantized(model):
+    if is_quantized(model) or not model.graph.outputs:
         return Quantized(ir.to_proto(model))
     if options.calibration is None:
         raise CalibrationError(
