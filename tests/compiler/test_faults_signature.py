@@ -315,7 +315,7 @@ def test_a_quantized_model_with_float_functions_in_front(tmp_path: Path) -> None
 def test_token_ids_are_not_silently_taken(tmp_path: Path) -> None:
     nodes = [N("Gather", ["table", "ids"], ["a"]), N("Gemm", ["a", "w"], ["y"])]
     model = build(nodes, [info("ids", [4], TensorProto.INT64)], [info("y", [4, 8])], table=normal(9, 6), w=normal(6, 8))
-    with pytest.raises(UnsupportedError, match=r"Gather '.*' reads 'ids', which is INT64: the machine takes float32"):
+    with pytest.raises(UnsupportedError, match=r"Gather '.*' cannot run .* computed input 1 'ids'"):
         compiled(model, "random:2", tmp_path)
 
 

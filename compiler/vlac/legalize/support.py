@@ -37,7 +37,7 @@ def refusals(model: ir.Model, hw: HardwareConfig) -> dict[str, str]:
     for node in model.graph:
         if node in on_host or (node.outputs and is_constant(node.outputs[0])):
             continue
-        reason = _wrong_type(node, in_front) or _reason(node, hw)
+        reason = _reason(node, hw) or _wrong_type(node, in_front)
         if reason:
             reasons[node_label(node)] = reason
     return reasons

@@ -22,7 +22,7 @@ __all__ = ["FINAL", "MOVES", "HostGraph", "computed_inputs", "dtype_of", "is_con
 
 _UNARY = tuple(n for n, f in FUNCTIONS.items() if f.operands == 1 and f.kinds != "fiub" and not n.startswith("Arg"))
 _BINARY = ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min")
-_VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
+_VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 _PICKS = ("Slice", "Gather", "Split")
 MOVES = (*_VIEWS, *_PICKS, "Transpose", "Concat")
 FINAL = {"Softmax": -1, "LogSoftmax": -1, "ArgMax": 0, "ArgMin": 0}  # with the default axis
