@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
+
 from vla_isa import hardware
 from vla_isa.files import write_whole
 from vla_isa.hardware import HardwareConfig
@@ -19,24 +21,26 @@ __all__ = ["compile_file", "compile_model"]
 
 
 def compile_file(
-    path: str | Path,
+    model: str | Path | onnx.ModelProto,
     hw: HardwareConfig | str,
     options: CompileOptions | None = None,
     on_progress: Callable[[str], None] = lambda name: None,
 ) -> Compilation:
-    """Compile an ONNX file and keep everything the passes made (QDQ model, graph, plan, times).
+    """Compile an ONNX model and keep everything the passes made (QDQ model, graph, plan, times).
 
     Args:
-        path: the ONNX file.
-        hw: hardware config, or its name (`vlac configs`), or a TOML file's.
+        model: a file, or a model in memory.
+        hw: a hardware config, or its name (`vlac configs`), or a TOML file's.
         options: how to compile; a float model needs `calibration`.
-        on_progress: called with the name of each pass when it begins.
+        on_progress: gets the name of every pass before it runs.
 
     Raises:
         VlaError: a subclass that says what is wrong with the model, the data or the options.
     """
-    hw = hardware.load(hw) if isinstance(hw, str) else hw
-    state = Compilation(Path(path), hw, options or CompileOptions())
+    given = model if isinstance(model, onnx.ModelProto) else None
+    path = Path(model.graph.name or "model") if isinstance(model, onnx.ModelProto) else Path(model)
+    config = hardware.load(hw) if isinstance(hw, str) else hw
+    state = Compilation(path, config, options or CompileOptions(), given=given)
     if state.options.allow_host:
         compile_with_host(state, on_progress)
     else:
@@ -44,12 +48,14 @@ def compile_file(
     return state
 
 
-def compile_model(path: str | Path, hw: HardwareConfig | str, options: CompileOptions | None = None) -> Program:
-    """Compile an ONNX file to a program without host parts; the arguments are those of `compile_file`.
+def compile_model(
+    model: str | Path | onnx.ModelProto, hw: HardwareConfig | str, options: CompileOptions | None = None
+) -> Program:
+    """Compile an ONNX model to a program without host parts; see `compile_file`.
 
     Raises:
         VlaError: see `compile_file`.
     """
-    program = compile_file(path, hw, replace(options or CompileOptions(), allow_host=False)).program
+    program = compile_file(model, hw, replace(options or CompileOptions(), allow_host=False)).program
     assert program is not None
     return program

@@ -74,11 +74,11 @@ def _info(program: Program, title: str) -> None:
         f"  {'time':<16} {facts['milliseconds']:.3f} ms at {program.config.clock_mhz} MHz, "
         f"{100 * facts['utilization']:.1f} % of peak"
     )
-    for kind in ("inputs", "outputs"):
+    for kind, when in (("inputs", "first"), ("outputs", "then")):
         for t in facts[kind]:
             print(
                 f"  {kind[:-1]:<7} {t['name']} {t['shape']} scale {t['scale']:.6g} zero point {t['zero_point']}"
-                + (f", then on the host: {', '.join(t['finish'])}" if t["finish"] else "")
+                + (f", {when} on the host: {', '.join(t['host'])}" if t["host"] else "")
             )
     print(f"  entry points: {', '.join(f'{k} at packet {v}' for k, v in program.entries.items())}")
     spaces = dict.fromkeys(m.space for m in program.memory_map)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vla_isa.instructions import ROUNDINGS
 
@@ -20,7 +21,8 @@ class CompileOptions:
     """What the command line of `vlac compile` sets.
 
     Attributes:
-        calibration: an .npz file, a folder of them, `random` or `random:N`; None for QDQ models.
+        calibration: an .npz file, a folder of them, `random` or `random:N`, a mapping of input names to arrays, or a
+            sequence of such mappings; None for QDQ models.
         calibration_method: how ranges are chosen from what was observed (see `quantize/ranges.py`).
         percentile: share of values, in percent, that the range of method "percentile" keeps.
         equalize: scale channels between layers of a float model before calibration (cross-layer equalization).
@@ -33,7 +35,7 @@ class CompileOptions:
         dump_after: pass name -> file that gets the state after this pass.
     """
 
-    calibration: str | None = None
+    calibration: str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     calibration_method: str = "minmax"
     percentile: float = PERCENTILE
     equalize: bool = False

@@ -18,6 +18,7 @@ from vla_isa.hardware import HardwareConfig
 from vla_isa.program import Program
 from vlac.allocate.regions import Regions
 from vlac.errors import ModelError
+from vlac.import_onnx.direct_outputs import DirectOutputs
 from vlac.import_onnx.source import Source
 from vlac.ir.graph import Graph
 from vlac.options import CompileOptions
@@ -31,17 +32,20 @@ __all__ = ["Compilation", "Pass", "run_passes"]
 class Compilation:
     """Everything known about a model on its way to a program; each pass adds its part.
 
-    `source` is the ONNX model as it was read; `host` the nodes that the machine refuses, with the reason, where
-    the options allow a host; `quantized` what quantization made and made it from. A model with host parts has
-    no `program` but a `bundle`, and in `parts` the compilation of each of its device parts.
+    `given` is the model where it is not a file's, `source` the ONNX model as it was read, `direct` its outputs that
+    need no computing; `host` the nodes that the machine refuses, with the reason, where the options allow a host;
+    `quantized` what quantization made and made it from. A model with host parts has no `program` but a `bundle`, and in
+    `parts` the compilation of each of its device parts.
     """
 
     path: Path
     hw: HardwareConfig
     options: CompileOptions
+    given: onnx.ModelProto | None = None
     source: Source | None = None
     model: ir.Model | None = None
     host: dict[str, str] = field(default_factory=dict)
+    direct: DirectOutputs = field(default_factory=dict)
     quantized: Quantized | None = None
     graph: Graph | None = None
     plan: Plan | None = None

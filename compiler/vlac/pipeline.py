@@ -8,9 +8,11 @@ from vlac.allocate.regions import allocate_regions
 from vlac.emit.write_program import write_program
 from vlac.errors import ModelError, UnsupportedError
 from vlac.import_onnx import load_model, parse_model
+from vlac.import_onnx.direct_outputs import direct_outputs
 from vlac.import_onnx.names import name_all
 from vlac.import_onnx.source import Source
 from vlac.ir.text import graph_text, plan_text
+from vlac.legalize.direct_outputs import with_direct_outputs
 from vlac.legalize.legalize import legalize
 from vlac.legalize.support import check_support, refusals
 from vlac.passes import Compilation, Pass
@@ -23,7 +25,7 @@ __all__ = ["PASSES"]
 
 
 def _import(c: Compilation) -> None:
-    c.source = load_model(c.path, c.options)
+    c.source = load_model(c.given if c.given is not None else c.path, c.options, str(c.path))
     if uses_qonnx(c.source.light):
         c.source = Source.of(from_qonnx(c.source.whole), str(c.path))
     c.model = parse_model(c.source, str(c.path))
@@ -35,6 +37,7 @@ def _rewrite(c: Compilation) -> None:
     model = _model(c)
     c.model = canonical(model) if is_quantized(model) else rewrite_float(model)
     name_all(c.model)
+    c.direct |= direct_outputs(c.model)
     if c.options.allow_host:
         c.host = refusals(c.model, c.hw)
         if c.host and rounding_of(c.model):
@@ -50,6 +53,11 @@ def _quantize(c: Compilation) -> None:
 
 def _legalize(c: Compilation) -> None:
     c.graph = legalize(_model(c), c.hw, keep_all=c.options.keep_all)
+    if c.direct:
+        assert c.source is not None and c.graph.signature is not None
+        c.graph.signature = with_direct_outputs(
+            c.graph.signature, c.direct, [v.name for v in c.source.light.graph.output]
+        )
 
 
 def _tile_and_allocate(c: Compilation) -> None:

@@ -22,6 +22,7 @@ from vla_isa.container import Buffer, read, write
 from vla_isa.errors import ProgramError
 from vla_isa.program import Program
 from vla_isa.records import dump_json, from_json, parse_json
+from vla_isa.signature import Value
 
 __all__ = [
     "MAX_PARTS",
@@ -37,15 +38,6 @@ __all__ = [
 ]
 
 MAX_PARTS = 62  # of the container's 64 sections
-
-
-@dataclass(frozen=True)
-class Value:
-    """An input or output of the model: name, ONNX shape, numpy name of its dtype."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
 
 
 @dataclass(frozen=True)
@@ -103,7 +95,7 @@ def reads_and_makes(part: Program | HostPart) -> tuple[tuple[str, ...], tuple[st
     """The names of the values a part reads and makes."""
     if isinstance(part, HostPart):
         return part.inputs, part.outputs
-    return tuple(t.name for t in part.inputs), tuple(t.name for t in part.outputs)
+    return tuple(v.name for v in part.model_inputs), tuple(v.name for v in part.model_outputs)
 
 
 def dumps(bundle: Bundle) -> bytes:

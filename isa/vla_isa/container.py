@@ -22,7 +22,7 @@ from vla_isa.instructions import MOVES, QUEUES, ROUNDINGS, TABLE
 __all__ = ["ALIGNMENT", "ENTRY_BYTES", "MAGIC", "VERSION", "Buffer", "read", "table_hash", "write"]
 
 MAGIC = b"VLAPROG\n"
-VERSION = 1
+VERSION = 2
 ALIGNMENT = 64
 MAX_SECTIONS = 64
 

@@ -14,6 +14,7 @@ __all__ = [
     "ConfigError",
     "EncodingError",
     "HazardError",
+    "InputError",
     "OutputError",
     "ProgramError",
     "VlaError",
@@ -47,6 +48,10 @@ class ProgramError(VlaError):
 
 class HazardError(VlaError):
     """A program's queues and semaphores do not order its memory accesses."""
+
+
+class InputError(VlaError):
+    """An input array is missing, unknown, or has the wrong shape, dtype or values."""
 
 
 class OutputError(VlaError):

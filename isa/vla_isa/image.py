@@ -11,6 +11,8 @@ Sections, each checked on its own (see `container.py` for the form around them):
     memory_map   JSON: list of MapEntry
     sources      JSON: list of SourceEntry
     manifest     JSON: object
+    signature    JSON: the model's inputs and outputs and the host's functions; left out where they are the device's
+    arrays       constants of the host, each at the next multiple of 64
     onnx         only where it was asked for: the ONNX model the program was made from (`vlarun --backend ref`)
 
 Segments: count u64, then per segment line u64 and bytes u64, then each segment's bytes padded with zero to
@@ -33,12 +35,13 @@ from vla_isa.errors import ConfigError, ProgramError
 from vla_isa.files import whole_file
 from vla_isa.program import IoTensor, MapEntry, Program, Segment, SourceEntry
 from vla_isa.records import dump_json, from_json, parse_json
+from vla_isa.signature_section import dump_signature, load_signature
 from vla_isa.validate import MAX_DATA_BYTES, validate
 
 __all__ = ["OPTIONAL", "SECTIONS", "dumps", "load", "loads", "save"]
 
 SECTIONS = ("config", "heaps", "constants", "weights", "entries", "io", "memory_map", "sources", "manifest")
-OPTIONAL = ("onnx",)  # after the others, left out when empty
+OPTIONAL = ("signature", "arrays", "onnx")  # after the others, left out when empty
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def loads(data: bytes | memoryview, *, allow_illegal: bool = False) -> Program:
 def _pieces(program: Program) -> list[Buffer]:
     io = _Io(program.data_bytes, program.inputs, program.outputs)
     weights = np.ascontiguousarray(program.weights, np.int8)
+    signature, arrays = dump_signature(program.signature) if program.signature else (b"", b"")
     contents: dict[str, Buffer] = {
         "config": dump_json(program.config.to_dict()),
         "heaps": _dump_segments(program.heaps),
@@ -103,6 +107,8 @@ def _pieces(program: Program) -> list[Buffer]:
         "memory_map": dump_json(program.memory_map),
         "sources": dump_json(program.sources),
         "manifest": dump_json(program.manifest),
+        "signature": signature,
+        "arrays": arrays,
         "onnx": program.onnx,
     }
     return write([(name, contents[name]) for name in (*SECTIONS, *OPTIONAL) if name in SECTIONS or contents[name]])
@@ -112,7 +118,7 @@ def _program(data: NDArray[np.uint8], allow_illegal: bool) -> Program:
     sections = read(data.data)
     if "parts" in sections:
         raise ProgramError("the file is a program with host parts, which this command does not take")
-    if tuple(sections) not in (SECTIONS, SECTIONS + OPTIONAL):
+    if tuple(sections) != SECTIONS + tuple(name for name in OPTIONAL if name in sections):
         raise ProgramError(f"the file has sections {', '.join(sections)}; expected {', '.join(SECTIONS)}")
 
     def json_of(section: str) -> Any:
@@ -142,6 +148,7 @@ def _program(data: NDArray[np.uint8], allow_illegal: bool) -> Program:
         sources=from_json(list[SourceEntry], json_of("sources"), "sources"),
         manifest=from_json(dict[str, Any], json_of("manifest"), "manifest"),
         onnx=bytes(sections.get("onnx", b"")),
+        signature=load_signature(sections),
     )
     validate(program, allow_illegal=allow_illegal)
     return program

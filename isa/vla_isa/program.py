@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vla_isa.layout import TensorLayout
+from vla_isa.signature import Signature, Value, plain_signature
 
-__all__ = ["FINISHES", "Finish", "IoTensor", "MapEntry", "Program", "Segment", "SourceEntry"]
+__all__ = ["MAX_SCALE", "IoTensor", "MapEntry", "Program", "Segment", "SourceEntry"]
 
 
-FINISHES = ("Softmax", "LogSoftmax", "ArgMax", "ArgMin", "Quantize", "Reshape")
+MAX_SCALE = 2.0**62  # of a tensor
 
 
 @dataclass(frozen=True)
@@ -30,30 +31,10 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Finish:
-    """A step that the host does on the real numbers of an output, because the machine has no instruction for it.
-
-    Attributes:
-        function: one of FINISHES. The first four work along `axis`; Quantize rounds to `scale` and `zero_point`
-            as QuantizeLinear and DequantizeLinear do.
-        last: 1 where ArgMax and ArgMin take the last of equal values.
-        shape: the ONNX shape of the result.
-    """
-
-    function: str
-    shape: tuple[int, ...]
-    axis: int = 0
-    last: int = 0
-    scale: float = 1.0
-    zero_point: int = 0
-
-
-@dataclass(frozen=True)
 class IoTensor:
-    """An input or output: where it lies in the data space and what its integers mean.
+    """An input or output of the device: where it lies in the data space and what its integers mean.
 
-    real = (q - zero_point) * scale; of an output `finish` follows. `onnx_dtype` is the dtype of the ONNX value
-    ("float32", ...).
+    real = (q - zero_point) * scale. What the model makes of it is in the program's signature.
     """
 
     name: str
@@ -61,8 +42,6 @@ class IoTensor:
     line: int
     scale: float
     zero_point: int
-    onnx_dtype: str = "float32"
-    finish: tuple[Finish, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +77,8 @@ class Program:
         weights: the weight space, int8 [words, B*B].
         data_bytes: size of the data space it needs.
         entries: entry point name -> packet number.
-        inputs, outputs: in the model's order.
+        inputs, outputs: the device's.
+        signature: the model's, and what the host computes between; without one they are the device's in float32.
         memory_map, sources, manifest: for people and tools; never needed to run.
         onnx: the ONNX model it was made from, where it was embedded; only the reference backend reads it.
     """
@@ -115,3 +95,21 @@ class Program:
     sources: list[SourceEntry] = field(default_factory=list)
     manifest: dict[str, Any] = field(default_factory=dict)
     onnx: bytes = b""
+    signature: Signature | None = None
+
+    @property
+    def model(self) -> Signature:
+        """The signature, or the plain one of the device's inputs and outputs."""
+        if self.signature is not None:
+            return self.signature
+        return plain_signature(*([(t.name, t.layout) for t in tensors] for tensors in (self.inputs, self.outputs)))
+
+    @property
+    def model_inputs(self) -> list[Value]:
+        """The model's inputs."""
+        return self.model.inputs
+
+    @property
+    def model_outputs(self) -> list[Value]:
+        """The model's outputs."""
+        return self.model.output_values

@@ -5,23 +5,25 @@ Not here: the order of accesses (`hazards.py`) and the bytes of the file (`image
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import numpy as np
 
+from vla_isa.check_signature import check_signature
 from vla_isa.encoding import illegal
 from vla_isa.errors import ProgramError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES
 from vla_isa.instructions import ErrorCode
+from vla_isa.intervals import Intervals, merge
 from vla_isa.numerics import INT8_MAX, INT8_MIN
-from vla_isa.program import FINISHES, IoTensor, Program, Segment
+from vla_isa.program import MAX_SCALE, IoTensor, Program, Segment
 from vla_isa.trace import packets, walk
 
 __all__ = ["MAX_DATA_BYTES", "validate"]
 
-MAX_DATA_BYTES = LINE_BYTES << 32  # what a 32-bit line address reaches
+MAX_DATA_BYTES = 1 << 34  # more than any machine here has; a 32-bit line address reaches further
+_SPARE_FACTOR, _SPARE_BYTES = 4, 1 << 20  # data space that a program may leave unused
 
 
 def validate(program: Program, *, allow_illegal: bool = False) -> None:
@@ -51,9 +53,11 @@ def validate(program: Program, *, allow_illegal: bool = False) -> None:
             code, reason = illegal(data, program.config)
             if code is not ErrorCode.OK:
                 raise ProgramError(f"packet {number} is illegal ({code.name}): {reason}")
+    touched = []
     for entry in program.entries.values():
-        for _ in walk(program, entry, stop_at_illegal=allow_illegal):
-            pass
+        for step in walk(program, entry, stop_at_illegal=allow_illegal):
+            touched += [access.words for access in step.accesses if access.space == "data"]
+    _check_size(program, touched)
 
 
 def _check_spaces(program: Program) -> None:
@@ -65,6 +69,20 @@ def _check_spaces(program: Program) -> None:
         raise ProgramError(
             f"weights are {weights.dtype} {list(weights.shape)}; on '{hw.name}' they are int8 "
             f"[words, {hw.weight_word_bytes}]"
+        )
+
+
+def _check_size(program: Program, touched: list[Intervals]) -> None:
+    """Refuse a data space much larger than what is used of it: `touched` by packets, loaded, or an input or output."""
+    held = [(s.line, s.line + -(-len(s.data) // LINE_BYTES)) for s in (*program.heaps, *program.constants)]
+    held += [(t.line, t.line + t.layout.lines) for t in (*program.inputs, *program.outputs)]
+    used, _ = merge(np.concatenate([*touched, np.array(held, np.int64)]))
+    lines = int((used[:, 1] - used[:, 0]).sum())
+    limit = LINE_BYTES * _SPARE_FACTOR * lines + _SPARE_BYTES
+    if program.data_bytes > limit:
+        raise ProgramError(
+            f"data_bytes is {program.data_bytes}, but the program uses {lines * LINE_BYTES} bytes of the data space; "
+            f"the limit for it is {limit}"
         )
 
 
@@ -114,25 +132,9 @@ def _check_io(program: Program) -> None:
             raise ProgramError(f"two {kind}s have the same name: {', '.join(names)}")
         for tensor in tensors:
             _check_tensor(program, kind, tensor)
-            _check_finish(tensor)
-
-
-def _check_finish(tensor: IoTensor) -> None:
-    """Steps known, along axes that exist, to shapes with as many elements as the step makes."""
-    shape = tensor.layout.shape
-    for step in tensor.finish:
-        where = f"finish {step.function} of '{tensor.name}'"
-        if step.function not in FINISHES:
-            raise ProgramError(f"{where} does not exist; there are {', '.join(FINISHES)}")
-        picks = step.function in ("ArgMax", "ArgMin")
-        if (picks or step.function.endswith("Softmax")) and not 0 <= step.axis < len(shape):
-            raise ProgramError(f"{where}: axis {step.axis} is not one of shape {list(shape)}")
-        size = math.prod(shape) // (shape[step.axis] if picks else 1)
-        if math.prod(step.shape) != size or min(step.shape, default=1) < 1:
-            raise ProgramError(f"{where}: shape {list(step.shape)} does not hold {size} values")
-        if not (math.isfinite(step.scale) and step.scale > 0) or not INT8_MIN <= step.zero_point <= INT8_MAX:
-            raise ProgramError(f"{where}: scale {step.scale!r} or zero point {step.zero_point} is out of range")
-        shape = step.shape
+    if program.signature is not None:
+        layouts = ([t.layout for t in tensors] for tensors in (program.inputs, program.outputs))
+        check_signature(program.signature, *layouts)
 
 
 def _check_tensor(program: Program, kind: str, tensor: IoTensor) -> None:
@@ -142,7 +144,7 @@ def _check_tensor(program: Program, kind: str, tensor: IoTensor) -> None:
         raise ProgramError(
             f"{where} has channel blocks of {tensor.layout.block}; '{program.config.name}' has {program.config.block}"
         )
-    if not (np.isfinite(tensor.scale) and tensor.scale > 0):
-        raise ProgramError(f"{where}: scale {tensor.scale!r} is not a positive number")
+    if not 0 < tensor.scale <= MAX_SCALE:
+        raise ProgramError(f"{where}: scale {tensor.scale!r} is not a positive number up to {MAX_SCALE:.3g}")
     if not INT8_MIN <= tensor.zero_point <= INT8_MAX:
         raise ProgramError(f"{where}: zero point {tensor.zero_point} is outside {INT8_MIN}..{INT8_MAX}")

@@ -19,6 +19,7 @@ _PROGRAM = "what 'vlac compile' wrote"
 _INPUT = "arrays by ONNX input name"
 _ENTRY = "entry point (default: the first)"
 _CONFIG = "refuse a program for another hardware config"
+_RAW_INPUT = "inputs are the device's int8, by its own input names"
 _MACHINE = "(vla_api.h, see 'vlarun conformance --show-header')"
 
 
@@ -64,6 +65,7 @@ def _run_arguments(p: CommandParser) -> None:
     p.add_argument("--library", type=Path, metavar="MACHINE.so", help=f"your machine for --backend rtl {_MACHINE}")
     p.add_argument("--check", action="store_true", help="run the hazard checker first")
     p.add_argument("--raw", action="store_true", help="outputs as the device's int8")
+    p.add_argument("--raw-input", action="store_true", help=_RAW_INPUT)
     p.add_argument("--stats", type=Path, metavar="FILE.json", help="write cycles, traffic and instructions here")
     p.add_argument(
         "--trace",
@@ -77,6 +79,7 @@ def _run_arguments(p: CommandParser) -> None:
 def _compare_arguments(p: CommandParser) -> None:
     p.add_argument("program", type=Path, metavar="PROGRAM", help=_PROGRAM)
     p.add_argument("--input", type=Path, required=True, metavar="IN.npz", help=_INPUT)
+    p.add_argument("--raw-input", action="store_true", help=_RAW_INPUT)
     p.add_argument("--backends", default="sim,rtl", metavar="A,B", help="which two of sim, rtl, ref")
     p.add_argument("--entry", metavar="TASK", help=_ENTRY)
     p.add_argument("--config", metavar="NAME", help=_CONFIG)

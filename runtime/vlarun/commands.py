@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from vla_isa import bundle
 from vla_isa.errors import BadUsageError
 from vla_isa.files import check_writable
+from vla_isa.input_arrays import read_npz, read_runs
 from vlarun import files
 from vlarun.backends import Backend, create
 from vlarun.backends.rtl_library import header
 from vlarun.compare import compare as first_difference
-from vlarun.inputs import check_inputs, to_integers
-from vlarun.parts import check_reals, compare_parts, open_session
+from vlarun.inputs import check_inputs, to_integers, wanted_inputs
+from vlarun.parts import compare_parts, open_session, unused_inputs
 from vlarun.session import load_program
 from vlarun.stats import summary
 
@@ -38,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
         raise BadUsageError("--entry is a place in the program; --backend ref runs the whole ONNX model")
     backend = create(args.backend, onnx=args.onnx, library=args.library)
     session = open_session(args.program, backend, config=args.config, check=args.check)
-    outputs = session.run(files.read_arrays(args.input), raw=args.raw, entry=args.entry)
+    arrays = read_npz(args.input, *session.wanted_inputs(args.raw_input))
+    outputs = session.run(arrays, raw=args.raw, entry=args.entry, raw_input=args.raw_input)
     stats = session.stats if args.stats or args.json or args.backend != "ref" else None
     trace = session.trace if args.trace else None
     if args.output:
@@ -98,10 +100,12 @@ def compare(args: argparse.Namespace) -> int:
     if isinstance(loaded, bundle.Bundle):
         return _compare_bundle(args, loaded, (a, b))
     program = load_program(loaded, args.config)
-    batch = check_inputs(program, files.read_arrays(args.input))
-    result: dict[str, Any] = {"backends": names, "runs": batch.runs, "equal": True}
+    given = read_npz(args.input, *wanted_inputs(program, args.raw_input))
+    batch = check_inputs(program, given, args.raw_input)
+    result: dict[str, Any] = {"backends": names, "runs": batch.count, "equal": True}
     for number, arrays in enumerate(batch.items()):
-        difference = first_difference(program, (a, b), to_integers(program, arrays), args.entry)
+        integers = arrays if args.raw_input else to_integers(program, arrays)
+        difference = first_difference(program, (a, b), integers, args.entry)
         if difference is not None:
             message = f"run {number}: {difference.message((names[0], names[1]))}"
             result |= {"equal": False, "difference": message}
@@ -109,7 +113,7 @@ def compare(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(result))
     elif result["equal"]:
-        print(f"{names[0]} and {names[1]} agree on {batch.runs} run(s)")
+        print(f"{names[0]} and {names[1]} agree on {batch.count} run(s)")
     else:
         print(result["difference"])
     return 0 if result["equal"] else 1
@@ -121,11 +125,13 @@ def _compare_bundle(args: argparse.Namespace, program: bundle.Bundle, backends: 
         raise BadUsageError("a program with host parts has no entry points; leave out --entry")
     for part in program.programs:
         load_program(part, args.config)
-    arrays, batched = check_reals(program.inputs, files.read_arrays(args.input))
-    runs = max(batched.values(), default=1)
-    difference = None
-    for i in range(runs):
-        found = compare_parts(program, backends, {k: v[i : i + 1] if k in batched else v for k, v in arrays.items()})
+    if args.raw_input:
+        raise BadUsageError("a program with host parts takes real inputs only; leave out --raw-input")
+    optional = unused_inputs(program)
+    batch = read_runs(program.inputs, read_npz(args.input, program.inputs, optional), optional)
+    runs, difference = batch.count, None
+    for i, arrays in enumerate(batch.items()):
+        found = compare_parts(program, backends, arrays)
         if found is not None:
             difference = f"run {i}: {found}"
             break

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from vla_isa.errors import VlaError
+from vla_isa.errors import InputError, VlaError
 
 __all__ = ["BackendError", "DataSpaceError", "InputError", "MachineError"]
-
-
-class InputError(VlaError):
-    """An input array is missing, unknown, or has the wrong shape, dtype or values."""
 
 
 class BackendError(VlaError):

@@ -1,10 +1,9 @@
-"""Files of a user: read arrays with a clear message, write whole files or none."""
+"""Files of a user: written whole or not at all. Not here: reading arrays (`vla_isa.input_arrays`)."""
 
 from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,28 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.files import whole_file, write_whole
-from vlarun.errors import InputError
 
-__all__ = ["read_arrays", "write_arrays", "write_json"]
-
-
-def read_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz file; pickled objects are refused.
-
-    Raises:
-        InputError: missing, unreadable, damaged, or no .npz.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as loaded:
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise InputError(f"'{path}' is no .npz file; write it with numpy.savez(path, name=array)")
-            return {name: loaded[name] for name in loaded.files}
-    except OSError as e:
-        raise InputError(f"'{path}' cannot be read: {e.strerror or e}") from e
-    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error, KeyError) as e:
-        raise InputError(
-            f"'{path}' is no whole .npz file of plain arrays; write it with numpy.savez(path, name=array)"
-        ) from e
+__all__ = ["write_arrays", "write_json"]
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

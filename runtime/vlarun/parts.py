@@ -11,23 +11,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from vla_isa.bundle import Bundle, HostPart, Value, load
+from vla_isa.bundle import Bundle, HostPart, load, reads_and_makes
 from vla_isa.errors import BadUsageError
+from vla_isa.input_arrays import read_runs
 from vla_isa.program import Program
+from vla_isa.signature import HostRun, Value
 from vlarun.backends import create
 from vlarun.backends.base import Backend
 from vlarun.backends.ref import RefBackend
 from vlarun.compare import compare
-from vlarun.errors import BackendError, InputError, MachineError
+from vlarun.errors import BackendError, MachineError
 from vlarun.inputs import to_integers
+from vlarun.outputs import raw_outputs
 from vlarun.progress import track
 from vlarun.session import Session
 
-__all__ = ["HostRunner", "PartsSession", "check_reals", "compare_parts", "open_session"]
+__all__ = ["HostRunner", "PartsSession", "compare_parts", "open_session", "unused_inputs"]
 
 Array = NDArray[Any]
 
@@ -63,7 +65,7 @@ def compare_parts(bundle: Bundle, backends: tuple[Backend, Backend], arrays: Map
         if isinstance(part, HostPart):
             values |= HostRunner(part).run(values)
             continue
-        inputs = {t.name: values[t.name] for t in part.inputs}
+        inputs = {v.name: values[v.name] for v in part.model_inputs}
         difference = compare(part, backends, to_integers(part, inputs))
         if difference is not None:
             return f"part {number}: {difference.message((backends[0].name, backends[1].name))}"
@@ -125,25 +127,29 @@ class PartsSession:
         ]
         self._runs, self._seconds = 0, 0.0
 
-    def run(self, inputs: Mapping[str, Any], raw: bool = False, entry: str | None = None) -> dict[str, Array]:
+    def wanted_inputs(self, raw_input: bool = False) -> tuple[list[Value], set[str]]:
+        """What `run` takes, and the names of what may be left out."""
+        return self.bundle.inputs, unused_inputs(self.bundle)
+
+    def run(
+        self, inputs: Mapping[str, Any], raw: bool = False, entry: str | None = None, *, raw_input: bool = False
+    ) -> dict[str, Array]:
         """See `Session.run`; inputs are real numbers, `raw` outputs of host parts are what they computed.
 
         Raises:
-            BadUsageError: an entry point is named; these programs have one way through.
+            BadUsageError: an entry point is named (these programs have one way through), or raw input.
         """
         if entry is not None:
             raise BadUsageError(f"a program with host parts has no entry points; leave out '{entry}'")
-        arrays, runs = check_reals(self.bundle.inputs, inputs)
+        if raw_input:
+            raise BadUsageError("a program with host parts takes real inputs only; run it without raw input")
+        batch = read_runs(self.bundle.inputs, inputs, unused_inputs(self.bundle))
         start = time.perf_counter()
         found = [
-            self._run_once({k: a[i : i + 1] if k in runs else a for k, a in arrays.items()}, raw)
-            for i in track(list(range(max(runs.values(), default=1))), f"running on {self.backend.name}")
+            self._run_once(arrays, raw) for arrays in track(list(batch.items()), f"running on {self.backend.name}")
         ]
         self._runs, self._seconds = len(found), time.perf_counter() - start
-        names = [v.name for v in self.bundle.outputs]
-        if len(found) == 1:
-            return {name: found[0][name] for name in names}
-        return {name: np.concatenate([np.atleast_1d(f[name]) for f in found]) for name in names}
+        return batch.joined([{v.name: f[v.name] for v in self.bundle.outputs} for f in found])
 
     def _run_once(self, arrays: dict[str, Array], raw: bool) -> dict[str, Array]:
         if isinstance(self.backend, RefBackend):
@@ -154,9 +160,10 @@ class PartsSession:
             if isinstance(part, HostRunner):
                 values |= part.run(values)
                 continue
-            values |= part.run({t.name: values[t.name] for t in part.program.inputs})
+            inputs = {v.name: values[v.name] for v in part.program.model_inputs}
+            values |= part.run(inputs)
             if raw and part.result is not None:
-                integers |= part.result.outputs
+                integers |= raw_outputs(part.program, HostRun(part.program.model, inputs), part.result.outputs)
         return values | integers
 
     @property
@@ -212,28 +219,7 @@ class PartsSession:
         return {"displayTimeUnit": "ns", "traceEvents": events}
 
 
-def check_reals(wanted: list[Value], inputs: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, int]]:
-    """The arrays in the model's dtypes, and how many runs each input with a batch asks for (more than one)."""
-    text = ", ".join(f"'{v.name}' {list(v.shape)} {v.dtype}" for v in wanted)
-    if set(inputs) != {v.name for v in wanted}:
-        raise InputError(f"found inputs {', '.join(map(repr, sorted(inputs))) or 'none'}; the program takes {text}")
-    arrays: dict[str, Array] = {}
-    runs: dict[str, int] = {}
-    for value in wanted:
-        array, dtype = np.asarray(inputs[value.name]), np.dtype(value.dtype)
-        batch = bool(value.shape) and value.shape[0] == 1 and array.ndim == len(value.shape)
-        if array.shape != value.shape and not (batch and array.shape[1:] == value.shape[1:] and len(array)):
-            raise InputError(f"input '{value.name}' has shape {list(array.shape)}; the program takes {text}")
-        if not np.can_cast(array.dtype, dtype, "same_kind") or (array.dtype.kind in "iu") != (dtype.kind in "iu"):
-            raise InputError(
-                f"input '{value.name}' is {array.dtype}; a program with host parts takes {value.dtype} "
-                "(real numbers, never already quantized)"
-            )
-        if dtype.kind == "f" and not np.isfinite(array).all():
-            raise InputError(f"input '{value.name}' has values that are not finite; every value must be finite")
-        arrays[value.name] = array.astype(dtype)
-        if array.shape != value.shape:
-            runs[value.name] = len(array)
-    if len(set(runs.values())) > 1:
-        raise InputError(f"inputs disagree on how often to run: {', '.join(f'{k} {n}' for k, n in runs.items())}")
-    return arrays, runs
+def unused_inputs(bundle: Bundle) -> set[str]:
+    """Names of model inputs that no part reads and that are no output."""
+    used = {v.name for v in bundle.outputs}.union(*(reads_and_makes(p)[0] for p in bundle.parts))
+    return {v.name for v in bundle.inputs} - used

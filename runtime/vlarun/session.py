@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import hardware, hazards, image, timing
@@ -16,13 +15,14 @@ from vla_isa.errors import ProgramError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.instructions import ErrorCode
 from vla_isa.program import Program
+from vla_isa.signature import HostRun, Value
 from vla_isa.trace import packet_lines
 from vlarun.backends import create
 from vlarun.backends.base import Backend, RunResult, entry_packet
 from vlarun.backends.ref import RefBackend
 from vlarun.errors import MachineError
-from vlarun.finish import to_output
-from vlarun.inputs import check_inputs, to_integers, to_real
+from vlarun.inputs import check_inputs, device_integers, wanted_inputs
+from vlarun.outputs import raw_outputs, real_outputs, refuse_raw_input
 from vlarun.progress import track
 from vlarun.stats import chrome_trace, run_stats
 
@@ -99,45 +99,55 @@ class Session:
     def _reports(self) -> dict[str | None, timing.TimingReport]:
         return {}
 
-    def run(self, inputs: Mapping[str, Any], raw: bool = False, entry: str | None = None) -> dict[str, Array]:
-        """Run once, or N times where the inputs have N items on axis 0.
+    def wanted_inputs(self, raw_input: bool = False) -> tuple[list[Value], set[str]]:
+        """What `run` takes, and the names of what may be left out."""
+        return wanted_inputs(self.program, raw_input)
+
+    def run(
+        self, inputs: Mapping[str, Any], raw: bool = False, entry: str | None = None, *, raw_input: bool = False
+    ) -> dict[str, Array]:
+        """Run once, or N times where the inputs hold N runs.
 
         Args:
-            inputs: ONNX input name -> float32 array of the ONNX shape (or N on axis 0 where it is 1); an
-                array of an integer type is taken as already quantized.
-            raw: outputs as the device's int8, else as real numbers of the ONNX dtype.
+            inputs: ONNX input name -> numbers of any dtype, real values of the model's input, of its shape, or of
+                N runs (N on axis 0 where it is 1, or on one more leading axis). Unused inputs may be left out.
+            raw: outputs as the device's int8, else as the model's.
             entry: entry point.
+            raw_input: `inputs` are the device's integers, by the names of the device's inputs.
 
-        Returns: ONNX output name -> array; N runs joined on axis 0.
+        Returns: ONNX output name -> array; N runs joined on axis 0 where it is 1, else on a new leading axis.
 
         Raises:
             InputError: the inputs do not fit the program.
             MachineError: the machine stopped with an error.
         """
-        batch = check_inputs(self.program, inputs)
+        if raw_input:
+            refuse_raw_input(self.program)
+        batch = check_inputs(self.program, inputs, raw_input)
         entry_packet(self.program, entry)
         start = time.perf_counter()
         runs = [
-            self._run_once(arrays, raw, entry)
+            self._run_once(arrays, raw, entry, raw_input)
             for arrays in track(list(batch.items()), f"running on {self.backend.name}")
         ]
-        self._entry, self._runs, self._seconds = entry, batch.runs, time.perf_counter() - start
-        if batch.runs == 1:
-            return runs[0]
-        return {name: np.concatenate([np.atleast_1d(r[name]) for r in runs]) for name in runs[0]}
+        self._entry, self._runs, self._seconds = entry, batch.count, time.perf_counter() - start
+        return batch.joined(runs)
 
-    def _run_once(self, arrays: dict[str, Array], raw: bool, entry: str | None) -> dict[str, Array]:
-        if isinstance(self.backend, RefBackend) and not raw:
+    def _run_once(self, arrays: dict[str, Array], raw: bool, entry: str | None, raw_input: bool) -> dict[str, Array]:
+        if isinstance(self.backend, RefBackend) and not raw and not raw_input:
             self.result = RunResult({})
-            reals = {
-                t.name: a if (a := arrays[t.name]).dtype.kind == "f" else to_real(a, t) for t in self.program.inputs
-            }
-            return self.backend.run_reals(self.program, reals)
-        self.result = self.backend.run(self.program, to_integers(self.program, arrays), entry)
+            return self.backend.run_reals(self.program, arrays)
+        host = HostRun(self.program.model, {} if raw_input else arrays)
+        integers = arrays if raw_input else device_integers(self.program, host)
+        self.result = self.backend.run(self.program, integers, entry)
         raise_for_status(self.program, self.result)
-        if raw:
-            return dict(self.result.outputs)
-        return {t.name: to_output(self.result.outputs[t.name], t) for t in self.program.outputs}
+        return (raw_outputs if raw else real_outputs)(self.program, host, self.result.outputs)
+
+    def device_outputs(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
+        """The integers of every tensor that the device returns, by its own name; one run."""
+        self.run(inputs)
+        assert self.result is not None
+        return dict(self.result.outputs)
 
     def timing(self, entry: str | None = None) -> timing.TimingReport:
         """The performance model's report of an entry point, computed once."""

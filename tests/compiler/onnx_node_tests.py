@@ -29,6 +29,7 @@ from vla_isa.errors import VlaError
 from vla_isa.hardware import load
 from vla_isa.numerics import quantize
 from vla_isa.program import IoTensor, Program
+from vla_isa.signature import ModelOutput
 from vlac import CompileOptions, compile_file
 from vlac.errors import ModelError, UnsupportedError
 from vlac.import_onnx.load import MAX_OPSET, MIN_OPSET, parse_model
@@ -160,18 +161,19 @@ def run(case: Case, config: str = "u50") -> Outcome:
 
 
 def _compare(case: Case, program: Program, outputs: Arrays) -> Outcome:
-    rounded = {t.name: _rounded(case.inputs[t.name], t) for t in program.inputs}
+    rounded = {v.name: case.inputs[v.name] for v in program.model_inputs}
+    rounded |= {t.name: _rounded(case.inputs[t.name], t) for t in program.inputs if t.name in case.inputs}
     names = list(case.expected)
     there = dict(zip(names, ReferenceEvaluator(case.model).run(names, rounded), strict=True))
     worst = {"right": 0.0, "right at the rounded input": 0.0}
-    for tensor in program.outputs:
-        found = outputs[tensor.name]
+    for output in program.model.outputs:
+        name, found = output.name, outputs[output.name]
         for kind, wanted in zip(worst, (case.expected, there), strict=True):
-            if found.shape != wanted[tensor.name].shape or found.dtype != case.expected[tensor.name].dtype:
-                return Outcome("wrong", f"{found.dtype} {found.shape}, not {wanted[tensor.name].shape}")
+            if found.shape != wanted[name].shape or found.dtype != case.expected[name].dtype:
+                return Outcome("wrong", f"{found.dtype} {found.shape}, not {wanted[name].shape}")
             exact = kind == "right"
-            steps = _steps(tensor, found, wanted[tensor.name], case.inputs if exact else rounded, saturate=not exact)
-            worst[kind] = max(worst[kind], steps)
+            inputs = case.inputs if exact else rounded
+            worst[kind] = max(worst[kind], _steps(program, output, found, wanted[name], inputs, saturate=not exact))
     for kind, steps in worst.items():
         if steps <= STEPS:
             return Outcome(kind, f"{steps:.2f} steps")
@@ -184,21 +186,27 @@ def _rounded(x: NDArray[np.generic], tensor: IoTensor) -> NDArray[np.float32]:
     return (q - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
 
 
-def _steps(tensor: IoTensor, found: NDArray, wanted: NDArray, inputs: Arrays, *, saturate: bool) -> float:
+def _steps(
+    program: Program, output: ModelOutput, found: NDArray, wanted: NDArray, inputs: Arrays, *, saturate: bool
+) -> float:
     """The largest difference in quantization steps; of indices, the difference of the values they pick.
 
     With `saturate`, what lies outside the output's range counts as its bound.
     """
-    finish = tensor.finish[-1] if tensor.finish else None
-    if finish is not None and finish.function in ("ArgMax", "ArgMin"):
-        x, axis = next(iter(inputs.values())), finish.axis
+    signature = program.model
+    op, device = signature.value(output.source), signature.device_outputs(output.source)
+    if not device:
+        return 0.0 if np.array_equal(found, wanted, equal_nan=True) else np.inf
+    tensor = program.outputs[device[0]]
+    if op.function in ("ArgMax", "ArgMin"):
+        x, axis = next(iter(inputs.values())), op.numbers[0]
         shape = tuple(1 if i == axis else n for i, n in enumerate(x.shape))
         picked = [np.take_along_axis(x, i.reshape(shape), axis) for i in (found, wanted)]
         return float(np.abs(picked[0] - picked[1]).max() / tensor.scale)
     a, b = found.astype(np.float64), wanted.astype(np.float64)
     low, high = -128 - tensor.zero_point, 127 - tensor.zero_point
     step = tensor.scale
-    if finish is None:
+    if not signature.steps(output.source):
         b = np.clip(b, low * step, high * step) if saturate else b
     else:
         step = max(float(np.ptp(wanted)), 1e-6) / 255

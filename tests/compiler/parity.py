@@ -59,11 +59,12 @@ def compile_proto(
 def random_inputs(program: Program, seed: int = 1) -> dict[str, NDArray[np.generic]]:
     rng = np.random.default_rng(seed)
     out = {}
-    for t in program.inputs:
-        if t.onnx_dtype == "float32":
-            out[t.name] = rng.standard_normal(t.layout.shape).astype(np.float32)
+    for v in program.model_inputs:
+        if v.dtype in ("int8", "uint8"):
+            limits = np.iinfo(v.dtype)
+            out[v.name] = rng.integers(limits.min, limits.max + 1, v.shape).astype(v.dtype)
         else:
-            out[t.name] = rng.integers(-128, 128, t.layout.shape).astype(np.int8)
+            out[v.name] = rng.standard_normal(v.shape).astype(v.dtype)
     return out
 
 
@@ -99,9 +100,10 @@ def run_both(
     kept = compile_proto(model, hw, calib=calib, keep_all=True)
     plain = compile_proto(model, hw, calib=calib)
     inputs = random_inputs(kept.program, seed)
-    raw = vlarun.Session(kept.program, backend="sim").run(inputs, raw=True)
-    outputs = vlarun.Session(plain.program, backend="sim").run(inputs, raw=True)
-    for name, values in outputs.items():
+    raw = vlarun.Session(kept.program, backend="sim").device_outputs(inputs)
+    session = vlarun.Session(plain.program, backend="sim")
+    outputs = session.run(inputs, raw=True)
+    for name, values in session.device_outputs(inputs).items():
         assert np.array_equal(values, raw[name]), name
     check_rewritten(model, plain, inputs)
     check_accuracy(model, plain, inputs)

@@ -61,6 +61,20 @@ def _half() -> onnx.ModelProto:
     return g.model(y)
 
 
+def _in_between(kind: int) -> Model:
+    """A Cast of a layer's result to a type that is no float, read by another node."""
+
+    def build() -> onnx.ModelProto:
+        g = GraphBuilder("between")
+        cast = g.node("Cast", [g.node("GlobalAveragePool", [g.input("x", (1, 8, 4, 4))])], to=kind)
+        table = g.constant(np.ones((5, 3), np.float32))
+        if kind == TensorProto.BOOL:
+            return g.model(g.node("Where", [cast, g.constant(np.float32(2)), g.constant(np.float32(3))]))
+        return g.model(g.node("Gather", [table, cast]))
+
+    return build
+
+
 _LOGIC = {"And": 2, "Not": 1, "Or": 2}  # how many truth values they take
 
 
@@ -135,8 +149,8 @@ ELEMENTWISE = [
         kept=one("Pow", (1, 4), np.ones(1, np.float32)),
     ),
     Case("PRelu", "input_is_computed", one("PRelu", np.ones((1, 8), np.float32), (1, 8)), "constant input 'c0'"),
-    Case("Cast", "is_between_floats", one("Cast", (1, 8), to=TensorProto.INT32), "FLOAT to INT32"),
-    Case("Cast", "is_between_floats", one("Cast", (1, 8), to=TensorProto.BOOL), "FLOAT to BOOL"),
+    Case("Cast", "is_between_floats", _in_between(TensorProto.INT32), "FLOAT to INT32"),
+    Case("Cast", "is_between_floats", _in_between(TensorProto.BOOL), "FLOAT to BOOL"),
     Case(
         "Cast", "is_at_the_end", _half, "FLOAT16 in front of Relu 'relu1'", one("Cast", (1, 8), to=TensorProto.FLOAT16)
     ),

@@ -139,10 +139,10 @@ def test_trace_has_a_process_per_part(compiled):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image": None}, "the program takes 'image'"),
+        ({"image": None}, "input 'image' is missing"),
         ({"image": np.zeros((1, 3, 12, 13), np.float32)}, r"shape \[1, 3, 12, 13\]"),
-        ({"image": np.zeros((1, 3, 12, 12), np.int8)}, "never already quantized"),
-        ({"state": np.full((1, 8), np.nan, np.float32)}, "not finite"),
+        ({"image": np.zeros((1, 3, 12, 12), np.complex64)}, "give numbers"),
+        ({"state": np.full((1, 8), np.nan, np.float32)}, "must be finite"),
         ({"state": np.zeros((3, 8), np.float32), "image": np.zeros((2, 3, 12, 12), np.float32)}, "disagree"),
     ],
 )

@@ -38,10 +38,19 @@ def test_batch_is_runs(program: Program) -> None:
         assert np.array_equal(joined["sum"][i : i + 1], one["sum"])
 
 
-def test_integers_are_taken_as_quantized(program: Program) -> None:
+def test_numbers_of_any_dtype_are_real_values(program: Program) -> None:
+    session = vlarun.Session(program)
+    wanted = session.run({"image": np.full((1, 3, 5, 6), 2, np.float32), "bias": np.ones((1, 2), np.float32)})
+    for dtype in (np.float16, np.float64, np.int8, np.uint8, np.int64, np.uint32):
+        found = session.run({"image": np.full((1, 3, 5, 6), 2, dtype), "bias": np.ones((1, 2), bool)})
+        for name, values in wanted.items():
+            assert np.array_equal(found[name], values), (name, dtype)
+
+
+def test_raw_input_is_the_device_s_integers(program: Program) -> None:
     session = vlarun.Session(program)
     q = np.arange(90, dtype=np.int64).reshape(1, 3, 5, 6) - 45
-    raw = session.run({"image": q, "bias": np.array([[5, -6]], np.int16)}, raw=True)
+    raw = session.run({"image": q, "bias": np.array([[5, -6]], np.int16)}, raw=True, raw_input=True)
     assert raw["sum"].dtype == np.int8
     assert np.array_equal(raw["sum"], np.clip(4 * (q - IN_ZERO), -128, 127))
     assert raw["copy"].tolist() == [[5, -6]]
@@ -51,16 +60,14 @@ BAD_INPUTS = {
     "unknown name": ({"imge": 0}, "unknown input 'imge'.*Did you mean 'image'"),
     "missing": ({"bias": None}, "input 'bias' is missing"),
     "shape": ({"image": np.zeros((1, 3, 6, 5), np.float32)}, r"shape \[1, 3, 6, 5\]; expected \[1, 3, 5, 6\]"),
-    "rank": ({"image": np.zeros((3, 5, 6), np.float32)}, r"or \[N, 3, 5, 6\] to run N times"),
+    "rank": ({"image": np.zeros((3, 5, 6), np.float32)}, r"or \[N, 3, 5, 6\] or \[N, 1, 3, 5, 6\] for N runs"),
     "empty batch": ({"image": np.zeros((0, 3, 5, 6), np.float32)}, r"shape \[0, 3, 5, 6\]"),
     "different batches": ({"image": np.zeros((2, 3, 5, 6), np.float32)}, "'image' 2, 'bias' 1"),
-    "float64": ({"image": np.zeros((1, 3, 5, 6))}, "dtype float64; give float32"),
-    "bool": ({"image": np.zeros((1, 3, 5, 6), bool)}, "dtype bool"),
+    "too large": ({"image": np.full((1, 3, 5, 6), 1e39)}, r"is 1e\+39 at \[0, 0, 0, 0\]; float32 holds no such number"),
+    "complex": ({"image": np.zeros((1, 3, 5, 6), np.complex64)}, "dtype complex64; give numbers"),
     "text": ({"image": np.full((1, 3, 5, 6), "a")}, "dtype <U1"),
     "nan": ({"image": np.full((1, 3, 5, 6), np.nan, np.float32)}, r"is nan at \[0, 0, 0, 0\]"),
     "infinite": ({"bias": np.array([[0, np.inf]], np.float32)}, r"is inf at \[0, 1\]"),
-    "large integers": ({"image": np.full((1, 3, 5, 6), 128)}, "holds 128, outside -128..127"),
-    "small integers": ({"image": np.full((1, 3, 5, 6), -129)}, "holds -129"),
 }
 
 
@@ -70,6 +77,13 @@ def test_bad_inputs(program: Program, name: str) -> None:
     inputs = {k: v for k, v in (good_inputs() | changes).items() if v is not None}
     with pytest.raises(InputError, match=message):
         vlarun.Session(program).run(inputs)
+
+
+@pytest.mark.parametrize(("value", "message"), [(128, "holds 128, outside -128..127"), (-129, "-129"), (0.5, "whole")])
+def test_bad_raw_input(program: Program, value: float, message: str) -> None:
+    inputs = {"image": np.full((1, 3, 5, 6), value), "bias": np.zeros((1, 2))}
+    with pytest.raises(InputError, match=message):
+        vlarun.Session(program).run(inputs, raw_input=True)
 
 
 def test_refusals(program: Program, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def assert_refused(capsys: pytest.CaptureFixture[str], out: Path, *words: str) -
     [
         ({"imag": np.zeros((1, 3, 5, 6), np.float32)}, "Did you mean 'image'"),
         ({"image": np.zeros((1, 3, 5), np.float32)}, "expected [1, 3, 5, 6]"),
-        ({"image": np.zeros((1, 3, 5, 6))}, "float64"),
+        ({"image": np.zeros((1, 3, 5, 6), np.complex64)}, "complex64"),
         ({"image": np.full((1, 3, 5, 6), np.nan, np.float32)}, "nan"),
     ],
 )

@@ -122,7 +122,7 @@ def place_data(graph: Graph, plan: Plan, block: int) -> DataSpace:
 
 
 def _place_input(graph: Graph, space: DataSpace, tensor: Tensor, block: int) -> None:
-    name, dtype = graph.input_labels[tensor]
+    name, _ = graph.input_labels[tensor]
     if tensor in graph.input_layouts:
         shape, view, order = graph.input_layouts[tensor]
         layout = TensorLayout(shape, view, order, tensor.h, tensor.w, tensor.c, block)
@@ -130,7 +130,7 @@ def _place_input(graph: Graph, space: DataSpace, tensor: Tensor, block: int) -> 
         image = next((op.output for op in tensor.consumers if isinstance(op, View) and tensor.is_vector), tensor)
         layout = layout_of(image, tensor.shape, block)
     line = space.take(layout.lines, name)
-    space.inputs.append(IoTensor(name, layout, line, tensor.scale, tensor.zero_point, dtype))
+    space.inputs.append(IoTensor(name, layout, line, tensor.scale, tensor.zero_point))
     region = _region(line, layout)
     if tensor.is_vector and layout.h > 1:  # an image inside the vector: its rows are words of the vector
         image = next(op.output for op in tensor.consumers if isinstance(op, View))
@@ -145,17 +145,7 @@ def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int) 
         tensor = tensor.producer.inputs[0]
     layout = layout_of(tensor, out.shape, block, out.layout)
     line = space.take(layout.lines, out.name)
-    space.outputs.append(
-        IoTensor(
-            out.name,
-            layout,
-            line,
-            tensor.scale,
-            tensor.zero_point,
-            out.dtype,
-            out.finish,
-        )
-    )
+    space.outputs.append(IoTensor(out.name, layout, line, tensor.scale, tensor.zero_point))
     space.stores.setdefault(tensor, []).append(_region(line, layout))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from vla_isa import hazards, validate
@@ -10,6 +12,7 @@ from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig
 from vla_isa.instructions import MOVES
 from vla_isa.program import MapEntry, Program, Segment, SourceEntry
+from vla_isa.signature import Signature
 from vlac.allocate.data_space import DataSpace, place_data
 from vlac.allocate.regions import Regions
 from vlac.emit.drafts import Draft
@@ -56,10 +59,18 @@ def write_program(graph: Graph, plan: Plan, regions: Regions, hw: HardwareConfig
         memory_map=[*data.memory_map, *_act_map(regions, drafts, numbers)],
         sources=[SourceEntry(n, d.node, d.op or d.name.lower(), d.macs) for n, d in zip(numbers, drafts, strict=True)],
         manifest={"layers": _layers(graph, hw)},
+        signature=_signature(graph),
     )
     validate.validate(program)
     hazards.check(program)
     return program
+
+
+def _signature(graph: Graph) -> Signature | None:
+    """The graph's, with the values that its inputs take."""
+    if graph.signature is None:
+        return None
+    return replace(graph.signature, feeds=[graph.input_labels[t][1] for t in graph.inputs])
 
 
 def _heaps(packets: list[Packet], data: DataSpace) -> tuple[list[Segment], list[int]]:

@@ -15,6 +15,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
+from vla_isa.host_functions import DTYPES
 from vlac.errors import ModelError
 from vlac.import_onnx.older import OLDEST_OPSET, drop_defaults, opset_of, plain_domain, raise_opset
 from vlac.import_onnx.shapes import dims_of, fix_shapes, forget_claims, model_inputs
@@ -25,28 +26,29 @@ from vlac.options import CompileOptions
 __all__ = ["MAX_OPSET", "MIN_OPSET", "load_model", "parse_model"]
 
 MIN_OPSET, MAX_OPSET = 13, 24
-_INPUT_TYPES = (onnx.TensorProto.FLOAT, onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+_INPUT_TYPES = tuple(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)) for name in DTYPES)
 _MASKED = ("Add", "Sub", "Where", "Max", "Min")  # where a constant may hold infinities
 _MAX_ELEMENTS = 1 << 28  # of one tensor, 1 GB in float32
 
 
-def load_model(path: str | Path, options: CompileOptions | None = None) -> Source:
-    """Read and validate a file, as a model of opset 13 to 24 whose inputs are those that have no default.
+def load_model(model: str | Path | onnx.ModelProto, options: CompileOptions | None = None, origin: str = "") -> Source:
+    """Read and validate a model, as one of opset 13 to 24 whose inputs are those that have no default.
 
-    External data beside it is read too; sizes that the options give are written into the inputs.
+    External data beside a file is read too; sizes that the options give are written into the inputs.
+
+    Args:
+        model: a file, or a model in memory, which stays as it is.
+        origin: what errors call it; else the file's name.
 
     Raises:
         ModelError: missing, empty, truncated, not ONNX, invalid, an opset outside 7..24, or sizes that do not fit.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelError(f"ONNX model '{path}' does not exist or is not a file; check the path")
-    if path.stat().st_size == 0:
-        raise ModelError(f"ONNX model '{path}' is empty; export it again")
-    try:
-        proto = onnx.load(str(path))
-    except (DecodeError, ValueError, UnicodeDecodeError, OSError, onnx.checker.ValidationError) as e:
-        raise ModelError(f"'{path}' is not a readable ONNX model (truncated, or another kind of file): {e}") from e
+    if isinstance(model, onnx.ModelProto):
+        proto, path = onnx.ModelProto(), Path(origin or "model")
+        proto.CopyFrom(model)
+    else:
+        path = Path(model)
+        proto = _read(path)
     plain_domain(proto)
     _check_parts(proto, str(path))
     source = Source.of(proto, str(path))
@@ -59,6 +61,17 @@ def load_model(path: str | Path, options: CompileOptions | None = None) -> Sourc
         source = Source.of(raise_opset(source.whole, MIN_OPSET, str(path)), str(path))
         _check_valid(source, str(path))
     return source
+
+
+def _read(path: Path) -> onnx.ModelProto:
+    if not path.is_file():
+        raise ModelError(f"ONNX model '{path}' does not exist or is not a file; check the path")
+    if path.stat().st_size == 0:
+        raise ModelError(f"ONNX model '{path}' is empty; export it again")
+    try:
+        return onnx.load(str(path))
+    except (DecodeError, ValueError, UnicodeDecodeError, OSError, onnx.checker.ValidationError) as e:
+        raise ModelError(f"'{path}' is not a readable ONNX model (truncated, or another kind of file): {e}") from e
 
 
 def _check_parts(proto: onnx.ModelProto, origin: str) -> None:
@@ -125,8 +138,8 @@ def _check_inputs(proto: onnx.ModelProto, origin: str) -> None:
         if kind not in _INPUT_TYPES:
             found = onnx.TensorProto.DataType.Name(kind).lower()
             raise ModelError(
-                f"'{origin}': input '{value.name}' is {found}; the compiler reads float inputs, and int8 or uint8 "
-                "ones of quantized models, export the model in float32"
+                f"'{origin}': input '{value.name}' is {found}; the compiler reads numbers and truth values of numpy, "
+                "export the model with another type"
             )
         dims = dims_of(value)
         sizes = [d for d in dims if isinstance(d, int)]

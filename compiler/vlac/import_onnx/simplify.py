@@ -16,6 +16,7 @@ from onnxscript import optimizer
 from onnxscript.rewriter import RewritePass
 from onnxscript.rewriter.rules import common as rules
 
+from vlac.import_onnx.direct_outputs import detach_outputs
 from vlac.import_onnx.names import settle_names, settle_outputs
 
 __all__ = ["RULES", "quiet", "simplify"]
@@ -78,6 +79,9 @@ def simplify(model: ir.Model) -> None:
         settle_names(model)
         if not (rewritten or folded.modified):
             break
+    settle_outputs(model, outputs)
+    detach_outputs(model)
+    outputs = [v.name for v in model.graph.outputs]
     for each in (
         passes.RemoveUnusedNodesPass(),
         passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, ResidualRecord
-from vla_isa.program import Finish
+from vla_isa.signature import Signature
 from vlac.ir.geometry import geometry, is_image, window_rows
 from vlac.ir.records import PoolPiece, Requant
 
@@ -305,7 +305,7 @@ class ChannelSlice(Op):
 
 @dataclass(frozen=True)
 class GraphOutput:
-    """An output of the model: its name, ONNX shape and dtype, the tensor that holds it, and what the host adds.
+    """An output of the device: its name, the shape the host sees, and the tensor that holds it.
 
     With `moved` the output's element i is element `moved[i]` of the tensor; `layout` is then the (view, permutation)
     with which the host unpacks it. `source` is the tensor the model names, where `tensor` is a copy of it with its
@@ -314,9 +314,7 @@ class GraphOutput:
 
     name: str
     shape: tuple[int, ...]
-    dtype: str
     tensor: Tensor
-    finish: tuple[Finish, ...] = ()
     moved: I64 | None = None
     layout: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     source: Tensor | None = None
@@ -344,16 +342,18 @@ class Graph:
 
     `input_layouts` replaces the packing of an input (space to depth, transposes): input tensor -> the ONNX input's
     (shape, view, permutation). `input_moves` says where such a tensor's elements lie in the ONNX input, unless they
-    keep its order. `aliases` are tensors of the model that need no memory.
+    keep its order. `input_labels` are their names and the values of the host that they take. `signature` is the model
+    seen from outside. `aliases` are tensors of the model that need no memory.
     """
 
     inputs: list[Tensor]
     outputs: list[GraphOutput]
     ops: list[Op]
-    input_labels: dict[Tensor, tuple[str, str]] = field(default_factory=dict)
+    input_labels: dict[Tensor, tuple[str, int]] = field(default_factory=dict)
     input_layouts: dict[Tensor, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
     input_moves: dict[Tensor, I64] = field(default_factory=dict)
     aliases: list[Alias] = field(default_factory=list)
+    signature: Signature | None = None
 
     @property
     def tensors(self) -> list[Tensor]:

@@ -28,7 +28,7 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> 
     """The device graph of a QDQ model, ready for tiling.
 
     Args:
-        keep_all: return every tensor of the device as a further output, named by its quantized value.
+        keep_all: return every tensor of the device as a further output of the device, named by its quantized value.
 
     Raises:
         UnsupportedError: all nodes that break a rule, or a value that is not quantized.
@@ -59,4 +59,4 @@ def _keep_all(graph: Graph) -> None:
             numbered = (f"{t.name}#{n}" if n else t.name for n in count())  # two copies of one tensor have one name
             name = next(n for n in numbered if n not in taken)
             taken.add(name)
-            graph.outputs.append(GraphOutput(name, t.shape, "int8", t, debug=True))
+            graph.outputs.append(GraphOutput(name, t.shape, t, debug=True))

@@ -8,6 +8,10 @@ follows it to that QuantizeLinear. What each operator becomes is in `ops/`.
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -15,14 +19,16 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import INT8_MAX, INT8_MIN, make_table, quantize
-from vlac.errors import ModelError, UnsupportedError
+from vla_isa.signature import ModelOutput, Signature
+from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph, GraphOutput, Tensor, VecOp
 from vlac.ir.moves import MoveOp
 from vlac.ops import BY_NAME
 from vlac.ops.dequantize_linear import constant_tensor
-from vlac.ops.final import Finished, finish
+from vlac.ops.host_graph import HostGraph, dtype_of
+from vlac.ops.host_nodes import prefix_nodes, suffix_nodes
 from vlac.ops.quantized import Result, activation_parameters, bound, clamp_bounds, node_label, unquantized, value_label
-from vlac.ops.spec import is_constant, shape_of
+from vlac.ops.spec import constant, is_constant, shape_of
 from vlac.ops.unary import Traced
 from vlac.quantize.rounding import rounding_of
 
@@ -41,29 +47,79 @@ class Lowering:
         self.graph = Graph([], [], [])
         self.values: dict[ir.Value, Tensor] = {}
         self.traced: dict[ir.Value, Traced] = {}
-        self.finished: dict[ir.Value, Finished] = {}
         self.absorbed: set[ir.Node] = set()
+        self.host = HostGraph(model)
+        self._on_host = prefix_nodes(model) | suffix_nodes(model)
+        self._names = {v.name for v in model.graph.outputs}  # of outputs of the device
+        self._made: dict[tuple[Tensor, tuple[int, ...], str], int] = {}
 
     def run(self) -> Graph:
         """Translate every node; stops at the first that cannot be."""
         for node in self.model.graph:
             spec = BY_NAME[node.op_type]
-            out = node.outputs[0]
-            if node in self.absorbed or spec.lower is None or out in self.finished or is_constant(out):
+            if node in self.absorbed or is_constant(node.outputs[0]):
                 continue
             try:
-                if node.inputs and node.inputs[0] in self.finished:
-                    finish(self, node, self.finished[node.inputs[0]])
-                else:
+                if node in self._on_host:
+                    self.host.convert(node, partial(self._host_value, node))
+                elif spec.lower is not None:
                     spec.lower(self, node)
             except UnsupportedError as e:
                 raise UnsupportedError(e.reasons, nodes=[node_label(node)]) from e
-        for value in self.model.graph.outputs:
-            self.graph.outputs.append(self._output(value))
+        host, outputs = self.host, [ModelOutput(v.name or "", self._output(v)) for v in self.model.graph.outputs]
+        self.graph.signature = Signature(host.inputs, host.ops, [], outputs, host.arrays)
+        self._name_outputs(self.graph.signature)
         return self.graph
 
-    def _output(self, value: ir.Value) -> GraphOutput:
-        tensor, steps = self.finished.get(value, (self.values.get(value), ()))
+    # --- the host -------------------------------------------------------------------------------------
+
+    def device_input(self, tensor: Tensor, source: ir.Value) -> None:
+        """Let the device take a value of the host as `tensor`: real numbers quantized, or the integers themselves."""
+        number = self.host.numbers[source]
+        if self.host.dtype(number) not in ("int8", "uint8"):
+            number = self.host.cast(number, "float32", tensor.shape)
+        taken = {name for name, _ in self.graph.input_labels.values()}
+        self.graph.inputs.append(tensor)
+        self.graph.input_labels[tensor] = (_unique(source.name or "?", taken), number)
+
+    def _host_value(self, reader: ir.Node, value: ir.Value) -> int:
+        """The number of an operand of the host's `reader`."""
+        if value in self.host.numbers:
+            return self.host.numbers[value]
+        if is_constant(value):
+            array = constant(value)
+            assert array is not None
+            return self.host.constant(array)
+        if value not in self.values:
+            raise unquantized(reader, value, "operand")
+        number = self._device_output(self.values[value], shape_of(value), "float32", _unique(value.name, self._names))
+        return self.host.cast(number, dtype_of(value), shape_of(value))
+
+    def _device_output(self, tensor: Tensor, shape: tuple[int, ...], dtype: str, name: str) -> int:
+        """The number of a tensor that the device returns, as real numbers or integers."""
+        if tensor.constant is not None:
+            real = (tensor.constant.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
+            return self.host.constant(real.reshape(shape))
+        key = (tensor, shape, dtype)
+        if key not in self._made:
+            self._names.add(name)
+            self.graph.outputs.append(GraphOutput(name, shape, tensor))
+            self._made[key] = self.host.add("Device", (), shape, dtype, (len(self.graph.outputs) - 1,))
+        return self._made[key]
+
+    def _name_outputs(self, signature: Signature) -> None:
+        """Call a tensor that alone makes an output of the model, and no other one, as that output."""
+        made = {o.name: signature.device_outputs(o.source) for o in signature.outputs}
+        users = Counter(i for numbers in made.values() for i in numbers)
+        for name, numbers in made.items():
+            if len(numbers) == 1 and users[numbers[0]] == 1:
+                self.graph.outputs[numbers[0]] = replace(self.graph.outputs[numbers[0]], name=name)
+
+    def _output(self, value: ir.Value) -> int:
+        """The number of an output of the model."""
+        if value in self.host.numbers:
+            return self.host.numbers[value]
+        tensor, dtype = self.values.get(value), dtype_of(value)
         if tensor is None:
             raise UnsupportedError(
                 [
@@ -72,11 +128,9 @@ class Lowering:
                 ],
                 nodes=[node_label(n) for n in [value.producer()] if n is not None],
             )
-        if tensor.constant is not None:
-            raise ModelError(f"model output '{value.name}' is a constant; remove it from the model")
-        dtype = str(value.dtype.numpy()) if value.dtype is not None else "float32"
-        shape = tensor.shape if steps else shape_of(value)
-        return GraphOutput(value.name or "", shape, dtype, tensor, steps)
+        kind = dtype if dtype in ("int8", "uint8") else "float32"
+        number = self._device_output(tensor, shape_of(value), kind, value.name or "")
+        return self.host.cast(number, dtype, shape_of(value))
 
     # --- operands and results -------------------------------------------------------------------------
 
@@ -115,8 +169,7 @@ class Lowering:
         tensor = Tensor(
             f"{value.name}:quantized", value.name or "?", shape, found.scale, found.zero_point, unsigned=found.unsigned
         )
-        self.graph.inputs.append(tensor)
-        self.graph.input_labels[tensor] = (value.name or "?", "float32")
+        self.device_input(tensor, value)
         self.values[value] = tensor
         return tensor
 
@@ -208,6 +261,15 @@ class Lowering:
             return x
         self.graph.ops.append(MoveOp(node_label(node), node.op_type, sources, out, index, integer))
         return out
+
+
+def _unique(name: str | None, taken: Collection[str | None]) -> str:
+    """`name`, with a number behind it where it is taken."""
+    found, count = name or "?", 0
+    while found in taken:
+        count += 1
+        found = f"{name}:{count}"
+    return found
 
 
 def lower(model: ir.Model, hw: HardwareConfig) -> Graph:

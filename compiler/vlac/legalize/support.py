@@ -1,4 +1,4 @@
-"""Check every node against its operator's rules and report all refusals at once."""
+"""Check every node of the device against its operator's rules and report all refusals at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import onnx_ir as ir
 from vla_isa.hardware import HardwareConfig
 from vlac.errors import UnsupportedError
 from vlac.ops import BY_NAME
+from vlac.ops.host_graph import computed_inputs, dtype_of
+from vlac.ops.host_nodes import prefix_nodes, suffix_nodes
 from vlac.ops.quantized import node_label
 from vlac.ops.spec import is_constant, rule_text
 
@@ -27,13 +29,28 @@ def check_support(model: ir.Model, hw: HardwareConfig) -> None:
 def refusals(model: ir.Model, hw: HardwareConfig) -> dict[str, str]:
     """The nodes that break a rule: label -> the rule and what was found."""
     reasons = {}
+    prefix = prefix_nodes(model)
+    on_host = prefix | suffix_nodes(model)
+    in_front = {*model.graph.inputs, *(value for node in prefix for value in node.outputs)}
     for node in model.graph:
-        if node.outputs and is_constant(node.outputs[0]):
+        if node in on_host or (node.outputs and is_constant(node.outputs[0])):
             continue
-        reason = _reason(node, hw)
+        reason = _reason(node, hw) or _wrong_type(node, in_front)
         if reason:
             reasons[node_label(node)] = reason
     return reasons
+
+
+def _wrong_type(node: ir.Node, in_front: set[ir.Value]) -> str | None:
+    """The refusal of a node of the device that reads a value in front of it that is not float32."""
+    for value in computed_inputs(node):
+        integers = node.op_type == "DequantizeLinear" and dtype_of(value) in ("int8", "uint8")
+        if value in in_front and dtype_of(value) != "float32" and not integers:
+            return (
+                f"{node.op_type} '{node_label(node)}' reads '{value.name}', which is {value.dtype}: the machine takes "
+                "float32, and int8 or uint8 in front of DequantizeLinear; put a Cast to float32 there."
+            )
+    return None
 
 
 def _reason(node: ir.Node, hw: HardwareConfig) -> str | None:

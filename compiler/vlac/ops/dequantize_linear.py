@@ -20,7 +20,7 @@ __all__ = ["SPEC", "constant_tensor"]
 
 def _lower(low: Lowering, node: ir.Node) -> None:
     source, out = node.inputs[0], node.outputs[0]
-    if source is not None and source.is_graph_input() and source not in low.values:
+    if source is not None and source in low.host.numbers and source not in low.values:
         _integer_input(low, node, source)
     low.values[out] = low.operand(node, 0)
 
@@ -29,8 +29,7 @@ def _integer_input(low: Lowering, node: ir.Node, source: ir.Value) -> None:
     """A model input that is already quantized."""
     scale, zero, unsigned = activation_parameters(node)
     tensor = Tensor(source.name or "", source.name or "", shape_of(source), scale, zero, unsigned=unsigned)
-    low.graph.inputs.append(tensor)
-    low.graph.input_labels[tensor] = (source.name or "?", str(np.dtype(np.uint8 if unsigned else np.int8)))
+    low.device_input(tensor, source)
     low.values[source] = tensor
 
 

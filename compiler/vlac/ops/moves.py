@@ -22,9 +22,10 @@ from vlac.ops.spec import OpSpec, Rule, RuleResult, constant_input, input_name, 
 if TYPE_CHECKING:
     from vlac.legalize.lowering import Lowering
 
-__all__ = ["arguments_are_constant", "evaluated", "lower_move", "mover"]
+__all__ = ["arguments_are_constant", "evaluated", "lower_move", "mover", "strided_slices"]
 
 I64 = NDArray[np.int64]
+Shape = tuple[int, ...]
 
 
 def arguments_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
@@ -37,13 +38,13 @@ def mover(name: str, rules: tuple[Rule, ...] = (arguments_are_constant,)) -> OpS
     """The spec of an operator that moves values; without rules where it has one input only."""
 
     def lower(low: Lowering, node: ir.Node) -> None:
-        lower_move(low, node, evaluated(low, node))
+        lower_move(low, node, evaluated(node))
 
     text = "No instruction where bytes can be read in place; else COPY, or a 0/1 matrix."
     return OpSpec(name, text, rules, lower, moves=True)
 
 
-def evaluated(low: Lowering, node: ir.Node, fill_input: int | None = None) -> list[I64]:
+def evaluated(node: ir.Node, fill_input: int | None = None) -> list[I64]:
     """For each output, the input element of each of its elements (flat), -1 where `fill_input` gives the value."""
     shape = shape_of(node.inputs[0])
     feeds, names = {}, []
@@ -58,11 +59,31 @@ def evaluated(low: Lowering, node: ir.Node, fill_input: int | None = None) -> li
     proto.input.extend(names)
     infos = [helper.make_tensor_value_info(n, TensorProto.INT64, None) for n in names if n]
     outs = [helper.make_tensor_value_info(n, TensorProto.INT64, None) for n in proto.output]
-    version = low.model.opset_imports.get("", 17)
+    graph = node.graph
+    version = graph.opset_imports.get("", 17) if isinstance(graph, ir.Graph) else 17
     model = helper.make_model(
         helper.make_graph([proto], "moved", infos, outs), opset_imports=[helper.make_opsetid("", version)]
     )
     return [np.asarray(r).reshape(-1).astype(np.int64) - 1 for r in ReferenceEvaluator(model).run(None, feeds)]
+
+
+def strided_slices(node: ir.Node) -> list[tuple[Shape, Shape, Shape]] | None:
+    """For each result of a node that moves values: starts, steps and sizes along the axes of its input, or None.
+
+    None where a result is not made of the elements at steady steps along every axis.
+    """
+    if any(v is not None and not is_constant(v) for v in node.inputs[1:]):
+        return None
+    shape, found = shape_of(node.inputs[0]), []
+    for index in evaluated(node):
+        places = [np.unique(i, return_index=True) for i in np.unravel_index(index, shape)]
+        axes = [values[np.argsort(first)] for values, first in places]  # in the order of their first use
+        steps = [int(a[1] - a[0]) if len(a) > 1 else 1 for a in axes]
+        steady = all(np.array_equal(a, a[0] + step * np.arange(len(a))) for a, step in zip(axes, steps, strict=True))
+        if not steady or not np.array_equal(np.ravel_multi_index(np.ix_(*axes), shape).reshape(-1), index):
+            return None
+        found.append((tuple(int(a[0]) for a in axes), tuple(steps), tuple(len(a) for a in axes)))
+    return found
 
 
 def lower_move(low: Lowering, node: ir.Node, indices: list[I64], fill: float = 0.0) -> None:

@@ -46,7 +46,7 @@ def never_is_folded(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 def _lower(low: Lowering, node: ir.Node) -> None:
     value = constant_input(node, 2)
     fill = 0.0 if value is None else float(value.reshape(-1)[0])
-    lower_move(low, node, evaluated(low, node, fill_input=2), fill)
+    lower_move(low, node, evaluated(node, fill_input=2), fill)
 
 
 SPEC = OpSpec(

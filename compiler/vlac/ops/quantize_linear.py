@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from vlac.errors import UnsupportedError
-from vlac.ops.quantized import node_label
 from vlac.ops.spec import OpSpec
 
 if TYPE_CHECKING:
@@ -20,7 +18,7 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     source, out = node.inputs[0], node.outputs[0]
     if source is None or out in low.values:
         return
-    if source.is_graph_input():
+    if source in low.host.numbers:
         _input(low, node, source)
         return
     tensor = low.operand(node, 0)
@@ -33,22 +31,13 @@ def _lower(low: Lowering, node: ir.Node) -> None:
 
 
 def _input(low: Lowering, node: ir.Node, source: ir.Value) -> None:
-    target = low.new_tensor(node, source.name or "?")
-    dtype = str(source.dtype.numpy()) if source.dtype is not None else "float32"
-    for known in low.graph.inputs:
-        if low.graph.input_labels[known][0] != source.name:
-            continue
-        if (known.scale, known.zero_point) != (target.scale, target.zero_point):
-            raise UnsupportedError(
-                [
-                    f"QuantizeLinear '{node_label(node)}': model input '{source.name}' is quantized a second time with "
-                    f"scale {target.scale:g} instead of {known.scale:g}; use one QuantizeLinear per model input"
-                ]
-            )
-        low.values[node.outputs[0]] = known
-        return
-    low.graph.inputs.append(target)
-    low.graph.input_labels[target] = (source.name or "?", dtype)
+    """A value of the host that the device takes in this scale; the same tensor where it takes it already."""
+    target, number = low.new_tensor(node, source.name or "?"), low.host.numbers[source]
+    for known, (_, fed) in low.graph.input_labels.items():
+        if fed == number and (known.scale, known.zero_point) == (target.scale, target.zero_point):
+            low.values[node.outputs[0]] = known
+            return
+    low.device_input(target, source)
     low.values[node.outputs[0]] = target
 
 

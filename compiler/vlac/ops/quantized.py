@@ -9,12 +9,14 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.numerics import ROUND_NEAREST_EVEN, quantize
+from vla_isa.program import MAX_SCALE
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Tensor
 from vlac.ops.spec import constant_input
 
 __all__ = [
     "LABEL",
+    "MAX_SCALE",
     "Result",
     "activation_parameters",
     "bound",
@@ -111,11 +113,11 @@ def activation_parameters(node: ir.Node) -> tuple[float, int, bool]:
     name = node_label(node)
     if scale is None or scale.size != 1:
         raise UnsupportedError([f"{node.op_type} '{name}': an activation needs one constant scale per tensor"])
-    if not (np.isfinite(scale).all() and (scale > 0).all()):
+    if not ((scale > 0).all() and (scale <= MAX_SCALE).all()):
         raise UnsupportedError(
             [
-                f"{node.op_type} '{name}': its scale is {scale.reshape(-1)[0]}, not a positive number; do the weights "
-                "and the calibration data keep all values finite?"
+                f"{node.op_type} '{name}': its scale is {scale.reshape(-1)[0]}, not a positive number up to "
+                f"{MAX_SCALE:.3g}; do the weights and the calibration data keep all values finite and of usual size?"
             ]
         )
     kind = integer_type(node)

@@ -18,6 +18,7 @@ from vla_isa.program import Program
 from vlac.errors import AllocationError, UnsupportedError
 from vlac.import_onnx import parse_model
 from vlac.partition.cut import Cutter, Segment
+from vlac.partition.direct_part import add_direct_outputs
 from vlac.passes import Compilation, run_passes
 from vlac.pipeline import PASSES
 from vlac.quantize.static import Quantized
@@ -75,6 +76,8 @@ def _compile_parts(state: Compilation, segments: list[Segment], on_progress: Cal
             parts.append(part.program)
     graph = state.qdq.graph
     state.bundle = Bundle([_value(v) for v in graph.input], [_value(v) for v in graph.output], parts)
+    assert state.source is not None
+    add_direct_outputs(state.bundle, state.direct, [v.name for v in state.source.light.graph.output])
 
 
 def _compile_segment(state: Compilation, segment: Segment, on_progress: Callable[[str], None]) -> Compilation:

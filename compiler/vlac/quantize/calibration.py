@@ -1,109 +1,106 @@
-"""Calibration data: an .npz file, a folder of .npz files, or random numbers, as samples for the model's inputs.
+"""Calibration data as samples for the model's inputs: files, arrays, or random numbers.
 
-Per input name one array, of the input's own shape (one sample), with one more leading axis (N samples), or
-with axis 0 = N where the input's is 1. A folder holds one .npz per sample.
+A file or a mapping has one array per input, as `vla_isa.input_arrays` reads them for a run too: real values of the
+model's input in any dtype, of one sample or of N. A folder holds .npz files, a sequence holds mappings.
 """
 
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
+import onnx_ir as ir
 from numpy.typing import NDArray
 
+from vla_isa.errors import InputError
+from vla_isa.input_arrays import read_npz, read_runs
+from vla_isa.numerics import INT8_MAX
+from vla_isa.signature import Value
 from vlac.errors import CalibrationError
+from vlac.ops.host_graph import dtype_of
+from vlac.ops.quantized import MAX_SCALE
+from vlac.ops.spec import shape_of
 
-__all__ = ["Samples", "read_samples"]
+__all__ = ["CalibrationData", "Samples", "model_values", "read_samples"]
 
-Samples = list[dict[str, NDArray[np.float32]]]
-Shapes = Mapping[str, tuple[int, ...]]
+Samples = list[dict[str, NDArray[Any]]]
+CalibrationData: TypeAlias = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 _RANDOM_SAMPLES = 8
+_MAX_VALUE = INT8_MAX * MAX_SCALE
 
 
-def read_samples(source: str, inputs: Shapes) -> Samples:
-    """Samples from `FILE.npz`, a folder, `random` or `random:N`; each maps input names to float32 arrays.
+def model_values(model: ir.Model) -> tuple[list[Value], set[str]]:
+    """The inputs of a model, and the names of those that nothing reads."""
+    inputs = list(model.graph.inputs)
+    values = [Value(v.name or "", shape_of(v), dtype_of(v)) for v in inputs]
+    unused = {v.name or "" for v in inputs if not v.consumers() and not v.is_graph_output()}
+    return values, unused
+
+
+def read_samples(source: CalibrationData, inputs: Sequence[Value], optional: Collection[str] = ()) -> Samples:
+    """Samples from `FILE.npz`, a folder, `random`, `random:N`, or arrays; each maps input names to arrays.
 
     Raises:
-        CalibrationError: unreadable data, missing or unknown names, wrong shapes, or values that are not finite.
+        CalibrationError: unreadable data, missing or unknown names, wrong shapes or dtypes, values that no scale holds.
     """
-    found = re.fullmatch(r"random(?::(.*))?", source)
-    if found:
-        return _random(_RANDOM_SAMPLES if found[1] is None else found[1], inputs)
+    if isinstance(source, Mapping):
+        return _samples("calibration data", source, inputs, optional)
+    if not isinstance(source, str | Path):
+        if not source or not all(isinstance(s, Mapping) for s in source):
+            raise CalibrationError("calibration data is a sequence; it must hold at least one mapping of arrays")
+        return [x for i, s in enumerate(source) for x in _samples(f"calibration sample {i}", s, inputs, optional)]
+    random = re.fullmatch(r"random(?::(.*))?", str(source))
+    if random:
+        return _random(_RANDOM_SAMPLES if random[1] is None else random[1], inputs)
     path = Path(source)
-    if path.is_dir():
-        files = sorted(path.glob("*.npz"))
-        if not files:
-            raise CalibrationError(f"calibration folder '{path}' holds no .npz files; put one per sample there")
-        return [s for f in files for s in _split(_read(f), inputs, f)]
-    if not path.is_file():
+    if not path.exists():
         raise CalibrationError(
             f"calibration data '{source}' does not exist; give an .npz file, a folder of them, "
             "or random:N to try without data"
         )
-    return _split(_read(path), inputs, path)
+    files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+    if not files:
+        raise CalibrationError(f"calibration folder '{path}' holds no .npz files; put one per sample there")
+    return [sample for f in files for sample in _samples(f"calibration file '{f}'", f, inputs, optional)]
 
 
-def _random(count: int | str, inputs: Shapes) -> Samples:
+def _samples(
+    what: str, source: Path | Mapping[str, Any], inputs: Sequence[Value], optional: Collection[str]
+) -> Samples:
+    """The samples of one file or mapping; `what` names it in errors."""
+    try:
+        arrays = read_npz(source, inputs, optional) if isinstance(source, Path) else source
+    except InputError as e:
+        raise CalibrationError(f"calibration file {e}") from e
+    try:
+        samples = list(read_runs(inputs, arrays, optional).items())
+    except InputError as e:
+        raise CalibrationError(f"{what}: {e}") from e
+    for name, array in (item for sample in samples for item in sample.items()):
+        largest = float(np.abs(array.astype(np.float64)).max(initial=0))
+        if largest > _MAX_VALUE:
+            raise CalibrationError(
+                f"{what}: input '{name}' holds {largest:g}; the limit is {_MAX_VALUE:.3g}, the largest value that an "
+                "int8 scale reaches. Give data in the units of the model"
+            )
+    return samples
+
+
+def _random(count: int | str, inputs: Sequence[Value]) -> Samples:
     text = str(count)
     if not re.fullmatch(r"0*[1-9]\d{0,4}", text):
         raise CalibrationError(f"--calib random:N takes a number of samples from 1 to 99999; found '{text}'")
     rng = np.random.default_rng(0)
-    return [
-        {name: rng.standard_normal(shape).astype(np.float32) for name, shape in inputs.items()}
-        for _ in range(int(text))
-    ]
+    return [{v.name: _random_array(rng, v) for v in inputs} for _ in range(int(text))]
 
 
-def _read(path: Path) -> dict[str, NDArray[np.generic]]:
-    try:
-        data = np.load(path, allow_pickle=False)
-        if not isinstance(data, NpzFile):
-            raise ValueError("it holds one array without a name; save it with numpy.savez(file, input_name=array)")
-        with data:
-            return {k: data[k] for k in data.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as e:
-        raise CalibrationError(f"calibration file '{path}' is not a readable .npz file: {e}") from e
-
-
-def _split(data: dict[str, NDArray[np.generic]], inputs: Shapes, path: Path) -> Samples:
-    missing, unknown = sorted(set(inputs) - set(data)), sorted(set(data) - set(inputs))
-    if missing or unknown:
-        what = f"lacks input {', '.join(missing)}" if missing else f"has no such input: {', '.join(unknown)}"
-        raise CalibrationError(f"calibration file '{path}' {what}; the model's inputs are {', '.join(inputs)}")
-    arrays = {name: _samples_of(name, data[name], shape, path) for name, shape in inputs.items()}
-    counts = {name: len(a) for name, a in arrays.items()}
-    if len(set(counts.values())) > 1:
-        raise CalibrationError(
-            f"calibration file '{path}' has different numbers of samples: "
-            + ", ".join(f"{k} {n}" for k, n in counts.items())
-        )
-    if 0 in counts.values():
-        raise CalibrationError(f"calibration file '{path}' has no samples; give at least one")
-    return [{name: a[i] for name, a in arrays.items()} for i in range(next(iter(counts.values())))]
-
-
-def _samples_of(name: str, data: NDArray[np.generic], shape: tuple[int, ...], path: Path) -> NDArray[np.float32]:
-    """All samples of one input, float32 [N, *shape]."""
-    if data.dtype.kind not in "fiub":
-        raise CalibrationError(f"calibration file '{path}': input '{name}' has dtype {data.dtype}; give numbers")
-    with np.errstate(over="ignore"):
-        values = data.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise CalibrationError(
-            f"calibration file '{path}': input '{name}' has values that are not finite in float32; remove them"
-        )
-    if data.shape == shape:
-        return values[None]
-    if data.ndim == len(shape) + 1 and data.shape[1:] == shape:
-        return values
-    if shape and shape[0] == 1 and data.shape[1:] == shape[1:]:
-        return values[:, None]
-    raise CalibrationError(
-        f"calibration file '{path}': input '{name}' has shape {list(data.shape)}; give {list(shape)} "
-        f"(one sample) or [N, {', '.join(map(str, shape))}]"
-    )
+def _random_array(rng: np.random.Generator, value: Value) -> NDArray[Any]:
+    """Normal numbers; of 8-bit integers all values, of wider ones (which may be indices) 0 and 1."""
+    dtype = np.dtype(value.dtype)
+    if dtype.kind == "f":
+        return rng.standard_normal(value.shape).astype(dtype)
+    low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max) if dtype.itemsize == 1 and dtype.kind in "iu" else (0, 1)
+    return rng.integers(low, high, value.shape, np.int64, endpoint=True).astype(dtype)

@@ -15,12 +15,13 @@ import onnx
 import onnx_ir as ir
 
 from vlac.errors import CalibrationError
-from vlac.ops.spec import shape_of
+from vlac.ops.host_nodes import host_prefix, host_suffix
 from vlac.options import CompileOptions
 from vlac.quantize.bias_correction import correct_biases
-from vlac.quantize.calibration import Samples, read_samples
+from vlac.quantize.calibration import Samples, model_values, read_samples
 from vlac.quantize.equalize import equalize
 from vlac.quantize.held_out import split
+from vlac.quantize.input_ranges import known_ranges
 from vlac.quantize.insert_qdq import Ranges, activations, insert_qdq, observable
 from vlac.quantize.known_ranges import settle_ranges
 from vlac.quantize.ranges import observe_ranges
@@ -71,18 +72,20 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
         CalibrationError: no calibration data for a float model, or data that does not fit or that the model cannot
             run on.
     """
-    if is_quantized(model):
+    if is_quantized(model) or not model.graph.outputs:
         return Quantized(model)
     if options.calibration is None:
         raise CalibrationError(
             "the model is float and has no calibration data; give --calib DATA.npz with one array per "
             "input, --calib DIR with one .npz per sample, or --calib random:8 to try without data"
         )
-    given = read_samples(options.calibration, {str(v.name): shape_of(v) for v in model.graph.inputs})
+    host = {*host, *host_prefix(model), *host_suffix(model)}
+    given = read_samples(options.calibration, *model_values(model))
     samples, held_out = split(given, options.calibration)
     if options.equalize:
         equalize(model)
     observed, winners = observe_ranges(model, observable(model, host), samples, options)
+    observed |= {name: ends for name, ends in known_ranges(model).items() if name in observed}
     ranges = settle_ranges(model, observed, winners)
     _check_finite(ranges, [v.name or "" for v in activations(model, host)])
     qdq = insert_qdq(model, ranges, exclude=host)

@@ -162,16 +162,15 @@ def _tensors(facts: dict[str, Any]) -> str:
             escape(t["name"]),
             kind[:-1],
             "x".join(map(str, t["shape"])),
-            t["dtype"],
             f"{t['scale']:.6g}",
             str(t["zero_point"]),
-            escape(", ".join(t["finish"])) or "-",
+            escape(", ".join(t["host"])) or "-",
         )
         for kind in ("inputs", "outputs")
         for t in facts[kind]
     ]
-    head = ("name", "kind", "shape", "dtype", "scale", "zero point", "then on the host")
-    return _table(head, rows, left=(0, 1, 2, 3, 6))
+    head = ("name", "kind", "shape", "scale", "zero point", "on the host")
+    return _table(head, rows, left=(0, 1, 2, 5))
 
 
 def _losses(losses: Sequence[LayerLoss]) -> str:

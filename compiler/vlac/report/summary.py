@@ -9,6 +9,7 @@ from vla_isa.engine_cycles import packet_cost
 from vla_isa.footprint import footprint
 from vla_isa.hardware import BEAT_BYTES
 from vla_isa.program import IoTensor, MapEntry, Program
+from vla_isa.signature import Signature
 from vla_isa.trace import walk
 
 __all__ = ["estimate_rows", "layer_rows", "summary", "weight_regions"]
@@ -20,7 +21,7 @@ def summary(program: Program) -> Row:
     """What `vlac info --json` prints."""
     cycles = timing.estimate(program).total_cycles
     macs = sum(s.macs for s in program.sources)
-    hw = program.config
+    hw, signature = program.config, program.model
     return {
         "config": hw.name,
         "packets": sum(len(h.data) for h in program.heaps) // 64,
@@ -32,21 +33,29 @@ def summary(program: Program) -> Row:
         "data_bytes": program.data_bytes,
         "constant_bytes": sum(len(c.data) for c in program.constants),
         "entries": program.entries,
-        "inputs": [_io(t) for t in program.inputs],
-        "outputs": [_io(t) for t in program.outputs],
+        "model_inputs": [vars(v) for v in program.model_inputs],
+        "model_outputs": [vars(v) for v in program.model_outputs],
+        "inputs": [_io(t, signature.steps(number)) for t, number in zip(program.inputs, signature.feeds, strict=True)],
+        "outputs": [_io(t, _behind(signature, i)) for i, t in enumerate(program.outputs)],
         "memory_map": [vars(m) for m in program.memory_map],
     }
 
 
-def _io(t: IoTensor) -> Row:
+def _io(t: IoTensor, host: list[str]) -> Row:
+    """A tensor of the device; `host`: what is computed in front of it, or of it."""
     return {
         "name": t.name,
         "shape": list(t.layout.shape),
         "scale": t.scale,
         "zero_point": t.zero_point,
-        "dtype": t.onnx_dtype,
-        "finish": [f.function for f in t.finish],
+        "host": host,
     }
+
+
+def _behind(signature: Signature, number: int) -> list[str]:
+    """What the host computes of an output of the device."""
+    made = [o.source for o in signature.outputs if number in signature.device_outputs(o.source)]
+    return [step for source in made for step in signature.steps(source)]
 
 
 def estimate_rows(program: Program) -> list[Row]:

@@ -20,7 +20,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from vla_isa.numerics import quantize
+from vla_isa.signature import HostRun, to_device
 from vlac.errors import ModelError
 from vlac.ir.graph import ConcatOp, Graph, PoolOp, Tensor, View
 from vlac.ir.moves import SelectOp
@@ -84,8 +84,8 @@ def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[Nod
 
     Args:
         state: what `compile_file` returned.
-        inputs: the arrays the program ran on, float32 by ONNX name.
-        outputs: the program's raw int8 outputs by name.
+        inputs: the arrays the program ran on, by the model's names.
+        outputs: the device's int8 outputs by name.
 
     Raises:
         ModelError: the compilation did not keep its tensors.
@@ -151,13 +151,12 @@ def _ties(model: onnx.ModelProto, averages: list[Tensor], feeds: Arrays) -> dict
 def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[Tensor, NDArray[np.int8]]]:
     """Every tensor the device read or wrote, with its int8 values in the ONNX shape."""
     found: dict[Tensor, NDArray[np.int8]] = {}
+    assert graph.signature is not None
+    host = HostRun(graph.signature, inputs)
     for tensor in graph.inputs:
-        array = inputs[graph.input_labels[tensor][0]]
+        array = host.value(graph.input_labels[tensor][1])
         array = array.reshape(-1)[graph.input_moves[tensor]] if tensor in graph.input_moves else array
-        if array.dtype == np.uint8:
-            array = (array.astype(np.int16) - 128).astype(np.int8)
-        q = array if array.dtype == np.int8 else quantize(array, tensor.scale, tensor.zero_point)
-        found[tensor] = q.reshape(tensor.shape)
+        found[tensor] = to_device(array.reshape(tensor.shape), tensor.scale, tensor.zero_point)
     for out in graph.outputs:
         if out.source not in graph.inputs:
             found[out.source or out.tensor] = out.tensor_values(outputs[out.name])

@@ -124,10 +124,11 @@ def verify(state: Compilation, runner: Runner, on_progress: Callable[[str], None
     Samples are those held out from calibration, else the first calibration samples, or random numbers where the
     model was quantized by another tool.
     """
-    kept = compile_file(state.path, state.hw, replace(state.options, keep_all=True, dump_after={}), on_progress)
+    given = state.given or state.path
+    kept = compile_file(given, state.hw, replace(state.options, keep_all=True, dump_after={}), on_progress)
     on_progress("verify")
     assert kept.qdq is not None and kept.quantized is not None
-    source, reference = user_model(state.path), kept.quantized.reference
+    source, reference = user_model(given), kept.quantized.reference
     samples = [*kept.quantized.held_out, *kept.quantized.samples][:_SAMPLES]
     samples = samples or [random_inputs(kept.qdq, seed) for seed in range(_SAMPLES)]
     found = Verification()
@@ -167,10 +168,9 @@ def _run(kept: Compilation, runner: Runner, inputs: Arrays) -> tuple[list[Device
         if isinstance(part, HostPart):
             values |= runner.host(part, values)
             continue
-        state, feeds = next(parts), {t.name: values[t.name] for t in part.inputs}
-        assert state.graph is not None
+        state, feeds = next(parts), {v.name: values[v.name] for v in part.model_inputs}
         raw, results = runner.device(part, feeds)
-        values |= {o.name: results[o.name] for o in state.graph.outputs if not o.debug}
+        values |= results
         runs.append(DeviceRun(state, feeds, raw))
     return runs, values
 

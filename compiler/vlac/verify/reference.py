@@ -41,9 +41,9 @@ def exact_reference() -> bool:
     return "avx512_vnni" in flags or "avx_vnni" in flags
 
 
-def user_model(path: Path) -> onnx.ModelProto:
-    """The model in a file, read anew and changed by no pass; QONNX nodes are spelled out, as no runtime knows them."""
-    return expanded(onnx.load(str(path)))
+def user_model(model: onnx.ModelProto | Path) -> onnx.ModelProto:
+    """The user's model, read anew and changed by no pass; QONNX nodes are spelled out, as no runtime knows them."""
+    return expanded(onnx.load(str(model)) if isinstance(model, Path) else model)
 
 
 class Reference:

@@ -7,7 +7,7 @@ A float model: the rewritten float model, before it is quantized, beside the use
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from vla_isa.program import Program
 from vlac.ir.graph import Tensor
 from vlac.passes import Compilation
 from vlac.verify.nodes import REFERENCE, NodeCheck, as_model, compared, device_tensors, run_fused, with_nodes
@@ -141,6 +142,14 @@ def _same_reals(name: str, wanted: NDArray[Any], found: NDArray[Any]) -> NodeChe
     return NodeCheck(name, wanted.size, over, int(min(np.ceil(away.max(initial=0)), 1 << 30)) if over else 0)
 
 
+def _scales(program: Program) -> Iterator[tuple[str, float]]:
+    """Model outputs that are one tensor of the device, at most with its values moved, and its scale."""
+    for out in program.model.outputs:
+        tensors = program.model.device_outputs(out.source)
+        if len(tensors) == 1 and program.model.only_moves(out.source):
+            yield out.name, program.outputs[tensors[0]].scale
+
+
 def check_outputs(source: onnx.ModelProto, state: Compilation, inputs: Arrays, results: Arrays) -> list[NodeCheck]:
     """The outputs from end to end, in units of their scale: differences have spread from layer to layer.
 
@@ -153,7 +162,7 @@ def check_outputs(source: onnx.ModelProto, state: Compilation, inputs: Arrays, r
         ModelError: ONNX Runtime cannot run the model.
     """
     programs = [p.program for p in state.parts or [state] if p.program is not None]
-    scales = {t.name: t.scale for program in programs for t in program.outputs if not t.finish}
+    scales = dict(scale for program in programs for scale in _scales(program))
     checks = []
     for name, wanted in run_fused(source, inputs, [o.name for o in source.graph.output]).items():
         if name in scales and wanted.dtype.kind == "f":

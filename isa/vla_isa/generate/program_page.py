@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-from vla_isa.bundle import HostNode, PartEntry, Value
+from vla_isa.bundle import HostNode, PartEntry
 from vla_isa.container import ALIGNMENT, ENTRY_BYTES, MAGIC, VERSION
 from vla_isa.generate.reference_pages import GENERATED, markdown_table
+from vla_isa.host_functions import FUNCTIONS
 from vla_isa.image import OPTIONAL, SECTIONS
 from vla_isa.layout import TensorLayout
-from vla_isa.program import Finish, IoTensor, MapEntry, SourceEntry
+from vla_isa.program import IoTensor, MapEntry, SourceEntry
+from vla_isa.signature import HostOp, ModelOutput, Value
+from vla_isa.signature_section import ArrayEntry
 
 __all__ = ["program_page"]
 
@@ -21,10 +24,14 @@ _CONTENT = {
     "weights": "the weight space: words of B x B bytes (output x input channel), int8",
     "entries": "JSON object: entry point name -> packet number",
     "io": "JSON object: `data_bytes` (size of the data space the program needs), `inputs`, `outputs` "
-    "(lists of IoTensor, in the model's order)",
+    "(lists of IoTensor: the device's)",
     "memory_map": "JSON list of MapEntry: who lies where, and during which packets",
     "sources": "JSON list of SourceEntry: which ONNX node a packet belongs to",
     "manifest": "JSON object: what the compiler wants to tell; nothing reads it to run",
+    "signature": "JSON object: `inputs` (Values: the model's), `ops` (HostOps), `feeds` (for each input of the device "
+    "the number of the value it takes), `outputs` (ModelOutputs), `arrays` (ArrayEntries); without this section the "
+    "device's inputs and outputs are the model's, in float32",
+    "arrays": "constants of the host's functions, each from the next multiple of 64 on",
     "onnx": "only after `vlac compile --embed-onnx`: the ONNX model, for `vlarun --backend ref`",
 }
 
@@ -64,10 +71,20 @@ TensorLayout: reshape the ONNX tensor (`shape`) to `view`, transpose by `permuta
 `channel_map` lists runs (first channel position, count); positions between them are padding; empty means one
 run from 0.
 
-Finish: what the host computes on the real numbers of an output, step by step in float32, before it gets its
-dtype: `Softmax`, `LogSoftmax`, `ArgMax` or `ArgMin` along `axis` (`last` 1: the last of equal values wins),
-`Quantize` (round to `scale` and `zero_point`, int8) or `Reshape`; `shape` is the result's. Raw outputs are the
-integers before these steps.
+HostOp: what the host computes in front of the device and behind it. The model's inputs are the values 0, 1, ...; the
+result of host function i is value `len(inputs) + i`; `operands` are the numbers of values before it. An input of the
+device takes a float32 value and quantizes it (round half to even, saturate), or an int8 value as it is, or a uint8
+value less 128. `Device` is output `numbers[0]` of the device: float32 dequantized, int8 as it is, uint8 plus 128;
+`Constant` is array `numbers[0]`. All others are the ONNX operator of their name, in numpy, in the dtype of their
+operands (Cast to its own):
+
+{functions}
+
+`numbers` of Transpose are the permutation; of Slice the first element of every axis, then the step of every axis; of
+Concat, Softmax and LogSoftmax the axis; of ArgMax and ArgMin the axis, then 1 where the last of equal values wins; of
+Quantize the zero point (operand 1 is the scale: round to int8 and back). Raw outputs are the device's integers: those
+of an output that is only moved (Concat, Reshape, Slice, Transpose) under its own name, of others the device's tensors
+under theirs.
 """
 
 _PARTS = """\
@@ -83,7 +100,7 @@ _CHECKS = """\
 ## Checked at load
 
 - Heaps, constants, inputs and outputs lie inside `data_bytes`; heaps and constants overlap nothing.
-- Every finish is known and fits its output's shape.
+- Every host function is known, reads values before it, and fits their shapes and dtypes; sizes are bounded.
 - Every packet passes dispatch's check (see [instructions](isa.md)); `allow_illegal` leaves it to the machine.
 - From every entry point: each JUMP goes to the start of a heap, the path ends in HALT, no packet runs twice.
 - Every word that a packet reads or writes lies inside its memory; masks are known: they come from constants.
@@ -103,8 +120,26 @@ def program_page() -> str:
     ]
     rows = [
         (kind.__name__, f"`{f.name}`", f"`{f.type}`")
-        for kind in (IoTensor, Finish, TensorLayout, MapEntry, SourceEntry, PartEntry, HostNode, Value)
+        for kind in (
+            IoTensor,
+            Value,
+            HostOp,
+            ModelOutput,
+            ArrayEntry,
+            TensorLayout,
+            MapEntry,
+            SourceEntry,
+            PartEntry,
+            HostNode,
+        )
         for f in dataclasses.fields(kind)
     ]
-    out += [*markdown_table(("record", "field", "type"), rows), "", _LAYOUT, _PARTS, _CHECKS]
+    functions = ", ".join(f"`{name}`" for name in FUNCTIONS)
+    out += [
+        *markdown_table(("record", "field", "type"), rows),
+        "",
+        _LAYOUT.format(functions=functions),
+        _PARTS,
+        _CHECKS,
+    ]
     return "\n".join(out)

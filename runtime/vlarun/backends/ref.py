@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vla_isa.bundle import Bundle
 from vla_isa.numerics import quantize
 from vla_isa.program import Program
+from vla_isa.signature import HostOp
 from vlarun.backends.base import Integers, RunResult
 from vlarun.errors import BackendError
 
@@ -25,7 +26,7 @@ Reals = dict[str, NDArray[Any]]
 
 
 class RefBackend:
-    """Runs the ONNX model; integers in and out are converted with the program's scales."""
+    """Runs the ONNX model; integers in and out are converted with the program's scales where it has them there."""
 
     name = "ref"
 
@@ -36,17 +37,8 @@ class RefBackend:
 
     def run(self, program: Program, inputs: Integers, entry: str | None = None) -> RunResult:
         """See `Backend.run`. Cycles and memories are unknown here; `entry` is ignored."""
-        finished = [t for t in program.outputs if t.finish]
-        if finished:
-            raise BackendError(
-                f"backend 'ref' has no integers for {', '.join(repr(t.name) for t in finished)}: the model goes on "
-                f"behind them ({finished[0].finish[0].function}); run without raw outputs"
-            )
-        reals = {
-            t.name: ((inputs[t.name].astype(np.float32) - t.zero_point) * np.float32(t.scale)) for t in program.inputs
-        }
-        outputs = self.run_reals(program, reals)
-        return RunResult({t.name: quantize(outputs[t.name], t.scale, t.zero_point) for t in program.outputs})
+        reals = self.run_reals(program, _model_inputs(program, inputs))
+        return RunResult(_device_outputs(program, reals))
 
     def run_reals(self, program: Program | Bundle, inputs: Mapping[str, NDArray[Any]]) -> Reals:
         """Real numbers of the ONNX shapes in and out, without the program's input and output rounding.
@@ -56,9 +48,14 @@ class RefBackend:
         """
         session = self._load(program)
         kinds = {i.name: i.type for i in session.get_inputs()}
-        names = [t.name for t in program.outputs]
+        values = (
+            (program.model_inputs, program.model_outputs)
+            if isinstance(program, Program)
+            else (program.inputs, program.outputs)
+        )
+        names = [v.name for v in values[1]]
         found = {o.name for o in session.get_outputs()}
-        missing = ({t.name for t in program.inputs} ^ set(kinds)) | (set(names) - found)
+        missing = ({v.name for v in values[0]} ^ set(kinds)) | (set(names) - found)
         if missing:
             raise BackendError(f"the ONNX model is not this program's: {', '.join(sorted(missing))} is not in both")
         feeds = {n: np.asarray(inputs[n], _DTYPES.get(kinds[n], np.float32)) for n in kinds}
@@ -84,6 +81,43 @@ class RefBackend:
         return session
 
 
+def _model_inputs(program: Program, inputs: Integers) -> Reals:
+    """The model's inputs of the device's integers, where the host computes nothing in between.
+
+    Raises:
+        BackendError: it does.
+    """
+    signature, found = program.model, {}
+    for tensor, number in zip(program.inputs, signature.feeds, strict=True):
+        value = signature.value(number)
+        if isinstance(value, HostOp):
+            raise BackendError(
+                f"backend 'ref' cannot start from the integers of '{tensor.name}': the model begins in front of them "
+                f"({value.function}); run with real inputs and outputs"
+            )
+        q = inputs[tensor.name].astype(np.float32)
+        real = (q - tensor.zero_point) * np.float32(tensor.scale)
+        found[value.name] = real if value.dtype == "float32" else (q + 128 * (value.dtype == "uint8"))
+    zeros = {v.name: np.zeros(v.shape, v.dtype) for v in signature.inputs}
+    return zeros | {v.name: found[v.name].astype(v.dtype) for v in signature.inputs if v.name in found}
+
+
+def _device_outputs(program: Program, reals: Reals) -> dict[str, NDArray[np.int8]]:
+    """The device's integers of the model's outputs, where the host computes nothing behind it."""
+    signature, found = program.model, dict[str, NDArray[np.int8]]()
+    for output in signature.outputs:
+        value = signature.value(output.source)
+        if not isinstance(value, HostOp) or value.function != "Device" or value.dtype != "float32":
+            last = value.function if isinstance(value, HostOp) else "an input"
+            raise BackendError(
+                f"backend 'ref' has no integers for '{output.name}': the model goes on behind them ({last}); run "
+                "without raw outputs"
+            )
+        tensor = program.outputs[value.numbers[0]]
+        found[tensor.name] = quantize(reals[output.name], tensor.scale, tensor.zero_point)
+    return found
+
+
 _DTYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
@@ -92,6 +126,7 @@ _DTYPES: dict[str, type[np.generic]] = {
     "tensor(int32)": np.int32,
     "tensor(uint8)": np.uint8,
     "tensor(int8)": np.int8,
+    "tensor(bool)": np.bool_,
 }
 
 

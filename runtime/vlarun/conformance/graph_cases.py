@@ -132,4 +132,4 @@ def _with_inputs(program: Program, rng: Rng) -> Program:
     for tensor in program.inputs:
         values = rng.integers(-128, 128, tensor.layout.shape, dtype=np.int8)
         given.append(Segment(tensor.line, layout.pack(values, tensor.layout, tensor.zero_point).tobytes()))
-    return replace(program, constants=[*program.constants, *given], inputs=[], outputs=[])
+    return replace(program, constants=[*program.constants, *given], inputs=[], outputs=[], signature=None)

@@ -1,0 +1,31 @@
+"""Constants and inputs that are outputs, back in the signature of what was compiled without them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vla_isa.signature import HostOp, ModelOutput, Signature
+from vlac.import_onnx.direct_outputs import DirectOutputs
+
+__all__ = ["with_direct_outputs"]
+
+
+def with_direct_outputs(signature: Signature, direct: DirectOutputs, order: Sequence[str]) -> Signature:
+    """The signature with these outputs too; `order` has the names of the whole model's."""
+    inputs = {v.name: i for i, v in enumerate(signature.inputs)}
+    sources = {o.name: o.source for o in signature.outputs}
+    ops, arrays = list(signature.ops), list(signature.arrays)
+    for name, source in direct.items():
+        if isinstance(source, str):
+            sources[name] = inputs[source]
+            continue
+        sources[name] = len(inputs) + len(ops)
+        ops.append(HostOp("Constant", (), source.shape, str(source.dtype), (len(arrays),)))
+        arrays.append(source)
+    return replace(
+        signature,
+        ops=ops,
+        arrays=arrays,
+        outputs=[ModelOutput(name, sources[name]) for name in order if name in sources],
+    )

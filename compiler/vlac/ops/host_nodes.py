@@ -1,0 +1,133 @@
+"""Which nodes of a model the host computes in float: functions of its inputs, and what only joins its outputs.
+
+    prefix  element by element functions of one model input (normalization, Clip, Cast of an image), with the moves
+            between them, where a layer of the device reads their result. The device then quantizes that result, so
+            channels in different units, or values outside a Clip, cost no precision.
+    suffix  functions that only the host has (Softmax, ArgMax, Cast to integers), a Concat behind which nothing but
+            the model's outputs follows, what is behind them, and moves between the device and such a Concat: each
+            part keeps its own scale.
+
+The same functions find them in a float model, where the quantizer leaves them float, and in a QDQ model.
+Not here: what becomes of them (`host_graph.py`).
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+import vlac.ops
+from vlac.ops.host_graph import FINAL, MOVES, computed_inputs, dtype_of, is_convertible
+from vlac.ops.quantized import node_label
+from vlac.ops.spec import constant, is_constant
+
+__all__ = ["host_prefix", "host_suffix", "prefix_nodes", "suffix_nodes"]
+
+_FLOATS = ("float16", "float32", "float64")
+_QUANTIZING = ("QuantizeLinear", "DequantizeLinear")
+
+
+def host_prefix(model: ir.Model) -> set[str]:
+    """The names of the nodes in front of the device."""
+    return {node_label(n) for n in prefix_nodes(model)}
+
+
+def host_suffix(model: ir.Model) -> set[str]:
+    """The names of the nodes behind the device."""
+    return {node_label(n) for n in suffix_nodes(model)}
+
+
+def _readers(node: ir.Node) -> list[ir.Node]:
+    return [user for value in node.outputs for user in value.consumers()]
+
+
+def _is_move(node: ir.Node) -> bool:
+    """Whether a node only moves values; a Cast between float types counts, as the device takes it for nothing."""
+    if node.op_type == "Cast":
+        return all(dtype_of(v) in _FLOATS for v in (node.inputs[0], node.outputs[0]))
+    return node.op_type in MOVES
+
+
+def prefix_nodes(model: ir.Model) -> set[ir.Node]:
+    """The nodes in front of the device."""
+    roots: dict[ir.Value, frozenset[ir.Value]] = {v: frozenset([v]) for v in model.graph.inputs}
+    candidates: dict[ir.Node, frozenset[ir.Value]] = {}
+    scaling: set[ir.Node] = set()  # candidates that are, or follow, what one scale for all cannot do
+    for node in model.graph:
+        values = computed_inputs(node)
+        if node.op_type in (*_QUANTIZING, *FINAL) or any(v not in roots for v in values) or not is_convertible(node):
+            continue
+        origin = frozenset[ir.Value]().union(*(roots[v] for v in values))
+        if len(origin) > 1 and len(set(values)) > 1 and not _is_move(node):
+            continue  # what joins several inputs is the device's
+        candidates[node] = origin
+        roots |= dict.fromkeys(node.outputs, origin)
+        if _scales(node) or any(v.producer() in scaling for v in values):
+            scaling.add(node)
+    reaching: set[ir.Node] = set()  # candidates in front of the device
+    taken: set[ir.Node] = set()
+    for node in reversed(candidates):
+        readers = _readers(node)
+        if any(r in reaching if r in candidates else node in scaling or not _is_function(r) for r in readers):
+            reaching.add(node)
+        foreign = any(dtype_of(v) != "float32" for v in candidates[node])  # the device cannot read such an input
+        useful = any(r in taken for r in readers) if _is_move(node) else node in reaching
+        if foreign or useful:
+            taken.add(node)
+    return taken
+
+
+def _scales(node: ir.Node) -> bool:
+    """Whether quantizing what a node reads, not what it makes, would lose: constants per channel, and bounds.
+
+    Other functions in front of one that only the device has are left to it: together they are one table.
+    """
+    arrays = [constant(v) for v in node.inputs if is_constant(v)] if not _is_move(node) else []
+    return any(a is not None and a.size > 1 for a in arrays) or node.op_type in ("Clip", "Max", "Min", "Relu")
+
+
+def _is_function(node: ir.Node) -> bool:
+    """Whether the device has a node for a function of each element, which it joins with others."""
+    spec = vlac.ops.BY_NAME.get(node.op_type)
+    return spec is not None and spec.function is not None
+
+
+def suffix_nodes(model: ir.Model) -> set[ir.Node]:
+    """The nodes behind the device."""
+    nodes = list(model.graph)
+    tail: set[ir.Node] = set()  # nothing but such nodes and outputs follow
+    quantized: set[ir.Node] = set()  # a QuantizeLinear follows
+    for node in reversed(nodes):
+        readers = _readers(node)
+        if any(r.op_type == "QuantizeLinear" or r in quantized for r in readers):
+            quantized.add(node)
+        if len(set(computed_inputs(node))) > 1 and node.op_type != "Concat":
+            continue
+        if node.op_type != "Conv" and is_convertible(node) and all(r in tail for r in readers):
+            tail.add(node)
+    taken: set[ir.Node] = set()
+    for node in nodes:
+        joins = node.op_type == "Concat" and node not in quantized and any(map(_is_computed, node.inputs))
+        if node in tail and (_is_final(node) or joins or any(v.producer() in taken for v in computed_inputs(node))):
+            taken.add(node)
+    joined = {n for n in taken if n.op_type == "Concat"}
+    for node in reversed(nodes):
+        readers = _readers(node)
+        if node in tail and _is_move(node) and readers and all(r in joined for r in readers):
+            joined.add(node)
+    return taken | joined
+
+
+def _is_final(node: ir.Node) -> bool:
+    return node.op_type in FINAL or (node.op_type == "Cast" and not _is_move(node))
+
+
+def _is_computed(value: ir.Value | None) -> bool:
+    """Whether an operator that does more than move values made it."""
+    while value is not None and not is_constant(value):
+        node = value.producer()
+        if node is None:
+            return False
+        if not _is_move(node):
+            return node.op_type not in _QUANTIZING or _is_computed(node.inputs[0])
+        value = node.inputs[0]
+    return False

@@ -1,0 +1,195 @@
+"""The functions that the host computes in front of the device and behind it, in numpy.
+
+Each is the ONNX operator of its name, on arrays of one dtype, with static shapes. `numbers` are its attributes:
+
+    Transpose                   the permutation
+    Slice                       the first element of every axis, then the step of every axis; sizes are the result's
+    Concat, Softmax, LogSoftmax the axis
+    ArgMax, ArgMin              the axis, then 1 where the last of equal values wins
+    Quantize                    the zero point; operand 1 is the scale: QuantizeLinear and DequantizeLinear to int8
+
+Not here: which of them a model needs (the compiler's choice), and what they are applied to (`signature.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa.numerics import INT8_MAX, INT8_MIN, quantize
+
+__all__ = ["DTYPES", "FUNCTIONS", "MOVERS", "HostFunction"]
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+Numbers = tuple[int, ...]
+
+DTYPES = (
+    *("float16", "float32", "float64", "bool"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+)
+
+
+@dataclass(frozen=True)
+class HostFunction:
+    """One function.
+
+    Attributes:
+        operands: how many it reads; 0 for one or more.
+        compute: operands, shape of the result and numbers to the result.
+        fits: whether the operands' shapes, the result's and the numbers belong together.
+        kinds: numpy kinds of dtypes that it takes.
+    """
+
+    operands: int
+    compute: Callable[[list[Array], Shape, Numbers], Any]
+    fits: Callable[[Sequence[Shape], Shape, Numbers], bool]
+    kinds: str = "fiub"
+
+
+# --- element by element -------------------------------------------------------------------------------
+
+
+def _spread(shapes: Sequence[Shape], out: Shape, numbers: Numbers) -> bool:
+    try:
+        return np.broadcast_shapes(*shapes) == out and not numbers
+    except ValueError:
+        return False
+
+
+def _unary(function: Callable[[Array], Any], kinds: str = "f") -> HostFunction:
+    return HostFunction(1, lambda x, shape, numbers: function(x[0]), _spread, kinds)
+
+
+def _binary(function: Callable[[Array, Array], Any], kinds: str = "fiu") -> HostFunction:
+    return HostFunction(2, lambda x, shape, numbers: function(x[0], x[1]), _spread, kinds)
+
+
+def _sigmoid(x: Array) -> Array:
+    small = np.exp(-np.abs(x))
+    return np.asarray(np.where(x >= 0, 1 / (1 + small), small / (1 + small)))
+
+
+# --- moves --------------------------------------------------------------------------------------------
+
+
+def _is_permutation(shapes: Sequence[Shape], out: Shape, numbers: Numbers) -> bool:
+    (shape,) = shapes
+    return sorted(numbers) == list(range(len(shape))) and out == tuple(shape[i] for i in numbers)
+
+
+def _slice_fits(shapes: Sequence[Shape], out: Shape, numbers: Numbers) -> bool:
+    (shape,) = shapes
+    rank = len(shape)
+    if len(out) != rank or len(numbers) != 2 * rank:
+        return False
+    ends = zip(numbers[:rank], numbers[rank:], out, shape, strict=True)
+    return all(step != 0 and 0 <= start < n and 0 <= start + (size - 1) * step < n for start, step, size, n in ends)
+
+
+def _slice(x: list[Array], shape: Shape, numbers: Numbers) -> Array:
+    rank = len(shape)
+    picks = [start + step * np.arange(n) for start, step, n in zip(numbers[:rank], numbers[rank:], shape, strict=True)]
+    return np.asarray(x[0][np.ix_(*picks)]) if rank else x[0]
+
+
+def _joins(shapes: Sequence[Shape], out: Shape, numbers: Numbers) -> bool:
+    if len(numbers) != 1 or not 0 <= numbers[0] < len(out):
+        return False
+    axis = numbers[0]
+    rest = out[:axis] + out[axis + 1 :]
+    alike = all(len(s) == len(out) and s[:axis] + s[axis + 1 :] == rest for s in shapes)
+    return alike and sum(s[axis] for s in shapes) == out[axis]
+
+
+# --- along an axis ------------------------------------------------------------------------------------
+
+
+def _along(shapes: Sequence[Shape], out: Shape, numbers: Numbers) -> bool:
+    return shapes[0] == out and len(numbers) == 1 and 0 <= numbers[0] < len(out)
+
+
+def _softmax(x: list[Array], shape: Shape, numbers: Numbers) -> Array:
+    powers = np.exp(x[0] - x[0].max(axis=numbers[0], keepdims=True))
+    return np.asarray(powers / powers.sum(axis=numbers[0], keepdims=True))
+
+
+def _log_softmax(x: list[Array], shape: Shape, numbers: Numbers) -> Array:
+    less = x[0] - x[0].max(axis=numbers[0], keepdims=True)
+    return np.asarray(less - np.log(np.exp(less).sum(axis=numbers[0], keepdims=True)))
+
+
+def _picks(shapes: Sequence[Shape], out: Shape, numbers: Numbers) -> bool:
+    (shape,) = shapes
+    if len(numbers) != 2 or not 0 <= numbers[0] < len(shape):
+        return False
+    return math.prod(out) == math.prod(shape) // shape[numbers[0]]
+
+
+def _index(find: Callable[[Array], Array]) -> Callable[[list[Array], Shape, Numbers], Any]:
+    """The position of what `find` makes the largest."""
+
+    def compute(x: list[Array], shape: Shape, numbers: Numbers) -> Array:
+        axis, last = numbers
+        keys = find(x[0])
+        found = keys.argmax(axis=axis)
+        if last:
+            found = keys.shape[axis] - 1 - np.flip(keys, axis).argmax(axis=axis)
+        return np.asarray(found).reshape(shape)
+
+    return compute
+
+
+def _quantize(x: list[Array], shape: Shape, numbers: Numbers) -> Array:
+    scale, zero = np.float32(x[1].reshape(-1)[0]), np.float32(numbers[0])
+    return np.asarray((quantize(x[0], float(scale), numbers[0]).astype(np.float32) - zero) * scale)
+
+
+def _quantize_fits(shapes: Sequence[Shape], out: Shape, numbers: Numbers) -> bool:
+    scalar = math.prod(shapes[1]) == 1
+    return shapes[0] == out and scalar and len(numbers) == 1 and INT8_MIN <= numbers[0] <= INT8_MAX
+
+
+FUNCTIONS = {
+    "Abs": _unary(np.abs, "fi"),
+    "Add": _binary(np.add),
+    "ArgMax": HostFunction(1, _index(lambda x: x), _picks, "f"),
+    "ArgMin": HostFunction(1, _index(np.negative), _picks, "f"),
+    "Cast": _unary(lambda x: x, "fiub"),  # to the dtype of the result
+    "Ceil": _unary(np.ceil),
+    "Concat": HostFunction(0, lambda x, shape, numbers: np.concatenate(x, axis=numbers[0]), _joins),
+    "Cos": _unary(np.cos),
+    "Div": _binary(np.divide, "f"),
+    "Exp": _unary(np.exp),
+    "Floor": _unary(np.floor),
+    "Log": _unary(np.log),
+    "LogSoftmax": HostFunction(1, _log_softmax, _along, "f"),
+    "Max": _binary(np.maximum),
+    "Min": _binary(np.minimum),
+    "Mul": _binary(np.multiply),
+    "Neg": _unary(np.negative, "fi"),
+    "Pow": _binary(np.power, "f"),
+    "Quantize": HostFunction(2, _quantize, _quantize_fits, "f"),
+    "Reciprocal": _unary(np.reciprocal),
+    "Relu": _unary(lambda x: np.maximum(x, x.dtype.type(0)), "fi"),
+    "Reshape": HostFunction(
+        1, lambda x, shape, _: x[0].reshape(shape), lambda s, out, n: math.prod(s[0]) == math.prod(out) and not n
+    ),
+    "Round": _unary(np.rint),
+    "Sigmoid": _unary(_sigmoid),
+    "Sign": _unary(np.sign, "fi"),
+    "Sin": _unary(np.sin),
+    "Slice": HostFunction(1, _slice, _slice_fits),
+    "Softmax": HostFunction(1, _softmax, _along, "f"),
+    "Sqrt": _unary(np.sqrt),
+    "Sub": _binary(np.subtract),
+    "Tan": _unary(np.tan),
+    "Tanh": _unary(np.tanh),
+    "Transpose": HostFunction(1, lambda x, shape, numbers: x[0].transpose(numbers), _is_permutation),
+}
+MOVERS = ("Concat", "Reshape", "Slice", "Transpose")
