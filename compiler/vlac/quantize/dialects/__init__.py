@@ -8,6 +8,7 @@ the model computes; what cannot be kept is refused. Models of ONNX Runtime's qua
 from __future__ import annotations
 
 import onnx_ir as ir
+from onnx_ir.passes import common as onnx_passes
 from onnxscript.rewriter import rewrite
 from onnxscript.rewriter.rules.common import matmul_add_to_gemm_rule
 
@@ -33,4 +34,5 @@ def canonical(model: ir.Model) -> ir.Model:
     rewrite(model, (matmul_add_to_gemm_rule,))  # a Linear layer whose bias is an Add of its own
     split_wide_weights(model)
     widen(model, layers=False)
+    onnx_passes.RemoveUnusedNodesPass()(model)
     return model
