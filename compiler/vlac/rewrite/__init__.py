@@ -56,8 +56,8 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     rewrite(model, RULES)
     settle_names(model)
     onnx_passes.IdentityEliminationPass()(model)
+    settle_outputs(model, outputs)
     simplify(model)
     split_clips(model)  # last: simplifying makes Clips of Max and Min
     onnx_passes.RemoveUnusedNodesPass()(model)
-    settle_outputs(model, outputs)
     return model
