@@ -13,7 +13,7 @@ from vlac.ir.text import graph_text, plan_text
 from vlac.legalize.legalize import legalize
 from vlac.legalize.support import check_support, refusals
 from vlac.passes import Compilation, Pass
-from vlac.quantize.dialects import canonical, from_qonnx
+from vlac.quantize.dialects import canonical, dequantize_weights, from_qonnx
 from vlac.quantize.rounding import rounding_of, set_rounding
 from vlac.quantize.static import is_quantized, quantize_model
 from vlac.rewrite import rewrite_float
@@ -24,6 +24,7 @@ __all__ = ["PASSES"]
 def _import(c: Compilation) -> None:
     c.source = from_qonnx(load_model(c.path, c.options))
     c.model = parse_model(c.source, str(c.path))
+    dequantize_weights(c.model)
     set_rounding(c.model, c.options.rounding, quantized=is_quantized(c.model))
     name_all(c.model)
 

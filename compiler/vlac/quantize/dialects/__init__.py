@@ -16,10 +16,11 @@ from vlac.import_onnx.simplify import quiet
 from vlac.quantize.dialects.clipped import unclip
 from vlac.quantize.dialects.constants import fold_constants
 from vlac.quantize.dialects.qonnx import from_qonnx
+from vlac.quantize.dialects.weight_only import dequantize_weights
 from vlac.quantize.dialects.wide_weights import split_wide_weights
 from vlac.rewrite.one_dimensional import widen
 
-__all__ = ["canonical", "from_qonnx"]
+__all__ = ["canonical", "dequantize_weights", "from_qonnx"]
 
 
 @quiet()
