@@ -58,8 +58,7 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     rewrite(model, RULES)
     settle_names(model)
     onnx_passes.IdentityEliminationPass()(model)
+    settle_outputs(model, outputs)
     simplify(model)
     onnx_passes.RemoveUnusedNodesPass()(model)
-    direct = direct_outputs(model)
-    settle_outputs(model, [name for name in outputs if name not in direct])
     return model
