@@ -45,6 +45,20 @@ def test_the_operator_page_shows_the_file_in_the_tree() -> None:
     assert block.text == (ROOT / block.file).read_text(encoding="utf-8")
 
 
+def test_the_readme_has_the_figures_of_the_benchmarks() -> None:
+    """Those are checked by tests/runtime/test_cycles.py."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    published = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .* \| `(\w+)` \| ([\d.]+) M \| ([\d,]+) \| ([\d.]+ %) \|$", readme, re.MULTILINE)
+    assert len(rows) == 4
+    for graph, macs, cycles, used in rows:
+        assert re.search(rf"^\| {graph} \| {macs} \| [\d,]+ \| {cycles} \| {used} \|", published, re.MULTILINE), graph
+
+
+def test_my_own_policy(tree: Path) -> None:
+    assert follow(HOWTO / "my_policy.md", tree) == 4
+
+
 def test_add_an_operator(tree: Path) -> None:
     (tree / "compiler/vlac/ops/leaky_relu.py").unlink()
     registry = tree / "compiler/vlac/ops/__init__.py"
