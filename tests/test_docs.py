@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ def test_links_lead_somewhere(page: Path) -> None:
         link = target[0] or target[1]
         if "://" not in link:
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_the_page_of_the_package_index_stands_alone() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (ROOT / project["readme"]).read_text(encoding="utf-8")
+    assert "](" not in text and "src=" not in text, "links are relative to nothing there"
+    for extra in re.findall(r"vla-toolchain\[([\w,]+)\]", text):
+        assert set(extra.split(",")) <= set(project["optional-dependencies"])
+    for command in re.findall(r"^    (vlac|vlarun|vla-\w+) ", text, re.MULTILINE):
+        assert command in project["scripts"]
 
 
 def test_every_page_is_in_the_index() -> None:
@@ -91,7 +102,7 @@ def test_add_a_policy(tree: Path) -> None:
 
 @pytest.mark.slow
 def test_the_flow(tree: Path) -> None:
-    assert follow(ROOT / "docs" / "the_flow.md", tree, {**SHORTER, "--config goto_obj": "--config debug"}) == 10
+    assert follow(ROOT / "docs" / "the_flow.md", tree, {**SHORTER, "--config goto_obj": "--config debug"}) == 11
 
 
 @pytest.mark.slow

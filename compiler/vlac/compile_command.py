@@ -83,15 +83,16 @@ def compile_model(args: argparse.Namespace) -> int:
     finally:
         progress.clear()
     data = bundle.dumps(product) if isinstance(product, Bundle) else image.dumps(product)
+    result = _result(args.output, product)
     if args.report:
+        page = report_page(product, args.model.name, losses).encode()
         make_folder(args.report)
-    write_whole(args.output, data)
-    if args.report:
-        write_whole(args.report / "report.html", report_page(product, args.model.name, losses).encode())
+        write_whole(args.report / "report.html", page)
+    write_whole(args.output, data)  # last: where a program is, everything else worked
     if args.time:
         for name, seconds in state.seconds.items():
             print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
-    _print_result(args.output, product)
+    print(result)
     return 0
 
 
@@ -144,15 +145,13 @@ def _product(state: Compilation) -> Program | Bundle:
     return found
 
 
-def _print_result(path: Path, product: Program | Bundle) -> None:
+def _result(path: Path, product: Program | Bundle) -> str:
     """One line about a program; the table of parts where there are host parts."""
     if isinstance(product, Bundle):
         hosted = sum(len(p.nodes) for p in product.parts if isinstance(p, HostPart))
-        print(f"{path}: {len(product.parts)} parts, {hosted} nodes on the host")
-        print(parts_text(part_costs(product)))
-        return
+        return f"{path}: {len(product.parts)} parts, {hosted} nodes on the host\n{parts_text(part_costs(product))}"
     facts, hw = summary(product), product.config
-    print(
+    return (
         f"{path}: {facts['packets']} instructions for '{hw.name}', {facts['macs'] / 1e6:.2f} MMAC, about "
         f"{facts['cycles']:,} cycles ({facts['milliseconds']:.3f} ms at {hw.clock_mhz} MHz, "
         f"{100 * facts['utilization']:.0f} % of peak)"
