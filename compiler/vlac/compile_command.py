@@ -82,18 +82,23 @@ def compile_model(args: argparse.Namespace) -> int:
             _verify(state, progress)
     finally:
         progress.clear()
-    data = bundle.dumps(product) if isinstance(product, Bundle) else image.dumps(product)
     result = _result(args.output, product)
-    if args.report:
-        page = report_page(product, args.model.name, losses).encode()
-        make_folder(args.report)
-        write_whole(args.report / "report.html", page)
-    write_whole(args.output, data)  # last: where a program is, everything else worked
+    _write(args, product, losses)
     if args.time:
         for name, seconds in state.seconds.items():
             print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
     print(result)
     return 0
+
+
+def _write(args: argparse.Namespace, product: Program | Bundle, losses: list[LayerLoss]) -> None:
+    """The program last: where it is, everything else worked."""
+    data = bundle.dumps(product) if isinstance(product, Bundle) else image.dumps(product)
+    if args.report:
+        page = report_page(product, args.model.name, losses).encode()
+        make_folder(args.report)
+        write_whole(args.report / "report.html", page)
+    write_whole(args.output, data)
 
 
 def _check_percentile(args: argparse.Namespace) -> None:
