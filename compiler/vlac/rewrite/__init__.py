@@ -14,7 +14,6 @@ from onnxscript.rewriter.rules.common import (
     normalize_pad_format_conv_rule,
 )
 
-from vlac.import_onnx.direct_outputs import direct_outputs
 from vlac.import_onnx.names import settle_names, settle_outputs
 from vlac.import_onnx.simplify import quiet, simplify
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
