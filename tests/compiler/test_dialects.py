@@ -59,6 +59,16 @@ def test_pt2e(per_channel, config):
     run_parity(pt2e_model(per_channel=per_channel, bias=False), config, calib=None)
 
 
+@pytest.mark.parametrize("order", [[1, 0], None])
+def test_pt2e_linear_per_channel(order):
+    """The axis of the scales turns with the weights, also where the order is the default one."""
+    g = Pt2eBuilder("linear")
+    weights = g.weight(30, 60) * np.exp(g.rng.standard_normal((30, 1))).astype(np.float32)
+    turned = g.node("Transpose", [g.pt2e_weight(weights, per_channel=True)], **({"perm": order} if order else {}))
+    x = g.qdq(g.input("x", (1, 60)), 0.021, 3)
+    run_parity(g.model(g.qdq(g.node("MatMul", [x, turned], 30), 0.0377, 11)), calib=None)
+
+
 def test_pt2e_float_bias_is_rounded_to_the_accumulator():
     """ONNX Runtime adds a float bias in float: at most 1 apart, and rarely."""
     outcome = run_parity(pt2e_model(per_channel=True, bias=True), calib=None, different=1e-2)
@@ -133,6 +143,15 @@ def test_qonnx(bits, out_bits):
     found = next(iter(outcome.raw.values())).astype(np.float32) / 32
     assert np.abs(found - reference).max() <= 1 / 32 + 1e-6
     assert np.abs(reference).max() <= 2 ** (out_bits - 1) / 32
+
+
+@pytest.mark.parametrize(("zero", "signed"), [(0.0, 1), (3.0, 1), (7.0, 0)])
+def test_qonnx_weights_with_a_zero_point(zero, signed):
+    """Beside the definition in float: the integers less the zero point are what is multiplied."""
+    g = QonnxBuilder("zero")
+    x = g.quant(g.input("x", (1, 40)), 1 / 64)
+    w = g.quant(g.constant(g.weight(40, 6) * 8), 0.31, zero=zero, bits=4, signed=signed)
+    run_parity(g.qonnx(g.quant(g.node("MatMul", [x, w], 6), 1 / 17), 1, 6), calib=None)
 
 
 def test_qonnx_rounds_as_its_definition_says():
