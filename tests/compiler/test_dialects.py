@@ -201,6 +201,13 @@ def test_all_refused_quant_nodes_are_listed():
         compile_proto(g.qonnx(g.quant(y, 0.2, rounding_mode="CEIL"), 1, 4, 5, 5), calib=None)
 
 
+def test_a_bias_of_more_bits_than_the_accumulator_is_refused():
+    g = QonnxBuilder("bits")
+    y = g.node("Add", [g.input("x", (8,)), g.quant(g.constant(np.ones(8, np.float32)), 0.1, bits=33)])
+    with pytest.raises(UnsupportedError, match="33 bits signed"):
+        from_qonnx(g.qonnx(y, 8))
+
+
 def test_graphs_without_quant_nodes_are_left_alone():
     model = model_with(lambda g, x: g.qdq(x))
     assert from_qonnx(model) is model
