@@ -2,8 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# of the demo: its folder, and more options of `vla-train demo`, for example DEMO='--config goto_red_ball'
+OUT := runs/demo
+DEMO :=
 
-.PHONY: help setup demo test test-fast lint generate mutants coverage clean
+.PHONY: help setup demo demo-short test test-fast lint generate mutants coverage clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,7 +21,12 @@ $(STAMP): pyproject.toml
 	touch $@
 
 demo: setup  ## demonstrations -> policy -> ONNX -> program -> sim and RTL -> success rate and report
-	$(BIN)/python -m vla_training.demo --out runs/demo
+	$(BIN)/python -m vla_training.demo --out $(OUT) $(DEMO)
+
+# the same stages with two training steps, two episodes and the small machine: minutes are saved, no stage is left out
+demo-short: OUT := runs/demo-short
+demo-short: DEMO := --config debug --hardware tiny --episodes 2 --rtl-frames 2
+demo-short: demo  ## the demo's stages in their shortest form, as CI runs them
 
 test: setup  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

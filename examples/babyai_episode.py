@@ -13,6 +13,7 @@ import numpy as np
 import vlarun
 from vla_datasets.babyai.environment import Environment
 from vla_datasets.babyai.schema import ACTION_NAMES
+from vla_isa.errors import VlaError
 from vla_models.babyai_cnn.preprocess import Preprocessor
 from vla_models.keys import ACTION_LOGITS
 
@@ -44,4 +45,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except VlaError as error:  # says what is wrong with a file, and what to do
+        sys.exit(f"error: {error}")

@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 import vlac
 import vlarun
 from vla_isa import hardware, image
+from vla_isa.errors import VlaError
 
 
 def small_model() -> onnx.ModelProto:
@@ -71,4 +72,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except VlaError as error:  # says what is wrong with a file, and what to do
+        sys.exit(f"error: {error}")

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from vla_isa import image
+from vla_isa.errors import VlaError
 from vlac.report.summary import layer_rows, summary
 
 
@@ -33,4 +34,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except VlaError as error:  # says what is wrong with a file, and what to do
+        sys.exit(f"error: {error}")

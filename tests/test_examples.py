@@ -29,6 +29,14 @@ def test_compile_and_run() -> None:
     assert lines[0].startswith("sim: ") and lines[-1] == "all bytes are equal"
 
 
+@pytest.mark.parametrize("name", ["where_the_cycles_go.py", "compile_and_run.py", "babyai_episode.py"])
+def test_a_bad_file_is_a_message(name: str, tmp_path: Path) -> None:
+    (tmp_path / "junk").write_text("junk")
+    line = [sys.executable, str(ROOT / "examples" / name), str(tmp_path / "junk")]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("error: ") and "junk" in done.stderr, done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.xdist_group("rtl tiny")
 def test_compile_and_run_on_both() -> None:

@@ -72,7 +72,23 @@ def test_the_wheel_holds_the_machine_and_nothing_else_of_the_checkout(installed:
             assert path.name.startswith(".") or f"vlarun/_rtl/{folder}/{path.name}" in names, path
     tops = {n.split("/")[0] for n in names if ".dist-info" not in n}
     assert tops == {"vla_isa", "vlac", "vlarun", "vla_models", "vla_datasets", "vla_training"}
-    assert "vla_isa/configs/tiny.toml" in names
+    assert {f"{top}/py.typed" for top in tops} | {"vla_isa/configs/tiny.toml"} <= names
+
+
+def test_metadata(installed: Path, tmp_path: Path) -> None:
+    code = "from importlib.metadata import metadata as m; import vlac; d = m('vla-toolchain'); print(d['Version'] == "
+    code += "vlac.__version__, d['Author'], d['Keywords'], *d.get_all('Classifier'), *d.get_all('Requires-Dist'))"
+    printed = run(installed / "python", "-c", code, folder=tmp_path)
+    assert printed.startswith("True VLA toolchain contributors") and "Typing :: Typed" in printed
+    assert "tyro" not in printed
+
+
+@pytest.mark.parametrize(("command", "extra"), [("vla-collect babyai --out d", "envs"), ("vla-train demo", "train")])
+def test_commands_name_the_extra_that_they_need(installed: Path, tmp_path: Path, command: str, extra: str) -> None:
+    name, *arguments = command.split()
+    line = [str(installed / name), *arguments]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and f"pip install 'vla-toolchain[{extra}]'" in done.stderr, done.stderr
 
 
 def test_no_extras(installed: Path, tmp_path: Path) -> None:

@@ -1,11 +1,25 @@
 """The compiler: an ONNX model in, a program for the accelerator out.
 
-    program = vlac.compile_model("policy.onnx", vla_isa.hardware.load("u50"), CompileOptions(calibration="calib.npz"))
+    program = vlac.compile_model("policy.onnx", "u50", vlac.CompileOptions(calibration="calib.npz"))
+    vla_isa.image.save(program, "prog.bin")
 
-Imports vla_isa and the ONNX stack; never torch, never the runtime.
+Imports vla_isa and the ONNX stack, both when they are first used; never torch, never the runtime.
 """
 
-from vlac.api import compile_file, compile_model
-from vlac.options import CompileOptions
+from __future__ import annotations
 
-__all__ = ["CompileOptions", "compile_file", "compile_model"]
+from typing import TYPE_CHECKING
+
+from vla_isa import __version__
+from vla_isa.lazy import from_modules
+
+if TYPE_CHECKING:
+    from vlac.api import compile_file, compile_model
+    from vlac.options import CompileOptions
+
+__all__ = ["CompileOptions", "__version__", "compile_file", "compile_model"]
+
+__getattr__ = from_modules(
+    __name__,
+    {"CompileOptions": "vlac.options", "compile_file": "vlac.api", "compile_model": "vlac.api"},
+)

@@ -1,12 +1,13 @@
 """What the commands of `vlac` do. Each takes the parsed arguments and returns the exit code.
 
-Not here: `vlac compile` (`compile_command.py`), parsing and error messages (`cli.py`).
+Not here: `vlac compile` (`compile_command.py`), arguments (`cli.py`), error messages (`vla_isa.command_line`).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 
@@ -15,11 +16,11 @@ import numpy as np
 from vla_isa import assembly, bundle, image
 from vla_isa.bundle import Bundle
 from vla_isa.encoding import Packet, decode, encode
-from vla_isa.errors import EncodingError
+from vla_isa.errors import BadUsageError, EncodingError
 from vla_isa.fields import PACKET_BYTES
-from vla_isa.hardware import HEAP_BYTES, load, names
+from vla_isa.files import check_writable, write_whole
+from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig, load, names
 from vla_isa.program import Program, Segment
-from vlac.files import check_writable, write_whole
 from vlac.ops import OPS
 from vlac.ops.page import operator_page, operator_text
 from vlac.partition.table import part_costs, parts_text
@@ -27,6 +28,16 @@ from vlac.report.html import report_page
 from vlac.report.summary import estimate_rows, summary
 
 __all__ = ["asm", "configs", "disasm", "estimate", "info", "ops", "report"]
+
+_LEFT = (1, 2, 7)  # columns of text in the table of `vlac estimate`
+_FACTS = {
+    "packets": "instructions",
+    "macs": "MACs",
+    "cycles": "cycles",
+    "weight_bytes": "weight bytes",
+    "data_bytes": "data bytes",
+    "constant_bytes": "constant bytes",
+}
 
 
 def _programs(found: Program | Bundle) -> Iterator[tuple[str, Program]]:
@@ -57,8 +68,8 @@ def info(args: argparse.Namespace) -> int:
 def _info(program: Program, title: str) -> None:
     facts = summary(program)
     print(f"{title}: program for '{facts['config']}'")
-    for key in ("packets", "macs", "cycles", "weight_bytes", "data_bytes", "constant_bytes"):
-        print(f"  {key.replace('_', ' '):<16} {facts[key]:,}")
+    for key, name in _FACTS.items():
+        print(f"  {name:<16} {facts[key]:,}")
     print(
         f"  {'time':<16} {facts['milliseconds']:.3f} ms at {program.config.clock_mhz} MHz, "
         f"{100 * facts['utilization']:.1f} % of peak"
@@ -70,12 +81,19 @@ def _info(program: Program, title: str) -> None:
                 + (f", then on the host: {', '.join(t['finish'])}" if t["finish"] else "")
             )
     print(f"  entry points: {', '.join(f'{k} at packet {v}' for k, v in program.entries.items())}")
-    print("  memory map:")
+    spaces = dict.fromkeys(m.space for m in program.memory_map)
+    sizes = ", ".join(f"{space} {_bytes_of_a_word(space, program.config)}" for space in spaces)
+    print(f"  memory map, in words (bytes of a word: {sizes}), while packets first..last run:")
     for m in facts["memory_map"]:
         print(
-            f"    {m['space']:<6} {m['start']:>8} +{m['size']:<8}"
-            f" packets {m['first_packet']}..{m['last_packet']}  {m['name']}"
+            f"    {m['space']:<6} {m['start']:>8} +{m['size']:<8} "
+            f"{m['first_packet']:>5}..{m['last_packet']:<5}  {m['name']}"
         )
+
+
+def _bytes_of_a_word(space: str, hw: HardwareConfig) -> int:
+    sizes = {"act": hw.act_word_bytes, "weight": hw.weight_word_bytes, "weight_hbm": hw.weight_word_bytes}
+    return sizes.get(space, LINE_BYTES)
 
 
 def estimate(args: argparse.Namespace) -> int:
@@ -99,15 +117,17 @@ def _estimate_facts(program: Program) -> dict[str, object]:
 
 
 def _print_estimate(program: Program) -> None:
-    facts, rows = summary(program), estimate_rows(program)
-    print(
-        f"{'packet':>6} {'op':<5} {'queue':<6} {'start':>10} {'cycles':>9} {'MACs':>12} {'util':>6} {'bound':<10} node"
-    )
-    for r in rows:
-        print(
-            f"{r['index']:>6} {r['op']:<5} {r['queue']:<6} {r['start']:>10,} {r['cycles']:>9,} {r['macs']:>12,} "
-            f"{100 * r['utilization']:>5.0f}% {r['bound']:<10} {r['node']}"
-        )
+    """A row per packet, in columns as wide as needed; on a terminal the node's name is cut where the line ends."""
+    facts = summary(program)
+    rows = [("packet", "op", "queue", "start", "cycles", "MACs", "util", "bound", "node")]
+    for r in estimate_rows(program):
+        numbers = (f"{r['start']:,}", f"{r['cycles']:,}", f"{r['macs']:,}", f"{100 * r['utilization']:.0f}%")
+        rows.append((str(r["index"]), r["op"], r["queue"], *numbers, r["bound"], r["node"]))
+    widths = [max(len(row[i]) for row in rows) for i in range(8)]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for row in rows:
+        cells = [t.ljust(w) if i in _LEFT else t.rjust(w) for i, (t, w) in enumerate(zip(row, widths, strict=False))]
+        print(" ".join([*cells, row[8]])[:room])
     print(f"{facts['cycles']:,} cycles, {100 * facts['utilization']:.1f} % of peak")
 
 
@@ -134,22 +154,16 @@ def _disassemble(program: Program) -> None:
 def asm(args: argparse.Namespace) -> int:
     """vlac asm: text to a program with one heap; everything else comes from --base, if given."""
     check_writable(args.output)
+    if args.base and args.config:
+        raise BadUsageError("--config and --base exclude each other: the program is for the config of --base")
     try:
         text = args.source.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
         raise EncodingError(f"assembly file '{args.source}' cannot be read: {e}") from e
     packets = assembly.assemble(text)
     base = image.load(args.base) if args.base else None
-    program = base or Program(
-        load(args.config),
-        [],
-        [],
-        np.zeros((0, load(args.config).weight_word_bytes), np.int8),
-        1 << 20,
-        {"main": 0},
-        [],
-        [],
-    )
+    hw = base.config if base else load(args.config or "u50")
+    program = base or Program(hw, [], [], np.zeros((0, hw.weight_word_bytes), np.int8), 1 << 20, {"main": 0}, [], [])
     if len(packets) * PACKET_BYTES != sum(len(h.data) for h in program.heaps):
         program.sources = []  # they name packets by number
     program.heaps = _split_heaps(packets, program.heaps)

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from vla_isa import bundle, image
 from vla_isa.bundle import Bundle, HostPart
 from vla_isa.errors import BadUsageError
+from vla_isa.files import check_folder, check_writable, make_folder, write_whole
 from vla_isa.hardware import load
 from vla_isa.program import Program
 from vlac.api import compile_file
 from vlac.errors import ModelError
-from vlac.files import check_folder, check_writable, make_folder, write_whole
-from vlac.options import CompileOptions
+from vlac.import_onnx.shapes import shape_argument
+from vlac.options import PERCENTILE, ROUNDING_NAMES, CompileOptions
 from vlac.partition.table import part_costs, parts_text
 from vlac.passes import Compilation
 from vlac.pipeline import PASSES
@@ -29,26 +32,29 @@ from vlac.verify.glue import print_loss, print_verification
 
 __all__ = ["compile_model"]
 
-_PATIENCE = 2.0  # seconds before progress is shown
-
 
 class _Progress:
-    """One line on a terminal, from two seconds on."""
+    """On a terminal one line with the stage and its seconds, which goes when the work is done."""
 
     def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._shown = False
+        columns = (TextColumn("vlac: {task.description}"), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task: TaskID | None = None
 
     def __call__(self, name: str) -> None:
-        if sys.stderr.isatty() and time.monotonic() - self._start > _PATIENCE:
-            sys.stderr.write(f"\rvlac: {name:<12}")
-            sys.stderr.flush()
-            self._shown = True
+        if not self._bar.console.is_terminal:
+            return
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(name)
+        self._bar.start()
 
     def clear(self) -> None:
         """Remove the line."""
-        if self._shown:
-            sys.stderr.write("\r" + " " * 30 + "\r")
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._bar.stop()
+            self._task = None
 
 
 def compile_model(args: argparse.Namespace) -> int:
@@ -56,41 +62,82 @@ def compile_model(args: argparse.Namespace) -> int:
     hw = load(args.config)
     dumps = _dump_targets(args.dump_after)
     _check_outputs(args, [args.output, *dumps.values()])
-    if not 50 < args.percentile <= 100:
-        raise BadUsageError(f"--percentile is {args.percentile:g}; give more than 50 and at most 100")
+    _check_percentile(args)
+    if args.verify and args.rounding not in (None, ROUNDING_NAMES[0]):
+        raise BadUsageError(f"--verify cannot judge --rounding {args.rounding}: ONNX Runtime rounds to nearest even")
     options = CompileOptions(
         calibration=args.calib,
-        calibration_method=args.calib_method,
-        percentile=args.percentile,
+        calibration_method=args.calib_method or "minmax",
+        percentile=PERCENTILE if args.percentile is None else args.percentile,
         equalize=args.equalize,
         bias_correction=args.bias_correction,
+        rounding=args.rounding,
         allow_host=args.allow_host,
-        input_shapes=dict(args.input_shape),
+        input_shapes=dict(map(_shape, args.input_shape)),
         batch=args.batch,
         dump_after=dumps,
     )
     progress = _Progress()
-    state = compile_file(args.model, hw, options, progress)
-    product = _product(state)
-    if args.embed_onnx and state.source is not None:
-        product.onnx = state.source.SerializeToString()
-    losses = _losses(state, progress) if args.sensitivity else []
-    if args.verify:
-        print_verification(state, progress, progress.clear)
-    progress.clear()
+    try:
+        state = compile_file(args.model, hw, options, progress)
+        _check_used(args, state)
+        product = _product(state)
+        if args.embed_onnx and state.source is not None:
+            product.onnx = state.source.whole.SerializeToString()
+        losses = _losses(state, progress) if args.sensitivity else []
+        if args.verify:
+            print_verification(state, progress, progress.clear)
+    finally:
+        progress.clear()
     data = bundle.dumps(product) if isinstance(product, Bundle) else image.dumps(product)
     if args.report:
         make_folder(args.report)
     write_whole(args.output, data)
+    del data  # as large as the weights; what follows runs the program
     if args.report:
         write_whole(args.report / "report.html", report_page(product, args.model.name, losses).encode())
     if args.time:
         for name, seconds in state.seconds.items():
             print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
-    guessed = state.quantized is not None and state.quantized.reference is not None and args.calib.startswith("random")
+    guessed = state.quantized is not None and state.quantized.floating is not None and args.calib.startswith("random")
     _print_result(args.output, product, "; its scales are a guess (--calib random)" if guessed else "")
     print_loss(state, product)
     return 0
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    try:
+        return shape_argument(text)
+    except ValueError as e:
+        raise BadUsageError(f"argument --input-shape: {e}") from e
+
+
+def _check_percentile(args: argparse.Namespace) -> None:
+    if args.percentile is None:
+        return
+    if not 50 < args.percentile <= 100:
+        raise BadUsageError(f"--percentile is {args.percentile:g}; give more than 50 and at most 100")
+    if args.calib_method != "percentile":
+        raise BadUsageError("--percentile is for --calib-method percentile; give both or none")
+
+
+def _check_used(args: argparse.Namespace, state: Compilation) -> None:
+    """Refuse options that change nothing, because the model came with its scales."""
+    if state.quantized is None or state.quantized.floating is not None:
+        return
+    options = {
+        "--calib": args.calib,
+        "--calib-method": args.calib_method,
+        "--percentile": args.percentile,
+        "--equalize": args.equalize,
+        "--bias-correction": args.bias_correction,
+    }
+    useless = [name for name, given in options.items() if given]
+    if useless:
+        raise BadUsageError(
+            f"'{args.model}' is quantized already, so its own scales are taken and {', '.join(useless)} would change "
+            "nothing; leave it out, or compile the float model"
+        )
 
 
 def _check_outputs(args: argparse.Namespace, files: list[Path]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from vla_isa.errors import VlaError
 
-__all__ = ["AllocationError", "CalibrationError", "ModelError", "OutputError", "UnsupportedError"]
+__all__ = ["AllocationError", "CalibrationError", "ModelError", "UnsupportedError"]
 
 _HINT = "\nWith --allow-host such nodes run in ONNX Runtime, between device parts."
 
@@ -20,10 +20,6 @@ class ModelError(VlaError):
 
 class CalibrationError(VlaError):
     """Calibration data is missing or does not fit the model."""
-
-
-class OutputError(VlaError):
-    """An output file cannot be written."""
 
 
 class AllocationError(VlaError):

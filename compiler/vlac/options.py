@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["CALIBRATION_METHODS", "CompileOptions"]
+from vla_isa.instructions import ROUNDINGS
+
+__all__ = ["CALIBRATION_METHODS", "PERCENTILE", "ROUNDING_NAMES", "CompileOptions"]
 
 CALIBRATION_METHODS = ("minmax", "percentile", "entropy", "mse")
+PERCENTILE = 99.999
+ROUNDING_NAMES = tuple(name.replace("_", "-") for name in ROUNDINGS)  # the default first
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class CompileOptions:
         percentile: share of values, in percent, that the range of method "percentile" keeps.
         equalize: scale channels between layers of a float model before calibration (cross-layer equalization).
         bias_correction: move biases by the mean error that rounding the weights makes.
+        rounding: how results of a quantized model are rounded (see `quantize/rounding.py`); None: as the model says.
         allow_host: run nodes that the machine cannot take in ONNX Runtime, between device parts.
         keep_all: make every tensor of the device an output of the program, for node by node comparison.
         input_shapes: sizes of inputs that are dynamic in the model.
@@ -30,9 +35,10 @@ class CompileOptions:
 
     calibration: str | None = None
     calibration_method: str = "minmax"
-    percentile: float = 99.999
+    percentile: float = PERCENTILE
     equalize: bool = False
     bias_correction: bool = False
+    rounding: str | None = None
     allow_host: bool = False
     keep_all: bool = False
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from vla_isa.hardware import HardwareConfig
 from vla_isa.program import Program
 from vlac.allocate.regions import Regions
 from vlac.errors import ModelError
+from vlac.import_onnx.source import Source
 from vlac.ir.graph import Graph
 from vlac.options import CompileOptions
 from vlac.quantize.static import Quantized
@@ -38,7 +39,7 @@ class Compilation:
     path: Path
     hw: HardwareConfig
     options: CompileOptions
-    source: onnx.ModelProto | None = None
+    source: Source | None = None
     model: ir.Model | None = None
     host: dict[str, str] = field(default_factory=dict)
     quantized: Quantized | None = None

@@ -6,14 +6,16 @@ import onnx_ir as ir
 
 from vlac.allocate.regions import allocate_regions
 from vlac.emit.write_program import write_program
-from vlac.errors import ModelError
+from vlac.errors import ModelError, UnsupportedError
 from vlac.import_onnx import load_model, parse_model
 from vlac.import_onnx.names import name_all
+from vlac.import_onnx.source import Source
 from vlac.ir.text import graph_text, plan_text
 from vlac.legalize.legalize import legalize
 from vlac.legalize.support import check_support, refusals
 from vlac.passes import Compilation, Pass
-from vlac.quantize.dialects import canonical, from_qonnx
+from vlac.quantize.dialects import canonical, from_qonnx, uses_qonnx
+from vlac.quantize.rounding import rounding_of, set_rounding
 from vlac.quantize.static import is_quantized, quantize_model
 from vlac.rewrite import rewrite_float
 
@@ -21,8 +23,11 @@ __all__ = ["PASSES"]
 
 
 def _import(c: Compilation) -> None:
-    c.source = from_qonnx(load_model(c.path, c.options))
+    c.source = load_model(c.path, c.options)
+    if uses_qonnx(c.source.light):
+        c.source = Source.of(from_qonnx(c.source.whole), str(c.path))
     c.model = parse_model(c.source, str(c.path))
+    set_rounding(c.model, c.options.rounding, quantized=is_quantized(c.model))
     name_all(c.model)
 
 
@@ -32,6 +37,8 @@ def _rewrite(c: Compilation) -> None:
     name_all(c.model)
     if c.options.allow_host:
         c.host = refusals(c.model, c.hw)
+        if c.host and rounding_of(c.model):
+            raise UnsupportedError(["a host rounds to nearest even, not as this model does:", *c.host.values()])
     else:
         check_support(c.model, c.hw)
 

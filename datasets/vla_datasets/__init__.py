@@ -2,3 +2,7 @@
 
 Needs numpy, pyarrow and pillow; never imports torch, and never unpickles anything.
 """
+
+from vla_isa import __version__
+
+__all__ = ["__version__"]

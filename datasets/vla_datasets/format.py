@@ -13,12 +13,15 @@ Source of the layout: huggingface/lerobot, src/lerobot/datasets/utils.py, CODEBA
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
+
+from vla_datasets.errors import DatasetError
 
 __all__ = [
     "BOOKKEEPING",
@@ -42,6 +45,7 @@ TASKS_PATH = "meta/tasks.parquet"
 EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 FILES_PER_CHUNK = 1000
+_MAX_AXES = 5  # of a feature; the Hugging Face library has Array2D to Array5D
 
 _ARROW_TYPES: Mapping[str, pa.DataType] = {
     "float32": pa.float32(),
@@ -54,18 +58,35 @@ _ARROW_TYPES: Mapping[str, pa.DataType] = {
 
 @dataclass(frozen=True)
 class Feature:
-    """One column of a frame: an arrow scalar type or "image" of (height, width, channels)."""
+    """One column of a frame: a number, a vector, a matrix (or more axes), or "image" of (height, width, channels).
+
+    Raises:
+        DatasetError: an unknown dtype, or a shape that is none.
+    """
 
     dtype: str
     shape: tuple[int, ...]
     names: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        if self.dtype not in _ARROW_TYPES:
+            raise DatasetError(f"a feature's dtype is '{self.dtype}'; there are {', '.join(_ARROW_TYPES)}.")
+        wanted = (3,) if self.dtype == "image" else range(1, _MAX_AXES + 1)
+        if len(self.shape) not in wanted or min(self.shape) < 1:
+            raise DatasetError(
+                f"a feature's shape is {list(self.shape)}; an image has (height, width, channels), a number (1,), and "
+                f"anything else 1 to {_MAX_AXES} sizes above 0."
+            )
+
     def arrow_type(self) -> pa.DataType:
-        """The parquet type: a scalar for shape (1,), a fixed-size list for a vector, PNG bytes for images."""
+        """The parquet type, as `datasets` stores it: a scalar for shape (1,), a fixed-size list for a vector, lists in
+        lists for more axes, PNG bytes for images."""
         scalar = _ARROW_TYPES[self.dtype]
         if self.dtype == "image" or self.shape == (1,):
             return scalar
-        return pa.list_(scalar, self.shape[0])
+        if len(self.shape) == 1:
+            return pa.list_(scalar, self.shape[0])
+        return functools.reduce(lambda kind, _: pa.list_(kind), self.shape, scalar)
 
     def to_json(self) -> dict[str, Any]:
         """The feature as info.json holds it."""
@@ -129,7 +150,9 @@ def _hugging_face_type(feature: Feature) -> dict[str, Any]:
     value = {"dtype": feature.dtype, "_type": "Value"}
     if feature.shape == (1,):
         return value
-    return {"feature": value, "length": feature.shape[0], "_type": "List"}
+    if len(feature.shape) == 1:
+        return {"feature": value, "length": feature.shape[0], "_type": "List"}
+    return {"shape": list(feature.shape), "dtype": feature.dtype, "_type": f"Array{len(feature.shape)}D"}
 
 
 def episodes_schema() -> pa.Schema:

@@ -1,4 +1,4 @@
-"""Exact dataset statistics in one pass: 256-bin histograms for images, sorted values for small scalars."""
+"""Exact dataset statistics in one pass: 256-bin histograms for images, sorted values for everything else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ImageStatistics", "scalar_statistics"]
+__all__ = ["ImageStatistics", "value_statistics"]
 
 _QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 
@@ -44,16 +44,15 @@ class ImageStatistics:
         return {**shaped, "count": [self._images]}
 
 
-def scalar_statistics(values: npt.NDArray[Any]) -> dict[str, list[float] | list[int]]:
-    """Statistics of one value per frame."""
+def value_statistics(values: npt.NDArray[Any]) -> dict[str, Any]:
+    """Statistics over the frames, on axis 0, of each component by itself; lists of the feature's shape, as in LeRobot.
+
+    Args:
+        values: (frames, 1) for a number, (frames, components) for a vector, and so on.
+
+    Returns: nested lists of the shape behind axis 0; `count` is the number of frames.
+    """
     numbers = values.astype(np.float64)
-    result: dict[str, list[float] | list[int]] = {
-        "min": [float(numbers.min())],
-        "max": [float(numbers.max())],
-        "mean": [float(numbers.mean())],
-        "std": [float(numbers.std())],
-        "count": [int(numbers.size)],
-    }
-    for name, level in _QUANTILES.items():
-        result[name] = [float(np.quantile(numbers, level))]
-    return result
+    found = {"min": numbers.min(0), "max": numbers.max(0), "mean": numbers.mean(0), "std": numbers.std(0)}
+    found |= {name: np.quantile(numbers, level, axis=0) for name, level in _QUANTILES.items()}
+    return {**{name: array.tolist() for name, array in found.items()}, "count": [len(numbers)]}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
+from vla_datasets.errors import DatasetError
 from vla_datasets.files import write_json, write_table
 from vla_datasets.format import (
     BOOKKEEPING,
@@ -27,7 +29,7 @@ from vla_datasets.format import (
     episodes_schema,
     tasks_schema,
 )
-from vla_datasets.statistics import ImageStatistics, scalar_statistics
+from vla_datasets.statistics import ImageStatistics, value_statistics
 
 __all__ = ["Episode", "write_dataset"]
 
@@ -99,18 +101,43 @@ class _Totals:
         self.frames = 0
         images = {name: feature for name, feature in features.items() if feature.dtype == "image"}
         self._images = {name: ImageStatistics(feature.shape[2]) for name, feature in images.items()}
-        self._scalars: dict[str, list[Any]] = {name: [] for name in features if name not in images}
+        self._values: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in features if name not in images}
 
-    def add(self, columns: Mapping[str, list[Any]]) -> None:
+    def add(self, columns: Mapping[str, Any]) -> None:
+        """Count one episode; its values are arrays of (frames, *shape), its images PNG."""
         for name, statistics in self._images.items():
             for png in columns[name]:
                 statistics.add(np.asarray(Image.open(io.BytesIO(png))))
-        for name, values in self._scalars.items():
-            values.extend(columns[name])
+        for name, values in self._values.items():
+            values.append(columns[name])
 
     def to_json(self) -> dict[str, Any]:
         images = {name: statistics.to_json() for name, statistics in self._images.items()}
-        return images | {name: scalar_statistics(np.asarray(v)) for name, v in self._scalars.items()}
+        return images | {name: value_statistics(np.concatenate(v)) for name, v in self._values.items()}
+
+
+def _stored(name: str, feature: Feature, values: Sequence[Any], length: int) -> Any:
+    """The values of one episode as they are stored: an array of (frames, *shape) in the feature's dtype; PNG as given.
+
+    Raises:
+        DatasetError: there is not one value of the feature's shape for each frame.
+    """
+    if feature.dtype == "image":
+        if len(values) != length:
+            raise DatasetError(f"'{name}' has {len(values)} images in an episode of {length} frames.")
+        return values
+    try:
+        array = np.asarray(values, feature.dtype)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DatasetError(f"'{name}' is no array of {feature.dtype}: {error}.") from error
+    if array.shape == (length,) and feature.shape == (1,):
+        array = array[:, None]
+    if array.shape != (length, *feature.shape):
+        raise DatasetError(
+            f"'{name}' has values of shape {list(array.shape)} in an episode of {length} frames; "
+            f"{list(feature.shape)} for each frame makes {[length, *feature.shape]}."
+        )
+    return array
 
 
 def _rows(
@@ -135,12 +162,14 @@ def _rows(
             "task_index": [tasks.setdefault(episode.task, len(tasks))] * length,
         }
         assert columns.keys() == features.keys() | BOOKKEEPING.keys()
-        totals.add(columns)
+        stored = {name: _stored(name, feature, columns[name], length) for name, feature in features.items()}
+        totals.add(stored)
         for name, feature in features.items():
-            values = columns[name]
-            frames[name].extend(
-                [{"bytes": png, "path": None} for png in values] if feature.dtype == "image" else values
-            )
+            values = stored[name]
+            if feature.dtype == "image":
+                frames[name].extend({"bytes": png, "path": None} for png in values)
+            else:
+                frames[name].extend((values[:, 0] if feature.shape == (1,) else values).tolist())
         episodes.append(
             {
                 "episode_index": totals.episodes,

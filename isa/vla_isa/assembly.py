@@ -8,12 +8,11 @@ Semaphore masks are lists of numbers, enumerations are names, all else is decima
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
 from vla_isa.encoding import Packet, value_fields
-from vla_isa.errors import EncodingError
+from vla_isa.errors import EncodingError, did_you_mean
 from vla_isa.fields import Field
 from vla_isa.instructions import BY_NAME
 from vla_isa.ordering import SEMAPHORES, bits
@@ -70,7 +69,7 @@ def _format_mask(mask: int) -> str:
 def _packet(words: list[str]) -> Packet:
     name = words[0].upper()
     if name not in BY_NAME:
-        raise EncodingError(f"unknown instruction '{words[0]}'{_meant(name, BY_NAME)}")
+        raise EncodingError(f"unknown instruction '{words[0]}'.{did_you_mean(name, BY_NAME)}")
     fields = {f.name: f for f in value_fields(BY_NAME[name])}
     values: dict[str, int] = {}
     for word in words[1:]:
@@ -78,7 +77,7 @@ def _packet(words: list[str]) -> Packet:
         if not equals or not text:
             raise EncodingError(f"'{word}' is not of the form field=value")
         if key not in fields:
-            raise EncodingError(f"{name} has no field '{key}'{_meant(key, fields)}")
+            raise EncodingError(f"{name} has no field '{key}'.{did_you_mean(key, fields)}")
         if key in values:
             raise EncodingError(f"{name}.{key} is given twice")
         values[key] = _mask(key, text) if key in _MASKS else _value(fields[key], text)
@@ -104,10 +103,5 @@ def _value(f: Field, text: str) -> int:
     if _NUMBER.fullmatch(text):
         return int(text, 16 if "x" in text.lower() else 10)
     if f.enum:
-        raise EncodingError(f"{f.name}: '{text}' is none of {', '.join(f.enum)}{_meant(text, f.enum)}")
+        raise EncodingError(f"{f.name}: '{text}' is none of {', '.join(f.enum)}.{did_you_mean(text, f.enum)}")
     raise EncodingError(f"{f.name}: '{text}' is not a number")
-
-
-def _meant(found: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(found, list(known), 1)
-    return f"; did you mean '{near[0]}'?" if near else ""

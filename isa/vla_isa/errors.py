@@ -6,7 +6,19 @@ print the message and exit with `exit_code`. Anything else that escapes is a bug
 
 from __future__ import annotations
 
-__all__ = ["BadUsageError", "ConfigError", "EncodingError", "HazardError", "ProgramError", "VlaError"]
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "BadUsageError",
+    "ConfigError",
+    "EncodingError",
+    "HazardError",
+    "OutputError",
+    "ProgramError",
+    "VlaError",
+    "did_you_mean",
+]
 
 
 class VlaError(Exception):
@@ -35,3 +47,13 @@ class ProgramError(VlaError):
 
 class HazardError(VlaError):
     """A program's queues and semaphores do not order its memory accesses."""
+
+
+class OutputError(VlaError):
+    """An output file or folder cannot be written."""
+
+
+def did_you_mean(found: str, known: Iterable[str], otherwise: str = "") -> str:
+    """The end of a message about an unknown name: the known one that is nearest, or `otherwise` where none is near."""
+    near = difflib.get_close_matches(found, list(known), 1)
+    return f" Did you mean '{near[0]}'?" if near else otherwise and f" {otherwise}"

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from vla_isa.errors import ConfigError
+from vla_isa.errors import ConfigError, did_you_mean
 
 __all__ = ["BANKS", "BEAT_BYTES", "HEAP_BYTES", "LINE_BYTES", "HardwareConfig", "from_dict", "load", "names"]
 
@@ -130,9 +129,8 @@ def from_dict(values: dict[str, Any], origin: str) -> HardwareConfig:
     unknown = sorted(set(values) - set(known))
     missing = [k for k in known if k not in values]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], known, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise ConfigError(f"{origin}: unknown key {', '.join(map(repr, unknown))}{hint}")
+        hint = did_you_mean(unknown[0], known)
+        raise ConfigError(f"{origin}: unknown key {', '.join(map(repr, unknown))}.{hint}")
     if missing:
         raise ConfigError(f"{origin}: missing key {', '.join(map(repr, missing))}; every parameter must be given")
     if not isinstance(values["name"], str) or not values["name"]:
@@ -149,10 +147,9 @@ def load(name: str | Path) -> HardwareConfig:
     text = str(name)
     path = Path(text) if text.endswith(".toml") else _CONFIG_DIR / f"{text}.toml"
     if not text.endswith(".toml") and text not in names():
-        near = difflib.get_close_matches(text, names(), 1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ConfigError(
-            f"unknown hardware config '{text}'; there are {', '.join(names())}, or give a .toml file.{hint}"
+            f"unknown hardware config '{text}'; there are {', '.join(names())}, or give a .toml file."
+            + did_you_mean(text, names())
         )
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))

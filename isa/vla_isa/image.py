@@ -19,7 +19,6 @@ a multiple of 64 from the start of the section.
 
 from __future__ import annotations
 
-import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 from vla_isa import hardware
 from vla_isa.container import ALIGNMENT, Buffer, read, write
 from vla_isa.errors import ConfigError, ProgramError
+from vla_isa.files import whole_file
 from vla_isa.program import IoTensor, MapEntry, Program, Segment, SourceEntry
 from vla_isa.records import dump_json, from_json, parse_json
 from vla_isa.validate import MAX_DATA_BYTES, validate
@@ -52,19 +52,12 @@ def save(program: Program, path: str | Path) -> None:
     """Write a program file; nothing is left behind when it fails.
 
     Raises:
-        ProgramError: the file cannot be written.
+        OutputError: the file cannot be written.
+        ProgramError: the program holds what a file cannot.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("xb") as f:
-            for piece in _pieces(program):
-                f.write(piece)
-        temporary.replace(path)
-    except OSError as e:
-        raise ProgramError(f"'{path}' cannot be written: {e.strerror}") from e
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(Path(path)) as temporary, temporary.open("wb") as f:
+        for piece in _pieces(program):
+            f.write(piece)
 
 
 def dumps(program: Program) -> bytes:

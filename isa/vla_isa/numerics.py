@@ -199,9 +199,16 @@ def scale_to_multiplier(scale: float) -> tuple[int, int]:
     return int(mantissa * (1 << 24)), 24 - int(exponent)
 
 
-def quantize(x: NDArray[np.floating], scale: float, zero_point: int) -> NDArray[np.int8]:
-    """ONNX QuantizeLinear to int8 in float32: `saturate(rint(x / scale) + zero_point)`; no NaN."""
-    q = np.rint(np.asarray(x, dtype=np.float32) / np.float32(scale)) + np.float32(zero_point)
+def quantize(
+    x: NDArray[np.floating], scale: float, zero_point: int, rounding: int = ROUND_NEAREST_EVEN
+) -> NDArray[np.int8]:
+    """ONNX QuantizeLinear to int8 in float32: `saturate(rint(x / scale) + zero_point)`, or another rounding; no NaN."""
+    steps = np.asarray(x, dtype=np.float32) / np.float32(scale)
+    if rounding == ROUND_NEAREST_EVEN:
+        whole = np.rint(steps)
+    else:
+        whole = np.floor(steps.astype(np.float64) + (0.5 if rounding == ROUND_HALF_UP else 0.0)).astype(np.float32)
+    q = whole + np.float32(zero_point)
     saturated: NDArray[np.int8] = np.clip(q, INT8_MIN, INT8_MAX).astype(np.int8)
     return saturated
 
@@ -212,11 +219,12 @@ def make_table(
     in_zero: int,
     out_scale: float,
     out_zero: int,
+    rounding: int = ROUND_NEAREST_EVEN,
 ) -> NDArray[np.int8]:
     """The 256-entry table of a unary function: entry q + 128 is quantize(f(dequantize(q)))."""
     q = np.arange(-128, 128, dtype=np.float32)
     x = (q - np.float32(in_zero)) * np.float32(in_scale)
-    return quantize(function(x.astype(np.float32)).astype(np.float32), out_scale, out_zero)
+    return quantize(function(x.astype(np.float32)).astype(np.float32), out_scale, out_zero, rounding)
 
 
 # --- records in parameter memory --------------------------------------------------------------------

@@ -3,3 +3,7 @@
 One policy is one folder (`config`, `model`, `preprocess`) and one line in `policy.POLICIES`. Importing
 this package, a policy's `config` or its `preprocess` never imports torch.
 """
+
+from vla_isa import __version__
+
+__all__ = ["__version__"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +14,7 @@ import onnx
 import onnxruntime
 import torch
 
+from vla_isa.files import whole_file
 from vla_models.errors import ExportError
 from vla_models.policy import Policy
 
@@ -52,17 +51,9 @@ def export_onnx(policy: torch.nn.Module, path: Path) -> float:
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
     onnx.checker.check_model(model, full_check=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(model.SerializeToString(deterministic=True))
-        difference = check_parity(policy, Path(temporary))
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return difference
+    with whole_file(path) as temporary:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+        return check_parity(policy, temporary)
 
 
 def check_parity(policy: torch.nn.Module, path: Path, samples: int = 8) -> float:

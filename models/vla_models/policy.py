@@ -7,7 +7,6 @@ A saved policy is a folder `config.json` (policy name and options) + `model.safe
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from vla_isa.errors import did_you_mean
 from vla_models.babyai_cnn.config import BabyAICnnConfig
 from vla_models.babyai_cnn.model import BabyAICnn
 from vla_models.errors import PolicyError
@@ -68,8 +68,7 @@ def find_policy(name: str) -> PolicySpec:
         if spec.name == name:
             return spec
     names = [spec.name for spec in POLICIES]
-    near = difflib.get_close_matches(name, names, n=1)
-    raise PolicyError(f"Unknown policy '{name}'. " + (f"Did you mean '{near[0]}'?" if near else f"Known: {names}."))
+    raise PolicyError(f"Unknown policy '{name}'." + did_you_mean(name, names, f"Known: {names}."))
 
 
 def make_policy(name: str, options: Mapping[str, Any]) -> torch.nn.Module:

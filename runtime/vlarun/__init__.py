@@ -1,13 +1,30 @@
 """Run programs of the int8 accelerator: on the bit-accurate Python machine, in Verilator, or as ONNX.
 
-import vlarun
-outputs = vlarun.Session("prog.bin", backend="sim").run({"image": array})
+    outputs = vlarun.Session("prog.bin", backend="sim").run({"image": array})
+
+What is named here is imported when it is first used.
 """
 
 from __future__ import annotations
 
-from vlarun.backends.base import RunResult
-from vlarun.parts import PartsSession, open_session
-from vlarun.session import Session
+from typing import TYPE_CHECKING
 
-__all__ = ["PartsSession", "RunResult", "Session", "open_session"]
+from vla_isa import __version__
+from vla_isa.lazy import from_modules
+
+if TYPE_CHECKING:
+    from vlarun.backends.base import RunResult
+    from vlarun.parts import PartsSession, open_session
+    from vlarun.session import Session
+
+__all__ = ["PartsSession", "RunResult", "Session", "__version__", "open_session"]
+
+__getattr__ = from_modules(
+    __name__,
+    {
+        "PartsSession": "vlarun.parts",
+        "RunResult": "vlarun.backends.base",
+        "Session": "vlarun.session",
+        "open_session": "vlarun.parts",
+    },
+)

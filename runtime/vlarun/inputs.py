@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.errors import did_you_mean
 from vla_isa.numerics import INT8_MAX, INT8_MIN, quantize
 from vla_isa.program import IoTensor, Program
 from vlarun.errors import InputError
@@ -61,8 +61,7 @@ def _check_names(program: Program, inputs: Mapping[str, Any]) -> None:
     wanted = ", ".join(f"'{t.name}' {list(t.layout.shape)}" for t in program.inputs)
     for name in inputs:
         if name not in names:
-            near = difflib.get_close_matches(str(name), names, 1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
+            hint = did_you_mean(str(name), names)
             raise InputError(f"unknown input '{name}'; the program takes {wanted}.{hint}")
     missing = [name for name in names if name not in inputs]
     if missing:

@@ -22,11 +22,15 @@ from vlac import CompileOptions, compile_file
 from vlac.ir.graph import REORDER, Tensor
 from vlac.passes import Compilation
 from vlac.verify import NodeCheck, check_nodes, exact_reference
+from vlac.verify.loss import output_loss
 from vlac.verify.qonnx import expanded
+from vlac.verify.reference import Reference
 from vlac.verify.source import DeviceRun, check_rewrite, check_source
 from vlarun.backends import RtlBackend, SimBackend
 from vlarun.compare import compare
 from vlarun.inputs import to_integers
+
+WORST = 8.0  # dB of an output of a test; a value that is lost has 0 and less
 
 
 @dataclass
@@ -88,9 +92,9 @@ def run_both(
 ) -> Outcome:
     """Compile with every tensor kept and plainly; both give the same outputs on `sim`.
 
-    A float model's rewritten form must compute what the model does. `checks` compare every node with ONNX Runtime,
-    in the quantized model and, where the model is quantized itself, in the model; there are none on CPUs where that
-    is not exact.
+    A float model's rewritten form must compute what the model does, and the program nearly so. `checks` compare every
+    node with ONNX Runtime, in the quantized model and, where the model is quantized itself, in the model; there are
+    none on CPUs where that is not exact.
     """
     kept = compile_proto(model, hw, calib=calib, keep_all=True)
     plain = compile_proto(model, hw, calib=calib)
@@ -100,6 +104,7 @@ def run_both(
     for name, values in outputs.items():
         assert np.array_equal(values, raw[name]), name
     check_rewritten(model, plain, inputs)
+    check_accuracy(model, plain, inputs)
     if not exact_reference():
         return Outcome(plain, [], inputs, outputs)
     checks = check_nodes(kept, inputs, raw)
@@ -124,6 +129,17 @@ def check_rewritten(model: onnx.ModelProto, state: Compilation, inputs: dict[str
         for sample in (inputs, *state.quantized.samples[:1]):
             wrong = [c for c in check_rewrite(model, state.quantized.reference, sample) if not c.ok]
             assert not wrong, wrong
+
+
+def check_accuracy(model: onnx.ModelProto, state: Compilation, inputs: dict[str, NDArray[np.generic]]) -> None:
+    """The program is near the float model: noise of 8 bits and four random calibration samples, nothing worse."""
+    assert state.quantized is not None
+    if state.quantized.reference is not None:
+        found = vlarun.Session(state.program, backend="sim").run(inputs)
+        for name, wanted in Reference(model).run(inputs).items():
+            if wanted.dtype.kind == "f" and wanted.size >= 16:
+                loss = output_loss(name, [wanted], [found[name]])
+                assert loss.snr >= WORST, loss
 
 
 def check_rtl(state: Compilation, inputs: dict[str, NDArray[np.generic]]) -> None:

@@ -164,7 +164,7 @@ def test_older_domains_of_quant():
         ({"bits": 16.0}, "16 bits signed with 1 scales; the machine takes up to 8 bits with one scale"),
         ({"scale": np.full((1, 3, 1, 1), 0.1)}, "8 bits signed with 3 scales"),
         ({"bits": 2.5}, "must be whole numbers"),
-        ({"rounding_mode": "FLOOR"}, "rounding mode FLOOR; only ROUND"),
+        ({"rounding_mode": "FLOOR"}, "rounded to nearest even, not by FLOOR"),
     ],
 )
 def test_quant_nodes_that_are_refused(options, message):

@@ -21,7 +21,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from vla_isa.hardware import load
 from vlac import CompileOptions, compile_file
-from vlac.errors import UnsupportedError
 from vlarun import Session
 
 SHAPE = (1, 8, 10, 10)
@@ -514,15 +513,6 @@ def masked(net, never, how, producer=conv, shape=(1, 16, 1, 1)):
     return keep
 
 
-def compiled_or_refused(model, samples, tmp_path):
-    """The program; a mask that the machine has no instruction for may be refused, not computed wrongly."""
-    try:
-        return compiled(model, samples, tmp_path)
-    except UnsupportedError as e:
-        assert "Where" in str(e)
-        pytest.skip("a constant mask of Where is refused")
-
-
 @each_never
 @pytest.mark.parametrize("how", ["add", "where"])
 @pytest.mark.parametrize("function", ["Softmax", "LogSoftmax"])
@@ -531,7 +521,7 @@ def test_a_mask_before_softmax(tmp_path, never, how, function):
     keep = masked(net, never, how)
     net.node(function, ["d"], "y", axis=1)
     model, samples = net.model("y"), normals(4, 2, x=SHAPE)
-    found = ran(compiled_or_refused(model, normals(x=SHAPE), tmp_path), samples)["y"]
+    found = ran(compiled(model, normals(x=SHAPE), tmp_path), samples)["y"]
     wanted = exact(model, samples)["y"]
     kept, dropped = found[:, :, keep], found[:, :, ~keep]
     assert snr(wanted[:, :, keep], kept) >= ENOUGH - 4  # some of the steps go to the masked ones
@@ -549,7 +539,7 @@ def test_a_mask_before_arg_max(tmp_path, never, how):
     keep = masked(net, never, how)
     net.node("ArgMax", ["d"], "y", axis=1)
     model, samples = net.model("y"), normals(4, 2, x=SHAPE)
-    found = ran(compiled_or_refused(model, normals(x=SHAPE), tmp_path), samples)["y"]
+    found = ran(compiled(model, normals(x=SHAPE), tmp_path), samples)["y"]
     assert keep[found].all()
     assert (exact(model, samples)["y"] == found).mean() > 0.95  # near ties are decided by rounding
 
@@ -561,7 +551,7 @@ def test_a_mask_before_reduce_max(tmp_path, never, how):
     masked(net, never, how, gemm, (1, 40))
     net.node("ReduceMax", ["d", net.constant("axes", [1], np.int64)], "y")
     model, samples = net.model("y"), normals(4, 2, x=(1, 64))
-    found = ran(compiled_or_refused(model, normals(x=(1, 64)), tmp_path), samples)["y"]
+    found = ran(compiled(model, normals(x=(1, 64)), tmp_path), samples)["y"]
     assert snr(exact(model, samples)["y"], found) >= ENOUGH
 
 
@@ -572,7 +562,7 @@ def test_a_mask_before_relu(tmp_path, never, how):
     keep = masked(net, never, how)
     relu(net, "d", "y")
     model, samples = net.model("y"), normals(4, 2, x=SHAPE)
-    found = ran(compiled_or_refused(model, normals(x=SHAPE), tmp_path), samples)["y"]
+    found = ran(compiled(model, normals(x=SHAPE), tmp_path), samples)["y"]
     assert snr(exact(model, samples)["y"], found) >= ENOUGH and not found[:, :, ~keep].any()
 
 
@@ -594,7 +584,7 @@ def test_a_mask_of_logits(tmp_path, never, how):
     keep = masked(net, never, how, policy, (1, 9))
     net.node("Softmax", ["d"], "y", axis=-1)
     model, samples = net.model("y"), normals(4, 2, x=(1, 24))
-    found = ran(compiled_or_refused(model, normals(x=(1, 24)), tmp_path), samples)["y"]
+    found = ran(compiled(model, normals(x=(1, 24)), tmp_path), samples)["y"]
     assert snr(exact(model, samples)["y"], found) >= 25 and found[..., ~keep].max() < 1e-3
 
 

@@ -1,6 +1,7 @@
 """The vlac command: what it writes, and that bad usage ends in a message, exit code 1 or 2, and no file."""
 
 import json
+import subprocess
 
 import numpy as np
 import onnx
@@ -97,6 +98,69 @@ def test_quantization_options(models, tmp_path, capsys, method):
 def test_percentile_out_of_range(capsys, tmp_path, models):
     extra = ("--calib", "random:1", "--percentile", "101")
     compile_refused(capsys, tmp_path, models / "net.onnx", "--percentile is 101", extra=extra, code=2)
+
+
+def test_options_that_would_change_nothing_are_refused(capsys, tmp_path, models, program):
+    net, calib = models / "net.onnx", ("--calib", "random:1")
+    for extra in (("--percentile", "99"), ("--calib-method", "mse", "--percentile", "99")):
+        compile_refused(capsys, tmp_path, net, "--percentile is for", extra=(*calib, *extra), code=2)
+    quantized = tmp_path / "q.onnx"
+    line = ["compile", str(net), "-o", str(tmp_path / "a"), *calib, f"--dump-after=quantize={quantized}"]
+    assert main(line) == 0
+    for extra in (calib, ("--equalize",), ("--bias-correction",), ("--calib-method", "entropy")):
+        compile_refused(capsys, tmp_path, quantized, "is quantized already", extra[0], extra=extra, code=2)
+    (tmp_path / "p.s").write_text("HALT\n")
+    line = ["asm", tmp_path / "p.s", "--base", program, "--config", "u50", "-o", tmp_path / "b"]
+    refused(capsys, line, "exclude each other", code=2)
+    assert not (tmp_path / "b").exists()
+
+
+def test_tables_fit_a_terminal(program, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in (["ops"], ["ops", "--config", "tiny"]):
+        assert main(command) == 0
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+    assert main(["estimate", str(program)]) == 0
+    whole = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["estimate", str(program)]) == 0
+    cut = capsys.readouterr().out.splitlines()
+    assert cut == [line[:80] for line in whole] and whole[0].startswith("packet op")
+
+
+def test_ops_shows_every_rule(capsys):
+    from vla_isa.hardware import load
+    from vlac.ops import OPS
+    from vlac.ops.spec import rule_text
+
+    assert main(["ops"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for spec in OPS:
+        for rule in spec.rules:
+            assert rule_text(rule, load("u50")) in text
+
+
+def test_progress_is_shown_on_a_terminal_only(models, tmp_path):
+    import os
+    import pty
+    import sys
+
+    line = ["-m", "vlac", "compile", str(models / "demo.onnx"), "-o", str(tmp_path / "p.bin"), "--calib", "random:4"]
+    done = subprocess.run([sys.executable, *line], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    reader, writer = pty.openpty()
+    with subprocess.Popen([sys.executable, *line], stdout=subprocess.DEVNULL, stderr=writer) as process:
+        os.close(writer)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(reader, 4096)
+            except OSError:  # the other end is closed
+                break
+        assert process.wait() == 0
+    os.close(reader)
+    assert b"vlac: quantize" in shown and b"0:00:0" in shown
+    assert b"\x1b[2K" in shown.rpartition(b"vlac: ")[2], "the line is removed at the end"
 
 
 def test_compile_help_explains_quantization(capsys):

@@ -100,6 +100,7 @@ def test_workers_do_not_change_a_byte(tmp_path: Path, monkeypatch: pytest.Monkey
     ("arguments", "code", "message"),
     [
         (["--level", "GoToObb"], 1, "Did you mean 'GoToObj'?"),
+        (["--workers", "0"], 2, "0 is less than 1"),
         (["--episodes", "1"], 1, "--episodes is 1"),
         (["--seed", "-1"], 1, "--seed is -1"),
         (["--validation-fraction", "1.5"], 1, "--validation-fraction is 1.5"),

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from vla_datasets.errors import DatasetError
-from vla_datasets.files import atomic_path
 from vla_datasets.format import BOOKKEEPING, Feature
 from vla_datasets.reader import open_dataset
 from vla_datasets.writer import Episode, write_dataset
+from vla_isa.files import whole_file
 
 FEATURES = {
     "observation.images.front": Feature("image", (4, 4, 3)),
@@ -78,10 +78,6 @@ def test_lerobot_conventions(root: Path) -> None:
     features = json.loads(data.metadata[b"huggingface"])["info"]["features"]
     assert features["observation.images.front"] == {"_type": "Image"}
     assert data.field("timestamp").type == pa.float32()
-
-
-def test_vectors_are_fixed_size_lists() -> None:
-    assert Feature("float32", (6,)).arrow_type() == pa.list_(pa.float32(), 6)
 
 
 def _edit_info(**changes: Any) -> Callable[[Path], None]:
@@ -158,7 +154,7 @@ def test_unknown_split(root: Path) -> None:
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), atomic_path(tmp_path / "file") as path:
+    with pytest.raises(RuntimeError), whole_file(tmp_path / "file") as path:
         path.write_text("half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []

@@ -42,8 +42,8 @@ def test_text_is_readable() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("HALT\nCONF in_h=1", "line 2: unknown instruction 'CONF'; did you mean 'CONV'"),
-        ("CONV in_bas=1", "has no field 'in_bas'; did you mean 'in_base'"),
+        ("HALT\nCONF in_h=1", "line 2: unknown instruction 'CONF'. Did you mean 'CONV'"),
+        ("CONV in_bas=1", "has no field 'in_bas'. Did you mean 'in_base'"),
         ("CONV in_h", "not of the form field=value"),
         ("CONV in_h=", "not of the form field=value"),
         ("CONV in_h=1 in_h=2", "in_h is given twice"),
@@ -51,7 +51,7 @@ def test_text_is_readable() -> None:
         ("CONV in_h=1_0", "'1_0' is not a number"),
         ("CONV in_h=2048", "in_h: 2048 does not fit"),
         ("CONV in_zero=128", "in_zero: 128 does not fit"),
-        ("CONV rounding=half", "none of nearest_even, half_up, floor; did you mean 'half_up'"),
+        ("CONV rounding=half", "none of nearest_even, half_up, floor. Did you mean 'half_up'"),
         ("CONV wait=16", "'16' is not a semaphore"),
         ("CONV wait=1,1", "semaphore 1 is given twice"),
         ("CONV wait=-1", "'-1' is not a semaphore"),

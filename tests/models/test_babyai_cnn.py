@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from vla_models.babyai_cnn.config import VOCABULARY_SIZE, BabyAICnnConfig
-from vla_models.babyai_cnn.model import BabyAICnn
 from vla_models.babyai_cnn.preprocess import NO_ACTION, Preprocessor, previous_actions, stack_indices
 from vla_models.babyai_cnn.words import WORDS, bag_of_words
 from vla_models.errors import ObservationError, PolicyError
@@ -23,6 +21,8 @@ def _frame(value: int) -> np.ndarray:
 
 
 def test_size_is_what_the_readme_says() -> None:
+    from vla_models.babyai_cnn.model import BabyAICnn
+
     policy = BabyAICnn(BabyAICnnConfig())
     count = sum(parameter.numel() for parameter in policy.parameters())
     readme = Path(sys.modules["vla_models.babyai_cnn"].__file__ or "").with_name("README.md").read_text()
@@ -111,6 +111,10 @@ def test_the_robot_side_needs_no_torch() -> None:
 
 
 def test_example_inputs_are_repeatable() -> None:
+    import torch
+
+    from vla_models.babyai_cnn.model import BabyAICnn
+
     policy = BabyAICnn(BabyAICnnConfig())
     for one, other in zip(policy.example_inputs(2).values(), policy.example_inputs(2).values(), strict=True):
         assert torch.equal(one, other)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,11 +89,20 @@ class Mutant:
     text: str
 
 
-def choose(root: Path, count: int, seed: int, match: str = "") -> list[Mutant]:
-    """`count` mutants of the files whose path contains `match`, an equal share from each area."""
+def choose(root: Path, count: int, seed: int, match: str = "", under: Sequence[str] = ()) -> list[Mutant]:
+    """`count` mutants of the files whose path contains `match`, an equal share from each area.
+
+    Args:
+        under: folders to take instead of the areas.
+
+    Raises:
+        ValueError: a folder holds no file that is broken here.
+    """
     rng = random.Random(seed)
     pools, unseen = [], {(e["file"], _change(e["line"], e["fault"])) for e in equivalent()}
-    for area in AREAS:
+    for area in under or AREAS:
+        if not _files(root, area):
+            raise ValueError(f"'{area}' holds no file with suites; give folders like {', '.join(AREAS)}")
         found = [m for file in _files(root, area) if match in file for m in _mutants(root, file)]
         rng.shuffle(found)
         pools.append(iter(found))

@@ -2,6 +2,7 @@
 
     python tests/mutants/run.py                            # the seeded faults of faults.toml, all caught
     python tests/mutants/run.py --automatic 60 --seed 0    # mutants made by mutate.py, at least 90 % caught
+    python tests/mutants/run.py --automatic 90 --jobs 2 --under compiler/vlac/rewrite compiler/vlac/quantize
 
 A seeded fault names its test; that test must also pass on the unbroken tree. An automatic mutant runs the
 tests that concern its file (suites.py). CI runs neither.
@@ -83,7 +84,7 @@ def main() -> int:
         for number in range(args.jobs):
             trees.put(copy_tree(Path(folder) / str(number)))
         if args.automatic:
-            work = [(automatic, m) for m in mutate.choose(ROOT, args.automatic, args.seed, args.match)]
+            work = [(automatic, m) for m in mutate.choose(ROOT, args.automatic, args.seed, args.match, args.under)]
             wanted = [tests for _, m in work for tests in suites.suites_of(m.file)]
         else:
             work = [(seeded, f) for f in faults if args.match in f["name"]]
@@ -115,6 +116,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--match", default="", help="only faults whose name, or files whose path, contains this")
     parser.add_argument("--automatic", type=int, default=0, metavar="N", help="N mutants of mutate.py instead")
     parser.add_argument("--seed", type=int, default=0, help="which mutants")
+    parser.add_argument("--under", nargs="+", default=[], metavar="DIR", help="mutants in these folders only")
     parser.add_argument("--jobs", type=int, default=1, help="copies of the tree that are tested at the same time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
     return parser.parse_args()

@@ -15,6 +15,12 @@ RUNTIME = [*FAST, "tests/runtime", "tests/mutants/test_found.py"]
 COMPILER = [*FAST, "tests/compiler", "tests/mutants/test_found.py"]
 ISA = [*FAST, "tests/isa", "--deselect", "tests/isa/test_packet_check.py"]
 GRAPHS = ["tests/compiler/test_graphs.py"]
+NETWORKS = ["tests/compiler/test_random.py::test_networks_on_u50"]
+DIALECTS = ["tests/compiler/test_dialects.py", "tests/compiler/test_qdq.py"]
+QUANTIZE = ["tests/compiler/test_quantize.py"]
+FAULTS = ["tests/compiler/test_faults_quantizer.py"]
+CALIBRATION = ["tests/compiler/test_refusals.py"]
+VERIFY = ["tests/compiler/test_verify.py", "tests/compiler/test_parity.py", *FAST]
 MAC = ["tests/rtl/vla_mac_engine"]
 CORE = ["tests/rtl/vla_core"]
 COPIES = ["tests/rtl/vla_store_engine", "tests/rtl/vla_data_loader", "tests/rtl/vla_weight_loader"]
@@ -31,6 +37,25 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("runtime/vlarun/parts.py", (["tests/compiler/test_host_parts.py"], RUNTIME)),
     ("runtime/vlarun/finish.py", (["tests/runtime/test_finish.py", "tests/compiler/ops/test_final.py"], RUNTIME)),
     ("runtime/vlarun/*", (RUNTIME,)),
+    *(
+        (f"compiler/vlac/rewrite/{name}.py", ([*FAST, *(f"tests/compiler/ops/test_{t}.py" for t in tests)], NETWORKS))
+        for name, tests in {
+            "batch_norm_to_conv": ("batch_normalization", "one_dimensional"),
+            "batched_matmul": ("matmul",),
+            "clip_off_zero": ("clip",),
+            "gemm_bias": ("gemm",),
+            "group_to_dense": ("conv_transpose",),
+            "one_dimensional": ("one_dimensional",),
+            "three_dimensional": ("three_dimensional",),
+            "nodes": ("clip", "matmul", "three_dimensional"),
+        }.items()
+    ),
+    ("compiler/vlac/rewrite/*", ([*FAST, "tests/compiler/ops/test_arithmetic.py"], NETWORKS)),
+    ("compiler/vlac/quantize/dialects/*", (DIALECTS,)),
+    ("compiler/vlac/quantize/calibration.py", (QUANTIZE, CALIBRATION)),
+    ("compiler/vlac/quantize/held_out.py", (VERIFY,)),
+    ("compiler/vlac/quantize/*", (QUANTIZE, FAULTS, NETWORKS)),
+    ("compiler/vlac/verify/*", (VERIFY, [*FAST, "tests/compiler/test_vlac_cli.py"])),
     ("compiler/vlac/ops/*", ([*FAST, "tests/compiler/ops"], COMPILER)),
     ("compiler/vlac/*", (COMPILER,)),
     ("rtl/src/vla_requantize*", (["tests/rtl/vla_requantize"], MAC, CORE)),

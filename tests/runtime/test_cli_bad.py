@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import good_inputs, make_program
+from hand_program import good_inputs, make_program
 from onnx import TensorProto, helper
 
 from vla_isa import image
@@ -162,10 +162,10 @@ def test_unwritable_stats_and_trace(
     for option in ("--output", "--stats", "--trace"):
         path = tmp_path / "none" / "x"
         assert main([str(program_file), "--input", str(input_file), option, str(path)]) == 1
-        assert "there is no folder" in capsys.readouterr().err
+        assert "does not exist; create it first" in capsys.readouterr().err
     device = tmp_path / "pipe"
     os.mkfifo(device)
-    for path, words in ((device, "no regular file"), (Path("/proc/none"), "cannot be written")):
+    for path, words in ((device, "is a device or a pipe"), (Path("/proc/none"), "cannot be written")):
         assert main([str(program_file), "--input", str(input_file), "--output", str(path)]) == 1
         assert words in capsys.readouterr().err
     assert device.is_fifo()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import good_inputs, make_program
+from hand_program import good_inputs, make_program
 
 from vla_isa.encoding import Packet
 from vla_isa.program import Program

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_program
+from hand_program import make_program
 
 from vla_isa import hardware, image
 from vlarun.backends import RtlBackend, rtl_build, rtl_library

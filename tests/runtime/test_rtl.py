@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import good_inputs, make_program
+from hand_program import good_inputs, make_program
 
 import vlarun
 from vla_isa.errors import VlaError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import time
 from dataclasses import replace
@@ -16,6 +17,19 @@ from vlarun.backends import rtl_build
 from vlarun.errors import BackendError
 
 TINY = hardware.load("tiny")
+PARAMETERS = [
+    "Pixels",
+    "Block",
+    "RequantPixels",
+    "ActWords",
+    "WeightWords",
+    "ParamWords",
+    "WeightMasters",
+    "InMasters",
+    "OutMasters",
+    "QueueDepth",
+]
+MODULE = f"module vla_core #({', '.join(f'parameter {p} = 1' for p in PARAMETERS)}) (input clk); endmodule\n"
 
 
 @pytest.fixture
@@ -73,6 +87,47 @@ def test_broken_sources_leave_nothing_and_show_the_log(sources: Path, tmp_path: 
         rtl_build.build(TINY)
     assert not list((tmp_path / "cache").rglob("*.so"))
     assert not [p for p in (tmp_path / "cache" / "vlarun" / "rtl").iterdir() if p.is_dir()]
+
+
+def test_the_end_of_a_log_fits_a_screen(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("\n".join([*(f"line {n}" for n in range(50)), "g++ " + "x" * 10_000, "Error 1"]))
+    end = rtl_build._end(tmp_path / "log").splitlines()
+    assert len(end) == 15 and end[-1] == "Error 1" and len(end[-2]) < 210
+    (tmp_path / "log").write_text("")
+    assert "disk full" in rtl_build._end(tmp_path / "log")
+
+
+@pytest.mark.slow
+def test_a_space_in_every_path(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Verilator, the sources and the cache lie below a folder with a space; a small module stands for the machine."""
+    place = tmp_path / "a space"
+    shutil.copytree(rtl_build._verilator(), place / "verilator")
+    shutil.copytree(sources, place / "rtl")
+    (place / "rtl" / "src" / "vla_core.v").write_text(MODULE)
+    for path in [*(place / "rtl" / "sim").glob("*.cpp"), *(place / "rtl" / "lib").glob("*.v")]:
+        path.unlink()
+    for path in [p for f in ("src", "generated") for p in (place / "rtl" / f).glob("*.v") if p.name != "vla_core.v"]:
+        path.unlink()
+    (place / "rtl" / "sim" / "main.cpp").write_text('#include "Vvla_core.h"\nint vla_api_version() { return 1; }\n')
+    monkeypatch.setattr(rtl_build, "_verilator", lambda: place / "verilator")
+    monkeypatch.setattr(rtl_build, "source_folder", lambda: place / "rtl")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+    library = rtl_build.build(TINY)
+    assert library.is_relative_to(place) and library.read_bytes()[:4] == b"\x7fELF"
+    assert [p.name for p in library.parent.iterdir() if p.suffix != ".lock"] == [library.name]
+
+
+def test_no_place_without_a_space(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a b").mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a b"))
+    monkeypatch.setattr(rtl_build.tempfile, "gettempdir", lambda: str(tmp_path / "a b"))
+    access = os.access
+    taken = ("/tmp", "/var/tmp")
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) not in taken and access(path, mode))
+    with pytest.raises(BackendError, match="path has a space"):
+        rtl_build.build(TINY)
 
 
 def test_missing_tools_are_named(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import IN_SCALE, IN_ZERO, OUT_SCALE, good_inputs, make_program
+from hand_program import IN_SCALE, IN_ZERO, OUT_SCALE, good_inputs, make_program
 from onnx import TensorProto, helper
 
 import vlarun

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import make_program
+from hand_program import make_program
 
 from vla_isa import hardware
 from vla_isa.encoding import Packet, encode

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import good_inputs, make_program
+from hand_program import good_inputs, make_program
 
 import vlarun
 from vla_isa.encoding import Packet, encode
 from vla_isa.program import Segment
-from vlarun import parts
+from vlarun import commands, parts
+from vlarun.backends import SimBackend
 from vlarun.cli import main
 
 
@@ -40,7 +41,7 @@ def test_run_writes_everything(
         == 0
     )
     line = capsys.readouterr().out
-    assert "cycles by the performance model" in line and "on 'tiny'" in line and line.count("\n") == 1
+    assert "cycles by the performance model" in line and "on 'tiny'" in line and line.count("\n") == 3
     want = vlarun.Session(program_file).run(good_inputs())
     with np.load(out) as got:
         assert set(got.files) == {"sum", "copy"}
@@ -131,7 +132,7 @@ def test_bad_input_file(
 def test_unwritable_output(
     program_file: Path, input_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for path, word in ((tmp_path / "no" / "out.npz", "there is no folder"), (tmp_path, "is a folder")):
+    for path, word in ((tmp_path / "no" / "out.npz", "does not exist; create it first"), (tmp_path, "is a folder")):
         assert main([str(program_file), "--input", str(input_file), "--output", str(path)]) == 1
         error = capsys.readouterr().err
         assert word in error and "Traceback" not in error
@@ -163,6 +164,42 @@ def test_bad_options(
     assert word in error and "Traceback" not in error and not out.exists()
 
 
+def test_options_of_another_backend_are_refused(
+    program_file: Path, input_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, compare = [str(program_file), "--input", str(input_file)], ["--input", str(input_file)]
+    for line, word in (
+        ([*run, "--onnx", "m.onnx"], "--onnx is the model of --backend ref"),
+        ([*run, "--backend", "rtl", "--onnx", "m.onnx"], "--onnx is the model of --backend ref"),
+        ([*run, "--library", "m.so"], "--library is a machine for --backend rtl"),
+        ([*run, "--backend", "ref", "--onnx", "m.onnx", "--entry", "main"], "--entry is a place in the program"),
+        ([*run, "--output", str(input_file)], "is read too"),
+        ([*run, "--output", str(tmp_path / "x"), "--stats", str(tmp_path / "x")], "is another output too"),
+        (["compare", str(program_file), *compare, "--onnx", "m.onnx"], "--onnx is for backend ref"),
+        (["compare", str(program_file), *compare, "--backends", "sim,ref", "--library", "m.so"], "for backend rtl"),
+        (["conformance", "--stalls", "random"], "--stalls random is of the Verilog machine"),
+        (["conformance", "--checked"], "--checked is of the Verilog machine"),
+        (["conformance", "--suite", "T1", "--programs", "3"], "--programs is of suite T2"),
+        (["conformance", "--programs", "0"], "0 is less than 1"),
+    ):
+        assert main(line) == 2, line
+        assert word in capsys.readouterr().err, line
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.npz", "prog.bin"]
+
+
+def test_small_outputs_are_printed_in_full(
+    program_file: Path, input_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(program_file), "--input", str(input_file)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    want = vlarun.Session(program_file).run(good_inputs())
+    (line,) = [text for text in lines if text.startswith("copy float32 [1, 2]: ")]
+    assert [float(v) for v in line.partition(": ")[2].split()] == want["copy"].reshape(-1).tolist()
+    (line,) = [text for text in lines if text.startswith("sum float32 [1, 3, 5, 6]: min ")]
+    assert f"max {want['sum'].max():.6g}" in line and "--output FILE.npz" in line
+    assert "cycles by the performance model" in lines[-1]
+
+
 def test_usage() -> None:
     assert main([]) == 2
     assert main(["--help"]) == 0
@@ -183,12 +220,18 @@ def test_a_machine_error_is_exit_code_1(
     assert_refused(capsys, out, "DEADLOCK at packet 1 (address 0x40)", "semaphore 2")
 
 
-def test_compare(program_file: Path, input_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare(
+    program_file: Path, input_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = ["compare", str(program_file), "--input", str(input_file), "--backends"]
-    assert main([*arguments, "sim,sim"]) == 0
-    assert "agree on 1 run" in capsys.readouterr().out
-    assert main([*arguments, "sim,sim", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["equal"] is True
+    assert main([*arguments, "sim,sim"]) == 2
+    assert "two different names" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "create", lambda name, **options: SimBackend())
+        assert main([*arguments, "sim,rtl"]) == 0
+        assert "agree on 1 run" in capsys.readouterr().out
+        assert main([*arguments, "sim,rtl", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["equal"] is True
     assert main([*arguments, "sim"]) == 2
     assert main([*arguments, "sim,rlt"]) == 2
     assert "Did you mean 'rtl'" in capsys.readouterr().err

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from conftest import FakeSession
+from fake_device import FakeSession
 from rich.console import Console
 
 from vla_training.charts import line_chart
@@ -41,11 +45,29 @@ def test_demo_end_to_end(tmp_path: Path, fake_device: list[list[str]], monkeypat
     console.file.close()
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("rtl tiny")
+def test_the_demo_itself(tmp_path: Path) -> None:
+    """`make demo-short`: every stage with the real compiler and both machines."""
+    options = [
+        *["--config", "debug", "--hardware", "tiny", "--episodes", "2", "--rtl-frames", "2", "--workers", "1", "--out"],
+        str(tmp_path),
+    ]
+    line = [sys.executable, "-m", "vla_training.demo", *options, "--out", str(tmp_path)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80"})
+    assert done.returncode == 0, done.stderr
+    check = json.loads((tmp_path / "rtl-tiny.json").read_text())
+    assert check["equal"] and check["frames"] >= 2 and check["rtl_cycles"] > 0
+    played = json.loads((tmp_path / "evaluate-sim.json").read_text())
+    assert played["backend"] == "sim" and len(played["results"]) == 2
+    assert "data:image/gif;base64," in (tmp_path / "report.html").read_text()
+    table = done.stderr[done.stderr.index("recorded frames") :]
+    assert "…" not in table and max(map(len, done.stderr.splitlines()[:-1])) <= 80
+
+
 def test_a_refusing_compiler_stops_the_demo(
     tmp_path: Path, fake_device: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
     monkeypatch.setattr(sys.modules["vlac.cli"], "main", lambda arguments: 1)
     options = DemoOptions("debug", tmp_path / "demo", episodes=1, rtl_frames=1, workers=1)
     with pytest.raises(EvaluationError, match="ended with exit code 1"):

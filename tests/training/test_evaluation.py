@@ -129,7 +129,7 @@ def test_train_and_evaluate_commands(data: Path, tmp_path: Path, capfd: pytest.C
         (["evaluate", "nowhere", "--level", "GoToObb"], 1, "Did you mean 'GoToObj'"),
         (["evaluate", "nowhere", "--level", "GoToObj", "--episodes", "0"], 1, "--episodes is 0"),
         (["evaluate", "nowhere", "--level", "GoToObj", "--backend", "fpga"], 2, "invalid choice"),
-        ([], 2, "required"),
+        ([], 2, "usage: vla-train"),
     ],
 )
 def test_user_mistakes_are_one_message(

@@ -8,17 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from vla_datasets.babyai.expert import collect_demonstration
 from vla_models.babyai_cnn.preprocess import Preprocessor
-from vla_models.policy import load_policy
-from vla_training.checkpoint import last_checkpoint, pretrained_folder
 from vla_training.config import TrainConfig, config_names, load_config
 from vla_training.errors import CheckpointError, TrainConfigError
-from vla_training.frames import EpochSampler, load_frames
 from vla_training.loggers import JsonlLogger, read_log
-from vla_training.train import learning_rate, train
 
 CONFIG = dataclasses.replace(load_config("debug"), steps=6, save_every=2, keep_checkpoints=2)
 
@@ -28,6 +23,11 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def test_resumed_run_equals_uninterrupted_bit_for_bit(data: Path, tmp_path: Path) -> None:
+    import torch
+
+    from vla_training.checkpoint import last_checkpoint
+    from vla_training.train import train
+
     train(CONFIG, data, tmp_path / "whole")
     for stop in (1, 3, 4, None):
         train(CONFIG, data, tmp_path / "parts", stop_after=stop)
@@ -51,11 +51,16 @@ def test_logs_have_held_out_numbers(run: Path) -> None:
 
 
 def test_a_run_with_another_config_is_refused(data: Path, run: Path) -> None:
+    from vla_training.train import train
+
     with pytest.raises(CheckpointError, match="another training config"):
         train(dataclasses.replace(load_config("debug"), seed=5), data, run)
 
 
 def test_damaged_checkpoint_is_refused(data: Path, tmp_path: Path) -> None:
+    from vla_training.checkpoint import pretrained_folder
+    from vla_training.train import train
+
     train(CONFIG, data, tmp_path, stop_after=2)
     (tmp_path / "checkpoints/last/training_state/optimizer.safetensors").write_bytes(b"\0" * 40)
     with pytest.raises(CheckpointError, match="cannot be resumed"):
@@ -65,6 +70,10 @@ def test_damaged_checkpoint_is_refused(data: Path, tmp_path: Path) -> None:
 
 
 def test_the_loss_goes_down(data: Path, tmp_path: Path) -> None:
+    from vla_models.policy import load_policy
+    from vla_training.checkpoint import pretrained_folder
+    from vla_training.train import train
+
     config = dataclasses.replace(CONFIG, steps=60, learning_rate=3e-3, save_every=60, batch_size=32)
     train(config, data, tmp_path)
     losses = [entry["loss"] for entry in read_log(tmp_path / "train.jsonl")]
@@ -74,6 +83,7 @@ def test_the_loss_goes_down(data: Path, tmp_path: Path) -> None:
 
 def test_batches_equal_the_robots_inputs(data: Path) -> None:
     from vla_datasets.babyai.environment import Environment
+    from vla_training.frames import load_frames
 
     frames = load_frames(data, "train")
     environment = Environment("GoToObj")
@@ -94,6 +104,8 @@ def test_batches_equal_the_robots_inputs(data: Path) -> None:
 
 
 def test_sampler_visits_each_frame_once_per_epoch() -> None:
+    from vla_training.frames import EpochSampler
+
     sampler = EpochSampler(10, 3, seed=1)
     epochs = [np.concatenate([sampler.batch(e * 3 + s) for s in range(3)]) for e in range(2)]
     assert all(len(set(epoch.tolist())) == 9 for epoch in epochs)
@@ -103,6 +115,8 @@ def test_sampler_visits_each_frame_once_per_epoch() -> None:
 
 
 def test_learning_rate_schedule() -> None:
+    from vla_training.train import learning_rate
+
     config = TrainConfig(level="GoToObj", episodes=10, steps=100, warmup_steps=10, learning_rate=1.0)
     rates = [learning_rate(step, config) for step in range(100)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == 1.0 and rates[-1] < 0.001

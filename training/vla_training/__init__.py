@@ -2,3 +2,7 @@
 
 The way of the data: train -> export -> calibrate -> (vlac compile) -> evaluate; `demo` does all of it.
 """
+
+from vla_isa import __version__
+
+__all__ = ["__version__"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from vla_datasets.files import atomic_path
+from vla_isa.files import whole_file
 from vla_models.keys import IMAGE, MISSION, PREVIOUS_ACTION
 from vla_training.errors import EvaluationError
 from vla_training.frames import load_frames
@@ -33,7 +33,7 @@ def calibration_arrays(data: Path, frames: int, seed: int = 0) -> dict[str, npt.
 
 def write_arrays(path: Path, arrays: dict[str, npt.NDArray[np.float32]]) -> None:
     """Write an .npz whole or not at all."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+    with whole_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 

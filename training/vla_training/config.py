@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vla_isa.errors import did_you_mean
 from vla_training.errors import TrainConfigError
 
 __all__ = ["CONFIG_FOLDER", "TrainConfig", "config_names", "load_config"]
@@ -71,9 +71,8 @@ def load_config(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
     if path.suffix != ".toml":
         path = CONFIG_FOLDER / f"{name_or_path}.toml"
     if not path.is_file():
-        near = difflib.get_close_matches(name_or_path, config_names(), n=1)
-        hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(config_names())}."
-        raise TrainConfigError(f"No training configuration '{name_or_path}'. {hint}")
+        hint = did_you_mean(name_or_path, config_names(), f"Known: {', '.join(config_names())}.")
+        raise TrainConfigError(f"No training configuration '{name_or_path}'.{hint}")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -93,8 +92,7 @@ def _from_values(values: Mapping[str, Any], where: str) -> TrainConfig:
     for key, given in values.items():
         value: Any = given
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(fields)}."
+            hint = did_you_mean(key, fields, f"Known: {', '.join(fields)}.")
             raise TrainConfigError(f"{where}: unknown key '{key}'.{hint}")
         kind = str(fields[key].type)
         right = isinstance(value, kinds[kind]) and not isinstance(value, bool)

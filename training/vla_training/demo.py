@@ -21,30 +21,33 @@ from rich.console import Console
 from rich.table import Table
 
 from vla_datasets.files import write_json
+from vla_isa import hardware
+from vla_isa.files import make_folder
+from vla_training.backends import RunnerSpec
 from vla_training.config import TrainConfig, load_config
 from vla_training.errors import EvaluationError
 from vla_training.evaluate import compare, evaluate, load_evaluation, save_evaluation
 from vla_training.frame_check import FrameCheck, check_frames, record_frames
 from vla_training.progress import progress_bar
 from vla_training.report import Results, write_report
-from vla_training.runners import RunnerSpec
 from vla_training.stages import StageLog, package_digest
 
-__all__ = ["HARDWARE", "DemoOptions", "run_demo"]
-
-HARDWARE = ("u50", "tiny")  # the closed loop is evaluated on the first; frames are checked on both
-CLOCK_HZ = 300e6
+__all__ = ["DemoOptions", "run_demo"]
 
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What to run and where; `episodes` and `rtl_frames` are for evaluation, `workers` are processes."""
+    """What to run and where; `episodes` and `rtl_frames` are for evaluation, `workers` are processes.
+
+    The closed loop is evaluated on the first hardware config; frames are checked on all.
+    """
 
     config: str = "goto_obj"
     out: Path = Path("runs/demo")
     episodes: int = 200
     rtl_frames: int = 20
     workers: int = 2
+    hardware: tuple[str, ...] = ("u50", "tiny")
 
 
 def run_demo(options: DemoOptions, console: Console) -> Results:
@@ -54,6 +57,9 @@ def run_demo(options: DemoOptions, console: Console) -> Results:
         EvaluationError: RTL and simulator differ, or the compiler refused the model.
     """
     config = load_config(options.config)
+    for name in options.hardware:
+        hardware.load(name)  # refuses an unknown one before the work
+    make_folder(options.out)
     demo = _Demo(options, config, console)
     demo.make_policy()
     demo.compile()
@@ -82,10 +88,10 @@ class _Demo:
         self.run = out / "train"
         self.model = out / "model.onnx"
         self.calibration = out / "calib.npz"
-        self.programs = {name: out / name / "prog.bin" for name in HARDWARE}
+        self.programs = {name: out / name / "prog.bin" for name in options.hardware}
         self.evaluations = {name: out / f"evaluate-{name}.json" for name in ("float", "sim")}
         self.frames = out / "frames.npz"
-        self.checks = {name: out / f"rtl-{name}.json" for name in HARDWARE}
+        self.checks = {name: out / f"rtl-{name}.json" for name in options.hardware}
 
     def make_policy(self) -> None:
         """Collect, train, export and choose calibration frames."""
@@ -111,7 +117,7 @@ class _Demo:
         asked = {"level": self.config.level, "episodes": self.options.episodes}
         sources = {
             "float": self.run / "checkpoints" / "last" / "pretrained_model",
-            "sim": self.programs["u50"],
+            "sim": self.programs[self.options.hardware[0]],
         }
         for backend, source in sources.items():
             code = package_digest("vlarun", "vla_isa") if backend == "sim" else ""
@@ -140,7 +146,7 @@ class _Demo:
             evaluations=evaluations,
             paired=compare(*evaluations),
             checks=checks,
-            clock_hz=CLOCK_HZ,
+            hardware=self.options.hardware,
             seconds=dict(self.log.seconds),
             files={str(path.relative_to(self.options.out)): path for path in files},
             training_log=self.run / "train.jsonl",
@@ -223,12 +229,13 @@ def _print_table(results: Results, console: Console) -> None:
         success.add_row(*row)
     console.print(success)
     console.print(results.paired_sentence())
-    hardware = Table(title="recorded frames on the Verilog machine (rtl) and the runtime (sim)")
+    machines = Table(title="recorded frames on the Verilog machine (rtl) and the runtime (sim)")
     for heading in Results.HARDWARE_HEADINGS:
-        hardware.add_column(heading)
+        machines.add_column(heading)
     for row in results.hardware_rows():
-        hardware.add_row(*row)
-    console.print(hardware)
+        machines.add_row(*row)
+    console.print(machines)
+    console.print(results.clock_sentence())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,10 +7,8 @@ limit is the level's own (64 for the one-room GoTo levels). Results do not depen
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,11 @@ from typing import Any
 from vla_datasets.babyai.environment import Environment
 from vla_datasets.babyai.expert import FIRST_EVALUATION_SEED
 from vla_datasets.files import write_json
+from vla_isa.worker_pool import WorkerPool
+from vla_training.backends import RunnerSpec
 from vla_training.errors import EvaluationError
 from vla_training.rollout import EpisodeResult, play
-from vla_training.runners import Runner, RunnerSpec, make_runner
+from vla_training.runners import Runner, make_runner
 from vla_training.statistics import Paired, mcnemar, wilson_interval
 
 __all__ = ["Evaluation", "compare", "evaluate", "load_evaluation", "save_evaluation"]
@@ -123,11 +123,8 @@ def _play_all(spec: RunnerSpec, level: str, seeds: range, workers: int) -> Itera
             yield play(environment, runner, seed)
         environment.close()
         return
-    if not spec.path.exists():  # say it here; inside a pool's initializer it would only break the pool
-        make_runner(spec)
-    context = multiprocessing.get_context("spawn")
-    arguments = (spec, level)
-    with _one_thread(), ProcessPoolExecutor(workers, context, _start_worker, arguments) as pool:
+    make_runner(spec)  # what is wrong with it is said here; inside a pool's initializer it would only break the pool
+    with _one_thread(), WorkerPool(workers, _start_worker, (spec, level)) as pool:
         yield from pool.map(_play_seed, seeds, chunksize=4)
 
 

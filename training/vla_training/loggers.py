@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from vla_datasets.files import atomic_path
+from vla_isa.files import whole_file
 
 __all__ = ["JsonlLogger", "Logger", "TensorBoardLogger", "make_loggers", "read_log"]
 
@@ -28,7 +28,7 @@ class JsonlLogger:
 
     def __init__(self, path: Path, resumed_step: int = 0) -> None:
         kept = [entry for entry in read_log(path) if entry["step"] <= resumed_step] if path.exists() else []
-        with atomic_path(path) as temporary:
+        with whole_file(path) as temporary:
             temporary.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from vla_models.keys import ACTION_LOGITS
+from vla_models.keys import ACTION_LOGITS, IMAGE, MISSION, PREVIOUS_ACTION
+from vla_training.backends import RunnerSpec
 from vla_training.errors import EvaluationError
 
-__all__ = ["BACKENDS", "Runner", "RunnerSpec", "make_runner"]
-
-BACKENDS = ("float", "onnx", "sim", "rtl")
+__all__ = ["Runner", "make_runner"]
 
 Inputs = Mapping[str, npt.NDArray[np.float32]]
 
@@ -27,27 +25,14 @@ class Runner(Protocol):
         """Logits of one observation."""
 
 
-@dataclass(frozen=True)
-class RunnerSpec:
-    """What to run: `path` is a run or saved policy (`float`), model.onnx (`onnx`) or prog.bin.
-
-    A spec, unlike a runner, can be sent to another process.
-    """
-
-    backend: str
-    path: Path
-
-
 def make_runner(spec: RunnerSpec) -> Runner:
     """Load the policy on its backend, single-threaded: evaluation runs one process per core.
 
     Raises:
-        EvaluationError: unknown backend, or the file does not exist.
+        EvaluationError: unknown backend, no such file, not the backend's, or not a policy of this project.
+        VlaError: the file is damaged.
     """
-    if spec.backend not in BACKENDS:
-        raise EvaluationError(f"Unknown backend '{spec.backend}'; use one of {', '.join(BACKENDS)}.")
-    if not spec.path.exists():
-        raise EvaluationError(f"{spec.path} does not exist, so backend '{spec.backend}' cannot run it.")
+    spec.check()
     makers = {"float": _float_runner, "onnx": _onnx_runner}
     if spec.backend in makers:
         return makers[spec.backend](spec.path)
@@ -76,7 +61,11 @@ def _onnx_runner(path: Path) -> Runner:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    try:
+        session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises its own classes, without a common base
+        raise EvaluationError(f"{path} is no ONNX model that ONNX Runtime can load: {error}") from error
+    _check_names(path, [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()])
 
     def run(inputs: Inputs) -> npt.NDArray[np.float32]:
         return np.asarray(session.run([ACTION_LOGITS], dict(inputs))[0][0], np.float32)
@@ -84,11 +73,22 @@ def _onnx_runner(path: Path) -> Runner:
     return run
 
 
+def _check_names(path: Path, inputs: list[str], outputs: list[str]) -> None:
+    """Refuse a model of another kind: the episodes give these inputs and read this output."""
+    wanted = {IMAGE, MISSION, PREVIOUS_ACTION}
+    if set(inputs) != wanted or ACTION_LOGITS not in outputs:
+        raise EvaluationError(
+            f"{path} takes {', '.join(inputs)} and gives {', '.join(outputs)}; a policy of these levels takes "
+            f"{', '.join(sorted(wanted))} and gives {ACTION_LOGITS}."
+        )
+
+
 def _program_runner(path: Path, backend: str) -> Runner:
     import vlarun
 
-    module: Any = vlarun
-    session: Any = module.Session(str(path), backend=backend)
+    session: Any = vlarun.open_session(str(path), backend=backend)
+    program = session.program if isinstance(session, vlarun.Session) else session.bundle
+    _check_names(path, [t.name for t in program.inputs], [t.name for t in program.outputs])
 
     def run(inputs: Inputs) -> npt.NDArray[np.float32]:
         return np.asarray(session.run(dict(inputs))[ACTION_LOGITS][0], np.float32)

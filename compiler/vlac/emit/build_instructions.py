@@ -55,7 +55,12 @@ def _size(role: str, h: int, w: int, blocks: int) -> dict[str, int]:
 
 
 def _clamps(requant: Requant) -> dict[str, int]:
-    return {"rounding": 0, "out_zero": requant.zero_point, "lo": requant.lo, "hi": requant.hi}
+    return {
+        "rounding": requant.rounding,
+        "out_zero": requant.zero_point,
+        "lo": requant.lo,
+        "hi": requant.hi,
+    }
 
 
 def _table(p: OpPlan, values: dict[str, int], relative: dict[str, int]) -> None:
@@ -162,7 +167,7 @@ def _pool(p: OpPlan, op: PoolOp, band: Span, region: RegionOf, hw: HardwareConfi
             **_operand("out", region(out), y0),
             "out_h": y1 - y0,
             "out_w": piece.x1 - piece.x0,
-            "rounding": 0,
+            "rounding": op.rounding,
             "out_zero": op.zero_point,
             "lo": op.lo,
             "hi": op.hi,
@@ -190,7 +195,7 @@ def _vec(p: OpPlan, op: VecOp, band: Span, region: RegionOf, hw: HardwareConfig)
         "a_mult": op.a_mult,
         "b_mult": op.b_mult,
         "shift": op.shift,
-        "rounding": 0,
+        "rounding": op.rounding,
         "out_zero": op.zero_point,
         "lo": op.lo,
         "hi": op.hi,

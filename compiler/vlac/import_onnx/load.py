@@ -19,9 +19,10 @@ from vlac.errors import ModelError
 from vlac.import_onnx.older import OLDEST_OPSET, drop_defaults, opset_of, plain_domain, raise_opset
 from vlac.import_onnx.shapes import dims_of, fix_shapes, forget_claims, model_inputs
 from vlac.import_onnx.simplify import simplify
+from vlac.import_onnx.source import Source
 from vlac.options import CompileOptions
 
-__all__ = ["MAX_OPSET", "MIN_OPSET", "check_model", "load_model", "parse_model"]
+__all__ = ["MAX_OPSET", "MIN_OPSET", "load_model", "parse_model"]
 
 MIN_OPSET, MAX_OPSET = 13, 24
 _INPUT_TYPES = (onnx.TensorProto.FLOAT, onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
@@ -29,7 +30,7 @@ _MASKED = ("Add", "Sub", "Where", "Max", "Min")  # where a constant may hold inf
 _MAX_ELEMENTS = 1 << 28  # of one tensor, 1 GB in float32
 
 
-def load_model(path: str | Path, options: CompileOptions | None = None) -> onnx.ModelProto:
+def load_model(path: str | Path, options: CompileOptions | None = None) -> Source:
     """Read and validate a file, as a model of opset 13 to 24 whose inputs are those that have no default.
 
     External data beside it is read too; sizes that the options give are written into the inputs.
@@ -47,22 +48,21 @@ def load_model(path: str | Path, options: CompileOptions | None = None) -> onnx.
     except (DecodeError, ValueError, UnicodeDecodeError, OSError, onnx.checker.ValidationError) as e:
         raise ModelError(f"'{path}' is not a readable ONNX model (truncated, or another kind of file): {e}") from e
     plain_domain(proto)
-    check_model(proto, str(path))
-    drop_defaults(proto)
+    _check_parts(proto, str(path))
+    source = Source.of(proto, str(path))
+    del proto
+    _check_valid(source, str(path))
+    drop_defaults(source.light)
     options = options or CompileOptions()
-    fix_shapes(proto, options.input_shapes, options.batch, str(path))
-    if (opset_of(proto) or 0) < MIN_OPSET:
-        proto = raise_opset(proto, MIN_OPSET, str(path))
-        check_model(proto, str(path))
-    return proto
+    fix_shapes(source.light, options.input_shapes, options.batch, str(path))
+    if (opset_of(source.light) or 0) < MIN_OPSET:
+        source = Source.of(raise_opset(source.whole, MIN_OPSET, str(path)), str(path))
+        _check_valid(source, str(path))
+    return source
 
 
-def check_model(proto: onnx.ModelProto, origin: str) -> None:
-    """Refuse an invalid model or an opset outside 7..24; `origin` is named in errors.
-
-    Raises:
-        ModelError: see above.
-    """
+def _check_parts(proto: onnx.ModelProto, origin: str) -> None:
+    """Refuse what is no model, what lacks inputs or outputs, and an opset outside 7..24."""
     if not proto.graph.node and not proto.graph.output:
         raise ModelError(f"'{origin}' is not an ONNX model: it has no nodes and no outputs")
     if proto.graph.sparse_initializer:
@@ -80,24 +80,28 @@ def check_model(proto: onnx.ModelProto, origin: str) -> None:
             f"'{origin}' uses ONNX opset {opset}; the compiler reads {OLDEST_OPSET} to {MAX_OPSET}, "
             "export it with opset_version=17 or another of these"
         )
+
+
+def _check_valid(source: Source, origin: str) -> None:
     try:
-        onnx.checker.check_model(proto)
+        onnx.checker.check_model(source.opened)
     except (onnx.checker.ValidationError, ValueError) as e:
         raise ModelError(f"'{origin}' is not a valid ONNX model: {str(e).strip()}") from e
 
 
-def parse_model(proto: onnx.ModelProto, origin: str) -> ir.Model:
+def parse_model(model: Source | onnx.ModelProto, origin: str) -> ir.Model:
     """Infer shapes, refuse dynamic ones, fold constants; every value then has a static shape.
 
     Raises:
         ModelError: an input or an inner value without a static shape, or inconsistent shapes.
     """
-    _check_inputs(proto, origin)
-    model = ir.from_proto(_inferred(proto, origin))
-    simplify(model)
-    _check_shapes(model, origin)
-    _check_constants(model, origin)
-    return model
+    source = model if isinstance(model, Source) else Source(model)
+    _check_inputs(source.light, origin)
+    parsed = source.closed(ir.from_proto(_inferred(source.opened, origin)))
+    simplify(parsed)
+    _check_shapes(parsed, origin)
+    _check_constants(parsed, origin)
+    return parsed
 
 
 def _inferred(proto: onnx.ModelProto, origin: str) -> onnx.ModelProto:

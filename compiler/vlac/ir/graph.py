@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN, ResidualRecord
+from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, ResidualRecord
 from vla_isa.program import Finish
 from vlac.ir.geometry import geometry, is_image, window_rows
 from vlac.ir.records import PoolPiece, Requant
@@ -222,6 +222,7 @@ class PoolOp(Op):
     zero_point: int
     lo: int = INT8_MIN
     hi: int = INT8_MAX
+    rounding: int = ROUND_NEAREST_EVEN
 
     def input_rows(self, y0: int, y1: int, index: int = 0) -> tuple[int, int]:
         """Rows under the windows, without padding."""
@@ -244,6 +245,7 @@ class VecOp(Op):
     lo: int = INT8_MIN
     hi: int = INT8_MAX
     table: NDArray[np.int8] | None = None
+    rounding: int = ROUND_NEAREST_EVEN
 
 
 @dataclass(eq=False)

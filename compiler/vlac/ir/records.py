@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN
+from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN
 
 __all__ = ["PoolPiece", "Requant"]
 
@@ -18,7 +18,8 @@ I64 = NDArray[np.int64]
 class Requant:
     """How accumulators become int8: records per output channel, then clamp and optional table.
 
-    `bias` is int64 [O] (checked to be int32 when packed), `mult`, `shift` int64 [O]; `table` int8 [256] or None.
+    `bias` is int64 [O] (checked to be int32 when packed), `mult`, `shift` int64 [O]; `table` int8 [256] or None;
+    `rounding` as in `numerics.round_shift`, also of the residual add behind it.
     """
 
     bias: I64
@@ -28,6 +29,7 @@ class Requant:
     lo: int = INT8_MIN
     hi: int = INT8_MAX
     table: NDArray[np.int8] | None = None
+    rounding: int = ROUND_NEAREST_EVEN
 
 
 @dataclass(frozen=True)

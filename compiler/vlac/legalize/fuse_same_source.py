@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, apply_table, elementwise, to_int8
+from vla_isa.numerics import INT8_MAX, INT8_MIN, apply_table, elementwise, to_int8
 from vlac.ir.graph import Graph, Tensor, VecOp
 
 __all__ = ["fuse_same_source"]
@@ -53,7 +53,7 @@ def _fuse(op: VecOp, source: Tensor) -> None:
         a_mult=op.a_mult,
         b_mult=op.b_mult,
         shift=op.shift,
-        rounding=ROUND_NEAREST_EVEN,
+        rounding=op.rounding,
         out_zero=op.zero_point,
         lo=op.lo,
         hi=op.hi,

@@ -17,6 +17,7 @@ from vlac.legalize.moves import realize_moves
 from vlac.legalize.order import pools_first
 from vlac.legalize.place import place
 from vlac.legalize.prune import prune
+from vlac.legalize.rounding import apply_rounding
 from vlac.legalize.space_to_depth import space_to_depth
 from vlac.legalize.support import check_support
 
@@ -34,6 +35,7 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> 
     """
     check_support(model, hw)
     graph = lower(model, hw)
+    apply_rounding(graph, model)
     fuse_same_source(graph)
     prune(graph)
     fuse_tables(graph)

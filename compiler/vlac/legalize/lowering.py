@@ -24,6 +24,7 @@ from vlac.ops.final import Finished, finish
 from vlac.ops.quantized import Result, activation_parameters, bound, clamp_bounds, node_label, unquantized, value_label
 from vlac.ops.spec import is_constant, shape_of
 from vlac.ops.unary import Traced
+from vlac.quantize.rounding import rounding_of
 
 __all__ = ["Lowering", "lower"]
 
@@ -36,6 +37,7 @@ class Lowering:
     def __init__(self, model: ir.Model, hw: HardwareConfig) -> None:
         """Start with an empty device graph."""
         self.model, self.hw = model, hw
+        self.rounding = rounding_of(model)
         self.graph = Graph([], [], [])
         self.values: dict[ir.Value, Tensor] = {}
         self.traced: dict[ir.Value, Traced] = {}
@@ -157,7 +159,8 @@ class Lowering:
                     ]
                 )
             self.values[q.outputs[0]] = tensor
-        return Result(tensor, bound(lo, tensor, INT8_MIN), bound(hi, tensor, INT8_MAX), label)
+        clamp = bound(lo, tensor, INT8_MIN, self.rounding), bound(hi, tensor, INT8_MAX, self.rounding)
+        return Result(tensor, *clamp, label, self.rounding)
 
     def new_tensor(self, quantizer: ir.Node, label: str) -> Tensor:
         """The tensor that a QuantizeLinear makes."""
@@ -179,7 +182,8 @@ class Lowering:
         self, source: Tensor, target: Tensor, node: str, op_type: str, lo: int = INT8_MIN, hi: int = INT8_MAX
     ) -> None:
         """Let `target` be `source` in target's scale, clamped (a table; exact by construction)."""
-        table = make_table(lambda x: x, source.scale, source.zero_point, target.scale, target.zero_point)
+        scales = source.scale, source.zero_point, target.scale, target.zero_point
+        table = make_table(lambda x: x, *scales, self.rounding)
         table = np.clip(table, lo, hi).astype(np.int8)
         self.graph.ops.append(
             VecOp(node, op_type, [source], target, "add", 1 << 23, 0, 23, source.zero_point, table=table)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
@@ -56,6 +54,4 @@ def _unknown(operator: str) -> str:
         return "this is the QOperator format; quantize with QuantFormat.QDQ, or compile the float model."
     if operator.endswith("Integer") or operator == "DynamicQuantizeLinear":
         return "dynamic quantization has no fixed scales; quantize statically, or compile the float model."
-    near = difflib.get_close_matches(operator, BY_NAME, 1)
-    hint = f" (near: {near[0]})" if near else ""
-    return f"the operator is not supported{hint}; 'vlac ops' lists those that are."
+    return "the operator is not supported; 'vlac ops' lists those that are."

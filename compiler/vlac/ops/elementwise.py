@@ -14,7 +14,8 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vla_isa.numerics import INT8_MAX, INT8_MIN, scale_to_multiplier, to_int8
+from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, scale_to_multiplier, to_int8
+from vlac.errors import UnsupportedError
 from vlac.ir.graph import ConvOp, GemmOp, Op, Requant, Tensor, VecOp, is_image
 from vlac.ops.quantized import node_label
 from vlac.ops.spec import OpSpec, RuleResult, constant_input, shape_of
@@ -88,6 +89,10 @@ def _lower_pair(low: Lowering, node: ir.Node, function: str) -> None:
     else:
         ma, mb, shift = add_multipliers(a, b, out.tensor, where, 2 if node.op_type == "Mean" else 1)
     zero, lo, hi, table = out.tensor.zero_point, out.lo, out.hi, None
+    if function == "sub" and swapped and out.rounding != ROUND_NEAREST_EVEN:
+        raise UnsupportedError(
+            [f"{where}: subtracting from a constant or a smaller operand rounds to nearest even only"]
+        )
     if function == "sub" and swapped:
         # b - a: VEC computes a - b around the zero point -1 - z, and the table -1 - q turns it round exactly
         table = to_int8(np.clip(np.arange(INT8_MAX, INT8_MIN - 1, -1), lo, hi))

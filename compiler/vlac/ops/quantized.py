@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN
+from vla_isa.numerics import ROUND_NEAREST_EVEN, quantize
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Tensor
 from vlac.ops.spec import constant_input
@@ -19,6 +19,7 @@ __all__ = [
     "activation_parameters",
     "bound",
     "clamp_bounds",
+    "clamped_result",
     "integer_type",
     "node_label",
     "unquantized",
@@ -30,12 +31,13 @@ LABEL = "vlac.label"  # metadata of a float value that is not called as in the u
 
 @dataclass
 class Result:
-    """Where an operator's result goes: its tensor, and the integer clamp of absorbed Relu and Clip."""
+    """Where an operator's result goes: its tensor, the integer clamp of absorbed Relu and Clip, and how it rounds."""
 
     tensor: Tensor
     lo: int
     hi: int
     label: str
+    rounding: int = ROUND_NEAREST_EVEN
 
 
 def node_label(node: ir.Node) -> str:
@@ -75,12 +77,19 @@ def clamp_bounds(node: ir.Node) -> tuple[float, float] | None:
     return bounds[0], bounds[1]
 
 
-def bound(x: float, tensor: Tensor, free: int) -> int:
+def clamped_result(value: ir.Value) -> ir.Value:
+    """A result, or that of the Relu or Clip that alone reads it: the device clamps where it makes the value."""
+    readers = value.consumers()
+    if len(readers) != 1 or value.is_graph_output() or clamp_bounds(readers[0]) is None:
+        return value
+    return clamped_result(readers[0].outputs[0])
+
+
+def bound(x: float, tensor: Tensor, free: int, rounding: int = ROUND_NEAREST_EVEN) -> int:
     """A real bound as an integer of `tensor`, or `free` where it is infinite."""
     if not np.isfinite(x):
         return free
-    q = np.rint(np.float32(x) / np.float32(tensor.scale)) + tensor.zero_point
-    return int(np.clip(q, INT8_MIN, INT8_MAX))
+    return int(quantize(np.array([x]), tensor.scale, tensor.zero_point, rounding)[0])
 
 
 def integer_type(node: ir.Node) -> np.dtype[Any]:

@@ -177,7 +177,7 @@ def _stays_float(value: ir.Value) -> bool:
 
 def _add_table(low: Lowering, node: ir.Node, x: Tensor, values: F32) -> None:
     out = low.result(node)
-    table = quantize(_defined(values, x.zero_point), out.tensor.scale, out.tensor.zero_point)
+    table = quantize(_defined(values, x.zero_point), out.tensor.scale, out.tensor.zero_point, out.rounding)
     table = to_int8(clamp(table, out.lo, out.hi))
     low.graph.ops.append(
         VecOp(out.label, node.op_type, [x], out.tensor, "add", 1 << 23, 0, 23, x.zero_point, table=table)

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.errors import EncodingError
-from vla_isa.numerics import INT8_MAX, INT8_MIN, requantize_scale, scale_to_multiplier, to_int8
+from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, requantize_scale, scale_to_multiplier, to_int8
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Requant, Tensor
 from vlac.ops.quantized import Result, node_label, unquantized
@@ -91,7 +91,8 @@ def requant_of(
 ) -> Requant:
     """The records of `alpha * x @ w + beta * bias`; `w.values` has the output channel first.
 
-    The integer bias is round(beta * b / (alpha * s_x * s_w)), less the input zero point times the channel's weights.
+    The integer bias is round(beta * b / (alpha * s_x * s_w)), less the input zero point times the channel's weights;
+    where results are not rounded to nearest even, floor(...), as floor((acc + b) >> s) is floor((acc + floor(b)) >> s).
     """
     where = f"{node.op_type} '{node_label(node)}'"
     scales = (w.scales * np.float32(alpha)).astype(np.float32)
@@ -101,9 +102,8 @@ def requant_of(
     if bias is not None:
         # the scale a quantizer gives the bias is float32(s_x * s_w): the division recovers its integers exactly
         unit = (np.float32(x.scale) * scales).astype(np.float32).astype(np.float64)
-        total = np.rint(np.broadcast_to(bias.reshape(-1), total.shape).astype(np.float64) * beta / unit).astype(
-            np.int64
-        )
+        whole = np.rint if out.rounding == ROUND_NEAREST_EVEN else np.floor
+        total = whole(np.broadcast_to(bias.reshape(-1), total.shape).astype(np.float64) * beta / unit).astype(np.int64)
     prove_no_wrap(per_channel, total, where)
     total = total - x.zero_point * per_channel.sum(axis=1, dtype=np.int64)
     return Requant(total, mult, shift, out.tensor.zero_point, out.lo, out.hi)

@@ -13,9 +13,9 @@ from dataclasses import replace
 import onnx
 
 from vla_isa.bundle import Bundle, HostNode, HostPart, Value
+from vla_isa.files import write_whole
 from vla_isa.program import Program
 from vlac.errors import AllocationError, UnsupportedError
-from vlac.files import write_whole
 from vlac.import_onnx import parse_model
 from vlac.partition.cut import Cutter, Segment
 from vlac.passes import Compilation, run_passes

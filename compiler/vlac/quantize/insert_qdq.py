@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from vlac.import_onnx.names import name_all, unique_name
 from vlac.ops import BY_NAME
 from vlac.ops.chains import find_chains
-from vlac.ops.quantized import LABEL, clamp_bounds, node_label
+from vlac.ops.quantized import LABEL, clamp_bounds, clamped_result, node_label
 from vlac.ops.spec import OpSpec, attribute, constant_input, shape_of
 from vlac.quantize.parameters import (
     Scale,
@@ -38,6 +39,8 @@ Range = tuple[float, float]
 Operand = tuple[str, int]  # node and input
 
 
+F32 = NDArray[np.float32]
+_FAR = 8.0  # times the result's range: biases beyond are looked at
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _PARAMETERS = ("Clip", "Resize", "Pad", "Dropout")  # their inputs behind the first are numbers of the operator itself
 
@@ -248,6 +251,8 @@ class _Inserter:
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         c = None if bias is None or bias.const_value is None else bias.const_value.numpy()
         input_scale = self.scales[source].scale
+        if c is not None and c.ndim == 1 and node.op_type != "ConvTranspose":
+            c = self._cut_bias(node, c, array, axis, self.scales[source])
         groups = attribute(node, "group", 1) if node.op_type == "ConvTranspose" else 1
         least = None
         if c is not None and c.ndim == 1:
@@ -267,6 +272,23 @@ class _Inserter:
                 initializer(self.graph, f"{bias.name}.scale", units),
             ]
             self._dequantize(node, 2, parts, 0)
+
+    def _cut_bias(self, node: ir.Node, bias: F32, weight: F32, axis: int, source: Scale) -> F32:
+        """A bias of -1e9 ("never") as far as the result can tell: with more, the channel is at the end of its range for
+        any input, and its weights would have to be rounded to the scale of such a bias.
+        """
+        out = self.scales.get(clamped_result(node.outputs[0]))
+        if out is None:
+            return bias
+        low, high = out.limits
+        far = np.flatnonzero((bias < low - _FAR * (high - low)) | (bias > high + _FAR * (high - low)))
+        if not far.size:
+            return bias
+        rows = np.abs(np.moveaxis(weight, axis, 0)[far].reshape(far.size, -1)).sum(axis=1, dtype=np.float64)
+        reach = rows * max(map(abs, source.limits)) + (high - low)
+        cut = bias.copy()
+        cut[far] = np.clip(bias[far], low - reach, high + reach)
+        return cut
 
 
 def _quantizer_of(real: ir.Value) -> ir.Value | None:

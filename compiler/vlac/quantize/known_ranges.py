@@ -18,7 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vlac.ops import BY_NAME
-from vlac.ops.quantized import clamp_bounds, node_label
+from vlac.ops.quantized import clamp_bounds, clamped_result, node_label
 from vlac.ops.spec import attribute, constant_input
 from vlac.quantize.insert_qdq import Operand, Range, Ranges, hands_on
 
@@ -180,9 +180,9 @@ def _cut_operands(node: ir.Node, ranges: dict[str, Range]) -> dict[Operand, Rang
     if node.op_type not in ("Add", "Sub") or len(node.inputs) != 2:
         return {}
     seen = [_seen(node, i, ranges) for i in (0, 1)]
-    if seen[0] is None or seen[1] is None or _clamped(node.outputs[0]).name not in ranges:
+    if seen[0] is None or seen[1] is None or clamped_result(node.outputs[0]).name not in ranges:
         return {}
-    low, high = ranges[_clamped(node.outputs[0]).name or ""]
+    low, high = ranges[clamped_result(node.outputs[0]).name or ""]
     if node.op_type == "Sub":  # a - b = a + (-b)
         seen[1] = (-seen[1][1], -seen[1][0])
     constants = {}
@@ -198,14 +198,6 @@ def _cut_operands(node: ir.Node, ranges: dict[str, Range]) -> dict[Operand, Rang
         elif value is not None and len(value.consumers()) == 1 and not value.is_graph_output():
             ranges[value.name or ""] = cut
     return constants
-
-
-def _clamped(value: ir.Value) -> ir.Value:
-    """A result, or that of the Relu or Clip that alone reads it: the device clamps while it adds."""
-    readers = value.consumers()
-    if len(readers) != 1 or value.is_graph_output() or clamp_bounds(readers[0]) is None:
-        return value
-    return _clamped(readers[0].outputs[0])
 
 
 def _seen(node: ir.Node, index: int, ranges: Mapping[str, Range]) -> Range | None:

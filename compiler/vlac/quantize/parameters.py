@@ -40,6 +40,12 @@ class Scale:
     scale: np.float32
     zero_point: int
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest real number."""
+        scale = float(self.scale)
+        return (INT8_MIN - self.zero_point) * scale, (INT8_MAX - self.zero_point) * scale
+
 
 def activation_scale(low: float, high: float) -> Scale:
     """The scale of a range, widened to hold 0; of the range [0, 0] it is 1."""

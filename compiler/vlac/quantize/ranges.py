@@ -72,7 +72,11 @@ def _with_extremes(model: ir.Model, names: Collection[str]) -> tuple[ir.Model, l
         for kind in ("ReduceMin", "ReduceMax"):
             node = ir.node(kind, [known[name]], {"keepdims": 0})
             node.outputs[0].name, node.outputs[0].dtype = unique_name(graph, f"{name}.{kind}"), ir.DataType.FLOAT
-            graph.append(node)
+            producer = known[name].producer()
+            if producer is None:
+                graph.append(node)
+            else:
+                graph.insert_after(producer, node)
             added.append(node.outputs[0].name)
     return copy, added
 

@@ -21,7 +21,7 @@ from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, read_samples
 from vlac.quantize.equalize import equalize
 from vlac.quantize.held_out import split
-from vlac.quantize.insert_qdq import Ranges, insert_qdq, observable
+from vlac.quantize.insert_qdq import Ranges, activations, insert_qdq, observable
 from vlac.quantize.known_ranges import settle_ranges
 from vlac.quantize.ranges import observe_ranges
 from vlac.quantize.suspects import suspects
@@ -84,16 +84,16 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
         equalize(model)
     observed, winners = observe_ranges(model, observable(model, host), samples, options)
     ranges = settle_ranges(model, observed, winners)
-    _check_finite(ranges)
+    _check_finite(ranges, [v.name or "" for v in activations(model, host)])
     qdq = insert_qdq(model, ranges, exclude=host)
     if options.bias_correction:
         qdq = insert_qdq(correct_biases(model, qdq, samples), ranges, exclude=host)
     return Quantized(qdq, model, samples, ranges, held_out, frozenset(host), suspects(model, observed))
 
 
-def _check_finite(ranges: Ranges) -> None:
-    for name, found in ranges.values.items():
-        if not np.isfinite(found).all():
+def _check_finite(ranges: Ranges, names: Collection[str]) -> None:
+    for name in names:
+        if not np.isfinite(ranges.values[name]).all():
             raise CalibrationError(
                 f"value '{name}' is not finite for the calibration data (Log or a division of 0, or an overflow): no "
                 "scale can hold it; calibrate with other data, or clip what it is computed from"

@@ -27,6 +27,7 @@ from vlac.rewrite.one_dimensional import widen
 from vlac.rewrite.pad_max_pool import pad_max_pools
 from vlac.rewrite.split_variadic import split_variadic
 from vlac.rewrite.three_dimensional import flatten_depth
+from vlac.rewrite.where_mask import where_masks
 
 __all__ = ["RULES", "rewrite_float"]
 
@@ -48,6 +49,7 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     outputs = [v.name for v in model.graph.outputs]
     split_variadic(model)
     split_batches(model)
+    where_masks(model)
     fold_affine(model)
     pad_max_pools(model)
     widen(model)

@@ -80,7 +80,7 @@ def print_verification(state: Compilation, on_progress: Callable[[str], None], c
 
 def print_loss(state: Compilation, product: Program | Bundle) -> None:
     """How far the program is from the user's float model, in one line, and warnings where that is far."""
-    if state.quantized is None or state.quantized.reference is None:
+    if state.quantized is None or state.quantized.floating is None:
         return
     samples, what = _samples(state)
     try:
@@ -98,13 +98,13 @@ def print_loss(state: Compilation, product: Program | Bundle) -> None:
 
 def _samples(state: Compilation) -> tuple[list[Mapping[str, NDArray[Any]]], str]:
     """What to measure on, and what it is."""
-    assert state.quantized is not None
+    assert state.quantized is not None and state.source is not None
     made = state.quantized
     if made.held_out:
         return list(made.held_out), "held out from calibration"
     if str(state.options.calibration).startswith("random"):
         seeds = count(1)  # calibration's own has seed 0
-        return [random_inputs(made.qdq, next(seeds)) for _ in range(_SAMPLES)], "of other random numbers"
+        return [random_inputs(state.source.light, next(seeds)) for _ in range(_SAMPLES)], "of other random numbers"
     return list(made.samples), "of the calibration data itself (of 5 and more, a fifth is held out)"
 
 
@@ -112,7 +112,7 @@ def _measured(
     state: Compilation, product: Program | Bundle, samples: list[Mapping[str, NDArray[Any]]]
 ) -> tuple[list[OutputLoss], int]:
     """Losses of the outputs and on how many samples, the first ones that the time allows."""
-    reference, runner = Reference(state.path), SimRunner()
+    reference, runner = Reference(state.source or state.path), SimRunner()
     wanted: list[Arrays] = []
     found: list[Arrays] = []
     start = time.monotonic()

@@ -21,7 +21,7 @@ from vlac.api import compile_file
 from vlac.errors import ModelError
 from vlac.passes import Compilation
 from vlac.verify.nodes import NodeCheck, check_nodes, joined
-from vlac.verify.reference import Arrays, Reference, all_values, random_inputs, user_model
+from vlac.verify.reference import Arrays, all_values, random_inputs, user_model
 from vlac.verify.source import DeviceRun, RewriteCheck, check_outputs, check_rewrite, check_source
 
 __all__ = ["Row", "Runner", "Verification", "verify"]
@@ -153,7 +153,7 @@ def verify(state: Compilation, runner: Runner, on_progress: Callable[[str], None
 def _ends(state: Compilation, source: onnx.ModelProto, runner: Runner, inputs: Arrays) -> list[NodeCheck]:
     product = state.bundle or state.program
     assert product is not None
-    return check_outputs(Reference(source, fused=True), state, inputs, runner.whole(product, inputs))
+    return check_outputs(source, state, inputs, runner.whole(product, inputs))
 
 
 def _run(kept: Compilation, runner: Runner, inputs: Arrays) -> tuple[list[DeviceRun], Arrays]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from vlac.errors import ModelError
+from vlac.import_onnx.source import Source
 from vlac.verify.qonnx import expanded
 
 __all__ = ["Arrays", "Reference", "all_values", "exact_reference", "random_inputs", "user_model"]
@@ -49,7 +50,7 @@ class Reference:
     """A model ready to run in ONNX Runtime.
 
     Args:
-        model: a model, or the path of one.
+        model: a model, or the path of one; the large constants of a Source are handed over, not copied.
         fused: with integer kernels for Q/DQ pairs, exact on CPUs with VNNI; else node by node in float32, as no
             optimization is trusted.
 
@@ -57,13 +58,15 @@ class Reference:
         ModelError: ONNX Runtime cannot load it.
     """
 
-    def __init__(self, model: onnx.ModelProto | Path, *, fused: bool = False) -> None:
+    def __init__(self, model: onnx.ModelProto | Source | Path, *, fused: bool = False) -> None:
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.qdqisint8allowed", "1")
         options.log_severity_level = 4
         if not fused:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        given = str(model) if isinstance(model, Path) else model.SerializeToString()
+        self._constants = model.large if isinstance(model, Source) else {}
+        proto = model.opened if isinstance(model, Source) else model
+        given = str(proto) if isinstance(proto, Path) else proto.SerializeToString()
         try:
             self._session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
         except Exception as e:  # ONNX Runtime raises its own classes, without a common base
@@ -81,6 +84,9 @@ class Reference:
             return {}
         given = {}
         for value in self._session.get_inputs():
+            if value.name in self._constants:
+                given[value.name] = self._constants[value.name]
+                continue
             if value.name not in feeds:
                 raise ModelError(f"there is nothing to feed the input '{value.name}' of the model to compare with")
             kind = value.type.removeprefix("tensor(").removesuffix(")")

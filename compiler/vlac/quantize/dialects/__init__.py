@@ -14,10 +14,11 @@ from onnxscript.rewriter.rules.common import matmul_add_to_gemm_rule
 from vlac.import_onnx.simplify import quiet
 from vlac.quantize.dialects.clipped import unclip
 from vlac.quantize.dialects.constants import fold_constants
-from vlac.quantize.dialects.qonnx import from_qonnx
+from vlac.quantize.dialects.qonnx import from_qonnx, uses_qonnx
 from vlac.quantize.dialects.wide_weights import split_wide_weights
+from vlac.rewrite.one_dimensional import widen
 
-__all__ = ["canonical", "from_qonnx"]
+__all__ = ["canonical", "from_qonnx", "uses_qonnx"]
 
 
 @quiet()
@@ -31,4 +32,5 @@ def canonical(model: ir.Model) -> ir.Model:
     unclip(model)
     rewrite(model, (matmul_add_to_gemm_rule,))  # a Linear layer whose bias is an Add of its own
     split_wide_weights(model)
+    widen(model, layers=False)
     return model

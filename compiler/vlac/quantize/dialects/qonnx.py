@@ -17,11 +17,18 @@ from onnx import helper, numpy_helper
 
 from vlac.errors import UnsupportedError
 from vlac.import_onnx.names import untaken
+from vlac.quantize.dialects.qonnx_rounding import MODES, machine_rounding, round_constant
+from vlac.quantize.rounding import mark_rounding
 
-__all__ = ["DOMAINS", "from_qonnx"]
+__all__ = ["DOMAINS", "from_qonnx", "uses_qonnx"]
 
 DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 _QUANT = ("Quant", "IntQuant")
+
+
+def uses_qonnx(model: onnx.ModelProto) -> bool:
+    """Whether a model has Quant nodes."""
+    return any(n.domain in DOMAINS and n.op_type in _QUANT for n in model.graph.node)
 
 
 def from_qonnx(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -30,7 +37,7 @@ def from_qonnx(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         UnsupportedError: every Quant node that int8 or uint8 cannot express, with the reason.
     """
-    if not any(n.domain in DOMAINS and n.op_type in _QUANT for n in model.graph.node):
+    if not uses_qonnx(model):
         return model
     out = onnx.ModelProto()
     out.CopyFrom(model)
@@ -42,18 +49,22 @@ def from_qonnx(model: onnx.ModelProto) -> onnx.ModelProto:
     taken = {t.name for t in (*graph.initializer, *graph.input, *graph.output)}
     taken |= {name for n in graph.node for name in (n.name, *n.input, *n.output)}
     nodes: list[onnx.NodeProto] = []
+    quants: list[_Quant] = []
     reasons: list[str] = []
     for node in graph.node:
         if node.domain not in DOMAINS or node.op_type not in _QUANT:
             nodes.append(node)
             continue
         try:
-            replaced, added = _Quant.of(node, constants, taken).nodes()
+            quant = _Quant.of(node, constants, taken)
+            replaced, added = quant.nodes()
+            quants.append(quant)
         except UnsupportedError as e:
             reasons += e.reasons
             continue
         nodes += replaced
         graph.initializer.extend(added)
+    reasons += _mark(out, quants)
     if reasons:
         raise UnsupportedError(reasons)
     copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
@@ -62,6 +73,29 @@ def from_qonnx(model: onnx.ModelProto) -> onnx.ModelProto:
     for domain in [o for o in out.opset_import if o.domain in DOMAINS]:
         out.opset_import.remove(domain)
     return out
+
+
+def _mark(model: onnx.ModelProto, quants: list[_Quant]) -> list[str]:
+    """Write into a model how its activations are rounded; returns why that cannot be, if so."""
+    producers = {name: n for n in model.graph.node for name in n.output}
+    inputs = {v.name for v in model.graph.input}
+    reasons, found = [], dict[str, str]()
+    for quant in (q for q in quants if q.constant is None):
+        source = quant.node.input[0]
+        while source in producers and producers[source].op_type not in _QUANT and producers[source].input:
+            source = producers[source].input[0]
+        if source not in inputs:
+            found.setdefault(quant.rounding or "", quant.where)
+        elif quant.rounding != "nearest-even":
+            reasons.append(
+                f"{quant.where}: a model input is rounded to nearest even, not by {quant.mode}; use ROUND there"
+            )
+    if len(found) > 1:
+        (a, first), (b, second) = list(found.items())[:2]
+        reasons.append(f"{first} rounds by {a} and {second} by {b}; a program rounds in one way")
+    for name in list(found)[:1]:
+        mark_rounding(model, name)
+    return reasons
 
 
 @dataclass(frozen=True)
@@ -76,13 +110,24 @@ class _Quant:
     narrow: bool
     constant: NDArray[Any] | None
     taken: set[str]
+    mode: str
+
+    @property
+    def where(self) -> str:
+        """How it is named to the user."""
+        return f"{self.node.op_type} '{self.node.name or self.node.output[0]}'"
+
+    @property
+    def rounding(self) -> str | None:
+        """How the machine rounds so, if it can."""
+        return machine_rounding(self.mode, ends_at_zero=not self.signed and not self.zero.any())
 
     @staticmethod
     def of(node: onnx.NodeProto, constants: dict[str, NDArray[Any]], taken: set[str]) -> _Quant:
         """Read a node.
 
         Raises:
-            UnsupportedError: computed or fractional parameters, or another rounding than to nearest even.
+            UnsupportedError: computed or fractional parameters, or a rounding mode that does not exist.
         """
         where = f"{node.op_type} '{node.name or node.output[0]}'"
         parameters = [constants.get(name) for name in node.input[1:4]]
@@ -91,8 +136,8 @@ class _Quant:
         scale, zero, bits = (np.asarray(p) for p in parameters)
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         mode = attributes.get("rounding_mode", b"ROUND").decode().upper()
-        if mode not in ("ROUND", "HALF_EVEN"):
-            raise UnsupportedError([f"{where}: rounding mode {mode}; only ROUND (to nearest even) is supported"])
+        if mode not in MODES:
+            raise UnsupportedError([f"{where}: rounding mode {mode} does not exist in QONNX"])
         if bits.size != 1 or float(bits.reshape(-1)[0]) % 1 or (zero % 1).any():
             raise UnsupportedError([f"{where}: bit width and zero point must be whole numbers, one bit width"])
         return _Quant(
@@ -104,6 +149,7 @@ class _Quant:
             bool(attributes.get("narrow", 0)),
             constants.get(node.input[0]),
             taken,
+            mode,
         )
 
     def _name(self, what: str) -> str:
@@ -127,8 +173,8 @@ class _Quant:
         low, high = self.limits
         if self.bits > 32 or (kind == np.int32 and (not self.signed or self.zero.any())):
             raise self._refused("up to 8 bits, or signed up to 32 with zero point 0 for a bias")
-        scaled = np.rint(self.constant.astype(np.float32) / self.scale) + self.zero
-        integers = np.clip(scaled, low, high).astype(kind)
+        steps = np.clip(self.constant.astype(np.float32) / self.scale + self.zero, low, high)
+        integers = round_constant(self.mode, steps).astype(kind)
         axis, scale, zero = self._per_axis(integers)
         arrays = {"integers": integers, "scale": scale, "zero_point": zero.astype(kind)}
         names = {k: self._name(k) for k in arrays}
@@ -155,6 +201,10 @@ class _Quant:
         return axes[0], scale, np.broadcast_to(self.zero.reshape(-1), scale.shape)
 
     def _of_activation(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        if self.rounding is None:
+            raise UnsupportedError(
+                [f"{self.where}: the machine cannot round an activation by {self.mode}; use ROUND or FLOOR"]
+            )
         if self.bits > 8 or self.scale.size != 1 or self.zero.size != 1:
             raise self._refused("up to 8 bits with one scale for an activation")
         kind = np.dtype(np.int8 if self.signed else np.uint8)

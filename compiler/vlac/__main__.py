@@ -1,0 +1,8 @@
+"""`python -m vlac`: the same as `vlac`."""
+
+import sys
+
+from vlac.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""A model as it was read, with its large constants beside the protobuf instead of inside.
+
+A protobuf of 500 MB is copied whole by every check and every inference. Here the constants stay numpy arrays, read
+once; checks see them as inputs of their type and shape, sessions of ONNX Runtime are fed with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from vlac.errors import ModelError
+
+__all__ = ["Source"]
+
+_LARGE = 1024  # elements: shapes, axes and the like stay where checks and inference can read them
+_DATA = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data")
+
+
+@dataclass(frozen=True)
+class Source:
+    """`light` is the model with empty tensors in place of the constants that `large` holds by name."""
+
+    light: onnx.ModelProto
+    large: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(proto: onnx.ModelProto, origin: str) -> Source:
+        """Take a model apart; `proto` has no constants afterwards.
+
+        Raises:
+            ModelError: a constant that has not as many values as its shape says.
+        """
+        large: dict[str, NDArray[Any]] = {}
+        for tensor in proto.graph.initializer:
+            size = 1
+            for d in tensor.dims:
+                size *= d
+            if size > _LARGE and tensor.data_type not in (onnx.TensorProto.STRING, onnx.TensorProto.UNDEFINED):
+                try:
+                    large[tensor.name] = numpy_helper.to_array(tensor)
+                except (ValueError, TypeError) as e:
+                    raise ModelError(f"'{origin}' is not a valid ONNX model: constant '{tensor.name}': {e}") from e
+                for name in _DATA:
+                    tensor.ClearField(name)
+        light = onnx.ModelProto()
+        light.CopyFrom(proto)  # the memory of what was cleared goes with `proto` only
+        return Source(light, large)
+
+    @property
+    def whole(self) -> onnx.ModelProto:
+        """The model as one protobuf, as large as its constants."""
+        proto = onnx.ModelProto()
+        proto.CopyFrom(self.light)
+        for tensor in proto.graph.initializer:
+            if tensor.name in self.large:
+                tensor.CopyFrom(numpy_helper.from_array(self.large[tensor.name], tensor.name))
+        return proto
+
+    @cached_property
+    def opened(self) -> onnx.ModelProto:
+        """The model with the large constants as further inputs: what checks, inference and sessions take."""
+        proto = onnx.ModelProto()
+        proto.CopyFrom(self.light)
+        kept = [t for t in self.light.graph.initializer if t.name not in self.large]
+        del proto.graph.initializer[:]
+        proto.graph.initializer.extend(kept)
+        listed = {v.name for v in proto.graph.input}
+        for tensor in self.light.graph.initializer:
+            if tensor.name in self.large and tensor.name not in listed:
+                proto.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        return proto
+
+    def closed(self, model: ir.Model) -> ir.Model:
+        """A model made from `opened`, with its constants in place; they are shared, not copied."""
+        graph = model.graph
+        for value in [v for v in graph.inputs if v.name in self.large]:
+            graph.inputs.remove(value)
+            value.const_value = ir.tensor(self.large[value.name or ""], name=value.name)
+            graph.register_initializer(value)
+        return model

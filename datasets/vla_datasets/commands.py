@@ -1,0 +1,55 @@
+"""What the commands of `vla-collect` do. Each takes the parsed arguments and returns the exit code.
+
+Not here: arguments (`cli.py`), error messages (`vla_isa.command_line`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vla_datasets.babyai.collect import CollectOptions, collect
+from vla_isa.errors import BadUsageError
+from vla_isa.files import check_folder
+
+__all__ = ["babyai"]
+
+
+def babyai(arguments: argparse.Namespace) -> int:
+    """vla-collect babyai."""
+    options = CollectOptions(
+        level=arguments.level,
+        episodes=arguments.episodes,
+        seed=arguments.seed,
+        validation_fraction=arguments.validation_fraction,
+    )
+    shard = _shard(arguments.shard)
+    check_folder(arguments.out, parents=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    started = time.perf_counter()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"BabyAI {options.level}", total=options.episodes)
+        finished = collect(
+            options,
+            arguments.out,
+            workers=arguments.workers,
+            shard=shard,
+            progress=lambda episodes: bar.advance(task, episodes),
+        )
+    seconds = time.perf_counter() - started
+    state = "complete" if finished else "shard done; run once more without --shard when all shards are"
+    done = f"{options.episodes} episodes of {options.level}, {state} ({seconds:.1f} s)"
+    sys.stdout.write(f"{arguments.out}: {done}\n")
+    return 0
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise BadUsageError(f"--shard is '{text}'; it must be i/n with 0 <= i < n, for example 0/4.")
+    return int(index), int(count)

@@ -1,0 +1,69 @@
+"""A pool of processes that ends at Ctrl-C without a word: a terminal sends the interrupt to all of them.
+
+Processes are spawned with the interrupt held back; once they run they leave at once and silently when it comes. The
+process that started them sees it as any other, and stops those that it alone was sent to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+__all__ = ["WorkerPool"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_INTERRUPT = {signal.SIGINT}
+
+
+class WorkerPool(ProcessPoolExecutor):
+    """As ProcessPoolExecutor, with spawned processes. Leaving it by an exception gives up what has not begun.
+
+    Args:
+        workers: how many processes.
+        initializer: called with `arguments` in each process first; an exception in it breaks the pool.
+    """
+
+    def __init__(self, workers: int, initializer: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()):
+        context = multiprocessing.get_context("spawn")
+        super().__init__(workers, context, _start, (initializer, arguments))
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """See ProcessPoolExecutor; it is here that processes are started."""
+        with _held():
+            return super().submit(fn, *args, **kwargs)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is not None:
+            if issubclass(kind, KeyboardInterrupt):
+                for process in (self._processes or {}).values():
+                    process.terminate()
+            self.shutdown(wait=False, cancel_futures=True)
+        self.shutdown(wait=True)
+
+
+@contextlib.contextmanager
+def _held() -> Iterator[None]:
+    """Hold the interrupt back, for this thread and for processes that it starts; it comes when the block ends."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPT)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, _leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPT)
+    if initializer is not None:
+        initializer(*arguments)
+
+
+def _leave(signum: int, frame: object) -> None:
+    os._exit(128 + signum)

@@ -1,0 +1,86 @@
+"""Vectors and matrices: what is in the files, and statistics of each component, against numpy and pyarrow alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from shaped_set import FEATURES, IMAGE, LENGTHS, write_shaped_set
+
+from vla_datasets.errors import DatasetError
+from vla_datasets.format import BOOKKEEPING, Feature
+from vla_datasets.reader import open_dataset
+from vla_datasets.writer import Episode, write_dataset
+
+VALUES = [name for name in FEATURES if name not in (IMAGE, *BOOKKEEPING)]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray]]:
+    root = tmp_path_factory.mktemp("shaped")
+    return root, write_shaped_set(root)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_the_files_hold_the_arrays(made: tuple[Path, dict[str, np.ndarray]], name: str) -> None:
+    root, arrays = made
+    tables = [pq.read_table(p) for p in sorted(root.glob("data/chunk-*/file-*.parquet"))]
+    stored = np.array([row for table in tables for row in table[name].to_pylist()])
+    assert np.array_equal(stored.reshape(arrays[name].shape), arrays[name])
+    read = [e.columns[name] for e in open_dataset(root).read_episodes(range(3), {name: FEATURES[name].arrow_type()})]
+    assert [len(rows) for rows in read] == list(LENGTHS)
+    assert np.array_equal(np.concatenate([np.array(rows) for rows in read]).reshape(arrays[name].shape), arrays[name])
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_statistics_are_of_each_component(made: tuple[Path, dict[str, np.ndarray]], name: str) -> None:
+    root, arrays = made
+    found, values = json.loads((root / "meta/stats.json").read_text())[name], arrays[name].astype(np.float64)
+    wanted = {"min": np.min, "max": np.max, "mean": np.mean, "std": np.std}
+    for key, function in wanted.items():
+        assert np.shape(found[key]) == FEATURES[name].shape
+        assert np.allclose(found[key], function(values, axis=0), rtol=1e-12), key
+    ordered = np.sort(values, axis=0)
+    for key, level in {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}.items():
+        place = level * (len(ordered) - 1)  # between the values below and above, in proportion
+        low, share = int(place), place - int(place)
+        between = ordered[low] + share * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low])
+        assert np.allclose(found[key], between), key
+    assert found["count"] == [sum(LENGTHS)]
+
+
+def test_arrow_types() -> None:
+    assert Feature("float32", (6,)).arrow_type() == pa.list_(pa.float32(), 6)
+    assert Feature("float32", (2, 4)).arrow_type() == pa.list_(pa.list_(pa.float32()))
+    assert Feature("float32", (1, 1)).arrow_type() == pa.list_(pa.list_(pa.float32()))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape"),
+    [("float16", (1,)), ("float32", ()), ("float32", (0,)), ("float32", (1,) * 6), ("image", (4, 4)), ("image", (1,))],
+)
+def test_features_that_cannot_be_stored(dtype: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(DatasetError, match=r"a feature's (dtype|shape) is"):
+        Feature(dtype, shape)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([[1.0, 2.0, 3.0]] * 4, r"shape \[4, 3\] in an episode of 3 frames"),
+        ([[1.0, 2.0]] * 3, r"\[3\] for each frame makes \[3, 3\]"),
+        ([1.0] * 3, r"\[3\] for each frame makes \[3, 3\]"),
+        ([[1.0, 2.0, 3.0], [1.0], [1.0, 2.0, 3.0]], "is no array of float32"),
+        ([["a", "b", "c"]] * 3, "is no array of float32"),
+    ],
+)
+def test_values_of_another_shape_are_refused(values: list[object], reason: str, tmp_path: Path) -> None:
+    features = {"action": Feature("int64", (1,)), "observation.state": Feature("float32", (3,)), **BOOKKEEPING}
+    episode = Episode(0, "t", {"action": [0, 1, 2], "observation.state": values})
+    with pytest.raises(DatasetError, match=f"'observation.state'.*{reason}"):
+        write_dataset(tmp_path, [[episode]], features, 10, "test", {}, {})
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,51 @@
+"""The ways to compute a policy, by name, and what file each of them reads.
+
+Not here: running one (`runners.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vla_training.errors import EvaluationError
+
+__all__ = ["BACKENDS", "RunnerSpec", "natural_backend"]
+
+BACKENDS = ("float", "onnx", "sim", "rtl")
+_FILES = {"float": "the folder of a run or of a saved policy", "onnx": "an ONNX file", "sim": "a program of vlac"}
+
+
+@dataclass(frozen=True)
+class RunnerSpec:
+    """What to run: `path` is a run or saved policy (`float`), model.onnx (`onnx`) or prog.bin.
+
+    A spec, unlike a runner, can be sent to another process.
+    """
+
+    backend: str
+    path: Path
+
+    def check(self) -> None:
+        """Refuse what cannot be the backend's file, without reading it.
+
+        Raises:
+            EvaluationError: unknown backend, nothing there, or a folder for a file.
+        """
+        if self.backend not in BACKENDS:
+            raise EvaluationError(f"Unknown backend '{self.backend}'; use one of {', '.join(BACKENDS)}.")
+        if not self.path.exists():
+            raise EvaluationError(f"{self.path} does not exist, so backend '{self.backend}' cannot run it.")
+        fitting = natural_backend(self.path)
+        if self.path.is_dir() != (self.backend == "float") or {self.backend, fitting} == {"onnx", "sim"}:
+            raise EvaluationError(
+                f"Backend '{self.backend}' takes {_FILES.get(self.backend, _FILES['sim'])}, and {self.path} "
+                f"{'is a folder' if self.path.is_dir() else 'is none'}; use --backend {fitting}, or give another path."
+            )
+
+
+def natural_backend(path: Path) -> str:
+    """The backend that reads this: `float` for a folder, `onnx` for an ONNX file, otherwise `sim`."""
+    if path.is_dir():
+        return "float"
+    return "onnx" if path.suffix == ".onnx" else "sim"

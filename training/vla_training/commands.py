@@ -1,0 +1,99 @@
+"""What the commands of `vla-train` do. Each takes the parsed arguments and returns the exit code.
+
+Not here: arguments (`cli.py`), error messages (`vla_isa.command_line`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+
+from rich.console import Console
+
+from vla_isa.files import check_folder, check_writable
+from vla_training.backends import RunnerSpec, natural_backend
+from vla_training.evaluate import Evaluation, evaluate, save_evaluation
+from vla_training.progress import progress_bar
+
+__all__ = ["calibrate", "demo", "evaluate_policy", "export", "train"]
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """vla-train train."""
+    from vla_training.config import load_config
+
+    overrides = {key: getattr(arguments, key) for key in ("steps", "seed") if getattr(arguments, key) is not None}
+    config = load_config(arguments.config, overrides)
+    check_folder(arguments.out, parents=True)
+    from vla_training.train import train as run  # torch: a wrong config is refused without it
+
+    with progress_bar(Console(stderr=True), f"training {config.level}", config.steps) as bar:
+
+        def show(step: int, values: Mapping[str, float]) -> None:
+            bar.move_to(step, f"loss {values['loss']:.4f}")
+
+        folder = run(config, arguments.data, arguments.out, progress=show)
+    sys.stdout.write(f"{folder}\n")
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """vla-train export."""
+    check_writable(arguments.output)
+    from vla_models.export_onnx import export_onnx
+    from vla_models.policy import load_policy
+    from vla_training.checkpoint import pretrained_folder
+
+    difference = export_onnx(load_policy(pretrained_folder(arguments.policy)), arguments.output)
+    sys.stdout.write(f"{arguments.output}: ONNX Runtime differs from torch by at most {difference:.2g}\n")
+    return 0
+
+
+def calibrate(arguments: argparse.Namespace) -> int:
+    """vla-train calibrate."""
+    check_writable(arguments.output)
+    from vla_training.calibrate import write_calibration
+
+    frames = write_calibration(arguments.data, arguments.output, arguments.frames)
+    sys.stdout.write(f"{arguments.output}: {frames} frames of held-out episodes\n")
+    return 0
+
+
+def evaluate_policy(arguments: argparse.Namespace) -> int:
+    """vla-train evaluate."""
+    spec = RunnerSpec(arguments.backend or natural_backend(arguments.path), arguments.path)
+    if arguments.output:
+        check_writable(arguments.output)
+    with progress_bar(Console(stderr=True), f"{arguments.level} on {spec.backend}", arguments.episodes) as bar:
+        result = evaluate(spec, arguments.level, arguments.episodes, arguments.workers, bar.advance)
+    if arguments.output:
+        save_evaluation(arguments.output, result)
+    sys.stdout.write(json.dumps(result.summary()) + "\n" if arguments.json else _sentence(result))
+    return 0
+
+
+def _sentence(result: Evaluation) -> str:
+    low, high = result.interval
+    return (
+        f"{result.level} on {result.backend}: {result.successes} of {len(result.episodes)} episodes "
+        f"succeeded ({100 * result.rate:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}; "
+        f"at most {result.max_steps} steps, {result.mean_steps:.1f} on average)\n"
+    )
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """vla-train demo."""
+    from vla_training.demo import DemoOptions, run_demo
+
+    options = DemoOptions(
+        config=arguments.config,
+        out=arguments.out,
+        episodes=arguments.episodes,
+        rtl_frames=arguments.rtl_frames,
+        workers=arguments.workers,
+        hardware=tuple(arguments.hardware.split(",")),
+    )
+    run_demo(options, Console(stderr=True))
+    return 0
