@@ -38,7 +38,7 @@ def test_the_published_cycles_of_the_model(config: str, graph: str, model: int) 
 
 
 def quantized(program: Program, seed: int) -> dict[str, np.ndarray]:
-    return to_integers(program, check_inputs(program, random_inputs(program, seed)).arrays)
+    return to_integers(program, next(check_inputs(program, random_inputs(program, seed)).items()))
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ def settled(g, x):
 def test_two_tensors(name):
     def body(g, x):
         y = g.conv(x, 20, 3, relu=False)
-        return g.node("Concat", [g.node(name, [x, y]), y], 40, axis=1)
+        return g.conv(g.node("Concat", [g.node(name, [x, y]), y], 40, axis=1), 4, 1)
 
     assert name in check_both(image_graph(body)).packets
 
