@@ -120,7 +120,7 @@ def _measured(
     """
     assert state.quantized is not None
     reference, runner = Reference(state.source or state.path), SimRunner()
-    makers = [partial(runner.whole, product)]
+    makers: list[Callable[[Arrays], Arrays]] = [partial(runner.whole, product)]
     if state.quantized.trial is not None:
         makers.append(_trial(state.quantized.trial(), reference.outputs))
     wanted: list[Arrays] = []
