@@ -17,7 +17,7 @@ ISA = [*FAST, "tests/isa", "--deselect", "tests/isa/test_packet_check.py"]
 GRAPHS = ["tests/compiler/test_graphs.py"]
 NETWORKS = ["tests/compiler/test_random.py::test_networks_on_u50"]
 DIALECTS = ["tests/compiler/test_dialects.py", "tests/compiler/test_qdq.py"]
-QUANTIZE = ["tests/compiler/test_quantize.py"]
+QUANTIZE = ["tests/compiler/test_quantize.py", "tests/compiler/test_trained_ranges.py"]
 FAULTS = ["tests/compiler/test_faults_quantizer.py"]
 CALIBRATION = ["tests/compiler/test_refusals.py"]
 VERIFY = ["tests/compiler/test_verify.py", "tests/compiler/test_parity.py", *FAST]
@@ -50,6 +50,7 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
             "nodes": ("clip", "matmul", "three_dimensional"),
         }.items()
     ),
+    ("compiler/vlac/rewrite/axis_order.py", (["tests/compiler/test_axis_order.py"], NETWORKS)),
     ("compiler/vlac/rewrite/*", ([*FAST, "tests/compiler/ops/test_arithmetic.py"], NETWORKS)),
     ("compiler/vlac/quantize/dialects/*", (DIALECTS,)),
     ("compiler/vlac/quantize/calibration.py", (QUANTIZE, CALIBRATION)),
