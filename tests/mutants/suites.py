@@ -18,7 +18,7 @@ GRAPHS = ["tests/compiler/test_graphs.py"]
 NETWORKS = ["tests/compiler/test_random.py::test_networks_on_u50"]
 AFFINE = [f"tests/compiler/ops/test_{name}.py" for name in ("batch_normalization", "gemm", "matmul", "mul")]
 DIALECTS = ["tests/compiler/test_dialects.py", "tests/compiler/test_qdq.py"]
-QUANTIZE = ["tests/compiler/test_quantize.py"]
+QUANTIZE = ["tests/compiler/test_quantize.py", "tests/compiler/test_trained_ranges.py"]
 FAULTS = ["tests/compiler/test_faults_quantizer.py"]
 CALIBRATION = ["tests/compiler/test_refusals.py"]
 VERIFY = ["tests/compiler/test_verify.py", "tests/compiler/test_parity.py", *FAST]
@@ -56,6 +56,7 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
         (["tests/compiler/test_pad_max_pool.py"], [*FAULTS, "-k", "pad"], NETWORKS),
     ),
     ("compiler/vlac/rewrite/where_mask.py", ([*FAULTS, "-k", "mask"], NETWORKS)),
+    ("compiler/vlac/rewrite/axis_order.py", (["tests/compiler/test_axis_order.py"], NETWORKS)),
     ("compiler/vlac/rewrite/*", ([*FAST, "tests/compiler/ops/test_arithmetic.py"], NETWORKS)),
     ("compiler/vlac/quantize/dialects/wide_weights.py", (["tests/compiler/test_wide_weights.py"], DIALECTS)),
     (
