@@ -17,6 +17,7 @@ from vla_isa.bundle import Bundle
 from vla_isa.hardware import HardwareConfig
 from vla_isa.program import Program
 from vlac.allocate.regions import Regions
+from vlac.import_onnx.tail import Tail
 from vlac.ir.graph import Graph
 from vlac.options import CompileOptions
 from vlac.quantize.static import Quantized
@@ -29,7 +30,7 @@ __all__ = ["Compilation", "Pass", "run_passes"]
 class Compilation:
     """Everything known about a model on its way to a program; each pass adds its part.
 
-    `source` is the ONNX model as it was read; `host` the nodes that the machine refuses, with the reason, where
+    `source` is the ONNX model as it was read, `tail` its end without fixed shapes; `host` the nodes that the machine refuses, with the reason, where
     the options allow a host; `quantized` what quantization made and made it from. A model with host parts has
     no `program` but a `bundle`, and in `parts` the compilation of each of its device parts.
     """
@@ -39,6 +40,7 @@ class Compilation:
     options: CompileOptions
     source: onnx.ModelProto | None = None
     model: ir.Model | None = None
+    tail: Tail | None = None
     host: dict[str, str] = field(default_factory=dict)
     quantized: Quantized | None = None
     qdq: onnx.ModelProto | None = None
@@ -70,8 +72,10 @@ def run_passes(
     for p in passes:
         on_progress(p.name)
         start = time.perf_counter()
-        p.run(state)
-        state.seconds[p.name] = time.perf_counter() - start
+        try:
+            p.run(state)
+        finally:
+            state.seconds[p.name] = state.seconds.get(p.name, 0.0) + time.perf_counter() - start
         target = state.options.dump_after.get(p.name)
         if target is not None:
             on_dump(target, p.dump(state))

@@ -6,12 +6,12 @@ import onnx_ir as ir
 
 from vlac.allocate.regions import allocate_regions
 from vlac.emit.write_program import write_program
-from vlac.errors import ModelError
-from vlac.import_onnx import load_model, parse_model
+from vlac.errors import ModelError, UnsupportedError
+from vlac.import_onnx import load_model, parse_model, parse_open_model
 from vlac.import_onnx.names import name_all
 from vlac.ir.text import graph_text, plan_text
 from vlac.legalize.legalize import legalize
-from vlac.legalize.support import check_support, refusals
+from vlac.legalize.support import refusals
 from vlac.passes import Compilation, Pass
 from vlac.quantize.dialects import canonical, from_qonnx
 from vlac.quantize.static import is_quantized, quantize_model
@@ -22,7 +22,7 @@ __all__ = ["PASSES"]
 
 def _import(c: Compilation) -> None:
     c.source = from_qonnx(load_model(c.path))
-    c.model = parse_model(c.source, str(c.path))
+    c.model, c.tail = parse_open_model(c.source, str(c.path))
     name_all(c.model)
 
 
@@ -30,10 +30,11 @@ def _rewrite(c: Compilation) -> None:
     model = _model(c)
     c.model = canonical(model) if is_quantized(model) else rewrite_float(model)
     name_all(c.model)
+    found = refusals(c.model, c.hw)
     if c.options.allow_host:
-        c.host = refusals(c.model, c.hw)
-    else:
-        check_support(c.model, c.hw)
+        c.host = {name: refusal.reason for name, refusal in found.items()}
+    elif found or c.tail is not None:
+        raise UnsupportedError([*found.values(), *(c.tail.refusals if c.tail is not None else ())])
 
 
 def _quantize(c: Compilation) -> None:

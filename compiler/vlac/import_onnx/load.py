@@ -16,12 +16,14 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from vlac.errors import ModelError
+from vlac.import_onnx.foreign import with_foreign_shapes
 from vlac.import_onnx.simplify import simplify
+from vlac.import_onnx.tail import Tail, split_tail
 
-__all__ = ["MAX_OPSET", "MIN_OPSET", "check_model", "load_model", "parse_model"]
+__all__ = ["MAX_OPSET", "MIN_OPSET", "check_model", "load_model", "parse_model", "parse_open_model"]
 
 MIN_OPSET, MAX_OPSET = 13, 24
-_INPUT_TYPES = (onnx.TensorProto.FLOAT, onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+_NO_NUMBERS = (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING, onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128)
 _MAX_ELEMENTS = 1 << 28  # of one tensor, 1 GB in float32
 
 
@@ -78,15 +80,35 @@ def parse_model(proto: onnx.ModelProto, origin: str) -> ir.Model:
     Raises:
         ModelError: an input or an inner value without a static shape, or inconsistent shapes.
     """
+    return _checked(_inferred(proto, origin), origin)
+
+
+def parse_open_model(proto: onnx.ModelProto, origin: str) -> tuple[ir.Model, Tail | None]:
+    """As `parse_model`, but what has no static shape is cut off as the model's tail.
+
+    Raises:
+        ModelError: an input without a static shape, or inconsistent shapes.
+        UnsupportedError: nothing has a static shape.
+    """
+    model, tail = split_tail(_inferred(proto, origin))
+    return _checked(model, origin), tail
+
+
+def _checked(model: ir.Model, origin: str) -> ir.Model:
+    _check_shapes(model, origin)
+    _check_constants(model, origin)
+    return model
+
+
+def _inferred(proto: onnx.ModelProto, origin: str) -> ir.Model:
     _check_inputs(proto, origin)
+    proto = with_foreign_shapes(proto, origin)
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as e:
         raise ModelError(f"'{origin}' has inconsistent shapes: {str(e).strip()}") from e
     model = ir.from_proto(inferred)
     simplify(model)
-    _check_shapes(model, origin)
-    _check_constants(model, origin)
     return model
 
 
@@ -98,12 +120,9 @@ def _check_inputs(proto: onnx.ModelProto, origin: str) -> None:
         if value.type.WhichOneof("value") != "tensor_type":
             raise ModelError(f"'{origin}': input '{value.name}' is not a tensor; the compiler reads tensors only")
         kind = value.type.tensor_type.elem_type
-        if kind not in _INPUT_TYPES:
+        if kind in _NO_NUMBERS:
             found = onnx.TensorProto.DataType.Name(kind).lower()
-            raise ModelError(
-                f"'{origin}': input '{value.name}' is {found}; the compiler reads float inputs, and int8 or uint8 "
-                "ones of quantized models, export the model in float32"
-            )
+            raise ModelError(f"'{origin}': input '{value.name}' is {found}; the compiler reads inputs of numbers")
         dims = [
             d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in value.type.tensor_type.shape.dim
         ]

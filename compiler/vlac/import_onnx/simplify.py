@@ -6,11 +6,14 @@ crossed bounds). Not here: rewrites for the machine (`rewrite/`).
 
 from __future__ import annotations
 
+import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 from onnxscript import optimizer
 from onnxscript.rewriter import RewritePass
 from onnxscript.rewriter.rules import common as rules
+
+from vlac.import_onnx.fold import fold_fixed
 
 __all__ = ["RULES", "name_outputs", "simplify"]
 
@@ -53,7 +56,8 @@ def simplify(model: ir.Model) -> None:
             output_size_limit=_FOLD_LIMIT,
             should_fold=_should_fold,
         )
-        if not (RewritePass(RULES)(model).modified or folded.modified):
+        fixed = fold_fixed(model)
+        if not (RewritePass(RULES)(model).modified or folded.modified or fixed):
             break
     for each in (
         passes.RemoveUnusedNodesPass(),
@@ -75,5 +79,10 @@ def name_outputs(model: ir.Model, names: list[str | None]) -> None:
 
 
 def _should_fold(node: ir.Node) -> bool | None:
-    """Never Q/DQ, always ConstantOfShape (exporters compute padding with it); None leaves it to the optimizer."""
+    """Never Q/DQ, always ConstantOfShape (exporters compute padding with it); None leaves it to the optimizer.
+
+    Operators with several outputs are for `fold_fixed`: the optimizer prints a warning for each.
+    """
+    if onnx.defs.has(node.op_type, node.domain) and onnx.defs.get_schema(node.op_type, domain=node.domain).max_output > 1:
+        return False
     return {"QuantizeLinear": False, "DequantizeLinear": False, "ConstantOfShape": True}.get(node.op_type)

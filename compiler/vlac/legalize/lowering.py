@@ -55,7 +55,7 @@ class Lowering:
                 else:
                     spec.lower(self, node)
             except UnsupportedError as e:
-                raise UnsupportedError(e.reasons, nodes=[node_label(node)]) from e
+                raise UnsupportedError(e.refusals or e.reasons, nodes=[node_label(node)]) from e
         for value in self.model.graph.outputs:
             self.graph.outputs.append(self._output(value))
         return self.graph

@@ -1,18 +1,22 @@
-"""Check every node against its operator's rules and report all refusals at once."""
+"""Check every node against its operator's rules, and its values against what the machine computes with.
+
+Numbers of the machine are real, or the 8-bit integers of QuantizeLinear; truth values and indices exist where a node
+of the machine makes them, for those behind it. All refusals are reported at once.
+"""
 
 from __future__ import annotations
-
-import difflib
 
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.errors import UnsupportedError
+from vlac.errors import Refusal, UnsupportedError
 from vlac.ops import BY_NAME
 from vlac.ops.quantized import node_label
 from vlac.ops.spec import is_constant, rule_text
 
 __all__ = ["check_support", "refusals"]
+
+_NUMBERS = (ir.DataType.FLOAT, ir.DataType.INT8, ir.DataType.UINT8)
 
 
 def check_support(model: ir.Model, hw: HardwareConfig) -> None:
@@ -23,30 +27,50 @@ def check_support(model: ir.Model, hw: HardwareConfig) -> None:
     """
     found = refusals(model, hw)
     if found:
-        raise UnsupportedError(found.values(), nodes=found)
+        raise UnsupportedError(found.values())
 
 
-def refusals(model: ir.Model, hw: HardwareConfig) -> dict[str, str]:
+def refusals(model: ir.Model, hw: HardwareConfig) -> dict[str, Refusal]:
     """The nodes that break a rule: label -> the rule and what was found."""
-    reasons = {}
+    found: dict[ir.Node, Refusal] = {}
     for node in model.graph:
         if node.outputs and is_constant(node.outputs[0]):
             continue
-        reason = _reason(node, hw)
-        if reason:
-            reasons[node_label(node)] = reason
-    return reasons
+        refusal = _broken_rule(node, hw) or _foreign_input(node, found)
+        if refusal:
+            found[node] = refusal
+    for node in reversed(list(model.graph)):
+        if node not in found and any(u in found for v in node.outputs if v.dtype not in _NUMBERS for u in v.consumers()):
+            reader = next(u for v in node.outputs for u in v.consumers() if u in found)
+            text = f"what it makes, {node.outputs[0].dtype}, is read by {reader.op_type}, which the machine cannot do."
+            found[node] = Refusal(node.op_type, node_label(node), text)
+    return {node_label(n): found[n] for n in model.graph if n in found}
 
 
-def _reason(node: ir.Node, hw: HardwareConfig) -> str | None:
-    spec = BY_NAME.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-    where = f"{node.op_type} '{node_label(node)}'"
+def _broken_rule(node: ir.Node, hw: HardwareConfig) -> Refusal | None:
+    op, label = node.op_type, node_label(node)
+    if node.domain not in ("", "ai.onnx"):
+        return Refusal(op, label, f"the operator is not supported (domain {node.domain}).")
+    spec = BY_NAME.get(op)
     if spec is None:
-        return f"{where}: {_unknown(node.op_type)}"
+        return Refusal(op, label, _unknown(op))
     for rule in spec.rules:
         result = rule(node, hw)
         if not result.ok:
-            return f"{where} cannot run on '{hw.name}': {rule_text(rule, hw)} Found {result.found}."
+            return Refusal(op, label, rule_text(rule, hw), result.found, machine=hw.name)
+    return None
+
+
+def _foreign_input(node: ir.Node, refused: dict[ir.Node, Refusal]) -> Refusal | None:
+    """The refusal of a node that reads what is no number of the machine; Cast has its own rule."""
+    for value in node.inputs:
+        if value is None or value.dtype is None or value.dtype in _NUMBERS or is_constant(value) or node.op_type == "Cast":
+            continue
+        maker = value.producer()
+        if maker is None or maker in refused:
+            kind = str(value.dtype).lower()
+            found = f"{kind} '{value.name}'"
+            return Refusal(node.op_type, node_label(node), "the machine computes with real numbers only.", found)
     return None
 
 
@@ -56,6 +80,4 @@ def _unknown(operator: str) -> str:
         return "this is the QOperator format; quantize with QuantFormat.QDQ, or compile the float model."
     if operator.endswith("Integer") or operator == "DynamicQuantizeLinear":
         return "dynamic quantization has no fixed scales; quantize statically, or compile the float model."
-    near = difflib.get_close_matches(operator, BY_NAME, 1)
-    hint = f" (near: {near[0]})" if near else ""
-    return f"the operator is not supported{hint}; 'vlac ops' lists those that are."
+    return "the operator is not supported; 'vlac ops' lists those that are."

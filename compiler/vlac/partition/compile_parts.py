@@ -1,96 +1,161 @@
 """Compile a model with host parts: refuse nothing that ONNX Runtime can do, but say what runs there and why.
 
-Nodes that break a rule are known before quantization and stay float. What the machine refuses later (a value
-without scale, a layer that does not fit) goes to the host too, and the model is cut again until all device
-segments compile. Without any such node the result is a plain program.
+Nodes that break a rule are known before quantization and stay float. What the machine refuses later (a value without
+scale, a layer that does not fit) goes to the host too, and the model is cut again until all device segments compile;
+segments that stay the same are not compiled again. Without any host node the result is a plain program.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import onnx
 import onnx_ir as ir
 
 from vla_isa.bundle import Bundle, HostNode, HostPart, Value
 from vla_isa.program import Program
 from vlac.errors import AllocationError, UnsupportedError
 from vlac.files import write_whole
-from vlac.import_onnx import parse_model
-from vlac.partition.cut import Cutter, Segment
+from vlac.import_onnx.flow import Flow
+from vlac.partition.cut import Segment, cut
+from vlac.partition.stages import with_neighbours
 from vlac.passes import Compilation, run_passes
 from vlac.pipeline import PASSES
 
 __all__ = ["compile_with_host"]
 
-_BEFORE = 3  # import, rewrite, quantize
+_REWRITTEN, _QUANTIZED = 2, 3  # passes until then
+_ANY_SIZE = -1
+Error = UnsupportedError | AllocationError
+Progress = Callable[[str], None]
 
 
-def compile_with_host(state: Compilation, on_progress: Callable[[str], None]) -> None:
+def compile_with_host(state: Compilation, on_progress: Progress) -> None:
     """Fill `state.program`, or `state.bundle` and `state.parts` where nodes run on the host.
 
     Raises:
         VlaError: as `compile_file` does; also where no node at all can run on the machine.
     """
-    run_passes(PASSES[:_BEFORE], state, write_whole, on_progress)
-    assert state.qdq is not None
-    cutter = Cutter(state.qdq)
-    while True:
-        try:
-            if not state.host:
-                run_passes(PASSES[_BEFORE:], state, write_whole, on_progress)
-            else:
-                _compile_parts(state, cutter.cut(state.host), on_progress)
+    run_passes(PASSES[:_REWRITTEN], state, write_whole, on_progress)
+    assert state.model is not None
+    _extend(state, Flow(state.model), {})
+    run_passes(PASSES[_REWRITTEN:_QUANTIZED], state, write_whole, on_progress)
+    flow = Flow(state.model)
+    if not state.host and state.tail is None:
+        errors = _compiled([state], on_progress)
+        if not errors:
             return
-        except (UnsupportedError, AllocationError) as e:
-            more = _host_nodes(cutter, e)
-            if not more or set(more) <= set(state.host):
-                raise
-            state.host |= more
+        _extend(state, flow, _refused(flow, errors))
+    segments = _compile_segments(state, flow, on_progress)
+    state.bundle = _bundle(state, flow, segments)
 
 
-def _host_nodes(cutter: Cutter, error: UnsupportedError | AllocationError) -> dict[str, str]:
-    """The nodes that an error is about, with its reasons."""
+def _compile_segments(state: Compilation, flow: Flow, on_progress: Progress) -> list[Segment]:
+    """Cut and compile until no device segment is refused; `state.parts` are then its device segments."""
+    known: dict[tuple[object, ...], Compilation] = {}
+    while True:
+        errors: list[Error] = []
+        try:
+            segments = cut(flow, state.host)
+            state.parts = [_part(state, flow, s, known) for s in segments if not s.on_host]
+        except UnsupportedError as e:
+            errors = [e]
+        errors = errors or _compiled(state.parts, on_progress)
+        if not errors:
+            return segments
+        _extend(state, flow, _refused(flow, errors))
+
+
+def _part(
+    state: Compilation, flow: Flow, segment: Segment, known: dict[tuple[object, ...], Compilation]
+) -> Compilation:
+    if segment.key not in known:
+        part = Compilation(state.path, state.hw, replace(state.options, dump_after={}), source=state.source)
+        part.model, part.seconds = segment.model(flow), state.seconds
+        part.qdq = ir.to_proto(part.model)
+        known[segment.key] = part
+    return known[segment.key]
+
+
+def _compiled(parts: Sequence[Compilation], on_progress: Progress) -> list[Error]:
+    """Run each pass on all parts; the errors of the first pass that has some."""
+    for each in PASSES[_QUANTIZED:]:
+        errors: list[Error] = []
+        for part in (p for p in parts if p.program is None):
+            try:
+                run_passes((each,), part, write_whole, on_progress)
+            except (UnsupportedError, AllocationError) as e:
+                errors.append(e)
+        if errors:
+            return errors
+    return []
+
+
+def _refused(flow: Flow, errors: list[Error]) -> dict[str, str]:
+    """The nodes that errors are about, with the reasons.
+
+    Raises:
+        VlaError: one of the errors, which is about no node.
+    """
+    found: dict[str, str] = {}
+    for error in errors:
+        about = _reasons(error)
+        nodes = {name: reason for label, reason in about.items() for name in sorted(flow.responsible(label))}
+        if not nodes:
+            raise error
+        found |= nodes
+    return found
+
+
+def _reasons(error: Error) -> dict[str, str]:
+    """Label -> reason."""
     if isinstance(error, AllocationError):
-        return {name: str(error) for name in cutter.responsible(error.node)}
-    reasons = error.reasons if len(error.reasons) == len(error.nodes) else [str(error)] * len(error.nodes)
-    return {n: r for label, r in zip(error.nodes, reasons, strict=True) for n in sorted(cutter.responsible(label))}
+        return {error.node: str(error)}
+    if error.refusals:
+        return {r.node: r.reason for r in error.refusals}
+    texts = error.reasons if len(error.reasons) == len(error.nodes) else ["; ".join(error.reasons)] * len(error.nodes)
+    return {label: t.partition(f" '{label}': ")[2] or t for label, t in zip(error.nodes, texts, strict=True)}
 
 
-def _compile_parts(state: Compilation, segments: list[Segment], on_progress: Callable[[str], None]) -> None:
-    if all(s.on_host for s in segments):
-        raise UnsupportedError(["no node of the model can run on the machine:", *dict.fromkeys(state.host.values())])
+def _extend(state: Compilation, flow: Flow, more: dict[str, str]) -> None:
+    """Let more nodes run on the host, and what is not worth handing over between them.
+
+    Raises:
+        UnsupportedError: none is left for the machine.
+    """
+    state.host = state.host | {name: reason for name, reason in more.items() if name not in state.host}
+    if state.host:
+        state.host = with_neighbours(flow, state.host)
+    if all(n.name in state.host for n in flow.compute):
+        reasons = "; ".join(dict.fromkeys(state.host.values()))
+        raise UnsupportedError([f"no node of the model can run on the machine, so there is no program: {reasons}"])
+
+
+def _bundle(state: Compilation, flow: Flow, segments: list[Segment]) -> Bundle:
     parts: list[Program | HostPart] = []
-    state.parts = []
-    operators = {n.name: n.op_type for s in segments for n in s.model.graph.node}
+    device = iter(state.parts)
     for segment in segments:
         if segment.on_host:
-            nodes = tuple(HostNode(n, operators[n], state.host[n]) for n in segment.nodes)
-            inputs, outputs = tuple(segment.inputs), tuple(segment.outputs)
-            parts.append(HostPart(segment.model.SerializeToString(), inputs, outputs, nodes))
+            nodes = tuple(HostNode(str(n.name), n.op_type, state.host[str(n.name)]) for n in segment.nodes)
+            parts.append(_host_part(segment.model(flow), nodes))
         else:
-            part = _compile_segment(state, segment, on_progress)
-            assert part.program is not None
-            state.parts.append(part)
-            parts.append(part.program)
-    assert state.qdq is not None
-    graph = state.qdq.graph
-    state.bundle = Bundle([_value(v) for v in graph.input], [_value(v) for v in graph.output], parts)
+            program = next(device).program
+            assert program is not None
+            parts.append(program)
+    outputs: Sequence[ir.Value] = flow.graph.outputs
+    if state.tail is not None:
+        outputs = state.tail.outputs
+        nodes = tuple(HostNode(r.node, r.op, r.reason) for r in state.tail.refusals)
+        parts.append(_host_part(state.tail.model, nodes))
+    return Bundle([_value(v) for v in flow.graph.inputs], [_value(v) for v in outputs], parts)
 
 
-def _compile_segment(state: Compilation, segment: Segment, on_progress: Callable[[str], None]) -> Compilation:
-    options = replace(state.options, dump_after={})
-    part = Compilation(state.path, state.hw, options, source=state.source)
-    part.model = parse_model(segment.model, str(state.path))
-    part.qdq = ir.to_proto(part.model)
-    run_passes(PASSES[_BEFORE:], part, write_whole, on_progress)
-    for name, seconds in part.seconds.items():
-        state.seconds[name] = state.seconds.get(name, 0.0) + seconds
-    return part
+def _host_part(model: ir.Model, nodes: tuple[HostNode, ...]) -> HostPart:
+    inputs, outputs = (tuple(str(v.name) for v in values) for values in (model.graph.inputs, model.graph.outputs))
+    return HostPart(ir.to_proto(model).SerializeToString(), inputs, outputs, nodes)
 
 
-def _value(info: onnx.ValueInfoProto) -> Value:
-    kind = info.type.tensor_type
-    dtype = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
-    return Value(info.name, tuple(d.dim_value for d in kind.shape.dim), dtype)
+def _value(value: ir.Value) -> Value:
+    """An input or output of the model; a size that differs between runs is -1."""
+    sizes = tuple(d if isinstance(d, int) else _ANY_SIZE for d in value.shape or ())
+    return Value(str(value.name), sizes, str(value.dtype.numpy()) if value.dtype is not None else "float32")
