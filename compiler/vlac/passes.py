@@ -30,9 +30,9 @@ __all__ = ["Compilation", "Pass", "run_passes"]
 class Compilation:
     """Everything known about a model on its way to a program; each pass adds its part.
 
-    `source` is the ONNX model as it was read, `tail` its end without fixed shapes; `host` the nodes that the machine refuses, with the reason, where
-    the options allow a host; `quantized` what quantization made and made it from. A model with host parts has
-    no `program` but a `bundle`, and in `parts` the compilation of each of its device parts.
+    `source` is the ONNX model as it was read, `tail` its end without fixed shapes; `host` the nodes that the machine
+    refuses, with the reason, where the options allow a host; `quantized` what quantization made and made it from. A
+    model with host parts has no `program` but a `bundle`, and in `parts` the compilation of each of its device parts.
     """
 
     path: Path

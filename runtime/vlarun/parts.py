@@ -97,7 +97,7 @@ class HostRunner:
         """
         start = time.perf_counter()
         try:
-            found = self._session.run(list(self.part.outputs), {n: values[n] for n in self.part.inputs})
+            found = self._session.run(list(self.part.outputs), {n: np.asarray(values[n]) for n in self.part.inputs})
         except Exception as e:  # see __init__
             raise BackendError(f"ONNX Runtime refuses to run a host part ({self.names}): {e}") from e
         self.seconds = time.perf_counter() - start

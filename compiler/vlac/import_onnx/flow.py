@@ -2,7 +2,9 @@
 
 A node with subgraphs (If, Loop, Scan) also reads what their bodies take from outside. A value that no model input
 reaches is made again wherever it is read, so it never passes between parts. QuantizeLinear and DequantizeLinear are
-no nodes that compute: they belong to the value they are applied to. Not here: where a node runs (`partition/stages.py`).
+no nodes that compute: they belong to the value they are applied to.
+
+Not here: where a node runs (`partition/stages.py`).
 """
 
 from __future__ import annotations
@@ -88,7 +90,8 @@ class Flow:
             if node in computing or label not in (node.name, node.outputs[0].name):
                 continue
             source = self.source(node.outputs[0]) if is_quantizer(node) else None
-            found |= {str(source.name)} if source in computing else set()
+            if source is not None and source in computing:
+                found.add(str(source.name))
             found |= {str(r.name) for r in self._computing_readers(node)}
         return found
 

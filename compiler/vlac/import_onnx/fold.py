@@ -6,6 +6,8 @@ operators its evaluator does not have. Random numbers stay, and what QuantizeLin
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx_ir as ir
 import onnxruntime
 from onnx_ir.convenience import extract
@@ -62,7 +64,7 @@ def _is_read(value: ir.Value, inside: set[ir.Node]) -> bool:
     return bool(value.name) and not value.is_graph_output() and any(u not in inside for u in value.consumers())
 
 
-def _run(part: ir.Model) -> list[object]:
+def _run(part: ir.Model) -> list[Any]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -23,7 +23,7 @@ from vlac.import_onnx.tail import Tail, split_tail
 __all__ = ["MAX_OPSET", "MIN_OPSET", "check_model", "load_model", "parse_model", "parse_open_model"]
 
 MIN_OPSET, MAX_OPSET = 13, 24
-_NO_NUMBERS = (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING, onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128)
+_NO_NUMBERS = tuple(onnx.TensorProto.DataType.Value(n) for n in ("UNDEFINED", "STRING", "COMPLEX64", "COMPLEX128"))
 _MAX_ELEMENTS = 1 << 28  # of one tensor, 1 GB in float32
 
 

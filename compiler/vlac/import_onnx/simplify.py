@@ -83,6 +83,7 @@ def _should_fold(node: ir.Node) -> bool | None:
 
     Operators with several outputs are for `fold_fixed`: the optimizer prints a warning for each.
     """
-    if onnx.defs.has(node.op_type, node.domain) and onnx.defs.get_schema(node.op_type, domain=node.domain).max_output > 1:
+    known = onnx.defs.has(node.op_type, node.domain)
+    if known and onnx.defs.get_schema(node.op_type, domain=node.domain).max_output > 1:
         return False
     return {"QuantizeLinear": False, "DequantizeLinear": False, "ConstantOfShape": True}.get(node.op_type)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 from onnx_ir.convenience import extract
 
-from vlac.errors import Refusal, UnsupportedError
+from vlac.errors import Refusal, UnsupportedError, grouped
 from vlac.import_onnx.flow import Flow
 from vlac.import_onnx.names import name_all
 from vlac.ops.quantized import node_label
@@ -50,16 +50,17 @@ def split_tail(model: ir.Model) -> tuple[ir.Model, Tail | None]:
         late = [v for v in flow.reads(node) if v.producer() in refusals]
         if open_results:
             shape = open_results[0].shape
-            cause = "its result has no fixed shape; what is behind it runs on the host, where --allow-host is given"
+            cause = "its result has no fixed shape, which the machine needs."
             refusals[node] = Refusal(node.op_type, node_label(node), cause, "" if shape is None else str(shape))
         elif late:
-            refusals[node] = Refusal(node.op_type, node_label(node), "it lies behind a value that has no fixed shape")
+            refusals[node] = Refusal(node.op_type, node_label(node), "it lies behind a value without a fixed shape.")
     outputs = tuple(model.graph.outputs)
     behind = [v for v in outputs if v.producer() in refusals]
     read = dict.fromkeys(v for n in refusals for v in flow.reads(n) if v.producer() not in refusals)
     first = dict.fromkeys([v for v in outputs if v not in behind] + [v for v in read if not v.is_graph_input()])
     if not any(flow.is_moving(v) for v in first):
-        raise UnsupportedError(["no node of the model has a fixed shape, and the machine runs no others", *refusals.values()])
+        lines = ["the machine runs fixed shapes only, and no result of the model has one", *grouped(refusals.values())]
+        raise UnsupportedError(["\n  ".join(lines)])
     tail = ir.Model(extract(model.graph, list(read), behind), ir_version=model.ir_version)
     head = ir.Model(extract(model.graph, list(model.graph.inputs), list(first)), ir_version=model.ir_version)
     return head, Tail(tail, outputs, tuple(refusals.values()))

@@ -40,9 +40,9 @@ def refusals(model: ir.Model, hw: HardwareConfig) -> dict[str, Refusal]:
         if refusal:
             found[node] = refusal
     for node in reversed(list(model.graph)):
-        if node not in found and any(u in found for v in node.outputs if v.dtype not in _NUMBERS for u in v.consumers()):
-            reader = next(u for v in node.outputs for u in v.consumers() if u in found)
-            text = f"what it makes, {node.outputs[0].dtype}, is read by {reader.op_type}, which the machine cannot do."
+        readers = [u for v in node.outputs if v.dtype not in _NUMBERS for u in v.consumers() if u in found]
+        if readers and node not in found:
+            text = f"its result, {_kind(node.outputs[0])}, is read by {readers[0].op_type}, which is refused."
             found[node] = Refusal(node.op_type, node_label(node), text)
     return {node_label(n): found[n] for n in model.graph if n in found}
 
@@ -63,15 +63,19 @@ def _broken_rule(node: ir.Node, hw: HardwareConfig) -> Refusal | None:
 
 def _foreign_input(node: ir.Node, refused: dict[ir.Node, Refusal]) -> Refusal | None:
     """The refusal of a node that reads what is no number of the machine; Cast has its own rule."""
-    for value in node.inputs:
-        if value is None or value.dtype is None or value.dtype in _NUMBERS or is_constant(value) or node.op_type == "Cast":
+    for value in node.inputs if node.op_type != "Cast" else ():
+        if value is None or value.dtype is None or value.dtype in _NUMBERS or is_constant(value):
             continue
         maker = value.producer()
         if maker is None or maker in refused:
-            kind = str(value.dtype).lower()
-            found = f"{kind} '{value.name}'"
-            return Refusal(node.op_type, node_label(node), "the machine computes with real numbers only.", found)
+            text = "its operands must be float32 (or int8 and uint8 of a quantized model)."
+            return Refusal(node.op_type, node_label(node), text, f"{_kind(value)} '{value.name}'")
     return None
+
+
+def _kind(value: ir.Value) -> str:
+    """The dtype as numpy calls it."""
+    return "?" if value.dtype is None else str(value.dtype.numpy())
 
 
 def _unknown(operator: str) -> str:

@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from vla_isa.bundle import Bundle, HostNode, HostPart, Value
 from vla_isa.program import Program
-from vlac.errors import AllocationError, UnsupportedError
+from vlac.errors import AllocationError, Refusal, UnsupportedError, grouped
 from vlac.files import write_whole
 from vlac.import_onnx.flow import Flow
 from vlac.partition.cut import Segment, cut
@@ -127,8 +127,9 @@ def _extend(state: Compilation, flow: Flow, more: dict[str, str]) -> None:
     if state.host:
         state.host = with_neighbours(flow, state.host)
     if all(n.name in state.host for n in flow.compute):
-        reasons = "; ".join(dict.fromkeys(state.host.values()))
-        raise UnsupportedError([f"no node of the model can run on the machine, so there is no program: {reasons}"])
+        found = grouped(Refusal(n.op_type, str(n.name), state.host[str(n.name)]) for n in flow.compute)
+        lines = ["no node of the model can run on the machine, so there is no program to make", *found]
+        raise UnsupportedError(["\n  ".join(lines)])
 
 
 def _bundle(state: Compilation, flow: Flow, segments: list[Segment]) -> Bundle:

@@ -17,9 +17,9 @@ import onnx_ir as ir
 from onnx_ir.convenience import extract
 
 from vlac.errors import UnsupportedError
+from vlac.import_onnx.flow import Flow
 from vlac.ops.quantized import node_label
 from vlac.ops.spec import constant
-from vlac.import_onnx.flow import Flow
 from vlac.partition.stages import stages
 from vlac.rewrite.nodes import initializer
 

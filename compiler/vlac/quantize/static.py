@@ -72,7 +72,8 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
             "the model is float and has no calibration data; give --calib DATA.npz with one array per "
             "input, --calib DIR with one .npz per sample, or --calib random:8 to try without data"
         )
-    samples = read_samples(options.calibration, {str(v.name): shape_of(v) for v in model.graph.inputs})
+    dtypes = {str(v.name): v.dtype.numpy() for v in model.graph.inputs if v.dtype is not None}
+    samples = read_samples(options.calibration, {str(v.name): shape_of(v) for v in model.graph.inputs}, dtypes)
     if options.equalize:
         equalize(model)
     reference = ir.to_proto(model)
