@@ -19,7 +19,8 @@ from vlac.api import compile_file
 from vlac.errors import ModelError
 from vlac.files import check_folder, check_writable, make_folder, write_whole
 from vlac.options import CompileOptions
-from vlac.partition.table import part_costs, parts_text
+from vlac.partition.sample import sample_values
+from vlac.partition.table import PartCost, part_costs, parts_text, total_text
 from vlac.passes import Compilation
 from vlac.pipeline import PASSES
 from vlac.quantize.sensitivity import LayerLoss, layer_losses
@@ -76,15 +77,16 @@ def compile_model(args: argparse.Namespace) -> int:
         _verify(state, progress)
     progress.clear()
     data = bundle.dumps(product) if isinstance(product, Bundle) else image.dumps(product)
+    costs = part_costs(product, sample_values(state)) if isinstance(product, Bundle) else []
     if args.report:
+        page = report_page(product, args.model.name, losses, costs)
         make_folder(args.report)
-    write_whole(args.output, data)
-    if args.report:
-        write_whole(args.report / "report.html", report_page(product, args.model.name, losses).encode())
+        write_whole(args.report / "report.html", page.encode())
+    write_whole(args.output, data)  # last: there is no program where anything else is wrong
     if args.time:
         for name, seconds in state.seconds.items():
             print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
-    _print_result(args.output, product)
+    _print_result(args.output, product, costs)
     return 0
 
 
@@ -109,12 +111,12 @@ def _product(state: Compilation) -> Program | Bundle:
     return found
 
 
-def _print_result(path: Path, product: Program | Bundle) -> None:
+def _print_result(path: Path, product: Program | Bundle, costs: list[PartCost]) -> None:
     """One line about a program; the table of parts where there are host parts."""
     if isinstance(product, Bundle):
         hosted = sum(len(p.nodes) for p in product.parts if isinstance(p, HostPart))
-        print(f"{path}: {len(product.parts)} parts, {hosted} nodes on the host")
-        print(parts_text(part_costs(product)))
+        print(f"{path}: {len(product.parts)} parts, {hosted} nodes on the host; {total_text(costs)}")
+        print(parts_text(costs))
         return
     facts, hw = summary(product), product.config
     print(

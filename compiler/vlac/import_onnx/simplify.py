@@ -6,6 +6,9 @@ crossed bounds). Not here: rewrites for the machine (`rewrite/`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
@@ -15,10 +18,11 @@ from onnxscript.rewriter.rules import common as rules
 
 from vlac.import_onnx.fold import fold_fixed
 
-__all__ = ["RULES", "name_outputs", "simplify"]
+__all__ = ["RULES", "kept_identities", "name_outputs", "simplify"]
 
 _FOLD_LIMIT = 1 << 28  # elements: constants of any layer's size are folded
 _ROUNDS = 4
+_HIDDEN = "vlac.hidden"
 
 RULES = (
     *rules.mul_by_1_rule.commute(),
@@ -49,13 +53,14 @@ def simplify(model: ir.Model) -> None:
     optimizer.inline(model)
     outputs = [v.name for v in model.graph.outputs]
     for _ in range(_ROUNDS):
-        folded = optimizer.fold_constants_ir(
-            model,
-            onnx_shape_inference=True,
-            input_size_limit=_FOLD_LIMIT,
-            output_size_limit=_FOLD_LIMIT,
-            should_fold=_should_fold,
-        )
+        with kept_identities(model):
+            folded = optimizer.fold_constants_ir(
+                model,
+                onnx_shape_inference=True,
+                input_size_limit=_FOLD_LIMIT,
+                output_size_limit=_FOLD_LIMIT,
+                should_fold=_should_fold,
+            )
         fixed = fold_fixed(model)
         if not (RewritePass(RULES)(model).modified or folded.modified or fixed):
             break
@@ -76,6 +81,24 @@ def name_outputs(model: ir.Model, names: list[str | None]) -> None:
     """Give the outputs these names again: of two that are the same value one may have got another."""
     for value, name in zip(model.graph.outputs, names, strict=True):
         value.name = name
+
+
+@contextmanager
+def kept_identities(model: ir.Model) -> Iterator[None]:
+    """Hide the Identity nodes of subgraphs from passes that remove them.
+
+    They would make an outer value the output of a body, which is no ONNX, and rename that value.
+    """
+    bodies = [n for n in ir.traversal.RecursiveGraphIterator(model.graph) if n.graph is not model.graph]
+    hidden = [n for n in bodies if n.op_type == "Identity" and n.domain in ("", "ai.onnx")]
+    for node in hidden:
+        node.domain = _HIDDEN
+    try:
+        yield
+    finally:
+        for node in ir.traversal.RecursiveGraphIterator(model.graph):  # also those of an If that was resolved
+            if node.domain == _HIDDEN:
+                node.domain = ""
 
 
 def _should_fold(node: ir.Node) -> bool | None:

@@ -62,12 +62,12 @@ def _broken_rule(node: ir.Node, hw: HardwareConfig) -> Refusal | None:
 
 
 def _foreign_input(node: ir.Node, refused: dict[ir.Node, Refusal]) -> Refusal | None:
-    """The refusal of a node that reads what is no number of the machine; Cast has its own rule."""
-    for value in node.inputs if node.op_type != "Cast" else ():
+    """The refusal of a node that reads what is no number of the machine; a Cast of an input has its own rule."""
+    for value in node.inputs:
         if value is None or value.dtype is None or value.dtype in _NUMBERS or is_constant(value):
             continue
         maker = value.producer()
-        if maker is None or maker in refused:
+        if maker in refused if node.op_type == "Cast" else maker is None or maker in refused:
             text = "its operands must be float32 (or int8 and uint8 of a quantized model)."
             return Refusal(node.op_type, node_label(node), text, f"{_kind(value)} '{value.name}'")
     return None

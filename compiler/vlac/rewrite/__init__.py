@@ -18,7 +18,7 @@ from onnxscript.rewriter.rules.common import (
     normalize_pad_format_conv_rule,
 )
 
-from vlac.import_onnx.simplify import name_outputs, simplify
+from vlac.import_onnx.simplify import kept_identities, name_outputs, simplify
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
 from vlac.rewrite.batched_matmul import split_batches
 from vlac.rewrite.cast_pair import CAST_PAIR
@@ -56,7 +56,8 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     widen(model)
     flatten_depth(model)
     rewrite(model, RULES)
-    onnx_passes.IdentityEliminationPass()(model)
+    with kept_identities(model):
+        onnx_passes.IdentityEliminationPass()(model)
     simplify(model)
     split_clips(model)  # last: simplifying makes Clips of Max and Min
     onnx_passes.RemoveUnusedNodesPass()(model)
