@@ -63,7 +63,10 @@ def _compile_segments(state: Compilation, flow: Flow, on_progress: Progress) -> 
         errors = errors or _compiled(state.parts, on_progress)
         if not errors:
             return segments
-        _extend(state, flow, _refused(flow, errors))
+        more = _refused(flow, errors)
+        if set(more) <= set(state.host):
+            raise errors[0]
+        _extend(state, flow, more)
 
 
 def _part(
