@@ -23,6 +23,7 @@ from vlarun.backends.base import Backend
 from vlarun.backends.ref import RefBackend
 from vlarun.compare import compare
 from vlarun.errors import BackendError, InputError, MachineError
+from vlarun.host_model import check_host_model
 from vlarun.inputs import to_integers
 from vlarun.progress import track
 from vlarun.session import Session
@@ -30,6 +31,7 @@ from vlarun.session import Session
 __all__ = ["HostRunner", "PartsSession", "check_reals", "compare_parts", "open_session"]
 
 Array = NDArray[Any]
+_NAMED = 3
 
 
 def open_session(
@@ -56,8 +58,13 @@ def compare_parts(bundle: Bundle, backends: tuple[Backend, Backend], arrays: Map
     """The first difference between two backends in any device part, fed with what the first one made, or None.
 
     Raises:
-        VlaError: a backend or a host part cannot run.
+        VlaError: a backend or a host part cannot run, or a backend knows no parts.
     """
+    if any(isinstance(b, RefBackend) for b in backends):
+        raise BadUsageError(
+            "backend 'ref' runs the whole ONNX model, so there is no part to compare; compare the outputs of "
+            "`vlarun --backend ref` and of another backend"
+        )
     values = dict(arrays)
     for number, part in enumerate(bundle.parts):
         if isinstance(part, HostPart):
@@ -75,10 +82,12 @@ class HostRunner:
     """One host part, ready to run."""
 
     def __init__(self, part: HostPart) -> None:
+        check_host_model(part)
         self.part, self.seconds = part, 0.0
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.add_session_config_entry("session.qdqisint8allowed", "1")
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # many parts wait for one another
         try:
             self._session = onnxruntime.InferenceSession(part.model, options, providers=["CPUExecutionProvider"])
         except Exception as e:  # ONNX Runtime raises its own classes, without a common base
@@ -86,8 +95,9 @@ class HostRunner:
 
     @property
     def names(self) -> str:
-        """Its nodes."""
-        return ", ".join(n.node for n in self.part.nodes)
+        """Its nodes, the first few."""
+        rest = len(self.part.nodes) - _NAMED
+        return ", ".join(n.node for n in self.part.nodes[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
     def run(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name; `seconds` is the time of the last run.
@@ -134,6 +144,7 @@ class PartsSession:
         if entry is not None:
             raise BadUsageError(f"a program with host parts has no entry points; leave out '{entry}'")
         arrays, runs = check_reals(self.bundle.inputs, inputs)
+        self._check_joinable(max(runs.values(), default=1))
         start = time.perf_counter()
         found = [
             self._run_once({k: a[i : i + 1] if k in runs else a for k, a in arrays.items()}, raw)
@@ -144,6 +155,12 @@ class PartsSession:
         if len(found) == 1:
             return {name: found[0][name] for name in names}
         return {name: np.concatenate([np.atleast_1d(f[name]) for f in found]) for name in names}
+
+    def _check_joinable(self, runs: int) -> None:
+        """Refuse several runs at once where their outputs could not be told apart."""
+        dynamic = [v.name for v in self.bundle.outputs if min(v.shape, default=0) < 0]
+        if runs > 1 and dynamic:
+            raise InputError(f"output '{dynamic[0]}' has another size in every run; give one input at a time")
 
     def _run_once(self, arrays: dict[str, Array], raw: bool) -> dict[str, Array]:
         if isinstance(self.backend, RefBackend):
