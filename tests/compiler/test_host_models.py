@@ -5,6 +5,7 @@ import onnx
 import onnxruntime
 import pytest
 from host_models import MODELS, Numbers
+from host_reports import REPORTS
 from refusals import compile_refused
 
 from vla_isa import bundle
@@ -20,7 +21,7 @@ def runs(model, feeds):
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     shapes = {i.name: i.shape for i in session.get_inputs()}
     count = len(next(iter(feeds.values())))
-    samples = [{n: a[i].reshape(shapes[n]) for n, a in feeds.items()} for i in range(count)]
+    samples = [{n: np.asarray(a[i]).reshape(shapes[n]) for n, a in feeds.items()} for i in range(count)]
     names = [o.name for o in session.get_outputs()]
     return samples, [dict(zip(names, session.run(None, s), strict=True)) for s in samples]
 
@@ -39,7 +40,7 @@ def save(make, folder):
     return model, feeds
 
 
-@pytest.mark.parametrize("make", MODELS, ids=lambda m: m.__name__)
+@pytest.mark.parametrize("make", [*MODELS, *REPORTS], ids=lambda m: m.__name__)
 def test_near_onnx_runtime(make, tmp_path, capsys):
     model, feeds = save(make, tmp_path)
     arguments = ["compile", tmp_path / "m.onnx", "-o", tmp_path / "p.bin", "--calib", tmp_path / "calib.npz"]
@@ -58,7 +59,7 @@ def test_near_onnx_runtime(make, tmp_path, capsys):
             assert snr(*zip(*pairs, strict=True)) >= LEAST, name
 
 
-@pytest.mark.parametrize("make", MODELS, ids=lambda m: m.__name__)
+@pytest.mark.parametrize("make", [*MODELS, *REPORTS], ids=lambda m: m.__name__)
 def test_refused_without_the_flag(make, tmp_path, capsys):
     save(make, tmp_path)
     compile_refused(
