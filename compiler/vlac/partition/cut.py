@@ -59,7 +59,10 @@ class Segment:
                 _requantize(graph, graph.inputs[index], _Pair(graph, outer))
         for index, outer in enumerate(self.outputs):
             if outer in self.integers:
-                graph.outputs[index] = _Pair(graph, outer).dequantize(graph.outputs[index], f"{outer.name}/real")
+                inner = graph.outputs[index]
+                graph.outputs[index] = _Pair(graph, outer).dequantize(inner, f"{outer.name}/real")
+                if outer.is_graph_output():
+                    graph.outputs.append(inner)
         return ir.Model(graph, ir_version=flow.model.ir_version)
 
 
