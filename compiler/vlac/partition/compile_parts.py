@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from vla_isa.bundle import Bundle, HostNode, HostPart, Value
+from vla_isa.bundle import MAX_PARTS, Bundle, HostNode, HostPart, Value
 from vla_isa.program import Program
 from vlac.errors import AllocationError, Refusal, UnsupportedError, grouped
 from vlac.files import write_whole
@@ -48,6 +48,9 @@ def compile_with_host(state: Compilation, on_progress: Progress) -> None:
         _extend(state, flow, _refused(flow, errors))
     segments = _compile_segments(state, flow, on_progress)
     state.bundle = _bundle(state, flow, segments)
+    for each in PASSES[_QUANTIZED:]:
+        if each.name in state.options.dump_after:
+            write_whole(state.options.dump_after[each.name], b"\n".join(each.dump(p) for p in state.parts))
 
 
 def _compile_segments(state: Compilation, flow: Flow, on_progress: Progress) -> list[Segment]:
@@ -61,12 +64,27 @@ def _compile_segments(state: Compilation, flow: Flow, on_progress: Progress) -> 
         except UnsupportedError as e:
             errors = [e]
         errors = errors or _compiled(state.parts, on_progress)
-        if not errors:
+        more = _refused(flow, errors) if errors else _too_many(state, segments)
+        if not more:
             return segments
-        more = _refused(flow, errors)
         if set(more) <= set(state.host):
             raise errors[0]
         _extend(state, flow, more)
+
+
+def _too_many(state: Compilation, segments: list[Segment]) -> dict[str, str]:
+    """Nodes of the smallest device segments where a file cannot hold all parts; each of them joins two host parts."""
+    count = len(segments) + (state.tail is not None)
+    if count <= MAX_PARTS:
+        return {}
+
+    def size(pair: tuple[Segment, Compilation]) -> int:
+        assert pair[1].program is not None
+        return sum(s.macs for s in pair[1].program.sources)
+
+    device = sorted(zip([s for s in segments if not s.on_host], state.parts, strict=True), key=size)
+    reason = f"the program would have {count} parts, and a file holds {MAX_PARTS}: its smallest ones run on the host."
+    return {str(n.name): reason for s, _ in device[: (count - MAX_PARTS + 1) // 2] for n in s.nodes}
 
 
 def _part(
