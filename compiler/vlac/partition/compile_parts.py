@@ -83,7 +83,7 @@ def _too_many(state: Compilation, segments: list[Segment]) -> dict[str, str]:
         return sum(s.macs for s in pair[1].program.sources)
 
     device = sorted(zip([s for s in segments if not s.on_host], state.parts, strict=True), key=size)
-    reason = f"the program would have {count} parts, and a file holds {MAX_PARTS}: its smallest ones run on the host."
+    reason = f"the program would have more parts than the {MAX_PARTS} of a file: its smallest ones run on the host."
     return {str(n.name): reason for s, _ in device[: (count - MAX_PARTS + 1) // 2] for n in s.nodes}
 
 
