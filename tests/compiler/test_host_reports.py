@@ -29,7 +29,7 @@ from vla_isa import bundle
 from vla_isa.bundle import MAX_PARTS, HostPart
 from vla_isa.errors import ProgramError
 from vla_isa.hardware import load
-from vlac import CompileOptions, compile_file
+from vlac import CompileOptions, compile_file, passes
 from vlac.cli import main
 from vlac.errors import ModelError
 from vlac.partition.sample import sample_values
@@ -158,24 +158,18 @@ def test_more_parts_than_a_file_holds(tmp_path, capsys):
 
 
 def test_segments_that_stay_are_compiled_once(tmp_path, monkeypatch):
-    """A layer that does not fit is found late; the device parts before it are not compiled again."""
-    from vlac import passes
-
-    r, ran = Numbers(), []
+    """A Transpose is refused late, by the second device part; the first is not compiled again, nothing quantized."""
+    r, ran, original = Numbers(), [], passes.run_passes
     nodes = [
-        N("Gemm", ["x", "w"], ["a"]),
+        N("MatMul", ["x", "w"], ["a"]),
         N("LayerNormalization", ["a", "g"], ["b"]),
-        N("Gemm", ["b", "w"], ["c"]),
-        N("LayerNormalization", ["c", "g"], ["d"]),
-        N("Tile", ["d", "times"], ["e"]),
-        N("LayerNormalization", ["e", "g2"], ["f"]),
-        N("Gemm", ["f", "large"], ["y"]),
+        N("MatMul", ["b", "w"], ["c"]),
+        N("Transpose", ["c"], ["d"], perm=[0, 2, 1]),
+        N("MatMul", ["d", "w2"], ["y"]),
     ]
-    named = {"w": r.w(8, 8), "g": np.ones(8, np.float32), "times": np.array([1, 5000])}
-    named |= {"g2": np.ones(40_000, np.float32), "large": r.w(40_000, 8)}
-    made = model(nodes, [value("x", [1, 8])], [value("y", [1, 8])], [constant(k, v) for k, v in named.items()])
-    onnx.save(made, tmp_path / "m.onnx")
-    original = passes.run_passes
+    named = {"w": r.w(32, 32), "g": np.ones(32, np.float32), "w2": r.w(40, 8)}
+    constants = [constant(k, v) for k, v in named.items()]
+    onnx.save(model(nodes, [value("x", [1, 40, 32])], [value("y", [1, 32, 8])], constants), tmp_path / "m.onnx")
 
     def counted(each, state, *rest):
         ran.extend(p.name for p in each)
@@ -183,10 +177,10 @@ def test_segments_that_stay_are_compiled_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr("vlac.partition.compile_parts.run_passes", counted)
     state = compile_file(tmp_path / "m.onnx", load("tiny"), CompileOptions(calibration="random:1", allow_host=True))
-    hosted = [n for p in state.bundle.parts if isinstance(p, HostPart) for n in p.nodes if "scratchpad" in n.reason]
-    assert len(hosted) == 1
-    assert sum(r == "legalize" for r in ran) == 3, "one for each device part of the first cut"
-    assert sum(r == "quantize" for r in ran) == 1
+    late = [n for p in state.bundle.parts if isinstance(p, HostPart) for n in p.nodes if n.op == "Transpose"]
+    assert "moves data between pixels and channels" in late[0].reason
+    assert ran.count("legalize") == 2 + 2, "both parts of the first cut, and what became of the second"
+    assert ran.count("quantize") == 1 and ran.count("emit") == 3
     assert set(state.seconds) == {"import", "rewrite", "quantize", "legalize", "allocate", "emit"}
 
 
