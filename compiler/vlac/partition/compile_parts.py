@@ -8,7 +8,7 @@ segments that stay the same are not compiled again. Without any host node the re
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
 
@@ -19,7 +19,7 @@ from vlac.files import write_whole
 from vlac.import_onnx.flow import Flow
 from vlac.partition.cut import Segment, cut
 from vlac.partition.stages import with_neighbours
-from vlac.passes import Compilation, run_passes
+from vlac.passes import Compilation, Pass, run_passes
 from vlac.pipeline import PASSES
 
 __all__ = ["compile_with_host"]
@@ -28,6 +28,14 @@ _REWRITTEN, _QUANTIZED = 2, 3  # passes until then
 _ANY_SIZE = -1
 Error = UnsupportedError | AllocationError
 Progress = Callable[[str], None]
+
+
+@dataclass
+class _Work:
+    """A part and the passes that it still needs."""
+
+    state: Compilation
+    left: list[Pass] = field(default_factory=lambda: list(PASSES[_QUANTIZED:]))
 
 
 def compile_with_host(state: Compilation, on_progress: Progress) -> None:
@@ -42,7 +50,7 @@ def compile_with_host(state: Compilation, on_progress: Progress) -> None:
     run_passes(PASSES[_REWRITTEN:_QUANTIZED], state, write_whole, on_progress)
     flow = Flow(state.model)
     if not state.host and state.tail is None:
-        errors = _compiled([state], on_progress)
+        errors = _compiled([_Work(state)], on_progress)
         if not errors:
             return
         _extend(state, flow, _refused(flow, errors))
@@ -55,15 +63,19 @@ def compile_with_host(state: Compilation, on_progress: Progress) -> None:
 
 def _compile_segments(state: Compilation, flow: Flow, on_progress: Progress) -> list[Segment]:
     """Cut and compile until no device segment is refused; `state.parts` are then its device segments."""
-    known: dict[tuple[object, ...], Compilation] = {}
+    known: dict[tuple[object, ...], _Work] = {}
     while True:
         errors: list[Error] = []
         try:
             segments = cut(flow, state.host)
-            state.parts = [_part(state, flow, s, known) for s in segments if not s.on_host]
+            for segment in (s for s in segments if s.key not in known and not s.on_host):
+                known[segment.key] = _Work(_part(state, flow, segment))
         except UnsupportedError as e:
             errors = [e]
-        errors = errors or _compiled(state.parts, on_progress)
+        else:
+            works = [known[s.key] for s in segments if not s.on_host]
+            state.parts = [w.state for w in works]
+            errors = _compiled(works, on_progress)
         more = _refused(flow, errors) if errors else _too_many(state, segments)
         if not more:
             return segments
@@ -87,24 +99,21 @@ def _too_many(state: Compilation, segments: list[Segment]) -> dict[str, str]:
     return {str(n.name): reason for s, _ in device[: (count - MAX_PARTS + 1) // 2] for n in s.nodes}
 
 
-def _part(
-    state: Compilation, flow: Flow, segment: Segment, known: dict[tuple[object, ...], Compilation]
-) -> Compilation:
-    if segment.key not in known:
-        part = Compilation(state.path, state.hw, replace(state.options, dump_after={}), source=state.source)
-        part.model, part.seconds = segment.model(flow), state.seconds
-        part.qdq = ir.to_proto(part.model)
-        known[segment.key] = part
-    return known[segment.key]
+def _part(state: Compilation, flow: Flow, segment: Segment) -> Compilation:
+    part = Compilation(state.path, state.hw, replace(state.options, dump_after={}), source=state.source)
+    part.model, part.seconds = segment.model(flow), state.seconds
+    part.qdq = ir.to_proto(part.model)
+    return part
 
 
-def _compiled(parts: Sequence[Compilation], on_progress: Progress) -> list[Error]:
+def _compiled(works: Sequence[_Work], on_progress: Progress) -> list[Error]:
     """Run each pass on all parts; the errors of the first pass that has some."""
     for each in PASSES[_QUANTIZED:]:
         errors: list[Error] = []
-        for part in (p for p in parts if p.program is None):
+        for work in (w for w in works if each in w.left):
             try:
-                run_passes((each,), part, write_whole, on_progress)
+                run_passes((each,), work.state, write_whole, on_progress)
+                work.left.remove(each)
             except (UnsupportedError, AllocationError) as e:
                 errors.append(e)
         if errors:
