@@ -7,7 +7,7 @@ import onnx_ir as ir
 from vlac.allocate.regions import allocate_regions
 from vlac.emit.write_program import write_program
 from vlac.errors import ModelError, UnsupportedError
-from vlac.import_onnx import load_model, parse_open_model
+from vlac.import_onnx import load_model, parse_model, parse_open_model
 from vlac.import_onnx.names import name_all
 from vlac.ir.text import graph_text, plan_text
 from vlac.legalize.legalize import legalize
