@@ -13,6 +13,7 @@ from host_models import (
     constant,
     detector,
     learned_queries,
+    loop_with_captures,
     model,
     non_zero_tail,
     split_of_a_constant,
@@ -107,6 +108,13 @@ def test_truth_values_go_with_what_reads_them(tmp_path, capsys):
     assert set(reasons) == {"Greater", "Less", "Not", "And", "Where"}
     assert reasons["Not"] == "its result, bool, is read by And, which is refused."
     assert not any("quantized values" in reason for reason in reasons.values())
+
+
+def test_what_is_behind_a_loop_runs_on_the_device(tmp_path, capsys):
+    """What a Loop carries keeps its shape, so the layer behind it is a device part of its own."""
+    assert compiled(loop_with_captures(Numbers()), tmp_path) == 0
+    kinds = [isinstance(p, HostPart) for p in bundle.load(tmp_path / "p.bin").parts]
+    assert kinds == [False, True, False] and [n.op for n in hosted(tmp_path)] == ["Loop"]
 
 
 # --- nothing half done --------------------------------------------------------------------------------------

@@ -41,8 +41,9 @@ class Flow:
     """
 
     def __init__(self, model: ir.Model) -> None:
-        """Index the model."""
+        """Index the model, whose nodes are put in an order in which each runs behind what it or its bodies read."""
         self.model, self.graph = model, model.graph
+        self.graph.sort()
         captured = analyze_implicit_usage(self.graph)
         self._reads: dict[ir.Node, list[ir.Value]] = {}
         self._moving: set[ir.Value] = set(self.graph.inputs)

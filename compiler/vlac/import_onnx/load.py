@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 
 from vlac.errors import ModelError
 from vlac.import_onnx.foreign import with_foreign_shapes
+from vlac.import_onnx.loop_shapes import infer_shapes
 from vlac.import_onnx.simplify import simplify
 from vlac.import_onnx.tail import Tail, split_tail
 
@@ -104,7 +105,7 @@ def _inferred(proto: onnx.ModelProto, origin: str) -> ir.Model:
     _check_inputs(proto, origin)
     proto = with_foreign_shapes(proto, origin)
     try:
-        inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+        inferred = infer_shapes(proto)
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as e:
         raise ModelError(f"'{origin}' has inconsistent shapes: {str(e).strip()}") from e
     model = ir.from_proto(inferred)
