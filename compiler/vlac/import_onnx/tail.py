@@ -61,8 +61,10 @@ def split_tail(model: ir.Model) -> tuple[ir.Model, Tail | None]:
     if not any(flow.is_moving(v) for v in first):
         lines = ["the machine runs fixed shapes only, and no result of the model has one", *grouped(refusals.values())]
         raise UnsupportedError(["\n  ".join(lines)])
-    tail = ir.Model(extract(model.graph, list(read), behind), ir_version=model.ir_version)
-    head = ir.Model(extract(model.graph, list(model.graph.inputs), list(first)), ir_version=model.ir_version)
+    cuts = ((read, behind), (model.graph.inputs, first))
+    graphs = [extract(model.graph, list(inputs), list(results)) for inputs, results in cuts]
+    about = dict(model.metadata_props)
+    tail, head = (ir.Model(g, ir_version=model.ir_version, metadata_props=dict(about)) for g in graphs)
     return head, Tail(tail, outputs, tuple(refusals.values()))
 
 

@@ -63,7 +63,7 @@ class Segment:
                 graph.outputs[index] = _Pair(graph, outer).dequantize(inner, f"{outer.name}/real")
                 if outer.is_graph_output():
                     graph.outputs.append(inner)
-        return ir.Model(graph, ir_version=flow.model.ir_version)
+        return ir.Model(graph, ir_version=flow.model.ir_version, metadata_props=dict(flow.model.metadata_props))
 
 
 def cut(flow: Flow, host: Collection[str]) -> list[Segment]:
