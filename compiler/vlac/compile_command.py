@@ -22,7 +22,8 @@ from vlac.api import compile_file
 from vlac.errors import ModelError
 from vlac.import_onnx.shapes import shape_argument
 from vlac.options import PERCENTILE, ROUNDING_NAMES, CompileOptions
-from vlac.partition.table import part_costs, parts_text
+from vlac.partition.sample import sample_values
+from vlac.partition.table import PartCost, part_costs, parts_text, total_text
 from vlac.passes import Compilation
 from vlac.pipeline import PASSES
 from vlac.quantize.sensitivity import LayerLoss, layer_losses
@@ -89,18 +90,19 @@ def compile_model(args: argparse.Namespace) -> int:
             print_verification(state, progress, progress.clear)
     finally:
         progress.clear()
+    costs = part_costs(product, sample_values(state)) if isinstance(product, Bundle) else []
     data = bundle.dumps(product) if isinstance(product, Bundle) else image.dumps(product)
     if args.report:
+        page = report_page(product, args.model.name, losses, costs)
         make_folder(args.report)
-    write_whole(args.output, data)
+        write_whole(args.report / "report.html", page.encode())
+    write_whole(args.output, data)  # behind all that can fail
     del data  # as large as the weights; what follows runs the program
-    if args.report:
-        write_whole(args.report / "report.html", report_page(product, args.model.name, losses).encode())
     if args.time:
         for name, seconds in state.seconds.items():
             print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
     guessed = state.quantized is not None and state.quantized.floating is not None and args.calib.startswith("random")
-    _print_result(args.output, product, "; its scales are a guess (--calib random)" if guessed else "")
+    _print_result(args.output, product, costs, "; its scales are a guess (--calib random)" if guessed else "")
     print_loss(state, product)
     return 0
 
@@ -161,12 +163,12 @@ def _product(state: Compilation) -> Program | Bundle:
     return found
 
 
-def _print_result(path: Path, product: Program | Bundle, note: str) -> None:
+def _print_result(path: Path, product: Program | Bundle, costs: list[PartCost], note: str) -> None:
     """One line about a program, with a note behind it; the table of parts where there are host parts."""
     if isinstance(product, Bundle):
         hosted = sum(len(p.nodes) for p in product.parts if isinstance(p, HostPart))
-        print(f"{path}: {len(product.parts)} parts, {hosted} nodes on the host{note}")
-        print(parts_text(part_costs(product)))
+        print(f"{path}: {len(product.parts)} parts, {hosted} nodes on the host; {total_text(costs)}{note}")
+        print(parts_text(costs))
         return
     facts, hw = summary(product), product.config
     print(

@@ -16,7 +16,7 @@ from onnxscript.rewriter.rules.common import (
 
 from vlac.import_onnx.direct_outputs import direct_outputs
 from vlac.import_onnx.names import settle_names, settle_outputs
-from vlac.import_onnx.simplify import quiet, simplify
+from vlac.import_onnx.simplify import kept_identities, quiet, simplify
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
 from vlac.rewrite.batched_matmul import split_batches
 from vlac.rewrite.cast_pair import CAST_PAIR
@@ -57,7 +57,8 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     flatten_depth(model)
     rewrite(model, RULES)
     settle_names(model)
-    onnx_passes.IdentityEliminationPass()(model)
+    with kept_identities(model):
+        onnx_passes.IdentityEliminationPass()(model)
     simplify(model)
     onnx_passes.RemoveUnusedNodesPass()(model)
     direct = direct_outputs(model)
