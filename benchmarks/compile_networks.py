@@ -19,7 +19,6 @@ from typing import Any
 import networks
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from prepare import machine, random_inputs
 
@@ -37,6 +36,8 @@ def signal_to_noise(expected: NDArray[np.float32], found: NDArray[np.float32]) -
 
 def ort(model: bytes, inputs: dict[str, Any]) -> NDArray[np.float32]:
     """The first output of a model in ONNX Runtime, integer kernels allowed."""
+    import onnxruntime  # not before the toolchain's packages, which switch its telemetry off
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.qdqisint8allowed", "1")

@@ -46,7 +46,7 @@ def compile_with_qdq(name: str, config: str) -> tuple[Program, onnx.ModelProto]:
 def random_inputs(program: Program, seed: int = 0) -> dict[str, NDArray[Any]]:
     """Standard normal float32 inputs of a program, by name."""
     rng = np.random.default_rng(seed)
-    return {t.name: rng.standard_normal(t.layout.shape).astype(np.float32) for t in program.inputs}
+    return {v.name: rng.standard_normal(v.shape).astype(np.float32) for v in program.model_inputs}
 
 
 def machine() -> dict[str, Any]:

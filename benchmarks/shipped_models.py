@@ -105,7 +105,7 @@ MODELS = {
         "photographs 0..1",
         _HOST,
         parts={"output0": {"boxes": (_ALL, slice(0, 4)), "scores": (_ALL, slice(4, None))}},
-        cut=("/model.22/Mul_2_output_0", "/model.22/Sigmoid_output_0"),
+        cut=("/model.22/Mul_5_output_0", "/model.22/Sigmoid_output_0"),
         tolerance=3.0,
     ),
 }

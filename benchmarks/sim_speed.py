@@ -18,7 +18,6 @@ from typing import Any
 
 import graphs
 import onnx
-import onnxruntime
 from prepare import compile_with_qdq, machine, random_inputs
 
 import vlarun
@@ -29,6 +28,8 @@ DEFAULT = ("conv_128", "three_convs", "gemm_4096", "demo_policy", "carla_frame",
 
 def ort_runner(model: onnx.ModelProto, inputs: dict[str, Any], threads: int) -> Callable[[], object]:
     """One run of a model in ONNX Runtime, integer kernels allowed."""
+    import onnxruntime  # not before the toolchain's packages, which switch its telemetry off
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads

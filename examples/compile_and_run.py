@@ -58,7 +58,7 @@ def main() -> int:
         image.save(program, Path(folder) / "prog.bin")  # what `vlac compile` writes
 
         rng = np.random.default_rng(1)
-        inputs = {t.name: rng.standard_normal(t.layout.shape, np.float32) for t in program.inputs}
+        inputs = {v.name: rng.standard_normal(v.shape, np.float32) for v in program.model_inputs}
         results = []
         for backend in ("sim",) if arguments.no_rtl else ("sim", "rtl"):
             session = vlarun.Session(Path(folder) / "prog.bin", backend=backend)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,16 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
+def test_the_page_of_the_package_index_stands_alone() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (ROOT / project["readme"]).read_text(encoding="utf-8")
+    assert "](" not in text and "src=" not in text, "links are relative to nothing there"
+    for extra in re.findall(r"vla-toolchain\[([\w,]+)\]", text):
+        assert set(extra.split(",")) <= set(project["optional-dependencies"])
+    for command in re.findall(r"^    (vlac|vlarun|vla-\w+) ", text, re.MULTILINE):
+        assert command in project["scripts"]
+
+
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     for page in ROOT.glob("docs/**/*.md"):
@@ -43,6 +54,20 @@ def test_every_page_is_in_the_index() -> None:
 def test_the_operator_page_shows_the_file_in_the_tree() -> None:
     (block,) = [b for b in blocks(HOWTO / "operator.md") if b.file.endswith("ops/leaky_relu.py")]
     assert block.text == (ROOT / block.file).read_text(encoding="utf-8")
+
+
+def test_the_readme_has_the_figures_of_the_benchmarks() -> None:
+    """Those are checked by tests/runtime/test_cycles.py."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    published = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .* \| `(\w+)` \| ([\d.]+) M \| ([\d,]+) \| ([\d.]+ %) \|$", readme, re.MULTILINE)
+    assert len(rows) == 4
+    for graph, macs, cycles, used in rows:
+        assert re.search(rf"^\| {graph} \| {macs} \| [\d,]+ \| {cycles} \| {used} \|", published, re.MULTILINE), graph
+
+
+def test_my_own_policy(tree: Path) -> None:
+    assert follow(HOWTO / "my_policy.md", tree) == 4
 
 
 def test_add_an_operator(tree: Path) -> None:
@@ -77,7 +102,7 @@ def test_add_a_policy(tree: Path) -> None:
 
 @pytest.mark.slow
 def test_the_flow(tree: Path) -> None:
-    assert follow(ROOT / "docs" / "the_flow.md", tree, {**SHORTER, "--config goto_obj": "--config debug"}) == 10
+    assert follow(ROOT / "docs" / "the_flow.md", tree, {**SHORTER, "--config goto_obj": "--config debug"}) == 11
 
 
 @pytest.mark.slow

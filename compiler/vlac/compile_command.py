@@ -29,7 +29,7 @@ from vlac.pipeline import PASSES
 from vlac.quantize.sensitivity import LayerLoss, layer_losses
 from vlac.report.html import report_page
 from vlac.report.summary import summary
-from vlac.verify.glue import print_loss, print_verification
+from vlac.verify.glue import loss_report, print_verification
 
 __all__ = ["compile_model"]
 
@@ -88,23 +88,34 @@ def compile_model(args: argparse.Namespace) -> int:
         losses = _losses(state, progress) if args.sensitivity else []
         if args.verify:
             print_verification(state, progress, progress.clear)
+        loss, warnings = loss_report(state, product)
     finally:
         progress.clear()
     costs = part_costs(product, sample_values(state)) if isinstance(product, Bundle) else []
-    data = bundle.dumps(product) if isinstance(product, Bundle) else image.dumps(product)
-    if args.report:
-        page = report_page(product, args.model.name, losses, costs)
-        make_folder(args.report)
-        write_whole(args.report / "report.html", page.encode())
-    write_whole(args.output, data)  # behind all that can fail
-    del data  # as large as the weights; what follows runs the program
+    guessed = state.quantized is not None and state.quantized.floating is not None and _is_random(args.calib)
+    result = _result(args.output, product, costs, "; its scales are a guess (--calib random)" if guessed else "")
+    _write(args, product, losses, costs)
     if args.time:
         for name, seconds in state.seconds.items():
             print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
-    guessed = state.quantized is not None and state.quantized.floating is not None and args.calib.startswith("random")
-    _print_result(args.output, product, costs, "; its scales are a guess (--calib random)" if guessed else "")
-    print_loss(state, product)
+    print("\n".join([result, *loss]))
+    for line in warnings:
+        print(f"warning: {line}", file=sys.stderr)
     return 0
+
+
+def _is_random(calibration: str | None) -> bool:
+    return calibration is not None and calibration.split(":")[0] == "random"
+
+
+def _write(args: argparse.Namespace, product: Program | Bundle, losses: list[LayerLoss], costs: list[PartCost]) -> None:
+    """The program last: where it is, everything else worked."""
+    data = bundle.dumps(product) if isinstance(product, Bundle) else image.dumps(product)
+    if args.report:
+        page = report_page(product, args.model.name, losses, costs).encode()
+        make_folder(args.report)
+        write_whole(args.report / "report.html", page)
+    write_whole(args.output, data)
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:
@@ -163,15 +174,14 @@ def _product(state: Compilation) -> Program | Bundle:
     return found
 
 
-def _print_result(path: Path, product: Program | Bundle, costs: list[PartCost], note: str) -> None:
+def _result(path: Path, product: Program | Bundle, costs: list[PartCost], note: str) -> str:
     """One line about a program, with a note behind it; the table of parts where there are host parts."""
     if isinstance(product, Bundle):
         hosted = sum(len(p.nodes) for p in product.parts if isinstance(p, HostPart))
-        print(f"{path}: {len(product.parts)} parts, {hosted} nodes on the host; {total_text(costs)}{note}")
-        print(parts_text(costs))
-        return
+        head = f"{path}: {len(product.parts)} parts, {hosted} nodes on the host; {total_text(costs)}{note}"
+        return f"{head}\n{parts_text(costs)}"
     facts, hw = summary(product), product.config
-    print(
+    return (
         f"{path}: {facts['packets']} instructions for '{hw.name}', {facts['macs'] / 1e6:.2f} MMAC, about "
         f"{facts['cycles']:,} cycles ({facts['milliseconds']:.3f} ms at {hw.clock_mhz} MHz, "
         f"{100 * facts['utilization']:.0f} % of peak){note}"

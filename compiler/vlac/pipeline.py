@@ -16,7 +16,7 @@ from vlac.legalize.direct_outputs import with_direct_outputs
 from vlac.legalize.legalize import legalize
 from vlac.legalize.support import refusals
 from vlac.passes import Compilation, Pass
-from vlac.quantize.dialects import canonical, from_qonnx, uses_qonnx
+from vlac.quantize.dialects import canonical, dequantize_weights, from_qonnx, uses_qonnx
 from vlac.quantize.rounding import set_rounding
 from vlac.quantize.static import is_quantized, quantize_model
 from vlac.rewrite import rewrite_float
@@ -29,6 +29,7 @@ def _import(c: Compilation) -> None:
     if uses_qonnx(c.source.light):
         c.source = Source.of(from_qonnx(c.source.whole), str(c.path))
     c.model, c.tail = parse_model(c.source, str(c.path))
+    dequantize_weights(c.model)
     set_rounding(c.model, c.options.rounding, quantized=is_quantized(c.model))
     name_all(c.model)
 

@@ -59,6 +59,16 @@ def test_pt2e(per_channel, config):
     run_parity(pt2e_model(per_channel=per_channel, bias=False), config, calib=None)
 
 
+@pytest.mark.parametrize("order", [[1, 0], None])
+def test_pt2e_linear_per_channel(order):
+    """The axis of the scales turns with the weights, also where the order is the default one."""
+    g = Pt2eBuilder("linear")
+    weights = g.weight(30, 60) * np.exp(g.rng.standard_normal((30, 1))).astype(np.float32)
+    turned = g.node("Transpose", [g.pt2e_weight(weights, per_channel=True)], **({"perm": order} if order else {}))
+    x = g.qdq(g.input("x", (1, 60)), 0.021, 3)
+    run_parity(g.model(g.qdq(g.node("MatMul", [x, turned], 30), 0.0377, 11)), calib=None)
+
+
 def test_pt2e_float_bias_is_rounded_to_the_accumulator():
     """ONNX Runtime adds a float bias in float: at most 1 apart, and rarely."""
     outcome = run_parity(pt2e_model(per_channel=True, bias=True), calib=None, different=1e-2)
@@ -135,6 +145,15 @@ def test_qonnx(bits, out_bits):
     assert np.abs(reference).max() <= 2 ** (out_bits - 1) / 32
 
 
+@pytest.mark.parametrize(("zero", "signed"), [(0.0, 1), (3.0, 1), (7.0, 0)])
+def test_qonnx_weights_with_a_zero_point(zero, signed):
+    """Beside the definition in float: the integers less the zero point are what is multiplied."""
+    g = QonnxBuilder("zero")
+    x = g.quant(g.input("x", (1, 40)), 1 / 64)
+    w = g.quant(g.constant(g.weight(40, 6) * 8), 0.31, zero=zero, bits=4, signed=signed)
+    run_parity(g.qonnx(g.quant(g.node("MatMul", [x, w], 6), 1 / 17), 1, 6), calib=None)
+
+
 def test_qonnx_rounds_as_its_definition_says():
     """Quant of a constant: clip(round_half_even(x / s) + z) as integers, with the limits of sign, narrow and bits."""
     values = np.array([-9.0, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 9.0], np.float32)
@@ -180,6 +199,13 @@ def test_all_refused_quant_nodes_are_listed():
     y = g.node("Conv", [x, g.weights((4, 3, 1, 1))], 4)
     with pytest.raises(UnsupportedError, match="2 nodes"):
         compile_proto(g.qonnx(g.quant(y, 0.2, rounding_mode="CEIL"), 1, 4, 5, 5), calib=None)
+
+
+def test_a_bias_of_more_bits_than_the_accumulator_is_refused():
+    g = QonnxBuilder("bits")
+    y = g.node("Add", [g.input("x", (8,)), g.quant(g.constant(np.ones(8, np.float32)), 0.1, bits=33)])
+    with pytest.raises(UnsupportedError, match="33 bits signed"):
+        from_qonnx(g.qonnx(y, 8))
 
 
 def test_graphs_without_quant_nodes_are_left_alone():

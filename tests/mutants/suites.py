@@ -42,7 +42,7 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
         for name, tests in {
             "batch_norm_to_conv": ("batch_normalization", "one_dimensional"),
             "batched_matmul": ("matmul",),
-            "clip_off_zero": ("clip",),
+            "fold_affine": ("batch_normalization", "conv", "gemm", "matmul", "mul"),
             "gemm_bias": ("gemm",),
             "group_to_dense": ("conv_transpose",),
             "one_dimensional": ("one_dimensional",),
@@ -50,6 +50,8 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
             "nodes": ("clip", "matmul", "three_dimensional"),
         }.items()
     ),
+    ("compiler/vlac/rewrite/pad_max_pool.py", (FAULTS, [*FAST, "tests/compiler/ops/test_pools.py"], NETWORKS)),
+    ("compiler/vlac/rewrite/where_mask.py", (FAULTS, NETWORKS)),
     ("compiler/vlac/rewrite/*", ([*FAST, "tests/compiler/ops/test_arithmetic.py"], NETWORKS)),
     ("compiler/vlac/quantize/dialects/*", (DIALECTS,)),
     ("compiler/vlac/quantize/calibration.py", (QUANTIZE, CALIBRATION)),

@@ -16,20 +16,22 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from vlac.errors import ModelError
-from vlac.import_onnx.source import Source
 
 __all__ = ["with_foreign_shapes"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def with_foreign_shapes(source: Source, origin: str) -> onnx.ModelProto:
-    """The opened model with value_info for every result of a node of another domain.
+def with_foreign_shapes(proto: onnx.ModelProto, constants: Arrays, origin: str) -> onnx.ModelProto:
+    """The model with value_info for every result of a node of another domain.
+
+    Args:
+        proto: the model; inputs that `constants` has are its constants.
+        origin: what errors call it.
 
     Raises:
         ModelError: ONNX Runtime does not know such a node.
     """
-    proto = source.opened
     functions = {f.domain for f in proto.functions}
     nodes = [n for n in proto.graph.node if n.domain not in ("", "ai.onnx", *functions)]
     known = {v.name for v in (*proto.graph.value_info, *proto.graph.output) if _is_static(v)}
@@ -40,7 +42,7 @@ def with_foreign_shapes(source: Source, origin: str) -> onnx.ModelProto:
     probe.CopyFrom(proto)
     given = {o.name for o in proto.graph.output}
     probe.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in given)
-    found = _infer(Source(probe, source.large), names, nodes, origin)
+    found = _infer(probe, constants, names, nodes, origin)
     out = onnx.ModelProto()
     out.CopyFrom(proto)
     kept = [v for v in out.graph.value_info if v.name not in found]
@@ -57,8 +59,9 @@ def _is_static(value: onnx.ValueInfoProto) -> bool:
     return kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim)
 
 
-def _infer(probe: Source, names: list[str], nodes: list[onnx.NodeProto], origin: str) -> dict[str, onnx.ValueInfoProto]:
-    """`probe`: the opened model, with the results as further outputs."""
+def _infer(
+    probe: onnx.ModelProto, constants: Arrays, names: list[str], nodes: list[onnx.NodeProto], origin: str
+) -> dict[str, onnx.ValueInfoProto]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -74,7 +77,7 @@ def _infer(probe: Source, names: list[str], nodes: list[onnx.NodeProto], origin:
         ) from e
     kinds = {o.name: o for o in session.get_outputs()}
     open_names = [n for n in names if not all(isinstance(d, int) for d in kinds[n].shape or [None])]
-    measured = _measure(session, probe.large, open_names) if open_names else {}
+    measured = _measure(session, constants, open_names) if open_names else {}
     out = {}
     for name in names:
         shape = measured.get(name, tuple(kinds[name].shape))

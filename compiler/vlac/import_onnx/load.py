@@ -124,13 +124,14 @@ def parse_model(model: Source | onnx.ModelProto, origin: str) -> tuple[ir.Model,
 
 def _inferred(source: Source, origin: str) -> onnx.ModelProto:
     """The model with all shapes that follow from its inputs'; where the file states others, those are not believed."""
-    forget_claims(source.opened, static=False)
+    proto = source.opened
+    forget_claims(proto, static=False)
     try:
-        return infer_shapes(with_foreign_shapes(source, origin))
+        return infer_shapes(with_foreign_shapes(proto, source.large, origin))
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as e:
-        forget_claims(source.opened, static=True)
+        forget_claims(proto, static=True)
         try:
-            return infer_shapes(with_foreign_shapes(source, origin))
+            return infer_shapes(with_foreign_shapes(proto, source.large, origin))
         except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
             raise ModelError(f"'{origin}' has inconsistent shapes: {str(e).strip()}") from e
 

@@ -7,7 +7,6 @@ once; checks see them as inputs of their type and shape, sessions of ONNX Runtim
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import onnx
@@ -63,9 +62,12 @@ class Source:
                 tensor.CopyFrom(numpy_helper.from_array(self.large[tensor.name], tensor.name))
         return proto
 
-    @cached_property
+    @property
     def opened(self) -> onnx.ModelProto:
-        """The model with the large constants as further inputs: what checks, inference and sessions take."""
+        """The model with the large constants as further inputs: what checks, inference and sessions take.
+
+        Made each time, as `light` may have changed.
+        """
         proto = onnx.ModelProto()
         proto.CopyFrom(self.light)
         kept = [t for t in self.light.graph.initializer if t.name not in self.large]

@@ -42,9 +42,15 @@ def read_weights(node: ir.Node, index: int, axis: int) -> Weights:
     if value is None or producer is None or producer.op_type != "DequantizeLinear":
         raise unquantized(node, value if value is not None else node.outputs[0], "weight")
     q, scale, zero = (constant_input(producer, i) for i in range(3))
-    if q is None or scale is None or q.dtype not in (np.dtype(np.int8), np.dtype(np.uint8)):
+    if q is None or scale is None:
         raise unquantized(node, value, "weight")
     where = f"{node.op_type} '{node_label(node)}'"
+    if q.dtype not in (np.dtype(np.int8), np.dtype(np.uint8)):
+        raise UnsupportedError([f"{where}: its weight '{value.name}' is {q.dtype}; quantize weights to int8 or uint8"])
+    if scale.ndim > 1:
+        raise UnsupportedError(
+            [f"{where}: its weight '{value.name}' is quantized in blocks; use one scale per tensor or output channel"]
+        )
     if scale.size > 1 and attribute(producer, "axis", 1) % q.ndim != axis:
         raise UnsupportedError(
             [

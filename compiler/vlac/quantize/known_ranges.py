@@ -3,6 +3,8 @@
 known       Sigmoid and HardSigmoid give 0..1, Tanh -1..1, Clip to 0..6, 0..1 or -1..1 its bounds: values that the
             calibration data happened not to reach must not saturate
 handed on   a Concat holds what its parts hold
+passed on   a value that is only compared or moved needs the range of what gets on: a maximum of cut values is the cut
+            maximum, so in front of a MaxPool no step is spent on what loses
 never       a mask of -1e9 says that a value never wins a maximum or gets a share of a Softmax: it must not set the
             range of the values that can. In front of Softmax, a maximum or an ArgMax such values are cut
 dead        a Relu that was 0 for all of the calibration data gets the size of what came in, not an empty range
@@ -41,6 +43,7 @@ _SHARES = {"Softmax", "LogSoftmax"}
 _ORDERS = {"ArgMax", "ArgMin", "TopK"}
 _LARGEST = {*_SHARES, "ArgMax", "TopK", "ReduceMax", "MaxPool", "GlobalMaxPool"}
 _LEAST = {"ArgMin", "ReduceMin"}
+_COMPARES = {"GlobalMaxPool", "ReduceMax", "ReduceMin"}  # as MaxPool, with a scale of their own
 _NEVER, _HUGE = 1e3, float(np.finfo(np.float32).max)
 _GAP = 16.0  # a gap this many times the size of all values above it separates those that never win
 _STEPS = 32
@@ -105,7 +108,7 @@ def settle_ranges(model: ir.Model, observed: Mapping[str, Range], winners: Winne
         observed: by name of each float value; also of values in front of a Relu or Clip.
         winners: by name of values that a mask went into, where the others lie, and whether the largest wins.
     """
-    ranges = dict(observed)
+    ranges = _passed_on(model, observed)
     operands: dict[Operand, Range] = {}
     for node in model.graph:
         for value in node.outputs:
@@ -114,6 +117,27 @@ def settle_ranges(model: ir.Model, observed: Mapping[str, Range], winners: Winne
     for node in reversed(list(model.graph)):
         operands |= _cut_operands(node, ranges)
     return Ranges(ranges, operands)
+
+
+def _passed_on(model: ir.Model, observed: Mapping[str, Range]) -> dict[str, Range]:
+    """The observed ranges; that of a value which only comparisons and moves read is that of their results."""
+    ranges = dict(observed)
+    for node in reversed(list(model.graph)):
+        for value in node.outputs:
+            readers = value.consumers()
+            if value.name not in ranges or value.is_graph_output() or not all(_passes(r, value) for r in readers):
+                continue
+            found = [ranges.get(result.name or "") for reader in readers for result in reader.outputs]
+            parts = [part for part in found if part is not None]
+            if parts and len(parts) == len(found):
+                ranges[value.name or ""] = min(p[0] for p in parts), max(p[1] for p in parts)
+    return ranges
+
+
+def _passes(node: ir.Node, value: ir.Value) -> bool:
+    if node.domain not in ("", "ai.onnx") or node.inputs[0] is not value or list(node.inputs).count(value) > 1:
+        return False
+    return node.op_type in _COMPARES or (node.op_type in BY_NAME and hands_on(node))
 
 
 def _settled(node: ir.Node, value: ir.Value, ranges: Mapping[str, Range], winners: Winners) -> Range:

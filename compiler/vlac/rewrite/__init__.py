@@ -14,7 +14,6 @@ from onnxscript.rewriter.rules.common import (
     normalize_pad_format_conv_rule,
 )
 
-from vlac.import_onnx.direct_outputs import direct_outputs
 from vlac.import_onnx.names import settle_names, settle_outputs
 from vlac.import_onnx.simplify import kept_identities, quiet, simplify
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
@@ -59,8 +58,7 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     settle_names(model)
     with kept_identities(model):
         onnx_passes.IdentityEliminationPass()(model)
+    settle_outputs(model, outputs)
     simplify(model)
     onnx_passes.RemoveUnusedNodesPass()(model)
-    direct = direct_outputs(model)
-    settle_outputs(model, [name for name in outputs if name not in direct])
     return model

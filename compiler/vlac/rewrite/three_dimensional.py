@@ -17,7 +17,7 @@ __all__ = ["flatten_depth"]
 
 _POOLS = ("MaxPool", "AveragePool")
 _GLOBAL = ("GlobalMaxPool", "GlobalAveragePool")
-_PER_AXIS = {"kernel_shape": 1, "strides": 1, "dilations": 1}
+_PER_AXIS = ("kernel_shape", "strides", "dilations")
 
 
 def flatten_depth(model: ir.Model) -> None:

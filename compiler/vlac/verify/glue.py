@@ -6,7 +6,6 @@ Not here: comparing (`program.py`, `loss.py`).
 
 from __future__ import annotations
 
-import sys
 import textwrap
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from vla_isa.bundle import Bundle, HostPart
+from vla_isa.errors import VlaError
 from vla_isa.program import Program
 from vlac.errors import ModelError
 from vlac.passes import Compilation
@@ -23,7 +23,7 @@ from vlac.verify.loss import OutputLoss, output_loss
 from vlac.verify.program import verify
 from vlac.verify.reference import Arrays, Reference, exact_reference, random_inputs
 
-__all__ = ["SimRunner", "print_loss", "print_verification"]
+__all__ = ["SimRunner", "loss_report", "print_verification"]
 
 _SAMPLES, _SECONDS = 8, 1.0  # to measure on: at most so many, and none more after this time
 _OUTPUTS = 4  # in the line of a compile
@@ -69,22 +69,20 @@ def print_verification(state: Compilation, on_progress: Callable[[str], None], c
         raise ModelError("; ".join(faults) + "; this is a fault of the compiler, please report it with the model")
 
 
-def print_loss(state: Compilation, product: Program | Bundle) -> None:
-    """How far the program is from the user's float model, in one line, and warnings where that is far."""
+def loss_report(state: Compilation, product: Program | Bundle) -> tuple[list[str], list[str]]:
+    """How far the program is from the user's float model, as lines of 80 columns, and warnings where that is far."""
     if state.quantized is None or state.quantized.floating is None:
-        return
+        return [], []
     samples, what = _samples(state)
     try:
         losses, used = _measured(state, product, samples)
-    except ModelError as e:
-        print(f"SNR not measured: {e}")
-        return
+    except VlaError as e:
+        return [f"SNR not measured: {e}"], list(state.quantized.warnings)
     more = f" and {len(losses) - _OUTPUTS} more outputs" if len(losses) > _OUTPUTS else ""
     number = f"{used} sample{'s' if used > 1 else ''}"
     line = f"SNR to the float model on {number} {what}: {', '.join(map(str, losses[:_OUTPUTS]))}{more}"
-    print(textwrap.fill(line, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
-    for line in (*state.quantized.warnings, *(line for loss in losses for line in loss.warnings)):
-        print(f"warning: {line}", file=sys.stderr)
+    lines = textwrap.wrap(line, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return lines, [*state.quantized.warnings, *(w for loss in losses for w in loss.warnings)]
 
 
 def _samples(state: Compilation) -> tuple[list[Mapping[str, NDArray[Any]]], str]:
@@ -112,5 +110,10 @@ def _measured(
             break
         wanted.append(reference.run(inputs))
         found.append(runner.whole(product, inputs))
-    names = [name for name in reference.outputs if name in found[0]]
+    open_sizes = (
+        {v.name for v in product.outputs if min(v.shape, default=1) < 0} if isinstance(product, Bundle) else set()
+    )
+    names = [name for name in reference.outputs if name in found[0] and name not in open_sizes]
+    if not names:
+        raise ModelError("every output has another size in every run")
     return [output_loss(name, [w[name] for w in wanted], [f[name] for f in found]) for name in names], len(found)

@@ -21,7 +21,7 @@ def test_residual_of_two_convolutions():
 def test_stand_alone_add_when_both_sides_are_read_again():
     def body(g, x):
         y = g.conv(x, 20, 3)
-        return g.node("Concat", [g.node("Add", [x, y]), x, y], 60, axis=1)
+        return g.conv(g.node("Concat", [g.node("Add", [x, y]), x, y], 60, axis=1), 4, 1)
 
     assert "Add" in check_both(image_graph(body)).packets
 

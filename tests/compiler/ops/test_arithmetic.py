@@ -22,7 +22,7 @@ def settled(g, x):
 def test_two_tensors(name):
     def body(g, x):
         y = g.conv(x, 20, 3, relu=False)
-        return g.node("Concat", [g.node(name, [x, y]), y], 40, axis=1)
+        return g.conv(g.node("Concat", [g.node(name, [x, y]), y], 40, axis=1), 4, 1)
 
     assert name in check_both(image_graph(body)).packets
 
@@ -42,6 +42,15 @@ def test_constants(name, shape, first):
     def body(g, x):
         operands = [settled(g, x), g.constant(g.rng.standard_normal(shape).astype(np.float32))]
         return g.node(name, operands[::-1] if first else operands)
+
+    run_parity(image_graph(body))
+
+
+@pytest.mark.parametrize("shape", [(20, 1, 1), (1, 20, 11, 13), (13,)], ids=str)
+def test_division_by_constants(shape):
+    def body(g, x):
+        divisors = g.rng.uniform(0.5, 4, shape) * g.rng.choice([-1, 1], shape)
+        return g.node("Div", [settled(g, x), g.constant(divisors.astype(np.float32))])
 
     run_parity(image_graph(body))
 
@@ -175,3 +184,20 @@ def test_a_constant_for_a_flattened_image(name):
         return g.node(name, [g.node("Flatten", [settled(g, x)]), g.constant(g.weight(1, 27))])
 
     check_both(image_graph(body, 3, (3, 3)))
+
+
+def test_a_cast_to_integers_and_back_is_no_cast_between_floats():
+    """It rounds to whole numbers; it must not fall away."""
+
+    def body(g, x):
+        return g.conv(g.node("Cast", [g.node("Cast", [x], to=TensorProto.INT32)], to=TensorProto.FLOAT), 8, 3)
+
+    refused(image_graph(body), "Cast 'cast1'", "INT32")
+
+
+def test_a_mean_of_two_is_one_instruction():
+    """Only more than two are split into steps."""
+    g = GraphBuilder("two")
+    packets = check_both(g.model(g.node("Mean", [g.input(n, (1, 20, 11, 13)) for n in "ab"], 20))).packets
+    assert [op for op in packets if not op.startswith(("load", "store"))].count("Mean") == 1
+    assert "Mul" not in packets and "Add" not in packets

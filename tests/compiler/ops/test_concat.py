@@ -17,7 +17,7 @@ def test_branches_are_written_in_place():
 def test_nested_and_repeated():
     def body(g, x):
         inner = g.node("Concat", [g.conv(x, 10, 1), x], 30, axis=1)
-        return g.node("Concat", [inner, inner, x], 80, axis=1)
+        return g.conv(g.node("Concat", [inner, inner, x], 80, axis=1), 4, 1)
 
     check_both(image_graph(body))
 
@@ -100,9 +100,7 @@ def test_inputs_of_several_images_are_refused():
 def test_a_constant_is_joined(axis):
     def body(g, x):
         grid = g.constant(g.rng.standard_normal((1, 5, 9, 10)).astype(np.float32))
-        return (
-            g.conv(g.node("Concat", [x, grid], 10, axis=axis), 4) if axis == 1 else g.node("Concat", [x, grid], axis=2)
-        )
+        return g.conv(g.node("Concat", [x, grid], 10 if axis == 1 else 5, axis=axis), 4)
 
     g = GraphBuilder("grid")
     check_both(g.model(body(g, g.input("x", (1, 5, 9, 10)))))

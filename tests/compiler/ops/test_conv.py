@@ -117,7 +117,7 @@ def test_accumulator_that_could_wrap_is_refused():
 
 def test_two_large_convolutions_of_one_image_fold_it_each():
     def body(g, x):
-        return g.node("Concat", [g.conv(x, 6, 3, 5), g.conv(x, 9, 1, 5, pads=[0] * 4)], 15, axis=1)
+        return g.conv(g.node("Concat", [g.conv(x, 6, 3, 5), g.conv(x, 9, 1, 5, pads=[0] * 4)], 15, axis=1), 4, 1)
 
     check_both(image_graph(body))
 

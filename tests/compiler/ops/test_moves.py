@@ -88,7 +88,7 @@ def test_depth_to_space_by_reordering():
 
     def body(g, x):
         y = g.node("DepthToSpace", [x], 5, blocksize=2)
-        return g.node("Concat", [g.conv(y, 6, 3, 2), g.conv(x, 4, 1)], 10, axis=1)
+        return g.conv(g.node("Concat", [g.conv(y, 6, 3, 2), g.conv(x, 4, 1)], 10, axis=1), 5, 1)
 
     check_both(image_graph(body, 20, (6, 8)))
 
@@ -171,7 +171,7 @@ def test_a_transposed_vector_of_pixels_among_others():
 
     def body(g, x):
         y = g.node("Transpose", [g.node("ReduceMean", [x], axes=[2], keepdims=0)], perm=[0, 2, 1])
-        return g.node("Concat", [g.node("Sigmoid", [y]), y], axis=1)
+        return g.node("ReduceMax", [g.node("Concat", [g.node("Sigmoid", [y]), y], axis=1)], axes=[2], keepdims=1)
 
     check_both(image_graph(body, 34, (3, 5)), different=0.02)
 

@@ -8,6 +8,7 @@ the model computes; what cannot be kept is refused. Models of ONNX Runtime's qua
 from __future__ import annotations
 
 import onnx_ir as ir
+from onnx_ir.passes import common as onnx_passes
 from onnxscript.rewriter import rewrite
 from onnxscript.rewriter.rules.common import matmul_add_to_gemm_rule
 
@@ -15,10 +16,11 @@ from vlac.import_onnx.simplify import quiet
 from vlac.quantize.dialects.clipped import unclip
 from vlac.quantize.dialects.constants import fold_constants
 from vlac.quantize.dialects.qonnx import from_qonnx, uses_qonnx
+from vlac.quantize.dialects.weight_only import dequantize_weights
 from vlac.quantize.dialects.wide_weights import split_wide_weights
 from vlac.rewrite.one_dimensional import widen
 
-__all__ = ["canonical", "from_qonnx", "uses_qonnx"]
+__all__ = ["canonical", "dequantize_weights", "from_qonnx", "uses_qonnx"]
 
 
 @quiet()
@@ -33,4 +35,5 @@ def canonical(model: ir.Model) -> ir.Model:
     rewrite(model, (matmul_add_to_gemm_rule,))  # a Linear layer whose bias is an Add of its own
     split_wide_weights(model)
     widen(model, layers=False)
+    onnx_passes.RemoveUnusedNodesPass()(model)
     return model

@@ -1,7 +1,8 @@
-"""Quantized constants as constants: torchao and PT2E write weights as float -> Q -> (Clip) -> DQ -> (Transpose).
+"""Quantized constants as 8-bit constants: torchao and PT2E write weights as float -> Q -> (Clip) -> DQ -> (Transpose).
 
-Q and Clip of a constant become the integers they make, a Transpose or another view of a dequantized constant moves
-in front of its DequantizeLinear. A float bias beside quantized weights stays: the layer rounds it to its accumulator.
+Integers of 4 bits become the same ones in 8. Q and Clip of a constant become the integers they make, a Transpose or
+another view of a dequantized constant moves in front of its DequantizeLinear. A float bias beside quantized weights
+stays: the layer rounds it to its accumulator.
 """
 
 from __future__ import annotations
@@ -19,18 +20,30 @@ from vlac.rewrite.nodes import Nodes
 
 __all__ = ["fold_constants"]
 
+_NARROW = {"int4": np.int8, "uint4": np.uint8, "int2": np.int8, "uint2": np.uint8}
 _VIEWS = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 
 
 def fold_constants(model: ir.Model) -> None:
     """Fold all of them, in one walk over the nodes in order."""
     for node in list(model.graph):
-        if node.op_type == "QuantizeLinear":
+        if node.op_type == "DequantizeLinear":
+            _widen(model.graph, node)
+        elif node.op_type == "QuantizeLinear":
             _fold_integers(model.graph, node, _quantized(node))
         elif node.op_type == "Clip":
             _fold_integers(model.graph, node, _clipped(node))
         elif node.op_type == "Transpose" or node.op_type in _VIEWS:
             _fold_view(model.graph, node)
+
+
+def _widen(graph: ir.Graph, node: ir.Node) -> None:
+    """Integers of fewer bits, and their zero point, as int8 or uint8."""
+    for index in (0, 2):
+        array = constant_input(node, index)
+        kind = _NARROW.get(array.dtype.name) if array is not None else None
+        if array is not None and kind is not None:
+            node.replace_input_with(index, Nodes(graph, node).constant(array.astype(kind)))
 
 
 def _quantized(node: ir.Node) -> NDArray[Any] | None:
