@@ -1,4 +1,4 @@
-"""Small float models with nodes that only the host can run, as exporters write them; each with inputs for it."""
+"""Small float models of what is beside a network in a policy, as exporters write it; each with inputs for it."""
 
 import numpy as np
 from onnx import TensorProto as T
@@ -395,7 +395,6 @@ MODELS = [
     truth_values,
     bool_input,
     token_ids,
-    time_step,
     double_in_the_middle,
     fast_gelu,
     scaler,
@@ -404,3 +403,4 @@ MODELS = [
     detector,
     non_zero_tail,
 ]
+WHOLE = [time_step]  # which a program computes without host parts

@@ -291,7 +291,7 @@ def test_sizes_that_do_not_fit(shapes, batch, message, tmp_path):
     path = saved(dynamic(), tmp_path)
     options = CompileOptions(input_shapes=shapes, batch=batch)
     if message is None:  # --batch is for inputs without an --input-shape
-        assert load_model(path, options).graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+        assert load_model(path, options).light.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
         return
     with pytest.raises(ModelError, match=re.escape(message)):
         parse_model(load_model(path, options), str(path))

@@ -66,9 +66,7 @@ def _infer(
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(
-            probe.light.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as e:  # ONNX Runtime raises its own classes, without a common base
         found = ", ".join(sorted({f"{n.op_type} (domain {n.domain})" for n in nodes}))
         raise ModelError(

@@ -42,7 +42,7 @@ def dims_of(value: onnx.ValueInfoProto) -> Dims:
 
 def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str:
     """Some exporters write -1 where a size is dynamic."""
-    return dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or "?"
+    return dim.dim_value if dim.HasField("dim_value") and dim.dim_value != -1 else dim.dim_param or "?"
 
 
 def fix_shapes(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], batch: int | None, origin: str) -> None:

@@ -110,10 +110,8 @@ def _measured(
             break
         wanted.append(reference.run(inputs))
         found.append(runner.whole(product, inputs))
-    open_sizes = (
-        {v.name for v in product.outputs if min(v.shape, default=1) < 0} if isinstance(product, Bundle) else set()
-    )
-    names = [name for name in reference.outputs if name in found[0] and name not in open_sizes]
+    sizes = {v.name: v.shape for v in (product.outputs if isinstance(product, Bundle) else product.model_outputs)}
+    names = [name for name in reference.outputs if min(sizes[name], default=1) > 0]
     if not names:
         raise ModelError("every output has another size in every run")
     return [output_loss(name, [w[name] for w in wanted], [f[name] for f in found]) for name in names], len(found)

@@ -74,7 +74,7 @@ class Reference:
             self._session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
         except Exception as e:  # ONNX Runtime raises its own classes, without a common base
             raise ModelError(f"ONNX Runtime cannot load the model to compare with: {str(e).strip()}") from e
-        self.outputs = [o.name for o in self._session.get_outputs()]
+        self.outputs = [o.name for o in self._session.get_outputs() if o.type.startswith("tensor(")]  # no sequences
 
     def run(self, feeds: Arrays, outputs: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Outputs by name, all of them unless told; inputs are cast to the model's types, others are left out.
