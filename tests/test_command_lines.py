@@ -109,6 +109,11 @@ def test_a_program_called_like_a_command(
         assert f"'vlarun ./{name}'" in capsys.readouterr().err
 
 
+def interruptible() -> None:
+    """Heed Ctrl-C, which a shell tells what it starts in the background to ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize("name", ["vlac", "vlarun", "vla-collect", "vla-train"])
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.1, 0.3, 0.6, 1.0])
 def test_an_interrupt_at_any_time_is_one_line(name: str, delay: float, work: Path, tmp_path: Path) -> None:
@@ -124,11 +129,16 @@ def test_an_interrupt_at_any_time_is_one_line(name: str, delay: float, work: Pat
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=interruptible,
     )
     assert process.stdout is not None and process.stdout.readline() == "up\n"
     time.sleep(delay)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all its processes
-    _, error = process.communicate(timeout=120)
+    try:
+        _, error = process.communicate(timeout=120)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     lines = [line for line in error.splitlines() if not line.startswith(("collect", "BabyAI"))]  # progress of the demo
     assert (process.returncode, len(lines)) == (130, 1) and lines[0].startswith("stopped"), error
     assert list(tmp_path.glob("*.bin")) == [] and list(tmp_path.glob(".*")) == []

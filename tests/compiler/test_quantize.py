@@ -13,7 +13,8 @@ from vlac.errors import CalibrationError
 from vlac.import_onnx import parse_model
 from vlac.import_onnx.names import name_all
 from vlac.quantize.equalize import equalize
-from vlac.quantize.ranges import least_error_range
+from vlac.quantize.insert_qdq import observable
+from vlac.quantize.ranges import least_error_range, observe_ranges
 from vlac.quantize.sensitivity import layer_losses
 from vlac.quantize.static import quantize_model
 from vlac.rewrite import rewrite_float
@@ -93,6 +94,21 @@ def test_rare_outliers_in_the_calibration_data(tmp_path, options, gain):
     plain = snr(exact, run(quantized(model, samples, tmp_path).qdq, test))
     better = snr(exact, run(quantized(model, samples, tmp_path, **options).qdq, test))
     assert better > plain + gain
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy", "mse"])
+def test_ranges_of_a_part_of_the_samples_and_of_all(method):
+    """Looking at the ranges in between changes nothing of what follows."""
+    g = GraphBuilder("two")
+    model = parsed(g.model(g.conv(g.input("x", (1, 3, 12, 12)), 8)))
+    options = CompileOptions(calibration_method=method)
+    first, last = normal(4, 1), [{"x": 3 * s["x"]} for s in normal(1, 2)]
+    found = observe_ranges(model, observable(model), [first, last], options)
+    assert found == [observe_ranges(model, observable(model), [s], options)[0] for s in (first, [*first, *last])]
+    if method == "minmax":
+        for (ranges, _), samples in zip(found, (first, [*first, *last]), strict=True):
+            values = np.stack([s["x"] for s in samples])
+            assert ranges["x"] == (values.min(), values.max())
 
 
 def test_least_error_with_one_outlier_in_a_million(tmp_path):

@@ -1,4 +1,4 @@
-"""A float model in ONNX Runtime that gives any of its values; its weights are handed over, never copied.
+"""A model in ONNX Runtime that gives any of its values; its weights are handed over, never copied.
 
 Large constants are inputs of the session, which reads numpy arrays where they lie: a model of 500 MB needs neither a
 second copy nor a protobuf of its own to be run once.
@@ -19,7 +19,7 @@ _SMALL = 1024  # elements: shapes, axes and the like stay constants, as some ope
 
 
 class FloatSession:
-    """The values `outputs` of a float model, in this order.
+    """The values `outputs` of a float or QDQ model, in this order, computed node by node in float.
 
     Raises:
         Exception: of ONNX Runtime's own classes, where it cannot run the model.

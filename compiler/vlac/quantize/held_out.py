@@ -1,5 +1,6 @@
-"""Which calibration samples set no range, so that a program can be measured on data it has not seen.
+"""Which calibration samples a quantization is measured on that has not seen them.
 
+A program has the ranges of all samples; how well these generalize is told by the ranges of the others alone.
 Not here: the measurement (`verify/`).
 """
 
@@ -13,7 +14,7 @@ _EVERY = 5
 
 
 def split(samples: Samples, source: object) -> tuple[Samples, Samples]:
-    """Samples to calibrate with, and every fifth one, held out; none of fewer than five, nor of random numbers.
+    """The samples without every fifth one, and those, held out; none of fewer than five, nor of random numbers.
 
     Args:
         samples: all of them, in order: neighbours are often alike, so those held out lie between the others.

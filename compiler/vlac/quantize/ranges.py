@@ -12,8 +12,9 @@ not decide (`known_ranges.py`).
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,36 +37,38 @@ _BINS = {"percentile": 2048, "entropy": 512, "mse": 2048}
 
 
 def observe_ranges(
-    model: ir.Model, values: Collection[ir.Value], samples: Samples, options: CompileOptions
-) -> tuple[dict[str, Range], Winners]:
+    model: ir.Model, values: Collection[ir.Value], parts: Sequence[Samples], options: CompileOptions
+) -> list[tuple[dict[str, Range], Winners]]:
     """By name of each value the range of method `options.calibration_method`; and of values that a mask went into,
-    where those lie that can win (`known_ranges`).
+    where those lie that can win (`known_ranges`). Once for each part of the samples, with those of the parts before.
 
     Raises:
         CalibrationError: the float model does not run on the samples.
     """
     names = [v.name or "" for v in values]
     if not names:
-        return {}, {}
+        return [({}, {}) for _ in parts]
     compared = {v.name or "": largest for v, largest in competing(model, values).items()}
     whole = names if options.calibration_method != "minmax" else list(compared)
-    seen = _Seen(options, compared)
+    seen, results = _Seen(options, compared), []
     try:
         probe, extremes = _with_extremes(model, names)
         session = FloatSession(probe, [*extremes, *whole])
-        for sample in samples:
-            found = session.run(sample)
-            seen.extremes(names, found[: 2 * len(names)])
-            seen.arrays(dict(zip(whole, found[2 * len(names) :], strict=True)))
+        for samples in parts:
+            for sample in samples:
+                found = session.run(sample)
+                seen.extremes(names, found[: 2 * len(names)])
+                seen.arrays(dict(zip(whole, found[2 * len(names) :], strict=True)))
+            results.append((seen.ranges(), seen.winners()))
     except Exception as e:  # ONNX Runtime raises its own classes, without a common base
         raise CalibrationError(f"the float model does not run on the calibration data: {e}") from e
-    return seen.ranges(), seen.winners()
+    return results
 
 
 def _with_extremes(model: ir.Model, names: Collection[str]) -> tuple[ir.Model, list[str]]:
     """A copy with the least and the largest of each value, and their names: nothing large has to be kept for them."""
-    copy = model.clone()
-    graph = copy.graph
+    probe = model.clone()
+    graph = probe.graph
     known = {v.name or "": v for v in graph.inputs} | {v.name or "": v for node in graph for v in node.outputs}
     added: list[str] = []
     for name in names:
@@ -78,7 +81,7 @@ def _with_extremes(model: ir.Model, names: Collection[str]) -> tuple[ir.Model, l
             else:
                 graph.insert_after(producer, node)
             added.append(node.outputs[0].name)
-    return copy, added
+    return probe, added
 
 
 class _Seen:
@@ -113,8 +116,9 @@ class _Seen:
 
     def ranges(self) -> dict[str, Range]:
         if self._collector is None:
-            return self._ranges
-        known, bins = self._collector.histogram_dict, _BINS[self._options.calibration_method]
+            return dict(self._ranges)
+        collector = copy.deepcopy(self._collector)  # it goes on collecting
+        known, bins = collector.histogram_dict, _BINS[self._options.calibration_method]
         if self._options.calibration_method == "mse":
             return {
                 name: least_error_range(*_merged(hist, edges, bins), float(low), float(high))
@@ -124,7 +128,7 @@ class _Seen:
             for name, (hist, edges, *rest) in known.items():
                 known[name] = (*_merged(hist, edges, bins), *rest)
         with contextlib.redirect_stdout(io.StringIO()):
-            found = self._collector.compute_collection_result()
+            found = collector.compute_collection_result()
         return {name: (float(low), float(high)) for name, (low, high, *_) in found.items()}
 
 

@@ -6,9 +6,9 @@ what stays float and where Q/DQ go `insert_qdq.py`; what improves them is `equal
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import onnx
@@ -34,8 +34,9 @@ __all__ = ["Quantized", "is_quantized", "quantize_model"]
 class Quantized:
     """A QDQ model, and for a float model what it was made from.
 
-    `floating` is the float model that was calibrated, `samples` and `ranges` what it was calibrated with, `held_out`
-    the samples that were not, `host` the nodes that stayed float, `warnings` what is odd about the data.
+    `floating` is the float model that was calibrated, `samples`, `held_out` and `ranges` what it was calibrated with,
+    `host` the nodes that stayed float, `warnings` what is odd about the data. `trial` makes the QDQ model that the
+    samples alone would have given: how it does on those that are held out tells how the ranges generalize.
     """
 
     model: ir.Model
@@ -45,6 +46,7 @@ class Quantized:
     held_out: Samples = field(default_factory=list)
     host: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
+    trial: Callable[[], ir.Model] | None = None
 
     @cached_property
     def qdq(self) -> onnx.ModelProto:
@@ -84,14 +86,20 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
     samples, held_out = split(given, options.calibration)
     if options.equalize:
         equalize(model)
-    observed, winners = observe_ranges(model, observable(model, host), samples, options)
-    observed |= {name: ends for name, ends in known_ranges(model).items() if name in observed}
+    *before, (observed, winners) = observe_ranges(
+        model, observable(model, host), [samples, held_out] if held_out else [samples], options
+    )
+    known = known_ranges(model)
+    for ranges_seen in (observed, *(b[0] for b in before)):
+        ranges_seen |= {name: ends for name, ends in known.items() if name in ranges_seen}
     ranges = settle_ranges(model, observed, winners)
     _check_finite(ranges, [v.name or "" for v in activations(model, host)])
-    qdq = insert_qdq(model, ranges, exclude=host)
+    qdq, source = insert_qdq(model, ranges, exclude=host), model
     if options.bias_correction:
-        qdq = insert_qdq(correct_biases(model, qdq, samples), ranges, exclude=host)
-    return Quantized(qdq, model, samples, ranges, held_out, frozenset(host), suspects(model, observed))
+        source = correct_biases(model, qdq, given)
+        qdq = insert_qdq(source, ranges, exclude=host)
+    trial = partial(insert_qdq, source, settle_ranges(model, *before[0]), exclude=host) if before else None
+    return Quantized(qdq, model, samples, ranges, held_out, frozenset(host), suspects(model, observed), trial)
 
 
 def _check_finite(ranges: Ranges, names: Collection[str]) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count
 from typing import Any
 
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.bundle import Bundle, HostPart
@@ -19,6 +21,7 @@ from vla_isa.errors import VlaError
 from vla_isa.program import Program
 from vlac.errors import ModelError
 from vlac.passes import Compilation
+from vlac.quantize.float_session import FloatSession
 from vlac.verify.loss import OutputLoss, output_loss
 from vlac.verify.program import verify
 from vlac.verify.reference import Arrays, Reference, exact_reference, random_inputs
@@ -100,18 +103,48 @@ def _samples(state: Compilation) -> tuple[list[Mapping[str, NDArray[Any]]], str]
 def _measured(
     state: Compilation, product: Program | Bundle, samples: list[Mapping[str, NDArray[Any]]]
 ) -> tuple[list[OutputLoss], int]:
-    """Losses of the outputs and on how many samples, the first ones that the time allows."""
+    """Losses of the outputs and on how many samples, the first ones that the time allows.
+
+    Of the program; where it has seen the samples, of the one that has not, if that is worse.
+    """
+    assert state.quantized is not None
     reference, runner = Reference(state.source or state.path), SimRunner()
+    makers: list[Callable[[Arrays], Arrays]] = [partial(runner.whole, product)]
+    if state.quantized.trial is not None:
+        makers.append(_trial(state.quantized.trial(), reference.outputs))
     wanted: list[Arrays] = []
-    found: list[Arrays] = []
+    found: list[list[Arrays]] = [[] for _ in makers]
     start = time.monotonic()
     for inputs in samples[:_SAMPLES]:
-        if found and time.monotonic() - start > _SECONDS:
+        if wanted and time.monotonic() - start > _SECONDS:
             break
         wanted.append(reference.run(inputs))
-        found.append(runner.whole(product, inputs))
+        for run, results in zip(makers, found, strict=True):
+            results.append(run(inputs))
     sizes = {v.name: v.shape for v in (product.outputs if isinstance(product, Bundle) else product.model_outputs)}
     names = [name for name in reference.outputs if min(sizes[name], default=1) > 0]
     if not names:
         raise ModelError("every output has another size in every run")
-    return [output_loss(name, [w[name] for w in wanted], [f[name] for f in found]) for name in names], len(found)
+    losses = []
+    for name in names:
+        values = [w[name] for w in wanted]
+        each = [output_loss(name, values, [r[name] for r in results]) for results in found if name in results[0]]
+        losses += sorted(each, key=lambda loss: loss.equal if loss.snr is None else loss.snr)[:1]
+    return losses, len(wanted)
+
+
+def _trial(model: ir.Model, outputs: list[str]) -> Callable[[Arrays], Arrays]:
+    """A QDQ model in ONNX Runtime.
+
+    What is returned raises ModelError where the model does not run on its inputs.
+    """
+    names = [str(v.name) for v in model.graph.outputs if v.name in outputs]
+    session = FloatSession(model, names)
+
+    def run(inputs: Arrays) -> Arrays:
+        try:
+            return dict(zip(names, session.run(inputs), strict=True))
+        except Exception as e:  # ONNX Runtime raises its own classes, without a common base
+            raise ModelError(f"without the samples that were held out the model does not run on them: {e}") from e
+
+    return run

@@ -27,3 +27,16 @@ def test_squeeze_and_excite():
         return g.node("Mul", [x, gate])
 
     check_both(image_graph(body))
+
+
+@pytest.mark.parametrize("order", [("Add", "Mul"), ("Mul", "Add", "Mul"), ("Sub", "Div", "Add"), ("Add", "Mul", "Sub")])
+def test_steps_of_a_channel_behind_a_convolution(order):
+    """What is added before a factor is multiplied by it, in whatever order they come."""
+
+    def body(g, x):
+        y = g.conv(x, 20, 3, relu=False)
+        for step in order:
+            y = g.node(step, [y, g.constant(g.rng.uniform(0.5, 3, (1, 20, 1, 1)).astype(np.float32))])
+        return y
+
+    check_both(image_graph(body))
