@@ -22,7 +22,8 @@ from vlac.api import compile_file
 from vlac.errors import ModelError
 from vlac.import_onnx.shapes import shape_argument
 from vlac.options import PERCENTILE, ROUNDING_NAMES, CompileOptions
-from vlac.partition.table import part_costs, parts_text
+from vlac.partition.sample import sample_values
+from vlac.partition.table import PartCost, part_costs, parts_text, total_text
 from vlac.passes import Compilation
 from vlac.pipeline import PASSES
 from vlac.quantize.sensitivity import LayerLoss, layer_losses
@@ -90,9 +91,10 @@ def compile_model(args: argparse.Namespace) -> int:
         loss, warnings = loss_report(state, product)
     finally:
         progress.clear()
+    costs = part_costs(product, sample_values(state)) if isinstance(product, Bundle) else []
     guessed = state.quantized is not None and state.quantized.floating is not None and _is_random(args.calib)
-    result = _result(args.output, product, "; its scales are a guess (--calib random)" if guessed else "")
-    _write(args, product, losses)
+    result = _result(args.output, product, costs, "; its scales are a guess (--calib random)" if guessed else "")
+    _write(args, product, losses, costs)
     if args.time:
         for name, seconds in state.seconds.items():
             print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
@@ -106,11 +108,11 @@ def _is_random(calibration: str | None) -> bool:
     return calibration is not None and calibration.split(":")[0] == "random"
 
 
-def _write(args: argparse.Namespace, product: Program | Bundle, losses: list[LayerLoss]) -> None:
+def _write(args: argparse.Namespace, product: Program | Bundle, losses: list[LayerLoss], costs: list[PartCost]) -> None:
     """The program last: where it is, everything else worked."""
     data = bundle.dumps(product) if isinstance(product, Bundle) else image.dumps(product)
     if args.report:
-        page = report_page(product, args.model.name, losses).encode()
+        page = report_page(product, args.model.name, losses, costs).encode()
         make_folder(args.report)
         write_whole(args.report / "report.html", page)
     write_whole(args.output, data)
@@ -172,12 +174,12 @@ def _product(state: Compilation) -> Program | Bundle:
     return found
 
 
-def _result(path: Path, product: Program | Bundle, note: str) -> str:
+def _result(path: Path, product: Program | Bundle, costs: list[PartCost], note: str) -> str:
     """One line about a program, with a note behind it; the table of parts where there are host parts."""
     if isinstance(product, Bundle):
         hosted = sum(len(p.nodes) for p in product.parts if isinstance(p, HostPart))
-        head = f"{path}: {len(product.parts)} parts, {hosted} nodes on the host{note}"
-        return f"{head}\n{parts_text(part_costs(product))}"
+        head = f"{path}: {len(product.parts)} parts, {hosted} nodes on the host; {total_text(costs)}{note}"
+        return f"{head}\n{parts_text(costs)}"
     facts, hw = summary(product), product.config
     return (
         f"{path}: {facts['packets']} instructions for '{hw.name}', {facts['macs'] / 1e6:.2f} MMAC, about "

@@ -20,6 +20,7 @@ from vlac.allocate.regions import Regions
 from vlac.errors import ModelError
 from vlac.import_onnx.direct_outputs import DirectOutputs
 from vlac.import_onnx.source import Source
+from vlac.import_onnx.tail import Tail
 from vlac.ir.graph import Graph
 from vlac.options import CompileOptions
 from vlac.quantize.static import Quantized
@@ -32,10 +33,10 @@ __all__ = ["Compilation", "Pass", "run_passes"]
 class Compilation:
     """Everything known about a model on its way to a program; each pass adds its part.
 
-    `given` is the model where it is not a file's, `source` the ONNX model as it was read, `direct` its outputs that
-    need no computing; `host` the nodes that the machine refuses, with the reason, where the options allow a host;
-    `quantized` what quantization made and made it from. A model with host parts has no `program` but a `bundle`, and in
-    `parts` the compilation of each of its device parts.
+    `given` is the model where it is not a file's, `source` the ONNX model as it was read, `tail` its end without fixed
+    shapes, `direct` its outputs that need no computing; `host` the nodes that the machine refuses, with the reason,
+    where the options allow a host; `quantized` what quantization made and made it from. A model with host parts has no
+    `program` but a `bundle`, and in `parts` the compilation of each of its device parts.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Compilation:
     given: onnx.ModelProto | None = None
     source: Source | None = None
     model: ir.Model | None = None
+    tail: Tail | None = None
     host: dict[str, str] = field(default_factory=dict)
     direct: DirectOutputs = field(default_factory=dict)
     quantized: Quantized | None = None
@@ -86,8 +88,10 @@ def run_passes(
     for p in passes:
         on_progress(p.name)
         start = time.perf_counter()
-        p.run(state)
-        state.seconds[p.name] = time.perf_counter() - start
+        try:
+            p.run(state)
+        finally:
+            state.seconds[p.name] = state.seconds.get(p.name, 0.0) + time.perf_counter() - start
         target = state.options.dump_after.get(p.name)
         if target is not None:
             on_dump(target, p.dump(state))

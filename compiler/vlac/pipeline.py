@@ -14,10 +14,10 @@ from vlac.import_onnx.source import Source
 from vlac.ir.text import graph_text, plan_text
 from vlac.legalize.direct_outputs import with_direct_outputs
 from vlac.legalize.legalize import legalize
-from vlac.legalize.support import check_support, refusals
+from vlac.legalize.support import refusals
 from vlac.passes import Compilation, Pass
 from vlac.quantize.dialects import canonical, dequantize_weights, from_qonnx, uses_qonnx
-from vlac.quantize.rounding import rounding_of, set_rounding
+from vlac.quantize.rounding import set_rounding
 from vlac.quantize.static import is_quantized, quantize_model
 from vlac.rewrite import rewrite_float
 
@@ -28,7 +28,7 @@ def _import(c: Compilation) -> None:
     c.source = load_model(c.given if c.given is not None else c.path, c.options, str(c.path))
     if uses_qonnx(c.source.light):
         c.source = Source.of(from_qonnx(c.source.whole), str(c.path))
-    c.model = parse_model(c.source, str(c.path))
+    c.model, c.tail = parse_model(c.source, str(c.path))
     dequantize_weights(c.model)
     set_rounding(c.model, c.options.rounding, quantized=is_quantized(c.model))
     name_all(c.model)
@@ -39,12 +39,11 @@ def _rewrite(c: Compilation) -> None:
     c.model = canonical(model) if is_quantized(model) else rewrite_float(model)
     name_all(c.model)
     c.direct |= direct_outputs(c.model)
+    found = refusals(c.model, c.hw)
     if c.options.allow_host:
-        c.host = refusals(c.model, c.hw)
-        if c.host and rounding_of(c.model):
-            raise UnsupportedError(["a host rounds to nearest even, not as this model does:", *c.host.values()])
-    else:
-        check_support(c.model, c.hw)
+        c.host = {name: refusal.reason for name, refusal in found.items()}
+    elif found or c.tail is not None:
+        raise UnsupportedError([*found.values(), *(c.tail.refusals if c.tail is not None else ())])
 
 
 def _quantize(c: Compilation) -> None:

@@ -41,7 +41,7 @@ class Runs:
     def items(self) -> Iterator[dict[str, Array]]:
         """The inputs of each run, in the model's shapes."""
         for i in range(self.count):
-            yield {name: a[i] if name in self.stacked else a for name, a in self.arrays.items()}
+            yield {name: np.asarray(a[i]) if name in self.stacked else a for name, a in self.arrays.items()}
 
     def joined(self, results: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
         """The results of all runs: one after the other on axis 0 where it is 1, else on a new axis in front."""

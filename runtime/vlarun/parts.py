@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
@@ -23,7 +24,8 @@ from vlarun.backends import create
 from vlarun.backends.base import Backend
 from vlarun.backends.ref import RefBackend
 from vlarun.compare import compare
-from vlarun.errors import BackendError, MachineError
+from vlarun.errors import BackendError, InputError, MachineError
+from vlarun.host_model import check_host_model
 from vlarun.inputs import to_integers
 from vlarun.outputs import raw_outputs
 from vlarun.progress import track
@@ -32,6 +34,7 @@ from vlarun.session import Session
 __all__ = ["HostRunner", "PartsSession", "compare_parts", "open_session", "unused_inputs"]
 
 Array = NDArray[Any]
+_NAMED = 3
 
 
 def open_session(
@@ -58,8 +61,13 @@ def compare_parts(bundle: Bundle, backends: tuple[Backend, Backend], arrays: Map
     """The first difference between two backends in any device part, fed with what the first one made, or None.
 
     Raises:
-        VlaError: a backend or a host part cannot run.
+        VlaError: a backend or a host part cannot run, or a backend knows no parts.
     """
+    if any(isinstance(b, RefBackend) for b in backends):
+        raise BadUsageError(
+            "backend 'ref' runs the whole ONNX model, so there is no part to compare; compare the outputs of "
+            "`vlarun --backend ref` and of another backend"
+        )
     values = dict(arrays)
     for number, part in enumerate(bundle.parts):
         if isinstance(part, HostPart):
@@ -77,10 +85,12 @@ class HostRunner:
     """One host part, ready to run."""
 
     def __init__(self, part: HostPart) -> None:
+        check_host_model(part)
         self.part, self.seconds = part, 0.0
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.add_session_config_entry("session.qdqisint8allowed", "1")
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # many parts wait for one another
         try:
             self._session = onnxruntime.InferenceSession(part.model, options, providers=["CPUExecutionProvider"])
         except Exception as e:  # ONNX Runtime raises its own classes, without a common base
@@ -88,8 +98,9 @@ class HostRunner:
 
     @property
     def names(self) -> str:
-        """Its nodes."""
-        return ", ".join(n.node for n in self.part.nodes)
+        """Its nodes, the first few."""
+        rest = len(self.part.nodes) - _NAMED
+        return ", ".join(n.node for n in self.part.nodes[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
     def run(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name; `seconds` is the time of the last run.
@@ -99,7 +110,7 @@ class HostRunner:
         """
         start = time.perf_counter()
         try:
-            found = self._session.run(list(self.part.outputs), {n: values[n] for n in self.part.inputs})
+            found = self._session.run(list(self.part.outputs), {n: np.asarray(values[n]) for n in self.part.inputs})
         except Exception as e:  # see __init__
             raise BackendError(f"ONNX Runtime refuses to run a host part ({self.names}): {e}") from e
         self.seconds = time.perf_counter() - start
@@ -144,12 +155,19 @@ class PartsSession:
         if raw_input:
             raise BadUsageError("a program with host parts takes real inputs only; run it without raw input")
         batch = read_runs(self.bundle.inputs, inputs, unused_inputs(self.bundle))
+        self._check_joinable(batch.count)
         start = time.perf_counter()
         found = [
             self._run_once(arrays, raw) for arrays in track(list(batch.items()), f"running on {self.backend.name}")
         ]
         self._runs, self._seconds = len(found), time.perf_counter() - start
         return batch.joined([{v.name: f[v.name] for v in self.bundle.outputs} for f in found])
+
+    def _check_joinable(self, runs: int) -> None:
+        """Refuse several runs at once where their outputs could not be told apart."""
+        dynamic = [v.name for v in self.bundle.outputs if min(v.shape, default=0) < 0]
+        if runs > 1 and dynamic:
+            raise InputError(f"output '{dynamic[0]}' has another size in every run; give one input at a time")
 
     def _run_once(self, arrays: dict[str, Array], raw: bool) -> dict[str, Array]:
         if isinstance(self.backend, RefBackend):

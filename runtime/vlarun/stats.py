@@ -48,8 +48,10 @@ def summary(stats: dict[str, Any]) -> str:
     """The figures of `run_stats` that a person asks for first, in one line."""
     counted = "counted by the machine" if stats["cycles_from"] == "machine" else "by the performance model"
     megabytes = (stats["hbm_read_bytes"] + stats["hbm_write_bytes"]) / 1e6
+    host = stats.get("host_seconds")  # of a program with host parts
+    more = "" if host is None else f" + {1000 * host:.3g} ms on the host"
     return (
-        f"{stats['cycles']:,} cycles {counted} ({stats['milliseconds']:.3g} ms on '{stats['config']}'), "
+        f"{stats['cycles']:,} cycles {counted} ({stats['milliseconds']:.3g} ms on '{stats['config']}'){more}, "
         f"{stats['utilization']:.1%} of {stats['peak_macs_per_cycle']} MAC/cycle, {megabytes:.3g} MB of traffic, "
         f"{stats['wall_seconds']:.3g} s to run {stats['runs']} x"
     )

@@ -132,8 +132,8 @@ def _is_by_element(model: onnx.ModelProto) -> bool:
     Normalizations, softmax and attention written out divide by sums: no scale of 8 bits holds what is in between.
     """
     try:
-        specs = [BY_NAME.get(n.op_type) for n in parse_model(model, "case").graph]
-    except ModelError:
+        specs = [BY_NAME.get(n.op_type) for n in parse_model(model, "case")[0].graph]
+    except (ModelError, UnsupportedError):
         return False
     return bool(specs) and all(s and (s.function or s.moves or s.name in ("Cast", "Concat")) for s in specs)
 

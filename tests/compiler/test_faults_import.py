@@ -45,7 +45,7 @@ def saved(model, folder):
 
 def check_float(path, inputs, options=None):
     """What import and rewriting make of a file gives what the file gives."""
-    rewritten = rewrite_float(parse_model(load_model(path, options), str(path)))
+    rewritten = rewrite_float(parse_model(load_model(path, options), str(path))[0])
     after = run_source(onnx_ir.to_proto(rewritten), inputs)
     before = run_source(onnx.load(path), inputs)
     assert list(after) == list(before)

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 import pytest
 from graphs import GraphBuilder
@@ -18,7 +19,8 @@ from vla_isa.program import Program
 from vlac import CompileOptions, compile_file
 from vlac.cli import main
 from vlac.errors import UnsupportedError
-from vlac.partition.cut import Cutter
+from vlac.import_onnx.flow import Flow
+from vlac.partition.cut import cut
 from vlac.partition.table import part_costs
 from vlarun import PartsSession, open_session
 from vlarun.cli import main as run_main
@@ -70,19 +72,20 @@ def compiled(tmp_path_factory):
 def test_any_cut_computes_the_same(tmp_path, seed):
     """Segments one after the other in ONNX Runtime give the bits of the whole model, whatever the host set."""
     onnx.save(numbered(seed), tmp_path / "m.onnx")
-    qdq = compile_file(tmp_path / "m.onnx", load("tiny"), CompileOptions(calibration="random:1")).qdq
-    cutter = Cutter(qdq)
+    state = compile_file(tmp_path / "m.onnx", load("tiny"), CompileOptions(calibration="random:1"))
+    flow = Flow(state.model)
     rng = np.random.default_rng(seed)
-    host = {n.name for n in cutter.compute if rng.random() < 0.4} or {cutter.compute[0].name}
-    values = random_inputs(qdq, seed)
-    wanted = run_onnx(qdq, values)
-    segments = cutter.cut(host)
-    assert sorted(n for s in segments for n in s.nodes) == sorted(n.name for n in cutter.compute)
+    host = {n.name for n in flow.compute if rng.random() < 0.4} or {flow.compute[0].name}
+    values = random_inputs(state.qdq, seed)
+    wanted = run_onnx(state.qdq, values)
+    segments = cut(flow, host)
+    assert sorted(n.name for s in segments for n in s.nodes) == sorted(n.name for n in flow.compute)
     for segment in segments:
-        onnx.checker.check_model(segment.model)
-        assert all((name in host) == segment.on_host for name in segment.nodes)
-        assert set(segment.inputs) <= set(values), "a segment reads what no earlier one made"
-        values |= run_onnx(segment.model, values)
+        model = ir.to_proto(segment.model(flow))
+        onnx.checker.check_model(model)
+        assert all((n.name in host) == segment.on_host for n in segment.nodes)
+        assert {i.name for i in model.graph.input} <= set(values), "a segment reads what no earlier one made"
+        values |= run_onnx(model, values)
     for name, array in wanted.items():
         assert np.array_equal(values[name], array), name
 

@@ -51,7 +51,7 @@ def chain(spread, *, seed=0, channels=16):
 
 
 def parsed(model):
-    out = rewrite_float(parse_model(model, "test"))
+    out = rewrite_float(parse_model(model, "test")[0])
     name_all(out)
     return out
 

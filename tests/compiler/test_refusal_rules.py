@@ -68,4 +68,4 @@ def reasons(model: onnx.ModelProto) -> list[str]:
         for stage in PASSES[:2]:
             stage.run(state)
     assert state.model is not None and (len(state.model.graph) > 0 or state.direct)
-    return list(refusals(state.model, HW).values())
+    return [str(refusal) for refusal in refusals(state.model, HW).values()]

@@ -1,7 +1,7 @@
 """Read an ONNX file and check what the rest relies on: validity, opset, static shapes, known types.
 
-Output: an onnx_ir model with shapes inferred and constants folded; QuantizeLinear and
-DequantizeLinear are never folded. Not done here: rewrites for the machine (`rewrite/`).
+Output: an onnx_ir model with shapes inferred and constants folded, and its end without static shapes; QuantizeLinear
+and DequantizeLinear are never folded. Not done here: rewrites for the machine (`rewrite/`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from google.protobuf.message import DecodeError
 
 from vla_isa.host_functions import DTYPES
 from vlac.errors import ModelError
+from vlac.import_onnx.foreign import with_foreign_shapes
+from vlac.import_onnx.loop_shapes import infer_shapes
 from vlac.import_onnx.older import OLDEST_OPSET, drop_defaults, opset_of, plain_domain, raise_opset
 from vlac.import_onnx.shapes import dims_of, fix_shapes, forget_claims, model_inputs
 from vlac.import_onnx.simplify import simplify
 from vlac.import_onnx.source import Source
+from vlac.import_onnx.tail import Tail, split_tail
 from vlac.options import CompileOptions
 
 __all__ = ["MAX_OPSET", "MIN_OPSET", "load_model", "parse_model"]
@@ -102,30 +105,33 @@ def _check_valid(source: Source, origin: str) -> None:
         raise ModelError(f"'{origin}' is not a valid ONNX model: {str(e).strip()}") from e
 
 
-def parse_model(model: Source | onnx.ModelProto, origin: str) -> ir.Model:
-    """Infer shapes, refuse dynamic ones, fold constants; every value then has a static shape.
+def parse_model(model: Source | onnx.ModelProto, origin: str) -> tuple[ir.Model, Tail | None]:
+    """Infer shapes and fold constants; what has no static shape is cut off as the model's tail.
 
     Raises:
-        ModelError: an input or an inner value without a static shape, or inconsistent shapes.
+        ModelError: an input without a static shape, or inconsistent shapes.
+        UnsupportedError: nothing has a static shape.
     """
     source = model if isinstance(model, Source) else Source(model)
     _check_inputs(source.light, origin)
-    parsed = source.closed(ir.from_proto(_inferred(source.opened, origin)))
+    parsed = source.closed(ir.from_proto(_inferred(source, origin)))
     simplify(parsed)
-    _check_shapes(parsed, origin)
-    _check_constants(parsed, origin)
-    return parsed
+    head, tail = split_tail(parsed)
+    _check_sizes(head, origin)
+    _check_constants(head, origin)
+    return head, tail
 
 
-def _inferred(proto: onnx.ModelProto, origin: str) -> onnx.ModelProto:
+def _inferred(source: Source, origin: str) -> onnx.ModelProto:
     """The model with all shapes that follow from its inputs'; where the file states others, those are not believed."""
+    proto = source.opened
     forget_claims(proto, static=False)
     try:
-        return onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+        return infer_shapes(with_foreign_shapes(proto, source.large, origin))
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as e:
         forget_claims(proto, static=True)
         try:
-            return onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+            return infer_shapes(with_foreign_shapes(proto, source.large, origin))
         except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
             raise ModelError(f"'{origin}' has inconsistent shapes: {str(e).strip()}") from e
 
@@ -164,18 +170,12 @@ def _check_size(origin: str, what: str, shape: list[int]) -> None:
         )
 
 
-def _check_shapes(model: ir.Model, origin: str) -> None:
+def _check_sizes(model: ir.Model, origin: str) -> None:
     for node in model.graph:
         for value in node.outputs:
-            if value.name and not (value.shape is not None and value.shape.is_static()):
-                raise ModelError(
-                    f"'{origin}': {node.op_type} '{node.name or value.name}' makes '{value.name}' with a shape "
-                    f"that is not static ({value.shape}): it depends on the input's values; fix what it depends on, or "
-                    "cut the model in front of it"
-                )
-            if value.name:
+            if value.shape is not None and value.shape.is_static():
                 where = f"the result '{value.name}' of {node.op_type} '{node.name or value.name}'"
-                _check_size(origin, where, [int(d) for d in value.shape or ()])
+                _check_size(origin, where, [int(d) for d in value.shape])
 
 
 def _check_constants(model: ir.Model, origin: str) -> None:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 from onnxscript import optimizer
@@ -17,12 +18,14 @@ from onnxscript.rewriter import RewritePass
 from onnxscript.rewriter.rules import common as rules
 
 from vlac.import_onnx.direct_outputs import detach_outputs
+from vlac.import_onnx.fold import fold_fixed
 from vlac.import_onnx.names import settle_names, settle_outputs
 
-__all__ = ["RULES", "quiet", "simplify"]
+__all__ = ["RULES", "kept_identities", "quiet", "simplify"]
 
 _FOLD_LIMIT = 1 << 28  # elements: constants of any layer's size are folded
 _ROUNDS = 4
+_HIDDEN = "vlac.hidden"
 
 RULES = (
     *rules.mul_by_1_rule.commute(),
@@ -68,16 +71,18 @@ def simplify(model: ir.Model) -> None:
     optimizer.inline(model)
     outputs = [v.name for v in model.graph.outputs]
     for _ in range(_ROUNDS):
-        folded = optimizer.fold_constants_ir(
-            model,
-            onnx_shape_inference=True,
-            input_size_limit=_FOLD_LIMIT,
-            output_size_limit=_FOLD_LIMIT,
-            should_fold=_should_fold,
-        )
+        with kept_identities(model):
+            folded = optimizer.fold_constants_ir(
+                model,
+                onnx_shape_inference=True,
+                input_size_limit=_FOLD_LIMIT,
+                output_size_limit=_FOLD_LIMIT,
+                should_fold=_should_fold,
+            )
         rewritten = RewritePass(RULES)(model).modified
         settle_names(model)
-        if not (rewritten or folded.modified):
+        fixed = fold_fixed(model)
+        if not (rewritten or folded.modified or fixed):
             break
     settle_outputs(model, outputs)
     detach_outputs(model)
@@ -93,6 +98,30 @@ def simplify(model: ir.Model) -> None:
     settle_outputs(model, outputs)
 
 
+@contextmanager
+def kept_identities(model: ir.Model) -> Iterator[None]:
+    """Hide the Identity nodes of subgraphs from passes that remove them.
+
+    They would make an outer value the output of a body, which is no ONNX, and rename that value.
+    """
+    bodies = [n for n in ir.traversal.RecursiveGraphIterator(model.graph) if n.graph is not model.graph]
+    hidden = [n for n in bodies if n.op_type == "Identity" and n.domain in ("", "ai.onnx")]
+    for node in hidden:
+        node.domain = _HIDDEN
+    try:
+        yield
+    finally:
+        for node in ir.traversal.RecursiveGraphIterator(model.graph):  # also those of an If that was resolved
+            if node.domain == _HIDDEN:
+                node.domain = ""
+
+
 def _should_fold(node: ir.Node) -> bool | None:
-    """Never Q/DQ, always ConstantOfShape (exporters compute padding with it); None leaves it to the optimizer."""
+    """Never Q/DQ, always ConstantOfShape (exporters compute padding with it); None leaves it to the optimizer.
+
+    Operators with several outputs are for `fold_fixed`: the optimizer prints a warning for each.
+    """
+    known = onnx.defs.has(node.op_type, node.domain)
+    if known and onnx.defs.get_schema(node.op_type, domain=node.domain).max_output > 1:
+        return False
     return {"QuantizeLinear": False, "DequantizeLinear": False, "ConstantOfShape": True}.get(node.op_type)

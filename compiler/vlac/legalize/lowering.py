@@ -65,7 +65,7 @@ class Lowering:
                 elif spec.lower is not None:
                     spec.lower(self, node)
             except UnsupportedError as e:
-                raise UnsupportedError(e.reasons, nodes=[node_label(node)]) from e
+                raise UnsupportedError(e.refusals or e.reasons, nodes=[node_label(node)]) from e
         host, outputs = self.host, [ModelOutput(v.name or "", self._output(v)) for v in self.model.graph.outputs]
         self.graph.signature = Signature(host.inputs, host.ops, [], outputs, host.arrays)
         self._name_outputs(self.graph.signature)

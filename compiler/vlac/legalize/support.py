@@ -1,11 +1,18 @@
-"""Check every node of the device against its operator's rules and report all refusals at once."""
+"""Check every node against its operator's rules, and its values against what the machine computes with.
+
+The machine computes with real numbers, or the 8-bit integers of QuantizeLinear; truth values and indices exist where
+a node of the machine makes them, for those behind it. What a program's host computes in front of the machine and
+behind it (`ops/host_nodes.py`) has no rules of its own. All refusals are reported at once.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.errors import UnsupportedError
+from vlac.errors import Refusal, UnsupportedError
 from vlac.ops import BY_NAME
 from vlac.ops.host_graph import computed_inputs, dtype_of
 from vlac.ops.host_nodes import prefix_nodes, suffix_nodes
@@ -13,6 +20,8 @@ from vlac.ops.quantized import node_label
 from vlac.ops.spec import is_constant, rule_text
 
 __all__ = ["check_support", "refusals"]
+
+_NUMBERS = (ir.DataType.FLOAT, ir.DataType.INT8, ir.DataType.UINT8)
 
 
 def check_support(model: ir.Model, hw: HardwareConfig) -> None:
@@ -23,46 +32,57 @@ def check_support(model: ir.Model, hw: HardwareConfig) -> None:
     """
     found = refusals(model, hw)
     if found:
-        raise UnsupportedError(found.values(), nodes=found)
+        raise UnsupportedError(found.values())
 
 
-def refusals(model: ir.Model, hw: HardwareConfig) -> dict[str, str]:
+def refusals(model: ir.Model, hw: HardwareConfig) -> dict[str, Refusal]:
     """The nodes that break a rule: label -> the rule and what was found."""
-    reasons = {}
+    found: dict[ir.Node, Refusal] = {}
     prefix = prefix_nodes(model)
     on_host = prefix | suffix_nodes(model)
-    in_front = {*model.graph.inputs, *(value for node in prefix for value in node.outputs)}
     for node in model.graph:
-        if node in on_host or (node.outputs and is_constant(node.outputs[0])):
+        if node.outputs and is_constant(node.outputs[0]):
             continue
-        reason = _reason(node, hw) or _wrong_type(node, in_front)
-        if reason:
-            reasons[node_label(node)] = reason
-    return reasons
+        refusal = _foreign_input(node, found) if node in on_host else None
+        if node not in on_host:
+            refusal = _broken_rule(node, hw) or _foreign_input(node, {None, *prefix, *found})
+        if refusal:
+            found[node] = refusal
+    for node in reversed(list(model.graph)):
+        readers = [u for v in node.outputs if v.dtype not in _NUMBERS for u in v.consumers() if u in found]
+        if readers and node not in found:
+            text = f"its result, {_kind(node.outputs[0])}, is read by {readers[0].op_type}, which is refused."
+            found[node] = Refusal(node.op_type, node_label(node), text)
+    return {node_label(n): found[n] for n in model.graph if n in found}
 
 
-def _wrong_type(node: ir.Node, in_front: set[ir.Value]) -> str | None:
-    """The refusal of a node of the device that reads a value in front of it that is not float32."""
-    for value in computed_inputs(node):
-        integers = node.op_type == "DequantizeLinear" and dtype_of(value) in ("int8", "uint8")
-        if value in in_front and dtype_of(value) != "float32" and not integers:
-            return (
-                f"{node.op_type} '{node_label(node)}' reads '{value.name}', which is {value.dtype}: the machine takes "
-                "float32, and int8 or uint8 in front of DequantizeLinear; put a Cast to float32 there."
-            )
-    return None
-
-
-def _reason(node: ir.Node, hw: HardwareConfig) -> str | None:
-    spec = BY_NAME.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-    where = f"{node.op_type} '{node_label(node)}'"
+def _broken_rule(node: ir.Node, hw: HardwareConfig) -> Refusal | None:
+    op, label = node.op_type, node_label(node)
+    if node.domain not in ("", "ai.onnx"):
+        return Refusal(op, label, f"the operator is not supported (domain {node.domain}).")
+    spec = BY_NAME.get(op)
     if spec is None:
-        return f"{where}: {_unknown(node.op_type)}"
+        return Refusal(op, label, _unknown(op))
     for rule in spec.rules:
         result = rule(node, hw)
         if not result.ok:
-            return f"{where} cannot run on '{hw.name}': {rule_text(rule, hw)} Found {result.found}."
+            return Refusal(op, label, rule_text(rule, hw), result.found, machine=hw.name)
     return None
+
+
+def _foreign_input(node: ir.Node, makers: Collection[ir.Node | None]) -> Refusal | None:
+    """The refusal of a node that reads what is no number of the machine, from one of `makers` (None: a model input)."""
+    for value in computed_inputs(node):
+        integers = node.op_type == "DequantizeLinear" and dtype_of(value) in ("int8", "uint8")
+        if value.producer() in makers and dtype_of(value) != "float32" and not integers:
+            cause = "its operands must be float32, or int8 and uint8 of DequantizeLinear; put a Cast to float32 there."
+            return Refusal(node.op_type, node_label(node), cause, f"{_kind(value)} '{value.name}'")
+    return None
+
+
+def _kind(value: ir.Value) -> str:
+    """The dtype as numpy calls it."""
+    return dtype_of(value) or str(value.dtype).lower()
 
 
 def _unknown(operator: str) -> str:

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from vla_isa.numerics import ROUND_NEAREST_EVEN, quantize
 from vla_isa.program import MAX_SCALE
-from vlac.errors import UnsupportedError
+from vlac.errors import Refusal, UnsupportedError
 from vlac.ir.graph import Tensor
 from vlac.ops.spec import constant_input
 
@@ -56,8 +56,13 @@ def unquantized(node: ir.Node, value: ir.Value, role: str) -> UnsupportedError:
     """The refusal of a float value where the machine needs integers."""
     return UnsupportedError(
         [
-            f"{node.op_type} '{node_label(node)}': its {role} '{value.name}' is not quantized; put "
-            "QuantizeLinear and DequantizeLinear there, or compile the float model with --calib"
+            Refusal(
+                node.op_type,
+                node_label(node),
+                f"its {role} '{value.name}' is not quantized",
+                advice="a model with QuantizeLinear or DequantizeLinear is taken as quantized throughout: put them "
+                "there too, or compile the float model with --calib",
+            )
         ]
     )
 

@@ -1,29 +1,40 @@
-"""What host parts cost: per part its nodes and reasons, bytes moved to and from it, cycles or measured time."""
+"""What host parts cost: per part bytes moved to and from it, cycles or measured time; and why nodes run there.
+
+Host time is measured on this machine, on the values that a sample gives where the caller has them, else on made-up
+ones of the right shapes; a part that does not run on those has no time.
+"""
 
 from __future__ import annotations
 
+import textwrap
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
+from numpy.typing import NDArray
 
 from vla_isa import timing
 from vla_isa.bundle import Bundle, HostNode, HostPart
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.program import IoTensor, Program
+from vlac.errors import ModelError, Refusal, grouped
 
-__all__ = ["PartCost", "part_costs", "parts_text"]
+__all__ = ["PartCost", "part_costs", "parts_text", "refused_nodes", "total_text"]
 
 _RUNS = 3
+_WIDTH = 80
+Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class PartCost:
     """One part: `bytes_in` and `bytes_out` cross between host memory and the device's data space.
 
-    `milliseconds` is estimated for the device and measured on this machine, best of three, for the host.
+    `milliseconds` is estimated for the device; for the host it is the best of three runs, None where it is not known.
     """
 
     number: int
@@ -32,13 +43,21 @@ class PartCost:
     bytes_in: int
     bytes_out: int
     cycles: int
-    milliseconds: float
+    milliseconds: float | None
     layers: int
 
 
-def part_costs(bundle: Bundle) -> list[PartCost]:
-    """The cost of every part, in order."""
-    return [_host(i, p) if isinstance(p, HostPart) else _device(i, p) for i, p in enumerate(bundle.parts)]
+def part_costs(bundle: Bundle, values: Arrays | None = None) -> list[PartCost]:
+    """The cost of every part, in order.
+
+    Args:
+        bundle: the program.
+        values: what its parts hand to each other for one sample, as far as it is known.
+
+    Raises:
+        ModelError: ONNX Runtime cannot load a host part, or cannot run it on known values.
+    """
+    return [_host(i, p, values or {}) if isinstance(p, HostPart) else _device(i, p) for i, p in enumerate(bundle.parts)]
 
 
 def _device(number: int, program: Program) -> PartCost:
@@ -51,35 +70,69 @@ def _device(number: int, program: Program) -> PartCost:
     return PartCost(number, "device", (), moved(program.inputs), moved(program.outputs), cycles, ms, layers)
 
 
-def _host(number: int, part: HostPart) -> PartCost:
-    model = onnx.load_from_string(part.model)
-    rng = np.random.default_rng(0)
-    feeds = {}
-    for value in model.graph.input:
-        kind = value.type.tensor_type
-        shape, dtype = [d.dim_value for d in kind.shape.dim], onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
-        feeds[value.name] = rng.random(shape).astype(dtype)
+def _host(number: int, part: HostPart, values: Arrays) -> PartCost:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(part.model, options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 4
+    where = f"part {number}, on the host ({', '.join(n.node for n in part.nodes[:3])})"
+    try:
+        session = onnxruntime.InferenceSession(part.model, options, providers=["CPUExecutionProvider"])
+    except Exception as e:  # ONNX Runtime raises its own classes, without a common base
+        raise ModelError(f"{where}: ONNX Runtime cannot load it: {str(e).strip()}") from e
+    wanted = onnx.load_from_string(part.model).graph.input
+    feeds = {v.name: values[v.name] if v.name in values else _made_up(v) for v in wanted}
     best, made = np.inf, []
-    for _ in range(_RUNS):
-        start = time.perf_counter()
-        made = session.run(None, feeds)
-        best = min(best, time.perf_counter() - start)
-    sizes = sum(a.nbytes for a in feeds.values()), sum(a.nbytes for a in made)
-    return PartCost(number, "host", part.nodes, *sizes, 0, 1000 * float(best), len(part.nodes))
+    try:
+        for _ in range(_RUNS):
+            start = time.perf_counter()
+            made = session.run(None, feeds)
+            best = min(best, time.perf_counter() - start)
+    except Exception as e:  # see above
+        if all(v.name in values for v in wanted):
+            raise ModelError(f"{where}: ONNX Runtime cannot run it on a calibration sample: {str(e).strip()}") from e
+    read, written = (sum(np.asarray(a).nbytes for a in arrays) for arrays in (feeds.values(), made))
+    return PartCost(number, "host", part.nodes, read, written, 0, 1000 * best if made else None, len(part.nodes))
 
 
-def parts_text(costs: list[PartCost]) -> str:
-    """The table for a person."""
-    lines = [f"{'part':>4}  {'runs on':<7} {'layers':>6} {'bytes in':>10} {'bytes out':>10} {'cycles':>11} {'ms':>9}"]
+def _made_up(value: onnx.ValueInfoProto) -> NDArray[Any]:
+    kind = value.type.tensor_type
+    shape, dtype = [d.dim_value for d in kind.shape.dim], onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+    return np.asarray(np.random.default_rng(0).random(shape)).astype(dtype)
+
+
+# --- for a person ------------------------------------------------------------------------------------------
+
+
+def total_text(costs: Sequence[PartCost]) -> str:
+    """One run in words: cycles and time of the device, time of the host, what passes between them."""
+    device = [c for c in costs if c.kind == "device"]
+    host = [c.milliseconds for c in costs if c.kind == "host"]
+    cycles, ms = sum(c.cycles for c in device), sum(c.milliseconds or 0.0 for c in device)
+    moved = sum(c.bytes_in + c.bytes_out for c in device)
+    known = f"about {sum(t for t in host if t is not None):.3g} ms on the host"
+    more = " (without parts of unknown time)" if None in host else ""
+    return f"{cycles:,} cycles on the device ({ms:.3f} ms) + {known}{more}, {moved:,} bytes to and from the device"
+
+
+def refused_nodes(costs: Sequence[PartCost]) -> list[Refusal]:
+    """Why nodes run on the host, rule and what was found taken apart."""
+    found = []
+    for node in (n for c in costs for n in c.nodes):
+        cause, _, rest = node.reason.partition(" Found ")
+        found.append(Refusal(node.op, node.node, cause, rest.removesuffix(".")))
+    return found
+
+
+def parts_text(costs: Sequence[PartCost]) -> str:
+    """The table, its total, and one reason per cause."""
+    lines = [f"{'part':>5}  {'runs on':<7} {'nodes':>5} {'bytes in':>10} {'bytes out':>10} {'cycles':>11} {'ms':>9}"]
     for c in costs:
         cycles = f"{c.cycles:,}" if c.kind == "device" else "-"
+        ms = "-" if c.milliseconds is None else f"{c.milliseconds:.3f}"
         lines.append(
-            f"{c.number:>4}  {c.kind:<7} {c.layers:>6} {c.bytes_in:>10,} {c.bytes_out:>10,} {cycles:>11} "
-            f"{c.milliseconds:>9.3f}"
+            f"{c.number:>5}  {c.kind:<7} {c.layers:>5} {c.bytes_in:>10,} {c.bytes_out:>10,} {cycles:>11} {ms:>9}"
         )
-        lines += [f"      on the host: {n.reason}" for n in c.nodes]
-    lines.append("(device time is estimated, host time measured on this machine)")
+    lines.append(f"total  {total_text(costs)}")
+    lines.append("Device time is estimated, host time measured on this machine. On the host, and why:")
+    for text in grouped(refused_nodes(costs)):
+        lines += textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     return "\n".join(lines)

@@ -24,7 +24,7 @@ from vlac.ops.host_graph import dtype_of
 from vlac.ops.quantized import MAX_SCALE
 from vlac.ops.spec import shape_of
 
-__all__ = ["CalibrationData", "Samples", "model_values", "read_samples"]
+__all__ = ["CalibrationData", "Samples", "model_values", "random_array", "read_samples"]
 
 Samples = list[dict[str, NDArray[Any]]]
 CalibrationData: TypeAlias = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -94,10 +94,10 @@ def _random(count: int | str, inputs: Sequence[Value]) -> Samples:
     if not re.fullmatch(r"0*[1-9]\d{0,4}", text):
         raise CalibrationError(f"--calib random:N takes a number of samples from 1 to 99999; found '{text}'")
     rng = np.random.default_rng(0)
-    return [{v.name: _random_array(rng, v) for v in inputs} for _ in range(int(text))]
+    return [{v.name: random_array(rng, v) for v in inputs} for _ in range(int(text))]
 
 
-def _random_array(rng: np.random.Generator, value: Value) -> NDArray[Any]:
+def random_array(rng: np.random.Generator, value: Value) -> NDArray[Any]:
     """Normal numbers; of 8-bit integers all values, of wider ones (which may be indices) 0 and 1."""
     dtype = np.dtype(value.dtype)
     if dtype.kind == "f":

@@ -12,7 +12,8 @@ from typing import Any
 from vla_isa.bundle import Bundle
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.program import Program
-from vlac.partition.table import PartCost, part_costs
+from vlac.errors import grouped
+from vlac.partition.table import PartCost, part_costs, refused_nodes, total_text
 from vlac.quantize.sensitivity import LayerLoss
 from vlac.report.maps import scratchpad_map, space_map
 from vlac.report.summary import layer_rows, summary, weight_regions
@@ -51,10 +52,12 @@ svg .e{text-anchor:end}svg .m{text-anchor:middle}svg .g{stroke:#e3e7ee}
 Cells = Sequence[str]
 
 
-def report_page(found: Program | Bundle, name: str, losses: Sequence[LayerLoss] = ()) -> str:
-    """The page as HTML text; `losses` is the sensitivity of the layers, where it was measured."""
+def report_page(
+    found: Program | Bundle, name: str, losses: Sequence[LayerLoss] = (), costs: Sequence[PartCost] = ()
+) -> str:
+    """The page as HTML text; `losses` is the sensitivity of the layers, `costs` those of the parts, if measured."""
     if isinstance(found, Bundle):
-        costs = part_costs(found)
+        costs = costs or part_costs(found)
         body = _parts(costs)
         for number, part in enumerate(found.parts):
             if isinstance(part, Program):
@@ -142,17 +145,18 @@ def _layers(program: Program, facts: dict[str, Any], rows: list[dict[str, Any]])
     return note + _table((*head, "bound", "busy"), cells, left=(0, 1, 2, 11, 12))
 
 
-def _parts(costs: list[PartCost]) -> str:
-    rows, nodes = [], []
+def _parts(costs: Sequence[PartCost]) -> str:
+    rows = []
     for c in costs:
         cycles = f"{c.cycles:,}" if c.kind == "device" else ""
         kind = f"<span class='tag {c.kind}'>{c.kind}</span>"
         moved = f"{c.bytes_in:,}", f"{c.bytes_out:,}"
-        rows.append((str(c.number), kind, str(c.layers), *moved, cycles, f"{c.milliseconds:.3f}"))
-        nodes += [(str(c.number), escape(n.node), escape(n.op), escape(n.reason)) for n in c.nodes]
-    table = _table(("part", "runs on", "layers", "bytes in", "bytes out", "cycles", "ms"), rows, left=(0, 1))
-    note = "<p class=note>Device time is estimated, host time was measured where the page was made.</p>"
-    reasons = _table(("part", "node", "op", "why on the host"), nodes, left=(0, 1, 2, 3), wide=3)
+        ms = "" if c.milliseconds is None else f"{c.milliseconds:.3f}"
+        rows.append((str(c.number), kind, str(c.layers), *moved, cycles, ms))
+    table = _table(("part", "runs on", "nodes", "bytes in", "bytes out", "cycles", "ms"), rows, left=(0, 1))
+    note = "Device time is estimated, host time was measured where the page was made."
+    note = f"<p class=note>{escape(total_text(costs))}. {note}</p>"
+    reasons = _table(("why on the host",), [(escape(text),) for text in grouped(refused_nodes(costs))], wide=0)
     return _section("Parts", table + note) + _section("On the host", reasons)
 
 

@@ -15,7 +15,7 @@ from onnxscript.rewriter.rules.common import (
 )
 
 from vlac.import_onnx.names import settle_names, settle_outputs
-from vlac.import_onnx.simplify import quiet, simplify
+from vlac.import_onnx.simplify import kept_identities, quiet, simplify
 from vlac.rewrite.axis_order import turn_regions
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
 from vlac.rewrite.batched_matmul import split_batches
@@ -58,7 +58,8 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     flatten_depth(model)
     rewrite(model, RULES)
     settle_names(model)
-    onnx_passes.IdentityEliminationPass()(model)
+    with kept_identities(model):
+        onnx_passes.IdentityEliminationPass()(model)
     settle_outputs(model, outputs)
     simplify(model)
     onnx_passes.RemoveUnusedNodesPass()(model)

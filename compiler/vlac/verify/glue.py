@@ -17,6 +17,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.bundle import Bundle, HostPart
+from vla_isa.errors import VlaError
 from vla_isa.program import Program
 from vlac.errors import ModelError
 from vlac.passes import Compilation
@@ -78,7 +79,7 @@ def loss_report(state: Compilation, product: Program | Bundle) -> tuple[list[str
     samples, what = _samples(state)
     try:
         losses, used = _measured(state, product, samples)
-    except ModelError as e:
+    except VlaError as e:
         return [f"SNR not measured: {e}"], list(state.quantized.warnings)
     more = f" and {len(losses) - _OUTPUTS} more outputs" if len(losses) > _OUTPUTS else ""
     number = f"{used} sample{'s' if used > 1 else ''}"
@@ -120,8 +121,12 @@ def _measured(
         wanted.append(reference.run(inputs))
         for run, results in zip(makers, found, strict=True):
             results.append(run(inputs))
+    sizes = {v.name: v.shape for v in (product.outputs if isinstance(product, Bundle) else product.model_outputs)}
+    names = [name for name in reference.outputs if min(sizes[name], default=1) > 0]
+    if not names:
+        raise ModelError("every output has another size in every run")
     losses = []
-    for name in reference.outputs:
+    for name in names:
         values = [w[name] for w in wanted]
         each = [output_loss(name, values, [r[name] for r in results]) for results in found if name in results[0]]
         losses += sorted(each, key=lambda loss: loss.equal if loss.snr is None else loss.snr)[:1]
@@ -129,7 +134,17 @@ def _measured(
 
 
 def _trial(model: ir.Model, outputs: list[str]) -> Callable[[Arrays], Arrays]:
-    """A QDQ model in ONNX Runtime."""
+    """A QDQ model in ONNX Runtime.
+
+    What is returned raises ModelError where the model does not run on its inputs.
+    """
     names = [str(v.name) for v in model.graph.outputs if v.name in outputs]
     session = FloatSession(model, names)
-    return lambda inputs: dict(zip(names, session.run(inputs), strict=True))
+
+    def run(inputs: Arrays) -> Arrays:
+        try:
+            return dict(zip(names, session.run(inputs), strict=True))
+        except Exception as e:  # ONNX Runtime raises its own classes, without a common base
+            raise ModelError(f"without the samples that were held out the model does not run on them: {e}") from e
+
+    return run

@@ -146,6 +146,9 @@ def verify(state: Compilation, runner: Runner, on_progress: Callable[[str], None
     found.rows, found.by_source = _merged(rows, joined(checks))
     if reference is not None:
         found.rewrites = _rewrites(source, reference, [*samples, random_inputs(kept.qdq, 0)], found)
+        behind = {o.name for o in source.graph.output} - {r.name for r in found.rewrites} - set(kept.direct)
+        if kept.tail is not None and behind:
+            found.unjudged.append(f"{', '.join(sorted(behind))}: behind values without a fixed shape")
     else:
         found.ends = joined(_guarded(found, partial(_ends, state, source, runner, inputs)) for inputs in samples)
     return found

@@ -15,8 +15,11 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
+from vla_isa.signature import Value
 from vlac.errors import ModelError
+from vlac.import_onnx.shapes import dims_of, model_inputs
 from vlac.import_onnx.source import Source
+from vlac.quantize.calibration import random_array
 from vlac.verify.qonnx import expanded
 
 __all__ = ["Arrays", "Reference", "all_values", "exact_reference", "random_inputs", "user_model"]
@@ -71,7 +74,7 @@ class Reference:
             self._session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
         except Exception as e:  # ONNX Runtime raises its own classes, without a common base
             raise ModelError(f"ONNX Runtime cannot load the model to compare with: {str(e).strip()}") from e
-        self.outputs = [o.name for o in self._session.get_outputs()]
+        self.outputs = [o.name for o in self._session.get_outputs() if o.type.startswith("tensor(")]  # no sequences
 
     def run(self, feeds: Arrays, outputs: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Outputs by name, all of them unless told; inputs are cast to the model's types, others are left out.
@@ -108,18 +111,11 @@ def all_values(model: onnx.ModelProto) -> Reference:
 
 
 def random_inputs(model: onnx.ModelProto, seed: int) -> dict[str, NDArray[Any]]:
-    """Seeded numbers for the inputs of a model: normal where real, all values of the type where integers."""
+    """Seeded numbers for the inputs of a model, as random calibration has them."""
     rng = np.random.default_rng(seed)
-    constants = {t.name for t in model.graph.initializer}
     out: dict[str, NDArray[Any]] = {}
-    for value in model.graph.input:
-        if value.name in constants:
-            continue
-        kind = value.type.tensor_type
-        dtype, shape = helper.tensor_dtype_to_np_dtype(kind.elem_type), [d.dim_value or 1 for d in kind.shape.dim]
-        if dtype.kind in "iu":
-            limits = np.iinfo(dtype)
-            out[value.name] = rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
-        else:
-            out[value.name] = rng.standard_normal(shape).astype(dtype)
+    for value in model_inputs(model):
+        shape = tuple(d if isinstance(d, int) else 1 for d in dims_of(value))
+        dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        out[value.name] = random_array(rng, Value(value.name, shape, str(dtype)))
     return out

@@ -1,0 +1,73 @@
+"""Compute what depends on no input, once, with ONNX Runtime: learned queries, packed weights, tables of positions.
+
+onnxscript's optimizer folds nodes of one output one by one; here are those it leaves: several outputs, subgraphs,
+operators its evaluator does not have. Random numbers stay, and what QuantizeLinear and DequantizeLinear made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_ir as ir
+import onnxruntime
+from onnx_ir.convenience import extract
+
+from vlac.import_onnx.flow import Flow, is_quantizer
+
+__all__ = ["fold_fixed"]
+
+_LIMIT = 1 << 28  # elements of one constant
+
+
+def fold_fixed(model: ir.Model) -> bool:
+    """Replace computed constants that something reads by initializers; whether there were any.
+
+    What ONNX Runtime cannot compute stays a node.
+    """
+    flow = Flow(model)
+    nodes = _fixed_nodes(flow)
+    inside = set(nodes)
+    results = [v for n in nodes for v in n.outputs if _is_read(v, inside)]
+    if not results:
+        return False
+    part = ir.Model(extract(model.graph, [], results), ir_version=model.ir_version)
+    try:
+        arrays = _run(part)
+    except Exception:  # ONNX Runtime raises its own classes, without a common base
+        return False
+    for value, array in zip(results, arrays, strict=True):
+        if not hasattr(array, "dtype") or array.size > _LIMIT:  # a sequence or a map
+            continue
+        constant = ir.Value(name=value.name, const_value=ir.tensor(array))
+        constant.dtype, constant.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
+        value.name = None  # its node has no readers any more
+        model.graph.register_initializer(constant)
+        value.replace_all_uses_with(constant)
+    return True
+
+
+def _fixed_nodes(flow: Flow) -> list[ir.Node]:
+    """Nodes whose results are the same in every run, without any behind a quantizer."""
+    unknown: set[ir.Value] = set()
+    found = []
+    for node in flow.graph:
+        reads = flow.all_reads(node)
+        if is_quantizer(node) or any(flow.is_moving(v) for v in node.outputs) or not unknown.isdisjoint(reads):
+            unknown.update(node.outputs)
+        elif node.op_type != "Constant":
+            found.append(node)
+    return found
+
+
+def _is_read(value: ir.Value, inside: set[ir.Node]) -> bool:
+    """Whether a node that stays reads the value; one that is an output itself keeps its node."""
+    return bool(value.name) and not value.is_graph_output() and any(u not in inside for u in value.consumers())
+
+
+def _run(part: ir.Model) -> list[Any]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    model = ir.to_proto(part).SerializeToString()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return list(session.run(None, {}))
