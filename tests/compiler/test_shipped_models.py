@@ -61,7 +61,7 @@ def test_sizes_as_exporters_state_them(inputs, outputs, opset, tmp_path):
     state = compile_file(tmp_path / "m.onnx", hardware.load("tiny"), options)
     (out,) = state.program.outputs
     assert out.layout.shape == (1, 256)
-    floating = parse_model(load_model(tmp_path / "m.onnx", options), "m")
+    floating, _ = parse_model(load_model(tmp_path / "m.onnx", options), "m")
     x = np.random.default_rng(0).standard_normal((1, 3, 4, 4)).astype(np.float32)
     wanted, found = (run(m, x) for m in (onnx.load(tmp_path / "m.onnx"), ir.to_proto(floating)))
     assert np.allclose(wanted, found, rtol=1e-5, atol=1e-6)

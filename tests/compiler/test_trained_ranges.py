@@ -16,7 +16,7 @@ SHAPE = (1, 3, 16, 16)
 
 def quantized(model, tmp_path, count=8):
     np.savez(tmp_path / "calib.npz", x=normals(count, 1))
-    parsed = rewrite_float(parse_model(model, "test"))
+    parsed = rewrite_float(parse_model(model, "test")[0])
     name_all(parsed)
     return quantize_model(parsed, CompileOptions(calibration=str(tmp_path / "calib.npz")))
 
