@@ -47,6 +47,10 @@ F32 = NDArray[np.float32]
 TOLERANCE = 1.0  # dB
 
 
+class Refused(Exception):
+    """The compiler does not take a file."""
+
+
 @dataclass(frozen=True)
 class Shipped:
     """A model in a wheel.
@@ -205,7 +209,7 @@ def compiled(shipped: Shipped, data: bytes, calibration: F32, config: str) -> tu
     """The program that `vlac compile` makes of the file, and what that took and said.
 
     Raises:
-        SystemExit: the compiler refuses the file.
+        Refused: by the compiler, with its message.
     """
     name = onnx.load_from_string(data).graph.input[0].name
     with tempfile.TemporaryDirectory() as folder:
@@ -219,7 +223,7 @@ def compiled(shipped: Shipped, data: bytes, calibration: F32, config: str) -> tu
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
         if done.returncode:
-            raise SystemExit(f"vlac compile: {done.stderr.strip()}")
+            raise Refused(done.stderr.strip())
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         said = [line for line in done.stderr.splitlines() if line.strip()]
         return bundle.load(program), {"compile_seconds": seconds, "compile_cpu_seconds": cpu, "said": said}
@@ -285,7 +289,12 @@ def main() -> int:
     rows = []
     print(f"{'model':14s}{'compile s':>10s}{'cycles':>12s}  {'output':16s}{'SNR dB':>8s}{'ORT dB':>8s}")
     for name in args.models.split(","):
-        row = measure(name, args.config, args.samples)
+        try:
+            row = measure(name, args.config, args.samples)
+        except Refused as e:
+            rows.append({"model": name, "refused": str(e), "outputs": [{"passed": False}]})
+            print(textwrap.fill(f"{name:14s}refused: {e}", 80, subsequent_indent="    "))
+            continue
         rows.append(row)
         left = f"{name:14s}{row['compile_seconds']:10.1f}{row['cycles']:12,d}"
         for r in row["outputs"]:

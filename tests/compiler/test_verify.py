@@ -198,6 +198,21 @@ def test_silent_channels_are_named_only_where_they_are_loud():
     assert [(p.first, p.last) for p in output_loss("y", wanted, [loud]).parts] == [(8, 11)]
 
 
+@pytest.mark.parametrize(("shape", "axis", "size"), [((1, 1, 60, 20), 2, 0.01), ((1, 60, 20), 1, 1e-6)])
+def test_rows_of_a_map_that_is_almost_nothing_there_are_not_named(shape, axis, size):
+    """A Sigmoid far from what it finds; a row of an image is no part of it, however quiet."""
+    rng = np.random.default_rng(0)
+    values = rng.random(shape)
+    rows = [slice(None)] * len(shape)
+    rows[axis] = slice(20, 60)
+    values[tuple(rows)] *= size
+    found = np.rint(values * 255) / 255
+    assert not output_loss("map", [values.astype(np.float32)], [found]).parts
+    values[tuple(rows)] *= 0.01 / size
+    loss = output_loss("map", [values.astype(np.float32)], [np.rint(values * 255) / 255])
+    assert bool(loss.parts) == (len(shape) == 3)
+
+
 def test_integers_are_counted():
     wanted, found = [np.arange(10)], [np.arange(10) + (np.arange(10) < 3)]
     loss = output_loss("index", wanted, found)

@@ -16,8 +16,9 @@ COMPILER = [*FAST, "tests/compiler", "tests/mutants/test_found.py"]
 ISA = [*FAST, "tests/isa", "--deselect", "tests/isa/test_packet_check.py"]
 GRAPHS = ["tests/compiler/test_graphs.py"]
 NETWORKS = ["tests/compiler/test_random.py::test_networks_on_u50"]
+AFFINE = [f"tests/compiler/ops/test_{name}.py" for name in ("batch_normalization", "gemm", "matmul", "mul")]
 DIALECTS = ["tests/compiler/test_dialects.py", "tests/compiler/test_qdq.py"]
-QUANTIZE = ["tests/compiler/test_quantize.py"]
+QUANTIZE = ["tests/compiler/test_quantize.py", "tests/compiler/test_trained_ranges.py"]
 FAULTS = ["tests/compiler/test_faults_quantizer.py"]
 CALIBRATION = ["tests/compiler/test_refusals.py"]
 VERIFY = ["tests/compiler/test_verify.py", "tests/compiler/test_parity.py", *FAST]
@@ -42,7 +43,6 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
         for name, tests in {
             "batch_norm_to_conv": ("batch_normalization", "one_dimensional"),
             "batched_matmul": ("matmul",),
-            "fold_affine": ("batch_normalization", "conv", "gemm", "matmul", "mul"),
             "gemm_bias": ("gemm",),
             "group_to_dense": ("conv_transpose",),
             "one_dimensional": ("one_dimensional",),
@@ -50,10 +50,19 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
             "nodes": ("clip", "matmul", "three_dimensional"),
         }.items()
     ),
-    ("compiler/vlac/rewrite/pad_max_pool.py", (FAULTS, [*FAST, "tests/compiler/ops/test_pools.py"], NETWORKS)),
-    ("compiler/vlac/rewrite/where_mask.py", (FAULTS, NETWORKS)),
+    ("compiler/vlac/rewrite/fold_affine.py", (["tests/compiler/test_fold_affine.py", *AFFINE], NETWORKS)),
+    (
+        "compiler/vlac/rewrite/pad_max_pool.py",
+        (["tests/compiler/test_pad_max_pool.py"], [*FAULTS, "-k", "pad"], NETWORKS),
+    ),
+    ("compiler/vlac/rewrite/where_mask.py", ([*FAULTS, "-k", "mask"], NETWORKS)),
+    ("compiler/vlac/rewrite/axis_order.py", (["tests/compiler/test_axis_order.py"], NETWORKS)),
     ("compiler/vlac/rewrite/*", ([*FAST, "tests/compiler/ops/test_arithmetic.py"], NETWORKS)),
-    ("compiler/vlac/quantize/dialects/*", (DIALECTS,)),
+    ("compiler/vlac/quantize/dialects/wide_weights.py", (["tests/compiler/test_wide_weights.py"], DIALECTS)),
+    (
+        "compiler/vlac/quantize/dialects/*",
+        (DIALECTS, ["tests/compiler/test_rounding.py", "tests/compiler/test_names.py"]),
+    ),
     ("compiler/vlac/quantize/calibration.py", (QUANTIZE, CALIBRATION)),
     ("compiler/vlac/quantize/held_out.py", (VERIFY,)),
     ("compiler/vlac/quantize/*", (QUANTIZE, FAULTS, NETWORKS)),

@@ -6,7 +6,7 @@ which is only the layers' words one after another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,18 +156,18 @@ def _padded_layout(root: Tensor, block: int) -> TensorLayout:
 
 
 def _place_parts(graph: Graph, plan: Plan, space: DataSpace, block: int) -> None:
-    """Parts of streamed tensors are loaded from and stored to slices of them."""
+    """Parts of streamed tensors are loaded from and stored to slices of them, and of outputs that they lie in."""
+    placed = {tensor: list(regions) for tensor, regions in space.stores.items()}
     for tensor in graph.tensors:
-        if tensor.root in plan.streamed and tensor.parent is not None:
-            whole, offset, t = space.sources[tensor.root], 0, tensor
-            while t.parent is not None:
-                offset, t = offset + t.offset, t.parent
-            part = DataRegion(
-                whole.line + offset * whole.block_stride,
-                whole.row_stride,
-                whole.block_stride,
-                whole.w,
-                tensor.blocks(block),
-            )
-            space.sources[tensor] = part
-            space.stores.setdefault(tensor, []).append(part)
+        if tensor.root not in plan.streamed or tensor.parent is None:
+            continue
+        offset, whole, targets = 0, tensor, space.stores.setdefault(tensor, [])
+        while whole.parent is not None:
+            offset, whole = offset + whole.offset, whole.parent
+            targets += [_slice(region, offset, tensor.blocks(block)) for region in placed.get(whole, [])]
+        space.sources[tensor] = _slice(space.sources[tensor.root], offset, tensor.blocks(block))
+
+
+def _slice(whole: DataRegion, offset: int, blocks: int) -> DataRegion:
+    """Some channel blocks of a region."""
+    return replace(whole, line=whole.line + offset * whole.block_stride, blocks=blocks)

@@ -16,6 +16,7 @@ from onnxscript.rewriter.rules.common import (
 
 from vlac.import_onnx.names import settle_names, settle_outputs
 from vlac.import_onnx.simplify import kept_identities, quiet, simplify
+from vlac.rewrite.axis_order import turn_regions
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
 from vlac.rewrite.batched_matmul import split_batches
 from vlac.rewrite.cast_pair import CAST_PAIR
@@ -50,6 +51,7 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     split_variadic(model)
     split_batches(model)
     where_masks(model)
+    turn_regions(model)
     fold_affine(model)
     pad_max_pools(model)
     widen(model)

@@ -22,6 +22,7 @@ LOW_SNR = 20.0  # dB; less is worth a warning
 _LOW_EQUAL = 0.9  # of integers, such as those of an ArgMax
 _UNDER_THE_WHOLE = 10.0  # dB by which a part is worse before it is named,
 _GOOD = 40.0  # unless it is as good as 8 bits get
+_TINY = 1e-4  # of the output's largest magnitude: parts that never reach it are 0 to whoever reads them
 _NAMED = 4  # parts of one output, the worst first
 _EVIDENCE = 10.0  # of a split: log likelihood gained, in units of the logarithm of the number of values
 
@@ -81,7 +82,8 @@ def output_loss(name: str, wanted: Sequence[NDArray[Any]], found: Sequence[NDArr
     finite = np.isfinite(a)
     a, noise = np.where(finite, a, 0.0), np.where(finite, b - a, 0.0)
     whole = _snr((a**2).sum(), (noise**2).sum())
-    parts = [p for axis in range(2, a.ndim) if a.shape[axis] > 1 for p in _bad_parts(a, noise, axis, whole)]
+    axes = range(2, a.ndim) if a.ndim < 5 else (2,)  # the channels of an image; of a list its rows too
+    parts = [p for axis in axes if a.shape[axis] > 1 for p in _bad_parts(a, noise, axis, whole)]
     return OutputLoss(name, whole, equal, tuple(sorted(parts, key=lambda p: p.snr)[:_NAMED]))
 
 
@@ -95,13 +97,15 @@ def _bad_parts(values: F64, noise: F64, axis: int, whole: float) -> list[Part]:
     """Parts along an axis of [samples, *shape] that are worse than the whole, neighbours as one."""
     others = tuple(i for i in range(values.ndim) if i != axis)
     signals, noises = (values**2).sum(axis=others), (noise**2).sum(axis=others)
+    peaks = np.abs(values).max(axis=others)
 
     def snr(first: int, last: int) -> float:
         return _snr(signals[first : last + 1].sum(), noises[first : last + 1].sum())
 
     bad: list[tuple[int, int]] = []
     for first, last in parts_of(signals, values.size // len(signals)):
-        silent = not signals[first : last + 1].any() and noises[first : last + 1].mean() < noises.mean()
+        tiny = peaks[first : last + 1].max() < _TINY * peaks.max()
+        silent = tiny and noises[first : last + 1].mean() < noises.mean()
         if not silent and snr(first, last) < min(whole - _UNDER_THE_WHOLE, _GOOD):
             joins = bool(bad) and bad[-1][1] == first - 1
             bad.append((bad.pop()[0] if joins else first, last))

@@ -56,3 +56,13 @@ def test_any_shape_of_c_with_alpha_and_beta(shape):
     c = g.constant(g.rng.standard_normal(shape).astype(np.float32))
     x, w = g.input("x", (5, 20)), g.constant(g.weight(20, 12))
     check_both(g.model(g.node("Gemm", [x, w, c], 12, alpha=0.5, beta=-2.0)))
+
+
+@pytest.mark.parametrize("shape", [(7,), (1, 7), (5, 1), (1, 1), (5, 7)], ids=str)
+def test_a_factor_behind_any_shape_of_c(shape):
+    """A C with a value for each row is none for each column."""
+    g = GraphBuilder("factor")
+    x = g.node("Relu", [g.input("x", (5, 20))])
+    y = g.node("Gemm", [x, g.constant(g.weight(20, 7)), g.constant(g.weight(*shape))], 7)
+    factors = g.constant(g.rng.uniform(0.5, 2, 7).astype(np.float32))
+    check_both(g.model(g.node("Mul", [y, factors], 7)))
