@@ -25,7 +25,7 @@ def run(model, x):
 
 def turned(model):
     """The model after this rewrite alone; it computes the same under the same names."""
-    parsed = parse_model(model, "test")
+    parsed, _ = parse_model(model, "test")
     turn_regions(parsed)
     found = ir.to_proto(parsed)
     onnx.checker.check_model(onnx.shape_inference.infer_shapes(found, strict_mode=True), full_check=True)
@@ -74,7 +74,7 @@ def residual(*, pool=True):
 def test_a_residual_network_keeps_one_transpose(tmp_path):
     """That at its input; batch norm goes into the layers, and the device takes what is left."""
     assert transposes(residual()) == 10 and transposes(turned(residual())) == 1
-    rewritten = rewrite_float(parse_model(residual(), "test"))
+    rewritten = rewrite_float(parse_model(residual(), "test")[0])
     assert Counter(n.op_type for n in rewritten.graph) == {
         "Transpose": 1,
         "Conv": 5,
