@@ -79,8 +79,8 @@ def grouped(refusals: Iterable[Refusal]) -> list[str]:
 def _joined(group: list[Refusal]) -> str:
     first, rest = group[0], len(group) - _NAMED
     names = ", ".join(f"'{r.node}'" for r in group[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
-    several = len({r.found for r in group}) > 1
-    found = f"{first.found}, and others" if several else first.found
+    each = list(dict.fromkeys(r.found for r in group))
+    found = "; ".join(each[:_NAMED]) + (f"; and {len(each) - _NAMED} others" if len(each) > _NAMED else "")
     return first.about(f"{first.op} x {len(group)} ({names})", found)
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx.backend.test
 import onnx_ir
 import pytest
 from graphs import GraphBuilder
@@ -20,7 +19,7 @@ from vlac.import_onnx import load_model, parse_model
 from vlac.import_onnx.shapes import dims_of, model_inputs, shape_argument
 from vlac.rewrite import rewrite_float
 
-LIGHT = Path(onnx.backend.test.__file__).parent / "data" / "light"
+LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 
 
 def info(name, shape, kind=TensorProto.FLOAT):

@@ -192,7 +192,7 @@ def test_a_cast_to_integers_and_back_is_no_cast_between_floats():
     def body(g, x):
         return g.conv(g.node("Cast", [g.node("Cast", [x], to=TensorProto.INT32)], to=TensorProto.FLOAT), 8, 3)
 
-    refused(image_graph(body), "Cast 'cast1'", "INT32")
+    refused(image_graph(body), "Cast x 2 ('cast1', 'cast2')", "INT32")
 
 
 def test_a_mean_of_two_is_one_instruction():

@@ -101,7 +101,7 @@ def test_large_rules_are_refused_together():
     refused(
         g.model(b),
         "2 nodes",
-        "Conv 'conv0' cannot run on 'u50': The kernel must not exceed 15x15, the stride 4",
+        "Conv x 2 ('conv0', 'conv1') cannot run on 'u50': The kernel must not exceed 15x15, the stride 4",
         "Found kernel 117x117",
         "stride 131x1",
     )
