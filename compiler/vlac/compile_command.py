@@ -27,6 +27,7 @@ from vlac.partition.table import PartCost, part_costs, parts_text, total_text
 from vlac.passes import Compilation
 from vlac.pipeline import PASSES
 from vlac.quantize.sensitivity import LayerLoss, layer_losses
+from vlac.quantize.static import is_quantized
 from vlac.report.html import report_page
 from vlac.report.summary import summary
 from vlac.verify.glue import loss_report, print_verification
@@ -137,7 +138,7 @@ def _check_percentile(args: argparse.Namespace) -> None:
 
 def _check_used(args: argparse.Namespace, state: Compilation) -> None:
     """Refuse options that change nothing, because the model came with its scales."""
-    if state.quantized is None or state.quantized.floating is not None:
+    if state.quantized is None or not is_quantized(state.quantized.model) or state.quantized.floating is not None:
         return
     options = {
         "--calib": args.calib,

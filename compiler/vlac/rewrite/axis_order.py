@@ -3,7 +3,8 @@
 Functions of each element, Pad and Concat do not care about the order of axes. A region of them, connected by values of
 the same number of axes, is turned into the order that its surroundings have where that needs fewer Transposes; what
 reduces over axes at its end is turned with it. Transposes at the model's inputs and outputs count nothing: any order
-is free there. Not here: Transposes that one instruction takes (`ops/transpose.py`).
+is free there; and so is one that moves channels behind their pixels for a Reshape that joins these: rows of a matrix
+lie so in memory. Not here: Transposes that one instruction takes (`ops/transpose.py`).
 """
 
 from __future__ import annotations
@@ -125,7 +126,8 @@ class _Region:
                 found -= 1
         for value in self.results:
             behind, others = self._around(value, order)
-            found += len(behind) - bool(others)
+            found += sum(not _makes_rows(n, _inverse(order)) for n in behind)
+            found -= any(not _joins_pixels(n, order) for n in others)
         return found
 
     def _readers(self, value: ir.Value) -> list[ir.Node]:
@@ -174,6 +176,19 @@ class _Region:
         if _order(value) == order and producer is not None and producer.inputs[0] is not None:
             return producer.inputs[0]
         return _transpose(graph, value, _inverse(order), producer)
+
+
+def _makes_rows(transpose: ir.Node, order: Order) -> bool:
+    """Whether a Transpose is there for Reshapes to rows of channels."""
+    readers = transpose.outputs[0].consumers()
+    return bool(readers) and all(_joins_pixels(n, order) for n in readers)
+
+
+def _joins_pixels(node: ir.Node, order: Order) -> bool:
+    """Whether a Reshape of values with channels last, brought there by `order`, keeps these as they are."""
+    if node.op_type != "Reshape" or node.inputs[0] is None or order != (0, *range(2, len(order)), 1):
+        return False
+    return shape_of(node.outputs[0])[-1:] == shape_of(node.inputs[0])[-1:]
 
 
 def _reduces(node: ir.Node, order: Order) -> bool:
