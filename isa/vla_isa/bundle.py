@@ -18,13 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import image
+from vla_isa.check_signature import MAX_RANK, check_names, check_value
 from vla_isa.container import Buffer, read, write
 from vla_isa.errors import ProgramError
+from vla_isa.host_functions import DTYPES
 from vla_isa.program import Program
 from vla_isa.records import dump_json, from_json, parse_json
 from vla_isa.signature import Value
 
 __all__ = [
+    "ANY_SIZE",
     "MAX_PARTS",
     "Bundle",
     "HostNode",
@@ -38,6 +41,7 @@ __all__ = [
 ]
 
 MAX_PARTS = 62  # of the container's 64 sections
+ANY_SIZE = -1  # of an output: another in every run
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,9 @@ def _check(bundle: Bundle) -> None:
     """Every part reads what the model takes or an earlier part made, and every output is made once."""
     if not 0 < len(bundle.parts) <= MAX_PARTS:
         raise ProgramError(f"the program has {len(bundle.parts)} parts; a file holds 1 to {MAX_PARTS}")
+    if not bundle.programs:
+        raise ProgramError("none of the program's parts runs on the device")
+    _check_values(bundle)
     known = {v.name for v in bundle.inputs}
     for number, part in enumerate(bundle.parts):
         reads, makes = reads_and_makes(part)
@@ -184,3 +191,18 @@ def _check(bundle: Bundle) -> None:
     configs = {p.config.name for p in bundle.programs}
     if len(configs) > 1:
         raise ProgramError(f"the device parts are for different hardware configs: {', '.join(sorted(configs))}")
+
+
+def _check_values(bundle: Bundle) -> None:
+    """What a run takes has a bounded size; what it makes may have sizes that differ between runs."""
+    check_names(bundle.inputs, bundle.outputs)
+    for value in bundle.inputs:
+        check_value(f"model input '{value.name}'", value.shape, value.dtype)
+    for value in bundle.outputs:
+        if value.dtype not in DTYPES:
+            raise ProgramError(f"model output '{value.name}' has dtype '{value.dtype}'; there are {', '.join(DTYPES)}")
+        if min(value.shape, default=ANY_SIZE) < ANY_SIZE or len(value.shape) > MAX_RANK:
+            raise ProgramError(
+                f"model output '{value.name}' has shape {list(value.shape)}; it must have up to {MAX_RANK} axes, "
+                f"and {ANY_SIZE} for a size that differs between runs"
+            )

@@ -15,13 +15,14 @@ import numpy as np
 from vla_isa.errors import ProgramError
 from vla_isa.host_functions import DTYPES, FUNCTIONS
 from vla_isa.layout import TensorLayout
-from vla_isa.signature import HostOp, Signature, Value
+from vla_isa.signature import HostOp, ModelOutput, Signature, Value
 
-__all__ = ["MAX_ELEMENTS", "MAX_HOST_OPS", "check_signature"]
+__all__ = ["MAX_ELEMENTS", "MAX_HOST_OPS", "MAX_RANK", "check_names", "check_signature", "check_value"]
 
 MAX_ELEMENTS = 1 << 28  # of one value
 _MAX_TOTAL = 1 << 30  # of all values of the host
 MAX_HOST_OPS = 4096
+MAX_RANK = 32
 _FED = ("float32", "int8", "uint8")
 
 
@@ -31,9 +32,9 @@ def check_signature(signature: Signature, inputs: Sequence[TensorLayout], output
     Raises:
         ProgramError: naming the value and what is wrong.
     """
-    _check_names(signature)
+    check_names(signature.inputs, signature.outputs)
     for value in signature.inputs:
-        _check_kind(f"model input '{value.name}'", value.shape, value.dtype)
+        check_value(f"model input '{value.name}'", value.shape, value.dtype)
     if len(signature.ops) > MAX_HOST_OPS:
         raise ProgramError(f"the host computes {len(signature.ops)} functions; the limit is {MAX_HOST_OPS}")
     if sum(math.prod(op.shape) for op in signature.ops) > _MAX_TOTAL:
@@ -47,25 +48,37 @@ def check_signature(signature: Signature, inputs: Sequence[TensorLayout], output
             raise ProgramError(f"model output '{output.name}' is value {output.source} of {known}")
 
 
-def _check_names(signature: Signature) -> None:
-    for kind, values in (("input", signature.inputs), ("output", signature.outputs)):
+def check_names(inputs: Sequence[Value], outputs: Sequence[Value | ModelOutput]) -> None:
+    """Refuse a model that names two inputs or two outputs alike, or that has no outputs.
+
+    Raises:
+        ProgramError: naming them.
+    """
+    for kind, values in (("input", inputs), ("output", outputs)):
         for name, count in Counter(v.name for v in values).items():
             if count > 1:
                 raise ProgramError(f"two model {kind}s have the name '{name}'")
-    if not signature.outputs:
+    if not outputs:
         raise ProgramError("the model has no outputs")
 
 
-def _check_kind(where: str, shape: tuple[int, ...], dtype: str) -> None:
+def check_value(where: str, shape: tuple[int, ...], dtype: str) -> None:
+    """Refuse a value that numpy or the memory cannot hold.
+
+    Raises:
+        ProgramError: what is wrong with `where`.
+    """
     if dtype not in DTYPES:
         raise ProgramError(f"{where} has dtype '{dtype}'; there are {', '.join(DTYPES)}")
-    if min(shape, default=1) < 1 or math.prod(shape) > MAX_ELEMENTS or len(shape) > 32:
-        raise ProgramError(f"{where} has shape {list(shape)}; it must have 1 to {MAX_ELEMENTS} elements")
+    if min(shape, default=1) < 1 or math.prod(shape) > MAX_ELEMENTS or len(shape) > MAX_RANK:
+        raise ProgramError(
+            f"{where} has shape {list(shape)}; it must have 1 to {MAX_ELEMENTS} elements, and up to {MAX_RANK} axes"
+        )
 
 
 def _check_op(signature: Signature, number: int, op: HostOp, outputs: Sequence[TensorLayout]) -> None:
     where = f"host function {number} ({op.function})"
-    _check_kind(where, op.shape, op.dtype)
+    check_value(where, op.shape, op.dtype)
     position = len(signature.inputs) + number
     if not all(0 <= n < position for n in op.operands):
         raise ProgramError(f"{where} reads a value that is not there before it: {list(op.operands)} of {position}")

@@ -44,9 +44,16 @@ class Runs:
             yield {name: np.asarray(a[i]) if name in self.stacked else a for name, a in self.arrays.items()}
 
     def joined(self, results: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-        """The results of all runs: one after the other on axis 0 where it is 1, else on a new axis in front."""
+        """The results of all runs: one after the other on axis 0 where it is 1, else on a new axis in front.
+
+        Raises:
+            InputError: a result has another size in another run.
+        """
         if not self.many:
             return dict(results[0])
+        for name in results[0]:
+            if len({r[name].shape for r in results}) > 1:
+                raise InputError(f"output '{name}' has another size in every run; give one input at a time")
         return {
             name: np.concatenate([r[name] for r in results])
             if first.ndim and first.shape[0] == 1

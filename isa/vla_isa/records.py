@@ -83,7 +83,8 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
         good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_INTEGER
         return float(value) if good and math.isfinite(value) else _refuse(where, "a number", value)
     if kind is str:
-        return value if isinstance(value, str) else _refuse(where, "a string", value)
+        good = isinstance(value, str) and value.isprintable()  # a name may not steer the terminal it is printed on
+        return value if good else _refuse(where, "a string of printable characters", value)
     if origin is dict:
         if not isinstance(value, dict):
             _refuse(where, "an object", value)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vla_isa.check_signature import check_value
 from vla_isa.container import ALIGNMENT
 from vla_isa.errors import ProgramError
-from vla_isa.host_functions import DTYPES
 from vla_isa.records import dump_json, from_json, parse_json
 from vla_isa.signature import HostOp, ModelOutput, Signature, Value
 
@@ -64,8 +64,7 @@ def load_signature(sections: Mapping[str, memoryview]) -> Signature | None:
     position, arrays = 0, []
     for number, entry in enumerate(section.arrays):
         where = f"array {number} of the signature"
-        if entry.dtype not in DTYPES or min(entry.shape, default=1) < 1:
-            raise ProgramError(f"{where} is {entry.dtype} {list(entry.shape)}; there are {', '.join(DTYPES)}")
+        check_value(where, entry.shape, entry.dtype)
         size = math.prod(entry.shape) * np.dtype(entry.dtype).itemsize
         start = -(-position // ALIGNMENT) * ALIGNMENT
         if entry.offset != start or start + size > len(data) or any(data[position:start]):

@@ -37,6 +37,9 @@ def check_host_model(part: HostPart) -> None:
             f"a host part's model takes {', '.join(names[0]) or 'nothing'} and makes {', '.join(names[1])}; the file "
             f"says {', '.join(part.inputs) or 'nothing'} and {', '.join(part.outputs)}"
         )
+    for value in model.graph.output:
+        if value.type.WhichOneof("value") != "tensor_type":
+            raise BackendError(f"a host part makes '{value.name}', which is no tensor; parts hand each other tensors")
     graphs = [model.graph, *_bodies(model.graph.node)]
     nodes = [n for g in graphs for n in g.node] + [n for f in model.functions for n in f.node]
     for tensor in (*_initializers(graphs), *_attributes(nodes)):

@@ -182,6 +182,9 @@ class PartsSession:
             values |= part.run(inputs)
             if raw and part.result is not None:
                 integers |= raw_outputs(part.program, HostRun(part.program.model, inputs), part.result.outputs)
+        for v in self.bundle.outputs:
+            if values[v.name].dtype != v.dtype:
+                raise BackendError(f"a part made '{v.name}' in {values[v.name].dtype}; the program says {v.dtype}")
         return values | integers
 
     @property

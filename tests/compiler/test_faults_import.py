@@ -350,3 +350,21 @@ def tied(kind):
 @pytest.mark.parametrize("kind", ["Gemm", "Conv and ConvTranspose", "weight and addend", "bias and addend"])
 def test_tied_weights(kind):
     check_real(tied(kind), 25)
+
+
+# --- constants that are computed -------------------------------------------------------------------------------
+
+
+def test_a_computed_constant_that_is_read_by_the_model_and_by_another_one(tmp_path):
+    rng = np.random.default_rng(1)
+    shapes = {"query": (4, 4), "scale": 4, "bias": 4, "w": (4, 4)}
+    constants = [value(name, rng.standard_normal(shape, np.float32)) for name, shape in shapes.items()]
+    nodes = [
+        helper.make_node("LayerNormalization", ["query", "scale", "bias"], ["normal"], name="normal"),
+        helper.make_node("Transpose", ["normal"], ["turned"], name="turned"),
+        helper.make_node("Gemm", ["x", "w"], ["seen"], name="seen"),
+        helper.make_node("Add", ["seen", "normal"], ["moved"], name="moved"),
+        helper.make_node("Mul", ["moved", "turned"], ["y"], name="scaled"),
+    ]
+    path = saved(build(nodes, [info("x", (4, 4))], [info("y", (4, 4))], constants), tmp_path)
+    check_float(path, {"x": rng.standard_normal((4, 4), np.float32)})

@@ -248,6 +248,15 @@ def test_the_file_is_checked(compiled):
         (lambda b: b.parts.insert(0, b.parts[0]), "exists already"),
         (lambda b: b.parts.clear(), "0 parts"),
         (lambda b: b.outputs.append(bundle.Value("more", (1,), "float32")), "no part makes the output 'more'"),
+        (lambda b: b.outputs.append(b.outputs[0]), "two model outputs have the name"),
+        (lambda b: b.outputs.clear(), "no outputs"),
+        (lambda b: b.outputs.append(bundle.Value("x", (-2,), "float32")), r"model output 'x' has shape \[-2\]"),
+        (lambda b: b.inputs.append(b.inputs[0]), "two model inputs have the name"),
+        (lambda b: b.inputs.append(bundle.Value("u", (1,), "object")), "model input 'u' has dtype 'object'; there are"),
+        (lambda b: b.inputs.append(bundle.Value("u", (-1,), "int8")), r"model input 'u' has shape \[-1\]"),
+        (lambda b: b.inputs.append(bundle.Value("u", (1 << 40,), "int8")), "model input 'u' has shape"),
+        (lambda b: b.inputs.append(bundle.Value("u", (1,) * 99, "int8")), "up to 32 axes"),
+        (lambda b: b.parts.__setitem__(slice(None), b.parts[1:2]), "none of the program's parts runs on the device"),
     ],
 )
 def test_parts_that_do_not_fit_together(compiled, change, message):

@@ -1,6 +1,7 @@
 """The report page: every number it shows is the program's, regions are drawn to scale and named."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -8,6 +9,7 @@ import graphs
 import pytest
 from parity import compile_proto
 
+from vla_isa.errors import ProgramError
 from vla_isa.program import MapEntry
 from vlac.report.html import report_page
 from vlac.report.maps import scratchpad_map, space_map
@@ -55,6 +57,12 @@ def test_layers_have_scales_bytes_and_cycles(program):
         assert cells[2] == "x".join(map(str, row["shape"]))
         assert cells[3] == f"{row['scale']:.4g}" and cells[4] == str(row["zero_point"])
         assert cells[5:10] == [f"{row[k]:,}" for k in ("macs", "weight_bytes", "read_bytes", "write_bytes", "busy")]
+
+
+@pytest.mark.parametrize("layers", [3, [3], [{"node": "conv"}], [{"node": [], "label": []}]])
+def test_a_manifest_of_another_form_is_refused(program, layers):
+    with pytest.raises(ProgramError, match=r"manifest\.layers"):
+        layer_rows(replace(program, manifest={"layers": layers}))
 
 
 def test_bytes_of_layers_are_those_of_the_program(program):

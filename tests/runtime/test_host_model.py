@@ -10,14 +10,15 @@ from vlarun.host_model import MAX_ELEMENTS
 from vlarun.parts import HostRunner
 
 
-def part(constants=(), nodes=None, inputs=(("x", [1, 4]),), size=(1, 4), model_bytes=None):
+def part(constants=(), nodes=None, inputs=(("x", [1, 4]),), size=(1, 4), kind="tensor", model_bytes=None):
     """y = x + k in a host part."""
     values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs]
+    make = helper.make_tensor_value_info if kind == "tensor" else helper.make_tensor_sequence_value_info
     graph = helper.make_graph(
         nodes or [helper.make_node("Add", ["x", "k"], ["y"])],
         "host",
         values,
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, list(size))],
+        [make("y", TensorProto.FLOAT, list(size))],
         constants or [numpy_helper.from_array(np.ones(4, np.float32), "k")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
@@ -58,6 +59,7 @@ def test_a_good_one_runs():
         (part(inputs=(("x", [1, 4]), ("z", [1]))), "takes x, z and makes y; the file says x and y"),
         (part(size=(1, MAX_ELEMENTS + 1)), f"limit is {MAX_ELEMENTS} values"),
         (part(size=(1, -5)), r"shape \[1, -5\]"),
+        (part(nodes=[helper.make_node("SequenceConstruct", ["x"], ["y"])], kind="sequence"), "'y', which is no tensor"),
         (part(nodes=[helper.make_node("NoSuchOperator", ["x"], ["y"])]), r"cannot load a host part \(add\)"),
     ],
 )

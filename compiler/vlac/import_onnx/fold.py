@@ -11,6 +11,7 @@ from typing import Any
 import onnx_ir as ir
 import onnxruntime
 from onnx_ir.convenience import extract
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from vlac.import_onnx.flow import Flow, is_quantizer
 
@@ -43,6 +44,7 @@ def fold_fixed(model: ir.Model) -> bool:
         value.name = None  # its node has no readers any more
         model.graph.register_initializer(constant)
         value.replace_all_uses_with(constant)
+    RemoveUnusedNodesPass()(model)  # the optimizer would fold one of them, and its result has no name
     return True
 
 

@@ -29,7 +29,7 @@ from vlac.options import CompileOptions
 __all__ = ["MAX_OPSET", "MIN_OPSET", "load_model", "parse_model"]
 
 MIN_OPSET, MAX_OPSET = 13, 24
-_INPUT_TYPES = tuple(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)) for name in DTYPES)
+_TYPES = tuple(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)) for name in DTYPES)
 _MASKED = ("Add", "Sub", "Where", "Max", "Min")  # where a constant may hold infinities
 _MAX_ELEMENTS = 1 << 28  # of one tensor, 1 GB in float32
 
@@ -114,6 +114,7 @@ def parse_model(model: Source | onnx.ModelProto, origin: str) -> tuple[ir.Model,
     """
     source = model if isinstance(model, Source) else Source(model)
     _check_inputs(source.light, origin)
+    _check_outputs(source.light, origin)
     parsed = source.closed(ir.from_proto(_inferred(source, origin)))
     simplify(parsed)
     head, tail = split_tail(parsed)
@@ -136,17 +137,29 @@ def _inferred(source: Source, origin: str) -> onnx.ModelProto:
             raise ModelError(f"'{origin}' has inconsistent shapes: {str(e).strip()}") from e
 
 
+def _check_kind(value: onnx.ValueInfoProto, what: str, origin: str) -> None:
+    """Refuse an input or output that is no array of numpy, or whose name no file or terminal shows as it is."""
+    if not value.name.isprintable():
+        raise ModelError(f"'{origin}': {what} {value.name!r} has a name that cannot be printed; give it another one")
+    if value.type.WhichOneof("value") != "tensor_type":
+        raise ModelError(f"'{origin}': {what} '{value.name}' is not a tensor; the compiler reads tensors only")
+    kind = value.type.tensor_type.elem_type
+    if kind not in _TYPES:
+        found = onnx.TensorProto.DataType.Name(kind).lower()
+        raise ModelError(
+            f"'{origin}': {what} '{value.name}' is {found}; the compiler reads numbers and truth values of numpy, "
+            "export the model with another type"
+        )
+
+
+def _check_outputs(proto: onnx.ModelProto, origin: str) -> None:
+    for value in proto.graph.output:
+        _check_kind(value, "output", origin)
+
+
 def _check_inputs(proto: onnx.ModelProto, origin: str) -> None:
     for value in model_inputs(proto):
-        if value.type.WhichOneof("value") != "tensor_type":
-            raise ModelError(f"'{origin}': input '{value.name}' is not a tensor; the compiler reads tensors only")
-        kind = value.type.tensor_type.elem_type
-        if kind not in _INPUT_TYPES:
-            found = onnx.TensorProto.DataType.Name(kind).lower()
-            raise ModelError(
-                f"'{origin}': input '{value.name}' is {found}; the compiler reads numbers and truth values of numpy, "
-                "export the model with another type"
-            )
+        _check_kind(value, "input", origin)
         dims = dims_of(value)
         sizes = [d for d in dims if isinstance(d, int)]
         if len(sizes) < len(dims):

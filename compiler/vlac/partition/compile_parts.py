@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
 
-from vla_isa.bundle import MAX_PARTS, Bundle, HostNode, HostPart, Value
+from vla_isa.bundle import ANY_SIZE, MAX_PARTS, Bundle, HostNode, HostPart, Value
 from vla_isa.files import write_whole
 from vla_isa.program import Program
 from vlac.errors import AllocationError, Refusal, UnsupportedError, grouped
@@ -29,7 +29,7 @@ from vlac.quantize.static import Quantized
 __all__ = ["compile_with_host"]
 
 _REWRITTEN, _QUANTIZED = 2, 3  # passes until then
-_ANY_SIZE = -1
+
 Error = UnsupportedError | AllocationError
 Progress = Callable[[str], None]
 
@@ -203,5 +203,5 @@ def _host_part(model: ir.Model, nodes: tuple[HostNode, ...]) -> HostPart:
 
 def _value(value: ir.Value) -> Value:
     """An input or output of the model; a size that differs between runs is -1."""
-    sizes = tuple(d if isinstance(d, int) else _ANY_SIZE for d in value.shape or ())
+    sizes = tuple(d if isinstance(d, int) else ANY_SIZE for d in value.shape or ())
     return Value(str(value.name), sizes, dtype_of(value) or str(value.dtype).lower())
