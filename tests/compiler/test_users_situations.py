@@ -1,6 +1,6 @@
 """Situations that users of other ONNX compilers reported, rebuilt small and taken through the command line.
 
-Every docstring names the public report. What the program gives is held against ONNX Runtime on the user's own model:
+Docstrings name the public reports. What the program gives is held against ONNX Runtime on the user's own model:
 names and their order, shapes, dtypes, and values. Not here: reports that earlier tests hold (`test_faults_*`).
 """
 
@@ -309,7 +309,7 @@ def test_computed_values_that_spread(op, tmp_path, capsys):
 @pytest.mark.parametrize("image", ["conv", "input"])
 @pytest.mark.parametrize("beside", [False, True])
 def test_an_image_as_rows_of_a_matrix(rows, transposed, image, beside, tmp_path):
-    """PINTO0309/onnx2tf#15: pixels x channels in front of a MatMul, functions on either side of the Transpose."""
+    """Tencent/ncnn#4342: what a Reshape made of pixels x channels, in front of a MatMul, had another shape."""
     nodes = [NODE("Conv", ["x", "w"], ["c"])] if image == "conv" else []
     steps = [("Transpose", {"perm": [0, 2, 3, 1]}), ("Relu", {})] if transposed else [("Relu", {}), ("Transpose", {})]
     value = "c" if image == "conv" else "x"
@@ -322,3 +322,55 @@ def test_an_image_as_rows_of_a_matrix(rows, transposed, image, beside, tmp_path)
     constants = {"w": weights(8, 8, 1, 1), "m": weights(8, 9), "rows": np.array(rows)}
     outputs = ["y", "z"] if beside else ["y"]
     check(network(nodes, {"x": (1, 8, 12, 12)}, outputs, constants), tmp_path)
+
+
+def attention() -> onnx.ModelProto:
+    """Image and state as tokens, one head of attention over them, an action in its own units."""
+    nodes = [
+        NODE("Conv", ["image", "w"], ["c"], strides=[4, 4]),
+        NODE("Relu", ["c"], ["r"]),
+        NODE("Reshape", ["r", "pixels"], ["flat"]),
+        NODE("Transpose", ["flat"], ["patches"], perm=[0, 2, 1]),
+        NODE("Sub", ["state", "mean"], ["centred"]),
+        NODE("Div", ["centred", "std"], ["normal"]),
+        NODE("MatMul", ["normal", "ws"], ["s"]),
+        NODE("Reshape", ["s", "one"], ["token"]),
+        NODE("Concat", ["token", "patches"], ["tokens"], axis=1),
+        *(NODE("MatMul", ["tokens", f"w{n}"], [n]) for n in "qkv"),
+        NODE("Transpose", ["k"], ["kt"], perm=[0, 2, 1]),
+        NODE("MatMul", ["q", "kt"], ["scores"]),
+        NODE("Softmax", ["scores"], ["p"], axis=-1),
+        NODE("MatMul", ["p", "v"], ["seen"]),
+        NODE("Add", ["seen", "tokens"], ["sum"]),
+        NODE("LayerNormalization", ["sum", "ones"], ["norm"], axis=-1),
+        NODE("ReduceMean", ["norm"], ["mean_token"], axes=[1], keepdims=0),
+        NODE("Gemm", ["mean_token", "wa"], ["a"]),
+        NODE("Mul", ["a", "std"], ["spread"]),
+        NODE("Add", ["spread", "mean"], ["action"]),
+    ]
+    constants: dict[str, Any] = {"w": weights(16, 3, 4, 4), "ws": weights(7, 16), "wa": weights(16, 7)}
+    constants |= {"pixels": np.array([1, 16, 16]), "one": np.array([1, 1, 16]), "ones": np.ones(16, np.float32)}
+    constants |= {"mean": weights(7), "std": np.linspace(0.2, 3, 7).astype(np.float32)}
+    constants |= {f"w{n}": weights(16, 16)[:, np.roll(range(16), i)] for i, n in enumerate("qkv")}
+    return network(nodes, {"image": (1, 3, 16, 16), "state": (1, 7)}, ["action", "p"], constants)
+
+
+def test_a_policy_with_attention_on_the_host(tmp_path, capsys):
+    """huggingface/lerobot#3146: a policy for edge devices, and that its outputs are those of the trained one."""
+    assert compiled(attention(), tmp_path) == 1
+    assert "LayerNormalization" in capsys.readouterr().err and not (tmp_path / "prog.bin").exists()
+    check(attention(), tmp_path, "--allow-host", "--verify", enough=25)
+
+
+def test_verify_where_the_device_hands_an_input_on(tmp_path):
+    """A device part whose output is a copy of its input, as the host reads what two parts share."""
+    nodes = [
+        NODE("Div", ["x", "k"], ["a"]),
+        NODE("Conv", ["a", "w"], ["c"]),
+        NODE("Neg", ["a"], ["n"]),
+        NODE("LpNormalization", ["c"], ["l"], axis=1),
+        NODE("Mul", ["n", "l"], ["m"]),
+        NODE("Conv", ["m", "w"], ["y"]),
+    ]
+    constants = {"k": np.float32(2), "w": weights(4, 4, 1, 1)}
+    check(network(nodes, {"x": (1, 4, 6, 6)}, ["y", "c"], constants), tmp_path, "--allow-host", "--verify", enough=25)

@@ -202,13 +202,13 @@ def _rows(run: DeviceRun, reals: Arrays) -> list[Row]:
     device = {t.label: (t, q) for t, q in run.tensors()}
     rows = []
     for check in check_nodes(run.part, run.inputs, run.raw):
-        found = device.get(check.name)  # none of an output that is a copy of an input
+        known = device.get(check.name)  # not that of an output which copies an input
         name = check.name.removesuffix(_OUTPUT)
         check, real = replace(check, name=name), reals.get(name)
-        if found is None or real is None or real.shape != found[1].shape:
+        if known is None or real is None or real.shape != known[1].shape:
             rows.append(Row(check))
             continue
-        tensor, q = found
+        tensor, q = known
         noise = (q.astype(np.float64) - tensor.zero_point) * tensor.scale - real
         rows.append(Row(check, float((real.astype(np.float64) ** 2).sum()), float((noise**2).sum())))
     return rows
