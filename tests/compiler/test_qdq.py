@@ -183,3 +183,12 @@ def test_models_quantized_by_onnx_runtime(tmp_path, kind, weights, per_channel):
         extra_options={"ActivationSymmetric": kind == QuantType.QInt8},
     )
     run_parity(onnx.load(tmp_path / "qdq.onnx"), calib=None)
+
+
+@pytest.mark.parametrize("rows", [(20, 108), (20, 12, 9)])
+def test_weights_that_get_their_shape_behind_their_scales(rows):
+    def body(g, x):
+        w = g.node("Reshape", [g.weights(rows), g.constant(np.array([20, 12, 3, 3]))])
+        return g.qdq(g.node("Conv", [g.qdq(x, 0.0213), w], 20), 0.3)
+
+    assert run_parity(model_with(body), calib=None).packets.count("Conv") == 1
