@@ -20,6 +20,7 @@ from vlac.ir.graph import GemmOp
 from vlac.ops import OPS
 
 NETWORKS, TOGETHER = 300, 10
+WORST = 0.0  # dB: deep networks of any function, whose ranges are those of two samples
 # operators that no network can hold: one that is always refused, and two that quantization puts into each
 ABSENT = {"LRN", "QuantizeLinear", "DequantizeLinear"}
 # too few activation words for most images
@@ -28,7 +29,7 @@ SMALL = replace(load("tiny"), name="small", act_words=512, param_words=256)
 
 def check(model, hw, seed=1):
     """One network: compiles, is legal, and every node agrees."""
-    outcome = run_both(model, hw, calib="random:2", seed=seed)
+    outcome = run_both(model, hw, calib="random:2", seed=seed, worst=WORST)
     hazards.check(outcome.state.program)
     wrong = [c for c in outcome.checks if c.largest > 1 + (c.name in rounded(outcome))]
     assert not wrong

@@ -23,6 +23,7 @@ from vlac.ops.spec import constant, is_constant
 __all__ = ["host_prefix", "host_suffix", "prefix_nodes", "suffix_nodes"]
 
 _FLOATS = ("float16", "float32", "float64")
+_OF_TWO = ("Add", "Sub", "Mul", "Max", "Min", "Sum", "Mean", "PRelu")  # operators that read two tensors
 _QUANTIZING = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -71,6 +72,9 @@ def prefix_nodes(model: ir.Model) -> set[ir.Node]:
             reaching.add(node)
         foreign = any(dtype_of(v) != "float32" for v in candidates[node])  # the device cannot read such an input
         useful = any(r in taken for r in readers) if _is_move(node) else node in reaching
+        if any(r not in candidates and _is_of_one_tensor(r) for r in readers):
+            reaching.discard(node)
+            useful = False
         if foreign or useful:
             taken.add(node)
     return taken
@@ -89,6 +93,11 @@ def _is_function(node: ir.Node) -> bool:
     """Whether the device has a node for a function of each element, which it joins with others."""
     spec = vlac.ops.BY_NAME.get(node.op_type)
     return spec is not None and spec.function is not None
+
+
+def _is_of_one_tensor(node: ir.Node) -> bool:
+    """Whether the operands of a node must be functions of one tensor, so that none of them may come from elsewhere."""
+    return len(set(computed_inputs(node))) > 1 and _is_function(node) and node.op_type not in _OF_TWO
 
 
 def suffix_nodes(model: ir.Model) -> set[ir.Node]:

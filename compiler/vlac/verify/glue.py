@@ -84,7 +84,9 @@ def loss_report(state: Compilation, product: Program | Bundle) -> tuple[list[str
     more = f" and {len(losses) - _OUTPUTS} more outputs" if len(losses) > _OUTPUTS else ""
     number = f"{used} sample{'s' if used > 1 else ''}"
     line = f"SNR to the float model on {number} {what}: {', '.join(map(str, losses[:_OUTPUTS]))}{more}"
+    line = line.replace(" dB", "\N{NO-BREAK SPACE}dB")
     lines = textwrap.wrap(line, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    lines = [each.replace("\N{NO-BREAK SPACE}", " ") for each in lines]
     return lines, [*state.quantized.warnings, *(w for loss in losses for w in loss.warnings)]
 
 
