@@ -77,6 +77,9 @@ def prefix_nodes(model: ir.Model) -> set[ir.Node]:
             useful = False
         if foreign or useful:
             taken.add(node)
+    for node in candidates:  # nothing behind what was left to the device
+        if any(v.producer() in candidates and v.producer() not in taken for v in computed_inputs(node)):
+            taken.discard(node)
     return taken
 
 
