@@ -9,7 +9,9 @@ element is unpacked. Not here: what is done with the values.
 from __future__ import annotations
 
 import difflib
+import lzma
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -27,6 +29,10 @@ __all__ = ["MAX_ARRAY_BYTES", "Runs", "read_npz", "read_runs", "run_count"]
 
 Array = NDArray[Any]
 MAX_ARRAY_BYTES = 1 << 33  # of one array in a file
+_DAMAGED = (  # what zipfile, its decompressors and numpy's reader of headers raise; RuntimeError: a password is needed
+    *(ValueError, EOFError, TypeError, KeyError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError),
+)
 
 
 @dataclass(frozen=True)
@@ -161,6 +167,8 @@ def read_npz(path: str | Path, wanted: Sequence[Value], optional: Collection[str
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            if len(members) < len(archive.infolist()):
+                raise InputError("an array is in the file twice; write it with numpy.savez(path, name=array)")
             _check_names(wanted, members, optional)
             known = {v.name: v for v in wanted}
             return {name: _member(archive, info, known[name]) for name, info in members.items()}
@@ -168,7 +176,7 @@ def read_npz(path: str | Path, wanted: Sequence[Value], optional: Collection[str
         raise InputError(f"'{path}' cannot be read: {e.strerror or e}") from e
     except InputError as e:
         raise InputError(f"'{path}': {e}") from e
-    except (ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError) as e:
+    except _DAMAGED as e:
         raise InputError(
             f"'{path}' is no whole .npz file of plain arrays; write it with numpy.savez(path, name=array)"
         ) from e

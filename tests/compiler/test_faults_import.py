@@ -1,6 +1,7 @@
 """Files as they are shipped: initializers among the inputs, old opsets, dynamic sizes, tied weights."""
 
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -368,3 +369,49 @@ def test_a_computed_constant_that_is_read_by_the_model_and_by_another_one(tmp_pa
     ]
     path = saved(build(nodes, [info("x", (4, 4))], [info("y", (4, 4))], constants), tmp_path)
     check_float(path, {"x": rng.standard_normal((4, 4), np.float32)})
+
+
+# --- what cannot be held or shown ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("y\x00z", TensorProto.FLOAT, r"output 'y\\x00z' has a name that cannot be printed"),
+        ("y\n\x1b[31m", TensorProto.FLOAT, "cannot be printed"),
+        ("y", TensorProto.STRING, "output 'y' is string; the compiler reads numbers"),
+        ("y", TensorProto.BFLOAT16, "output 'y' is bfloat16"),
+        ("y", None, "output 'y' is not a tensor"),
+    ],
+)
+def test_outputs_that_no_file_holds(name, kind, message):
+    nodes = [helper.make_node("Cast", ["x"], [name], to=kind or 1)]
+    outputs = [info(name, (1, 4), kind)] if kind else [helper.make_tensor_sequence_value_info(name, 1, None)]
+    if kind is None:
+        nodes = [helper.make_node("SequenceConstruct", ["x"], [name])]
+    with pytest.raises(ModelError, match=message):
+        parse_model(load_model(build(nodes, [info("x", (1, 4))], outputs)), "m.onnx")
+
+
+def test_inner_names_that_cannot_be_printed_are_replaced(tmp_path):
+    constants = [value("w\n", np.eye(4, dtype=np.float32))]
+    nodes = [
+        helper.make_node("Gemm", ["x", "w\n"], ["m\x1b[31m"], name="a\nb"),
+        helper.make_node("Add", ["m\x1b[31m", "w\n"], ["n"], name="a_b"),
+        helper.make_node("Relu", ["n"], ["y"]),
+    ]
+    path = saved(build(nodes, [info("x", (4, 4))], [info("y", (4, 4))], constants), tmp_path)
+    graph = check_float(path, {"x": np.ones((4, 4), np.float32)}).graph
+    names = [n.name for n in graph] + [v.name for n in graph for v in (*n.inputs, *n.outputs)]
+    assert all(name.isprintable() for name in names) and "a_b" in names
+
+
+def test_sizes_are_refused_before_anything_is_computed(tmp_path):
+    doubled = [helper.make_node("Concat", [f"d{i}"] * 2, [f"d{i + 1}"], axis=0) for i in range(40)]
+    last = [helper.make_node("ReduceMax", ["d40"], ["s"], keepdims=0), helper.make_node("Add", ["x", "s"], ["y"])]
+    constants = [value("d0", np.ones((4, 4), np.float32))]
+    model = build(doubled + last, [info("x", (1, 4))], [info("y", (1, 4))], constants)
+    start = time.process_time()
+    with pytest.raises(ModelError, match="the limit is 268435456"):
+        parse_model(load_model(model), "m.onnx")
+    assert time.process_time() - start < 5

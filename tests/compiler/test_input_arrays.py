@@ -202,3 +202,32 @@ def test_a_file_that_unpacks_to_more_is_refused_unread(
 def test_what_is_optional_is_zero() -> None:
     runs = read_runs(WANTED, arrays(state=None), {"state"})
     assert runs.count == 3 and (runs.arrays["state"] == 0).all()
+
+
+def member(header: bytes = b"", compression: int = zipfile.ZIP_STORED) -> tuple[bytes, int]:
+    """One array as a file of an archive, or a header alone."""
+    file = io.BytesIO()
+    np.save(file, np.ones((1, 4), np.float32))
+    start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    return (start if header else file.getvalue()), compression
+
+
+def damaged(content: bytes, compression: int, folder: Path, *names: str) -> bytearray:
+    with zipfile.ZipFile(folder / "d.npz", "w", compression) as archive:
+        for name in names or ("x.npy",):
+            archive.writestr(name, content)
+    return bytearray((folder / "d.npz").read_bytes())
+
+
+def test_whatever_is_wrong_with_an_archive_is_a_refusal(tmp_path: Path) -> None:
+    locked = damaged(*member(), tmp_path)
+    locked[6] |= 1  # encrypted, says the file's own header ...
+    locked[locked.find(b"PK\x01\x02") + 8] |= 1  # ... and the directory
+    broken = damaged(*member(compression=zipfile.ZIP_LZMA), tmp_path)
+    broken[60:90] = bytes(30)
+    unread = damaged(*member(b"(" * 9000), tmp_path)
+    twice = damaged(*member(), tmp_path, "x.npy", "x")
+    for content, message in ((locked, "whole"), (broken, "whole"), (unread, "whole"), (twice, "in the file twice")):
+        (tmp_path / "d.npz").write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            read_npz(tmp_path / "d.npz", WANTED[:1])

@@ -116,6 +116,7 @@ def parse_model(model: Source | onnx.ModelProto, origin: str) -> tuple[ir.Model,
     _check_inputs(source.light, origin)
     _check_outputs(source.light, origin)
     parsed = source.closed(ir.from_proto(_inferred(source, origin)))
+    _check_sizes(parsed, origin, lowest=0)  # before constants are computed; parts of shapes may be empty until then
     simplify(parsed)
     head, tail = split_tail(parsed)
     _check_sizes(head, origin)
@@ -172,9 +173,9 @@ def _check_inputs(proto: onnx.ModelProto, origin: str) -> None:
         _check_size(origin, f"input '{value.name}'", sizes)
 
 
-def _check_size(origin: str, what: str, shape: list[int]) -> None:
+def _check_size(origin: str, what: str, shape: list[int], lowest: int = 1) -> None:
     """Refuse empty tensors and those no machine here could hold."""
-    if min(shape, default=1) < 1:
+    if min(shape, default=1) < lowest:
         raise ModelError(f"'{origin}': {what} has shape {shape}; every size must be at least 1")
     if math.prod(shape) > _MAX_ELEMENTS:
         raise ModelError(
@@ -183,12 +184,12 @@ def _check_size(origin: str, what: str, shape: list[int]) -> None:
         )
 
 
-def _check_sizes(model: ir.Model, origin: str) -> None:
+def _check_sizes(model: ir.Model, origin: str, lowest: int = 1) -> None:
     for node in model.graph:
         for value in node.outputs:
             if value.shape is not None and value.shape.is_static():
                 where = f"the result '{value.name}' of {node.op_type} '{node.name or value.name}'"
-                _check_size(origin, where, [int(d) for d in value.shape])
+                _check_size(origin, where, [int(d) for d in value.shape], lowest)
 
 
 def _check_constants(model: ir.Model, origin: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 from onnx_ir.passes import common as onnx_passes
 
-__all__ = ["name_all", "settle_names", "settle_outputs", "unique_name", "untaken"]
+__all__ = ["name_all", "name_printably", "settle_names", "settle_outputs", "unique_name", "untaken"]
 
 _TAKEN = "vlac.taken_names"  # a graph's names while rewrites are at work
 
@@ -32,6 +32,17 @@ def name_all(model: ir.Model) -> None:
     """Give every node and value a name of its own; names that are unique stay, inputs and outputs come first."""
     onnx_passes.NameFixPass(_Generator())(model)
     model.graph.meta.pop(_TAKEN, None)
+
+
+def name_printably(model: ir.Model) -> None:
+    """Give other names to nodes and inner values whose own would steer the terminal that they are printed on."""
+    graph = model.graph
+    for node in ir.traversal.RecursiveGraphIterator(graph):
+        for named in (node, *(v for v in (*node.inputs, *node.outputs) if v is not None)):
+            if named.name and not named.name.isprintable():
+                shown = "".join(c if c.isprintable() else "_" for c in named.name)
+                named.name = unique_name(graph, shown)
+    graph.meta.pop(_TAKEN, None)
 
 
 def unique_name(graph: ir.Graph, wanted: str) -> str:

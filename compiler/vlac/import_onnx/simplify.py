@@ -19,7 +19,7 @@ from onnxscript.rewriter.rules import common as rules
 
 from vlac.import_onnx.direct_outputs import detach_outputs
 from vlac.import_onnx.fold import fold_fixed
-from vlac.import_onnx.names import settle_names, settle_outputs
+from vlac.import_onnx.names import name_printably, settle_names, settle_outputs
 
 __all__ = ["RULES", "kept_identities", "quiet", "simplify"]
 
@@ -69,6 +69,7 @@ def quiet() -> Iterator[None]:
 def simplify(model: ir.Model) -> None:
     """Simplify a model in place; its functions are inlined, its constants become initializers."""
     optimizer.inline(model)
+    name_printably(model)
     outputs = [v.name for v in model.graph.outputs]
     for _ in range(_ROUNDS):
         with kept_identities(model):
