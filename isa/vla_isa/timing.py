@@ -145,7 +145,7 @@ class _Run:
                 raise ProgramError(f"{where} waits for semaphore {s}, which nothing signals; it would deadlock")
             start = max(start, self.signals[s].popleft() + self.timing.semaphore)
         if item.packet.name == "HALT":
-            start = max(start, *(e[-1] for e in self.ends if e))
+            start = max([start, *(e[-1] for e in self.ends if e)])
         # an engine holds two packets, the second only prepares
         accept = max(start, ends[-2]) if len(ends) > 1 else start
         key = (item.queue, cost.path)
