@@ -150,7 +150,7 @@ def _check_used(args: argparse.Namespace, state: Compilation) -> None:
     useless = [name for name, given in options.items() if given]
     if useless:
         raise BadUsageError(
-            f"'{args.model}' is quantized already, so its own scales are taken and {', '.join(useless)} would change "
+            f"'{args.model}' is quantized already, or has nothing to quantize, so {', '.join(useless)} would change "
             "nothing; leave it out, or compile the float model"
         )
 

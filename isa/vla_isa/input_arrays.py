@@ -74,6 +74,8 @@ def read_runs(wanted: Sequence[Value], given: Mapping[str, Any], optional: Colle
     Raises:
         InputError: the first thing that is wrong, with what was expected.
     """
+    if not isinstance(given, Mapping):
+        raise InputError(f"the inputs are {type(given).__name__}; give a mapping of input names to arrays")
     _check_names(wanted, given, optional)
     arrays: dict[str, Array] = {}
     counts: dict[str, int] = {}
@@ -82,7 +84,7 @@ def read_runs(wanted: Sequence[Value], given: Mapping[str, Any], optional: Colle
         if value.name not in given:
             arrays[value.name] = np.zeros(value.shape, value.dtype)
             continue
-        array = _converted(value, np.asarray(given[value.name]))
+        array = _converted(value, _array(value, given[value.name]))
         count = run_count(value, array.shape)
         own = array.shape == value.shape
         if count is not None:
@@ -129,6 +131,13 @@ def _check_names(wanted: Sequence[Value], given: Collection[str], optional: Coll
     missing = [name for name in names if name not in given and name not in optional]
     if missing:
         raise InputError(f"input {', '.join(map(repr, missing))} is missing; the inputs are {text}")
+
+
+def _array(value: Value, given: Any) -> Array:
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as e:
+        raise InputError(f"input '{value.name}' is no array: {e}") from e
 
 
 def _converted(value: Value, array: Array) -> Array:

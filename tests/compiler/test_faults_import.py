@@ -415,3 +415,40 @@ def test_sizes_are_refused_before_anything_is_computed(tmp_path):
     with pytest.raises(ModelError, match="the limit is 268435456"):
         parse_model(load_model(model), "m.onnx")
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("calls", [["F1", "F1"], ["F0"]])
+def test_functions_without_an_end_are_refused(calls, tmp_path):
+    """F0 calls F1 twice, that calls F2 twice, ...; or F0 calls itself."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("my", 1)]
+    model = helper.make_model(
+        helper.make_graph([helper.make_node("F0", ["x"], ["y"], domain="my")], "g", [info("x", [1])], [info("y", [1])]),
+        opset_imports=opsets,
+        ir_version=8,
+    )
+    for level in range(30):
+        names = calls if level == 0 else [f"F{level + 1}"] * 2 if level < 29 else ["Relu"]
+        steps = ["a", *(f"t{i}" for i in range(len(names) - 1)), "b"]
+        nodes = [
+            helper.make_node(n, [steps[i]], [steps[i + 1]], domain="" if n == "Relu" else "my")
+            for i, n in enumerate(names)
+        ]
+        model.functions.append(helper.make_function("my", f"F{level}", ["a"], ["b"], nodes, opsets))
+    with pytest.raises(ModelError, match="more than 100000 nodes, its functions written out"):
+        load_model(saved(model, tmp_path))
+
+
+def test_a_constant_of_no_type_is_refused(tmp_path):
+    constant = value("w", np.ones((4, 4), np.float32))
+    constant.data_type = 99
+    nodes = [helper.make_node("Gemm", ["x", "w"], ["y"])]
+    graph = helper.make_graph(nodes, "g", [info("x", (1, 4))], [info("y", (1, 4))], [constant])
+    path = saved(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path)
+    with pytest.raises(ModelError, match="is not a valid ONNX model"):
+        parse_model(load_model(path), str(path))
+
+
+def test_more_axes_than_numpy_has_are_refused():
+    model = build([helper.make_node("Relu", ["x"], ["y"])], [info("x", [1] * 70)], [info("y", [1] * 70)])
+    with pytest.raises(ModelError, match="input 'x' has 70 axes; the limit is 32"):
+        parse_model(load_model(model), "m.onnx")

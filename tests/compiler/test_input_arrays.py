@@ -161,7 +161,10 @@ def test_a_sequence_of_mappings_is_its_samples() -> None:
             np.testing.assert_array_equal(values, b[key])
     with pytest.raises(CalibrationError, match="calibration sample 1: input 'x' is missing"):
         read_samples([given, {"state": given["state"], "pixel": given["pixel"]}], WANTED)
-    with pytest.raises(CalibrationError, match="at least one mapping"):
+    for wrong in (5, np.zeros(3), (x for x in ()), [1]):
+        with pytest.raises(CalibrationError, match=f"calibration data is {type(wrong).__name__}; give a file"):
+            read_samples(wrong, WANTED)  # type: ignore[arg-type]
+    with pytest.raises(CalibrationError, match="at least one such mapping"):
         read_samples([], WANTED)
 
 
@@ -231,3 +234,22 @@ def test_whatever_is_wrong_with_an_archive_is_a_refusal(tmp_path: Path) -> None:
         (tmp_path / "d.npz").write_bytes(content)
         with pytest.raises(InputError, match=message):
             read_npz(tmp_path / "d.npz", WANTED[:1])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [(np.zeros(4), "the inputs are ndarray; give a mapping"), (None, "None")]
+)
+def test_inputs_are_a_mapping(given: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_runs(WANTED[:1], given)
+
+
+def test_rows_of_different_lengths() -> None:
+    with pytest.raises(InputError, match="input 'x' is no array"):
+        read_runs(WANTED[:1], {"x": [[1, 2], [3]]})
+
+
+def test_an_unknown_method_of_calibration() -> None:
+    options = vlac.CompileOptions(calibration=arrays(), calibration_method="max")
+    with pytest.raises(CalibrationError, match="unknown calibration method 'max'; there are minmax"):
+        vlac.compile_model(model(), "tiny", options)

@@ -262,3 +262,8 @@ def test_pooling_beside_a_convolution_is_slower() -> None:
     alone, beside = span([pool, halt]), span([conv(32, 32, 4, 4, 3, 1), pool, halt])
     assert alone == packet_cost(pool, U50, None).cycles
     assert 1.5 * alone < beside < 2.2 * alone  # the convolution reads 8 of 16 banks
+
+
+def test_a_program_that_only_ends() -> None:
+    report = timing.estimate(with_packets(pipeline(), [Packet.make("HALT")]))
+    assert len(report.packets) == 1 and report.total_cycles > 0 and report.macs == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
+from vla_isa.check_signature import MAX_RANK
 from vla_isa.host_functions import DTYPES
 from vlac.errors import ModelError
 from vlac.import_onnx.foreign import with_foreign_shapes
@@ -31,6 +33,7 @@ __all__ = ["MAX_OPSET", "MIN_OPSET", "load_model", "parse_model"]
 MIN_OPSET, MAX_OPSET = 13, 24
 _TYPES = tuple(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)) for name in DTYPES)
 _MASKED = ("Add", "Sub", "Where", "Max", "Min")  # where a constant may hold infinities
+_MAX_NODES = 100_000
 _MAX_ELEMENTS = 1 << 28  # of one tensor, 1 GB in float32
 
 
@@ -90,12 +93,39 @@ def _check_parts(proto: onnx.ModelProto, origin: str) -> None:
         twice = [name for name, n in Counter(v.name for v in values).items() if n > 1]
         if twice:
             raise ModelError(f"'{origin}' names {', '.join(twice)} twice among its {what}; give each its own name")
+    if _node_count(proto) > _MAX_NODES:
+        raise ModelError(
+            f"'{origin}' has more than {_MAX_NODES} nodes, its functions written out; export a model that has fewer"
+        )
     opset = opset_of(proto)
     if opset is None or not OLDEST_OPSET <= opset <= MAX_OPSET:
         raise ModelError(
             f"'{origin}' uses ONNX opset {opset}; the compiler reads {OLDEST_OPSET} to {MAX_OPSET}, "
             "export it with opset_version=17 or another of these"
         )
+
+
+def _node_count(proto: onnx.ModelProto) -> int:
+    """Nodes of the model where each call of a function is its nodes; a function that calls itself counts as endless."""
+    functions = {(f.domain, f.name): f for f in proto.functions}
+    known: dict[tuple[str, str], int] = {}
+
+    def count(nodes: Iterable[onnx.NodeProto]) -> int:
+        total = 0
+        for node in nodes:
+            total += called(node.domain, node.op_type)
+            for attribute in node.attribute:
+                total += sum(count(g.node) for g in (attribute.g, *attribute.graphs))
+        return total
+
+    def called(domain: str, name: str) -> int:
+        key = (domain, name)
+        if key in functions and key not in known:
+            known[key] = _MAX_NODES + 1  # until it is known that it ends
+            known[key] = count(functions[key].node)
+        return known.get(key, 1)
+
+    return count(proto.graph.node)
 
 
 def _check_valid(source: Source, origin: str) -> None:
@@ -115,7 +145,10 @@ def parse_model(model: Source | onnx.ModelProto, origin: str) -> tuple[ir.Model,
     source = model if isinstance(model, Source) else Source(model)
     _check_inputs(source.light, origin)
     _check_outputs(source.light, origin)
-    parsed = source.closed(ir.from_proto(_inferred(source, origin)))
+    try:
+        parsed = source.closed(ir.from_proto(_inferred(source, origin)))
+    except ir.serde.SerdeError as e:
+        raise ModelError(f"'{origin}' is not a valid ONNX model: {e.__cause__ or e}") from e
     _check_sizes(parsed, origin, lowest=0)  # before constants are computed; parts of shapes may be empty until then
     simplify(parsed)
     head, tail = split_tail(parsed)
@@ -177,6 +210,8 @@ def _check_size(origin: str, what: str, shape: list[int], lowest: int = 1) -> No
     """Refuse empty tensors and those no machine here could hold."""
     if min(shape, default=1) < lowest:
         raise ModelError(f"'{origin}': {what} has shape {shape}; every size must be at least 1")
+    if len(shape) > MAX_RANK:
+        raise ModelError(f"'{origin}': {what} has {len(shape)} axes; the limit is {MAX_RANK}, reshape it")
     if math.prod(shape) > _MAX_ELEMENTS:
         raise ModelError(
             f"'{origin}': {what} has shape {shape}, {math.prod(shape)} values; the limit is {_MAX_ELEMENTS}, "

@@ -49,9 +49,13 @@ def read_samples(source: CalibrationData, inputs: Sequence[Value], optional: Col
     if isinstance(source, Mapping):
         return _samples("calibration data", source, inputs, optional)
     if not isinstance(source, str | Path):
-        if not source or not all(isinstance(s, Mapping) for s in source):
-            raise CalibrationError("calibration data is a sequence; it must hold at least one mapping of arrays")
-        return [x for i, s in enumerate(source) for x in _samples(f"calibration sample {i}", s, inputs, optional)]
+        maps = [s for s in source if isinstance(s, Mapping)] if isinstance(source, Sequence) else []
+        if not maps or len(maps) < len(source):
+            raise CalibrationError(
+                f"calibration data is {type(source).__name__}; give a file, a mapping of input names to arrays, or a "
+                "sequence of at least one such mapping"
+            )
+        return [x for i, s in enumerate(maps) for x in _samples(f"calibration sample {i}", s, inputs, optional)]
     random = re.fullmatch(r"random(?::(.*))?", str(source))
     if random:
         return _random(_RANDOM_SAMPLES if random[1] is None else random[1], inputs)

@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from vlac.errors import CalibrationError
 from vlac.ops.host_nodes import host_prefix, host_suffix
-from vlac.options import CompileOptions
+from vlac.options import CALIBRATION_METHODS, CompileOptions
 from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, model_values, read_samples
 from vlac.quantize.equalize import equalize
@@ -81,6 +81,9 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
             "the model is float and has no calibration data; give --calib DATA.npz with one array per "
             "input, --calib DIR with one .npz per sample, or --calib random:8 to try without data"
         )
+    if options.calibration_method not in CALIBRATION_METHODS:
+        methods = ", ".join(CALIBRATION_METHODS)
+        raise CalibrationError(f"unknown calibration method '{options.calibration_method}'; there are {methods}")
     host = {*host, *host_prefix(model), *host_suffix(model)}
     given = read_samples(options.calibration, *model_values(model))
     samples, held_out = split(given, options.calibration)
