@@ -6,6 +6,7 @@ operators its evaluator does not have. Random numbers stay, and what QuantizeLin
 
 from __future__ import annotations
 
+from threading import Timer
 from typing import Any
 
 import onnx_ir as ir
@@ -13,17 +14,22 @@ import onnxruntime
 from onnx_ir.convenience import extract
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from vlac.errors import ModelError
 from vlac.import_onnx.flow import Flow, is_quantizer
 
 __all__ = ["fold_fixed"]
 
 _LIMIT = 1 << 28  # elements of one constant
+_SECONDS = 20.0
 
 
 def fold_fixed(model: ir.Model) -> bool:
     """Replace computed constants that something reads by initializers; whether there were any.
 
     What ONNX Runtime cannot compute stays a node.
+
+    Raises:
+        ModelError: it takes too long.
     """
     flow = Flow(model)
     nodes = _fixed_nodes(flow)
@@ -34,6 +40,8 @@ def fold_fixed(model: ir.Model) -> bool:
     part = ir.Model(extract(model.graph, [], results), ir_version=model.ir_version)
     try:
         arrays = _run(part)
+    except ModelError:
+        raise
     except Exception:  # ONNX Runtime raises its own classes, without a common base
         return False
     for value, array in zip(results, arrays, strict=True):
@@ -72,4 +80,18 @@ def _run(part: ir.Model) -> list[Any]:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     model = ir.to_proto(part).SerializeToString()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return list(session.run(None, {}))
+    limit = onnxruntime.RunOptions()
+    timer = Timer(_SECONDS, setattr, (limit, "terminate", True))
+    timer.start()
+    try:
+        return list(session.run(None, {}, limit))
+    except Exception as e:  # see above
+        if limit.terminate:
+            kinds = ", ".join(sorted({node.op_type for node in part.graph}))
+            raise ModelError(
+                f"computing the model's constants ({kinds}) takes more than {_SECONDS:.0f} s, the limit; is a Loop "
+                "endless? Export the model with the constants computed"
+            ) from e
+        raise
+    finally:
+        timer.cancel()
