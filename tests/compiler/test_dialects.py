@@ -5,7 +5,7 @@ import onnx
 import onnxruntime
 import pytest
 from graphs import OPSET, GraphBuilder
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 from parity import compile_proto, run_parity
 from qdq_graphs import QdqBuilder, model_with
@@ -152,6 +152,29 @@ def test_qonnx_weights_with_a_zero_point(zero, signed):
     x = g.quant(g.input("x", (1, 40)), 1 / 64)
     w = g.quant(g.constant(g.weight(40, 6) * 8), 0.31, zero=zero, bits=4, signed=signed)
     run_parity(g.qonnx(g.quant(g.node("MatMul", [x, w], 6), 1 / 17), 1, 6), calib=None)
+
+
+def test_qonnx_weights_with_scales_of_two_channels():
+    g = QonnxBuilder("two")
+    x = g.quant(g.input("x", (1, 40)), 1 / 64)
+    w = g.quant(g.constant(g.weight(40, 2)), [[0.004, 0.013]])
+    model = g.qonnx(g.quant(g.node("MatMul", [x, w], 2), 1 / 17), 1, 2)
+    run_parity(model, calib=None)
+    scales = [numpy_helper.to_array(t) for t in from_qonnx(model).graph.initializer if t.dims[:] == [2]]
+    assert any(np.array_equal(s, np.array([0.004, 0.013], np.float32)) for s in scales)
+
+
+def test_qonnx_parameters_that_are_constant_nodes():
+    """Exporters write them so; the result is that of the same model with initializers."""
+    model = qonnx_model()
+    other = onnx.ModelProto()
+    other.CopyFrom(model)
+    del other.graph.initializer[:]
+    for tensor in model.graph.initializer:
+        other.graph.node.insert(0, helper.make_node("Constant", [], [tensor.name], value=tensor))
+    inputs = {"x": np.random.default_rng(3).standard_normal((1, 12, 9, 9)).astype(np.float32)}
+    found, wanted = (run_onnx(from_qonnx(m), inputs)[0] for m in (other, model))
+    assert np.array_equal(found, wanted)
 
 
 def test_qonnx_rounds_as_its_definition_says():

@@ -175,3 +175,10 @@ def test_functions_of_a_model_input_stay():
     g = GraphBuilder("front", 13)
     y = g.node("Mul", [g.input("x", SHAPES["Conv"]), g.constant(np.float32(2))])
     check_folded(g.model(layer(g, "Conv", y)), ["Mul", "Conv"])
+
+
+def test_in_front_of_a_layer_of_one_channel():
+    g = GraphBuilder("front", 14)
+    y = g.node("Conv", [g.input("x", (1, 4, 5, 5)), g.constant(g.weight(1, 4, 3, 3))], 1, pads=[1] * 4)
+    y = g.node("Mul", [g.node("Relu", [y]), g.constant(np.float32(-1.5))])
+    check_folded(g.model(g.node("Conv", [y, g.constant(g.weight(C, 1, 3, 3))], C)), ["Conv", "Relu", "Conv"])

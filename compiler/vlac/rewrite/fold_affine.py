@@ -122,7 +122,7 @@ def _only_reader(value: ir.Value) -> ir.Node | None:
 
 def _affine(node: ir.Node, x: ir.Value, channel: int) -> _Affine | None:
     """What a node does to each channel of `x`, or None where it is anything else."""
-    if node.domain not in ("", "ai.onnx") or len([v for v in node.outputs if v.uses() or v.is_graph_output()]) > 1:
+    if node.domain not in ("", "ai.onnx"):
         return None
     shape = shape_of(x)
     size = shape[channel]

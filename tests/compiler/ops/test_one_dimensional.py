@@ -71,3 +71,15 @@ def test_time_major_input_and_flatten():
 @pytest.mark.parametrize("axis", [1, -2])
 def test_concat_of_channels_by_any_number_of_its_axis(axis):
     check_both(network(lambda g, x: g.node("Concat", [conv(g, x, 20), conv(g, x, 9)], 29, axis=axis)))
+
+
+@pytest.mark.parametrize("shape", [(10, 1), (1, 10, 1), (10, 14), (14,), ()], ids=str)
+def test_constants_of_any_rank_broadcast_as_before(shape):
+    """Behind a pool, where no layer takes them in."""
+
+    def body(g, x):
+        y = g.node("MaxPool", [conv(g, x, 10)], kernel_shape=[2], strides=[2])
+        y = g.node("Add", [y, g.constant(g.rng.standard_normal(shape).astype(np.float32))])
+        return conv(g, y, 6)
+
+    check_both(network(body))
