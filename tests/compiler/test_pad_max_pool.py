@@ -1,12 +1,15 @@
 """A Pad with "never" in front of a MaxPool is the pool's padding: beside ONNX Runtime on the source model."""
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 import pytest
 from graphs import GraphBuilder
 from parity import compile_proto
 from source_parity import check_real
 
 from vlac.errors import UnsupportedError
+from vlac.rewrite.pad_max_pool import pad_max_pools
 
 
 def padded(pads, value=-1e9, *, axes=None, size=(11, 9), pool=None):
@@ -77,3 +80,13 @@ def test_windows_of_padding_only_are_refused(pads):
     g, y = padded(pads)
     with pytest.raises(UnsupportedError, match=r"A number of -1e4 or less, in front of a MaxPool .* Found pads \[0, "):
         compile_proto(g.model(y))
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["Pad", "MaxPool"])
+def test_operators_of_other_domains_are_not_these(number):
+    g, y = padded([0, 0, 1, 1, 0, 0, 1, 1])
+    parsed = ir.from_proto(onnx.shape_inference.infer_shapes(g.model(y)))
+    list(parsed.graph)[number].domain = "other"
+    pad_max_pools(parsed)
+    assert [n.op_type for n in parsed.graph][-2:] == ["Pad", "MaxPool"]
+    assert parsed.graph[-1].inputs[0].producer() is parsed.graph[-2]

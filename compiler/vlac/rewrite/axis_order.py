@@ -33,11 +33,8 @@ Order = tuple[int, ...]
 def turn_regions(model: ir.Model) -> None:
     """Turn, in place, every region that needs fewer Transposes in another order, until none does."""
     graph = model.graph
-    turned = any(n.op_type == "Transpose" for n in graph)
-    while turned:
-        turned = any(_turned(graph, region) for region in _regions(graph))
-        if turned:
-            onnx_passes.RemoveUnusedNodesPass()(model)
+    while any(_turned(graph, region) for region in _regions(graph)):
+        onnx_passes.RemoveUnusedNodesPass()(model)
 
 
 def _turned(graph: ir.Graph, region: _Region) -> bool:

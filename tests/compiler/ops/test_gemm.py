@@ -58,6 +58,16 @@ def test_any_shape_of_c_with_alpha_and_beta(shape):
     check_both(g.model(g.node("Gemm", [x, w, c], 12, alpha=0.5, beta=-2.0)))
 
 
+@pytest.mark.parametrize("shape", [(1, 12), (2, 1), (2, 12)], ids=str)
+def test_c_of_as_many_rows_as_the_result(shape):
+    """One row is the bias of the instruction, two are an Add behind it."""
+    g = GraphBuilder("rows")
+    c = g.constant(g.rng.standard_normal(shape).astype(np.float32))
+    x, w = g.input("x", (2, 20)), g.constant(g.weight(20, 12))
+    packets = check_both(g.model(g.node("Gemm", [x, w, c], 12, beta=0.5))).packets
+    assert packets.count("Gemm") == 1 and packets.count("Add") == (shape[0] == 2)
+
+
 @pytest.mark.parametrize("shape", [(7,), (1, 7), (5, 1), (1, 1), (5, 7)], ids=str)
 def test_a_factor_behind_any_shape_of_c(shape):
     """A C with a value for each row is none for each column."""
