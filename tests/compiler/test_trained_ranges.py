@@ -12,6 +12,7 @@ from vlac.import_onnx import parse_model
 from vlac.import_onnx.names import name_all
 from vlac.quantize.known_ranges import settle_ranges
 from vlac.quantize.static import quantize_model
+from vlac.quantize.suspects import suspects
 from vlac.rewrite import rewrite_float
 
 SHAPE = (1, 3, 16, 16)
@@ -137,3 +138,16 @@ def test_padding_with_a_number_outside_the_range_of_the_values(fill, tmp_path):
     assert np.abs(seen).max() < 15
     (found,) = vlarun.Session(state.program).run({"x": normals(1, 2)[0]}).values()
     assert np.abs(found[:, :, 0] - fill).max() < 0.2 and np.abs(found[:, :, 1:-1, 1:-1]).max() < 15
+
+
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_what_a_layer_can_give_is_its_mean_and_three_sigma(transposed):
+    """Inputs spread evenly over 10..12, weights of 1 and a bias of 5: 4 * 11 + 5, and 3 * sqrt(4 * 2^2 / 12)."""
+    g = GraphBuilder("sum")
+    w = g.constant(np.ones((2, 4) if transposed else (4, 2), np.float32))
+    y = g.node("Gemm", [g.input("x", (1, 4)), w, g.constant(np.full(2, 5, np.float32))], 2, transB=transposed)
+    parsed, _ = parse_model(g.model(y), "test")
+    name_all(parsed)
+    (found,) = suspects(parsed, {"x": (10.0, 12.0), y: (49.0, 49.1)})
+    assert "gave 49 to 49.1" in found and "can give about 45.5 to 52.5" in found
+    assert suspects(parsed, {"x": (10.0, 12.0), y: (47.0, 51.0)}) == ()
