@@ -118,7 +118,7 @@ def interruptible() -> None:
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.1, 0.3, 0.6, 1.0])
 def test_an_interrupt_at_any_time_is_one_line(name: str, delay: float, work: Path, tmp_path: Path) -> None:
     arguments: dict[str, list[str | Path]] = {
-        "vlac": ["compile", work / "model.onnx", "-o", tmp_path / "p.bin", "--calib", "random:100000"],
+        "vlac": ["compile", work / "model.onnx", "-o", tmp_path / "p.bin", "--calib", "random:99999"],
         "vlarun": ["conformance", "--suite", "T2", "--programs", "100000"],
         "vla-collect": ["babyai", "--episodes", "100000", "--out", tmp_path / "data", "--workers", "2"],
         "vla-train": ["demo", "--out", tmp_path / "demo", "--workers", "2"],

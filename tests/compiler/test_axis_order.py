@@ -200,3 +200,19 @@ def inner(model):
     """Transposes that are neither of the input nor make an output: any order is free there."""
     ends = {"x", *(o.name for o in model.graph.output)}
     return sum(n.op_type == "Transpose" and not ends & {n.input[0], n.output[0]} for n in model.graph.node)
+
+
+def test_what_comes_from_another_order_is_turned():
+    """Two sources lose their Transposes and so does the result; the third, of a MatMul, gets one."""
+    g = GraphBuilder("mixed")
+    x = g.input("x", (1, 4, 6, 5))
+    a, b = (
+        g.node("Transpose", [g.node("Conv", [x, g.constant(g.weight(8, 4, 3, 3))], 8, pads=[1] * 4)], 8, perm=LAST)
+        for _ in range(2)
+    )
+    rows = g.node("Transpose", [x], 4, perm=LAST)
+    c = g.node("MatMul", [rows, g.constant(g.weight(4, 8))], 8)
+    y = g.node("Add", [g.node("Add", [a, b], 8), c], 8)
+    y = g.node("Transpose", [y], 8, perm=FIRST)
+    model = g.model(g.node("Conv", [y, g.constant(g.weight(3, 8, 1, 1))], 3))
+    assert transposes(model) == 4 and transposes(turned(model)) == 2

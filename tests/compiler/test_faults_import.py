@@ -1,7 +1,6 @@
 """Files as they are shipped: initializers among the inputs, old opsets, dynamic sizes, tied weights."""
 
 import re
-import time
 from pathlib import Path
 
 import numpy as np
@@ -411,10 +410,8 @@ def test_sizes_are_refused_before_anything_is_computed(tmp_path):
     last = [helper.make_node("ReduceMax", ["d40"], ["s"], keepdims=0), helper.make_node("Add", ["x", "s"], ["y"])]
     constants = [value("d0", np.ones((4, 4), np.float32))]
     model = build(doubled + last, [info("x", (1, 4))], [info("y", (1, 4))], constants)
-    start = time.process_time()
-    with pytest.raises(ModelError, match="the limit is 268435456"):
+    with pytest.raises(ModelError, match="the limit is 268435456"):  # computed, it would take 64 TB
         parse_model(load_model(model), "m.onnx")
-    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("calls", [["F1", "F1"], ["F0"]])

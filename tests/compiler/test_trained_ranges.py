@@ -151,3 +151,10 @@ def test_what_a_layer_can_give_is_its_mean_and_three_sigma(transposed):
     (found,) = suspects(parsed, {"x": (10.0, 12.0), y: (49.0, 49.1)})
     assert "gave 49 to 49.1" in found and "can give about 45.5 to 52.5" in found
     assert suspects(parsed, {"x": (10.0, 12.0), y: (47.0, 51.0)}) == ()
+
+
+def test_pairs_are_named_after_what_they_round(tmp_path):
+    g = GraphBuilder("names")
+    y = g.node("Conv", [g.input("x", SHAPE), g.constant(g.weight(8, 3, 3, 3))], 8)
+    made = quantized(g.model(g.node("Conv", [y, g.constant(g.weight(2, 8, 1, 1))], 2)), tmp_path).model
+    assert {n.name for n in made.graph if n.op_type == "QuantizeLinear"} >= {"x.quantized", f"{y}.quantized"}
