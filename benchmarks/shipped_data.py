@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["CACHE", "RECIPES", "member"]
+__all__ = ["CACHE", "RECIPES", "SEEDS", "member"]
 
 F32 = NDArray[np.float32]
 Recipe = Callable[[str, int, tuple[int, ...]], F32]
@@ -33,7 +33,7 @@ _PICTURES = {
     "calibration": ("astronaut.png", "coffee.png", "motorcycle_left.png", "china.jpg"),
     "test": ("chelsea.png", "rocket.jpg", "ihc.png", "flower.jpg"),
 }
-_SEEDS = {"calibration": 0, "test": 1000}
+SEEDS = {"calibration": 0, "test": 1000}
 _MEAN, _STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 _CAFFE_MEAN = np.float32([104, 117, 123])  # of blue, green, red
 
@@ -74,7 +74,7 @@ def _picture(name: str) -> Image.Image:
 
 def _crops(split: str, count: int, height: int, width: int) -> NDArray[np.uint8]:
     """Random parts of photographs, RGB [N, height, width, 3]."""
-    rng = np.random.default_rng(_SEEDS[split])
+    rng = np.random.default_rng(SEEDS[split])
     names = _PICTURES[split]
     out = []
     for index in range(count):
@@ -89,7 +89,7 @@ def _crops(split: str, count: int, height: int, width: int) -> NDArray[np.uint8]
 def _faces(split: str, count: int, size: int) -> NDArray[np.uint8]:
     """Grey faces and, every other one, what is no face, as RGB [N, size, size, 3]."""
     pictures = np.load(io.BytesIO(member(PICTURES, "data/lfw_subset.npy")))  # 100 faces, 100 others
-    order = np.random.default_rng(_SEEDS[split]).permutation(50) + (50 if split == "test" else 0)
+    order = np.random.default_rng(SEEDS[split]).permutation(50) + (50 if split == "test" else 0)
     out = []
     for index in range(count):
         grey = pictures[order[index // 2] + 100 * (index % 2)]
@@ -113,7 +113,7 @@ def _colours(rng: np.random.Generator) -> tuple[tuple[int, ...], tuple[int, ...]
 
 def _lines(split: str, count: int, height: int, width: int) -> NDArray[np.uint8]:
     """One line of text each, every fourth upside down, RGB."""
-    rng = np.random.default_rng(_SEEDS[split])
+    rng = np.random.default_rng(SEEDS[split])
     out = []
     for index in range(count):
         paper, ink = _colours(rng)
@@ -127,7 +127,7 @@ def _lines(split: str, count: int, height: int, width: int) -> NDArray[np.uint8]
 
 def _captchas(split: str, count: int, height: int, width: int) -> NDArray[np.uint8]:
     """Five turned letters under strokes, RGB."""
-    rng = np.random.default_rng(_SEEDS[split])
+    rng = np.random.default_rng(SEEDS[split])
     out = []
     for _ in range(count):
         paper, ink = _colours(rng)
@@ -146,7 +146,7 @@ def _captchas(split: str, count: int, height: int, width: int) -> NDArray[np.uin
 
 def _pages(split: str, count: int, height: int, width: int, *, turned: bool = False) -> NDArray[np.uint8]:
     """Pages of text, or every fourth a photograph with a caption, RGB; `turned` by 0, 90, 180, 270 degrees."""
-    rng = np.random.default_rng(_SEEDS[split])
+    rng = np.random.default_rng(SEEDS[split])
     photographs = _crops(split, count, height, width)
     out = []
     for index in range(count):

