@@ -42,7 +42,7 @@ def graph_text(c: Compilation) -> str:
 
 def plan_text(c: Compilation) -> str:
     """Stages with bands and chunks, and the regions of the activation scratchpad."""
-    assert c.plan is not None and c.regions is not None
+    assert c.graph is not None and c.plan is not None and c.regions is not None
     lines = []
     for number, stage in enumerate(c.plan.stages):
         for p in stage.plans:
@@ -53,5 +53,5 @@ def plan_text(c: Compilation) -> str:
             f"act {i.base}..{i.base + i.size} stages {i.first}..{i.last} ring {i.ring} "
             f"row {i.row_stride} pitch {i.pitch} {_tensor(i.tensor)}"
         )
-    lines += [f"streamed {_tensor(t)}" for t in c.plan.streamed]
+    lines += [f"streamed {_tensor(t)}" for t in c.graph.tensors if t in c.plan.streamed]
     return "\n".join(lines) + "\n"
