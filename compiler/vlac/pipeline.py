@@ -83,8 +83,8 @@ def _graph_bytes(c: Compilation) -> bytes:
 
 
 def _plan_bytes(c: Compilation) -> bytes:
-    assert c.plan is not None and c.regions is not None
-    return plan_text(c.plan, c.regions).encode()
+    assert c.graph is not None and c.plan is not None and c.regions is not None
+    return plan_text(c.graph, c.plan, c.regions).encode()
 
 
 def _onnx_bytes(c: Compilation) -> bytes:

@@ -252,3 +252,12 @@ def test_formats_that_are_refused_say_what_to_use(tmp_path):
     for name, message in (("q", "QOperator format; quantize with QuantFormat.QDQ"), ("dynamic", "quantize statically")):
         with pytest.raises(UnsupportedError, match=message):
             compile_proto(onnx.load(str(tmp_path / f"{name}.onnx")))
+
+
+def test_unnamed_quant_nodes_are_named_by_their_output():
+    g = QonnxBuilder("unnamed")
+    model = g.qonnx(g.quant(g.input("x", (1, 3, 5, 5)), 0.1, bits=16), 1, 3, 5, 5)
+    for node in model.graph.node:
+        node.ClearField("name")
+    with pytest.raises(UnsupportedError, match=f"Quant '{model.graph.output[0].name}': 16 bits"):
+        from_qonnx(model)

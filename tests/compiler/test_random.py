@@ -8,13 +8,16 @@ nodes are not compared, and all else is checked.
 
 from dataclasses import replace
 
+import onnx
 import pytest
+from graphs import GraphBuilder
 from hypothesis import HealthCheck, given, settings
 from parity import check_rtl, run_both
 from random_graphs import networks, numbered
 
-from vla_isa import hazards
+from vla_isa import hazards, image
 from vla_isa.hardware import load
+from vlac import CompileOptions, compile_file
 from vlac.errors import AllocationError
 from vlac.ir.graph import GemmOp
 from vlac.ops import OPS
@@ -84,6 +87,18 @@ def test_networks_on_tiny(first):
         return outcome
 
     check_share(check_each(first, one))
+
+
+def test_a_program_is_the_same_each_time(tmp_path):
+    """Also where tensors are streamed, in a fixed order."""
+    g = GraphBuilder("streamed")
+    x = g.input("x", (1, 8, 24, 24))
+    for _ in range(8):
+        x = g.node("Relu", [g.node("Conv", [x, g.constant(g.weight(8, 8, 3, 3))], pads=[1] * 4)])
+    onnx.save(g.model(x), tmp_path / "model.onnx")
+    states = [compile_file(tmp_path / "model.onnx", SMALL, CompileOptions(calibration="random:2")) for _ in range(8)]
+    assert len(states[0].plan.streamed) > 5
+    assert len({image.dumps(state.program) for state in states}) == 1
 
 
 @pytest.mark.slow

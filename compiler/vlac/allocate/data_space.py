@@ -107,8 +107,8 @@ def place_data(graph: Graph, plan: Plan, block: int) -> DataSpace:
         space.sources[tensor] = _region(space.add_constant(pack(values, layout), tensor.label), layout)
     for out in graph.outputs:
         _place_output(graph, space, out, block)
-    for root in plan.streamed:
-        if root not in space.sources:
+    for root in graph.tensors:  # in this order, as a set has another one in each run
+        if root in plan.streamed and root not in space.sources:
             stored = space.stores.get(root)
             if stored:
                 space.sources[root] = stored[0]

@@ -74,7 +74,7 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
     Raises:
         AllocationError: something does not fit however it is cut.
     """
-    streamed: set[Tensor] = set()
+    streamed: dict[Tensor, None] = {}
     packed: dict[Op, PackedWeights] = {}
     shares = [4, 8, 16, 32]  # a ring may take one such part of the scratchpad; one row of output in any case
     split_operations(graph, hw)
@@ -87,7 +87,7 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
         together = [i for i in items if not (i.last < failed.first or failed.last < i.first)]
         choices = [i for i in together if i.tensor.root not in streamed and _can_stream(i.tensor)]
         if choices:
-            streamed.add(max(choices, key=lambda i: i.size).tensor)
+            streamed[max(choices, key=lambda i: i.size).tensor] = None
         elif streamed and len(shares) > 1:
             shares.pop(0)
         else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from vlac.allocate.regions import Regions
+from vlac.ir.graph import Graph
 from vlac.tile.plan import Plan
 
 __all__ = ["plan_text"]
 
 
-def plan_text(plan: Plan, regions: Regions) -> str:
+def plan_text(graph: Graph, plan: Plan, regions: Regions) -> str:
     """Stages with bands and chunks, and the regions of the activation scratchpad."""
     lines = []
     for number, stage in enumerate(plan.stages):
@@ -20,5 +21,5 @@ def plan_text(plan: Plan, regions: Regions) -> str:
             f"act {i.base}..{i.base + i.size} stages {i.first}..{i.last} ring {i.ring} "
             f"row {i.row_stride} pitch {i.pitch} %{i.tensor.label}"
         )
-    lines += [f"streamed %{t.label}" for t in plan.streamed]
+    lines += [f"streamed %{t.label}" for t in graph.tensors if t in plan.streamed]
     return "\n".join(lines) + "\n"

@@ -183,7 +183,7 @@ def _makes_rows(transpose: ir.Node, order: Order) -> bool:
 
 def _joins_pixels(node: ir.Node, order: Order) -> bool:
     """Whether a Reshape of values with channels last, brought there by `order`, keeps these as they are."""
-    if node.op_type != "Reshape" or node.inputs[0] is None or order != (0, *range(2, len(order)), 1):
+    if node.op_type != "Reshape" or order != (0, *range(2, len(order)), 1):
         return False
     return shape_of(node.outputs[0])[-1:] == shape_of(node.inputs[0])[-1:]
 
@@ -210,7 +210,7 @@ def _turn_node(graph: ir.Graph, node: ir.Node, order: Order) -> None:
     out.shape = ir.Shape([shape[a] for a in _inverse(order)])
     for index, value in enumerate(node.inputs[: _SCALARS.get(node.op_type)]):
         array = constant_input(node, index)
-        if value is not None and array is not None and array.size > 1:
+        if value is not None and array is not None:
             whole = array.reshape((1,) * (rank - array.ndim) + array.shape)
             node.replace_input_with(index, initializer(graph, f"{value.name}.turned", whole.transpose(_inverse(order))))
     if node.op_type == "Concat":

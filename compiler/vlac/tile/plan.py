@@ -47,18 +47,19 @@ class Stage:
 class Plan:
     """The whole program's cut.
 
-    `streamed`: tensors that live in the data space; `rings[(stage, tensor)]` is how many of its rows are on
-    chip in a stage. `tight`: stages whose rings have no room for the next band while one is in use.
+    `streamed`: tensors that live in the data space, in the order in which they were chosen, which is that of
+    their lines. `rings[(stage, tensor)]` is how many of its rows are on chip in a stage. `tight`: stages whose
+    rings have no room for the next band while one is in use.
     """
 
     stages: list[Stage]
-    streamed: set[Tensor] = field(default_factory=set)
+    streamed: dict[Tensor, None] = field(default_factory=dict)
     rings: dict[tuple[int, Tensor], int] = field(default_factory=dict)
     tight: set[int] = field(default_factory=set)
 
 
 def make_plan(
-    graph: Graph, hw: HardwareConfig, streamed: set[Tensor], packed: dict[Op, PackedWeights], ring_words: int
+    graph: Graph, hw: HardwareConfig, streamed: dict[Tensor, None], packed: dict[Op, PackedWeights], ring_words: int
 ) -> Plan:
     """Stages, bands and chunks; `streamed` roots are read and written in bands.
 
@@ -81,7 +82,7 @@ def make_plan(
     return plan
 
 
-def _stages(graph: Graph, streamed: set[Tensor]) -> list[list[Op]]:
+def _stages(graph: Graph, streamed: dict[Tensor, None]) -> list[list[Op]]:
     """Operations in order, a convolution and the pool that reads it joined."""
     stages: list[list[Op]] = []
     for op in graph.ops:
@@ -91,7 +92,7 @@ def _stages(graph: Graph, streamed: set[Tensor]) -> list[list[Op]]:
             and isinstance(last, ConvOp)
             and last.output is op.inputs[0]
             and op.output.h >= 4
-            and not {t.root for t in (*op.inputs, op.output)} & streamed
+            and not {t.root for t in (*op.inputs, op.output)} & streamed.keys()
         )
         if joined:
             stages[-1].append(op)

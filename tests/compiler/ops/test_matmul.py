@@ -1,9 +1,12 @@
 """MatMul with a constant right side, and with the bias add behind it."""
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from graphs import GraphBuilder
 from one_op import check_both
+
+from vlac.rewrite.batched_matmul import split_batches
 
 
 @pytest.mark.parametrize("shape", [(1, 48), (6, 20), (1, 9, 24)], ids=str)
@@ -38,3 +41,10 @@ def test_a_stack_of_matrices(left, right):
     outcome = check_both(g.model(g.node("MatMul", [g.input("x", left), g.constant(stack(g, right))])))
     products = [op for op in outcome.state.graph.ops if op.op_type == "MatMul"]
     assert len(products) == (1 if left == (5, 12) else int(np.prod(np.broadcast_shapes(left[:-2], right[:-2]))))
+
+
+def test_a_single_matrix_stays_one_product():
+    g = GraphBuilder("single")
+    model = ir.from_proto(g.model(g.node("MatMul", [g.input("x", (2, 3, 4, 12)), g.constant(stack(g, (12, 5)))])))
+    split_batches(model)
+    assert [n.op_type for n in model.graph] == ["MatMul"]

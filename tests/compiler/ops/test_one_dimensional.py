@@ -5,6 +5,10 @@ import pytest
 from graphs import GraphBuilder
 from one_op import check_both
 
+from vlac.import_onnx import parse_model
+from vlac.model.reading import shape_of
+from vlac.rewrite.one_dimensional import widen
+
 
 def conv(g, x, out, kernel=3, **attributes):
     w = g.constant(g.weight(out, g.channels[x] // attributes.get("group", 1), kernel))
@@ -83,3 +87,25 @@ def test_constants_of_any_rank_broadcast_as_before(shape):
         return conv(g, y, 6)
 
     check_both(network(body))
+
+
+def test_pixels_of_an_image_stay_an_image_of_one_row():
+    g = GraphBuilder("pixels")
+    x = g.node("Relu", [g.input("x", (1, 6, 5, 7))])
+    model = parse_model(g.model(g.node("Reshape", [x, g.constant(np.array([1, 6, 35]))])), "test")[0]
+    widen(model)
+    (reshape,) = (n for n in model.graph if n.op_type == "Reshape")
+    assert shape_of(reshape.outputs[0]) == (1, 6, 1, 35)
+
+
+def test_what_is_no_function_of_each_element_ends_it():
+    def body(g, x):
+        y = g.node("Transpose", [conv(g, x, 10)], perm=[0, 2, 1])
+        return g.node("MatMul", [y, g.constant(g.weight(7, 10).T)])
+
+    check_both(network(body))
+
+
+def test_concat_of_batches():
+    """Values that were widened, side by side on the axis that stays."""
+    check_both(network(lambda g, x: g.node("Concat", [conv(g, x, 20), conv(g, x, 20)], 20, axis=0)))

@@ -129,9 +129,9 @@ def _split(
 def _repeat(new: Nodes, x: ir.Value, times: int, axis: int, source: ir.Node) -> ir.Value:
     """`x` as often along an axis, with the quantization of the DequantizeLinear that it comes from."""
     shape = [n * (times if i == axis else 1) for i, n in enumerate(shape_of(x))]
-    parameters = source.inputs[1:]
+    integers, *parameters = source.inputs
     copies = new.add("Concat", [x] * times, shape, {"axis": axis})
-    kind = source.inputs[0].dtype if source.inputs[0] is not None else None
+    kind = None if integers is None else integers.dtype
     return new.add(
         "DequantizeLinear", [new.add("QuantizeLinear", [copies, *parameters], shape, dtype=kind), *parameters], shape
     )
