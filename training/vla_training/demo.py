@@ -1,20 +1,16 @@
 """The whole way on one small task: collect, train, export, compile, evaluate, check on RTL, report.
 
-    python -m vla_training.demo --out runs/demo
+    vla-train demo --out runs/demo
 
 Each stage leaves its files in the output folder; started again, only stages with changed inputs or code run.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -183,7 +179,7 @@ class _Demo:
         write_calibration(self.data, self.calibration)
 
     def _compile(self, name: str) -> None:
-        vlac: Any = importlib.import_module("vlac.cli").main  # the compiler is not needed before this stage
+        from vla_toolchain.vlac_cli import main as vlac
 
         program = self.programs[name]
         program.parent.mkdir(parents=True, exist_ok=True)
@@ -236,15 +232,3 @@ def _print_table(results: Results, console: Console) -> None:
         machines.add_row(*row)
     console.print(machines)
     console.print(results.clock_sentence())
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m vla_training.demo`: the same as `vla-train demo`."""
-    from vla_training.cli import main as train_main
-
-    arguments: list[Any] = ["demo", *(sys.argv[1:] if argv is None else argv)]
-    return train_main(arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

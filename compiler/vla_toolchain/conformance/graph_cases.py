@@ -1,7 +1,7 @@
 """T3: graphs of one operator, compiled by vlac; the program must do what the reference says packet by packet.
 
 So the compiler's packets, and not only those made for the other suites, are asked of a machine. The same graphs
-have the same ids on every config. vlac is imported here when cases are asked for, and nowhere else in the runtime.
+have the same ids on every config.
 Not here: whether the program is right for the ONNX model; the compiler's own tests compare with ONNX Runtime.
 """
 
@@ -23,9 +23,11 @@ from onnx import TensorProto, helper, numpy_helper
 from vla_isa import layout
 from vla_isa.hardware import HardwareConfig
 from vla_isa.program import Program, Segment
-from vlarun.conformance.graph_table import GRAPHS, Graph, Input, Node, W
+from vla_toolchain.conformance.graph_table import GRAPHS, Graph, Input, Node, W
+from vlac.api import compile_model
+from vlac.errors import AllocationError, UnsupportedError
+from vlac.options import CompileOptions
 from vlarun.conformance.programs import Case
-from vlarun.errors import BackendError
 from vlarun.progress import note
 
 __all__ = ["case_id", "cases", "model"]
@@ -43,9 +45,6 @@ def cases(hw: HardwareConfig, match: str = "") -> Iterator[Case]:
     """The T3 cases of a config whose id contains `match`.
 
     A graph that vlac refuses there (a large kernel in a small weight scratchpad) is left out, with a note.
-
-    Raises:
-        BackendError: vlac is not installed.
     """
     for graph in GRAPHS:
         if match in case_id(graph):
@@ -104,11 +103,6 @@ def _constant(operand: Any, rng: Rng) -> NDArray[Any]:
 
 def _compile(graph: Graph, hw: HardwareConfig, rng: Rng) -> Program | None:
     """The program of a graph; None where the config is too small for it."""
-    try:
-        from vlac import CompileOptions, compile_model
-        from vlac.errors import AllocationError, UnsupportedError
-    except ImportError as e:
-        raise BackendError(f"suite T3 compiles its graphs with vlac, which is not installed ({e}); leave out T3") from e
     proto = model(graph, rng)
     samples = {
         x.name: rng.uniform(*graph.values, (SAMPLES, *(d.dim_value for d in x.type.tensor_type.shape.dim)))

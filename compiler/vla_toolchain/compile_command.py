@@ -1,6 +1,6 @@
 """`vlac compile`: a model file in, a program file out, and what the user asked to see on the way.
 
-Not here: the other commands (`commands.py`), the passes (`pipeline.py`).
+Not here: the other commands (`vlac/commands.py`), the passes (`vlac/pipeline.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from vla_isa.errors import BadUsageError
 from vla_isa.files import check_folder, check_writable, make_folder, write_whole
 from vla_isa.hardware import load
 from vla_isa.program import Program
+from vla_toolchain.verify.report import loss_report, print_verification
 from vlac.api import compile_file
 from vlac.errors import ModelError
 from vlac.import_onnx.shapes import shape_argument
@@ -30,7 +31,6 @@ from vlac.quantize.sensitivity import LayerLoss, layer_losses
 from vlac.quantize.static import is_quantized
 from vlac.report.html import report_page
 from vlac.report.summary import summary
-from vlac.verify.glue import loss_report, print_verification
 
 __all__ = ["compile_model"]
 

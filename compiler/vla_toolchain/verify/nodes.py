@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from vla_isa.signature import HostRun, to_device
+from vla_toolchain.verify.reference import Arrays, Reference
 from vlac.errors import ModelError
 from vlac.ir.graph import ConcatOp, Graph, PoolOp, Tensor, View
 from vlac.ir.moves import SelectOp
 from vlac.passes import Compilation
-from vlac.verify.reference import Arrays, Reference
 
 __all__ = [
     "REFERENCE",

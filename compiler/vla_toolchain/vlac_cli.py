@@ -1,6 +1,6 @@
 """The `vlac` command: compile an ONNX model, and look at programs.
 
-What each command does is in `commands.py` and `compile_command.py`; messages and exit codes are those of
+What each command does is in `vlac/commands.py` and `compile_command.py`; messages and exit codes are those of
 `vla_isa.command_line`.
 """
 
@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="vlac", description="Compile ONNX policies to the accelerator.")
-    _compile_arguments(parser.add_command("compile", "ONNX model -> program", "vlac.compile_command:compile_model"))
+    p = parser.add_command("compile", "ONNX model -> program", "vla_toolchain.compile_command:compile_model")
+    _compile_arguments(p)
 
     p = parser.add_command("info", "sizes, memory map, MACs, estimated cycles of a program", "vlac.commands:info")
     _program(p)

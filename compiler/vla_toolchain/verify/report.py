@@ -1,6 +1,5 @@
-"""What needs programs to run: `--verify`, and the loss of accuracy that every compile prints.
+"""What `vlac compile` tells about a program: `--verify`, and the loss of accuracy that every compile prints.
 
-The compiler itself needs no backend: `vlarun` is imported here, when it is used.
 Not here: comparing (`program.py`, `loss.py`).
 """
 
@@ -16,43 +15,21 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vla_isa.bundle import Bundle, HostPart
+from vla_isa.bundle import Bundle
 from vla_isa.errors import VlaError
 from vla_isa.program import Program
+from vla_toolchain.verify.loss import OutputLoss, output_loss
+from vla_toolchain.verify.program import verify
+from vla_toolchain.verify.reference import Arrays, Reference, exact_reference, random_inputs
+from vla_toolchain.verify.simulated import run_whole
 from vlac.errors import ModelError
 from vlac.passes import Compilation
 from vlac.quantize.float_session import FloatSession
-from vlac.verify.loss import OutputLoss, output_loss
-from vlac.verify.program import verify
-from vlac.verify.reference import Arrays, Reference, exact_reference, random_inputs
 
-__all__ = ["SimRunner", "loss_report", "print_verification"]
+__all__ = ["loss_report", "print_verification"]
 
 _SAMPLES, _SECONDS = 8, 1.0  # to measure on: at most so many, and none more after this time
 _OUTPUTS = 4  # in the line of a compile
-
-
-class SimRunner:
-    """Runs programs on `sim`."""
-
-    def device(self, program: Program, inputs: Arrays) -> tuple[Arrays, Arrays]:
-        """See `Runner`."""
-        from vlarun import Session
-
-        session = Session(program, backend="sim")
-        return session.device_outputs(inputs), session.run(inputs)
-
-    def host(self, part: HostPart, values: Arrays) -> Arrays:
-        """See `Runner`."""
-        from vlarun.parts import HostRunner
-
-        return HostRunner(part).run(values)
-
-    def whole(self, product: Program | Bundle, inputs: Arrays) -> Arrays:
-        """See `Runner`."""
-        from vlarun.parts import open_session
-
-        return open_session(product).run(inputs)
 
 
 def print_verification(state: Compilation, on_progress: Callable[[str], None], clear: Callable[[], None]) -> None:
@@ -61,7 +38,7 @@ def print_verification(state: Compilation, on_progress: Callable[[str], None], c
     Raises:
         ModelError: something is outside the limits.
     """
-    found = verify(state, SimRunner(), on_progress)
+    found = verify(state, on_progress)
     clear()
     print(found.text())
     if not exact_reference():
@@ -110,8 +87,8 @@ def _measured(
     Of the program; where it has seen the samples, of the one that has not, if that is worse.
     """
     assert state.quantized is not None
-    reference, runner = Reference(state.source or state.path), SimRunner()
-    makers: list[Callable[[Arrays], Arrays]] = [partial(runner.whole, product)]
+    reference = Reference(state.source or state.path)
+    makers: list[Callable[[Arrays], Arrays]] = [partial(run_whole, product)]
     if state.quantized.trial is not None:
         makers.append(_trial(state.quantized.trial(), reference.outputs))
     wanted: list[Arrays] = []

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from vla_isa.program import Program
+from vla_toolchain.verify.nodes import REFERENCE, NodeCheck, as_model, compared, device_tensors, run_fused, with_nodes
+from vla_toolchain.verify.reference import Arrays, Reference, all_values
 from vlac.ir.graph import Tensor
 from vlac.passes import Compilation
-from vlac.verify.nodes import REFERENCE, NodeCheck, as_model, compared, device_tensors, run_fused, with_nodes
-from vlac.verify.reference import Arrays, Reference, all_values
 
 __all__ = ["DeviceRun", "RewriteCheck", "check_outputs", "check_rewrite", "check_source"]
 

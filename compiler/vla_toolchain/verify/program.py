@@ -10,38 +10,24 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 import onnx
 
-from vla_isa.bundle import Bundle, HostPart
-from vla_isa.program import Program
+from vla_isa.bundle import HostPart
+from vla_toolchain.verify.nodes import NodeCheck, check_nodes, joined
+from vla_toolchain.verify.reference import Arrays, all_values, random_inputs, user_model
+from vla_toolchain.verify.simulated import run_device, run_host, run_whole
+from vla_toolchain.verify.source import DeviceRun, RewriteCheck, check_outputs, check_rewrite, check_source
 from vlac.api import compile_file
 from vlac.errors import ModelError
 from vlac.passes import Compilation
-from vlac.verify.nodes import NodeCheck, check_nodes, joined
-from vlac.verify.reference import Arrays, all_values, random_inputs, user_model
-from vlac.verify.source import DeviceRun, RewriteCheck, check_outputs, check_rewrite, check_source
 
-__all__ = ["Row", "Runner", "Verification", "verify"]
+__all__ = ["Row", "Verification", "verify"]
 
 _SAMPLES = 4
 _OUTPUT = "_QuantizeLinear_Input"  # what ONNX Runtime's quantizer calls the float value of a model output
 _NAME = 36  # columns of a table for a name, so that a line has 80
-
-
-class Runner(Protocol):
-    """A backend to run programs on; inputs are values of the ONNX model by name."""
-
-    def device(self, program: Program, inputs: Arrays) -> tuple[Arrays, Arrays]:
-        """Outputs of a device program: the device's integers, and what the user gets."""
-
-    def host(self, part: HostPart, values: Arrays) -> Arrays:
-        """Outputs of a host part."""
-
-    def whole(self, product: Program | Bundle, inputs: Arrays) -> Arrays:
-        """What the user gets from a program, with host parts or without."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +100,11 @@ class Verification:
         return found
 
 
-def verify(state: Compilation, runner: Runner, on_progress: Callable[[str], None]) -> Verification:
+def verify(state: Compilation, on_progress: Callable[[str], None]) -> Verification:
     """Compile once more with every tensor kept, run all parts on a few samples, and compare them.
 
     Args:
         state: what `compile_file` returned.
-        runner: runs programs.
 
     Samples are those held out from calibration, else the first calibration samples, or random numbers where the
     model was quantized by another tool.
@@ -136,7 +121,7 @@ def verify(state: Compilation, runner: Runner, on_progress: Callable[[str], None
     rows: list[list[Row]] = []
     checks: list[list[NodeCheck]] = []
     for inputs, real in zip(samples, values, strict=True):
-        runs, results = _run(kept, runner, inputs)
+        runs, results = _run(kept, inputs)
         lost = sorted({o.name for o in source.graph.output} - set(results))
         if lost:
             raise ModelError(f"the program lacks outputs of the model: {', '.join(lost)}; please report this")
@@ -150,29 +135,29 @@ def verify(state: Compilation, runner: Runner, on_progress: Callable[[str], None
         if kept.tail is not None and behind:
             found.unjudged.append(f"{', '.join(sorted(behind))}: behind values without a fixed shape")
     else:
-        found.ends = joined(_guarded(found, partial(_ends, state, source, runner, inputs)) for inputs in samples)
+        found.ends = joined(_guarded(found, partial(_ends, state, source, inputs)) for inputs in samples)
     return found
 
 
-def _ends(state: Compilation, source: onnx.ModelProto, runner: Runner, inputs: Arrays) -> list[NodeCheck]:
+def _ends(state: Compilation, source: onnx.ModelProto, inputs: Arrays) -> list[NodeCheck]:
     product = state.bundle or state.program
     assert product is not None
-    return check_outputs(source, state, inputs, runner.whole(product, inputs))
+    return check_outputs(source, state, inputs, run_whole(product, inputs))
 
 
-def _run(kept: Compilation, runner: Runner, inputs: Arrays) -> tuple[list[DeviceRun], Arrays]:
+def _run(kept: Compilation, inputs: Arrays) -> tuple[list[DeviceRun], Arrays]:
     """All parts one after the other, as the runtime does: the device parts' runs, and every value by name."""
     if kept.bundle is None:
         assert kept.program is not None
-        raw, results = runner.device(kept.program, inputs)
+        raw, results = run_device(kept.program, inputs)
         return [DeviceRun(kept, inputs, raw)], results
     values, runs, parts = dict(inputs), [], iter(kept.parts)
     for part in kept.bundle.parts:
         if isinstance(part, HostPart):
-            values |= runner.host(part, values)
+            values |= run_host(part, values)
             continue
         state, feeds = next(parts), {v.name: values[v.name] for v in part.model_inputs}
-        raw, results = runner.device(part, feeds)
+        raw, results = run_device(part, feeds)
         values |= results
         runs.append(DeviceRun(state, feeds, raw))
     return runs, values

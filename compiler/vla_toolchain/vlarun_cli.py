@@ -1,7 +1,7 @@
 """The `vlarun` command: run a program, compare two backends, check a backend's conformance.
 
-`vlarun PROGRAM ...` is short for `vlarun run PROGRAM ...`. What the commands do is in `commands.py`; messages and
-exit codes are those of `vla_isa.command_line`.
+`vlarun PROGRAM ...` is short for `vlarun run PROGRAM ...`. What the commands do is in `vlarun/commands.py` and
+`conformance/command.py`; messages and exit codes are those of `vla_isa.command_line`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def _parser() -> CommandParser:
     )
     _conformance_arguments(
         parser.add_command(
-            "conformance", "check that a backend does what the instruction table says", "vlarun.commands:conformance"
+            "conformance",
+            "check that a backend does what the instruction table says",
+            "vla_toolchain.conformance.command:conformance",
         )
     )
     return parser
@@ -93,7 +95,7 @@ def _conformance_arguments(p: CommandParser) -> None:
     p.add_argument("--config", default="u50", metavar="NAME", help="hardware config")
     p.add_argument("--library", metavar="MACHINE.so", default="", help="your machine for --backend rtl (vla_api.h)")
     p.add_argument("--show-header", action="store_true", help="print where vla_api.h is, and no more")
-    p.add_argument("--suite", default="T0,T1,T2,T3", help="which of T0,T1,T2,T3; T3 needs vlac")
+    p.add_argument("--suite", default="T0,T1,T2,T3", help="which of T0,T1,T2,T3")
     p.add_argument("--stalls", choices=("off", "random"), default="off", help="memory stalls (rtl)")
     p.add_argument("--programs", type=positive, metavar="N", help="random programs of T2 (default: 50)")
     p.add_argument("--seed", type=int, default=0, help="seed of T2 and of the stalls")

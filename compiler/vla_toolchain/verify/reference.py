@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from vla_isa.signature import Value
+from vla_toolchain.verify.qonnx import expanded
 from vlac.errors import ModelError
 from vlac.import_onnx.shapes import dims_of, model_inputs
 from vlac.import_onnx.source import Source
 from vlac.quantize.calibration import random_array
-from vlac.verify.qonnx import expanded
 
 __all__ = ["Arrays", "Reference", "all_values", "exact_reference", "random_inputs", "user_model"]
 
