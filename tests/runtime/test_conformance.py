@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 
 from vla_isa import hardware
-from vla_isa.encoding import Packet
+from vla_isa.packet import Packet
 from vlac.ops import OPS
 from vlarun import execute
 from vlarun.backends import RtlBackend, SimBackend
