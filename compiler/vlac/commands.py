@@ -23,9 +23,9 @@ from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig, load, names
 from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
 from vlac.ops import OPS
-from vlac.ops.page import operator_page, operator_text
 from vlac.partition.table import part_costs, parts_text
 from vlac.report.html import report_page
+from vlac.report.operator_page import operator_page, operator_text
 from vlac.report.summary import estimate_rows, summary
 
 __all__ = ["asm", "configs", "disasm", "estimate", "info", "ops", "report"]

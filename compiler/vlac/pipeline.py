@@ -5,16 +5,17 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from vlac.allocate.regions import allocate_regions
+from vlac.allocate.text import plan_text
+from vlac.analysis.support import refusals
 from vlac.emit.write_program import write_program
 from vlac.errors import ModelError, UnsupportedError
 from vlac.import_onnx import load_model, parse_model
 from vlac.import_onnx.direct_outputs import direct_outputs
 from vlac.import_onnx.names import name_all
 from vlac.import_onnx.source import Source
-from vlac.ir.text import graph_text, plan_text
+from vlac.ir.text import graph_text
 from vlac.legalize.direct_outputs import with_direct_outputs
 from vlac.legalize.legalize import legalize
-from vlac.legalize.support import refusals
 from vlac.passes import Compilation, Pass
 from vlac.quantize.dialects import canonical, dequantize_weights, from_qonnx, uses_qonnx
 from vlac.quantize.rounding import set_rounding
@@ -76,6 +77,16 @@ def _model(c: Compilation) -> ir.Model:
     return c.model
 
 
+def _graph_bytes(c: Compilation) -> bytes:
+    assert c.graph is not None
+    return graph_text(c.graph).encode()
+
+
+def _plan_bytes(c: Compilation) -> bytes:
+    assert c.graph is not None and c.plan is not None and c.regions is not None
+    return plan_text(c.graph, c.plan, c.regions).encode()
+
+
 def _onnx_bytes(c: Compilation) -> bytes:
     return bytes(ir.to_proto(_model(c)).SerializeToString())
 
@@ -84,7 +95,7 @@ PASSES = (
     Pass("import", _import, _onnx_bytes),
     Pass("rewrite", _rewrite, _onnx_bytes),
     Pass("quantize", _quantize, _onnx_bytes),
-    Pass("legalize", _legalize, lambda c: graph_text(c).encode()),
-    Pass("allocate", _tile_and_allocate, lambda c: plan_text(c).encode()),  # tiles and places until all fits
-    Pass("emit", _emit, lambda c: plan_text(c).encode()),
+    Pass("legalize", _legalize, _graph_bytes),
+    Pass("allocate", _tile_and_allocate, _plan_bytes),  # tiles and places until all fits
+    Pass("emit", _emit, _plan_bytes),
 )

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from random_network import LARGEST, SMALL, Network, Undone
 
-from vlac.ops.wide_conv import axis_plan
+from vlac.lowering.wide_conv import axis_plan
 
 
 @dataclass

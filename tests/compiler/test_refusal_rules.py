@@ -15,10 +15,10 @@ from refused_moves import MOVES
 from refused_pools import POOLS_AND_SUMS
 
 from vla_isa.hardware import load
+from vlac.analysis.support import refusals
 from vlac.errors import UnsupportedError
-from vlac.legalize.support import refusals
+from vlac.lowering.spec import Rule, rule_text
 from vlac.ops import BY_NAME, OPS
-from vlac.ops.spec import Rule, rule_text
 from vlac.options import CompileOptions
 from vlac.passes import Compilation
 from vlac.pipeline import PASSES

@@ -130,8 +130,8 @@ def test_tables_fit_a_terminal(program, capsys, monkeypatch):
 
 def test_ops_shows_every_rule(capsys):
     from vla_isa.hardware import load
+    from vlac.lowering.spec import rule_text
     from vlac.ops import OPS
-    from vlac.ops.spec import rule_text
 
     assert main(["ops"]) == 0
     text = " ".join(capsys.readouterr().out.split())

@@ -36,7 +36,6 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("runtime/vlarun/execute/*", (EXECUTE, RUNTIME)),
     ("runtime/vlarun/backends/rtl*.py", (RUNTIME, ["tests/runtime/test_rtl.py"])),
     ("runtime/vlarun/parts.py", (["tests/compiler/test_host_parts.py"], RUNTIME)),
-    ("runtime/vlarun/finish.py", (["tests/runtime/test_finish.py", "tests/compiler/ops/test_final.py"], RUNTIME)),
     ("runtime/vlarun/*", (RUNTIME,)),
     *(
         (f"compiler/vlac/rewrite/{name}.py", ([*FAST, *(f"tests/compiler/ops/test_{t}.py" for t in tests)], NETWORKS))
@@ -68,7 +67,8 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("compiler/vlac/quantize/known_ranges.py", (["tests/compiler/test_known_ranges.py"], QUANTIZE, FAULTS, NETWORKS)),
     ("compiler/vlac/quantize/*", (QUANTIZE, FAULTS, NETWORKS)),
     ("compiler/vlac/verify/*", (VERIFY, [*FAST, "tests/compiler/test_vlac_cli.py"])),
-    ("compiler/vlac/ops/*", ([*FAST, "tests/compiler/ops"], COMPILER)),
+    *((f"compiler/vlac/{room}/*", ([*FAST, "tests/compiler/ops"], COMPILER)) for room in ("model", "lowering", "ops")),
+    ("compiler/vlac/analysis/*", (["tests/compiler/test_refusal_rules.py"], COMPILER)),
     ("compiler/vlac/*", (COMPILER,)),
     ("rtl/src/vla_requantize*", (["tests/rtl/vla_requantize"], MAC, CORE)),
     ("rtl/src/vla_mac_*", (MAC, CORE)),

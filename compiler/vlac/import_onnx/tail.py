@@ -14,7 +14,7 @@ from onnx_ir.convenience import extract
 from vlac.errors import Refusal, UnsupportedError, grouped
 from vlac.import_onnx.flow import Flow
 from vlac.import_onnx.names import name_all
-from vlac.ops.quantized import node_label
+from vlac.model.labels import node_label
 
 __all__ = ["Tail", "split_tail"]
 

@@ -7,19 +7,19 @@ from itertools import count
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
+from vlac.analysis.support import check_support
 from vlac.ir.graph import Graph, GraphOutput
 from vlac.legalize.copy_inputs import copy_inputs
 from vlac.legalize.fuse_residual import fuse_residuals
 from vlac.legalize.fuse_same_source import fuse_same_source
 from vlac.legalize.fuse_table import fuse_tables
-from vlac.legalize.lowering import lower
+from vlac.legalize.lower import lower
 from vlac.legalize.moves import realize_moves
 from vlac.legalize.order import pools_first
 from vlac.legalize.place import place
 from vlac.legalize.prune import prune
 from vlac.legalize.rounding import apply_rounding
 from vlac.legalize.space_to_depth import space_to_depth
-from vlac.legalize.support import check_support
 
 __all__ = ["legalize"]
 
@@ -34,7 +34,7 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> 
         UnsupportedError: all nodes that break a rule, or a value that is not quantized.
     """
     check_support(model, hw)
-    graph = lower(model, hw)
+    graph = lower(model)
     apply_rounding(graph, model)
     fuse_same_source(graph)
     prune(graph)

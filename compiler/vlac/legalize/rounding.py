@@ -13,7 +13,7 @@ import onnx_ir as ir
 from vla_isa.numerics import ROUND_NEAREST_EVEN
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import ConvOp, GemmOp, Graph, Op, PoolOp, VecOp
-from vlac.ops.quantized import node_label
+from vlac.model.labels import node_label
 from vlac.options import ROUNDING_NAMES
 from vlac.quantize.rounding import rounding_of
 

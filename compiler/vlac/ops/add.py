@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vlac.ops.elementwise import VEC, binary
+from vlac.lowering.elementwise import VEC, binary
 
 __all__ = ["SPEC"]
 

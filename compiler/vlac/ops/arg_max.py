@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlac.ops.final import final
+from vlac.lowering.final import final
 
 __all__ = ["SPEC"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vlac.ops.unary import elementary
+from vlac.lowering.unary import elementary
 
 __all__ = ["SPEC"]
 

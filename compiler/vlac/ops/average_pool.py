@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import onnx_ir as ir
 
 from vlac.ir.graph import PoolOp, PoolPiece, Tensor
-from vlac.ops.pooling import WINDOW_RULES, Axis, average_records, by_phases, window
-from vlac.ops.quantized import node_label
-from vlac.ops.spec import OpSpec, attribute
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.pooling import WINDOW_RULES, Axis, average_records, by_phases, window
+from vlac.lowering.spec import OpSpec
+from vlac.model.labels import node_label
+from vlac.model.reading import attribute
 
 __all__ = ["SPEC"]
 
@@ -52,7 +49,7 @@ def _pieces(rows: Axis, columns: Axis, *, include: bool) -> tuple[str, list[Pool
     return "fixed", pieces, divisors
 
 
-def _lower(low: Lowering, node: ir.Node) -> None:
+def _lower(low: LoweringContext, node: ir.Node) -> None:
     x = low.operand(node, 0)
     result = low.result(node)
     include = bool(attribute(node, "count_include_pad", 0))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.spec import OpSpec, RuleResult, attribute, input_name, is_constant
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.model.reading import attribute, input_name, is_constant
 
 __all__ = ["SPEC"]
 

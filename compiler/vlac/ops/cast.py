@@ -7,9 +7,9 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.quantized import node_label
-from vlac.ops.spec import RuleResult
-from vlac.ops.views import view
+from vlac.lowering.spec import RuleResult
+from vlac.lowering.views import view
+from vlac.model.labels import node_label
 
 __all__ = ["SPEC"]
 

@@ -8,8 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.spec import F32, RuleResult, constant_input, input_name
-from vlac.ops.unary import unary
+from vlac.lowering.spec import F32, RuleResult
+from vlac.lowering.unary import unary
+from vlac.model.reading import constant_input, input_name
 
 __all__ = ["SPEC"]
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 
 from vla_isa.numerics import INT8_MAX, INT8_MIN
 from vlac.ir.graph import ConcatOp, Tensor, is_image
-from vlac.ops.spec import OpSpec, attribute, shape_of
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.spec import OpSpec
+from vlac.model.reading import attribute, shape_of
 
 __all__ = ["SPEC"]
 
 
-def _lower(low: Lowering, node: ir.Node) -> None:
+def _lower(low: LoweringContext, node: ir.Node) -> None:
     sources = [low.operand(node, i) for i in range(len(node.inputs))]
     out = low.result(node)
     parts = []

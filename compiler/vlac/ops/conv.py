@@ -5,19 +5,16 @@ Kernels over 15 and strides over 4 are folded exactly (`wide_conv`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import ConvOp
-from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, input_name, is_constant, pads4, pair, shape_of
-from vlac.ops.weights import read_weights, requant_of
-from vlac.ops.wide_conv import AxisPlan, axis_plan, lower_wide
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.lowering.weights import read_weights, requant_of
+from vlac.lowering.wide_conv import AxisPlan, axis_plan, lower_wide
+from vlac.model.reading import attribute, constant, input_name, is_constant, pads4, pair, shape_of
 
 __all__ = ["SPEC"]
 
@@ -97,7 +94,7 @@ def _plans(node: ir.Node) -> tuple[AxisPlan, AxisPlan]:
     return rows, columns
 
 
-def _lower(low: Lowering, node: ir.Node) -> None:
+def _lower(low: LoweringContext, node: ir.Node) -> None:
     x = low.operand(node, 0)
     weights = read_weights(node, 1, axis=0)
     bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -16,12 +15,11 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import ConvOp
-from vlac.ops.phases import interleaved, phase_tensors
-from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, input_name, is_constant, pair, shape_of
-from vlac.ops.weights import Weights, read_weights, requant_of
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.phases import interleaved, phase_tensors
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.lowering.weights import Weights, read_weights, requant_of
+from vlac.model.reading import attribute, constant, input_name, is_constant, pair, shape_of
 
 __all__ = ["SPEC"]
 
@@ -102,7 +100,7 @@ def _taps(kernel: int, stride: int, dilation: int, pad: int, phase: int) -> _Tap
     return _Taps(taps, [(phase + pad - k * dilation) // stride for k in taps])
 
 
-def _lower(low: Lowering, node: ir.Node) -> None:
+def _lower(low: LoweringContext, node: ir.Node) -> None:
     x = low.operand(node, 0)
     group = int(attribute(node, "group", 1))
     stored = read_weights(node, 1, axis=1)

@@ -8,9 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.chains import is_table
-from vlac.ops.spec import OpSpec, RuleResult, constant_input, input_name, shape_of
-from vlac.ops.unary import TABLE, fits, lower_function, several
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.lowering.unary import TABLE, fits, lower_function, several
+from vlac.model.reading import constant_input, input_name, shape_of
 
 __all__ = ["SPEC"]
 
@@ -25,7 +25,7 @@ def divides_by_a_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     found = f"computed divisor {input_name(node, 1)}"
     if divisor is not None:
         found = f"constant divisor of shape {shape} with {np.count_nonzero(divisor == 0)} zeros"
-    return RuleResult(is_table(node), found)
+    return RuleResult(True, found, as_table=True)
 
 
 SPEC: OpSpec = OpSpec(

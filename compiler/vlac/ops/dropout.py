@@ -7,8 +7,9 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.spec import RuleResult, constant_input
-from vlac.ops.views import view
+from vlac.lowering.spec import RuleResult
+from vlac.lowering.views import view
+from vlac.model.reading import constant_input
 
 __all__ = ["SPEC"]
 

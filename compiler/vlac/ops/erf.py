@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlac.ops.unary import elementary, erf
+from vlac.lowering.unary import elementary, erf
 
 __all__ = ["SPEC"]
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from vlac.ops.spec import F32, attribute
-from vlac.ops.unary import erf, unary
+from vlac.lowering.spec import F32
+from vlac.lowering.unary import erf, unary
+from vlac.model.reading import attribute
 
 __all__ = ["SPEC"]
 

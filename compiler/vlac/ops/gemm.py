@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import GemmOp, Tensor
-from vlac.ops.spec import OpSpec, RuleResult, attribute, constant, constant_input, input_name, is_constant, shape_of
-from vlac.ops.weights import Weights, read_weights, requant_of
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.lowering.weights import Weights, read_weights, requant_of, weights_fit
+from vlac.model.reading import attribute, constant, constant_input, input_name, is_constant, shape_of
 
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
-
-__all__ = ["SPEC", "weights_fit"]
+__all__ = ["SPEC"]
 
 
 def b_is_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
@@ -38,17 +35,7 @@ def alpha_is_positive(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(alpha > 0, f"alpha {alpha:g}")
 
 
-def weights_fit(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The weights of one block of {block} columns must fit the {weight_words} words of the weight scratchpad, and K
-    4095 channel blocks.
-    """
-    b = shape_of(node.inputs[1])
-    k = b[-1] if attribute(node, "transB", 0) or len(b) == 1 else b[-2]
-    words = -(-k // hw.block)
-    return RuleResult(words <= min(hw.weight_words, 4095), f"{words} words (K = {k})")
-
-
-def _lower(low: Lowering, node: ir.Node) -> None:
+def _lower(low: LoweringContext, node: ir.Node) -> None:
     x = low.operand(node, 0)
     if attribute(node, "transA", 0):
         rows, columns = shape_of(node.inputs[0])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vlac.ops.comparison import truth
-from vlac.ops.spec import OpSpec
+from vlac.lowering.comparison import truth
+from vlac.lowering.spec import OpSpec
 
 __all__ = ["SPEC"]
 

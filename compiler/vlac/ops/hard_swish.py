@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from vlac.ops.spec import F32
-from vlac.ops.unary import unary
+from vlac.lowering.spec import F32
+from vlac.lowering.unary import unary
 
 __all__ = ["SPEC"]
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from vlac.ops.comparison import is_read_inside, truth
-from vlac.ops.spec import OpSpec
-from vlac.ops.unary import fits
+from vlac.lowering.comparison import is_read_inside, truth
+from vlac.lowering.spec import OpSpec
+from vlac.lowering.unary import fits
 
 __all__ = ["SPEC"]
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import GemmOp, Tensor
-from vlac.ops.gemm import weights_fit
-from vlac.ops.spec import OpSpec, RuleResult, input_name, is_constant, shape_of
-from vlac.ops.weights import Weights, read_weights, requant_of
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.lowering.weights import Weights, read_weights, requant_of, weights_fit
+from vlac.model.reading import input_name, is_constant, shape_of
 
 __all__ = ["SPEC"]
 
@@ -28,7 +25,7 @@ def b_is_a_constant_matrix(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(ok and len(shape) <= 2, found)
 
 
-def _lower(low: Lowering, node: ir.Node) -> None:
+def _lower(low: LoweringContext, node: ir.Node) -> None:
     """The left side's last axis is K, the others are rows."""
     x = low.operand(node, 0)
     vector = len(shape_of(node.inputs[1])) == 1

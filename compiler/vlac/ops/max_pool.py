@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import Tensor
-from vlac.ops.pooling import WINDOW_RULES, Axis, by_phases, lower_max, max_pool
-from vlac.ops.quantized import node_label
-from vlac.ops.spec import OpSpec, RuleResult, shape_of
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.pooling import WINDOW_RULES, Axis, by_phases, lower_max, max_pool
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.model.labels import node_label
+from vlac.model.reading import shape_of
 
 __all__ = ["SPEC"]
 
@@ -25,7 +22,7 @@ def has_one_result(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(not used, f"indices '{indices.name if indices is not None else ''}' used")
 
 
-def _lower(low: Lowering, node: ir.Node) -> None:
+def _lower(low: LoweringContext, node: ir.Node) -> None:
     x = low.moved_operand(node)
 
     def plain(source: Tensor, out: Tensor, rows: Axis, columns: Axis) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.moves import arguments_are_constant, evaluated, lower_move
-from vlac.ops.spec import OpSpec, RuleResult, attribute, constant_input
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.moves import arguments_are_constant, lower_move
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.model.reading import attribute, constant_input
+from vlac.model.rearranged import evaluated
 
 __all__ = ["NEVER", "SPEC"]
 
@@ -43,7 +41,7 @@ def never_is_folded(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(ok, f"pads {None if pads is None else pads.tolist()} with {value}")
 
 
-def _lower(low: Lowering, node: ir.Node) -> None:
+def _lower(low: LoweringContext, node: ir.Node) -> None:
     value = constant_input(node, 2)
     fill = 0.0 if value is None else float(value.reshape(-1)[0])
     lower_move(low, node, evaluated(node, fill_input=2), fill)

@@ -8,9 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.chains import is_table
-from vlac.ops.spec import OpSpec, RuleResult, constant_input, shape_of
-from vlac.ops.unary import TABLE, fits, lower_function, several
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.lowering.unary import TABLE, fits, lower_function, several
+from vlac.model.reading import constant_input, shape_of
 
 __all__ = ["SPEC"]
 
@@ -21,7 +21,7 @@ def one_side_is_scalar(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The exponent or the base must be a scalar constant, or both functions of one tensor."""
     kinds = ["a computed" if constant_input(node, i) is None else "a constant" for i in (0, 1)]
     base, exponent = (f"{kind} tensor {list(shape_of(v))}" for kind, v in zip(kinds, node.inputs, strict=True))
-    return RuleResult(is_table(node), f"{base} to the power of {exponent}")
+    return RuleResult(True, f"{base} to the power of {exponent}", as_table=True)
 
 
 SPEC: OpSpec = OpSpec(

@@ -7,20 +7,19 @@ not, changes no bit of it. Where every slope lies in 0..1 the result is max(x, s
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import Tensor, VecOp
-from vlac.ops.elementwise import add_multipliers, operand_pair, operands_match, product_multiplier
-from vlac.ops.quantized import Result, node_label
-from vlac.ops.spec import F32, OpSpec, RuleResult, constant_input, input_name
-from vlac.ops.unary import TABLE, fits, lower_table, several
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.elementwise import add_multipliers, operand_pair, operands_match, product_multiplier
+from vlac.lowering.quantized import Result
+from vlac.lowering.spec import F32, OpSpec, RuleResult
+from vlac.lowering.unary import TABLE, fits, lower_table, several
+from vlac.model.labels import node_label
+from vlac.model.reading import constant_input, input_name
 
 __all__ = ["SPEC"]
 
@@ -39,7 +38,7 @@ def _prelu(x: F32, slope: F32) -> F32:
 _FUNCTION = several(_prelu)
 
 
-def _lower(low: Lowering, node: ir.Node) -> None:
+def _lower(low: LoweringContext, node: ir.Node) -> None:
     if lower_table(low, node, partial(_FUNCTION, node)):
         return
     x, slope, swapped = operand_pair(low, node)
@@ -66,7 +65,7 @@ def _in_unit(slope: Tensor) -> bool:
     return bool((real >= 0).all() and (real <= 1).all())
 
 
-def _clamped(low: Lowering, out: Result, x: Tensor, name: str, lo: int, hi: int) -> Tensor:
+def _clamped(low: LoweringContext, out: Result, x: Tensor, name: str, lo: int, hi: int) -> Tensor:
     part = Tensor(f"{out.tensor.name}:{name}", f"{out.tensor.label}:{name}", x.shape, x.scale, x.zero_point)
     low.graph.ops.append(VecOp(out.label, "PRelu", [x], part, "add", *_IDENTITY, x.zero_point, lo, hi))
     return part

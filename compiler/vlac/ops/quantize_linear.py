@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import onnx_ir as ir
 
-from vlac.ops.spec import OpSpec
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.spec import OpSpec
 
 __all__ = ["SPEC"]
 
 
-def _lower(low: Lowering, node: ir.Node) -> None:
+def _lower(low: LoweringContext, node: ir.Node) -> None:
     source, out = node.inputs[0], node.outputs[0]
     if source is None or out in low.values:
         return
@@ -30,7 +26,7 @@ def _lower(low: Lowering, node: ir.Node) -> None:
     low.values[out] = target
 
 
-def _input(low: Lowering, node: ir.Node, source: ir.Value) -> None:
+def _input(low: LoweringContext, node: ir.Node, source: ir.Value) -> None:
     """A value of the host that the device takes in this scale; the same tensor where it takes it already."""
     target, number = low.new_tensor(node, source.name or "?"), low.host.numbers[source]
     for known, (_, fed) in low.graph.input_labels.items():

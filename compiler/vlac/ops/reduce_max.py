@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vlac.ops.reduce import axes_are_constant, is_one_tensor, it_can_be_arranged, lower_maximum
-from vlac.ops.spec import OpSpec
+from vlac.lowering.reduce import axes_are_constant, is_one_tensor, it_can_be_arranged, lower_maximum
+from vlac.lowering.spec import OpSpec
 
 __all__ = ["SPEC"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlac.ops.reduce import sums
+from vlac.lowering.reduce import sums
 
 __all__ = ["SPEC"]
 

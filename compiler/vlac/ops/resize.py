@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -21,15 +20,14 @@ from numpy.typing import NDArray
 from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import INT8_MAX, to_int8
 from vlac.ir.graph import ConvOp, Requant, Tensor, is_image
-from vlac.ops.moves import arguments_are_constant, lower_move
-from vlac.ops.phases import interleaved, phase_tensors
-from vlac.ops.pooling import average_records
-from vlac.ops.quantized import node_label
-from vlac.ops.resize_matrix import is_small, lower_matrix
-from vlac.ops.spec import OpSpec, RuleResult, attribute, constant_input, shape_of
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.moves import arguments_are_constant, lower_move
+from vlac.lowering.phases import interleaved, phase_tensors
+from vlac.lowering.pooling import average_records
+from vlac.lowering.resize_matrix import is_small, lower_matrix
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.model.labels import node_label
+from vlac.model.reading import attribute, constant_input, shape_of
 
 __all__ = ["SPEC"]
 
@@ -170,7 +168,7 @@ def _products(rows: _Linear, columns: _Linear) -> list[list[int]]:
 # --- lowering -------------------------------------------------------------------------------------------
 
 
-def _lower(low: Lowering, node: ir.Node) -> None:
+def _lower(low: LoweringContext, node: ir.Node) -> None:
     if _is_nearest(node):
         lower_move(low, node, [_nearest(node)])
         return
@@ -181,7 +179,7 @@ def _lower(low: Lowering, node: ir.Node) -> None:
         _lower_linear(low, node, *axes)
 
 
-def _lower_linear(low: Lowering, node: ir.Node, rows: _Linear, columns: _Linear) -> None:
+def _lower_linear(low: LoweringContext, node: ir.Node, rows: _Linear, columns: _Linear) -> None:
     x, out = low.operand(node, 0), low.result(node)
     divisor = np.array([rows.divisor * columns.divisor])
     mult, shift = average_records(x, out.tensor, divisor, f"Resize '{node_label(node)}'")
@@ -208,7 +206,7 @@ def _window(axis: _Linear, phase: int) -> tuple[int, I64]:
     return axis.first[phase] + axis.before, np.array([a, b] if b else [a])
 
 
-def _extended(low: Lowering, node: ir.Node, x: Tensor, rows: _Linear, columns: _Linear) -> Tensor:
+def _extended(low: LoweringContext, node: ir.Node, x: Tensor, rows: _Linear, columns: _Linear) -> Tensor:
     """`x` with its border repeated as far as windows reach."""
     pads = (rows.before, rows.behind), (columns.before, columns.behind)
     if not any(map(any, pads)):

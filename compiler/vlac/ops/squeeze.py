@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlac.ops.views import view
+from vlac.lowering.views import view
 
 __all__ = ["SPEC"]
 

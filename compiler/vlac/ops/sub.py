@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vlac.ops.elementwise import binary
+from vlac.lowering.elementwise import binary
 
 __all__ = ["SPEC"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlac.ops.moves import mover
+from vlac.lowering.moves import mover
 
 __all__ = ["SPEC"]
 

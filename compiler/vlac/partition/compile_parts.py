@@ -17,7 +17,7 @@ from vla_isa.files import write_whole
 from vla_isa.program import Program
 from vlac.errors import AllocationError, Refusal, UnsupportedError, grouped
 from vlac.import_onnx.flow import Flow
-from vlac.ops.host_graph import dtype_of
+from vlac.model.reading import dtype_of
 from vlac.partition.cut import Segment, cut
 from vlac.partition.direct_part import add_direct_outputs
 from vlac.partition.stages import with_neighbours

@@ -18,8 +18,8 @@ from onnx_ir.convenience import extract
 
 from vlac.errors import UnsupportedError
 from vlac.import_onnx.flow import Flow
-from vlac.ops.quantized import node_label
-from vlac.ops.spec import constant
+from vlac.model.labels import node_label
+from vlac.model.reading import constant
 from vlac.partition.stages import stages
 from vlac.rewrite.nodes import initializer
 

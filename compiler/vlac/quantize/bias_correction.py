@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vlac.ops.spec import attribute, constant, constant_input
+from vlac.model.reading import attribute, constant, constant_input
 from vlac.quantize.calibration import Samples
 from vlac.quantize.float_session import FloatSession
 from vlac.rewrite.nodes import initializer

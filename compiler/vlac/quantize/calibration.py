@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from vla_isa.errors import InputError
 from vla_isa.input_arrays import read_npz, read_runs
 from vla_isa.numerics import INT8_MAX
+from vla_isa.program import MAX_SCALE
 from vla_isa.signature import Value
 from vlac.errors import CalibrationError
-from vlac.ops.host_graph import dtype_of
-from vlac.ops.quantized import MAX_SCALE
-from vlac.ops.spec import shape_of
+from vlac.model.reading import dtype_of, shape_of
 
 __all__ = ["CalibrationData", "Samples", "model_values", "random_array", "read_samples"]
 

@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vlac.ops.spec import attribute, shape_of
+from vlac.model.reading import attribute, shape_of
 
 __all__ = ["equalize"]
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from vla_isa.host_functions import MOVERS
 from vla_isa.signature import HostOp, HostRun, Signature
-from vlac.ops.host_graph import HostGraph, computed_inputs
-from vlac.ops.host_nodes import prefix_nodes
-from vlac.ops.spec import constant, is_constant
+from vlac.analysis.host_nodes import prefix_nodes
+from vlac.lowering.host_graph import HostGraph
+from vlac.model.reading import computed_inputs, constant, is_constant
 
 __all__ = ["known_ranges"]
 

@@ -18,11 +18,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from vlac.analysis.chains import find_chains
 from vlac.import_onnx.names import name_all, unique_name
+from vlac.lowering.spec import OpSpec
+from vlac.model.clamps import clamp_bounds, clamped_result
+from vlac.model.labels import LABEL, node_label
+from vlac.model.reading import attribute, constant_input, shape_of
 from vlac.ops import BY_NAME
-from vlac.ops.chains import find_chains
-from vlac.ops.quantized import LABEL, clamp_bounds, clamped_result, node_label
-from vlac.ops.spec import OpSpec, attribute, constant_input, shape_of
 from vlac.quantize.parameters import (
     Scale,
     activation_scale,

@@ -19,9 +19,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from vlac.model.clamps import clamp_bounds, clamped_result
+from vlac.model.labels import node_label
+from vlac.model.reading import attribute, constant_input
 from vlac.ops import BY_NAME
-from vlac.ops.quantized import clamp_bounds, clamped_result, node_label
-from vlac.ops.spec import attribute, constant_input
 from vlac.quantize.insert_qdq import Operand, Range, Ranges, hands_on
 
 __all__ = ["Levels", "Winners", "competing", "levels", "settle_ranges"]

@@ -15,7 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from vlac.errors import CalibrationError
-from vlac.ops.quantized import node_label
+from vlac.model.labels import node_label
 from vlac.quantize.calibration import Samples
 from vlac.quantize.insert_qdq import insert_qdq
 from vlac.quantize.static import Quantized

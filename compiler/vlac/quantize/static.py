@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from vlac.analysis.host_nodes import host_prefix, host_suffix
 from vlac.errors import CalibrationError
-from vlac.ops.host_nodes import host_prefix, host_suffix
 from vlac.options import CALIBRATION_METHODS, CompileOptions
 from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, model_values, read_samples

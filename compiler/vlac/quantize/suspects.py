@@ -14,8 +14,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vlac.ops.quantized import clamp_bounds, node_label
-from vlac.ops.spec import attribute, constant_input
+from vlac.model.clamps import clamp_bounds
+from vlac.model.labels import node_label
+from vlac.model.reading import attribute, constant_input
 from vlac.quantize.insert_qdq import Range
 
 __all__ = ["suspects"]

@@ -17,8 +17,8 @@ import onnx_ir as ir
 from onnx_ir.passes import common as onnx_passes
 
 from vlac.import_onnx.names import unique_name
+from vlac.model.reading import attribute, constant_input, shape_of
 from vlac.ops import BY_NAME
-from vlac.ops.spec import attribute, constant_input, shape_of
 from vlac.rewrite.nodes import initializer
 
 __all__ = ["turn_regions"]

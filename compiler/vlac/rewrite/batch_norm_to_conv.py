@@ -13,7 +13,7 @@ import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
 from vlac.ir.geometry import is_image
-from vlac.ops.spec import attribute, shape_of
+from vlac.model.reading import attribute, shape_of
 from vlac.rewrite.nodes import initializer
 
 __all__ = ["BATCH_NORM_TO_CONV"]

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vlac.ops.spec import constant, shape_of
+from vlac.model.reading import constant, shape_of
 from vlac.rewrite.nodes import Nodes
 
 __all__ = ["split_batches"]

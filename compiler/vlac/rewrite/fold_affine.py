@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vlac.ops.spec import attribute, constant, constant_input, shape_of
+from vlac.model.reading import attribute, constant, constant_input, shape_of
 from vlac.rewrite.nodes import initializer
 
 __all__ = ["fold_affine"]

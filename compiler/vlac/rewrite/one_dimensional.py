@@ -16,8 +16,8 @@ import onnx_ir as ir
 
 from vlac.import_onnx.names import unique_name
 from vlac.ir.geometry import is_image
+from vlac.model.reading import attribute, constant, constant_input, shape_of
 from vlac.ops import BY_NAME
-from vlac.ops.spec import attribute, constant, constant_input, shape_of
 from vlac.rewrite.nodes import initializer
 
 __all__ = ["widen"]

@@ -12,8 +12,8 @@ import math
 import numpy as np
 import onnx_ir as ir
 
+from vlac.model.reading import attribute, constant_input, shape_of
 from vlac.ops.pad import NEVER
-from vlac.ops.spec import attribute, constant_input, shape_of
 
 __all__ = ["pad_max_pools"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from vlac.ops.spec import shape_of
+from vlac.model.reading import shape_of
 from vlac.rewrite.nodes import Nodes
 
 __all__ = ["split_variadic"]

@@ -6,7 +6,7 @@ from graphs import GraphBuilder
 from one_op import check_both
 
 from vlac.import_onnx import parse_model
-from vlac.ops.spec import shape_of
+from vlac.model.reading import shape_of
 from vlac.rewrite.one_dimensional import widen
 
 

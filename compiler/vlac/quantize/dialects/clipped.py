@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from vlac.ops.spec import constant_input, shape_of
+from vlac.model.reading import constant_input, shape_of
 from vlac.rewrite.nodes import Nodes
 
 __all__ = ["unclip"]

@@ -14,8 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vlac.ops.quantized import integer_type
-from vlac.ops.spec import attribute, constant_input, shape_of
+from vlac.model.reading import attribute, constant_input, integer_type, shape_of
 from vlac.rewrite.nodes import Nodes
 
 __all__ = ["fold_constants"]

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vlac.ops.spec import attribute, constant_input, is_constant
+from vlac.model.reading import attribute, constant_input, is_constant
 from vlac.rewrite.nodes import Nodes
 
 __all__ = ["dequantize_weights"]

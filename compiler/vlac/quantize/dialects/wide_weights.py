@@ -15,8 +15,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.numerics import INT8_MAX, INT8_MIN, to_int8
+from vlac.model.reading import attribute, constant_input, shape_of
 from vlac.ops import BY_NAME
-from vlac.ops.spec import attribute, constant_input, shape_of
 from vlac.rewrite.nodes import Nodes
 
 __all__ = ["int8_parts", "split_wide_weights"]

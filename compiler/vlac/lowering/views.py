@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 
-from vlac.ops.moves import lower_move
-from vlac.ops.spec import OpSpec, shape_of
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.moves import lower_move
+from vlac.lowering.spec import OpSpec
+from vlac.model.reading import shape_of
 
 __all__ = ["view"]
 
@@ -22,5 +20,5 @@ def view(name: str) -> OpSpec:
     return OpSpec(name, "No instruction; where pixels become channels see Transpose.", lower=_lower, moves=True)
 
 
-def _lower(low: Lowering, node: ir.Node) -> None:
+def _lower(low: LoweringContext, node: ir.Node) -> None:
     lower_move(low, node, [np.arange(math.prod(shape_of(node.outputs[0])))])

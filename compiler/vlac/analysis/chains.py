@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-import vlac.ops
-from vlac.ops.quantized import clamp_bounds, node_label
-from vlac.ops.spec import constant, shape_of
-from vlac.ops.unary import same_values
+from vlac.lowering.unary import same_values
+from vlac.model.clamps import clamp_bounds
+from vlac.model.labels import node_label
+from vlac.model.reading import constant, shape_of
+from vlac.ops import BY_NAME
 
 __all__ = ["Chain", "find_chains", "is_table"]
 
@@ -57,7 +58,7 @@ def find_chains(model: ir.Model, exclude: Collection[str] = ()) -> list[Chain]:
 
 
 def _is_elementwise(node: ir.Node) -> bool:
-    spec = vlac.ops.BY_NAME.get(node.op_type)
+    spec = BY_NAME.get(node.op_type)
     return spec is not None and spec.function is not None and node.domain in ("", "ai.onnx")
 
 

@@ -2,7 +2,7 @@
 
 The machine computes with real numbers, or the 8-bit integers of QuantizeLinear; truth values and indices exist where
 a node of the machine makes them, for those behind it. What a program's host computes in front of the machine and
-behind it (`ops/host_nodes.py`) has no rules of its own. All refusals are reported at once.
+behind it (`host_nodes.py`) has no rules of its own. All refusals are reported at once.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from collections.abc import Collection
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
+from vlac.analysis.chains import is_table
+from vlac.analysis.host_nodes import prefix_nodes, suffix_nodes
 from vlac.errors import Refusal, UnsupportedError
+from vlac.lowering.spec import rule_text
+from vlac.model.labels import node_label
+from vlac.model.reading import computed_inputs, dtype_of, is_constant
 from vlac.ops import BY_NAME
-from vlac.ops.host_graph import computed_inputs, dtype_of
-from vlac.ops.host_nodes import prefix_nodes, suffix_nodes
-from vlac.ops.quantized import node_label
-from vlac.ops.spec import is_constant, rule_text
 
 __all__ = ["check_support", "refusals"]
 
@@ -65,7 +66,7 @@ def _broken_rule(node: ir.Node, hw: HardwareConfig) -> Refusal | None:
         return Refusal(op, label, _unknown(op))
     for rule in spec.rules:
         result = rule(node, hw)
-        if not result.ok:
+        if not result.ok or (result.as_table and not is_table(node)):
             return Refusal(op, label, rule_text(rule, hw), result.found, machine=hw.name)
     return None
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.spec import OpSpec, rule_text
+from vlac.lowering.spec import OpSpec, rule_text
 
 __all__ = ["operator_page", "operator_text"]
 

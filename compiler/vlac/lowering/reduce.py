@@ -7,7 +7,6 @@ product with ones, and sums over everything the product of the flattened tensor 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -15,13 +14,13 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import ConvOp, GemmOp, Op, Requant, Tensor, geometry, is_image
-from vlac.ops.pooling import Axis, average_records, lower_average, lower_max, max_pool
-from vlac.ops.quantized import Result, node_label
-from vlac.ops.spec import OpSpec, RuleResult, attribute, constant_input, input_name, shape_of
-from vlac.ops.weights import prove_no_wrap
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.pooling import Axis, average_records, lower_average, lower_max, max_pool
+from vlac.lowering.quantized import Result
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.lowering.weights import prove_no_wrap
+from vlac.model.labels import node_label
+from vlac.model.reading import attribute, constant_input, input_name, shape_of
 
 __all__ = ["lower_maximum", "lower_sum", "sums"]
 
@@ -99,7 +98,7 @@ def _counts(node: ir.Node) -> tuple[int, int]:
     return math.prod(shape) // joined // (1 if channel is None else shape[channel]), joined
 
 
-def _arranged(low: Lowering, node: ir.Node, x: Tensor) -> tuple[Tensor, tuple[int, int], NDArray[np.int64]]:
+def _arranged(low: LoweringContext, node: ir.Node, x: Tensor) -> tuple[Tensor, tuple[int, int], NDArray[np.int64]]:
     """An image or matrix of x, the window to join in it, and which joined element each element of the result is."""
     shape, axes, channel = shape_of(node.inputs[0]), _axes(node), _channel_axis(node)
     if _kind(node) == "space":
@@ -120,7 +119,7 @@ def _arranged(low: Lowering, node: ir.Node, x: Tensor) -> tuple[Tensor, tuple[in
 # --- lowering -------------------------------------------------------------------------------------------
 
 
-def lower_maximum(low: Lowering, node: ir.Node, *, everywhere: bool = False) -> None:
+def lower_maximum(low: LoweringContext, node: ir.Node, *, everywhere: bool = False) -> None:
     """A maximum over the node's axes, or over all rows and pixels."""
     x = low.operand(node, 0)
     if everywhere:
@@ -141,7 +140,7 @@ def _pooled_shape(x: Tensor, kernel: tuple[int, int]) -> tuple[int, ...]:
     return (1, x.c, h, w) if is_image(x.shape) else (w, x.c)
 
 
-def lower_sum(low: Lowering, node: ir.Node, *, mean: bool) -> None:
+def lower_sum(low: LoweringContext, node: ir.Node, *, mean: bool) -> None:
     """A sum or mean over the node's axes."""
     x = low.operand(node, 0)
     out = low.result(node)
@@ -182,7 +181,7 @@ def _shaped(out: Result, shape: tuple[int, ...], index: NDArray[np.int64]) -> Re
     return out if same else Result(tensor, out.lo, out.hi, out.label)
 
 
-def _finish(low: Lowering, node: ir.Node, made: Result, out: Result, index: NDArray[np.int64]) -> None:
+def _finish(low: LoweringContext, node: ir.Node, made: Result, out: Result, index: NDArray[np.int64]) -> None:
     if made.tensor is not out.tensor:
         low.move(node, [made.tensor], index, out.tensor)
 
@@ -190,7 +189,7 @@ def _finish(low: Lowering, node: ir.Node, made: Result, out: Result, index: NDAr
 def sums(name: str, *, mean: bool) -> OpSpec:
     """The spec of a sum or a mean."""
 
-    def lower(low: Lowering, node: ir.Node) -> None:
+    def lower(low: LoweringContext, node: ir.Node) -> None:
         lower_sum(low, node, mean=mean)
 
     return OpSpec(

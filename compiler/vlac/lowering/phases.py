@@ -6,15 +6,12 @@ Shared by ConvTranspose, large convolutions, dilated pools and linear Resize.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 
 from vlac.ir.graph import Tensor
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
 
 __all__ = ["interleaved", "phase_tensors"]
 
@@ -32,7 +29,7 @@ def phase_tensors(out: Tensor, phases: tuple[int, int]) -> list[Tensor]:
     return found
 
 
-def interleaved(low: Lowering, node: ir.Node, parts: list[Tensor], phases: tuple[int, int], out: Tensor) -> None:
+def interleaved(low: LoweringContext, node: ir.Node, parts: list[Tensor], phases: tuple[int, int], out: Tensor) -> None:
     """Let `out` hold the rows i, i + phases[0], ... and pixels j, j + phases[1], ... of part (i, j)."""
     if phases == (1, 1):
         return

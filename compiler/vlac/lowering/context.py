@@ -1,75 +1,52 @@
-"""Translate a QDQ model node by node into the device graph.
+"""What an operator's lowering may use: the tensors known so far, its operands and results, and the graph it adds to.
 
 A float value of the QDQ model is either a dequantized tensor (then `values` knows its Tensor) or the
 unrounded result of an operator that ends in QuantizeLinear, possibly through Relu or Clip; `result`
-follows it to that QuantizeLinear. What each operator becomes is in `ops/`.
+follows it to that QuantizeLinear. Not here: going through the nodes (`legalize/lower.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Collection
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Collection
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import INT8_MAX, INT8_MIN, make_table, quantize
-from vla_isa.signature import ModelOutput, Signature
 from vlac.errors import UnsupportedError
-from vlac.ir.graph import Graph, GraphOutput, Tensor, VecOp
+from vlac.ir.graph import Graph, Tensor, VecOp
 from vlac.ir.moves import MoveOp
-from vlac.ops import BY_NAME
-from vlac.ops.dequantize_linear import constant_tensor
-from vlac.ops.host_graph import HostGraph, dtype_of
-from vlac.ops.host_nodes import prefix_nodes, suffix_nodes
-from vlac.ops.quantized import Result, activation_parameters, bound, clamp_bounds, node_label, unquantized, value_label
-from vlac.ops.spec import constant, is_constant, shape_of
-from vlac.ops.unary import Traced
-from vlac.quantize.rounding import rounding_of
+from vlac.lowering.host_graph import HostGraph
+from vlac.lowering.quantized import Result, Traced, activation_parameters, bound, constant_tensor, unquantized
+from vlac.model.clamps import clamp_bounds
+from vlac.model.labels import node_label, value_label
+from vlac.model.reading import shape_of
 
-__all__ = ["Lowering", "lower"]
+__all__ = ["LoweringContext", "unique_name"]
 
 I64 = NDArray[np.int64]
 
 
-class Lowering:
-    """The state of the translation: known tensors by value, and the graph so far."""
+class LoweringContext:
+    """The state of the translation: known tensors by value, and the graph so far.
 
-    def __init__(self, model: ir.Model, hw: HardwareConfig) -> None:
+    Args:
+        model: the QDQ model.
+        rounding: the code of `numerics.round_shift`.
+        is_move: whether a node only moves values.
+    """
+
+    def __init__(self, model: ir.Model, rounding: int, is_move: Callable[[ir.Node], bool]) -> None:
         """Start with an empty device graph."""
-        self.model, self.hw = model, hw
-        self.rounding = rounding_of(model)
+        self.rounding, self._is_move = rounding, is_move
+        self.opset = model.opset_imports.get("", 17)
         self.graph = Graph([], [], [])
         self.values: dict[ir.Value, Tensor] = {}
         self.traced: dict[ir.Value, Traced] = {}
         self.absorbed: set[ir.Node] = set()
         self.host = HostGraph(model)
-        self._on_host = prefix_nodes(model) | suffix_nodes(model)
-        self._names = {v.name for v in model.graph.outputs}  # of outputs of the device
-        self._made: dict[tuple[Tensor, tuple[int, ...], str], int] = {}
-
-    def run(self) -> Graph:
-        """Translate every node; stops at the first that cannot be."""
-        for node in self.model.graph:
-            spec = BY_NAME[node.op_type]
-            if node in self.absorbed or is_constant(node.outputs[0]):
-                continue
-            try:
-                if node in self._on_host:
-                    self.host.convert(node, partial(self._host_value, node))
-                elif spec.lower is not None:
-                    spec.lower(self, node)
-            except UnsupportedError as e:
-                raise UnsupportedError(e.refusals or e.reasons, nodes=[node_label(node)]) from e
-        host, outputs = self.host, [ModelOutput(v.name or "", self._output(v)) for v in self.model.graph.outputs]
-        self.graph.signature = Signature(host.inputs, host.ops, [], outputs, host.arrays)
-        self._name_outputs(self.graph.signature)
-        return self.graph
 
     # --- the host -------------------------------------------------------------------------------------
 
@@ -80,57 +57,7 @@ class Lowering:
             number = self.host.cast(number, "float32", tensor.shape)
         taken = {name for name, _ in self.graph.input_labels.values()}
         self.graph.inputs.append(tensor)
-        self.graph.input_labels[tensor] = (_unique(source.name or "?", taken), number)
-
-    def _host_value(self, reader: ir.Node, value: ir.Value) -> int:
-        """The number of an operand of the host's `reader`."""
-        if value in self.host.numbers:
-            return self.host.numbers[value]
-        if is_constant(value):
-            array = constant(value)
-            assert array is not None
-            return self.host.constant(array)
-        if value not in self.values:
-            raise unquantized(reader, value, "operand")
-        number = self._device_output(self.values[value], shape_of(value), "float32", _unique(value.name, self._names))
-        return self.host.cast(number, dtype_of(value), shape_of(value))
-
-    def _device_output(self, tensor: Tensor, shape: tuple[int, ...], dtype: str, name: str) -> int:
-        """The number of a tensor that the device returns, as real numbers or integers."""
-        if tensor.constant is not None:
-            real = (tensor.constant.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
-            return self.host.constant(real.reshape(shape))
-        key = (tensor, shape, dtype)
-        if key not in self._made:
-            self._names.add(name)
-            self.graph.outputs.append(GraphOutput(name, shape, tensor))
-            self._made[key] = self.host.add("Device", (), shape, dtype, (len(self.graph.outputs) - 1,))
-        return self._made[key]
-
-    def _name_outputs(self, signature: Signature) -> None:
-        """Call a tensor that alone makes an output of the model, and no other one, as that output."""
-        made = {o.name: signature.device_outputs(o.source) for o in signature.outputs}
-        users = Counter(i for numbers in made.values() for i in numbers)
-        for name, numbers in made.items():
-            if len(numbers) == 1 and users[numbers[0]] == 1:
-                self.graph.outputs[numbers[0]] = replace(self.graph.outputs[numbers[0]], name=name)
-
-    def _output(self, value: ir.Value) -> int:
-        """The number of an output of the model."""
-        if value in self.host.numbers:
-            return self.host.numbers[value]
-        tensor, dtype = self.values.get(value), dtype_of(value)
-        if tensor is None:
-            raise UnsupportedError(
-                [
-                    f"model output '{value.name}' is not computed from quantized values; "
-                    "put QuantizeLinear and DequantizeLinear in front of it"
-                ],
-                nodes=[node_label(n) for n in [value.producer()] if n is not None],
-            )
-        kind = dtype if dtype in ("int8", "uint8") else "float32"
-        number = self._device_output(tensor, shape_of(value), kind, value.name or "")
-        return self.host.cast(number, dtype, shape_of(value))
+        self.graph.input_labels[tensor] = (unique_name(source.name, taken), number)
 
     # --- operands and results -------------------------------------------------------------------------
 
@@ -176,7 +103,7 @@ class Lowering:
     def _first_quantizer(self, node: ir.Node) -> ir.Node | None:
         """The QuantizeLinear behind a node that only moves values, through others that do or clamp, or None."""
         for user in (u for value in node.outputs for u in value.consumers()):
-            moves = BY_NAME[user.op_type].moves or clamp_bounds(user) is not None
+            moves = self._is_move(user) or clamp_bounds(user) is not None
             found = user if user.op_type == "QuantizeLinear" else self._first_quantizer(user) if moves else None
             if found is not None:
                 return found
@@ -263,19 +190,10 @@ class Lowering:
         return out
 
 
-def _unique(name: str | None, taken: Collection[str | None]) -> str:
+def unique_name(name: str | None, taken: Collection[str | None]) -> str:
     """`name`, with a number behind it where it is taken."""
     found, count = name or "?", 0
     while found in taken:
         count += 1
         found = f"{name}:{count}"
     return found
-
-
-def lower(model: ir.Model, hw: HardwareConfig) -> Graph:
-    """The device graph of a QDQ model.
-
-    Raises:
-        UnsupportedError: a value that is not quantized, or an arrangement the machine cannot take.
-    """
-    return Lowering(model, hw).run()

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -23,16 +22,15 @@ from numpy.typing import NDArray
 from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import INT8_MAX, INT8_MIN, clamp, quantize, to_int8
 from vlac.ir.graph import Tensor, VecOp, geometry, is_image
-from vlac.ops.quantized import clamp_bounds
-from vlac.ops.spec import F32, OpSpec, RuleResult, constant, shape_of
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.quantized import Traced
+from vlac.lowering.spec import F32, OpSpec, RuleResult
+from vlac.model.clamps import clamp_bounds
+from vlac.model.reading import constant, shape_of
 
 __all__ = [
     "F64",
     "TABLE",
-    "Traced",
     "elementary",
     "erf",
     "fits",
@@ -47,14 +45,6 @@ F64 = NDArray[np.float64]
 
 TABLE = "A table of 256 entries, in the layer before it or in VEC."
 _MAX_ROWS, _MAX_PIXELS, _MAX_BLOCKS = 2047, 16383, 1023
-
-
-@dataclass(frozen=True)
-class Traced:
-    """A float value as a function of an int8 tensor: entry q + 128 of `values` (float32) is its value at q."""
-
-    x: Tensor
-    values: F32
 
 
 def fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
@@ -76,7 +66,7 @@ def unary(name: str, function: Callable[[ir.Node, F32], Any], *, note: str = "")
         with np.errstate(all="ignore"):
             return np.asarray(function(node, x), np.float32)
 
-    def lower(low: Lowering, node: ir.Node) -> None:
+    def lower(low: LoweringContext, node: ir.Node) -> None:
         value = node.inputs[0]
         if name in ("Relu", "Clip") and value is not None and value not in low.traced:
             low.moved_operand(node)
@@ -106,7 +96,7 @@ def several(function: Callable[..., Any]) -> Callable[..., F32]:
     return as_float32
 
 
-def lower_table(low: Lowering, node: ir.Node, function: Callable[..., Any], operands: int | None = None) -> bool:
+def lower_table(low: LoweringContext, node: ir.Node, function: Callable[..., Any], operands: int | None = None) -> bool:
     """Trace a node, or add the table that its traced value ends in; False where it is no function of one tensor.
 
     Args:
@@ -136,7 +126,7 @@ def lower_table(low: Lowering, node: ir.Node, function: Callable[..., Any], oper
     return True
 
 
-def lower_function(low: Lowering, node: ir.Node, function: Callable[..., F32]) -> None:
+def lower_function(low: LoweringContext, node: ir.Node, function: Callable[..., F32]) -> None:
     """`lower_table` of an operator that has no other form; `function` is an OpSpec's.
 
     Raises:
@@ -153,7 +143,7 @@ def same_values(shape: tuple[int, ...], out: tuple[int, ...]) -> bool:
     return shape == out or (not images and (1,) * (len(out) - len(shape)) + shape == out)
 
 
-def _trace(low: Lowering, value: ir.Value | None) -> Traced | None:
+def _trace(low: LoweringContext, value: ir.Value | None) -> Traced | None:
     if value is None:
         return None
     if value in low.traced:
@@ -175,7 +165,7 @@ def _stays_float(value: ir.Value) -> bool:
     return True
 
 
-def _add_table(low: Lowering, node: ir.Node, x: Tensor, values: F32) -> None:
+def _add_table(low: LoweringContext, node: ir.Node, x: Tensor, values: F32) -> None:
     out = low.result(node)
     table = quantize(_defined(values, x.zero_point), out.tensor.scale, out.tensor.zero_point, out.rounding)
     table = to_int8(clamp(table, out.lo, out.hi))

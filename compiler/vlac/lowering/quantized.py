@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
-from vla_isa.numerics import ROUND_NEAREST_EVEN, quantize
+from vla_isa.numerics import ROUND_NEAREST_EVEN, quantize, to_int8
 from vla_isa.program import MAX_SCALE
 from vlac.errors import Refusal, UnsupportedError
 from vlac.ir.graph import Tensor
-from vlac.ops.spec import constant_input
+from vlac.model.labels import node_label
+from vlac.model.reading import constant_input, integer_type
 
 __all__ = [
-    "LABEL",
-    "MAX_SCALE",
     "Result",
+    "Traced",
     "activation_parameters",
     "bound",
-    "clamp_bounds",
-    "clamped_result",
-    "integer_type",
-    "node_label",
+    "constant_tensor",
     "unquantized",
-    "value_label",
 ]
-
-LABEL = "vlac.label"  # metadata of a float value that is not called as in the user's model
 
 
 @dataclass
@@ -40,16 +34,6 @@ class Result:
     hi: int
     label: str
     rounding: int = ROUND_NEAREST_EVEN
-
-
-def node_label(node: ir.Node) -> str:
-    """How a node is named to the user."""
-    return node.name or (node.outputs[0].name or "?")
-
-
-def value_label(value: ir.Value) -> str:
-    """How a float value is named to the user: quantizing a model output renames what was computed."""
-    return value.metadata_props.get(LABEL) or value.name or "?"
 
 
 def unquantized(node: ir.Node, value: ir.Value, role: str) -> UnsupportedError:
@@ -67,45 +51,11 @@ def unquantized(node: ir.Node, value: ir.Value, role: str) -> UnsupportedError:
     )
 
 
-def clamp_bounds(node: ir.Node) -> tuple[float, float] | None:
-    """The interval of a Relu or of a Clip with constant bounds, else None."""
-    if node.op_type == "Relu":
-        return 0.0, np.inf
-    if node.op_type != "Clip":
-        return None
-    bounds = []
-    for index, free in ((1, -np.inf), (2, np.inf)):
-        if index < len(node.inputs) and node.inputs[index] is not None:
-            found = constant_input(node, index)
-            if found is None:
-                return None
-            free = float(found.reshape(-1)[0])
-        bounds.append(free)
-    return bounds[0], bounds[1]
-
-
-def clamped_result(value: ir.Value) -> ir.Value:
-    """A result, or that of the Relu or Clip that alone reads it: the device clamps where it makes the value."""
-    readers = value.consumers()
-    if len(readers) != 1 or value.is_graph_output() or clamp_bounds(readers[0]) is None:
-        return value
-    return clamped_result(readers[0].outputs[0])
-
-
 def bound(x: float, tensor: Tensor, free: int, rounding: int = ROUND_NEAREST_EVEN) -> int:
     """A real bound as an integer of `tensor`, or `free` where it is infinite."""
     if not np.isfinite(x):
         return free
     return int(quantize(np.array([x]), tensor.scale, tensor.zero_point, rounding)[0])
-
-
-def integer_type(node: ir.Node) -> np.dtype[Any]:
-    """The type of the integers of a QuantizeLinear or DequantizeLinear; ONNX lets the zero point be left out."""
-    integers = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
-    zero = constant_input(node, 2)
-    if zero is not None:
-        return zero.dtype
-    return np.dtype(np.uint8 if integers is None or integers.dtype is None else integers.dtype.numpy())
 
 
 def activation_parameters(node: ir.Node) -> tuple[float, int, bool]:
@@ -131,3 +81,31 @@ def activation_parameters(node: ir.Node) -> tuple[float, int, bool]:
     unsigned = kind == np.dtype(np.uint8)
     value = 0 if zero is None else int(zero.reshape(-1)[0])
     return float(np.float32(scale.reshape(-1)[0])), value - 128 * unsigned, unsigned
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A float value as a function of an int8 tensor: entry q + 128 of `values` (float32) is its value at q."""
+
+    x: Tensor
+    values: NDArray[np.float32]
+
+
+def constant_tensor(node: ir.Node) -> Tensor | None:
+    """The integers of a DequantizeLinear of a per-tensor 8-bit constant, as a tensor."""
+    q, scale, zero = (constant_input(node, i) for i in range(3))
+    if q is None or scale is None or scale.size != 1 or q.dtype not in (np.dtype(np.int8), np.dtype(np.uint8)):
+        return None
+    unsigned = q.dtype == np.dtype(np.uint8)
+    offset = 128 if unsigned else 0
+    z = 0 if zero is None else int(zero.reshape(-1)[0])
+    name = node.outputs[0].name or "?"
+    return Tensor(
+        name,
+        name,
+        q.shape,
+        float(np.float32(scale.reshape(-1)[0])),
+        z - offset,
+        constant=to_int8(q.astype(np.int16) - offset),
+        unsigned=unsigned,
+    )

@@ -7,7 +7,6 @@ A row is exact where small whole numbers have its ratios; else its weights are r
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -17,12 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from vla_isa.numerics import INT8_MAX, requantize_scale, to_int8
 from vlac.ir.graph import GemmOp, Requant, Tensor
-from vlac.ops.quantized import node_label
-from vlac.ops.spec import constant_input, shape_of
-from vlac.ops.weights import multipliers, prove_no_wrap
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.weights import multipliers, prove_no_wrap
+from vlac.model.labels import node_label
+from vlac.model.reading import constant_input, shape_of
 
 __all__ = ["LARGEST", "is_small", "lower_matrix"]
 
@@ -77,11 +74,11 @@ def _rounded(matrix: F32) -> tuple[NDArray[np.int8], F32]:
     return weights, scales.astype(np.float32)
 
 
-def lower_matrix(low: Lowering, node: ir.Node) -> None:
+def lower_matrix(low: LoweringContext, node: ir.Node) -> None:
     """Flatten, multiply, and read the product in the output's shape."""
     x, out = low.operand(node, 0), low.result(node)
     where = f"Resize '{node_label(node)}'"
-    matrix, added = _matrix(node, low.model.opset_imports.get("", 17))
+    matrix, added = _matrix(node, low.opset)
     weights, scales = _rounded(matrix)
     mult, shift = multipliers(requantize_scale(x.scale, scales, out.tensor.scale), where)
     bias = np.rint(added.astype(np.float64) / (np.float64(x.scale) * scales)).astype(np.int64)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.host_graph import computed_inputs, is_convertible
-from vlac.ops.spec import OpSpec, RuleResult
+from vlac.lowering.host_graph import is_convertible
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.model.reading import computed_inputs
 
 __all__ = ["final", "is_final"]
 

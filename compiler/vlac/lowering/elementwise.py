@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -17,13 +17,12 @@ from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, scale_to_multiplier, to_int8
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import ConvOp, GemmOp, Op, Requant, Tensor, VecOp, is_image
-from vlac.ops.quantized import node_label
-from vlac.ops.spec import OpSpec, RuleResult, constant_input, shape_of
-from vlac.ops.unary import fits, lower_table, same_values, several
-from vlac.ops.weights import multipliers
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.lowering.unary import fits, lower_table, same_values, several
+from vlac.lowering.weights import multipliers
+from vlac.model.labels import node_label
+from vlac.model.reading import constant_input, shape_of
 
 __all__ = ["VEC", "add_multipliers", "binary", "operand_pair", "operands_match", "product_multiplier"]
 
@@ -70,7 +69,7 @@ def binary(name: str, scalar: Callable[..., Any], function: str, *, variadic: bo
     """
     table = several(scalar)
 
-    def lower(low: Lowering, node: ir.Node) -> None:
+    def lower(low: LoweringContext, node: ir.Node) -> None:
         if not lower_table(low, node, partial(table, node)):
             _lower_pair(low, node, function)
 
@@ -78,7 +77,7 @@ def binary(name: str, scalar: Callable[..., Any], function: str, *, variadic: bo
     return OpSpec(name, VEC, rules, lower, function=table)
 
 
-def _lower_pair(low: Lowering, node: ir.Node, function: str) -> None:
+def _lower_pair(low: LoweringContext, node: ir.Node, function: str) -> None:
     for index in range(len(node.inputs)):
         low.operand(node, index)  # says what is not quantized
     a, b, swapped = operand_pair(low, node)
@@ -105,7 +104,7 @@ def _lower_pair(low: Lowering, node: ir.Node, function: str) -> None:
 # --- operands -------------------------------------------------------------------------------------------
 
 
-def operand_pair(low: Lowering, node: ir.Node) -> tuple[Tensor, Tensor, bool]:
+def operand_pair(low: LoweringContext, node: ir.Node) -> tuple[Tensor, Tensor, bool]:
     """The operand of the result's shape, the other one as VEC reads it, and whether they changed places."""
     shape = shape_of(node.outputs[0])
     a, b = (low.operand(node, i) for i in (0, 1))
@@ -115,7 +114,7 @@ def operand_pair(low: Lowering, node: ir.Node) -> tuple[Tensor, Tensor, bool]:
     return a, _arranged(low, node, b, shape), swapped
 
 
-def _arranged(low: Lowering, node: ir.Node, b: Tensor, out: Shape) -> Tensor:
+def _arranged(low: LoweringContext, node: ir.Node, b: Tensor, out: Shape) -> Tensor:
     """The second operand as a tensor of the shape `out`, or as one row for all pixels."""
     full = (1,) * (len(out) - len(b.shape)) + b.shape
     spread = None if full == out else _spread(b.shape, out)
@@ -137,7 +136,7 @@ def _arranged(low: Lowering, node: ir.Node, b: Tensor, out: Shape) -> Tensor:
     return _repeated(low, node, b, out)
 
 
-def _repeated(low: Lowering, node: ir.Node, b: Tensor, shape: Shape) -> Tensor:
+def _repeated(low: LoweringContext, node: ir.Node, b: Tensor, shape: Shape) -> Tensor:
     """`b`, which has one channel, with that channel repeated to `shape`: a product with ones, exact."""
     out = Tensor(f"{b.name}:repeated{len(low.graph.ops)}", b.label, shape, b.scale, b.zero_point, unsigned=b.unsigned)
     n = out.c

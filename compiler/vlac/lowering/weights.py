@@ -12,13 +12,16 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.errors import EncodingError
+from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, requantize_scale, scale_to_multiplier, to_int8
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Requant, Tensor
-from vlac.ops.quantized import Result, node_label, unquantized
-from vlac.ops.spec import attribute, constant_input
+from vlac.lowering.quantized import Result, unquantized
+from vlac.lowering.spec import RuleResult
+from vlac.model.labels import node_label
+from vlac.model.reading import attribute, constant_input, shape_of
 
-__all__ = ["Weights", "multipliers", "prove_no_wrap", "read_weights", "requant_of"]
+__all__ = ["Weights", "multipliers", "prove_no_wrap", "read_weights", "requant_of", "weights_fit"]
 
 I64 = NDArray[np.int64]
 
@@ -134,3 +137,13 @@ def prove_no_wrap(weights: NDArray[np.int8], bias: I64, where: str) -> None:
                 f"{np.iinfo(np.int32).max}; scale the weights or split the layer"
             ]
         )
+
+
+def weights_fit(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """The weights of one block of {block} columns must fit the {weight_words} words of the weight scratchpad, and K
+    4095 channel blocks.
+    """
+    b = shape_of(node.inputs[1])
+    k = b[-1] if attribute(node, "transB", 0) or len(b) == 1 else b[-2]
+    words = -(-k // hw.block)
+    return RuleResult(words <= min(hw.weight_words, 4095), f"{words} words (K = {k})")

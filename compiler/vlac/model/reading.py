@@ -1,89 +1,32 @@
-"""What an operator is to the compiler: one OpSpec per ONNX operator, in one file per operator.
+"""Reading the ONNX model: attributes, constants, shapes, dtypes and padding of nodes and values.
 
-A spec joins the operator's support rules (their docstrings are shown to the user and printed into
-docs/reference/operators.md), how the quantizer treats it, and its lowering to device operations. Shapes
-come from ONNX's own inference and the float reference from ONNX's reference evaluator, so neither is
-written twice.
+Not here: what the user calls them (`labels.py`), what a node means to the machine (`lowering/`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vla_isa.hardware import HardwareConfig
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vla_isa.host_functions import DTYPES
 
 __all__ = [
-    "OpSpec",
-    "Rule",
-    "RuleResult",
     "attribute",
+    "computed_inputs",
     "constant",
     "constant_input",
+    "dtype_of",
     "input_name",
+    "integer_type",
     "is_constant",
     "pads4",
     "pair",
-    "rule_text",
     "shape_of",
 ]
-
-F32 = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class RuleResult:
-    """Whether a node keeps a rule, and what was found ("kernel 17x17")."""
-
-    ok: bool
-    found: str
-
-
-Rule = Callable[[ir.Node, HardwareConfig], RuleResult]
-
-
-@dataclass(frozen=True)
-class OpSpec:
-    """One ONNX operator.
-
-    Attributes:
-        name: ONNX operator name.
-        summary: how it runs on the machine, for the operator page.
-        rules: support rules; a docstring may name parameters of the hardware config in braces.
-        lower: adds device operations for a node of a QDQ model; None for operators that rewriting
-            or constant folding always removes.
-        quantize: whether post-training quantization puts Q/DQ around it.
-        quantize_result: whether that includes its result; if not, what reads it must take it as it is.
-        function: for operators that work element by element, the float32 function of a node and its operands;
-            tables are computed from it.
-        moves: whether it only moves values, so that its results may have the scale of its input.
-    """
-
-    name: str
-    summary: str
-    rules: tuple[Rule, ...] = ()
-    lower: Callable[[Lowering, ir.Node], None] | None = None
-    quantize: bool = True
-    quantize_result: bool = True
-    function: Callable[..., F32] | None = None
-    moves: bool = False
-
-
-def rule_text(rule: Rule, hw: HardwareConfig) -> str:
-    """A rule's docstring with the hardware config's parameters filled in."""
-    text = " ".join((rule.__doc__ or "").split())
-    return text.format(**hw.to_dict())
-
-
-# --- reading nodes ------------------------------------------------------------------------------------
 
 
 def attribute(node: ir.Node, name: str, default: Any) -> Any:
@@ -167,3 +110,26 @@ def pads4(
         begin.append(small if mode == "SAME_UPPER" else large)
         end.append(large if mode == "SAME_UPPER" else small)
     return begin[0], begin[1], end[0], end[1]
+
+
+def dtype_of(value: ir.Value | None) -> str:
+    """The numpy name of a value's dtype, "" where it is unknown or numpy has none."""
+    try:
+        name = str(value.dtype.numpy()) if value is not None and value.dtype is not None else ""
+    except TypeError:
+        return ""
+    return name if name in DTYPES else ""
+
+
+def computed_inputs(node: ir.Node) -> list[ir.Value]:
+    """The inputs of a node that are no constants."""
+    return [v for v in node.inputs if v is not None and not is_constant(v)]
+
+
+def integer_type(node: ir.Node) -> np.dtype[Any]:
+    """The type of the integers of a QuantizeLinear or DequantizeLinear; ONNX lets the zero point be left out."""
+    integers = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
+    zero = constant_input(node, 2)
+    if zero is not None:
+        return zero.dtype
+    return np.dtype(np.uint8 if integers is None or integers.dtype is None else integers.dtype.numpy())

@@ -8,17 +8,17 @@
             part keeps its own scale.
 
 The same functions find them in a float model, where the quantizer leaves them float, and in a QDQ model.
-Not here: what becomes of them (`host_graph.py`).
+Not here: what becomes of them (`lowering/host_graph.py`).
 """
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-import vlac.ops
-from vlac.ops.host_graph import FINAL, MOVES, computed_inputs, dtype_of, is_convertible
-from vlac.ops.quantized import node_label
-from vlac.ops.spec import constant, is_constant
+from vlac.lowering.host_graph import FINAL, MOVES, is_convertible
+from vlac.model.labels import node_label
+from vlac.model.reading import computed_inputs, constant, dtype_of, is_constant
+from vlac.ops import BY_NAME
 
 __all__ = ["host_prefix", "host_suffix", "prefix_nodes", "suffix_nodes"]
 
@@ -94,7 +94,7 @@ def _scales(node: ir.Node) -> bool:
 
 def _is_function(node: ir.Node) -> bool:
     """Whether the device has a node for a function of each element, which it joins with others."""
-    spec = vlac.ops.BY_NAME.get(node.op_type)
+    spec = BY_NAME.get(node.op_type)
     return spec is not None and spec.function is not None
 
 

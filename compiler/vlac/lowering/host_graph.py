@@ -1,6 +1,6 @@
 """ONNX nodes as the host's functions: the part of a model in front of the device and behind it.
 
-Not here: which nodes those are (`host_nodes.py`), what the functions compute (`vla_isa.host_functions`).
+Not here: which nodes those are (`analysis/host_nodes.py`), what the functions compute (`vla_isa.host_functions`).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vla_isa.host_functions import DTYPES, FUNCTIONS
+from vla_isa.host_functions import FUNCTIONS
 from vla_isa.signature import HostOp, Value
-from vlac.ops.moves import strided_slices
-from vlac.ops.quantized import activation_parameters
-from vlac.ops.spec import attribute, constant, constant_input, is_constant, shape_of
+from vlac.lowering.quantized import activation_parameters
+from vlac.model.reading import attribute, computed_inputs, constant, constant_input, dtype_of, shape_of
+from vlac.model.rearranged import strided_slices
 
-__all__ = ["FINAL", "MOVES", "HostGraph", "computed_inputs", "dtype_of", "is_convertible"]
+__all__ = ["FINAL", "MOVES", "HostGraph", "is_convertible"]
 
 _UNARY = tuple(n for n, f in FUNCTIONS.items() if f.operands == 1 and f.kinds != "fiub" and not n.startswith("Arg"))
 _BINARY = ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min")
@@ -26,20 +26,6 @@ _VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 _PICKS = ("Slice", "Gather", "Split")
 MOVES = (*_VIEWS, *_PICKS, "Transpose", "Concat")
 FINAL = {"Softmax": -1, "LogSoftmax": -1, "ArgMax": 0, "ArgMin": 0}  # with the default axis
-
-
-def dtype_of(value: ir.Value | None) -> str:
-    """The numpy name of a value's dtype, "" where it is unknown or numpy has none."""
-    try:
-        name = str(value.dtype.numpy()) if value is not None and value.dtype is not None else ""
-    except TypeError:
-        return ""
-    return name if name in DTYPES else ""
-
-
-def computed_inputs(node: ir.Node) -> list[ir.Value]:
-    """The inputs of a node that are no constants."""
-    return [v for v in node.inputs if v is not None and not is_constant(v)]
 
 
 def is_convertible(node: ir.Node) -> bool:

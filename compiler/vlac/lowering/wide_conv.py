@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vlac.ir.graph import ConvOp, Requant, Tensor
-from vlac.ops.phases import interleaved, phase_tensors
-from vlac.ops.quantized import Result
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.phases import interleaved, phase_tensors
+from vlac.lowering.quantized import Result
 
 __all__ = ["AxisPlan", "axis_plan", "lower_wide"]
 
@@ -67,7 +64,7 @@ def _span(kernel: int, dilation: int, start: int, fold: int) -> tuple[int, int]:
     return min(start // fold, 0), (start + (kernel - 1) * dilation) // fold + 1
 
 
-def _folded(low: Lowering, node: ir.Node, x: Tensor, folds: tuple[int, int]) -> Tensor:
+def _folded(low: LoweringContext, node: ir.Node, x: Tensor, folds: tuple[int, int]) -> Tensor:
     """`x` with folds[0] x folds[1] pixels as channels (c, row, pixel); what lies beyond the image is zero."""
     fy, fx = folds
     h, w = -(-x.h // fy), -(-x.w // fx)
@@ -80,7 +77,7 @@ def _folded(low: Lowering, node: ir.Node, x: Tensor, folds: tuple[int, int]) -> 
 
 
 def lower_wide(
-    low: Lowering,
+    low: LoweringContext,
     node: ir.Node,
     x: Tensor,
     out: Result,

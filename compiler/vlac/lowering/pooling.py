@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -18,13 +17,13 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.graph import PoolOp, PoolPiece, Tensor
-from vlac.ops.phases import interleaved, phase_tensors
-from vlac.ops.quantized import Result, node_label
-from vlac.ops.spec import RuleResult, attribute, pads4, pair, shape_of
-from vlac.ops.weights import multipliers
-
-if TYPE_CHECKING:
-    from vlac.legalize.lowering import Lowering
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.phases import interleaved, phase_tensors
+from vlac.lowering.quantized import Result
+from vlac.lowering.spec import RuleResult
+from vlac.lowering.weights import multipliers
+from vlac.model.labels import node_label
+from vlac.model.reading import attribute, pads4, pair, shape_of
 
 __all__ = [
     "WINDOW_RULES",
@@ -115,7 +114,7 @@ def _phases(axis: Axis, dilation: int) -> list[tuple[slice, Axis]]:
 
 
 def by_phases(
-    low: Lowering, node: ir.Node, x: Tensor, out: Tensor, make: Callable[[Tensor, Tensor, Axis, Axis], None]
+    low: LoweringContext, node: ir.Node, x: Tensor, out: Tensor, make: Callable[[Tensor, Tensor, Axis, Axis], None]
 ) -> None:
     """Let `make` add plain pools (input, output, rows, pixels) that together are the node's pool."""
     kernel, strides, pads, dilations = window(node)
@@ -148,7 +147,7 @@ def average_records(
 
 
 def lower_average(
-    low: Lowering, node: ir.Node, x: Tensor, out: Result, kernel: tuple[int, int], divisor: int | None = None
+    low: LoweringContext, node: ir.Node, x: Tensor, out: Result, kernel: tuple[int, int], divisor: int | None = None
 ) -> None:
     """Sums over windows of `kernel` that cover an axis whole or one position of it, by `divisor` (else the taps)."""
     taps = kernel[0] * kernel[1]
@@ -176,7 +175,7 @@ def lower_average(
 
 
 def lower_max(
-    low: Lowering,
+    low: LoweringContext,
     node: ir.Node,
     x: Tensor,
     shape: tuple[int, ...],

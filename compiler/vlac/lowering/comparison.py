@@ -13,10 +13,9 @@ from typing import Any
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ops.chains import is_table
-from vlac.ops.quantized import node_label
-from vlac.ops.spec import OpSpec, RuleResult
-from vlac.ops.unary import fits, lower_function, several
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.lowering.unary import fits, lower_function, several
+from vlac.model.labels import node_label
 
 __all__ = ["is_read_inside", "piecewise", "truth"]
 
@@ -26,7 +25,7 @@ _READERS = ("And", "Not", "Or", "Where")
 def is_of_one_tensor(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """Its operands must be functions of one tensor, with no quantization in between, or scalar constants."""
     names = [f"'{v.name}'" for v in node.inputs if v is not None]
-    return RuleResult(is_table(node), " and ".join(names))
+    return RuleResult(True, " and ".join(names), as_table=True)
 
 
 def is_read_inside(node: ir.Node, hw: HardwareConfig) -> RuleResult:
