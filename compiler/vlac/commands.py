@@ -15,11 +15,12 @@ import numpy as np
 
 from vla_isa import assembly, bundle, image
 from vla_isa.bundle import Bundle
-from vla_isa.encoding import Packet, decode, encode
+from vla_isa.encoding import decode, encode
 from vla_isa.errors import BadUsageError, EncodingError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.files import check_writable, write_whole
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig, load, names
+from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
 from vlac.ops import OPS
 from vlac.partition.table import part_costs, parts_text

@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from vla_isa.encoding import Packet, value_fields
+from vla_isa.encoding import make_packet
 from vla_isa.errors import EncodingError, did_you_mean
 from vla_isa.fields import Field
 from vla_isa.instructions import BY_NAME
 from vla_isa.ordering import SEMAPHORES, bits
+from vla_isa.packet import Packet
 
 __all__ = ["assemble", "disassemble", "format_packet"]
 
@@ -25,11 +26,11 @@ _NUMBER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})")
 
 def format_packet(packet: Packet) -> str:
     """One packet as a line of assembly, without a line end."""
-    default = Packet.make(packet.name).values
+    default = make_packet(packet.name).values
     words = [packet.name]
     words += [
         f"{f.name}={_format(f, packet.values[f.name])}"
-        for f in value_fields(packet.instruction)
+        for f in packet.instruction.value_fields
         if packet.values[f.name] != default[f.name] and f.name not in _MASKS
     ]
     words += [f"{name}={_format_mask(packet.values[name])}" for name in _MASKS if packet.values[name]]
@@ -70,7 +71,7 @@ def _packet(words: list[str]) -> Packet:
     name = words[0].upper()
     if name not in BY_NAME:
         raise EncodingError(f"unknown instruction '{words[0]}'.{did_you_mean(name, BY_NAME)}")
-    fields = {f.name: f for f in value_fields(BY_NAME[name])}
+    fields = {f.name: f for f in BY_NAME[name].value_fields}
     values: dict[str, int] = {}
     for word in words[1:]:
         key, equals, text = word.partition("=")
@@ -81,7 +82,7 @@ def _packet(words: list[str]) -> Packet:
         if key in values:
             raise EncodingError(f"{name}.{key} is given twice")
         values[key] = _mask(key, text) if key in _MASKS else _value(fields[key], text)
-    return Packet.make(name, **values)
+    return make_packet(name, **values)
 
 
 def _mask(key: str, text: str) -> int:

@@ -17,7 +17,8 @@ import zlib
 from collections.abc import Sequence
 
 from vla_isa.errors import ProgramError
-from vla_isa.instructions import MOVES, QUEUES, ROUNDINGS, TABLE
+from vla_isa.instructions import MOVES, ROUNDINGS, TABLE
+from vla_isa.packet import QUEUES
 
 __all__ = ["ALIGNMENT", "ENTRY_BYTES", "MAGIC", "VERSION", "Buffer", "read", "table_hash", "write"]
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.cost import Cost, Timing
-from vla_isa.encoding import Packet
 from vla_isa.footprint import Params, footprint, moved_lines
 from vla_isa.hardware import BEAT_BYTES, LINE_BYTES, HardwareConfig
 from vla_isa.instructions import MOVES
+from vla_isa.packet import Packet
 
 __all__ = ["copy_cost"]
 

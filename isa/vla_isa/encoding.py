@@ -1,4 +1,4 @@
-"""Packets: a decoded instruction, its 64 bytes, and the legality check that dispatch makes.
+"""The 64 bytes of a packet, and the legality check that dispatch makes of them.
 
 `decode` and `encode` are inverse for every packet without reserved bits. `illegal` is what the RTL's
 dispatch does before a packet enters a queue: opcode, reserved bits, field limits, rules, in this order.
@@ -6,69 +6,30 @@ dispatch does before a packet enters a queue: opcode, reserved bits, field limit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from vla_isa.errors import EncodingError
-from vla_isa.fields import PACKET_BYTES, Field, Instruction
+from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import HardwareConfig
-from vla_isa.instructions import BY_NAME, BY_OPCODE, ErrorCode, move_queue
+from vla_isa.instructions import BY_NAME, BY_OPCODE, ErrorCode
+from vla_isa.packet import Packet
 
-__all__ = ["Packet", "decode", "encode", "illegal"]
-
-
-@dataclass(frozen=True)
-class Packet:
-    """An instruction with a value for every field (opcode and reserved bits apart)."""
-
-    instruction: Instruction
-    values: Mapping[str, int]
-
-    @classmethod
-    def make(cls, name: str, **values: int) -> Packet:
-        """A packet by instruction name; fields not given are 0, or their minimum where 0 is not legal.
-
-        Raises:
-            EncodingError: unknown instruction or field, or a value that its width cannot hold.
-        """
-        if name not in BY_NAME:
-            raise EncodingError(f"unknown instruction '{name}'; there are {', '.join(BY_NAME)}")
-        ins = BY_NAME[name]
-        for key in values:
-            if key not in ins.by_name or key == "opcode" or ins.by_name[key].reserved:
-                raise EncodingError(f"{name} has no field '{key}'")
-        full = {}
-        for f in value_fields(ins):
-            value = int(values.get(f.name, max(f.legal_min, 0)))
-            if not f.lowest <= value <= f.highest:
-                raise EncodingError(f"{name}.{f.name}: {value} does not fit; the field holds {f.lowest}..{f.highest}")
-            full[f.name] = value
-        return cls(ins, full)
-
-    def __getitem__(self, field: str) -> int:
-        return self.values[field]
-
-    @property
-    def name(self) -> str:
-        """The instruction's name."""
-        return self.instruction.name
-
-    @property
-    def queue(self) -> str:
-        """The queue it runs in: a name of `QUEUES`, or "fetch"."""
-        queue = self.instruction.queue
-        return move_queue(self.values["move"]) if queue == "move" else queue
+__all__ = ["decode", "encode", "illegal", "make_packet"]
 
 
-def value_fields(ins: Instruction) -> list[Field]:
-    """The fields that carry a value: not the opcode, not reserved ones."""
-    return [f for f in ins.fields if f.name != "opcode" and not f.reserved]
+def make_packet(name: str, **values: int) -> Packet:
+    """A packet by instruction name; see `Instruction.packet`.
+
+    Raises:
+        EncodingError: unknown instruction or field, or a value that its width cannot hold.
+    """
+    if name not in BY_NAME:
+        raise EncodingError(f"unknown instruction '{name}'; there are {', '.join(BY_NAME)}")
+    return BY_NAME[name].packet(**values)
 
 
 def encode(packet: Packet) -> bytes:
     """The 64 bytes of a packet."""
     word = packet.instruction.opcode
-    for f in value_fields(packet.instruction):
+    for f in packet.instruction.value_fields:
         word |= (packet.values[f.name] & ((1 << f.width) - 1)) << f.lsb
     return word.to_bytes(PACKET_BYTES, "little")
 
@@ -86,7 +47,7 @@ def decode(data: bytes) -> Packet:
         raise EncodingError(f"unknown opcode 0x{data[0]:02x}")
     word = int.from_bytes(data, "little")
     values = {}
-    for f in value_fields(ins):
+    for f in ins.value_fields:
         raw = (word >> f.lsb) & ((1 << f.width) - 1)
         values[f.name] = raw - (1 << f.width) if f.signed and raw >> (f.width - 1) else raw
     return Packet(ins, values)
@@ -105,7 +66,7 @@ def illegal(data: bytes, hw: HardwareConfig) -> tuple[ErrorCode, str]:
             bits = f"{f.lsb + f.width - 1}:{f.lsb}"
             return ErrorCode.RESERVED_BITS, f"{ins.name}: reserved bits {bits} are not zero"
     packet = decode(data)
-    for f in value_fields(ins):
+    for f in ins.value_fields:
         value = packet.values[f.name]
         top = f.legal_max if f.below is None else min(f.legal_max, getattr(hw, f.below) - 1)
         if not f.legal_min <= value <= top:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from vla_isa.copy_cycles import copy_cost
 from vla_isa.cost import REFERENCE, Cost, Timing
-from vla_isa.encoding import Packet
 from vla_isa.footprint import Params, live_blocks
 from vla_isa.hardware import BANKS, HardwareConfig
+from vla_isa.packet import Packet
 
 __all__ = ["packet_cost"]
 

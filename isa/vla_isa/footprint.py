@@ -14,11 +14,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.encoding import Packet
 from vla_isa.errors import ProgramError
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vla_isa.instructions import MOVES
 from vla_isa.intervals import Intervals, merge, runs, single
+from vla_isa.packet import Packet
 
 __all__ = ["SPACES", "Access", "Params", "footprint", "live_blocks", "mask_words", "moved_lines", "taps"]
 

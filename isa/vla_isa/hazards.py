@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vla_isa.encoding import Packet
 from vla_isa.errors import HazardError
 from vla_isa.footprint import Access
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.ordering import QUEUE_NAMES, SEMAPHORES, Clock, Conflict, WordHistory, bits, queue_number
+from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vla_isa.trace import Step, describe, walk
 

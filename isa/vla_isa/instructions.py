@@ -16,20 +16,13 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from vla_isa.fields import Field, Instruction, Rule, check_table, pack_fields
+from vla_isa.fields import Field, Rule, pack_fields
+from vla_isa.packet import FETCH, Instruction, check_table
 
-__all__ = ["BY_NAME", "BY_OPCODE", "MOVES", "QUEUES", "ROUNDINGS", "TABLE", "ErrorCode", "move_queue"]
+__all__ = ["BY_NAME", "BY_OPCODE", "MOVES", "ROUNDINGS", "TABLE", "ErrorCode"]
 
-QUEUES = ("wload", "load", "mac", "vec", "store")
 ROUNDINGS = ("nearest_even", "half_up", "floor")
-# COPY's `move`, and the queue it runs in: by destination.
 MOVES = ("data_to_act", "act_to_act", "fill_act", "data_to_param", "weight_to_weight", "act_to_data")
-_MOVE_QUEUE = ("load", "load", "load", "wload", "wload", "store")
-
-
-def move_queue(move: int) -> str:
-    """The queue of a COPY, by the number of its `move`."""
-    return _MOVE_QUEUE[move]
 
 
 class ErrorCode(IntEnum):
@@ -214,7 +207,8 @@ GEMM = Instruction(
 COPY = Instruction(
     name="COPY",
     opcode=0x03,
-    queue="move",
+    queue="move",  # by destination
+    queues=("load", "load", "load", "wload", "wload", "store"),
     summary="Strided 4-D move. n0 is contiguous and counts words of the destination memory (of the source "
     "for act_to_data); n1 channel blocks, n2 rows, n3 outer. Strides of the data space are in "
     "lines, of the others in words. Rings apply to dimension 2 on the activation side. A count of "
@@ -395,7 +389,7 @@ GATHER = Instruction(
 SET = Instruction(
     name="SET",
     opcode=0x09,
-    queue="fetch",
+    queue=FETCH,
     implemented=False,
     summary="Index register = immediate, or a word in memory.",
     fields=pack_fields(
@@ -413,7 +407,7 @@ SET = Instruction(
 LOOP = Instruction(
     name="LOOP",
     opcode=0x0A,
-    queue="fetch",
+    queue=FETCH,
     implemented=False,
     summary="Repeat the next n packets; depth 2; the counter is an index register.",
     fields=pack_fields(
@@ -429,7 +423,7 @@ LOOP = Instruction(
 JUMP = Instruction(
     name="JUMP",
     opcode=0x0F,
-    queue="fetch",
+    queue=FETCH,
     summary="Continue at another packet: fetch takes its semaphores, signals, and goes on there.",
     fields=pack_fields([*_header(), Field("target", 32, "data line of the next packet")]),
 )
@@ -437,7 +431,7 @@ JUMP = Instruction(
 HALT = Instruction(
     name="HALT",
     opcode=0xFF,
-    queue="fetch",
+    queue=FETCH,
     summary="Take its semaphores, wait until every queue is empty, then done with a code. Every semaphore "
     "must then be zero.",
     fields=pack_fields([*_header(), Field("code", 32, "what HALT_CODE reads afterwards")]),

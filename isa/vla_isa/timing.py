@@ -13,12 +13,12 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from vla_isa.cost import REFERENCE, Cost, Timing
-from vla_isa.encoding import Packet
 from vla_isa.engine_cycles import packet_cost
 from vla_isa.errors import ProgramError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import BEAT_BYTES
 from vla_isa.ordering import QUEUE_NAMES, SEMAPHORES, bits, queue_number
+from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vla_isa.registers import COUNTERS
 from vla_isa.sharing import Sharing

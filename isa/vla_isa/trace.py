@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.encoding import Packet, decode, illegal
+from vla_isa.encoding import decode, illegal
 from vla_isa.errors import ProgramError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.footprint import Access, Params, footprint, mask_words
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vla_isa.instructions import MOVES, ErrorCode
+from vla_isa.packet import Packet
 from vla_isa.program import Program
 
 __all__ = ["ParamMemory", "Step", "describe", "packet_lines", "packets", "walk"]

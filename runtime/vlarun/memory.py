@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
-from vla_isa.encoding import Packet
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
+from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vlarun.errors import DataSpaceError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vla_isa.encoding import Packet, encode
+from vla_isa.encoding import encode, make_packet
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.program import Program, Segment
 
@@ -21,7 +21,7 @@ def stop_before(program: Program, number: int) -> Program:
     for heap in program.heaps:
         at, data = (number - first) * PACKET_BYTES, heap.data
         if 0 <= at < len(data):
-            data = data[:at] + encode(Packet.make("HALT")) + data[at + PACKET_BYTES :]
+            data = data[:at] + encode(make_packet("HALT")) + data[at + PACKET_BYTES :]
         heaps.append(Segment(heap.line, data))
         first += len(heap.data) // PACKET_BYTES
     return replace(program, heaps=heaps)

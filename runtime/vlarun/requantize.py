@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
-from vla_isa.encoding import Packet
+from vla_isa.packet import Packet
 from vlarun.matmul import SIGN
 from vlarun.memory import Records
 

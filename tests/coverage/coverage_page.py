@@ -14,7 +14,6 @@ from field_coverage import CONFIGS, PROGRAMS, Combination, Row, reasons
 from value_classes import FITS, highest
 
 from vla_isa import hardware
-from vla_isa.encoding import value_fields
 from vla_isa.instructions import TABLE
 
 __all__ = ["LINES_TITLE", "PAGE", "field_part", "line_part", "split"]
@@ -103,7 +102,7 @@ def _pairs(pairs: dict[str, list[Combination]]) -> Iterable[list[str]]:
 
 def _fields(name: str, rows: dict[tuple[str, str], Row]) -> list[str]:
     body = []
-    for field in value_fields(next(i for i in TABLE if i.name == name)):
+    for field in next(i for i in TABLE if i.name == name).value_fields:
         found = [rows[f"{name}.{field.name}", c] for c in CONFIGS]
         tops = dict.fromkeys(str(highest(name, field, hardware.load(c))) for c in CONFIGS)
         classes = ", ".join(dict.fromkeys(c for r in found for c in r.classes))

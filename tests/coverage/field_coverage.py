@@ -17,8 +17,8 @@ from pathlib import Path
 from value_classes import classes, measure
 
 from vla_isa import hardware
-from vla_isa.encoding import Packet, value_fields
 from vla_isa.instructions import BY_NAME, MOVES, TABLE, ErrorCode
+from vla_isa.packet import Packet
 from vla_isa.trace import walk
 from vlarun.conformance import runner
 from vlarun.conformance.runner import Choice
@@ -119,7 +119,7 @@ def rows(config: str, packets: tuple[Packet, ...]) -> Iterator[Row]:
         for name in _effective(packet):
             values.setdefault(f"{packet.name}.{name}", set()).add(packet[name])
     for ins in (i for i in TABLE if i.implemented):
-        for one in value_fields(ins):
+        for one in ins.value_fields:
             of = f"{ins.name}.{one.name}"
             numbers = {measure(one, v) for v in values.get(of, ())}
             wanted = classes(ins.name, one, hw)

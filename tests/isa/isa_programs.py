@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from vla_isa.encoding import Packet, decode, encode
+from vla_isa.encoding import decode, encode, make_packet
 from vla_isa.hardware import HardwareConfig, load
 from vla_isa.layout import TensorLayout
 from vla_isa.numerics import pack_records
+from vla_isa.packet import Packet
 from vla_isa.program import IoTensor, MapEntry, Program, Segment, SourceEntry
 from vla_isa.trace import packets
 
@@ -36,8 +37,8 @@ def pipeline(config: str = "tiny") -> Program:
     hw = load(config)
     lines = W * hw.block // 64
     words = [
-        Packet.make("COPY", move=3, src=PARAMS_LINE, n0=2, n1=1, n2=1, n3=1),
-        Packet.make(
+        make_packet("COPY", move=3, src=PARAMS_LINE, n0=2, n1=1, n2=1, n3=1),
+        make_packet(
             "COPY",
             move=4,
             n0=9,
@@ -55,7 +56,7 @@ def pipeline(config: str = "tiny") -> Program:
         half = 256 * (i % 2)
         reuse = i >= 2
         words += [
-            Packet.make(
+            make_packet(
                 "COPY",
                 move=0,
                 src=INPUT_LINE + 2 * H * lines * i,
@@ -71,7 +72,7 @@ def pipeline(config: str = "tiny") -> Program:
                 wait=masks(2) if reuse else 0,
                 signal=masks(1),
             ),
-            Packet.make(
+            make_packet(
                 "CONV",
                 **tensor("in", half, h=H, w=W, blocks=2),
                 kernel_h=3,
@@ -84,7 +85,7 @@ def pipeline(config: str = "tiny") -> Program:
                 wait=masks(1, *([0] if i == 0 else []), *([4] if reuse else [])),
                 signal=masks(3, *([2] if i < BATCHES - 2 else [])),
             ),
-            Packet.make(
+            make_packet(
                 "POOL",
                 **tensor("in", 1024 + half, h=H, w=W, blocks=2),
                 channels=2 * hw.block,
@@ -96,7 +97,7 @@ def pipeline(config: str = "tiny") -> Program:
                 wait=masks(3, *([6] if reuse else [])),
                 signal=masks(4) if i < BATCHES - 2 else 0,
             ),
-            Packet.make(
+            make_packet(
                 "VEC",
                 **tensor("a", 2048 + half),
                 **tensor("b", 2048 + half),
@@ -107,7 +108,7 @@ def pipeline(config: str = "tiny") -> Program:
                 hi=127,
                 signal=masks(5),
             ),
-            Packet.make(
+            make_packet(
                 "COPY",
                 move=5,
                 src=2048 + half,
@@ -124,7 +125,7 @@ def pipeline(config: str = "tiny") -> Program:
                 signal=masks(6) if i < BATCHES - 2 else 0,
             ),
         ]
-    words.append(Packet.make("HALT"))
+    words.append(make_packet("HALT"))
     return program_of(hw, words)
 
 
@@ -161,4 +162,4 @@ def with_packets(program: Program, words: list[Packet]) -> Program:
 
 def changed(packet: Packet, **values: int) -> Packet:
     """The packet with some fields changed."""
-    return Packet.make(packet.name, **{**packet.values, **values})
+    return make_packet(packet.name, **{**packet.values, **values})

@@ -6,17 +6,18 @@ import random
 
 from hypothesis import strategies as st
 
-from vla_isa.encoding import Packet, encode, illegal, value_fields
+from vla_isa.encoding import encode, illegal
 from vla_isa.fields import Field
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import TABLE, ErrorCode
+from vla_isa.packet import Packet
 
 
 @st.composite
 def any_packets(draw: st.DrawFn) -> Packet:
     """Any instruction, any value that each field's width holds."""
     ins = draw(st.sampled_from(TABLE))
-    return Packet(ins, {f.name: draw(st.integers(f.lowest, f.highest)) for f in value_fields(ins)})
+    return Packet(ins, {f.name: draw(st.integers(f.lowest, f.highest)) for f in ins.value_fields})
 
 
 def _legal_value(f: Field, hw: HardwareConfig, rng: random.Random) -> int:
@@ -30,7 +31,7 @@ def _legal_value(f: Field, hw: HardwareConfig, rng: random.Random) -> int:
 def legal_packet(hw: HardwareConfig, rng: random.Random) -> Packet:
     """A packet that dispatch accepts: limits first, then fields of broken rules drawn again."""
     ins = rng.choice([i for i in TABLE if i.implemented])
-    values = {f.name: _legal_value(f, hw, rng) for f in value_fields(ins)}
+    values = {f.name: _legal_value(f, hw, rng) for f in ins.value_fields}
     while True:
         broken = [r for r in ins.rules if not r.holds(values)]
         if not broken:

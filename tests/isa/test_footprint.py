@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vla_isa.encoding import Packet, encode, illegal
+from vla_isa.encoding import encode, illegal, make_packet
 from vla_isa.errors import ProgramError
 from vla_isa.footprint import footprint, taps
 from vla_isa.hardware import HardwareConfig, load
 from vla_isa.instructions import MOVES, ErrorCode
 from vla_isa.intervals import expand, merge, runs
+from vla_isa.packet import Packet
 
 Words = dict[tuple[str, bool], set[int]]
 CONFIGS = ("tiny", "u50")
@@ -160,7 +161,7 @@ def draw_conv(rng: random.Random, hw: HardwareConfig) -> Packet:
     outs, ins = rng.randint(1, 4), rng.randint(1, 4)
     mode = rng.randrange(3)
     sizes = {f"{k}_{s}": rng.randint(1, 7) for k in ("in", "out") for s in "hw"}
-    return Packet.make(
+    return make_packet(
         "CONV",
         **sizes,
         in_blocks=ins if mode < 2 else outs,
@@ -185,7 +186,7 @@ def draw_conv(rng: random.Random, hw: HardwareConfig) -> Packet:
 
 def draw_pool(rng: random.Random, hw: HardwareConfig) -> Packet:
     sizes = {f"{k}_{s}": rng.randint(1, 7) for k in ("in", "out") for s in "hw"}
-    return Packet.make(
+    return make_packet(
         "POOL",
         **sizes,
         in_blocks=rng.randint(1, 3),
@@ -203,7 +204,7 @@ def draw_pool(rng: random.Random, hw: HardwareConfig) -> Packet:
 
 def draw_vec(rng: random.Random, hw: HardwareConfig) -> Packet:
     h = rng.randint(1, 6)
-    return Packet.make(
+    return make_packet(
         "VEC",
         out_h=h,
         out_w=rng.randint(1, 9),
@@ -230,7 +231,7 @@ def draw_gemm(rng: random.Random, hw: HardwareConfig) -> Packet:
         "param_base",
         "table_base",
     )
-    return Packet.make(
+    return make_packet(
         "GEMM",
         **{k: rng.choice((0, rng.randrange(40))) for k in names},
         batch=rng.randint(1, 3),
@@ -246,7 +247,7 @@ def draw_copy(rng: random.Random, hw: HardwareConfig) -> Packet:
     mask = rng.random() < 0.3
     n2 = rng.randrange(5)
     rings = {f"{s}_ring": rng.choice((0, rng.randint(max(n2, 1), 7))) for s in ("src", "dst")}
-    return Packet.make(
+    return make_packet(
         "COPY",
         move=4 if mask else rng.randrange(6),
         mask_enable=mask,
@@ -286,12 +287,12 @@ def test_exact(name: str, config: str, seed: int) -> None:
 
 
 def test_fetch_touches_nothing() -> None:
-    assert footprint(Packet.make("HALT"), load("tiny")) == footprint(Packet.make("JUMP"), load("tiny")) == []
+    assert footprint(make_packet("HALT"), load("tiny")) == footprint(make_packet("JUMP"), load("tiny")) == []
 
 
 def test_mask_unknown_is_full() -> None:
-    packet = Packet.make("CONV", in_blocks=3, out_blocks=2, mask_mode=1)
-    dense = Packet.make("CONV", in_blocks=3, out_blocks=2)
+    packet = make_packet("CONV", in_blocks=3, out_blocks=2, mask_mode=1)
+    dense = make_packet("CONV", in_blocks=3, out_blocks=2)
     hw = load("tiny")
     assert found(packet, hw, None)["weight", False] == found(dense, hw, None)["weight", False]
 
@@ -299,18 +300,18 @@ def test_mask_unknown_is_full() -> None:
 def test_repeated_writes_are_noticed() -> None:
     hw = load("tiny")
     for pitch, repeated in ((4, False), (3, True)):
-        packet = Packet.make("VEC", out_w=4, out_blocks=2, out_pitch=pitch, b_kind=3, a_pitch=4)
+        packet = make_packet("VEC", out_w=4, out_blocks=2, out_pitch=pitch, b_kind=3, a_pitch=4)
         (write,) = (a for a in footprint(packet, hw) if a.write)
         assert write.repeated is repeated
 
 
 def test_operands_larger_than_memory() -> None:
     for packet in (
-        Packet.make("CONV", out_h=2047, out_ring=2047, out_w=16383, out_blocks=1023),
-        Packet.make("GEMM", batch=1023, m=16383, k_blocks=4095, in_batch_stride=1),
-        Packet.make("COPY", n0=65535, n1=4095, n2=4095, n3=4095),
-        Packet.make("POOL", in_h=2047, in_ring=2047, in_w=16383, in_blocks=1023),
-        Packet.make("VEC", out_h=2047, out_ring=2047, a_ring=2047, b_ring=2047, out_w=16383),
+        make_packet("CONV", out_h=2047, out_ring=2047, out_w=16383, out_blocks=1023),
+        make_packet("GEMM", batch=1023, m=16383, k_blocks=4095, in_batch_stride=1),
+        make_packet("COPY", n0=65535, n1=4095, n2=4095, n3=4095),
+        make_packet("POOL", in_h=2047, in_ring=2047, in_w=16383, in_blocks=1023),
+        make_packet("VEC", out_h=2047, out_ring=2047, a_ring=2047, b_ring=2047, out_w=16383),
     ):
         with pytest.raises(ProgramError, match="more than the"):
             footprint(packet, load("tiny"))
@@ -318,7 +319,7 @@ def test_operands_larger_than_memory() -> None:
 
 def test_mask_longer_than_a_word() -> None:
     with pytest.raises(ProgramError, match="600 in blocks exceeds the 512 bits"):
-        footprint(Packet.make("CONV", in_blocks=600, mask_mode=1), load("tiny"))
+        footprint(make_packet("CONV", in_blocks=600, mask_mode=1), load("tiny"))
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9)), max_size=12))

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from vla_isa import hardware
-from vla_isa.encoding import value_fields
 from vla_isa.generate.__main__ import generated_files, main
 from vla_isa.instructions import TABLE, ErrorCode
 from vla_isa.registers import COUNTERS, REGISTERS
@@ -57,7 +56,7 @@ def test_header_states_the_table() -> None:
     found = macros("vla_isa.vh")
     for ins in TABLE:
         assert found[f"VLA_OP_{ins.name}"] == f"8'h{ins.opcode:02X}"
-        for f in value_fields(ins):
+        for f in ins.value_fields:
             key = (
                 f"VLA_{ins.name}_{f.name.upper()}"
                 if f.name not in ("wait", "signal")

@@ -9,14 +9,15 @@ import pytest
 from isa_programs import PARAMS_LINE, changed, decoded, masks, pipeline, program_of, tensor, with_packets
 
 from vla_isa import hazards
-from vla_isa.encoding import Packet, encode
+from vla_isa.encoding import encode, make_packet
 from vla_isa.errors import HazardError, ProgramError
 from vla_isa.hardware import load
 from vla_isa.ordering import bits
+from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
 
 HW = load("tiny")
-HALT = Packet.make("HALT")
+HALT = make_packet("HALT")
 
 
 def refused(program: Program, *reasons: str) -> None:
@@ -77,15 +78,15 @@ def test_message_names_both_packets_memory_and_word() -> None:
 
 
 def fill(dst: int, **values: int) -> Packet:
-    return Packet.make("COPY", move=2, dst=dst, n0=4, n1=1, n2=1, n3=1, **values)
+    return make_packet("COPY", move=2, dst=dst, n0=4, n1=1, n2=1, n3=1, **values)
 
 
 def vec(base: int, out: int | None = None, **values: int) -> Packet:
-    return Packet.make("VEC", b_kind=3, a_base=base, out_base=base if out is None else out, out_w=4, **values)
+    return make_packet("VEC", b_kind=3, a_base=base, out_base=base if out is None else out, out_w=4, **values)
 
 
 def store(src: int, dst: int = 3000, **values: int) -> Packet:
-    return Packet.make("COPY", move=5, src=src, dst=dst, n0=4, n1=1, n2=1, n3=1, **values)
+    return make_packet("COPY", move=5, src=src, dst=dst, n0=4, n1=1, n2=1, n3=1, **values)
 
 
 def check(*words: Packet) -> None:
@@ -108,7 +109,7 @@ def test_order_is_transitive_and_by_queue() -> None:
 
 
 def test_waiting_in_fetch_stops_later_packets() -> None:
-    jump = Packet.make("JUMP", target=512, wait=1)
+    jump = make_packet("JUMP", target=512, wait=1)
     for wait, good in ((1, True), (0, False)):
         first = [fill(0, signal=1), changed(jump, wait=wait)]
         rest = [store(0, wait=0 if good else 1 << 1), HALT]
@@ -157,15 +158,15 @@ def test_packet_against_itself() -> None:
     check(vec(0, 0))
     refused(program_of(HW, [changed(vec(0), b_kind=1, b_base=3), HALT]), "which it also reads as 'b'")
     refused(
-        program_of(HW, [Packet.make("VEC", b_kind=3, out_w=4, out_blocks=2, a_base=64, out_pitch=3), HALT]),
+        program_of(HW, [make_packet("VEC", b_kind=3, out_w=4, out_blocks=2, a_base=64, out_pitch=3), HALT]),
         "more than once",
     )
-    conv = Packet.make("CONV", **tensor("in", 0, h=4, w=8, blocks=2), **tensor("out", 4, h=4, w=8, blocks=2))
+    conv = make_packet("CONV", **tensor("in", 0, h=4, w=8, blocks=2), **tensor("out", 4, h=4, w=8, blocks=2))
     refused(program_of(HW, [conv, HALT]), "which it also reads as 'in'")
     away = changed(conv, out_base=512, residual_enable=1, **tensor("res", 512))
     check(away)  # the residual is read where the result is written
     refused(program_of(HW, [changed(away, res_base=513), HALT]), "which it also reads as 'res'")
-    move = Packet.make("COPY", move=1, src=0, dst=2, n0=4, n1=1, n2=1, n3=1)
+    move = make_packet("COPY", move=1, src=0, dst=2, n0=4, n1=1, n2=1, n3=1)
     refused(program_of(HW, [move, HALT]), "which it also reads as 'src'")
 
 
@@ -176,7 +177,7 @@ def test_heap_and_constants_are_not_written() -> None:
 
 
 def test_store_then_load_of_data_lines() -> None:
-    load_back = Packet.make("COPY", move=0, src=3000, dst=64, n0=4, n1=1, n2=1, n3=1)
+    load_back = make_packet("COPY", move=0, src=3000, dst=64, n0=4, n1=1, n2=1, n3=1)
     refused(program_of(HW, [store(0), load_back, HALT]), "reads data line 3000")
     check(store(0, signal=1), changed(load_back, wait=1))
 
@@ -188,8 +189,8 @@ def masked(bits_: int, first_out: int) -> Program:
     program = program_of(
         HW,
         [
-            Packet.make("COPY", move=3, src=2000, dst=100, n0=2, n1=1, n2=1, n3=1, signal=1),
-            Packet.make(
+            make_packet("COPY", move=3, src=2000, dst=100, n0=2, n1=1, n2=1, n3=1, signal=1),
+            make_packet(
                 "CONV",
                 in_w=4,
                 in_blocks=2,
@@ -239,7 +240,7 @@ def test_a_program_of_two_thousand_packets() -> None:
     for i in range(666):
         a, b = (8192 * (i % 2), 16384 + 8192 * (i % 2))
         words += [
-            Packet.make(
+            make_packet(
                 "COPY",
                 move=0,
                 src=2048,
@@ -255,7 +256,7 @@ def test_a_program_of_two_thousand_packets() -> None:
                 signal=masks(0),
                 wait=masks(1) if i >= 2 else 0,
             ),
-            Packet.make(
+            make_packet(
                 "CONV",
                 **region("in", a, h=16, w=60, blocks=4),
                 **region("out", b, h=16, w=60, blocks=4),
@@ -266,7 +267,7 @@ def test_a_program_of_two_thousand_packets() -> None:
                 wait=masks(0, *([3] if i >= 2 else [])),
                 signal=masks(2, *([1] if i < 664 else [])),
             ),
-            Packet.make(
+            make_packet(
                 "COPY",
                 move=5,
                 src=b,
@@ -286,7 +287,7 @@ def test_a_program_of_two_thousand_packets() -> None:
     heaps, per = [], 1000
     for h in range(2):
         chunk = words[h * per : (h + 1) * per]
-        chunk.append(Packet.make("JUMP", target=8192) if h == 0 else HALT)
+        chunk.append(make_packet("JUMP", target=8192) if h == 0 else HALT)
         heaps.append(Segment(8192 * h, b"".join(map(encode, chunk))))
     program = replace(program_of(hw, [HALT]), heaps=heaps, sources=[], data_bytes=64 << 14)
     hazards.check(program)

@@ -14,9 +14,10 @@ from isa_programs import changed, decoded, pipeline, with_packets
 
 from vla_isa import container, image
 from vla_isa.container import ALIGNMENT, ENTRY_BYTES
-from vla_isa.encoding import Packet, encode
+from vla_isa.encoding import encode, make_packet
 from vla_isa.errors import OutputError, ProgramError
 from vla_isa.hardware import load
+from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
 from vla_isa.validate import validate
 
@@ -260,11 +261,11 @@ def heaps(*contents: tuple[int, list[Packet]]) -> Program:
     )
 
 
-HALT = Packet.make("HALT")
+HALT = make_packet("HALT")
 
 
 def jump(target: int) -> Packet:
-    return Packet.make("JUMP", target=target)
+    return make_packet("JUMP", target=target)
 
 
 def test_jumps() -> None:
@@ -274,7 +275,7 @@ def test_jumps() -> None:
         (heaps((0, [jump(513)]), (512, [HALT, HALT])), "where no heap starts"),
         (heaps((0, [jump(512)]), (512, [jump(0)])), "reached twice"),
         (heaps((0, [jump(0)])), "reached twice"),
-        (heaps((0, [Packet.make("COPY")])), "neither JUMP nor HALT"),
+        (heaps((0, [make_packet("COPY")])), "neither JUMP nor HALT"),
         (heaps((1, [HALT])), "must lie at data line 0"),
         (heaps((0, [HALT, HALT]), (1, [HALT])), "overlap at data line 1"),
         (heaps((0, [HALT]), (1024, [HALT])), "overlap at data line 1024"),

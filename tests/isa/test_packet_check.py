@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from isa_strategies import legal_packet
 
-from vla_isa.encoding import decode, encode, illegal, value_fields
+from vla_isa.encoding import decode, encode, illegal
 from vla_isa.hardware import HardwareConfig, load
-from vla_isa.instructions import BY_OPCODE, QUEUES, TABLE, ErrorCode
+from vla_isa.instructions import BY_OPCODE, TABLE, ErrorCode
+from vla_isa.packet import QUEUES
 
 SOURCE = Path(__file__).resolve().parents[2] / "rtl/generated/vla_packet_check.v"
 PACKETS = 6000
@@ -50,7 +51,7 @@ def corpus(hw: HardwareConfig) -> list[bytes]:
     for ins in TABLE:
         if not ins.implemented:
             continue
-        for f in value_fields(ins):  # just inside and just outside every limit
+        for f in ins.value_fields:  # just inside and just outside every limit
             tops = {f.legal_max, *([getattr(hw, f.below) - 1] if f.below else [])}
             base = next(p for p in iter(lambda: legal_packet(hw, rng), None) if p.name == ins.name)
             for value in {f.lowest, f.highest, f.legal_min, f.legal_min - 1, *tops, *(t + 1 for t in tops)}:

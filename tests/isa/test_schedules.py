@@ -8,8 +8,9 @@ import pytest
 from isa_programs import changed, decoded, pipeline, program_of, with_packets
 
 from vla_isa import hazards
-from vla_isa.encoding import Packet
+from vla_isa.encoding import make_packet
 from vla_isa.errors import HazardError
+from vla_isa.packet import Packet
 from vla_isa.schedules import reschedule
 
 
@@ -54,8 +55,8 @@ def test_refusals() -> None:
     with pytest.raises(HazardError, match="one entry point"):
         reschedule(replace(program, entries={"a": 0, "b": 1}), 0)
     with pytest.raises(HazardError, match="one entry point"):
-        reschedule(with_packets(program, [*decoded(program), Packet.make("HALT")]), 0)
-    fill = Packet.make("COPY", move=2, n0=1, n1=1, n2=1, n3=1)
-    store = Packet.make("COPY", move=5, dst=3000, n0=1, n1=1, n2=1, n3=1)
+        reschedule(with_packets(program, [*decoded(program), make_packet("HALT")]), 0)
+    fill = make_packet("COPY", move=2, n0=1, n1=1, n2=1, n3=1)
+    store = make_packet("COPY", move=5, dst=3000, n0=1, n1=1, n2=1, n3=1)
     with pytest.raises(HazardError, match="nothing orders them"):
-        reschedule(program_of(program.config, [fill, store, Packet.make("HALT")]), 0)
+        reschedule(program_of(program.config, [fill, store, make_packet("HALT")]), 0)

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from vla_isa.errors import ConfigError
-from vla_isa.fields import PACKET_BITS, Field, Instruction, Rule, check_table, pack_fields
-from vla_isa.instructions import BY_OPCODE, MOVES, QUEUES, TABLE, move_queue
+from vla_isa.fields import PACKET_BITS, Field, Rule, pack_fields
+from vla_isa.instructions import BY_OPCODE, MOVES, TABLE
+from vla_isa.packet import FETCH, QUEUES, Instruction, check_table
 
 OPCODE = Field("opcode", 8, "the instruction")
 
@@ -22,10 +23,12 @@ def with_field(ins: Instruction, index: int, **changes: object) -> Instruction:
 
 
 GOOD = instruction(Field("a", 4, "first"), Field("b", 12, "second", signed=True))
+MOVER = replace(instruction(Field("a", 4, "first", enum=("x", "y"))), queue="a", queues=("mac", "vec"))
 
 
 def test_good_table_passes() -> None:
     check_table([GOOD, instruction(name="OTHER", opcode=2)])
+    check_table([MOVER])
     check_table(TABLE)
 
 
@@ -43,6 +46,9 @@ BAD = {
     "opcode place": ([replace(GOOD, fields=GOOD.fields[1:])], "opcode at bit 0"),
     "opcode twice": ([GOOD, instruction(name="OTHER")], "share opcode"),
     "opcode size": ([instruction(opcode=256)], "does not fit in byte 0"),
+    "queue unknown": ([replace(GOOD, queue="a")], "queue 'a'"),
+    "queues of no enumeration": ([replace(GOOD, queue="a", queues=("mac",))], "one queue for each value of"),
+    "queues unknown": ([replace(MOVER, queues=("mac", "a"))], "queue 'a'"),
     "name twice": ([GOOD, instruction(opcode=2)], "defined twice"),
     "rule unknown": ([instruction(rules=(Rule("c < 1", "no c"),))], "reads 'c'"),
     "rule signed": ([instruction(Field("b", 12, "", signed=True), rules=(Rule("b < 1", "sign"),))], "reads 'b'"),
@@ -74,7 +80,7 @@ def test_fixed_contract() -> None:
     }
     assert {i.name: i.opcode for i in TABLE} == opcodes
     assert BY_OPCODE[255].name == "HALT"
-    assert {MOVES[m]: move_queue(m) for m in range(len(MOVES))} == {
+    assert dict(zip(MOVES, BY_OPCODE[3].queues, strict=True)) == {
         "data_to_act": "load",
         "act_to_act": "load",
         "fill_act": "load",
@@ -82,6 +88,7 @@ def test_fixed_contract() -> None:
         "weight_to_weight": "wload",
         "act_to_data": "store",
     }
-    assert all(i.queue in (*QUEUES, "fetch", "move") for i in TABLE)
+    assert [i.name for i in TABLE if i.queues] == ["COPY"] and BY_OPCODE[3].queue == "move"
+    assert all(i.queue in (*QUEUES, FETCH) for i in TABLE if not i.queues)
     for ins in TABLE:
         assert [(f.name, f.lsb) for f in ins.fields[:3]] == [("opcode", 0), ("wait", 8), ("signal", 24)]

@@ -14,11 +14,12 @@ from isa_programs import changed, decoded, pipeline, with_packets
 
 from vla_isa import timing
 from vla_isa.cost import REFERENCE
-from vla_isa.encoding import Packet
+from vla_isa.encoding import make_packet
 from vla_isa.engine_cycles import packet_cost
 from vla_isa.errors import ProgramError
 from vla_isa.hardware import BANKS, load
 from vla_isa.ordering import bits
+from vla_isa.packet import Packet
 from vla_isa.registers import COUNTERS
 
 U50 = load("u50")
@@ -28,7 +29,7 @@ def conv(h: int, w: int, blocks: int, outs: int, kernel: int, stride: int, pitch
     oh, ow = -(-h // stride), -(-w // stride)
     pitch = w if pitch is None else pitch
     pad = kernel // 2
-    return Packet.make(
+    return make_packet(
         "CONV",
         in_h=h,
         in_w=w,
@@ -98,7 +99,7 @@ def test_bank_conflicts(seed: int, config: str) -> None:
     rng, hw = random.Random(seed), load(config)
     h, w = rng.randint(1, 8), rng.randint(1, 8)
     ring = rng.randint(h, h + 2)
-    packet = Packet.make(
+    packet = make_packet(
         "CONV",
         in_h=h,
         in_w=w,
@@ -131,30 +132,30 @@ def test_requantize_bound() -> None:
 
 
 def test_weights_come_at_one_word_per_cycle() -> None:
-    copy = Packet.make("COPY", move=4, n0=4096, n1=1, n2=1, n3=1)
+    copy = make_packet("COPY", move=4, n0=4096, n1=1, n2=1, n3=1)
     cycles = {name: packet_cost(copy, load(name), None).cycles for name in ("u50", "u50-2port")}
     assert 4096 <= cycles["u50"] <= 4096 + 100 and 4 * 4096 <= cycles["u50-2port"] <= 4 * 4096 + 100
 
 
 def test_loads_use_both_masters() -> None:
-    copy = Packet.make("COPY", move=0, n0=4096, n1=1, n2=4, n3=1, src_stride2=1024, dst_stride2=4096)
+    copy = make_packet("COPY", move=0, n0=4096, n1=1, n2=4, n3=1, src_stride2=1024, dst_stride2=4096)
     cost = packet_cost(copy, U50, None)
     assert cost.read_beats == 4 * 2048 and 4096 <= cost.cycles <= 4300
-    short = Packet.make("COPY", move=0, n0=4, n1=64, n2=8, n3=1, src_stride1=2, src_stride2=128)
+    short = make_packet("COPY", move=0, n0=4, n1=64, n2=8, n3=1, src_stride1=2, src_stride2=128)
     assert packet_cost(short, U50, None).bound == "latency"
 
 
 def test_beats_are_counted_exactly() -> None:
     """A run of 5 words of 16 bytes is 80 bytes, 3 beats of 2 lines; one over a group's end is two bursts."""
-    apart = Packet.make("COPY", move=0, src=0, n0=5, n1=4, n2=1, n3=1, src_stride1=3)
+    apart = make_packet("COPY", move=0, src=0, n0=5, n1=4, n2=1, n3=1, src_stride1=3)
     assert packet_cost(apart, U50, None).read_beats == 12
     joined = changed(apart, src_stride1=2)  # one burst, with the padding between the runs
     assert packet_cost(joined, U50, None).read_beats == 3 * 4 + 3
     at_the_end = changed(joined, src=16 - 4)  # two runs in each group
     assert packet_cost(at_the_end, U50, None).read_beats == 2 * (4 + 3)
-    over = Packet.make("COPY", move=0, src=15, n0=5, n1=1, n2=1, n3=1)  # 64 bytes, then 16
+    over = make_packet("COPY", move=0, src=15, n0=5, n1=1, n2=1, n3=1)  # 64 bytes, then 16
     assert packet_cost(over, U50, None).read_beats == 3
-    params = Packet.make("COPY", move=3, n0=3, n1=1, n2=1, n3=1)  # 3 words of 128 bytes
+    params = make_packet("COPY", move=3, n0=3, n1=1, n2=1, n3=1)  # 3 words of 128 bytes
     assert packet_cost(params, U50, None).read_beats == 12
 
 
@@ -170,7 +171,7 @@ def test_copies_of_a_queue_overlap_their_latency() -> None:
 
 
 def test_empty_copy_only_signals() -> None:
-    assert packet_cost(Packet.make("COPY"), U50, None).cycles == REFERENCE.empty_copy
+    assert packet_cost(make_packet("COPY"), U50, None).cycles == REFERENCE.empty_copy
 
 
 def test_report_of_a_program() -> None:
@@ -239,9 +240,9 @@ def test_mac_packets_prepare_behind_each_other() -> None:
 
 def test_weights_do_not_wait_for_parameters() -> None:
     """One queue, two ways: a weight word comes over the weight masters, parameters over in-master 0."""
-    params = Packet.make("COPY", move=3, n0=16, n1=1, n2=1, n3=1)
-    weights = Packet.make("COPY", move=4, n0=64, n1=1, n2=1, n3=1)
-    halt = Packet.make("HALT")
+    params = make_packet("COPY", move=3, n0=16, n1=1, n2=1, n3=1)
+    weights = make_packet("COPY", move=4, n0=64, n1=1, n2=1, n3=1)
+    halt = make_packet("HALT")
     program = pipeline("u50")
     both = timing.estimate(with_packets(program, [params, weights, halt])).total_cycles
     alone = timing.estimate(with_packets(program, [params, halt])).total_cycles
@@ -249,11 +250,11 @@ def test_weights_do_not_wait_for_parameters() -> None:
 
 
 def test_pooling_beside_a_convolution_is_slower() -> None:
-    pool = Packet.make(
+    pool = make_packet(
         "POOL", in_h=32, in_w=32, in_blocks=2, in_ring=32, in_pitch=32, in_row_stride=64, kernel_h=2, kernel_w=2,
         out_h=31, out_w=31, out_ring=31, out_pitch=32, out_row_stride=64,
     )  # fmt: skip
-    halt, program = Packet.make("HALT"), pipeline("u50")
+    halt, program = make_packet("HALT"), pipeline("u50")
 
     def span(packets: list[Packet]) -> int:
         found = next(p for p in timing.estimate(with_packets(program, packets)).packets if p.op == "POOL")
@@ -265,5 +266,5 @@ def test_pooling_beside_a_convolution_is_slower() -> None:
 
 
 def test_a_program_that_only_ends() -> None:
-    report = timing.estimate(with_packets(pipeline(), [Packet.make("HALT")]))
+    report = timing.estimate(with_packets(pipeline(), [make_packet("HALT")]))
     assert len(report.packets) == 1 and report.total_cycles > 0 and report.macs == 0

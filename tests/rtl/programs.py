@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.encoding import Packet, encode
+from vla_isa.encoding import encode, make_packet
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vla_isa.instructions import MOVES
+from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
 
 # one `move` of each queue that COPY runs in
@@ -25,12 +26,12 @@ def mask(*semaphores: int) -> int:
 
 def copy(move: int, wait: int = 0, signal: int = 0, **fields: int) -> Packet:
     """A COPY; without counts it moves nothing."""
-    return Packet.make("COPY", move=move, wait=wait, signal=signal, **fields)
+    return make_packet("COPY", move=move, wait=wait, signal=signal, **fields)
 
 
 def halt(code: int = 0, wait: int = 0, signal: int = 0) -> Packet:
     """The HALT at the end."""
-    return Packet.make("HALT", code=code, wait=wait, signal=signal)
+    return make_packet("HALT", code=code, wait=wait, signal=signal)
 
 
 def program(

@@ -11,9 +11,10 @@ import dataclasses
 import random
 from typing import Any
 
-from vla_isa.encoding import Packet
+from vla_isa.encoding import make_packet
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import MOVES
+from vla_isa.packet import Packet
 
 __all__ = ["MAKERS", "chain", "random_packet"]
 
@@ -32,7 +33,7 @@ def chain(packets: list[Packet]) -> list[Packet]:
         for i, packet in enumerate(group):
             masks = {"wait": 1 << i if i else 0, "signal": 1 << (i + 1)}
             out.append(dataclasses.replace(packet, values={**packet.values, **masks}))
-        out.append(Packet.make("JUMP", target=len(out) + 1, wait=1 << len(group)))
+        out.append(make_packet("JUMP", target=len(out) + 1, wait=1 << len(group)))
     return out
 
 
@@ -72,7 +73,7 @@ def _conv(rng: random.Random, hw: HardwareConfig) -> Packet:
     ih = max(1, (oh - 1) * sh + (kh - 1) * dh + 1 - top - rng.randrange(2))
     iw = max(1, (ow - 1) * sw + (kw - 1) * dw + 1 - left - rng.randrange(2))
     words = kh * kw * ib * ob
-    return Packet.make(
+    return make_packet(
         "CONV",
         **_region(rng, hw, "in", ih, iw, ib),
         in_h=ih,
@@ -113,7 +114,7 @@ def _gemm(rng: random.Random, hw: HardwareConfig) -> Packet:
     in_pitch, out_pitch = m + rng.randrange(4), m + rng.randrange(4)
     in_stride, out_stride = k * in_pitch + rng.randrange(3), n * out_pitch + rng.randrange(3)
     weight_stride = rng.choice((0, k * n))
-    return Packet.make(
+    return make_packet(
         "GEMM",
         batch=batch,
         m=m,
@@ -141,7 +142,7 @@ def _pool(rng: random.Random, hw: HardwareConfig) -> Packet:
     oh, ow, blocks = rng.randint(1, 5), rng.randint(1, 9), rng.randint(1, 3)
     top, left = rng.randrange(kh), rng.randrange(kw)
     ih, iw = max(1, (oh - 1) * sh + kh - top), max(1, (ow - 1) * sw + kw - left)
-    return Packet.make(
+    return make_packet(
         "POOL",
         **_region(rng, hw, "in", ih, iw, blocks),
         in_h=ih,
@@ -167,7 +168,7 @@ def _pool(rng: random.Random, hw: HardwareConfig) -> Packet:
 
 def _vec(rng: random.Random, hw: HardwareConfig) -> Packet:
     h, w, blocks = rng.randint(1, 5), rng.randint(1, 12), rng.randint(1, 3)
-    return Packet.make(
+    return make_packet(
         "VEC",
         function=rng.randrange(8),
         b_kind=rng.randrange(4),
@@ -230,7 +231,7 @@ def _copy(rng: random.Random, hw: HardwareConfig, lines: int, weight_words: int)
         else:
             fields[side] = (lines // 2 if memory == "data" else 0) + rng.randrange(size[memory] - reach)
         fields |= {f"{side}_stride1": s1, f"{side}_stride2": s2, f"{side}_stride3": s3}
-    return Packet.make("COPY", **fields)
+    return make_packet("COPY", **fields)
 
 
 MAKERS = {"CONV": _conv, "GEMM": _gemm, "POOL": _pool, "VEC": _vec}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vla_isa import hardware, numerics
-from vla_isa.encoding import Packet
+from vla_isa.encoding import make_packet
 from vla_isa.layout import TensorLayout
 from vla_isa.program import IoTensor, Program, SourceEntry
 from vlarun.conformance.programs import Builder, copy_packet
@@ -35,7 +35,7 @@ def make_program(config: str = "tiny") -> Program:
     fields = {f"{p}_{k}": v for p in ("a", "b", "out") for k, v in region.items()}
     mult, shift = numerics.scale_to_multiplier(IN_SCALE / OUT_SCALE)
     builder.add(
-        Packet.make(
+        make_packet(
             "VEC",
             a_zero=IN_ZERO,
             b_zero=IN_ZERO,

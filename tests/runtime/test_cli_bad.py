@@ -17,7 +17,8 @@ from onnx import TensorProto, helper
 
 from vla_isa import image
 from vla_isa.container import ALIGNMENT, ENTRY_BYTES, VERSION
-from vla_isa.encoding import Packet, decode, encode
+from vla_isa.encoding import decode, encode, make_packet
+from vla_isa.packet import Packet
 from vla_isa.program import MapEntry, Program, Segment
 from vla_toolchain.vlarun_cli import main
 
@@ -225,7 +226,7 @@ def test_check_refuses_a_deadlock_before_it_runs(
 
 def test_a_loop_is_refused_at_load(input_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program = make_program()
-    program.heaps[0] = Segment(0, encode(Packet.make("JUMP", target=0)))
+    program.heaps[0] = Segment(0, encode(make_packet("JUMP", target=0)))
     program.sources.clear()
     path = tmp_path / "loop.bin"
     image.save(program, path)

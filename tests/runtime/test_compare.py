@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hand_program import good_inputs, make_program
 
-from vla_isa.encoding import Packet
+from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vlarun.backends import RunResult, SimBackend
 from vlarun.compare import compare

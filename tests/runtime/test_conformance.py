@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 
 from vla_isa import hardware
-from vla_isa.encoding import Packet
+from vla_isa.packet import Packet
 from vla_toolchain.conformance import graph_cases
 from vla_toolchain.conformance.graph_table import GRAPHS
 from vla_toolchain.conformance.suites import SUITES

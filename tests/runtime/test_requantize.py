@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from vla_isa import numerics
-from vla_isa.encoding import Packet
+from vla_isa.encoding import make_packet
+from vla_isa.packet import Packet
 from vlarun import requantize as module
 from vlarun.memory import Records
 from vlarun.requantize import requantize
 
 
 def packet(rounding: int, **values: int) -> Packet:
-    return Packet.make("CONV", **{"rounding": rounding, "out_zero": -3, "lo": -128, "hi": 127, **values})
+    return make_packet("CONV", **{"rounding": rounding, "out_zero": -3, "lo": -128, "hi": 127, **values})
 
 
 @pytest.mark.parametrize("rounding", [0, 1, 2])

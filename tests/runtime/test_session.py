@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 import vlarun
 from vla_isa import image
-from vla_isa.encoding import Packet, encode
+from vla_isa.encoding import encode, make_packet
 from vla_isa.errors import BadUsageError, ConfigError, HazardError, ProgramError
 from vla_isa.program import Program, Segment
 from vlarun.errors import BackendError, InputError, MachineError
@@ -116,7 +116,7 @@ def test_check_runs_the_hazard_checker() -> None:
 def test_an_error_status_names_packet_and_address() -> None:
     program = make_program()
     packets = bytearray(program.heaps[0].data)
-    packets[2 * 64 : 3 * 64] = encode(Packet.make("VEC", table_base=1023, out_h=2))
+    packets[2 * 64 : 3 * 64] = encode(make_packet("VEC", table_base=1023, out_h=2))
     program.heaps[0] = Segment(0, bytes(packets))
     with pytest.raises(MachineError, match=r"FIELD_LIMIT at packet 2 \(address 0x80\): VEC: all rows of `a`"):
         vlarun.Session(program).run(good_inputs())

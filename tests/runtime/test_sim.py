@@ -7,9 +7,10 @@ import pytest
 from hand_program import make_program
 
 from vla_isa import hardware
-from vla_isa.encoding import Packet, encode
+from vla_isa.encoding import encode, make_packet
 from vla_isa.errors import ProgramError
 from vla_isa.instructions import ErrorCode
+from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
 from vlarun.backends import SimBackend
 from vlarun.conformance.programs import Builder, copy_packet
@@ -26,25 +27,25 @@ def program_of(*packets: Packet) -> Program:
 
 
 def test_a_jump_loop_is_stopped() -> None:
-    loop = program_of(Packet.make("JUMP", target=0))
+    loop = program_of(make_packet("JUMP", target=0))
     with pytest.raises(MachineError, match="100 packets without reaching HALT"):
         SimBackend(max_packets=100).run(loop, {})
 
 
 def test_unknown_entry() -> None:
     with pytest.raises(ProgramError, match="no entry point 'b'; it has main"):
-        SimBackend().run(program_of(Packet.make("HALT")), {}, entry="b")
+        SimBackend().run(program_of(make_packet("HALT")), {}, entry="b")
 
 
 def test_deadlock_names_the_semaphore() -> None:
-    result = SimBackend().run(program_of(Packet.make("HALT", wait=1 << 5)), {})
+    result = SimBackend().run(program_of(make_packet("HALT", wait=1 << 5)), {})
     assert (result.status, result.error_address) == (ErrorCode.DEADLOCK, 0)
     assert "semaphore 5" in result.message
 
 
 def test_left_semaphore_is_named_with_its_count() -> None:
     signal = copy_packet("fill_act", n0=0, signal=1 << 6)
-    result = SimBackend().run(program_of(signal, signal, Packet.make("HALT")), {})
+    result = SimBackend().run(program_of(signal, signal, make_packet("HALT")), {})
     assert (result.status, result.error_address) == (ErrorCode.SEMAPHORE_LEFT, 128)
     assert "semaphore 6 is 2" in result.message
 

@@ -10,7 +10,7 @@ import pytest
 from hand_program import good_inputs, make_program
 
 import vlarun
-from vla_isa.encoding import Packet, encode
+from vla_isa.encoding import encode, make_packet
 from vla_isa.program import Segment
 from vla_toolchain.vlarun_cli import main
 from vlarun import commands, parts
@@ -212,7 +212,7 @@ def test_a_machine_error_is_exit_code_1(
 ) -> None:
     program = make_program()
     packets = bytearray(program.heaps[0].data)
-    packets[64:128] = encode(Packet.make("HALT", wait=4))
+    packets[64:128] = encode(make_packet("HALT", wait=4))
     program.heaps[0] = Segment(0, bytes(packets))
     monkeypatch.setattr(parts, "load", lambda path: program)
     out = tmp_path / "out.npz"

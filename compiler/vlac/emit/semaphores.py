@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from vla_isa.encoding import Packet
 from vla_isa.errors import HazardError
 from vla_isa.footprint import Access, footprint
 from vla_isa.hardware import HardwareConfig
-from vla_isa.instructions import QUEUES
 from vla_isa.intervals import Intervals
+from vla_isa.packet import QUEUES, Packet
 
 __all__ = ["SEMAPHORES", "assign_semaphores"]
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from vla_isa import hazards, validate
-from vla_isa.encoding import Packet, encode
+from vla_isa.encoding import encode, make_packet
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig
 from vla_isa.instructions import MOVES
+from vla_isa.packet import Packet
 from vla_isa.program import MapEntry, Program, Segment, SourceEntry
 from vla_isa.signature import Signature
 from vlac.allocate.data_space import DataSpace, place_data
@@ -40,7 +41,7 @@ def write_program(graph: Graph, plan: Plan, regions: Regions, hw: HardwareConfig
     image = np.concatenate(params) if params else np.zeros((0, hw.param_word_bytes), np.uint8)
     params_line = data.add_constant(image, "parameters") if image.size else 0
     drafts = with_loads(schedule(graph, plan, regions, data, hw), sizes, params_line, hw)
-    packets = [Packet.make(d.name, **d.values) for d in drafts]
+    packets = [make_packet(d.name, **d.values) for d in drafts]
     masks = assign_semaphores(packets, hw)
     packets = [
         Packet(p.instruction, {**p.values, "wait": w, "signal": s}) for p, (w, s) in zip(packets, masks, strict=True)
@@ -77,14 +78,14 @@ def _heaps(packets: list[Packet], data: DataSpace) -> tuple[list[Segment], list[
     """Heap segments ended by HALT and joined by JUMP, and the number of each packet."""
     segments: list[Segment] = []
     numbers: list[int] = []
-    rest = [encode(p) for p in packets] + [encode(Packet.make("HALT"))]
+    rest = [encode(p) for p in packets] + [encode(make_packet("HALT"))]
     line = count = 0
     while rest:
         here, rest = (rest, []) if len(rest) <= _PER_HEAP else (rest[: _PER_HEAP - 1], rest[_PER_HEAP - 1 :])
         numbers += range(count, count + len(here))
         following = data.take(min(len(rest), _PER_HEAP), "instructions") if rest else 0
         if rest:
-            here.append(encode(Packet.make("JUMP", target=following)))
+            here.append(encode(make_packet("JUMP", target=following)))
         segments.append(Segment(line, b"".join(here)))
         line, count = following, count + len(here)
     return segments, numbers[: len(packets)]

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vla_isa.encoding import value_fields
-from vla_isa.fields import Field, Instruction, Rule
+from vla_isa.fields import Field, Rule
 from vla_isa.generate.verilog_header import FETCH_QUEUE, GENERATED
-from vla_isa.instructions import MOVES, QUEUES, TABLE, ErrorCode, move_queue
+from vla_isa.instructions import TABLE, ErrorCode
+from vla_isa.packet import FETCH, QUEUES, Instruction
 
 __all__ = ["module"]
 
@@ -40,7 +40,7 @@ module vla_packet_check #(
 
 def module() -> str:
     """The text of `vla_packet_check.v`."""
-    queues = ", ".join(f"{i} {name}" for i, name in enumerate((*QUEUES, "fetch")))
+    queues = ", ".join(f"{i} {name}" for i, name in enumerate((*QUEUES, FETCH)))
     live = [ins for ins in TABLE if ins.implemented]
     out = [_TOP.format(generated=GENERATED, queues=queues)]
     for ins in live:
@@ -78,7 +78,7 @@ def _reserved(ins: Instruction) -> Iterator[str]:
 
 
 def _limits(ins: Instruction) -> Iterator[str]:
-    checks = [(check, f) for f in value_fields(ins) for check in _field_limits(f)]
+    checks = [(check, f) for f in ins.value_fields for check in _field_limits(f)]
     yield f"  wire {ins.name.lower()}_limit ="
     for check, f in checks:
         yield f"    {check} ||  // {f.name}"
@@ -132,13 +132,12 @@ def _expression(rule: Rule, ins: Instruction) -> str:
 
 
 def _queue(ins: Instruction) -> Iterator[str]:
-    if ins.queue == "move":
-        move = ins.by_name["move"]
-        yield f"        case (packet_i[{move.lsb + move.width - 1}:{move.lsb}])"
-        for number, name in enumerate(MOVES):
-            queue = QUEUES.index(move_queue(number))
-            yield f"          {move.width}'d{number}: queue_o = 3'd{queue};  // {name}"
+    if ins.queues:
+        by = ins.by_name[ins.queue]
+        yield f"        case (packet_i[{by.lsb + by.width - 1}:{by.lsb}])"
+        for number, (name, queue) in enumerate(zip(by.enum, ins.queues, strict=True)):
+            yield f"          {by.width}'d{number}: queue_o = 3'd{QUEUES.index(queue)};  // {name}"
         yield f"          default: queue_o = 3'd{FETCH_QUEUE};"
         yield "        endcase"
-    elif ins.queue != "fetch":
+    elif ins.queue != FETCH:
         yield f"        queue_o = 3'd{QUEUES.index(ins.queue)};"

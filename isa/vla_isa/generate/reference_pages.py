@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from vla_isa.fields import Field, Instruction
+from vla_isa.fields import Field
 from vla_isa.hardware import HardwareConfig
-from vla_isa.instructions import QUEUES, TABLE, ErrorCode
+from vla_isa.instructions import TABLE, ErrorCode
+from vla_isa.packet import QUEUES, Instruction
 from vla_isa.registers import REGISTERS
 
 __all__ = ["GENERATED", "configs_page", "isa_page", "markdown_table", "registers_page"]
@@ -51,7 +52,7 @@ def _limits(f: Field) -> str:
 
 
 def _instruction(ins: Instruction) -> list[str]:
-    queue = "by `move`" if ins.queue == "move" else ins.queue
+    queue = f"by `{ins.queue}`" if ins.queues else ins.queue
     out = [
         f"## {ins.name}",
         "",
@@ -79,7 +80,7 @@ def isa_page() -> str:
         (
             f"[{i.name}](#{i.name.lower()})",
             f"0x{i.opcode:02x}",
-            "by `move`" if i.queue == "move" else i.queue,
+            f"by `{i.queue}`" if i.queues else i.queue,
             "yes" if i.implemented else "reserved",
         )
         for i in TABLE

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vla_isa.encoding import value_fields
-from vla_isa.fields import PACKET_BITS, Instruction
+from vla_isa.fields import PACKET_BITS
 from vla_isa.hardware import BANKS, BEAT_BYTES, HEAP_BYTES, LINE_BYTES, HardwareConfig
-from vla_isa.instructions import QUEUES, ROUNDINGS, TABLE, ErrorCode
+from vla_isa.instructions import ROUNDINGS, TABLE, ErrorCode
+from vla_isa.packet import FETCH, QUEUES, Instruction
 from vla_isa.registers import COUNTER_BASE, COUNTERS, REGISTERS
 
 __all__ = ["FETCH_QUEUE", "GENERATED", "config_header", "isa_header"]
@@ -72,7 +72,7 @@ def _opcodes() -> Iterator[Line]:
 def _numbers() -> Iterator[Line]:
     yield "", "queues"
     yield "VLA_QUEUES", str(len(QUEUES))
-    yield from _enumeration("VLA_QUEUE", (*QUEUES, "fetch"), 3)
+    yield from _enumeration("VLA_QUEUE", (*QUEUES, FETCH), 3)
     yield "", "roundings, error codes"
     yield from _enumeration("VLA_ROUND", ROUNDINGS, 2)
     yield from _enumeration("VLA_ERROR", tuple(e.name for e in ErrorCode), 4)
@@ -91,7 +91,7 @@ def _registers() -> Iterator[Line]:
 
 def _instruction(ins: Instruction) -> Iterator[Line]:
     yield "", ins.name if ins.implemented else f"{ins.name} (laid out, not implemented)"
-    for f in value_fields(ins):
+    for f in ins.value_fields:
         if f.name in ("wait", "signal"):
             continue
         yield from _field(f"VLA_{ins.name}", f.name, f.lsb, f.width)

@@ -12,10 +12,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.encoding import Packet, decode, illegal
+from vla_isa.encoding import decode, illegal
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import MOVES, ErrorCode
+from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vlarun.backends.base import Integers, RunResult, entry_packet, place_inputs, take_outputs
 from vlarun.errors import DataSpaceError, MachineError

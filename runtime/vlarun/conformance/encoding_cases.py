@@ -1,7 +1,7 @@
 """T0: every opcode, reserved region, field limit and rule of the table, refused with its code and address.
 
 Each program first stores a line, then reaches the packet in question, so that completion of earlier
-packets is checked too. What a legal packet looks like is `Packet.make` with its defaults.
+packets is checked too. What a legal packet looks like is `make_packet` with its defaults.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from vla_isa import encoding
-from vla_isa.encoding import Packet, encode, value_fields
-from vla_isa.fields import PACKET_BYTES, Field, Instruction, Rule
+from vla_isa.encoding import encode, make_packet
+from vla_isa.fields import PACKET_BYTES, Field, Rule
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import BY_OPCODE, MOVES, TABLE, ErrorCode
+from vla_isa.packet import Instruction, Packet
 from vlarun.conformance.programs import Builder, Case, copy_packet
 
 __all__ = ["cases"]
@@ -34,7 +35,7 @@ def cases(hw: HardwareConfig) -> Iterator[Case]:
         for field in ins.fields:
             if field.reserved:
                 yield from _reserved(hw, ins, field)
-        for field in value_fields(ins):
+        for field in ins.value_fields:
             yield from _limits(hw, ins, field)
         for number, rule in enumerate(ins.rules):
             yield _broken_rule(hw, ins, rule, number)
@@ -60,7 +61,7 @@ def _reserved(hw: HardwareConfig, ins: Instruction, field: Field) -> Iterator[Ca
 
 def _legal(ins: Instruction) -> Packet:
     """A packet that dispatch accepts: the defaults."""
-    return Packet.make(ins.name)
+    return make_packet(ins.name)
 
 
 def _limits(hw: HardwareConfig, ins: Instruction, field: Field) -> Iterator[Case]:
@@ -69,7 +70,7 @@ def _limits(hw: HardwareConfig, ins: Instruction, field: Field) -> Iterator[Case
     for value in sorted({field.lowest, field.legal_min - 1, top + 1, field.highest}):
         if field.legal_min <= value <= top or not field.lowest <= value <= field.highest:
             continue
-        packet = Packet.make(ins.name, **{field.name: value})
+        packet = make_packet(ins.name, **{field.name: value})
         yield _refused(hw, f"limit.{ins.name.lower()}.{field.name}.{value}", encode(packet), ErrorCode.FIELD_LIMIT)
 
 
@@ -77,11 +78,11 @@ def _broken_rule(hw: HardwareConfig, ins: Instruction, rule: Rule, number: int) 
     """A packet whose fields are all inside their limits and that breaks this rule and no other."""
     rng = np.random.default_rng(number)
     for _ in range(TRIES):
-        values = {f.name: f.legal_max for f in value_fields(ins) if f.name.endswith("_ring")}
+        values = {f.name: f.legal_max for f in ins.value_fields if f.name.endswith("_ring")}
         for name in rule.names:
             field = ins.by_name[name]
             values[name] = int(rng.integers(field.legal_min, min(field.legal_max, field.legal_min + 7) + 1))
-        packet = Packet.make(ins.name, **values)
+        packet = make_packet(ins.name, **values)
         everything = dict(packet.values)
         if not rule.holds(everything) and all(r.holds(everything) for r in ins.rules if r is not rule):
             data = encode(packet)
@@ -91,7 +92,7 @@ def _broken_rule(hw: HardwareConfig, ins: Instruction, rule: Rule, number: int) 
 
 def _accepted(hw: HardwareConfig) -> Iterator[Case]:
     """Packets at their limits that move nothing: they must be accepted."""
-    for field in value_fields(copy_packet("fill_act").instruction):
+    for field in copy_packet("fill_act").instruction.value_fields:
         if field.name in ("n0", "wait", "signal", "mask_enable") or field.name.endswith(("_ring", "_slot")):
             continue
         top = field.legal_max if field.below is None else min(field.legal_max, getattr(hw, field.below) - 1)

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from vla_isa.encoding import Packet, encode, illegal
+from vla_isa.encoding import encode, illegal, make_packet
 from vla_isa.errors import VlaError
 from vla_isa.footprint import footprint
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import BY_NAME, MOVES, ErrorCode
+from vla_isa.packet import Packet
 from vlarun.conformance.operands import Rng, draw_records, fill
 from vlarun.conformance.programs import Builder, Case
 
@@ -104,7 +105,7 @@ def small_packet(hw: HardwareConfig, name: str, change: Values) -> Packet:
             f"{region}_ring": 2,
         }
     known = BY_NAME[name].by_name
-    return Packet.make(name, **{k: x for k, x in v.items() if k in known} | change)
+    return make_packet(name, **{k: x for k, x in v.items() if k in known} | change)
 
 
 def run_each(hw: HardwareConfig, case_id: str, packets: list[Packet]) -> Case:

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vla_isa.encoding import Packet, encode
+from vla_isa.encoding import encode, make_packet
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vla_isa.instructions import MOVES
+from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
 from vlarun.conformance.limit_cases import Values, fitting, run_each, small_packet
 from vlarun.conformance.operands import Rng, fill
@@ -117,7 +118,7 @@ def _raw(hw: HardwareConfig, *packets: Packet) -> Program:
 def _semaphores(hw: HardwareConfig) -> Iterator[Case]:
     """Every instruction waits for, and signals, all semaphores at once."""
     load, store = copy_packet("data_to_act", n0=0), copy_packet("act_to_data", n0=0)
-    halt = Packet.make("HALT")
+    halt = make_packet("HALT")
 
     def but(packet: Packet, **values: int) -> Packet:
         return Packet(packet.instruction, {**packet.values, **values})
@@ -136,11 +137,11 @@ def _semaphores(hw: HardwareConfig) -> Iterator[Case]:
 def _control(hw: HardwareConfig) -> Iterator[Case]:
     """JUMP with all semaphores and none, to the first two lines; codes of HALT."""
     for code in (1, 3 << 30, (1 << 32) - 1):
-        yield Case(f"T1.limit.halt.code.{code}", _raw(hw, Packet.make("HALT", code=code)), halt_code=code)
-    load, halt = copy_packet("data_to_act", n0=0, signal=ALL), Packet.make("HALT", code=2)
-    back = _raw(hw, halt, load, Packet.make("JUMP", wait=ALL, target=0))
+        yield Case(f"T1.limit.halt.code.{code}", _raw(hw, make_packet("HALT", code=code)), halt_code=code)
+    load, halt = copy_packet("data_to_act", n0=0, signal=ALL), make_packet("HALT", code=2)
+    back = _raw(hw, halt, load, make_packet("JUMP", wait=ALL, target=0))
     back.entries["main"] = 1
     yield Case("T1.limit.jump.to.line.0", back, halt_code=2)
-    ahead = _raw(hw, Packet.make("JUMP", target=1, signal=ALL))
+    ahead = _raw(hw, make_packet("JUMP", target=1, signal=ALL))
     ahead.heaps.append(Segment(1, encode(copy_packet("act_to_data", n0=0, wait=ALL)) + encode(halt)))
     yield Case("T1.limit.jump.to.line.1", ahead, halt_code=2)

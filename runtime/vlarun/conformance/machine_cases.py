@@ -8,9 +8,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.encoding import Packet, encode
+from vla_isa.encoding import encode, make_packet
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vla_isa.instructions import ErrorCode
+from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
 from vlarun.conformance.operands import fill
 from vlarun.conformance.programs import Builder, Case, copy_packet
@@ -193,7 +194,7 @@ def _nothing(move: str, **values: int) -> Packet:
 def _semaphores(hw: HardwareConfig) -> Iterator[Case]:
     def program(*packets: Packet, code: int = 0) -> Program:
         b = Builder(hw)
-        for packet in (*packets, Packet.make("HALT", code=code)):
+        for packet in (*packets, make_packet("HALT", code=code)):
             b.raw(encode(packet))
         return b.build()
 
@@ -227,7 +228,7 @@ def _semaphores(hw: HardwareConfig) -> Iterator[Case]:
         )
     for name in ("CONV", "GEMM", "POOL", "VEC"):
         yield Case(
-            f"T1.deadlock.{name.lower()}", program(Packet.make(name, wait=0x8000)), ErrorCode.DEADLOCK, stop_at=0
+            f"T1.deadlock.{name.lower()}", program(make_packet(name, wait=0x8000)), ErrorCode.DEADLOCK, stop_at=0
         )
     yield Case(
         "T1.deadlock.second.of.two",
@@ -238,18 +239,18 @@ def _semaphores(hw: HardwareConfig) -> Iterator[Case]:
     for name in ("HALT", "JUMP"):
         yield Case(
             f"T1.deadlock.{name.lower()}",
-            program(_nothing(load), Packet.make(name, wait=2)),
+            program(_nothing(load), make_packet(name, wait=2)),
             ErrorCode.DEADLOCK,
             stop_at=LINE_BYTES,
         )
 
 
 def _control(hw: HardwareConfig) -> Iterator[Case]:
-    halt = Packet.make("HALT", code=9)
+    halt = make_packet("HALT", code=9)
     for entry in (1, 7, 1023):
         b = Builder(hw)
         for _ in range(entry):
-            b.raw(encode(Packet.make("HALT", code=1)))
+            b.raw(encode(make_packet("HALT", code=1)))
         b.raw(encode(halt))
         yield Case(f"T1.start.packet.{entry}", b.build(entry), halt_code=9)
     b = Builder(hw)
@@ -257,12 +258,12 @@ def _control(hw: HardwareConfig) -> Iterator[Case]:
     marker = b.constant(np.arange(LINE_BYTES, dtype=np.int8))
     target = b.reserve(LINE_BYTES)
     b.raw(encode(_nothing("data_to_act", signal=1)))
-    b.raw(encode(Packet.make("JUMP", target=second, wait=1, signal=2)))
-    b.raw(encode(Packet.make("HALT", code=1)))
+    b.raw(encode(make_packet("JUMP", target=second, wait=1, signal=2)))
+    b.raw(encode(make_packet("HALT", code=1)))
     work = [
         copy_packet("data_to_act", src=marker, n0=LINE_BYTES // hw.block, signal=4),
         copy_packet("act_to_data", dst=target, n0=LINE_BYTES // hw.block, wait=4),
-        Packet.make("HALT", code=3, wait=2),
+        make_packet("HALT", code=3, wait=2),
     ]
     program = b.build()
     program.heaps.append(Segment(second, b"".join(map(encode, work))))
@@ -288,5 +289,5 @@ def _outside(hw: HardwareConfig) -> Iterator[Case]:
     yield case("weights.read", copy_packet("weight_to_weight", src=far), ErrorCode.AXI_READ)
     yield case("data.write", copy_packet("act_to_data", dst=far, n0=8), ErrorCode.AXI_WRITE)
     b = Builder(hw)
-    b.add(Packet.make("JUMP", target=far))
+    b.add(make_packet("JUMP", target=far))
     yield Case("T1.outside.fetch", b.build(), ErrorCode.AXI_READ, stop_at=far * LINE_BYTES)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vla_isa import numerics
-from vla_isa.encoding import Packet
+from vla_isa.encoding import make_packet
 from vla_isa.instructions import MOVES
 from vlarun.conformance.operands import (
     Arena,
@@ -90,7 +90,7 @@ def make_conv(
     v["param_base"] = arena.put_params(np.concatenate([parts.reshape(-1), tail]))
     if v["table_enable"]:
         v["table_base"] = arena.put_params(draw_table(rng))
-    return operation(rng, arena, Packet.make("CONV", **v), act, weight)
+    return operation(rng, arena, make_packet("CONV", **v), act, weight)
 
 
 def _mask(rng: Rng, rows: int, columns: int, kind: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -147,7 +147,7 @@ def make_gemm(
     v["param_base"] = arena.put_params(draw_records(rng, v["n_blocks"] * hw.block, magnitude, records))
     if v["table_enable"]:
         v["table_base"] = arena.put_params(draw_table(rng))
-    return operation(rng, arena, Packet.make("GEMM", **v), act, weight)
+    return operation(rng, arena, make_packet("GEMM", **v), act, weight)
 
 
 def make_pool(
@@ -191,7 +191,7 @@ def make_pool(
     v["param_base"] = arena.put_params(
         numerics.pack_records(rng.integers(-9, 9, taps.size), [m for m, _ in parts], [s for _, s in parts])
     )
-    return operation(rng, arena, Packet.make("POOL", **v), act)
+    return operation(rng, arena, make_packet("POOL", **v), act)
 
 
 def make_vec(
@@ -239,7 +239,7 @@ def make_vec(
         v |= region(rng, arena, "out", rows, width, blocks, ring=out_ring)
     if v["table_enable"]:
         v["table_base"] = arena.put_params(draw_table(rng))
-    return operation(rng, arena, Packet.make("VEC", **v), act)
+    return operation(rng, arena, make_packet("VEC", **v), act)
 
 
 def make_copy(
@@ -271,7 +271,7 @@ def make_copy(
         }
     if v["move"] == MOVES.index("fill_act"):
         v |= {k: 0 for k in v if k.startswith("src")}
-    return operation(rng, arena, Packet.make("COPY", **v))
+    return operation(rng, arena, make_packet("COPY", **v))
 
 
 MAKERS: dict[str, Callable[..., Operation]] = {

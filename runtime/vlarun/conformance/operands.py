@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
-from vla_isa.encoding import Packet
 from vla_isa.hardware import HardwareConfig
+from vla_isa.packet import Packet
 
 __all__ = ["Arena", "Operation", "Rng", "draw_records", "region"]
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.encoding import Packet, encode
+from vla_isa.encoding import encode, make_packet
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig
 from vla_isa.instructions import MOVES, ErrorCode
+from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
 from vlarun.conformance.operands import Operation
 
@@ -43,7 +44,7 @@ class Case:
 
 def copy_packet(move: str, **values: int) -> Packet:
     """A COPY by the name of its move; counts not given are 1."""
-    return Packet.make("COPY", move=MOVES.index(move), **{"n0": 1, "n1": 1, "n2": 1, "n3": 1, **values})
+    return make_packet("COPY", move=MOVES.index(move), **{"n0": 1, "n1": 1, "n2": 1, "n3": 1, **values})
 
 
 @dataclass
@@ -122,7 +123,7 @@ class Builder:
 
     def halt(self, code: int = 0) -> None:
         """Append HALT."""
-        self.add(Packet.make("HALT", code=code))
+        self.add(make_packet("HALT", code=code))
 
     def build(self, entry: int = 0) -> Program:
         """The program; its data space ends after the last reserved line."""

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
-from vla_isa.encoding import Packet, decode
+from vla_isa.encoding import decode
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import MOVES, VEC_FUNCTIONS
+from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vlarun.memory import Machine, load_data
 

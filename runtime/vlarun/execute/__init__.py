@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vla_isa.encoding import Packet
 from vla_isa.errors import ConfigError
 from vla_isa.instructions import TABLE
+from vla_isa.packet import Packet
 from vlarun.execute import conv, copy, gemm, halt, jump, pool, vec
 from vlarun.memory import Machine
 

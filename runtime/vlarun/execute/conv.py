@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.encoding import Packet
 from vla_isa.numerics import ResidualRecord
+from vla_isa.packet import Packet
 from vlarun.matmul import SIGN, matmul
 from vlarun.memory import Bytes, Machine, Records, act_region, word_dtype
 from vlarun.requantize import apply_pairs, apply_table, requantize, residual_pairs

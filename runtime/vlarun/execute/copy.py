@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.encoding import Packet
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import MOVES
+from vla_isa.packet import Packet
 from vlarun.memory import Bytes, Machine, Region
 
 __all__ = ["execute"]

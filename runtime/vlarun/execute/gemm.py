@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vla_isa.encoding import Packet
+from vla_isa.packet import Packet
 from vlarun.matmul import SIGN, matmul
 from vlarun.memory import Bytes, Machine, Records, Region, word_dtype
 from vlarun.requantize import apply_table, requantize

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vla_isa.encoding import Packet
+from vla_isa.packet import Packet
 from vlarun.memory import Machine
 
 __all__ = ["execute"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vla_isa.encoding import Packet
 from vla_isa.instructions import VEC_FUNCTIONS
+from vla_isa.packet import Packet
 from vlarun.memory import Bytes, Machine, act_region
 from vlarun.requantize import apply_pairs, apply_table, elementwise_pairs
 

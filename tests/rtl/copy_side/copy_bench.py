@@ -12,8 +12,9 @@ import numpy as np
 from bench import build_bench, run_bench
 from numpy.typing import NDArray
 
-from vla_isa.encoding import Packet, encode, illegal
+from vla_isa.encoding import encode, illegal
 from vla_isa.hardware import HardwareConfig
+from vla_isa.packet import Packet
 from vlarun.execute import copy
 from vlarun.memory import Machine
 

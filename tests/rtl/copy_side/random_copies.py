@@ -11,9 +11,10 @@ import numpy as np
 from copy_side.copy_bench import NOISE_WORDS
 from numpy.typing import NDArray
 
-from vla_isa.encoding import Packet
+from vla_isa.encoding import make_packet
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import MOVES
+from vla_isa.packet import Packet
 
 __all__ = ["random_copy"]
 
@@ -66,7 +67,7 @@ def random_copy(
         if ok and _SIDES[move][0] == "act":
             ok = touched[0].max(initial=0) < hw.act_words - NOISE_WORDS
         if ok:
-            return Packet.make("COPY", move=MOVES.index(move), pad=rng.randint(-128, 127), **fields)
+            return make_packet("COPY", move=MOVES.index(move), pad=rng.randint(-128, 127), **fields)
 
 
 def _counts(rng: random.Random, move: str, limit: int) -> dict[str, int]:

@@ -13,7 +13,7 @@ from programs import LOAD, STORE, WLOAD, copy, halt, mask, program
 from random_packets import MAKERS, chain, random_packet
 
 from vla_isa import hardware
-from vla_isa.encoding import Packet, encode
+from vla_isa.encoding import encode, make_packet
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import MOVES, ErrorCode
 from vla_isa.program import Program
@@ -58,7 +58,7 @@ def test_halt_after_a_chain_of_queues(options: dict[str, int]) -> None:
 
 
 def test_entry_point_and_jump() -> None:
-    packets = [halt(1), copy(LOAD, signal=1), Packet.make("JUMP", target=100, wait=1, signal=2)]
+    packets = [halt(1), copy(LOAD, signal=1), make_packet("JUMP", target=100, wait=1, signal=2)]
     p = program(TINY, packets, segments={100: encode(halt(9, wait=2))}, entry=1)
     assert ends(p) == (ErrorCode.OK, 0, 9)
 
@@ -88,7 +88,7 @@ def test_deadlock_names_the_oldest_waiting_packet() -> None:
     assert ends(program(TINY, [copy(LOAD, wait=1), copy(STORE, wait=2), halt()]))[:2] == (ErrorCode.DEADLOCK, 0)
     assert ends(program(TINY, [copy(LOAD), copy(STORE, wait=2), halt()]))[:2] == (ErrorCode.DEADLOCK, 64)
     assert ends(program(TINY, [copy(LOAD, signal=1), halt(wait=3)]))[:2] == (ErrorCode.DEADLOCK, 64)
-    jump = Packet.make("JUMP", target=0, wait=1)
+    jump = make_packet("JUMP", target=0, wait=1)
     assert ends(program(TINY, [copy(LOAD), jump]))[:2] == (ErrorCode.DEADLOCK, 64)
     full = [copy(LOAD, wait=1) for _ in range(40)]  # dispatch stands in front of a full queue
     assert ends(program(TINY, [copy(STORE), *full, halt()]))[:2] == (ErrorCode.DEADLOCK, 64)
@@ -115,7 +115,7 @@ def test_memory_errors_name_the_packet(options: dict[str, int]) -> None:
     weights = copy(WLOAD, src=2, **one)
     words = np.zeros((65, TINY.weight_word_bytes), np.int8)
     assert ends(program(TINY, [weights, halt()], weights=words), **options)[:2] == (ErrorCode.AXI_READ, 0)
-    jump = Packet.make("JUMP", target=past)
+    jump = make_packet("JUMP", target=past)
     assert ends(program(TINY, [jump]), **options)[:2] == (ErrorCode.AXI_READ, past * 64)
 
 

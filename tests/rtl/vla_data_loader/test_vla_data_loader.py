@@ -12,9 +12,10 @@ from copy_side.copy_bench import Result, check, make_machine, run
 from copy_side.random_copies import random_copy
 
 from vla_isa import hardware
-from vla_isa.encoding import Packet
+from vla_isa.encoding import make_packet
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import MOVES
+from vla_isa.packet import Packet
 
 TINY = hardware.load("tiny")
 WIDE = (dataclasses.replace(TINY, name="tiny-2in", in_masters=2, out_masters=2), hardware.load("u50"))
@@ -24,7 +25,7 @@ LINES = 4096
 
 
 def copy(move: str, **fields: int) -> Packet:
-    return Packet.make("COPY", move=MOVES.index(move), **{"n0": 1, "n1": 1, "n2": 1, "n3": 1, **fields})
+    return make_packet("COPY", move=MOVES.index(move), **{"n0": 1, "n1": 1, "n2": 1, "n3": 1, **fields})
 
 
 def run_and_check(hw: HardwareConfig, packets: list[Packet], folder: Path, **options: int) -> Result:

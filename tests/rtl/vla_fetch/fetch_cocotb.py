@@ -10,8 +10,9 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, Timer
 
-from vla_isa.encoding import Packet, encode
-from vla_isa.instructions import MOVES, QUEUES, ErrorCode
+from vla_isa.encoding import encode, make_packet
+from vla_isa.instructions import MOVES, ErrorCode
+from vla_isa.packet import QUEUES
 
 BASE = 0x12_3456_7000
 ZERO = (
@@ -117,7 +118,7 @@ class Bench:
 def packet(rng: random.Random) -> tuple[int, bytes]:
     """A legal packet and its queue."""
     if rng.random() < 0.7:
-        p = Packet.make(
+        p = make_packet(
             "COPY",
             move=rng.randrange(len(MOVES)),
             src=rng.getrandbits(32),
@@ -125,7 +126,7 @@ def packet(rng: random.Random) -> tuple[int, bytes]:
             signal=rng.getrandbits(16),
         )
     else:
-        p = Packet.make(rng.choice(("CONV", "GEMM", "POOL", "VEC")), wait=rng.getrandbits(16))
+        p = make_packet(rng.choice(("CONV", "GEMM", "POOL", "VEC")), wait=rng.getrandbits(16))
     return QUEUES.index(p.queue), encode(p)
 
 
@@ -149,9 +150,9 @@ async def straight_and_jumps(dut) -> None:
             takes += [("take", wait), ("signal", signal)]
             last = piece == 3
             memory[line] = encode(
-                Packet.make("HALT", wait=wait, signal=signal, code=77)
+                make_packet("HALT", wait=wait, signal=signal, code=77)
                 if last
-                else Packet.make("JUMP", wait=wait, signal=signal, target=target)
+                else make_packet("JUMP", wait=wait, signal=signal, target=target)
             )
             number, line = number + 1, target
         bench = Bench(dut, rng, memory)

@@ -9,8 +9,9 @@ import pytest
 from mac_bench import Result, check, run
 
 from vla_isa import hardware, numerics
-from vla_isa.encoding import Packet, encode, illegal
+from vla_isa.encoding import encode, illegal, make_packet
 from vla_isa.hardware import HardwareConfig
+from vla_isa.packet import Packet
 from vlarun.conformance import reference
 from vlarun.conformance.makers import make_conv, make_gemm
 from vlarun.conformance.operands import Arena, Operation, Rng
@@ -48,7 +49,7 @@ class Sequence:
         values |= {k: values[k] + self.params for k in PARAM_BASES if k in values}
         values["weight_base"] = int(self.rng.integers(hw.weight_words))
         self.params += len(words)
-        self.add_packet(Packet.make(operation.packet.name, **values))
+        self.add_packet(make_packet(operation.packet.name, **values))
         return True
 
     def add_packet(self, packet: Packet) -> None:
@@ -116,7 +117,7 @@ def test_accumulator_wraps_at_32_bits(tmp_path: Path) -> None:
     sequence.machine.param[0] = np.tile(numerics.pack_records(0, 1 << 23, 48).reshape(-1), 16)
     assert 37 * 225 * 16 * 128 * 128 > 1 << 31
     sequence.add_packet(
-        Packet.make(
+        make_packet(
             "CONV",
             in_h=15,
             in_w=15,
@@ -174,7 +175,7 @@ def test_a_masked_out_block_is_requantized_and_goes_through_the_table(tmp_path: 
     fields = {"in_h": 3, "in_w": 5, "in_pitch": 5, "in_row_stride": 5, "in_ring": 3, "out_h": 3, "out_w": 5}
     fields |= {"out_base": 900, "out_pitch": 5, "out_row_stride": 5, "out_ring": 3, "out_zero": -7, "lo": -20, "hi": 9}
     sequence.add_packet(
-        Packet.make("CONV", **fields, mask_mode=1, mask_base=1, mask_empty=empty, table_enable=1, table_base=8)
+        make_packet("CONV", **fields, mask_mode=1, mask_base=1, mask_empty=empty, table_enable=1, table_base=8)
     )
     result = sequence.verify(tmp_path, meaning=conv.execute)
     seen = np.clip(np.round((np.arange(block) * 9 - 30) * empty / 2) - 7, -20, 9).astype(int)
@@ -244,7 +245,7 @@ def test_residual_in_place(tmp_path: Path) -> None:
     for _ in range(4):
         values = dict(make_conv(sequence.rng, Arena(U50), residual_enable=1, out_h=4, out_w=11).packet.values)
         values |= {f"res_{k}": values[f"out_{k}"] for k in ("base", "row_stride", "pitch", "ring", "slot")}
-        sequence.add_packet(Packet.make("CONV", **values))
+        sequence.add_packet(make_packet("CONV", **values))
     sequence.verify(tmp_path, stalls=30)
 
 
@@ -286,7 +287,7 @@ def layer(
     out, pitch = -(-size // stride), size + padding
     sequence.machine.param[:out_blocks] = np.tile(numerics.pack_records(5, 1 << 23, 34).reshape(-1), 16)
     sequence.add_packet(
-        Packet.make(
+        make_packet(
             "CONV",
             **{
                 "in_row_stride": blocks * pitch,
@@ -368,7 +369,7 @@ def test_masked_packets_follow_without_a_gap(tmp_path: Path) -> None:
 def test_one_row_gemm_reads_a_weight_word_a_cycle(tmp_path: Path) -> None:
     sequence = Sequence(U50, 8)
     sequence.add_packet(
-        Packet.make("GEMM", m=1, k_blocks=256, n_blocks=32, in_pitch=1, out_pitch=1, out_base=5000, lo=-128, hi=127)
+        make_packet("GEMM", m=1, k_blocks=256, n_blocks=32, in_pitch=1, out_pitch=1, out_base=5000, lo=-128, hi=127)
     )
     result = sequence.verify(tmp_path, meaning=gemm.execute)
     assert result.done[0] - result.accepted[0] <= 256 * 32 + 40

@@ -9,8 +9,9 @@ import pytest
 from vector_bench import check, run
 
 from vla_isa import hardware, numerics
-from vla_isa.encoding import Packet, encode, illegal
+from vla_isa.encoding import encode, illegal, make_packet
 from vla_isa.hardware import HardwareConfig
+from vla_isa.packet import Packet
 from vlarun.conformance import reference
 from vlarun.conformance.makers import make_pool, make_vec
 from vlarun.conformance.operands import Arena, Operation, Rng
@@ -48,7 +49,7 @@ class Sequence:
         values |= {k: (values[k] + shift) % hw.act_words for k in BASES if k in values}
         values |= {k: values[k] + self.params for k in ("param_base", "table_base") if k in values}
         self.params += len(words)
-        self.add_packet(Packet.make(operation.packet.name, **values))
+        self.add_packet(make_packet(operation.packet.name, **values))
 
     def add_packet(self, packet: Packet) -> None:
         """Append a packet, which must be legal."""
@@ -152,7 +153,7 @@ def test_row_and_column_use_their_slot(tmp_path: Path, kind: int) -> None:
             continue
         operation = make_vec(sequence.rng, Arena(TINY), b_kind=kind, out_h=7, in_place=False)
         values = dict(operation.packet.values) | {"b_ring": ring, "b_slot": slot, "b_row_stride": 40, "b_base": 3000}
-        sequence.add_packet(Packet.make("VEC", **{**values, "table_enable": 0}))
+        sequence.add_packet(make_packet("VEC", **{**values, "table_enable": 0}))
     sequence.verify(tmp_path)
 
 
@@ -174,7 +175,7 @@ def test_windows_outside_the_input(tmp_path: Path) -> None:
             "param_base": 0,
         }
         sequence.machine.param[: len(operation.param)] = operation.param
-        sequence.add_packet(Packet.make("POOL", **values))
+        sequence.add_packet(make_packet("POOL", **values))
     sequence.verify(tmp_path, stalls=20)
 
 
@@ -203,7 +204,7 @@ def test_records_of_large_windows(tmp_path: Path) -> None:
             pad_top=pad,
             pad_left=pad,
         )
-        sequence.add_packet(Packet.make("POOL", **{**operation.packet.values, "param_base": base}))
+        sequence.add_packet(make_packet("POOL", **{**operation.packet.values, "param_base": base}))
     sequence.verify(tmp_path)
 
 
@@ -215,7 +216,7 @@ def test_largest_sum(tmp_path: Path) -> None:
     mult, shift = numerics.scale_to_multiplier(1 / (255 * 300))
     sequence.machine.param[0, :8] = numerics.pack_records(0, mult, shift)
     sequence.add_packet(
-        Packet.make(
+        make_packet(
             "POOL",
             in_h=255,
             in_w=510,
@@ -250,7 +251,7 @@ def add_cycles(a_base: int, b_base: int, folder: Path) -> int:
     bases = {"a": a_base, "b": b_base, "out": 60000}
     fields = {f"{p}_{k}": v for p in bases for k, v in region.items()} | {f"{p}_base": v for p, v in bases.items()}
     sequence.add_packet(
-        Packet.make("VEC", function=0, **shape, **fields, a_mult=1 << 23, b_mult=1 << 22, shift=24, lo=-128, hi=127)
+        make_packet("VEC", function=0, **shape, **fields, a_mult=1 << 23, b_mult=1 << 22, shift=24, lo=-128, hi=127)
     )
     return int(sequence.verify(folder, meaning=vec.execute)[0])
 
@@ -281,7 +282,7 @@ def pool_cycles(folder: Path, **fields: int) -> int:
         "hi": 127,
     } | fields
     sequence.machine.param[0] = np.tile(numerics.pack_records(0, 1 << 23, 28).reshape(-1), 16)
-    sequence.add_packet(Packet.make("POOL", **v))
+    sequence.add_packet(make_packet("POOL", **v))
     cycles = int(sequence.verify(folder, meaning=pool.execute)[0])
     print(
         f"POOL {v['in_h']}x{v['in_w']}x{v['channels']} -> {v['out_h']}x{v['out_w']}, "

@@ -13,8 +13,9 @@ import numpy as np
 from bench import RTL, build_bench, run_bench
 from numpy.typing import NDArray
 
-from vla_isa.encoding import Packet, encode
+from vla_isa.encoding import encode
 from vla_isa.hardware import HardwareConfig
+from vla_isa.packet import Packet
 from vlarun.memory import Machine
 
 HERE = Path(__file__).parent
