@@ -19,7 +19,8 @@ import vlarun
 from vla_isa.hardware import HardwareConfig, load
 from vla_isa.program import Program
 from vlac import CompileOptions, compile_file
-from vlac.ir.graph import REORDER, Tensor
+from vlac.device.matrix import REORDER
+from vlac.ir.operation import Tensor
 from vlac.passes import Compilation
 from vlac.verify import NodeCheck, check_nodes, exact_reference
 from vlac.verify.loss import output_loss
