@@ -211,7 +211,7 @@ vlarun.Session(program).run({"x": np.zeros((1, 8), np.float32)})
         [["-m", "vlarun", "p.bin", "--input", "in.npz"]],
         [["-m", "vlarun", "p.bin", "--input", "in.npz", "--backend", "ref", "--onnx", "model.onnx"]],
         [["-c", LIBRARY]],
-        [["-c", "import vla_models, onnxruntime"], ["-c", "import vla_training.runners, onnxruntime"]],
+        [["-c", "import vla_models, onnxruntime"], ["-c", "import vla_training.evaluate.runners, onnxruntime"]],
         [["-c", "import vla_models.export_onnx"]],
     ],
     ids=["vlac", "vlarun", "ref", "library", "packages", "export"],

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from fake_device import FakeSession
 
-from vla_datasets.babyai.collect import CollectOptions, collect
-from vla_training.config import load_config
+from vla_datasets.collect import CollectOptions, collect
+from vla_training.config.run import load_config
 
 CONFIG = load_config("debug")
 
@@ -25,7 +25,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
-    from vla_training.train import train
+    from vla_training.loop import train
 
     folder = tmp_path_factory.mktemp("run")
     train(CONFIG, data, folder)

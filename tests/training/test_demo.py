@@ -13,10 +13,10 @@ import pytest
 from fake_device import FakeSession
 from rich.console import Console
 
-from vla_training.charts import line_chart
-from vla_training.demo import DemoOptions, run_demo
+from vla_training.demo.charts import line_chart
+from vla_training.demo.run import DemoOptions, run_demo
+from vla_training.demo.stages import StageLog, package_digest
 from vla_training.errors import EvaluationError
-from vla_training.stages import StageLog, package_digest
 
 
 def test_demo_end_to_end(tmp_path: Path, fake_device: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:

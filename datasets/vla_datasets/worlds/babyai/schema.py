@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vla_datasets.format import BOOKKEEPING, Feature
+from vla_datasets.lerobot.format import BOOKKEEPING, Feature
 
 __all__ = [
     "ACTION",

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vla_datasets.babyai.environment import Environment
+from vla_datasets.worlds.babyai.environment import Environment
 from vla_training.errors import EvaluationError
-from vla_training.evaluate import Evaluation
-from vla_training.rollout import Moment, replay
+from vla_training.evaluate.closed_loop import Evaluation
+from vla_training.evaluate.rollout import Moment, replay
 
 __all__ = ["FrameCheck", "check_frames", "record_frames"]
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from vla_datasets.babyai.environment import Environment
 from vla_datasets.errors import CollectError
+from vla_datasets.worlds.babyai.environment import Environment
 
 __all__ = ["FIRST_EVALUATION_SEED", "Demonstration", "collect_demonstration", "episode_seed"]
 

@@ -11,16 +11,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from vla_datasets.babyai.expert import FIRST_EVALUATION_SEED
+from vla_datasets.worlds.babyai.expert import FIRST_EVALUATION_SEED
 from vla_isa import hardware
 from vla_isa.files import whole_file
-from vla_training.charts import line_chart, rate_chart
-from vla_training.episode_gif import episode_gif
-from vla_training.evaluate import Evaluation
-from vla_training.frame_check import FrameCheck
+from vla_training.demo.charts import line_chart, rate_chart
+from vla_training.demo.episode_gif import episode_gif
+from vla_training.demo.stages import path_digest
+from vla_training.evaluate.closed_loop import Evaluation
+from vla_training.evaluate.frame_check import FrameCheck
+from vla_training.evaluate.statistics import Paired
 from vla_training.loggers import read_log
-from vla_training.stages import path_digest
-from vla_training.statistics import Paired
 
 __all__ = ["Results", "write_report"]
 

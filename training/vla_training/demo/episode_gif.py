@@ -8,8 +8,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from vla_datasets.babyai.environment import Environment
-from vla_training.rollout import EpisodeResult, replay
+from vla_datasets.worlds.babyai.environment import Environment
+from vla_training.evaluate.rollout import EpisodeResult, replay
 
 __all__ = ["episode_gif"]
 

@@ -19,14 +19,14 @@ from rich.table import Table
 from vla_datasets.files import write_json
 from vla_isa import hardware
 from vla_isa.files import make_folder
-from vla_training.backends import RunnerSpec
-from vla_training.config import TrainConfig, load_config
+from vla_training.config.run import TrainConfig, load_config
+from vla_training.demo.report import Results, write_report
+from vla_training.demo.stages import StageLog, package_digest
 from vla_training.errors import EvaluationError
-from vla_training.evaluate import compare, evaluate, load_evaluation, save_evaluation
-from vla_training.frame_check import FrameCheck, check_frames, record_frames
+from vla_training.evaluate.backends import RunnerSpec
+from vla_training.evaluate.closed_loop import compare, evaluate, load_evaluation, save_evaluation
+from vla_training.evaluate.frame_check import FrameCheck, check_frames, record_frames
 from vla_training.progress import progress_bar
-from vla_training.report import Results, write_report
-from vla_training.stages import StageLog, package_digest
 
 __all__ = ["DemoOptions", "run_demo"]
 
@@ -149,14 +149,14 @@ class _Demo:
         )
 
     def _collect(self) -> None:
-        from vla_datasets.babyai.collect import CollectOptions, collect
+        from vla_datasets.collect import CollectOptions, collect
 
         options = CollectOptions(self.config.level, self.config.episodes, self.config.collect_seed)
         with progress_bar(self.console, f"collecting {options.level}", options.episodes) as bar:
             collect(options, self.data, self.options.workers, progress=bar.advance)
 
     def _train(self) -> None:
-        from vla_training.train import train
+        from vla_training.loop import train
 
         with progress_bar(self.console, f"training {self.config.level}", self.config.steps) as bar:
             train(

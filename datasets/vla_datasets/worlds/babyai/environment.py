@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vla_datasets.babyai.schema import TILE_SIZE
 from vla_datasets.errors import CollectError
+from vla_datasets.worlds.babyai.schema import TILE_SIZE
 from vla_isa.errors import did_you_mean
 
 __all__ = ["Environment"]

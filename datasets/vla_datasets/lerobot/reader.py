@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from vla_datasets.errors import DatasetError
-from vla_datasets.format import CODEBASE_VERSION, DATA_PATH, EPISODES_PATH, INFO_PATH, TASKS_PATH
+from vla_datasets.lerobot.format import CODEBASE_VERSION, DATA_PATH, EPISODES_PATH, INFO_PATH, TASKS_PATH
 
 __all__ = ["Dataset", "EpisodeFrames", "open_dataset"]
 

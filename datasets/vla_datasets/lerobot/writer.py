@@ -15,7 +15,7 @@ from PIL import Image
 
 from vla_datasets.errors import DatasetError
 from vla_datasets.files import write_json, write_table
-from vla_datasets.format import (
+from vla_datasets.lerobot.format import (
     BOOKKEEPING,
     DATA_PATH,
     EPISODES_PATH,
@@ -29,7 +29,7 @@ from vla_datasets.format import (
     episodes_schema,
     tasks_schema,
 )
-from vla_datasets.statistics import ImageStatistics, value_statistics
+from vla_datasets.lerobot.statistics import ImageStatistics, value_statistics
 
 __all__ = ["Episode", "write_dataset"]
 

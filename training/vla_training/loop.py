@@ -18,11 +18,11 @@ import torch
 from torch.nn import functional
 
 from vla_datasets.files import write_json
-from vla_datasets.format import INFO_PATH, STATS_PATH
-from vla_datasets.reader import open_dataset
+from vla_datasets.lerobot.format import INFO_PATH, STATS_PATH
+from vla_datasets.lerobot.reader import open_dataset
 from vla_models.policy import make_policy
 from vla_training.checkpoint import last_checkpoint, pretrained_folder, restore, save_checkpoint
-from vla_training.config import TrainConfig
+from vla_training.config.run import TrainConfig
 from vla_training.errors import TrainConfigError
 from vla_training.frames import EpochSampler, Frames, load_frames
 from vla_training.loggers import make_loggers

@@ -18,13 +18,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vla_datasets.babyai.environment import Environment
-from vla_datasets.babyai.expert import collect_demonstration
-from vla_datasets.babyai.schema import ACTION, DONE, FEATURES, FPS, IMAGE, REWARD
 from vla_datasets.errors import CollectError
 from vla_datasets.files import write_json, write_table
-from vla_datasets.format import INFO_PATH
-from vla_datasets.writer import Episode, write_dataset
+from vla_datasets.lerobot.format import INFO_PATH
+from vla_datasets.lerobot.writer import Episode, write_dataset
+from vla_datasets.worlds.babyai.environment import Environment
+from vla_datasets.worlds.babyai.expert import collect_demonstration
+from vla_datasets.worlds.babyai.schema import ACTION, DONE, FEATURES, FPS, IMAGE, REWARD
 from vla_isa.worker_pool import WorkerPool
 
 __all__ = ["EPISODES_PER_BLOCK", "CollectOptions", "collect"]

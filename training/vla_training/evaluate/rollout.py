@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vla_datasets.babyai.environment import Environment
+from vla_datasets.worlds.babyai.environment import Environment
 from vla_models.babyai_cnn.preprocess import Preprocessor
 from vla_training.errors import EvaluationError
-from vla_training.runners import Runner
+from vla_training.evaluate.runners import Runner
 
 __all__ = ["EpisodeResult", "Moment", "play", "replay"]
 

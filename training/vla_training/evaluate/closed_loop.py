@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vla_datasets.babyai.environment import Environment
-from vla_datasets.babyai.expert import FIRST_EVALUATION_SEED
 from vla_datasets.files import write_json
+from vla_datasets.worlds.babyai.environment import Environment
+from vla_datasets.worlds.babyai.expert import FIRST_EVALUATION_SEED
 from vla_isa.worker_pool import WorkerPool
-from vla_training.backends import RunnerSpec
 from vla_training.errors import EvaluationError
-from vla_training.rollout import EpisodeResult, play
-from vla_training.runners import Runner, make_runner
-from vla_training.statistics import Paired, mcnemar, wilson_interval
+from vla_training.evaluate.backends import RunnerSpec
+from vla_training.evaluate.rollout import EpisodeResult, play
+from vla_training.evaluate.runners import Runner, make_runner
+from vla_training.evaluate.statistics import Paired, mcnemar, wilson_interval
 
 __all__ = ["Evaluation", "compare", "evaluate", "load_evaluation", "save_evaluation"]
 

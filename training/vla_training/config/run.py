@@ -14,7 +14,7 @@ from vla_training.errors import TrainConfigError
 
 __all__ = ["CONFIG_FOLDER", "TrainConfig", "config_names", "load_config"]
 
-CONFIG_FOLDER = Path(__file__).parent / "configs"
+CONFIG_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)

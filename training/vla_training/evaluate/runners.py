@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_models.keys import ACTION_LOGITS, IMAGE, MISSION, PREVIOUS_ACTION
-from vla_training.backends import RunnerSpec
 from vla_training.errors import EvaluationError
+from vla_training.evaluate.backends import RunnerSpec
 
 __all__ = ["Runner", "make_runner"]
 
