@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml
 	touch $@
 
 demo: setup  ## demonstrations -> policy -> ONNX -> program -> sim and RTL -> success rate and report
-	$(BIN)/python -m vla_training.demo --out $(OUT) $(DEMO)
+	$(BIN)/python -m vla_training demo --out $(OUT) $(DEMO)
 
 # the same stages with two training steps, two episodes and the small machine: minutes are saved, no stage is left out
 demo-short: OUT := runs/demo-short
@@ -37,7 +37,7 @@ test-fast: setup  ## the tests that take seconds
 lint: setup  ## ruff, the type checker, and generated files up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy isa/vla_isa compiler/vlac runtime/vlarun models/vla_models datasets/vla_datasets training/vla_training
+	$(BIN)/mypy isa/vla_isa compiler/vlac runtime/vlarun compiler/vla_toolchain models/vla_models datasets/vla_datasets training/vla_training
 	$(BIN)/python -m vla_isa.generate --check
 
 generate: setup  ## write the files generated from the instruction table

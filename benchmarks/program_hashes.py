@@ -24,8 +24,8 @@ from prepare import compile_graph
 
 from vla_isa import hardware, image
 from vla_isa.program import Program
+from vla_toolchain.conformance import graph_cases
 from vlac import CompileOptions, compile_model
-from vlarun.conformance import graph_cases
 
 LARGE = ("vgg11", "resnet50")
 

@@ -217,7 +217,7 @@ def compiled(shipped: Shipped, data: bytes, calibration: F32, config: str) -> tu
         model, samples, program = (Path(folder) / f for f in ("model.onnx", "calibration.npz", "prog.bin"))
         model.write_bytes(data)
         np.savez(samples, **{name: calibration})
-        command = [sys.executable, "-m", "vlac.cli", "compile", str(model), "-o", str(program), "--config", config]
+        command = [sys.executable, "-m", "vlac", "compile", str(model), "-o", str(program), "--config", config]
         command += ["--calib", str(samples), "--input-shape", f"{name}={','.join(map(str, shipped.shape))}"]
         command += shipped.flags
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

@@ -11,8 +11,8 @@ import sys
 import numpy as np
 
 import vlarun
-from vla_datasets.babyai.environment import Environment
-from vla_datasets.babyai.schema import ACTION_NAMES
+from vla_datasets.worlds.babyai.environment import Environment
+from vla_datasets.worlds.babyai.schema import ACTION_NAMES
 from vla_isa.errors import VlaError
 from vla_models.babyai_cnn.preprocess import Preprocessor
 from vla_models.keys import ACTION_LOGITS

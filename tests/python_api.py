@@ -60,9 +60,9 @@ SECTIONS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
     "Datasets": (
         "Need the extra `envs` or `train`.",
         {
-            "vla_datasets.reader": ("open_dataset", "Dataset"),
-            "vla_datasets.format": ("Feature",),
-            "vla_datasets.writer": ("write_dataset", "Episode"),
+            "vla_datasets.lerobot.reader": ("open_dataset", "Dataset"),
+            "vla_datasets.lerobot.format": ("Feature",),
+            "vla_datasets.lerobot.writer": ("write_dataset", "Episode"),
         },
     ),
 }

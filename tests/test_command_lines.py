@@ -17,17 +17,16 @@ from onnx import TensorProto, helper
 
 import vla_datasets.cli
 import vla_training.cli
-import vlac.cli
-import vlarun.cli
 from vla_isa import __version__
+from vla_toolchain import vlac_cli, vlarun_cli
 
 MODULES = {
-    "vlac": "vlac.cli",
-    "vlarun": "vlarun.cli",
+    "vlac": "vla_toolchain.vlac_cli",
+    "vlarun": "vla_toolchain.vlarun_cli",
     "vla-collect": "vla_datasets.cli",
     "vla-train": "vla_training.cli",
 }
-PARSERS = [vlac.cli._parser, vlarun.cli._parser, vla_datasets.cli._parser, vla_training.cli._parser]
+PARSERS = [vlac_cli._parser, vlarun_cli._parser, vla_datasets.cli._parser, vla_training.cli._parser]
 
 
 def command(name: str, *arguments: str | Path, before: str = "") -> list[str]:
@@ -47,7 +46,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     np.savez(folder / "in.npz", x=np.linspace(-1, 1, 8, dtype=np.float32)[None])
     assert (
-        vlac.cli.main(["compile", str(folder / "model.onnx"), "-o", str(folder / "p.bin"), "--calib", "random:1"]) == 0
+        vlac_cli.main(["compile", str(folder / "model.onnx"), "-o", str(folder / "p.bin"), "--calib", "random:1"]) == 0
     )
     return folder
 
@@ -92,7 +91,7 @@ def test_help_imports_nothing_heavy(name: str) -> None:
 
 def test_hints_at_the_command_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
     for word, hint in (("model.onnx", "'vlac compile model.onnx -o prog.bin'"), ("compil", "'compile'")):
-        assert vlac.cli.main([word]) == 2
+        assert vlac_cli.main([word]) == 2
         assert f"Did you mean {hint}?" in capsys.readouterr().err
 
 
@@ -103,9 +102,9 @@ def test_a_program_called_like_a_command(
     for name in ("compare", "conformance", "run"):
         (tmp_path / name).write_bytes((work / "p.bin").read_bytes())
         for arguments in ([f"./{name}"], ["run", name]):
-            assert vlarun.cli.main([*arguments, "--input", str(work / "in.npz")]) == 0
+            assert vlarun_cli.main([*arguments, "--input", str(work / "in.npz")]) == 0
             assert capsys.readouterr().out.startswith("y float32 [1, 8]: ")
-        assert vlarun.cli.main([name, "--input", str(work / "in.npz")]) == 2
+        assert vlarun_cli.main([name, "--input", str(work / "in.npz")]) == 2
         assert f"'vlarun ./{name}'" in capsys.readouterr().err
 
 
@@ -191,7 +190,7 @@ def test_out_of_memory_is_a_message(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         raise MemoryError
 
     monkeypatch.setattr(vlarun.commands, "run", fail)
-    assert vlarun.cli.main(["p.bin", "--input", "in.npz"]) == 1
+    assert vlarun_cli.main(["p.bin", "--input", "in.npz"]) == 1
     assert capsys.readouterr().err.startswith("error: out of memory")
 
 
@@ -212,7 +211,7 @@ vlarun.Session(program).run({"x": np.zeros((1, 8), np.float32)})
         [["-m", "vlarun", "p.bin", "--input", "in.npz"]],
         [["-m", "vlarun", "p.bin", "--input", "in.npz", "--backend", "ref", "--onnx", "model.onnx"]],
         [["-c", LIBRARY]],
-        [["-c", "import vla_models, onnxruntime"], ["-c", "import vla_training.runners, onnxruntime"]],
+        [["-c", "import vla_models, onnxruntime"], ["-c", "import vla_training.evaluate.runners, onnxruntime"]],
         [["-c", "import vla_models.export_onnx"]],
     ],
     ids=["vlac", "vlarun", "ref", "library", "packages", "export"],

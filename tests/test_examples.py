@@ -51,7 +51,7 @@ def test_with_the_policy(tmp_path: Path) -> None:
     pytest.importorskip("minigrid", reason="pip install .[train,envs]")
     from vla_models.export_onnx import export_onnx
     from vla_models.policy import make_policy
-    from vlac.cli import main as vlac
+    from vla_toolchain.vlac_cli import main as vlac
 
     torch.manual_seed(0)
     export_onnx(make_policy("babyai_cnn", {"channels": [8, 8, 8], "hidden": 16}), tmp_path / "model.onnx")

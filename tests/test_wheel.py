@@ -71,7 +71,7 @@ def test_the_wheel_holds_the_machine_and_nothing_else_of_the_checkout(installed:
         for path in (ROOT / "rtl" / folder).iterdir():
             assert path.name.startswith(".") or f"vlarun/_rtl/{folder}/{path.name}" in names, path
     tops = {n.split("/")[0] for n in names if ".dist-info" not in n}
-    assert tops == {"vla_isa", "vlac", "vlarun", "vla_models", "vla_datasets", "vla_training"}
+    assert tops == {"vla_isa", "vlac", "vlarun", "vla_toolchain", "vla_models", "vla_datasets", "vla_training"}
     assert {f"{top}/py.typed" for top in tops} | {"vla_isa/configs/tiny.toml"} <= names
 
 

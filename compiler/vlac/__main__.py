@@ -2,7 +2,7 @@
 
 import sys
 
-from vlac.cli import main
+from vla_toolchain.vlac_cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import onnx
 
 from vla_isa import hardware
+from vla_isa.errors import check_type
 from vla_isa.files import write_whole
 from vla_isa.hardware import HardwareConfig
 from vla_isa.program import Program
@@ -36,7 +38,11 @@ def compile_file(
 
     Raises:
         VlaError: a subclass that says what is wrong with the model, the data or the options.
+        TypeError: an argument is of another type.
     """
+    check_type("model", model, "a file or an onnx.ModelProto", str, os.PathLike, onnx.ModelProto)
+    check_type("hw", hw, "a HardwareConfig, a name of 'vlac configs' or a TOML file's name", str, HardwareConfig)
+    check_type("options", options, "CompileOptions", CompileOptions, type(None))
     given = model if isinstance(model, onnx.ModelProto) else None
     path = Path(model.graph.name or "model") if isinstance(model, onnx.ModelProto) else Path(model)
     config = hardware.load(hw) if isinstance(hw, str) else hw
@@ -54,8 +60,9 @@ def compile_model(
     """Compile an ONNX model to a program without host parts; see `compile_file`.
 
     Raises:
-        VlaError: see `compile_file`.
+        VlaError, TypeError: see `compile_file`.
     """
+    check_type("options", options, "CompileOptions", CompileOptions, type(None))
     program = compile_file(model, hw, replace(options or CompileOptions(), allow_host=False)).program
     assert program is not None
     return program

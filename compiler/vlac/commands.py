@@ -1,6 +1,6 @@
 """What the commands of `vlac` do. Each takes the parsed arguments and returns the exit code.
 
-Not here: `vlac compile` (`compile_command.py`), arguments (`cli.py`), error messages (`vla_isa.command_line`).
+Not here: `vlac compile` and the arguments (`vla_toolchain`), error messages (`vla_isa.command_line`).
 """
 
 from __future__ import annotations

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+from vla_isa.errors import check_type
 from vla_isa.instructions import ROUNDINGS
 
 __all__ = ["CALIBRATION_METHODS", "PERCENTILE", "ROUNDING_NAMES", "CompileOptions"]
@@ -33,6 +35,9 @@ class CompileOptions:
         input_shapes: sizes of inputs that are dynamic in the model.
         batch: first size of the other inputs, where that is dynamic in the model.
         dump_after: pass name -> file that gets the state after this pass.
+
+    Raises:
+        TypeError: an argument is of another type.
     """
 
     calibration: str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -46,3 +51,12 @@ class CompileOptions:
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     batch: int | None = None
     dump_after: Mapping[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_type("percentile", self.percentile, "a number", Real)
+        check_type("rounding", self.rounding, "a string or None", str, type(None))
+        check_type("input_shapes", self.input_shapes, "a mapping of input names to sizes", Mapping)
+        for name, shape in self.input_shapes.items():
+            check_type(f"input_shapes[{name!r}]", shape, "a sequence of sizes", tuple, list)
+        check_type("batch", self.batch, "a whole number or None", Integral, type(None))
+        check_type("dump_after", self.dump_after, "a mapping of pass names to files", Mapping)

@@ -12,7 +12,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vla_datasets.babyai.collect import CollectOptions, collect
+from vla_datasets.collect import CollectOptions, collect
 from vla_isa.errors import BadUsageError
 from vla_isa.files import check_folder
 

@@ -10,6 +10,7 @@ numbers by name; which parts there are is the compiler's choice.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from vla_isa import image
 from vla_isa.check_signature import MAX_RANK, check_names, check_value
 from vla_isa.container import Buffer, read, write
-from vla_isa.errors import ProgramError
+from vla_isa.errors import ProgramError, check_type
 from vla_isa.host_functions import DTYPES
 from vla_isa.program import Program
 from vla_isa.records import dump_json, from_json, parse_json
@@ -126,7 +127,9 @@ def load(path: str | Path) -> Program | Bundle:
 
     Raises:
         ProgramError: see `image.load`; a device part is checked as a program is.
+        TypeError: it is no path.
     """
+    check_type("program", path, "a file or a Program", str, os.PathLike)
     try:
         data: NDArray[np.uint8] = np.memmap(path, np.uint8, "r") if Path(path).stat().st_size else np.zeros(0, np.uint8)
     except OSError as e:

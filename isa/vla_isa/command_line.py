@@ -4,7 +4,7 @@ Exit codes: 0 fine, 1 refused with a reason, 2 bad usage, 130 stopped by Ctrl-C,
 Messages go to standard error, and no user's mistake ends in a traceback. Commands name the function that does the
 work by module, and it is imported when it runs: help is fast, and a missing extra is a message.
 
-Not here: what the commands are (`cli.py` of each package) and do (`commands.py` of each package).
+Not here: what the commands are (`cli.py` of a package, or `vla_toolchain`) and do (`commands.py` of each package).
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ __all__ = [
     "OutputError",
     "ProgramError",
     "VlaError",
+    "check_type",
     "did_you_mean",
 ]
 
@@ -62,3 +63,13 @@ def did_you_mean(found: str, known: Iterable[str], otherwise: str = "") -> str:
     """The end of a message about an unknown name: the known one that is nearest, or `otherwise` where none is near."""
     near = difflib.get_close_matches(found, list(known), 1)
     return f" Did you mean '{near[0]}'?" if near else otherwise and f" {otherwise}"
+
+
+def check_type(argument: str, value: object, wanted: str, *types: type) -> None:
+    """Refuse an argument of a Python call that is nothing of what it may be.
+
+    Raises:
+        TypeError: names the argument, what it may be and what was found.
+    """
+    if not isinstance(value, types):
+        raise TypeError(f"{argument} must be {wanted}, not {type(value).__name__} ({value!r:.60})")

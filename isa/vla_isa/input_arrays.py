@@ -8,7 +8,6 @@ element is unpacked. Not here: what is done with the values.
 
 from __future__ import annotations
 
-import difflib
 import lzma
 import math
 import tokenize
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.errors import InputError
+from vla_isa.errors import InputError, did_you_mean
 from vla_isa.signature import Value
 
 __all__ = ["MAX_ARRAY_BYTES", "Runs", "read_npz", "read_runs", "run_count"]
@@ -125,9 +124,7 @@ def _check_names(wanted: Sequence[Value], given: Collection[str], optional: Coll
     text = ", ".join(f"'{v.name}' {v.dtype} {list(v.shape)}" for v in wanted)
     for name in given:
         if name not in names:
-            near = difflib.get_close_matches(str(name), names, 1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise InputError(f"unknown input '{name}'; the inputs are {text}.{hint}")
+            raise InputError(f"unknown input '{name}'; the inputs are {text}.{did_you_mean(str(name), names)}")
     missing = [name for name in names if name not in given and name not in optional]
     if missing:
         raise InputError(f"input {', '.join(map(repr, missing))} is missing; the inputs are {text}")

@@ -2,7 +2,7 @@
 
 import sys
 
-from vlarun.cli import main
+from vla_toolchain.vlarun_cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

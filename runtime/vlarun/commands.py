@@ -1,6 +1,6 @@
 """What the commands of `vlarun` do. Each takes the parsed arguments and returns the exit code.
 
-Not here: arguments (`cli.py`), error messages (`vla_isa.command_line`).
+Not here: conformance and the arguments (`vla_toolchain`), error messages (`vla_isa.command_line`).
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from vla_isa.files import check_writable
 from vla_isa.input_arrays import read_npz, read_runs
 from vlarun import files
 from vlarun.backends import Backend, create
-from vlarun.backends.rtl_library import header
 from vlarun.compare import compare as first_difference
 from vlarun.inputs import check_inputs, to_integers, wanted_inputs
 from vlarun.parts import compare_parts, open_session, unused_inputs
 from vlarun.session import load_program
 from vlarun.stats import summary
 
-__all__ = ["compare", "conformance", "run"]
+__all__ = ["compare", "run"]
 
 _SHOWN = 16  # values of an output that are printed in full
 
@@ -141,34 +140,3 @@ def _compare_bundle(args: argparse.Namespace, program: bundle.Bundle, backends: 
     else:
         print(difference or f"{names[0]} and {names[1]} agree on {runs} run(s)")
     return 0 if difference is None else 1
-
-
-def conformance(args: argparse.Namespace) -> int:
-    """vlarun conformance."""
-    if args.show_header:
-        print(header())
-        return 0
-    from vlarun.conformance import runner  # only this command needs the reference
-
-    suites = tuple(args.suite.split(","))
-    if args.programs is not None and "T2" not in suites:
-        raise BadUsageError(f"--programs is of suite T2, which is not in '{args.suite}'")
-    if args.json:
-        check_writable(args.json)
-    outcome = runner.run(
-        runner.Choice(
-            backend=args.backend,
-            config=args.config,
-            suites=suites,
-            stalls=args.stalls,
-            programs=args.programs or runner.PROGRAMS,
-            seed=args.seed,
-            match=args.match,
-            checked=args.checked,
-            library=args.library,
-        )
-    )
-    if args.json:
-        files.write_json(args.json, outcome.to_dict())
-    runner.show(outcome)
-    return 0 if outcome.passed else 1

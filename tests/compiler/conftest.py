@@ -27,7 +27,7 @@ def models(tmp_path_factory):
 @pytest.fixture(scope="session")
 def program(models):
     """net.onnx compiled for `u50`."""
-    from vlac.cli import main
+    from vla_toolchain.vlac_cli import main
 
     assert main(["compile", str(models / "net.onnx"), "-o", str(models / "net.bin"), "--calib", "random:2"]) == 0
     return models / "net.bin"

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 import vlarun
 from vla_isa.hardware import HardwareConfig, load
 from vla_isa.program import Program
+from vla_toolchain.verify import NodeCheck, check_nodes, exact_reference
+from vla_toolchain.verify.loss import output_loss
+from vla_toolchain.verify.qonnx import expanded
+from vla_toolchain.verify.reference import Reference
+from vla_toolchain.verify.source import DeviceRun, check_rewrite, check_source
 from vlac import CompileOptions, compile_file
 from vlac.ir.graph import REORDER, Tensor
 from vlac.passes import Compilation
-from vlac.verify import NodeCheck, check_nodes, exact_reference
-from vlac.verify.loss import output_loss
-from vlac.verify.qonnx import expanded
-from vlac.verify.reference import Reference
-from vlac.verify.source import DeviceRun, check_rewrite, check_source
 from vlarun.backends import RtlBackend, SimBackend
 from vlarun.compare import compare
 from vlarun.inputs import to_integers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlac.cli import main
+from vla_toolchain.vlac_cli import main
 
 
 def refused(capsys, arguments, *parts, code=1):

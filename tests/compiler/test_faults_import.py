@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 from source_parity import check_real, run_source
 
 from vla_isa.hardware import load
+from vla_toolchain.vlac_cli import main
 from vlac import CompileOptions, compile_file
-from vlac.cli import main
 from vlac.errors import ModelError
 from vlac.import_onnx import load_model, parse_model
 from vlac.import_onnx.shapes import dims_of, model_inputs, shape_argument

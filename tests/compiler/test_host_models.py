@@ -9,7 +9,7 @@ from host_reports import REPORTS
 from refusals import compile_refused
 
 from vla_isa import bundle
-from vlac.cli import main
+from vla_toolchain.vlac_cli import main
 from vlarun import open_session
 
 LEAST = 25.0  # dB, of real outputs

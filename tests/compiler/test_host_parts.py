@@ -16,14 +16,14 @@ from vla_isa import bundle
 from vla_isa.errors import ProgramError
 from vla_isa.hardware import load
 from vla_isa.program import Program
+from vla_toolchain.vlac_cli import main
+from vla_toolchain.vlarun_cli import main as run_main
 from vlac import CompileOptions, compile_file
-from vlac.cli import main
 from vlac.errors import UnsupportedError
 from vlac.import_onnx.flow import Flow
 from vlac.partition.cut import cut
 from vlac.partition.table import part_costs
 from vlarun import PartsSession, open_session
-from vlarun.cli import main as run_main
 from vlarun.errors import InputError
 
 

@@ -30,12 +30,12 @@ from vla_isa import bundle
 from vla_isa.bundle import MAX_PARTS, HostPart
 from vla_isa.errors import ProgramError
 from vla_isa.hardware import load
+from vla_toolchain.vlac_cli import main
+from vla_toolchain.vlarun_cli import main as run_main
 from vlac import CompileOptions, compile_file, passes
-from vlac.cli import main
 from vlac.errors import ModelError
 from vlac.partition.sample import sample_values
 from vlac.partition.table import part_costs
-from vlarun.cli import main as run_main
 from vlarun.errors import InputError
 
 

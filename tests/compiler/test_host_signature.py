@@ -11,8 +11,8 @@ from test_host_reports import gemm, quantized
 from vla_isa import bundle
 from vla_isa.bundle import HostPart
 from vla_isa.hardware import load
+from vla_toolchain.vlac_cli import main
 from vlac import CompileOptions, compile_file
-from vlac.cli import main
 from vlac.errors import UnsupportedError
 from vlarun import open_session
 

@@ -18,10 +18,10 @@ from vla_isa import image
 from vla_isa.errors import InputError
 from vla_isa.input_arrays import read_npz, read_runs
 from vla_isa.signature import Value
+from vla_toolchain.vlarun_cli import main
 from vlac.errors import CalibrationError
 from vlac.quantize.calibration import read_samples
 from vlarun import open_session
-from vlarun.cli import main
 
 WANTED = [Value("x", (1, 4), "float32"), Value("state", (2, 3), "float32"), Value("pixel", (1, 2), "uint8")]
 

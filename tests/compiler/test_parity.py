@@ -5,7 +5,7 @@ import pytest
 from parity import check_rtl, compile_proto, random_inputs, run_parity
 
 import vlarun
-from vlac.verify import NodeCheck, check_nodes, exact_reference, joined
+from vla_toolchain.verify import NodeCheck, check_nodes, exact_reference, joined
 
 SMALL = ["three_convs", "demo_policy", "mobilenet_block", "inception_block", "gemm_4096"]
 exact = pytest.mark.skipif(

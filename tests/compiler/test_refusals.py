@@ -6,7 +6,7 @@ import pytest
 from graphs import GraphBuilder
 from refusals import compile_refused
 
-from vlac.cli import main
+from vla_toolchain.vlac_cli import main
 
 # --- models that are refused ----------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from test_dialects import QonnxBuilder
 
 import vlarun
 from vla_isa.hardware import load
+from vla_toolchain.vlac_cli import main
 from vlac import CompileOptions, compile_file
-from vlac.cli import main
 from vlac.errors import ModelError, UnsupportedError
 
 ROUNDINGS = ("nearest-even", "half-up", "floor")

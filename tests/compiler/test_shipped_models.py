@@ -11,9 +11,9 @@ import pytest
 from graphs import GraphBuilder
 
 from vla_isa import hardware
+from vla_toolchain.verify import exact_reference
 from vlac import CompileOptions, compile_file
 from vlac.import_onnx import load_model, parse_model
-from vlac.verify import exact_reference
 
 
 @pytest.mark.slow

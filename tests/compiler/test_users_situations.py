@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from source_parity import Arrays, run_source, snr
 
-from vlac.cli import main
+from vla_toolchain.vlac_cli import main
 from vlarun import open_session
 
 NODE = helper.make_node

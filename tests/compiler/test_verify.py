@@ -15,13 +15,13 @@ from test_faults_quantizer import Net, conv, normals
 
 import vlac.pipeline
 import vlarun
-from vlac.cli import main
+from vla_toolchain.verify import exact_reference
+from vla_toolchain.verify.loss import output_loss, parts_of
+from vla_toolchain.verify.qonnx import expanded
+from vla_toolchain.verify.reference import Reference, user_model
+from vla_toolchain.verify.source import check_rewrite
+from vla_toolchain.vlac_cli import main
 from vlac.quantize.held_out import split
-from vlac.verify import exact_reference
-from vlac.verify.loss import output_loss, parts_of
-from vlac.verify.qonnx import expanded
-from vlac.verify.reference import Reference, user_model
-from vlac.verify.source import check_rewrite
 
 exact = pytest.mark.skipif(
     not exact_reference(), reason="ONNX Runtime's int8 convolution is exact only on CPUs with VNNI"

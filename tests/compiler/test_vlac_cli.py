@@ -11,9 +11,9 @@ from refusals import compile_refused, refused
 
 import vlarun
 from vla_isa import hazards, image
-from vlac.cli import main
-from vlac.verify import exact_reference
-from vlarun.cli import main as run_main
+from vla_toolchain.verify import exact_reference
+from vla_toolchain.vlac_cli import main
+from vla_toolchain.vlarun_cli import main as run_main
 
 # --- what works -----------------------------------------------------------------------------------------
 

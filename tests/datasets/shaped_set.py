@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vla_datasets.format import BOOKKEEPING, Feature
-from vla_datasets.writer import Episode, write_dataset
+from vla_datasets.lerobot.format import BOOKKEEPING, Feature
+from vla_datasets.lerobot.writer import Episode, write_dataset
 
 IMAGE = "observation.images.front"
 FEATURES = {

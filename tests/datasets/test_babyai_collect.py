@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from vla_datasets.babyai import collect as module
-from vla_datasets.babyai.collect import CollectOptions, collect
-from vla_datasets.babyai.environment import Environment
-from vla_datasets.babyai.expert import FIRST_EVALUATION_SEED, collect_demonstration, episode_seed
+from vla_datasets import collect as module
 from vla_datasets.cli import main
+from vla_datasets.collect import CollectOptions, collect
 from vla_datasets.errors import CollectError
-from vla_datasets.reader import open_dataset
+from vla_datasets.lerobot.reader import open_dataset
+from vla_datasets.worlds.babyai.environment import Environment
+from vla_datasets.worlds.babyai.expert import FIRST_EVALUATION_SEED, collect_demonstration, episode_seed
 
 OPTIONS = CollectOptions("GoToLocal", episodes=10, seed=3)
 

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from vla_datasets.errors import DatasetError
-from vla_datasets.format import BOOKKEEPING, Feature
-from vla_datasets.reader import open_dataset
-from vla_datasets.writer import Episode, write_dataset
+from vla_datasets.lerobot.format import BOOKKEEPING, Feature
+from vla_datasets.lerobot.reader import open_dataset
+from vla_datasets.lerobot.writer import Episode, write_dataset
 from vla_isa.files import whole_file
 
 FEATURES = {

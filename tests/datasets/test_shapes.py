@@ -12,9 +12,9 @@ import pytest
 from shaped_set import FEATURES, IMAGE, LENGTHS, write_shaped_set
 
 from vla_datasets.errors import DatasetError
-from vla_datasets.format import BOOKKEEPING, Feature
-from vla_datasets.reader import open_dataset
-from vla_datasets.writer import Episode, write_dataset
+from vla_datasets.lerobot.format import BOOKKEEPING, Feature
+from vla_datasets.lerobot.reader import open_dataset
+from vla_datasets.lerobot.writer import Episode, write_dataset
 
 VALUES = [name for name in FEATURES if name not in (IMAGE, *BOOKKEEPING)]
 

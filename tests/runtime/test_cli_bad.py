@@ -20,7 +20,7 @@ from vla_isa.container import ALIGNMENT, ENTRY_BYTES, VERSION
 from vla_isa.encoding import decode, encode, make_packet
 from vla_isa.packet import Packet
 from vla_isa.program import MapEntry, Program, Segment
-from vlarun.cli import main
+from vla_toolchain.vlarun_cli import main
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 TIMEOUT = 300  # seconds; a first run builds the Verilated machine
@@ -205,7 +205,7 @@ def deadlock_file(tmp_path: Path) -> Path:
 )
 def test_a_deadlock_ends(backend: str, input_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.npz"
-    command = [sys.executable, "-m", "vlarun.cli", str(deadlock_file(tmp_path)), "--input", str(input_file)]
+    command = [sys.executable, "-m", "vlarun", str(deadlock_file(tmp_path)), "--input", str(input_file)]
     done = subprocess.run(
         [*command, "--output", str(out), "--backend", backend],
         capture_output=True,

@@ -14,8 +14,8 @@ import pytest
 from hand_program import make_program
 
 from vla_isa import hardware, image
+from vla_toolchain.vlarun_cli import main
 from vlarun.backends import RtlBackend, rtl_build, rtl_library
-from vlarun.cli import main
 from vlarun.conformance.isolated import Isolated
 from vlarun.errors import BackendError
 

@@ -12,9 +12,9 @@ from hand_program import good_inputs, make_program
 import vlarun
 from vla_isa.encoding import encode, make_packet
 from vla_isa.program import Segment
+from vla_toolchain.vlarun_cli import main
 from vlarun import commands, parts
 from vlarun.backends import SimBackend
-from vlarun.cli import main
 
 
 def test_run_writes_everything(

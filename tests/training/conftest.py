@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from fake_device import FakeSession
 
-from vla_datasets.babyai.collect import CollectOptions, collect
-from vla_training.config import load_config
+from vla_datasets.collect import CollectOptions, collect
+from vla_training.config.run import load_config
 
 CONFIG = load_config("debug")
 
@@ -25,7 +25,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
-    from vla_training.train import train
+    from vla_training.loop import train
 
     folder = tmp_path_factory.mktemp("run")
     train(CONFIG, data, folder)
@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
 
 @pytest.fixture
 def fake_device(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Replace `vlarun.Session` and `vlac.cli.main`; returns the list of compiler calls."""
+    """Replace `vlarun.Session` and `vla_toolchain.vlac_cli.main`; returns the list of compiler calls."""
     import vlarun
 
     calls: list[list[str]] = []
@@ -44,9 +44,9 @@ def fake_device(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         shutil.copy(arguments[1], arguments[arguments.index("-o") + 1])
         return 0
 
-    module = types.ModuleType("vlac.cli")
+    module = types.ModuleType("vla_toolchain.vlac_cli")
     module.main = compile_  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "vlac.cli", module)
+    monkeypatch.setitem(sys.modules, "vla_toolchain.vlac_cli", module)
     for name in ("Session", "open_session"):
         monkeypatch.setattr(vlarun, name, FakeSession)
     monkeypatch.setattr(FakeSession, "error", 0)

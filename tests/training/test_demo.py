@@ -13,10 +13,10 @@ import pytest
 from fake_device import FakeSession
 from rich.console import Console
 
-from vla_training.charts import line_chart
-from vla_training.demo import DemoOptions, run_demo
+from vla_training.demo.charts import line_chart
+from vla_training.demo.run import DemoOptions, run_demo
+from vla_training.demo.stages import StageLog, package_digest
 from vla_training.errors import EvaluationError
-from vla_training.stages import StageLog, package_digest
 
 
 def test_demo_end_to_end(tmp_path: Path, fake_device: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,7 @@ def test_the_demo_itself(tmp_path: Path) -> None:
         *["--config", "debug", "--hardware", "tiny", "--episodes", "2", "--rtl-frames", "2", "--workers", "1", "--out"],
         str(tmp_path),
     ]
-    line = [sys.executable, "-m", "vla_training.demo", *options, "--out", str(tmp_path)]
+    line = [sys.executable, "-m", "vla_training", "demo", *options, "--out", str(tmp_path)]
     done = subprocess.run(line, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80"})
     assert done.returncode == 0, done.stderr
     check = json.loads((tmp_path / "rtl-tiny.json").read_text())
@@ -68,7 +68,7 @@ def test_the_demo_itself(tmp_path: Path) -> None:
 def test_a_refusing_compiler_stops_the_demo(
     tmp_path: Path, fake_device: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["vlac.cli"], "main", lambda arguments: 1)
+    monkeypatch.setattr(sys.modules["vla_toolchain.vlac_cli"], "main", lambda arguments: 1)
     options = DemoOptions("debug", tmp_path / "demo", episodes=1, rtl_frames=1, workers=1)
     with pytest.raises(EvaluationError, match="ended with exit code 1"):
         run_demo(options, Console(quiet=True))

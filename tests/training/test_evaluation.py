@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vla_datasets.babyai.environment import Environment
-from vla_datasets.babyai.expert import FIRST_EVALUATION_SEED
+from vla_datasets.worlds.babyai.environment import Environment
+from vla_datasets.worlds.babyai.expert import FIRST_EVALUATION_SEED
 from vla_training.cli import main
 from vla_training.errors import EvaluationError
-from vla_training.evaluate import Evaluation, compare, evaluate, load_evaluation, save_evaluation
-from vla_training.rollout import EpisodeResult, play, replay
-from vla_training.runners import RunnerSpec
-from vla_training.statistics import mcnemar, wilson_interval
+from vla_training.evaluate.closed_loop import Evaluation, compare, evaluate, load_evaluation, save_evaluation
+from vla_training.evaluate.rollout import EpisodeResult, play, replay
+from vla_training.evaluate.runners import RunnerSpec
+from vla_training.evaluate.statistics import mcnemar, wilson_interval
 
 
 def test_wilson_interval_against_published_values() -> None:

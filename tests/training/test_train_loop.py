@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vla_datasets.babyai.expert import collect_demonstration
+from vla_datasets.worlds.babyai.expert import collect_demonstration
 from vla_models.babyai_cnn.preprocess import Preprocessor
-from vla_training.config import TrainConfig, config_names, load_config
+from vla_training.config.run import TrainConfig, config_names, load_config
 from vla_training.errors import CheckpointError, TrainConfigError
 from vla_training.loggers import JsonlLogger, read_log
 
@@ -26,7 +26,7 @@ def test_resumed_run_equals_uninterrupted_bit_for_bit(data: Path, tmp_path: Path
     import torch
 
     from vla_training.checkpoint import last_checkpoint
-    from vla_training.train import train
+    from vla_training.loop import train
 
     train(CONFIG, data, tmp_path / "whole")
     for stop in (1, 3, 4, None):
@@ -51,7 +51,7 @@ def test_logs_have_held_out_numbers(run: Path) -> None:
 
 
 def test_a_run_with_another_config_is_refused(data: Path, run: Path) -> None:
-    from vla_training.train import train
+    from vla_training.loop import train
 
     with pytest.raises(CheckpointError, match="another training config"):
         train(dataclasses.replace(load_config("debug"), seed=5), data, run)
@@ -59,7 +59,7 @@ def test_a_run_with_another_config_is_refused(data: Path, run: Path) -> None:
 
 def test_damaged_checkpoint_is_refused(data: Path, tmp_path: Path) -> None:
     from vla_training.checkpoint import pretrained_folder
-    from vla_training.train import train
+    from vla_training.loop import train
 
     train(CONFIG, data, tmp_path, stop_after=2)
     (tmp_path / "checkpoints/last/training_state/optimizer.safetensors").write_bytes(b"\0" * 40)
@@ -72,7 +72,7 @@ def test_damaged_checkpoint_is_refused(data: Path, tmp_path: Path) -> None:
 def test_the_loss_goes_down(data: Path, tmp_path: Path) -> None:
     from vla_models.policy import load_policy
     from vla_training.checkpoint import pretrained_folder
-    from vla_training.train import train
+    from vla_training.loop import train
 
     config = dataclasses.replace(CONFIG, steps=60, learning_rate=3e-3, save_every=60, batch_size=32)
     train(config, data, tmp_path)
@@ -82,7 +82,7 @@ def test_the_loss_goes_down(data: Path, tmp_path: Path) -> None:
 
 
 def test_batches_equal_the_robots_inputs(data: Path) -> None:
-    from vla_datasets.babyai.environment import Environment
+    from vla_datasets.worlds.babyai.environment import Environment
     from vla_training.frames import load_frames
 
     frames = load_frames(data, "train")
@@ -115,7 +115,7 @@ def test_sampler_visits_each_frame_once_per_epoch() -> None:
 
 
 def test_learning_rate_schedule() -> None:
-    from vla_training.train import learning_rate
+    from vla_training.loop import learning_rate
 
     config = TrainConfig(level="GoToObj", episodes=10, steps=100, warmup_steps=10, learning_rate=1.0)
     rates = [learning_rate(step, config) for step in range(100)]

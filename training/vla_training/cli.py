@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vla_isa.command_line import CommandParser, positive, run
-from vla_training.backends import BACKENDS
+from vla_training.evaluate.backends import BACKENDS
 
 __all__ = ["main"]
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from vla_isa.files import check_folder, check_writable
-from vla_training.backends import RunnerSpec, natural_backend
-from vla_training.evaluate import Evaluation, evaluate, save_evaluation
+from vla_training.evaluate.backends import RunnerSpec, natural_backend
+from vla_training.evaluate.closed_loop import Evaluation, evaluate, save_evaluation
 from vla_training.progress import progress_bar
 
 __all__ = ["calibrate", "demo", "evaluate_policy", "export", "train"]
@@ -22,12 +22,12 @@ __all__ = ["calibrate", "demo", "evaluate_policy", "export", "train"]
 
 def train(arguments: argparse.Namespace) -> int:
     """vla-train train."""
-    from vla_training.config import load_config
+    from vla_training.config.run import load_config
 
     overrides = {key: getattr(arguments, key) for key in ("steps", "seed") if getattr(arguments, key) is not None}
     config = load_config(arguments.config, overrides)
     check_folder(arguments.out, parents=True)
-    from vla_training.train import train as run  # torch: a wrong config is refused without it
+    from vla_training.loop import train as run  # torch: a wrong config is refused without it
 
     with progress_bar(Console(stderr=True), f"training {config.level}", config.steps) as bar:
 
@@ -85,7 +85,7 @@ def _sentence(result: Evaluation) -> str:
 
 def demo(arguments: argparse.Namespace) -> int:
     """vla-train demo."""
-    from vla_training.demo import DemoOptions, run_demo
+    from vla_training.demo.run import DemoOptions, run_demo
 
     options = DemoOptions(
         config=arguments.config,

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vla_datasets.babyai.schema import ACTION, FEATURES, IMAGE, IMAGE_SHAPE
 from vla_datasets.errors import DatasetError
-from vla_datasets.reader import open_dataset
+from vla_datasets.lerobot.reader import open_dataset
+from vla_datasets.worlds.babyai.schema import ACTION, FEATURES, IMAGE, IMAGE_SHAPE
 from vla_models.babyai_cnn.config import ACTIONS
 from vla_models.babyai_cnn.preprocess import one_hot, previous_actions, stack_indices
 from vla_models.babyai_cnn.words import bag_of_words

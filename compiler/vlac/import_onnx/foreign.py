@@ -17,16 +17,16 @@ from onnx import helper
 
 from vlac.errors import ModelError
 
-__all__ = ["with_foreign_shapes"]
+__all__ = ["add_foreign_shapes"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def with_foreign_shapes(proto: onnx.ModelProto, constants: Arrays, origin: str) -> onnx.ModelProto:
-    """The model with value_info for every result of a node of another domain.
+def add_foreign_shapes(proto: onnx.ModelProto, constants: Arrays, origin: str) -> None:
+    """Give a model value_info for every result of a node of another domain.
 
     Args:
-        proto: the model; inputs that `constants` has are its constants.
+        proto: the model, changed in place; inputs that `constants` has are its constants.
         origin: what errors call it.
 
     Raises:
@@ -37,21 +37,20 @@ def with_foreign_shapes(proto: onnx.ModelProto, constants: Arrays, origin: str) 
     known = {v.name for v in (*proto.graph.value_info, *proto.graph.output) if _is_static(v)}
     names = [name for n in nodes for name in n.output if name and name not in known]
     if not names:
-        return proto
-    probe = onnx.ModelProto()
-    probe.CopyFrom(proto)
-    given = {o.name for o in proto.graph.output}
-    probe.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in given)
+        return
+    outputs, count = proto.graph.output, len(proto.graph.output)
+    given = {o.name for o in outputs}
+    outputs.extend(onnx.ValueInfoProto(name=n) for n in names if n not in given)
+    probe = proto.SerializeToString()
+    del outputs[count:]
     found = _infer(probe, constants, names, nodes, origin)
-    out = onnx.ModelProto()
-    out.CopyFrom(proto)
-    kept = [v for v in out.graph.value_info if v.name not in found]
-    del out.graph.value_info[:]
-    out.graph.value_info.extend([*kept, *(v for name, v in found.items() if name not in given)])
-    for value in out.graph.output:
+    replaced = [i for i, v in enumerate(proto.graph.value_info) if v.name in found]
+    for index in reversed(replaced):
+        del proto.graph.value_info[index]
+    proto.graph.value_info.extend(v for name, v in found.items() if name not in given)
+    for value in outputs:
         if value.name in found and not value.type.tensor_type.HasField("shape"):
             value.CopyFrom(found[value.name])
-    return out
 
 
 def _is_static(value: onnx.ValueInfoProto) -> bool:
@@ -60,13 +59,13 @@ def _is_static(value: onnx.ValueInfoProto) -> bool:
 
 
 def _infer(
-    probe: onnx.ModelProto, constants: Arrays, names: list[str], nodes: list[onnx.NodeProto], origin: str
+    probe: bytes, constants: Arrays, names: list[str], nodes: list[onnx.NodeProto], origin: str
 ) -> dict[str, onnx.ValueInfoProto]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(probe, options, providers=["CPUExecutionProvider"])
     except Exception as e:  # ONNX Runtime raises its own classes, without a common base
         found = ", ".join(sorted({f"{n.op_type} (domain {n.domain})" for n in nodes}))
         raise ModelError(

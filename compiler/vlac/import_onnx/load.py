@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from vla_isa.check_signature import MAX_RANK
 from vla_isa.host_functions import DTYPES
 from vlac.errors import ModelError
-from vlac.import_onnx.foreign import with_foreign_shapes
+from vlac.import_onnx.foreign import add_foreign_shapes
 from vlac.import_onnx.loop_shapes import infer_shapes
 from vlac.import_onnx.older import OLDEST_OPSET, drop_defaults, opset_of, plain_domain, raise_opset
 from vlac.import_onnx.shapes import dims_of, fix_shapes, forget_claims, model_inputs
@@ -162,11 +162,13 @@ def _inferred(source: Source, origin: str) -> onnx.ModelProto:
     proto = source.opened
     forget_claims(proto, static=False)
     try:
-        return infer_shapes(with_foreign_shapes(proto, source.large, origin))
+        add_foreign_shapes(proto, source.large, origin)
+        return infer_shapes(proto)
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as e:
         forget_claims(proto, static=True)
         try:
-            return infer_shapes(with_foreign_shapes(proto, source.large, origin))
+            add_foreign_shapes(proto, source.large, origin)
+            return infer_shapes(proto)
         except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
             raise ModelError(f"'{origin}' has inconsistent shapes: {str(e).strip()}") from e
 

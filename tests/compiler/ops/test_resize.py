@@ -7,7 +7,7 @@ from one_op import check_both, image_graph
 from parity import compile_proto, random_inputs
 
 import vlarun
-from vlac.verify import check_nodes
+from vla_toolchain.verify import check_nodes
 
 SCALES = [(2, 2), (3, 1), (0.5, 0.5), (1.5, 2)]
 

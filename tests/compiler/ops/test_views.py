@@ -7,7 +7,7 @@ from one_op import check_both, image_graph, refused
 from parity import compile_proto, random_inputs
 
 import vlarun
-from vlac.verify import check_nodes
+from vla_toolchain.verify import check_nodes
 
 
 def test_flatten_and_gemm():

@@ -1,0 +1,215 @@
+"""Node by node comparison with ONNX Runtime: each node of a quantized model is fed the device's integers.
+
+Compile with `keep_all`, run the program on any backend with raw outputs, and give the integers to
+`check_nodes`: one ONNX Runtime model is made in which every tensor the device also has is a model input, so a
+difference never travels from one node to the next. What an instruction fuses is compared as one. A tensor
+that lies in a Concat is compared there, in the Concat's scale.
+
+ONNX Runtime computes integer convolutions on x86 only with `session.qdqisint8allowed`, and exactly only on
+CPUs with VNNI; `exact_reference` says whether this is one. Not here: the user's own model (`source.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from vla_isa.signature import HostRun, to_device
+from vla_toolchain.verify.reference import Arrays, Reference
+from vlac.errors import ModelError
+from vlac.ir.graph import ConcatOp, Graph, PoolOp, Tensor, View
+from vlac.ir.moves import SelectOp
+from vlac.passes import Compilation
+
+__all__ = [
+    "REFERENCE",
+    "NodeCheck",
+    "as_model",
+    "check_nodes",
+    "compared",
+    "device_tensors",
+    "joined",
+    "run_fused",
+    "with_nodes",
+]
+
+REFERENCE = "__reference"  # behind a tensor's name: what the model computes for it
+_SHARE = 1e-3  # of a tensor's elements may differ by 1
+_TIE = 1e-4  # how near a half, in units of the last place, float32 noise decides the rounding of an average
+
+
+@dataclass(frozen=True)
+class NodeCheck:
+    """One tensor: how many elements, how many differ, and by how much at most (in units of the last place).
+
+    Averages that are exactly a half are not counted as different: float32 noise rounds them either way.
+    """
+
+    name: str
+    elements: int
+    different: int
+    largest: int
+
+    @property
+    def ok(self) -> bool:
+        """At most 1 everywhere and equal in 99.9 % of elements."""
+        return self.largest <= 1 and self.different <= self.elements * _SHARE
+
+
+def compared(name: str, wanted: NDArray[Any], found: NDArray[Any], ties: NDArray[np.bool_] | None = None) -> NodeCheck:
+    """The check of two arrays of integers."""
+    difference = np.abs(wanted.astype(np.int64) - found.astype(np.int64))
+    counted = difference > 0 if ties is None else (difference > 0) & ~ties
+    return NodeCheck(name, difference.size, int(counted.sum()), int(difference.max(initial=0)))
+
+
+def joined(runs: Iterable[Sequence[NodeCheck]]) -> list[NodeCheck]:
+    """The checks of several runs as one per tensor."""
+    found: dict[str, NodeCheck] = {}
+    for check in (c for run in runs for c in run):
+        before = found.get(check.name, NodeCheck(check.name, 0, 0, 0))
+        elements, different = before.elements + check.elements, before.different + check.different
+        found[check.name] = NodeCheck(check.name, elements, different, max(before.largest, check.largest))
+    return list(found.values())
+
+
+def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[NodeCheck]:
+    """Compare every tensor of a program compiled with `keep_all` with the quantized model it was made from.
+
+    Args:
+        state: what `compile_file` returned.
+        inputs: the arrays the program ran on, by the model's names.
+        outputs: the device's int8 outputs by name.
+
+    Raises:
+        ModelError: the compilation did not keep its tensors.
+    """
+    if state.graph is None or state.qdq is None or not state.options.keep_all:
+        raise ModelError("node by node comparison needs a compilation with keep_all")
+    quantized = {name for n in state.qdq.graph.node if n.op_type == "DequantizeLinear" for name in n.input[:1]}
+    known = [(t, q) for t, q in device_tensors(state.graph, inputs, outputs) if t.name in quantized]
+    model, targets = _opened(state.qdq, {t.name: t for t, _ in known})
+    feeds = {t.name: as_model(t, q) for t, q in known}
+    feeds |= {name: array for name, array in inputs.items() if name not in feeds}
+    reference = run_fused(model, feeds, [f"{t}{REFERENCE}" for t in targets])
+    ties = _ties(model, [t for t, _ in known if t.name in targets and _is_average(t)], feeds)
+    checks = [
+        compared(t.label, reference[f"{t.name}{REFERENCE}"], as_model(t, q), ties.get(t.name))
+        for t, q in known
+        if t.name in targets
+    ]
+    return checks + _copies(state.graph, dict(known), outputs)
+
+
+def _copies(graph: Graph, known: dict[Tensor, NDArray[np.int8]], outputs: Arrays) -> list[NodeCheck]:
+    """Outputs that are copies of inputs against the inputs' integers."""
+    return [
+        compared(out.name, known[out.source], out.tensor_values(outputs[out.name]))
+        for out in graph.outputs
+        if out.source in graph.inputs and out.source in known
+    ]
+
+
+def run_fused(model: onnx.ModelProto, feeds: Arrays, outputs: list[str]) -> dict[str, NDArray[Any]]:
+    """Outputs of the model with integer kernels; where these refuse a scale, node by node in float32.
+
+    Raises:
+        ModelError: ONNX Runtime cannot run it either way.
+    """
+    try:
+        return Reference(model, fused=True).run(feeds, outputs)
+    except ModelError:
+        return Reference(model).run(feeds, outputs)
+
+
+def _is_average(tensor: Tensor) -> bool:
+    made = tensor.producer
+    return made is not None and (made.op_type == "Resize" or (isinstance(made, PoolOp) and made.mode == "average"))
+
+
+def _ties(model: onnx.ModelProto, averages: list[Tensor], feeds: Arrays) -> dict[str, NDArray[np.bool_]]:
+    """Where each average lies halfway between two integers, by the float32 value in front of its QuantizeLinear."""
+    if not averages:
+        return {}
+    opened = onnx.ModelProto()
+    opened.CopyFrom(model)
+    source = {n.output[0].removesuffix(REFERENCE): n.input[0] for n in model.graph.node}
+    names = {t.name: source[t.name] for t in averages}
+    del opened.graph.output[:]
+    opened.graph.output.extend(helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in set(names.values()))
+    values = Reference(opened).run(feeds)
+    halves = {t.name: values[names[t.name]].astype(np.float64) / t.scale % 1.0 for t in averages}
+    return {name: np.abs(half - 0.5) < _TIE for name, half in halves.items()}
+
+
+def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[Tensor, NDArray[np.int8]]]:
+    """Every tensor the device read or wrote, with its int8 values in the ONNX shape."""
+    found: dict[Tensor, NDArray[np.int8]] = {}
+    assert graph.signature is not None
+    host = HostRun(graph.signature, inputs)
+    for tensor in graph.inputs:
+        array = host.value(graph.input_labels[tensor][1])
+        array = array.reshape(-1)[graph.input_moves[tensor]] if tensor in graph.input_moves else array
+        found[tensor] = to_device(array.reshape(tensor.shape), tensor.scale, tensor.zero_point)
+    for out in graph.outputs:
+        if out.source not in graph.inputs:
+            found[out.source or out.tensor] = out.tensor_values(outputs[out.name])
+    for op in graph.ops:  # what has no instruction of its own
+        parts = [found[t] for t in op.inputs if t in found]
+        if isinstance(op, (View, ConcatOp, SelectOp)) and len(parts) == len(op.inputs):
+            found[op.output] = op.rearranged(parts)
+    for alias in graph.aliases:
+        if all(t in found for t in alias.holders):
+            values = np.concatenate([*(found[t].reshape(-1) for t in alias.holders), np.array([alias.fill], np.int8)])
+            found[alias.tensor] = values[alias.index].reshape(alias.tensor.shape)
+    return list(found.items())
+
+
+def as_model(tensor: Tensor, q: NDArray[np.int8]) -> NDArray[Any]:
+    """Device integers as the model's: uint8 models are offset by 128."""
+    return np.asarray((q.astype(np.int16) + 128).astype(np.uint8) if tensor.unsigned else q.astype(np.int8))
+
+
+def _opened(qdq: onnx.ModelProto, known: dict[str, Tensor]) -> tuple[onnx.ModelProto, list[str]]:
+    """The QDQ model with every known tensor as an input, and what computes it as an output `NAME__reference`."""
+    model = onnx.ModelProto()
+    model.CopyFrom(qdq)
+    float_inputs = {i.name for i in qdq.graph.input}
+    targets, keep = [], []
+    for node in model.graph.node:
+        name = node.output[0]
+        if name in known and node.op_type == "QuantizeLinear":
+            if node.input[0] in float_inputs:
+                continue  # the input's own integers are fed
+            node.output[0] = f"{name}{REFERENCE}"
+            targets.append(name)
+        keep.append(node)
+    return with_nodes(model, keep, {n: t for n, t in known.items() if n not in float_inputs}, targets), targets
+
+
+def with_nodes(
+    model: onnx.ModelProto, nodes: list[onnx.NodeProto], known: dict[str, Tensor], targets: list[str]
+) -> onnx.ModelProto:
+    """The model with these nodes: the known tensors' integers are inputs, the targets' references the only outputs."""
+    graph = model.graph
+    read = {name for node in nodes for name in node.input}
+    floats = [i for i in graph.input if i.name in read and i.name not in known]
+    for field, values in (("node", nodes), ("input", floats), ("output", [])):
+        copies = [type(v).FromString(v.SerializeToString()) for v in values]
+        del getattr(graph, field)[:]
+        getattr(graph, field).extend(copies)
+    del graph.value_info[:]
+    for node in graph.node:  # ONNX Runtime's integer AveragePool takes no dilations: an output more keeps it in float32
+        if node.op_type == "AveragePool" and any(a.name == "dilations" for a in node.attribute):
+            graph.output.append(helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, None))
+    for name, tensor in known.items():
+        kind = TensorProto.UINT8 if tensor.unsigned else TensorProto.INT8
+        graph.input.append(helper.make_tensor_value_info(name, kind, tensor.shape))
+    graph.output.extend(onnx.ValueInfoProto(name=f"{name}{REFERENCE}") for name in targets)
+    return model

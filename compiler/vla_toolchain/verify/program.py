@@ -1,0 +1,244 @@
+"""`vlac compile --verify`: a program beside the user's model, tensor by tensor, and what to tell about it.
+
+Each node is fed the device's integers (`nodes.py`, `source.py`), so differences do not travel and limits can be
+judged. The signal-to-noise ratio to the float model does travel: it says where quantization loses.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+import onnx
+
+from vla_isa.bundle import HostPart
+from vla_toolchain.verify.nodes import NodeCheck, check_nodes, joined
+from vla_toolchain.verify.reference import Arrays, all_values, random_inputs, user_model
+from vla_toolchain.verify.simulated import run_device, run_host, run_whole
+from vla_toolchain.verify.source import DeviceRun, RewriteCheck, check_outputs, check_rewrite, check_source
+from vlac.api import compile_file
+from vlac.errors import ModelError
+from vlac.passes import Compilation
+
+__all__ = ["Row", "Verification", "verify"]
+
+_SAMPLES = 4
+_OUTPUT = "_QuantizeLinear_Input"  # what ONNX Runtime's quantizer calls the float value of a model output
+_NAME = 36  # columns of a table for a name, so that a line has 80
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tensor over all samples: the comparison, and powers of signal and noise against the float model."""
+
+    check: NodeCheck
+    signal: float = 0.0
+    noise: float = 0.0
+
+    @property
+    def snr(self) -> float | None:
+        """Signal-to-noise ratio in dB; None where the float model lacks the tensor or nothing differs."""
+        return float(10 * np.log10(self.signal / self.noise)) if self.signal > 0 and self.noise > 0 else None
+
+    def joined(self, other: Row) -> Row:
+        """Both as one."""
+        return Row(joined([[self.check, other.check]])[0], self.signal + other.signal, self.noise + other.noise)
+
+
+@dataclass
+class Verification:
+    """What was found.
+
+    Attributes:
+        rows: every tensor of the device, beside the user's model where that is quantized and has it.
+        by_source: how many of them are.
+        ends: outputs of a quantized model from end to end.
+        rewrites: outputs of the rewritten float model beside the user's.
+        unjudged: why a comparison could not be made.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    by_source: int = 0
+    ends: list[NodeCheck] = field(default_factory=list)
+    rewrites: list[RewriteCheck] = field(default_factory=list)
+    unjudged: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """For a person: one line per tensor, then the comparisons of whole outputs."""
+        return "\n".join([*_table(self.rows), *self._ends()])
+
+    def _ends(self) -> Iterable[str]:
+        elements = sum(r.check.elements for r in self.rows)
+        equal = elements - sum(r.check.different for r in self.rows)
+        yield f"verified {len(self.rows)} nodes against ONNX Runtime: {equal} of {elements} values equal"
+        if self.ends:
+            yield f"{self.by_source} of them in the model as it was given; its outputs from end to end:"
+        for c in self.ends:
+            yield f"  {_short(c.name)}: at most {c.largest} LSB, {_percent(c)} equal"
+        if self.rewrites:
+            yield "the rewritten float model beside the given one, largest difference:"
+        for r in self.rewrites:
+            yield f"  {_short(r.name)}: {r.error:.1e} of its largest value"
+        for reason in self.unjudged:
+            yield textwrap.fill(f"not judged: {reason}", 80)
+
+    def faults(self, *, exact: bool) -> list[str]:
+        """What is outside the limits; differences of integers only where ONNX Runtime is exact."""
+        found = [
+            f"the rewritten model is not the given one: output '{r.name}' is off by {r.error:.1e} of its largest value"
+            + (f", first seen at {r.first}" if r.first else "")
+            for r in self.rewrites
+            if not r.ok
+        ]
+        bad = [r.check for r in self.rows if not r.check.ok] if exact else []
+        if bad:
+            nodes = "; ".join(f"'{c.name}' in {c.different} of {c.elements} values by up to {c.largest}" for c in bad)
+            found.append(f"the program differs from ONNX Runtime by more than 1 or in too many values: {nodes}")
+        return found
+
+
+def verify(state: Compilation, on_progress: Callable[[str], None]) -> Verification:
+    """Compile once more with every tensor kept, run all parts on a few samples, and compare them.
+
+    Args:
+        state: what `compile_file` returned.
+
+    Samples are those held out from calibration, else the first calibration samples, or random numbers where the
+    model was quantized by another tool.
+    """
+    given = state.given or state.path
+    kept = compile_file(given, state.hw, replace(state.options, keep_all=True, dump_after={}), on_progress)
+    on_progress("verify")
+    assert kept.qdq is not None and kept.quantized is not None
+    source, reference = user_model(given), kept.quantized.reference
+    samples = [*kept.quantized.held_out, *kept.quantized.samples][:_SAMPLES]
+    samples = samples or [random_inputs(kept.qdq, seed) for seed in range(_SAMPLES)]
+    found = Verification()
+    values = _float_values(reference or kept.qdq, source if reference else None, samples, found)
+    rows: list[list[Row]] = []
+    checks: list[list[NodeCheck]] = []
+    for inputs, real in zip(samples, values, strict=True):
+        runs, results = _run(kept, inputs)
+        lost = sorted({o.name for o in source.graph.output} - set(results))
+        if lost:
+            raise ModelError(f"the program lacks outputs of the model: {', '.join(lost)}; please report this")
+        rows.append([row for run in runs for row in _rows(run, real)])
+        if reference is None:
+            checks.append(_guarded(found, partial(check_source, source, runs, inputs, results)))
+    found.rows, found.by_source = _merged(rows, joined(checks))
+    if reference is not None:
+        found.rewrites = _rewrites(source, reference, [*samples, random_inputs(kept.qdq, 0)], found)
+        behind = {o.name for o in source.graph.output} - {r.name for r in found.rewrites} - set(kept.direct)
+        if kept.tail is not None and behind:
+            found.unjudged.append(f"{', '.join(sorted(behind))}: behind values without a fixed shape")
+    else:
+        found.ends = joined(_guarded(found, partial(_ends, state, source, inputs)) for inputs in samples)
+    return found
+
+
+def _ends(state: Compilation, source: onnx.ModelProto, inputs: Arrays) -> list[NodeCheck]:
+    product = state.bundle or state.program
+    assert product is not None
+    return check_outputs(source, state, inputs, run_whole(product, inputs))
+
+
+def _run(kept: Compilation, inputs: Arrays) -> tuple[list[DeviceRun], Arrays]:
+    """All parts one after the other, as the runtime does: the device parts' runs, and every value by name."""
+    if kept.bundle is None:
+        assert kept.program is not None
+        raw, results = run_device(kept.program, inputs)
+        return [DeviceRun(kept, inputs, raw)], results
+    values, runs, parts = dict(inputs), [], iter(kept.parts)
+    for part in kept.bundle.parts:
+        if isinstance(part, HostPart):
+            values |= run_host(part, values)
+            continue
+        state, feeds = next(parts), {v.name: values[v.name] for v in part.model_inputs}
+        raw, results = run_device(part, feeds)
+        values |= results
+        runs.append(DeviceRun(state, feeds, raw))
+    return runs, values
+
+
+def _guarded(found: Verification, check: Callable[[], list[NodeCheck]]) -> list[NodeCheck]:
+    try:
+        return check()
+    except ModelError as e:
+        found.unjudged = list(dict.fromkeys([*found.unjudged, str(e)]))
+        return []
+
+
+def _float_values(
+    model: onnx.ModelProto, source: onnx.ModelProto | None, samples: Sequence[Arrays], found: Verification
+) -> list[Arrays]:
+    """Every float value by name, for each sample: the user's own where there is one, else the rewritten model's."""
+    try:
+        runs = [all_values(m) for m in (model, source) if m is not None]
+        return [{k: v for run in runs for k, v in run.run(inputs).items()} for inputs in samples]
+    except ModelError as e:
+        found.unjudged.append(str(e))
+        return [{} for _ in samples]
+
+
+def _rows(run: DeviceRun, reals: Arrays) -> list[Row]:
+    device = {t.label: (t, q) for t, q in run.tensors()}
+    rows = []
+    for check in check_nodes(run.part, run.inputs, run.raw):
+        known = device.get(check.name)  # not that of an output which copies an input
+        name = check.name.removesuffix(_OUTPUT)
+        check, real = replace(check, name=name), reals.get(name)
+        if known is None or real is None or real.shape != known[1].shape:
+            rows.append(Row(check))
+            continue
+        tensor, q = known
+        noise = (q.astype(np.float64) - tensor.zero_point) * tensor.scale - real
+        rows.append(Row(check, float((real.astype(np.float64) ** 2).sum()), float((noise**2).sum())))
+    return rows
+
+
+def _merged(runs: list[list[Row]], checks: list[NodeCheck]) -> tuple[list[Row], int]:
+    """One row per tensor; its check is the one in the user's model where there is one."""
+    rows: dict[str, Row] = {}
+    for row in (r for run in runs for r in run):
+        rows[row.check.name] = rows[row.check.name].joined(row) if row.check.name in rows else row
+    for check in checks:
+        name = check.name.removesuffix(_OUTPUT)
+        before = rows.get(name, Row(check))
+        rows[name] = replace(before, check=replace(check, name=name))
+    return list(rows.values()), len(checks)
+
+
+def _rewrites(
+    source: onnx.ModelProto, reference: onnx.ModelProto, samples: Sequence[Arrays], found: Verification
+) -> list[RewriteCheck]:
+    """The worst check of each output."""
+    worst: dict[str, RewriteCheck] = {}
+    try:
+        for inputs in samples:
+            for check in check_rewrite(source, reference, inputs):
+                before = worst.get(check.name, check)
+                worst[check.name] = max(before, check, key=lambda c: (c.wrong, c.error))
+    except ModelError as e:
+        found.unjudged.append(str(e))
+    return list(worst.values())
+
+
+def _table(rows: list[Row]) -> Iterable[str]:
+    width = min(max((len(r.check.name) for r in rows), default=4), _NAME)
+    yield f"{'node':<{width}} {'values':>10} {'max LSB':>8} {'equal':>10} {'SNR to float':>12}"
+    for row in rows:
+        c, snr = row.check, "-" if row.snr is None else f"{row.snr:.1f} dB"
+        yield f"{_short(c.name):<{width}} {c.elements:>10} {c.largest:>8} {_percent(c):>10} {snr:>12}"
+
+
+def _percent(check: NodeCheck) -> str:
+    return f"{100 * (1 - check.different / max(check.elements, 1)):.3f} %"
+
+
+def _short(name: str) -> str:
+    """A name that fits the table: its ends, which tell names of one model apart."""
+    kept = _NAME - 3
+    return name if len(name) <= _NAME else f"{name[: kept // 3]}...{name[-(kept - kept // 3) :]}"

@@ -1,0 +1,129 @@
+"""What `vlac compile` tells about a program: `--verify`, and the loss of accuracy that every compile prints.
+
+Not here: comparing (`program.py`, `loss.py`).
+"""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import count
+from typing import Any
+
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from vla_isa.bundle import Bundle
+from vla_isa.errors import VlaError
+from vla_isa.program import Program
+from vla_toolchain.verify.loss import OutputLoss, output_loss
+from vla_toolchain.verify.program import verify
+from vla_toolchain.verify.reference import Arrays, Reference, exact_reference, random_inputs
+from vla_toolchain.verify.simulated import run_whole
+from vlac.errors import ModelError
+from vlac.passes import Compilation
+from vlac.quantize.float_session import FloatSession
+
+__all__ = ["loss_report", "print_verification"]
+
+_SAMPLES, _SECONDS = 8, 1.0  # to measure on: at most so many, and none more after this time
+_OUTPUTS = 4  # in the line of a compile
+
+
+def print_verification(state: Compilation, on_progress: Callable[[str], None], clear: Callable[[], None]) -> None:
+    """`--verify`: every node of the program beside ONNX Runtime, as a table.
+
+    Raises:
+        ModelError: something is outside the limits.
+    """
+    found = verify(state, on_progress)
+    clear()
+    print(found.text())
+    if not exact_reference():
+        print("this CPU has no VNNI, without which ONNX Runtime's integers are not exact:")
+        print("differences are not judged")
+    faults = found.faults(exact=exact_reference())
+    if faults:
+        raise ModelError("; ".join(faults) + "; this is a fault of the compiler, please report it with the model")
+
+
+def loss_report(state: Compilation, product: Program | Bundle) -> tuple[list[str], list[str]]:
+    """How far the program is from the user's float model, as lines of 80 columns, and warnings where that is far."""
+    if state.quantized is None or state.quantized.floating is None:
+        return [], []
+    samples, what = _samples(state)
+    try:
+        losses, used = _measured(state, product, samples)
+    except VlaError as e:
+        return [f"SNR not measured: {e}"], list(state.quantized.warnings)
+    more = f" and {len(losses) - _OUTPUTS} more outputs" if len(losses) > _OUTPUTS else ""
+    number = f"{used} sample{'s' if used > 1 else ''}"
+    line = f"SNR to the float model on {number} {what}: {', '.join(map(str, losses[:_OUTPUTS]))}{more}"
+    line = line.replace(" dB", "\N{NO-BREAK SPACE}dB")
+    lines = textwrap.wrap(line, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    lines = [each.replace("\N{NO-BREAK SPACE}", " ") for each in lines]
+    return lines, [*state.quantized.warnings, *(w for loss in losses for w in loss.warnings)]
+
+
+def _samples(state: Compilation) -> tuple[list[Mapping[str, NDArray[Any]]], str]:
+    """What to measure on, and what it is."""
+    assert state.quantized is not None and state.source is not None
+    made = state.quantized
+    if made.held_out:
+        return list(made.held_out), "held out from calibration"
+    if str(state.options.calibration).startswith("random"):
+        seeds = count(1)  # calibration's own has seed 0
+        return [random_inputs(state.source.light, next(seeds)) for _ in range(_SAMPLES)], "of other random numbers"
+    return list(made.samples), "of the calibration data itself (of 5 and more, a fifth is held out)"
+
+
+def _measured(
+    state: Compilation, product: Program | Bundle, samples: list[Mapping[str, NDArray[Any]]]
+) -> tuple[list[OutputLoss], int]:
+    """Losses of the outputs and on how many samples, the first ones that the time allows.
+
+    Of the program; where it has seen the samples, of the one that has not, if that is worse.
+    """
+    assert state.quantized is not None
+    reference = Reference(state.source or state.path)
+    makers: list[Callable[[Arrays], Arrays]] = [partial(run_whole, product)]
+    if state.quantized.trial is not None:
+        makers.append(_trial(state.quantized.trial(), reference.outputs))
+    wanted: list[Arrays] = []
+    found: list[list[Arrays]] = [[] for _ in makers]
+    start = time.monotonic()
+    for inputs in samples[:_SAMPLES]:
+        if wanted and time.monotonic() - start > _SECONDS:
+            break
+        wanted.append(reference.run(inputs))
+        for run, results in zip(makers, found, strict=True):
+            results.append(run(inputs))
+    sizes = {v.name: v.shape for v in (product.outputs if isinstance(product, Bundle) else product.model_outputs)}
+    names = [name for name in reference.outputs if min(sizes[name], default=1) > 0]
+    if not names:
+        raise ModelError("every output has another size in every run")
+    losses = []
+    for name in names:
+        values = [w[name] for w in wanted]
+        each = [output_loss(name, values, [r[name] for r in results]) for results in found if name in results[0]]
+        losses += sorted(each, key=lambda loss: loss.equal if loss.snr is None else loss.snr)[:1]
+    return losses, len(wanted)
+
+
+def _trial(model: ir.Model, outputs: list[str]) -> Callable[[Arrays], Arrays]:
+    """A QDQ model in ONNX Runtime.
+
+    What is returned raises ModelError where the model does not run on its inputs.
+    """
+    names = [str(v.name) for v in model.graph.outputs if v.name in outputs]
+    session = FloatSession(model, names)
+
+    def run(inputs: Arrays) -> Arrays:
+        try:
+            return dict(zip(names, session.run(inputs), strict=True))
+        except Exception as e:  # ONNX Runtime raises its own classes, without a common base
+            raise ModelError(f"without the samples that were held out the model does not run on them: {e}") from e
+
+    return run

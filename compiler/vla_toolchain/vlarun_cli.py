@@ -1,0 +1,108 @@
+"""The `vlarun` command: run a program, compare two backends, check a backend's conformance.
+
+`vlarun PROGRAM ...` is short for `vlarun run PROGRAM ...`. What the commands do is in `vlarun/commands.py` and
+`conformance/command.py`; messages and exit codes are those of `vla_isa.command_line`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vla_isa.command_line import CommandParser, positive, run
+
+__all__ = ["main"]
+
+_COMMANDS = ("run", "compare", "conformance")
+_PROGRAM = "what 'vlac compile' wrote"
+_INPUT = "arrays by ONNX input name"
+_ENTRY = "entry point (default: the first)"
+_CONFIG = "refuse a program for another hardware config"
+_RAW_INPUT = "inputs are the device's int8, by its own input names"
+_MACHINE = "(vla_api.h, see 'vlarun conformance --show-header')"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] not in (*_COMMANDS, "--version"):
+        arguments.insert(0, "run")
+    code = run(_parser, arguments)
+    if code == 2 and arguments and Path(arguments[0]).is_file():
+        name = arguments[0]
+        print(f"A program file called '{name}' is run with 'vlarun ./{name}'.", file=sys.stderr)
+    return code
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="vlarun", description="Run programs of the accelerator.")
+    parser.epilog = "'vlarun prog.bin ...' is short for 'vlarun run prog.bin ...'."
+    p = parser.add_command("run", "run a program", "vlarun.commands:run", usage="vlarun PROGRAM --input IN.npz ...")
+    p.epilog = "Also: vlarun compare, vlarun conformance (each with --help)."
+    _run_arguments(p)
+    _compare_arguments(
+        parser.add_command(
+            "compare", "run two backends on one input and report the first difference", "vlarun.commands:compare"
+        )
+    )
+    _conformance_arguments(
+        parser.add_command(
+            "conformance",
+            "check that a backend does what the instruction table says",
+            "vla_toolchain.conformance.command:conformance",
+        )
+    )
+    return parser
+
+
+def _run_arguments(p: CommandParser) -> None:
+    p.add_argument("program", type=Path, metavar="PROGRAM", help=_PROGRAM)
+    p.add_argument("--input", type=Path, required=True, metavar="IN.npz", help=_INPUT)
+    p.add_argument("--output", type=Path, metavar="OUT.npz", help="write the outputs here (default: print them)")
+    p.add_argument("--backend", default="sim", metavar="sim|rtl|ref", help="what runs it")
+    p.add_argument("--entry", metavar="TASK", help=_ENTRY)
+    p.add_argument("--config", metavar="NAME", help=_CONFIG)
+    p.add_argument("--onnx", type=Path, metavar="MODEL.onnx", help="the model that --backend ref runs")
+    p.add_argument("--library", type=Path, metavar="MACHINE.so", help=f"your machine for --backend rtl {_MACHINE}")
+    p.add_argument("--check", action="store_true", help="run the hazard checker first")
+    p.add_argument("--raw", action="store_true", help="outputs as the device's int8")
+    p.add_argument("--raw-input", action="store_true", help=_RAW_INPUT)
+    p.add_argument("--stats", type=Path, metavar="FILE.json", help="write cycles, traffic and instructions here")
+    p.add_argument(
+        "--trace",
+        type=Path,
+        metavar="FILE.json",
+        help="write a Chrome trace of the queues here, for ui.perfetto.dev or chrome://tracing",
+    )
+    p.add_argument("--json", action="store_true", help="print the statistics as JSON")
+
+
+def _compare_arguments(p: CommandParser) -> None:
+    p.add_argument("program", type=Path, metavar="PROGRAM", help=_PROGRAM)
+    p.add_argument("--input", type=Path, required=True, metavar="IN.npz", help=_INPUT)
+    p.add_argument("--raw-input", action="store_true", help=_RAW_INPUT)
+    p.add_argument("--backends", default="sim,rtl", metavar="A,B", help="which two of sim, rtl, ref")
+    p.add_argument("--entry", metavar="TASK", help=_ENTRY)
+    p.add_argument("--config", metavar="NAME", help=_CONFIG)
+    p.add_argument("--onnx", type=Path, metavar="MODEL.onnx", help="the model that ref runs")
+    p.add_argument("--library", type=Path, metavar="MACHINE.so", help=f"your machine as rtl {_MACHINE}")
+    p.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _conformance_arguments(p: CommandParser) -> None:
+    p.add_argument("--backend", default="sim", metavar="sim|rtl", help="what is checked")
+    p.add_argument("--config", default="u50", metavar="NAME", help="hardware config")
+    p.add_argument("--library", metavar="MACHINE.so", default="", help="your machine for --backend rtl (vla_api.h)")
+    p.add_argument("--show-header", action="store_true", help="print where vla_api.h is, and no more")
+    p.add_argument("--suite", default="T0,T1,T2,T3", help="which of T0,T1,T2,T3")
+    p.add_argument("--stalls", choices=("off", "random"), default="off", help="memory stalls (rtl)")
+    p.add_argument("--programs", type=positive, metavar="N", help="random programs of T2 (default: 50)")
+    p.add_argument("--seed", type=int, default=0, help="seed of T2 and of the stalls")
+    p.add_argument("--match", default="", metavar="TEXT", help="only cases whose id contains TEXT")
+    p.add_argument("--checked", action="store_true", help="rtl with its assertions on")
+    p.add_argument("--json", type=Path, metavar="FILE", help="write every case's result here")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,126 @@
+"""Run recorded frames on `sim` and `rtl` and compare the raw output integers, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vla_datasets.worlds.babyai.environment import Environment
+from vla_training.errors import EvaluationError
+from vla_training.evaluate.closed_loop import Evaluation
+from vla_training.evaluate.rollout import Moment, replay
+
+__all__ = ["FrameCheck", "check_frames", "record_frames"]
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class FrameCheck:
+    """Frames of one program on both backends; cycles and bytes are means per frame."""
+
+    config: str
+    frames: int
+    output_bytes: int  # compared, over all frames
+    equal: bool
+    first_difference: str  # empty if equal
+    rtl_cycles: float
+    sim_cycles: float  # the performance model's
+    macs: int
+    utilization: float  # measured on rtl
+    hbm_read_bytes: int
+    hbm_write_bytes: int
+    rtl_seconds: float  # of simulation, for all frames
+
+    def to_json(self) -> dict[str, Any]:
+        """As stored in the demo's folder."""
+        return asdict(self)
+
+
+def record_frames(evaluation: Evaluation, minimum: int) -> dict[str, npt.NDArray[np.float32]]:
+    """The inputs the policy saw in the first episodes: whole episodes, until there are `minimum` frames.
+
+    Raises:
+        EvaluationError: the evaluation has fewer frames.
+    """
+    environment = Environment(evaluation.level)
+    moments: list[Moment] = []
+    for episode in evaluation.episodes:
+        if len(moments) >= minimum:
+            break
+        moments.extend(replay(environment, episode.seed, episode.actions))
+    environment.close()
+    if len(moments) < minimum or not moments:
+        raise EvaluationError(f"The evaluation has {len(moments)} frames, not {minimum}; play more episodes.")
+    return {name: np.concatenate([m.inputs[name] for m in moments]) for name in moments[0].inputs}
+
+
+def check_frames(program: Path, config: str, frames: Arrays, progress: Callable[[], None] = lambda: None) -> FrameCheck:
+    """Run every frame on both backends.
+
+    Args:
+        program: prog.bin.
+        config: name of its hardware config, for the report.
+        frames: per input name, frames along axis 0.
+        progress: called after each frame.
+    """
+    import vlarun
+
+    module: Any = vlarun
+    sim: Any = module.Session(str(program), backend="sim")
+    rtl: Any = module.Session(str(program), backend="rtl")
+    count = len(next(iter(frames.values())))
+    compared, difference = 0, ""
+    cycles: dict[str, list[int]] = {"sim": [], "rtl": []}
+    seconds = 0.0
+    for number in range(count):
+        inputs = {name: values[number : number + 1] for name, values in frames.items()}
+        expected: Arrays = sim.run(inputs, raw=True)
+        found: Arrays = rtl.run(inputs, raw=True)
+        cycles["sim"].append(int(sim.stats["cycles"]))
+        cycles["rtl"].append(int(rtl.stats["cycles"]))
+        seconds += float(rtl.stats["wall_seconds"])
+        compared += sum(values.nbytes for values in expected.values())
+        difference = difference or _first_difference(number, expected, found)
+        progress()
+    stats = rtl.stats
+    mean_cycles = _mean(cycles["rtl"])
+    return FrameCheck(
+        config=config,
+        frames=count,
+        output_bytes=compared,
+        equal=not difference,
+        first_difference=difference,
+        rtl_cycles=mean_cycles,
+        sim_cycles=_mean(cycles["sim"]),
+        macs=int(stats["macs"]),
+        utilization=float(stats["macs"]) / (mean_cycles * float(stats["peak_macs_per_cycle"])),
+        hbm_read_bytes=int(stats["hbm_read_bytes"]),
+        hbm_write_bytes=int(stats["hbm_write_bytes"]),
+        rtl_seconds=seconds,
+    )
+
+
+def _mean(values: Sequence[int]) -> float:
+    return sum(values) / len(values)
+
+
+def _first_difference(frame: int, expected: Arrays, found: Arrays) -> str:
+    """What differs first in one frame, in words; empty if nothing does."""
+    if expected.keys() != found.keys():
+        return f"frame {frame}: outputs {sorted(expected)} on sim, {sorted(found)} on rtl"
+    for name, values in expected.items():
+        other = found[name]
+        if values.dtype != other.dtype or values.shape != other.shape:
+            shapes = f"{values.dtype}{values.shape} on sim, {other.dtype}{other.shape} on rtl"
+            return f"frame {frame}, '{name}': {shapes}"
+        wrong = np.argwhere(values != other)
+        if len(wrong):
+            place = tuple(int(index) for index in wrong[0])
+            return f"frame {frame}, '{name}'{list(place)}: {values[place]} on sim, {other[place]} on rtl"
+    return ""
