@@ -24,7 +24,8 @@ from vla_toolchain.verify.qonnx import expanded
 from vla_toolchain.verify.reference import Reference
 from vla_toolchain.verify.source import DeviceRun, check_rewrite, check_source
 from vlac import CompileOptions, compile_file
-from vlac.ir.graph import REORDER, Tensor
+from vlac.device.matrix import REORDER
+from vlac.ir.operation import Tensor
 from vlac.passes import Compilation
 from vlarun.backends import RtlBackend, SimBackend
 from vlarun.compare import compare

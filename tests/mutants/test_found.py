@@ -20,7 +20,7 @@ from vla_isa.encoding import make_packet
 from vla_isa.engine_cycles import last_strip
 from vla_isa.errors import ConfigError
 from vlac.emit.semaphores import assign_semaphores
-from vlac.ir.graph import Tensor
+from vlac.ir.operation import Tensor
 from vlac.legalize.moves import _used
 from vlac.legalize.space_to_depth import _taps
 from vlarun.conformance.limit_cases import small_packet

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from vla_isa.instructions import MOVES
 from vlac.allocate.regions import Region
+from vlac.device.copy import CopyOp
 from vlac.emit.drafts import Draft
-from vlac.ir.moves import CopyOp, Piece, Run
+from vlac.ir.records import Piece, Run
 from vlac.tile.plan import Span
 
 __all__ = ["copy_drafts"]

@@ -10,10 +10,15 @@ from collections.abc import Callable
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import VEC_FUNCTIONS
 from vlac.allocate.regions import Region
+from vlac.device.conv import ConvOp
+from vlac.device.copy import CopyOp
+from vlac.device.gemm import GemmOp
+from vlac.device.pool import PoolOp
+from vlac.device.vec import VecOp
 from vlac.emit.build_copies import copy_drafts
 from vlac.emit.drafts import Draft
-from vlac.ir.graph import ConvOp, GemmOp, Op, PoolOp, Requant, Tensor, VecOp
-from vlac.ir.moves import CopyOp
+from vlac.ir.operation import Op, Tensor
+from vlac.ir.records import Requant
 from vlac.tile.pack_weights import DIAGONAL, MASK
 from vlac.tile.plan import OpPlan, Span
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vlac.ir.graph import Tensor, is_image
-from vlac.ir.moves import Piece, Run
+from vlac.ir.geometry import is_image
+from vlac.ir.operation import Tensor
+from vlac.ir.records import Piece, Run
 
 __all__ = ["MAX_PIECES", "Copies", "Grid", "axis_order", "channel_choice", "grid_of", "match_copies"]
 

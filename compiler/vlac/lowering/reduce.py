@@ -13,7 +13,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import ConvOp, GemmOp, Op, Requant, Tensor, geometry, is_image
+from vlac.device.conv import ConvOp
+from vlac.device.gemm import GemmOp
+from vlac.ir.geometry import geometry, is_image
+from vlac.ir.operation import Op, Tensor
+from vlac.ir.records import Requant
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.pooling import Axis, average_records, lower_average, lower_max, max_pool
 from vlac.lowering.quantized import Result
@@ -110,7 +114,7 @@ def _arranged(low: LoweringContext, node: ir.Node, x: Tensor) -> tuple[Tensor, t
     results, joined = _counts(node)
     image = (1, 1 if channel is None else shape[channel], results, joined)
     numbers = np.arange(math.prod(shape)).reshape(shape).transpose([*front, *axes]).reshape(-1)
-    target = Tensor(f"{x.name}:arranged", x.label, image, x.scale, x.zero_point, unsigned=x.unsigned)
+    target = x.like(f"{x.name}:arranged", shape=image)
     made = np.arange(image[1] * results).reshape([shape[i] for i in front])
     index = made.transpose([front.index(i) for i in kept]).reshape(-1)
     return low.move(node, [x], numbers, target), (1, joined), index
@@ -130,7 +134,7 @@ def lower_maximum(low: LoweringContext, node: ir.Node, *, everywhere: bool = Fal
     rows, columns = (Axis(n, o, k, 1, 0, 0) for n, o, k in zip((source.h, source.w), size, kernel, strict=True))
 
     def make(out: Tensor) -> None:
-        low.graph.ops.append(max_pool(node.op_type, node_label(node), source, out, rows, columns))
+        low.graph.insert(max_pool(node.op_type, node_label(node), source, out, rows, columns))
 
     lower_max(low, node, x, _pooled_shape(source, kernel), make, index)
 
@@ -156,7 +160,7 @@ def lower_sum(low: LoweringContext, node: ir.Node, *, mean: bool) -> None:
     shape = (1, 1, x.h, x.w) if is_image(x.shape) else (x.w, 1)
     index = np.arange(math.prod(shape))
     made = _shaped(out, shape, index)
-    low.graph.ops.append(_with_ones(node, x, made, x.c if mean else 1))
+    low.graph.insert(_with_ones(node, x, made, x.c if mean else 1))
     _finish(low, node, made, out, index)
 
 
@@ -176,7 +180,7 @@ def _with_ones(node: ir.Node, x: Tensor, out: Result, divisor: int) -> Op:
 def _shaped(out: Result, shape: tuple[int, ...], index: NDArray[np.int64]) -> Result:
     """A result in the shape it is computed in, which the model may see with fewer axes."""
     t = out.tensor
-    tensor = Tensor(f"{t.name}:reduced", t.label, shape, t.scale, t.zero_point, unsigned=t.unsigned)
+    tensor = t.like(f"{t.name}:reduced", shape=shape)
     same = tensor.same_order(t) and np.array_equal(index, np.arange(len(index)))
     return out if same else Result(tensor, out.lo, out.hi, out.label)
 

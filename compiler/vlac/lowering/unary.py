@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import INT8_MAX, INT8_MIN, clamp, quantize, to_int8
-from vlac.ir.graph import Tensor, VecOp, geometry, is_image
+from vlac.device.vec import VecOp
+from vlac.ir.geometry import geometry, is_image
+from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.quantized import Traced
 from vlac.lowering.spec import F32, OpSpec, RuleResult
@@ -169,9 +171,7 @@ def _add_table(low: LoweringContext, node: ir.Node, x: Tensor, values: F32) -> N
     out = low.result(node)
     table = quantize(_defined(values, x.zero_point), out.tensor.scale, out.tensor.zero_point, out.rounding)
     table = to_int8(clamp(table, out.lo, out.hi))
-    low.graph.ops.append(
-        VecOp(out.label, node.op_type, [x], out.tensor, "add", 1 << 23, 0, 23, x.zero_point, table=table)
-    )
+    low.graph.insert(VecOp.identity(out.label, node.op_type, x, out.tensor, table))
 
 
 def _defined(values: F32, zero_point: int) -> NDArray[np.float32]:

@@ -15,7 +15,8 @@ from vla_isa.errors import EncodingError
 from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, requantize_scale, scale_to_multiplier, to_int8
 from vlac.errors import UnsupportedError
-from vlac.ir.graph import Requant, Tensor
+from vlac.ir.operation import Tensor
+from vlac.ir.records import Requant
 from vlac.lowering.quantized import Result, unquantized
 from vlac.lowering.spec import RuleResult
 from vlac.model.labels import node_label

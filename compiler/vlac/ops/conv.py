@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import ConvOp
+from vlac.device.conv import ConvOp
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.spec import OpSpec, RuleResult
 from vlac.lowering.weights import read_weights, requant_of
@@ -106,7 +106,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     if any(p.is_folded for p in plans):
         lower_wide(low, node, x, out, weights.values, requant, group, plans, strides, dilations, pads)
         return
-    low.graph.ops.append(
+    low.graph.insert(
         ConvOp(
             out.label,
             "Conv",

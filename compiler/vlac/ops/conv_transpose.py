@@ -14,7 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import ConvOp
+from vlac.device.conv import ConvOp
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.phases import interleaved, phase_tensors
 from vlac.lowering.spec import OpSpec, RuleResult
@@ -120,9 +120,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
         requant = requant_of(node, x, Weights(taken, scales), bias, out)
         taps = (rows.dilation, columns.dilation), (rows.pad, columns.pad)
         macs = c // group * len(rows.at) * len(columns.at)
-        low.graph.ops.append(
-            ConvOp(out.label, "ConvTranspose", [x], part, taken, requant, (1, 1), *taps, group, macs=macs)
-        )
+        low.graph.insert(ConvOp(out.label, "ConvTranspose", [x], part, taken, requant, (1, 1), *taps, group, macs=macs))
     interleaved(low, node, parts, phases, out.tensor)
 
 

@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import INT8_MAX, to_int8
-from vlac.ir.graph import ConvOp, Requant, Tensor, is_image
+from vlac.device.conv import ConvOp
+from vlac.ir.geometry import is_image
+from vlac.ir.operation import Tensor
+from vlac.ir.records import Requant
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.moves import arguments_are_constant, lower_move
 from vlac.lowering.phases import interleaved, phase_tensors
@@ -196,7 +199,7 @@ def _lower_linear(low: LoweringContext, node: ir.Node, rows: _Linear, columns: _
         requant = Requant(bias, *records, out.tensor.zero_point, out.lo, out.hi)
         weight = np.broadcast_to(full, (x.c, 1, *full.shape)).copy()
         steps = (rows.stride, columns.stride)
-        low.graph.ops.append(ConvOp(out.label, "Resize", [padded], part, weight, requant, steps, (1, 1), (0, 0), x.c))
+        low.graph.insert(ConvOp(out.label, "Resize", [padded], part, weight, requant, steps, (1, 1), (0, 0), x.c))
     interleaved(low, node, parts, phases, out.tensor)
 
 
@@ -213,7 +216,7 @@ def _extended(low: LoweringContext, node: ir.Node, x: Tensor, rows: _Linear, col
         return x
     numbers = np.pad(np.arange(x.c * x.h * x.w).reshape(x.c, x.h, x.w), ((0, 0), *pads), mode="edge")
     shape = (1, *numbers.shape)
-    out = Tensor(f"{x.name}:extended", x.label, shape, x.scale, x.zero_point, unsigned=x.unsigned)
+    out = x.like(f"{x.name}:extended", shape=shape)
     return low.move(node, [x], numbers.reshape(-1), out)
 
 

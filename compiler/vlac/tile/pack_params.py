@@ -13,8 +13,13 @@ from numpy.typing import NDArray
 from vla_isa.errors import EncodingError
 from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import pack_records
+from vlac.device.conv import ConvOp
+from vlac.device.gemm import GemmOp
+from vlac.device.pool import PoolOp
+from vlac.device.vec import VecOp
 from vlac.errors import UnsupportedError
-from vlac.ir.graph import ConvOp, GemmOp, Op, PoolOp, Requant, VecOp
+from vlac.ir.operation import Op
+from vlac.ir.records import Requant
 from vlac.tile.pack_weights import MASK, PackedWeights
 
 __all__ = ["OpParams", "pack_params"]

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import ConvOp, GemmOp
+from vlac.device.conv import ConvOp
+from vlac.device.gemm import GemmOp
 
 __all__ = ["DENSE", "DIAGONAL", "MASK", "PackedWeights", "pack_weights"]
 
