@@ -10,9 +10,9 @@ import numpy as np
 
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import ROUNDINGS, VEC_FUNCTIONS
+from vla_isa.operands import Arena
 from vlarun.conformance import limit_cases, limit_moves, machine_cases
-from vlarun.conformance.makers import MAKERS
-from vlarun.conformance.operands import Arena
+from vlarun.conformance.operations import make_operation
 from vlarun.conformance.programs import Case, operation_program
 
 __all__ = ["cases"]
@@ -38,7 +38,7 @@ def cases(hw: HardwareConfig) -> Iterator[Case]:
         for what, choices in directed:
             case_id = f"T1.{name.lower()}.{what}"
             rng = np.random.default_rng(zlib.crc32(case_id.encode()))
-            yield Case(case_id, operation_program([MAKERS[name](rng, Arena(hw), **choices)]))
+            yield Case(case_id, operation_program([make_operation(name, rng, Arena(hw), **choices)]))
     yield from machine_cases.cases(hw)
     yield from limit_cases.cases(hw)
     yield from limit_moves.cases(hw)

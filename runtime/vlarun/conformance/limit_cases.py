@@ -15,48 +15,27 @@ import numpy as np
 from vla_isa.encoding import encode, illegal, make_packet
 from vla_isa.errors import VlaError
 from vla_isa.footprint import footprint
+from vla_isa.generated.codes import TABLE_BYTES
 from vla_isa.hardware import HardwareConfig
-from vla_isa.instructions import BY_NAME, MOVES, ErrorCode
-from vla_isa.packet import Packet
-from vlarun.conformance.operands import Rng, draw_records, fill
+from vla_isa.instructions import BY_NAME, MOVES, TABLE, ErrorCode
+from vla_isa.operands import RegionUse, Rng, Values, draw_records, fill
+from vla_isa.packet import Instruction, Packet
 from vlarun.conformance.programs import Builder, Case
 
-__all__ = ["Values", "cases", "fitting", "run_each"]
+__all__ = ["cases", "fitting", "run_each"]
 
-Values = dict[str, int]
-TABLE_BYTES = 256
 MANY = 8  # what is read in more pieces is loaded in one, with the words between them
-
-# what makes a packet use two rows, and two channel blocks, of a region
-TWO_ROWS: dict[tuple[str, str], Values] = {
-    ("CONV", "in"): {"in_h": 2, "kernel_h": 2},
-    ("CONV", "out"): {"in_h": 2, "out_h": 2},
-    ("CONV", "res"): {"in_h": 2, "out_h": 2},
-    ("POOL", "in"): {"in_h": 2, "kernel_h": 2},
-    ("POOL", "out"): {"in_h": 2, "out_h": 2},
-    ("VEC", "a"): {"out_h": 2},
-    ("VEC", "b"): {"out_h": 2},
-    ("VEC", "out"): {"out_h": 2},
-}
-TWO_BLOCKS: dict[tuple[str, str], Values] = {
-    ("CONV", "in"): {"in_blocks": 2},
-    ("CONV", "out"): {"out_blocks": 2},
-    ("CONV", "res"): {"out_blocks": 2},
-    ("POOL", "in"): {"in_blocks": 2, "channels": 17},
-    ("POOL", "out"): {"in_blocks": 2, "channels": 17},
-    ("VEC", "a"): {"out_blocks": 2},
-    ("VEC", "b"): {"out_blocks": 2},
-    ("VEC", "out"): {"out_blocks": 2},
-    ("GEMM", "in"): {"k_blocks": 2},
-    ("GEMM", "out"): {"n_blocks": 2},
-}
-ON: dict[tuple[str, str], Values] = {("CONV", "res"): {"residual_enable": 1}}
 
 
 def cases(hw: HardwareConfig) -> Iterator[Case]:
     """All cases of a config; the same ids on every one."""
-    groups = {f"{name.lower()}.{region}": _region(hw, name, region) for name, region in TWO_BLOCKS}
-    groups |= {f"{name.lower()}.requantize": _requantize(name) for name in ("CONV", "GEMM", "POOL", "VEC")}
+    groups = {
+        f"{ins.name.lower()}.{region}": _region(hw, ins, region, use)
+        for ins in TABLE
+        if ins.operands is not None
+        for region, use in ins.operands.regions.items()
+    }
+    groups |= {f"{ins.name.lower()}.requantize": _requantize(ins.name) for ins in TABLE if "rounding" in ins.by_name}
     groups |= {
         "conv.sizes": _conv_sizes(hw),
         "conv.memories": _memories(hw, "CONV"),
@@ -140,29 +119,22 @@ def _load(builder: Builder, rng: Rng, packet: Packet) -> None:
                 builder.load_param(records.reshape(end - first, hw.param_word_bytes), first)
 
 
-def _region(hw: HardwareConfig, name: str, p: str) -> Iterator[Values]:
+def _region(hw: HardwareConfig, ins: Instruction, p: str, use: RegionUse) -> Iterator[Values]:
     """Bases, strides, pitches, rings and slots of a region: 0, 1, high bits set, the last word."""
-    on, last = ON.get((name, p), {}), hw.act_words - 1
-    high = 3 * hw.act_words // 4
+    last, high = hw.act_words - 1, 3 * hw.act_words // 4
     for base in (0, 1, high, last):
-        yield on | {f"{p}_base": base}
-    strides = ("batch_stride",) if name == "GEMM" else ("row_stride",)
-    yield on | {f"{p}_{s}": 0 for s in (*strides, "pitch")}
+        yield use.on | {f"{p}_base": base}
+    rows = next(f for f in (f"{p}_row_stride", f"{p}_batch_stride") if f in ins.by_name)
+    yield use.on | {rows: 0, f"{p}_pitch": 0}
     for step in (1, high, last):
-        two = {"batch": 2} if name == "GEMM" else TWO_ROWS[name, p]
-        yield on | two | {f"{p}_base": 0, f"{p}_{strides[0]}": step} | _other_batches(name, p)
-    for pitch in (1, 3 << 12, min((1 << 14) - 1, last)):
-        yield on | TWO_BLOCKS[name, p] | {f"{p}_base": 0, f"{p}_pitch": pitch}
-    if name != "GEMM":
-        for ring, slot in ((1, 0), (3, 1), (1500, 1200), (2047, 2046)):
-            yield on | {f"{p}_base": 0, f"{p}_ring": ring, f"{p}_slot": slot}
-        wraps = {f"{p}_base": 0, f"{p}_ring": 2047, f"{p}_slot": 2046}
-        yield on | TWO_ROWS[name, p] | wraps
-
-
-def _other_batches(name: str, p: str) -> Values:
-    """Two batches of a GEMM write two results."""
-    return {"out_batch_stride": 1} if name == "GEMM" and p == "in" else {}
+        yield use.on | {f"{p}_base": 0, rows: step} | use.two_rows
+    for pitch in (1, 3 << 12, min(ins.limit(f"{p}_pitch"), last)):
+        yield use.on | use.two_blocks | {f"{p}_base": 0, f"{p}_pitch": pitch}
+    if f"{p}_ring" in ins.by_name:
+        most = ins.limit(f"{p}_ring")
+        for ring, slot in ((1, 0), (3, 1), (1500, 1200), (most, most - 1)):
+            yield use.on | {f"{p}_base": 0, f"{p}_ring": ring, f"{p}_slot": slot}
+        yield use.on | use.two_rows | {f"{p}_base": 0, f"{p}_ring": most, f"{p}_slot": most - 1}
 
 
 def _requantize(name: str) -> Iterator[Values]:

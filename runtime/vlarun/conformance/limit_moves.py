@@ -13,10 +13,10 @@ import numpy as np
 from vla_isa.encoding import encode, make_packet
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vla_isa.instructions import MOVES
+from vla_isa.operands import Rng, Values, fill
 from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
-from vlarun.conformance.limit_cases import Values, fitting, run_each, small_packet
-from vlarun.conformance.operands import Rng, fill
+from vlarun.conformance.limit_cases import fitting, run_each, small_packet
 from vlarun.conformance.programs import Builder, Case, copy_packet
 
 __all__ = ["cases"]

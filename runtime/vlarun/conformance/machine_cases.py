@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from vla_isa.encoding import encode, make_packet
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vla_isa.instructions import ErrorCode
+from vla_isa.operands import fill
 from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
-from vlarun.conformance.operands import fill
 from vlarun.conformance.programs import Builder, Case, copy_packet
 
 __all__ = ["cases"]

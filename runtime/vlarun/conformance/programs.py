@@ -16,7 +16,7 @@ from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig
 from vla_isa.instructions import MOVES, ErrorCode
 from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
-from vlarun.conformance.operands import Operation
+from vlarun.conformance.operations import Operation
 
 __all__ = ["Builder", "Case", "copy_packet", "operation_program"]
 
