@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 import onnx
 
-from vla_isa.bundle import HostPart
+from vla_isa.package import HostPartition
 from vla_toolchain.verify.nodes import NodeCheck, check_nodes, joined
 from vla_toolchain.verify.reference import Arrays, all_values, random_inputs, user_model
 from vla_toolchain.verify.simulated import run_device, run_host, run_whole
@@ -140,20 +140,20 @@ def verify(state: Compilation, on_progress: Callable[[str], None]) -> Verificati
 
 
 def _ends(state: Compilation, source: onnx.ModelProto, inputs: Arrays) -> list[NodeCheck]:
-    product = state.bundle or state.program
+    product = state.package or state.program
     assert product is not None
     return check_outputs(source, state, inputs, run_whole(product, inputs))
 
 
 def _run(kept: Compilation, inputs: Arrays) -> tuple[list[DeviceRun], Arrays]:
     """All parts one after the other, as the runtime does: the device parts' runs, and every value by name."""
-    if kept.bundle is None:
+    if kept.package is None:
         assert kept.program is not None
         raw, results = run_device(kept.program, inputs)
         return [DeviceRun(kept, inputs, raw)], results
-    values, runs, parts = dict(inputs), [], iter(kept.parts)
-    for part in kept.bundle.parts:
-        if isinstance(part, HostPart):
+    values, runs, parts = dict(inputs), [], iter(kept.partitions)
+    for part in kept.package.partitions:
+        if isinstance(part, HostPartition):
             values |= run_host(part, values)
             continue
         state, feeds = next(parts), {v.name: values[v.name] for v in part.model_inputs}
