@@ -31,7 +31,7 @@ class CompileOptions:
         bias_correction: move biases by the mean error that rounding the weights makes.
         rounding: how results of a quantized model are rounded (see `quantize/rounding.py`); None: as the model says.
         allow_host: run nodes that the machine cannot take in ONNX Runtime, between device parts.
-        keep_all: make every tensor of the device an output of the program, for node by node comparison.
+        debug_outputs: make every tensor of the device an output of the program, for node by node comparison.
         input_shapes: sizes of inputs that are dynamic in the model.
         batch: first size of the other inputs, where that is dynamic in the model.
         dump_after: pass name -> file that gets the state after this pass.
@@ -47,7 +47,7 @@ class CompileOptions:
     bias_correction: bool = False
     rounding: str | None = None
     allow_host: bool = False
-    keep_all: bool = False
+    debug_outputs: bool = False
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     batch: int | None = None
     dump_after: Mapping[str, Path] = field(default_factory=dict)

@@ -32,7 +32,7 @@ _MARGIN = 8.0  # times that noise is no difference
 
 @dataclass(frozen=True)
 class DeviceRun:
-    """One device part, compiled with `keep_all`: what it ran on and its raw outputs."""
+    """One device part, compiled with `debug_outputs`: what it ran on and its raw outputs."""
 
     part: Compilation
     inputs: Arrays
