@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from vla_isa.errors import check_type
-from vla_isa.instructions import ROUNDINGS
+from vla_isa.generated.codes import Rounding
 
 __all__ = ["CALIBRATION_METHODS", "PERCENTILE", "ROUNDING_NAMES", "CompileOptions"]
 
 CALIBRATION_METHODS = ("minmax", "percentile", "entropy", "mse")
 PERCENTILE = 99.999
-ROUNDING_NAMES = tuple(name.replace("_", "-") for name in ROUNDINGS)  # the default first
+ROUNDING_NAMES = tuple(mode.name.lower().replace("_", "-") for mode in Rounding)  # the default first
 
 
 @dataclass(frozen=True)
