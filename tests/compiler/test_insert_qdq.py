@@ -295,14 +295,16 @@ def test_a_layer_whose_input_is_not_rounded_stays():
 # --- biases that say never --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bias", [-1e9, 1e9, 8.5 * 255, -7.5 * 255, 9.5 * 255])
+@pytest.mark.parametrize("bias", [-1e9, -2092, -2091, -1300, 1500, 2244, 2245, 1e9])
 def test_a_bias_counts_as_far_as_the_result_can_tell(bias):
-    """The result is in 0..255, so a bias under -8 * 255 or over 9 * 255 is far; the weights reach 3 * 127.5."""
+    """The result is in -51..204, so a bias under -51 - 8 * 255 or over 204 + 8 * 255 is far.
+
+    The weights reach 3 * 127.5.
+    """
     w = np.float32([[1, 1], [0, 2], [0, 0], [0, 0]])
     source = model("y = Gemm(x, w, c)", constants={"w": w, "c": np.float32([1, bias])})
-    made = Pairs(source, {"x": (0, 127.5), "y": (0, 255)})
+    made = Pairs(source, {"x": (0, 127.5), "y": (-51, 204)})
     q, scales, _ = made.constant("y.float", 2)
     reach = 3 * 127.5 + 255
-    far = bias < -8 * 255 or bias > 9 * 255
-    expected = np.clip(bias, -reach, 255 + reach) if far else bias
+    expected = bias if -2091 <= bias <= 2244 else np.clip(bias, -51 - reach, 204 + reach)
     assert np.multiply(q, scales) == pytest.approx([1, expected], rel=1e-3)
