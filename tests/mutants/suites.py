@@ -39,7 +39,7 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("isa/vla_isa/*", (ISA, RUNTIME)),
     ("runtime/vlarun/execute/*", (EXECUTE, RUNTIME)),
     ("runtime/vlarun/backends/rtl*.py", (RUNTIME, ["tests/runtime/test_rtl.py"])),
-    ("runtime/vlarun/parts.py", (["tests/compiler/test_host_parts.py"], RUNTIME)),
+    ("runtime/vlarun/partitions.py", (["tests/compiler/test_host_parts.py"], RUNTIME)),
     ("runtime/vlarun/*", (RUNTIME,)),
     *(
         (f"compiler/vlac/rewrite/{name}.py", ([*FAST, *(f"tests/compiler/ops/test_{t}.py" for t in tests)], NETWORKS))

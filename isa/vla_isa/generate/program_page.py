@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from vla_isa.bundle import HostNode, PartEntry
 from vla_isa.container import ALIGNMENT, ENTRY_BYTES, MAGIC, VERSION
 from vla_isa.generate.reference_pages import GENERATED, markdown_table
 from vla_isa.host_functions import FUNCTIONS
 from vla_isa.image import OPTIONAL, SECTIONS
 from vla_isa.layout import TensorLayout
+from vla_isa.package import HostNode, PartEntry
 from vla_isa.program import IoTensor, MapEntry, SourceEntry
 from vla_isa.signature import HostOp, ModelOutput, Value
 from vla_isa.signature_section import ArrayEntry

@@ -35,7 +35,7 @@ from vla_isa.instructions.set import SET
 from vla_isa.instructions.vec import VEC
 from vla_isa.table_check import check_table
 
-__all__ = ["BY_NAME", "BY_OPCODE", "MOVES", "ROUNDINGS", "TABLE", "VEC_FUNCTIONS", "ErrorCode"]
+__all__ = ["BY_NAME", "BY_OPCODE", "MOVES", "TABLE", "ErrorCode"]
 
 
 class ErrorCode(IntEnum):
@@ -58,5 +58,3 @@ check_table(TABLE)
 BY_OPCODE = {i.opcode: i for i in TABLE}
 BY_NAME = {i.name: i for i in TABLE}
 MOVES = COPY.by_name["move"].enum
-ROUNDINGS = CONV.by_name["rounding"].enum
-VEC_FUNCTIONS = VEC.by_name["function"].enum

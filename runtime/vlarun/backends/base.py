@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import layout
-from vla_isa.bundle import Bundle
 from vla_isa.errors import ProgramError
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import ErrorCode
+from vla_isa.package import Package
 from vla_isa.program import IoTensor, Program
 
 __all__ = [
@@ -112,7 +112,7 @@ class Backend(ABC):
             VlaError: the program or the backend is refused.
         """
 
-    def model(self, program: Program | Bundle) -> Model | None:
+    def model(self, program: Program | Package) -> Model | None:
         """The whole model, which a session then runs in place of programs; None: the backend runs programs."""
         return None
 

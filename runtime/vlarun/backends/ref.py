@@ -14,8 +14,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from vla_isa.bundle import Bundle
 from vla_isa.numerics import quantize
+from vla_isa.package import Package
 from vla_isa.program import Program
 from vla_isa.signature import HostOp
 from vlarun.backends.base import Backend, Integers, Loaded, Model, Reals, RunResult
@@ -47,7 +47,7 @@ class RefBackend(Backend):
         """
         return _Integers(program, self.model(program))
 
-    def model(self, program: Program | Bundle) -> Model:
+    def model(self, program: Program | Package) -> Model:
         """See `Backend.model`: reals of the ONNX shapes, without the program's input and output rounding.
 
         Raises:
@@ -59,11 +59,11 @@ class RefBackend(Backend):
 class _OnnxModel(Model):
     """The model of a program in ONNX Runtime."""
 
-    def __init__(self, program: Program | Bundle, path: str | Path | None) -> None:
+    def __init__(self, program: Program | Package, path: str | Path | None) -> None:
         self._session = _session(program, path)
         inputs, outputs = (
             (program.inputs, program.outputs)
-            if isinstance(program, Bundle)
+            if isinstance(program, Package)
             else (program.model_inputs, program.model_outputs)
         )
         self._names = [v.name for v in outputs]
@@ -98,7 +98,7 @@ class _Integers(Loaded):
         return [RunResult(_device_outputs(self.program, each)) for each in reals]
 
 
-def _session(program: Program | Bundle, path: str | Path | None) -> onnxruntime.InferenceSession:
+def _session(program: Program | Package, path: str | Path | None) -> onnxruntime.InferenceSession:
     try:
         model = Path(path).read_bytes() if path else _embedded(program)
     except OSError as e:
@@ -160,7 +160,7 @@ _DTYPES: dict[str, type[np.generic]] = {
 }
 
 
-def _embedded(program: Program | Bundle) -> bytes:
+def _embedded(program: Program | Package) -> bytes:
     if not program.onnx:
         raise BackendError("backend 'ref' needs the ONNX model: give --onnx MODEL.onnx, or compile with --embed-onnx")
     return program.onnx

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from vla_isa.encoding import decode, illegal
 from vla_isa.fields import PACKET_BYTES
+from vla_isa.generated.codes import LARGEST_COUNT, SEMAPHORES, Move
 from vla_isa.hardware import LINE_BYTES
-from vla_isa.instructions import MOVES, ErrorCode
+from vla_isa.instructions import ErrorCode
 from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vlarun.backends.base import Backend, Integers, Loaded, RunResult, entry_packet, place_inputs, take_outputs
@@ -25,8 +26,6 @@ from vlarun.execute import EXECUTORS
 from vlarun.memory import Machine, WeightCache, load_data
 
 __all__ = ["SimBackend", "SimOptions"]
-
-SEMAPHORES, LARGEST_COUNT = 16, 255
 
 _legality = lru_cache(maxsize=1 << 16)(illegal)
 _decoded = lru_cache(maxsize=1 << 16)(decode)
@@ -79,7 +78,7 @@ class _Sequencer:
         try:
             EXECUTORS[packet.name](packet, self.machine)
         except DataSpaceError as e:
-            write = packet.name == "COPY" and MOVES[packet["move"]] == "act_to_data"
+            write = packet.name == "COPY" and packet["move"] == Move.ACT_TO_DATA
             raise _StopError(ErrorCode.AXI_WRITE if write else ErrorCode.AXI_READ, str(e)) from e
         self.executed += 1
         if (self.semaphores + signal > LARGEST_COUNT).any():
