@@ -18,6 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions.conv import CONV
 from vla_isa.numerics import INT8_MAX, to_int8
 from vlac.device.conv import ConvOp
 from vlac.ir.geometry import is_image
@@ -140,7 +141,11 @@ def _linear(node: ir.Node, axis: int) -> _Linear | None:
     size = shape_of(node.inputs[0])[axis]
     step = Fraction(float(at[1] - at[0])).limit_denominator(64) if len(at) > 1 else Fraction(1)
     phases, stride = min(step.denominator, len(at)), step.numerator
-    if step.denominator > 8 or not 1 <= stride <= 4 or np.abs(np.diff(at) - float(step)).max(initial=0) > 1e-5:
+    if (
+        step.denominator > 8
+        or not 1 <= stride <= CONV.limit("stride_h")
+        or np.abs(np.diff(at) - float(step)).max(initial=0) > 1e-5
+    ):
         return None
     exact = [Fraction(float(a)).limit_denominator(64) for a in at[:phases]]
     first = [math.floor(a) for a in exact]
