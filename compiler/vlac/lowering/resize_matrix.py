@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -21,6 +20,7 @@ from vlac.ir.records import Requant
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.weights import multipliers, prove_no_wrap
 from vlac.model.labels import node_label
+from vlac.model.onnx_runtime import OnnxSession
 from vlac.model.reading import constant_input, shape_of
 
 __all__ = ["LARGEST", "is_small", "lower_matrix"]
@@ -51,9 +51,7 @@ def _matrix(node: ir.Node, opset: int) -> tuple[F32, F32]:
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     graph = helper.make_graph([proto], "resize", [x], [y], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = OnnxSession(model, optimized=True)
 
     def resized(values: F32) -> F32:
         return np.asarray(session.run(None, {"x": values.reshape(shape)})[0], np.float32).reshape(-1)
