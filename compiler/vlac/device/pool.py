@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.generated.codes import Rounding
 from vla_isa.integer import INT8
-from vla_isa.numerics import ROUND_NEAREST_EVEN
 from vlac.ir.geometry import window_rows
 from vlac.ir.operation import Op
 from vlac.ir.records import PoolPiece
@@ -35,7 +35,7 @@ class PoolOp(Op):
     zero_point: int
     lo: int = INT8.lo
     hi: int = INT8.hi
-    rounding: int = ROUND_NEAREST_EVEN
+    rounding: int = Rounding.NEAREST_EVEN
 
     def input_rows(self, y0: int, y1: int, index: int = 0) -> tuple[int, int]:
         """Rows under the windows, without padding."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from vla_isa.numerics import ROUND_NEAREST_EVEN
+from vla_isa.generated.codes import Rounding
 from vlac.device.conv import ConvOp
 from vlac.device.gemm import GemmOp
 from vlac.device.pool import PoolOp
@@ -34,7 +34,7 @@ def apply_rounding(graph: Graph, model: ir.Model) -> None:
         UnsupportedError: all operations that cannot round so exactly, with the reason.
     """
     rounding = rounding_of(model)
-    if rounding == ROUND_NEAREST_EVEN:
+    if rounding == Rounding.NEAREST_EVEN:
         return
     reasons: dict[str, str] = {}
     for node in model.graph:
