@@ -53,7 +53,7 @@ def _quantize(c: Compilation) -> None:
 
 
 def _legalize(c: Compilation) -> None:
-    c.graph = legalize(_model(c), c.hw, keep_all=c.options.keep_all)
+    c.graph = legalize(_model(c), c.hw, debug_outputs=c.options.debug_outputs)
     if c.direct:
         assert c.source is not None and c.graph.signature is not None
         c.graph.signature = with_direct_outputs(

@@ -15,10 +15,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 import vlac
 import vlarun
-from vla_isa import hardware, numerics
+from vla_isa import hardware
 from vla_isa.encoding import make_packet
-from vla_isa.engine_cycles import _last_strip
+from vla_isa.engine_cycles import last_strip
 from vla_isa.errors import ConfigError
+from vla_isa.generated.codes import Rounding
 from vlac.emit.semaphores import assign_semaphores
 from vlac.ir.operation import Tensor
 from vlac.legalize.moves import _used
@@ -32,7 +33,7 @@ from vlarun.requantize import requantize
 
 def test_a_large_accumulator_leaves_the_float_path_though_the_bias_is_small() -> None:
     """runtime/vlarun/requantize.py: `largest -= bound + ...`. In float64 the product would be a tie."""
-    packet = make_packet("CONV", rounding=numerics.ROUND_NEAREST_EVEN, lo=-128, hi=127)
+    packet = make_packet("CONV", rounding=Rounding.NEAREST_EVEN, lo=-128, hi=127)
     acc, mult, shift = np.array([[1523029185]], np.int32), 16448321, 49
     exact = int(acc[0, 0]) * mult
     assert exact - (89 << 48) == 1 and int(float(exact)) == 89 << 48  # 44.5 and a little
@@ -106,7 +107,7 @@ def test_the_deepest_queues_are_a_legal_config() -> None:
 
 def test_the_last_strip_of_a_row_has_one_to_all_pixels() -> None:
     """isa/vla_isa/engine_cycles.py: `% strip - 1`."""
-    assert [_last_strip(n, 4) for n in (1, 4, 5, 7, 8)] == [1, 4, 1, 3, 4]
+    assert [last_strip(n, 4) for n in (1, 4, 5, 7, 8)] == [1, 4, 1, 3, 4]
 
 
 def test_a_fold_reads_no_more_groups_than_the_kernel_reaches() -> None:

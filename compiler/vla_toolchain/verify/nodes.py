@@ -1,6 +1,6 @@
 """Node by node comparison with ONNX Runtime: each node of a quantized model is fed the device's integers.
 
-Compile with `keep_all`, run the program on any backend with raw outputs, and give the integers to
+Compile with `debug_outputs`, run the program on any backend with raw outputs, and give the integers to
 `check_nodes`: one ONNX Runtime model is made in which every tensor the device also has is a model input, so a
 difference never travels from one node to the next. What an instruction fuses is compared as one. A tensor
 that lies in a Concat is compared there, in the Concat's scale.
@@ -79,7 +79,7 @@ def joined(runs: Iterable[Sequence[NodeCheck]]) -> list[NodeCheck]:
 
 
 def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[NodeCheck]:
-    """Compare every tensor of a program compiled with `keep_all` with the quantized model it was made from.
+    """Compare every tensor of a program compiled with `debug_outputs` with the quantized model it was made from.
 
     Args:
         state: what `compile_file` returned.
@@ -89,8 +89,8 @@ def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[Nod
     Raises:
         ModelError: the compilation did not keep its tensors.
     """
-    if state.graph is None or state.qdq is None or not state.options.keep_all:
-        raise ModelError("node by node comparison needs a compilation with keep_all")
+    if state.graph is None or state.qdq is None or not state.options.debug_outputs:
+        raise ModelError("node by node comparison needs a compilation with debug_outputs")
     quantized = {name for n in state.qdq.graph.node if n.op_type == "DequantizeLinear" for name in n.input[:1]}
     known = [(t, q) for t, q in device_tensors(state.graph, inputs, outputs) if t.name in quantized]
     model, targets = _opened(state.qdq, {t.name: t for t, _ in known})

@@ -32,7 +32,7 @@ _MARGIN = 8.0  # times that noise is no difference
 
 @dataclass(frozen=True)
 class DeviceRun:
-    """One device part, compiled with `keep_all`: what it ran on and its raw outputs."""
+    """One device part, compiled with `debug_outputs`: what it ran on and its raw outputs."""
 
     part: Compilation
     inputs: Arrays
@@ -163,7 +163,7 @@ def check_outputs(source: onnx.ModelProto, state: Compilation, inputs: Arrays, r
     Raises:
         ModelError: ONNX Runtime cannot run the model.
     """
-    programs = [p.program for p in state.parts or [state] if p.program is not None]
+    programs = [p.program for p in state.partitions or [state] if p.program is not None]
     scales = dict(scale for program in programs for scale in _scales(program))
     checks = []
     for name, wanted in run_fused(source, inputs, [o.name for o in source.graph.output]).items():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.generated.codes import MaskEmpty, MaskMode
 from vla_isa.hardware import HardwareConfig
 from vla_isa.integer import INT8
 from vla_isa.numerics import ResidualRecord, residual_add
@@ -16,7 +17,7 @@ from vlac.device.operand_fetch import strip_cycles
 from vlac.device.params import layer_parameters
 from vlac.device.tables import narrow
 from vlac.ir.channel_maps import real_channels
-from vlac.ir.cut import DIAGONAL, MASK, Cut, Parameter, Span, Weights
+from vlac.ir.cut import Cut, Parameter, Span, Weights
 from vlac.ir.geometry import window_rows
 from vlac.ir.operation import Op, Placer, Tensor
 from vlac.ir.packet import Region, RelocatablePacket, operand_fields, size_fields
@@ -175,7 +176,7 @@ class ConvOp(Op):
         (y0, y1), (o0, o1) = band, chunk
         x, out = self.inputs[0], self.output
         a, b = self.input_rows(y0, y1)
-        diagonal = cut.weights.mode == DIAGONAL
+        diagonal = cut.weights.mode == MaskMode.DIAGONAL
         blocks = o1 - o0 if diagonal else x.blocks(hw.block)
         values = {
             **operand_fields("in", region(x), a, o0 if diagonal else 0),
@@ -192,11 +193,11 @@ class ConvOp(Op):
             **operand_fields("out", region(out), y0, o0),
             **size_fields("out", y1 - y0, out.w, o1 - o0),
             "mask_mode": cut.weights.mode,
-            "mask_empty": 1,
+            "mask_empty": MaskEmpty.BIAS,
             **requant_fields(self.requant),
         }
         relocations = {"param_base": cut.params.records[cut.chunks.index(chunk)], **cut.params.table_base(values)}
-        if cut.weights.mode == MASK:
+        if cut.weights.mode == MaskMode.MASK:
             assert cut.params.mask is not None
             relocations["mask_base"] = cut.params.mask + o0
         if self.residual is not None:

@@ -5,7 +5,7 @@ Not here: which parts of channels lie where (`copy_parts`).
 
 from __future__ import annotations
 
-from vla_isa.instructions import MOVES
+from vla_isa.generated.codes import Move
 from vlac.device.copy_parts import Parts
 from vlac.ir.cut import Span
 from vlac.ir.packet import Region
@@ -13,14 +13,12 @@ from vlac.ir.records import Piece, Run
 
 __all__ = ["before", "fill_fields", "piece_fields"]
 
-_FILL, _MOVE = MOVES.index("fill_act"), MOVES.index("act_to_act")
-
 
 def fill_fields(parts: Parts, value: int, width: int, band: Span, target: Region) -> dict[str, int]:
     """Every word of a band of output rows becomes `value`."""
     y0, y1 = band
     return {
-        "move": _FILL,
+        "move": Move.FILL_ACT,
         "dst": target.base,
         "n0": width,
         "n1": sum(parts.out_blocks),
@@ -68,7 +66,7 @@ def _move(parts: Parts, piece: Piece, rows: Run, target: Region, source: Region)
     pixels, blocks = piece.pixels, parts.out_blocks[piece.target]
     src = source.base + parts.in_starts[piece.source][piece.part] * source.pitch + pixels.in0
     dst = target.base + parts.out_starts[piece.target] * target.pitch + pixels.out0
-    values = {"move": _MOVE, "n2": rows.count}
+    values = {"move": Move.ACT_TO_ACT, "n2": rows.count}
     if rows.out_step == rows.in_step == 1:
         values |= {"src_ring": source.ring, "src_slot": rows.in0 % source.ring, "src_stride2": source.row_stride}
         values |= {"dst_ring": target.ring, "dst_slot": rows.out0 % target.ring, "dst_stride2": target.row_stride}

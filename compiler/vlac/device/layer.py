@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.instructions import ROUNDINGS
+from vla_isa.generated.codes import Rounding
 from vla_isa.integer import INT8, IntType
 from vla_isa.numerics import MAX_SHIFT, apply_table, requantize, wrap32
 from vlac.ir.channel_maps import padded_lanes
@@ -50,7 +50,7 @@ def check_requant(op: Op, requant: Requant) -> None:
     op.require({len(r.bias), len(r.mult), len(r.shift)} == {c}, f"it needs records of {c} channels")
     op.require(bool(((r.shift >= 0) & (r.shift <= MAX_SHIFT)).all()), f"a shift is not in 0..{MAX_SHIFT}")
     op.require(INT8.holds([r.zero_point, r.lo, r.hi]), "zero point or clamp is no int8")
-    op.require(r.rounding in range(len(ROUNDINGS)), f"rounding {r.rounding} does not exist")
+    op.require(r.rounding in set(Rounding), f"rounding {r.rounding} does not exist")
     check_table(op, r.table)
 
 

@@ -7,9 +7,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.generated.codes import MaskMode
 from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import RECORD_BYTES, ResidualRecord, pack_records
-from vlac.ir.cut import MASK, Cut, Parameter, WeightLayout
+from vlac.ir.cut import Cut, Parameter, WeightLayout
 from vlac.ir.records import Requant
 
 __all__ = ["layer_parameters", "record_parameter", "table_parameter"]
@@ -30,7 +31,7 @@ def layer_parameters(
             out.append(Parameter("residual", 1, partial(_residual_record, residual)))
     if requant.table is not None:
         out.append(table_parameter(requant.table, hw))
-    if cut.weights is not None and cut.weights.mode == MASK:
+    if cut.weights is not None and cut.weights.mode == MaskMode.MASK:
         out.append(Parameter("mask", len(cut.weights.live), partial(_mask_rows, cut.weights, hw.param_word_bytes)))
     return out
 

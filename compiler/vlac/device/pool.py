@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.generated.codes import PoolCount, PoolMode, Rounding
 from vla_isa.hardware import HardwareConfig
 from vla_isa.integer import INT8
-from vla_isa.numerics import ROUND_NEAREST_EVEN, average
+from vla_isa.numerics import average
 from vlac.device.channel_slice import ChannelSlice
 from vlac.device.params import record_parameter
 from vlac.device.tables import narrow
@@ -46,7 +47,7 @@ class PoolOp(Op):
     zero_point: int
     lo: int = INT8.lo
     hi: int = INT8.hi
-    rounding: int = ROUND_NEAREST_EVEN
+    rounding: int = Rounding.NEAREST_EVEN
 
     queue = "vec"
     is_early = True  # it runs beside the next convolutions
@@ -181,8 +182,8 @@ class PoolOp(Op):
             **size_fields("in", b - a, x.w - first, blocks),
             "in_zero": x.zero_point,
             "channels": blocks * hw.block,
-            "mode": int(self.mode == "average"),
-            "count": int(self.count == "valid"),
+            "mode": PoolMode[self.mode.upper()],
+            "count": PoolCount[self.count.upper()],
             "kernel_h": piece.kernel[0],
             "kernel_w": piece.kernel[1],
             "stride_h": self.strides[0],

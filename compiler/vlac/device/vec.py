@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.generated.codes import BKind, Rounding, VecFunction
 from vla_isa.hardware import HardwareConfig
-from vla_isa.instructions import VEC_FUNCTIONS
 from vla_isa.integer import INT8
-from vla_isa.numerics import ROUND_NEAREST_EVEN, apply_table, elementwise
+from vla_isa.numerics import apply_table, elementwise
 from vlac.device.layer import check_table
 from vlac.device.params import table_parameter
 from vlac.device.tables import narrow
@@ -24,7 +24,6 @@ from vlac.ir.records import UNIT
 __all__ = ["VecOp"]
 
 I64 = NDArray[np.int64]
-_B_TENSOR, _B_ROW, _B_SCALAR = 0, 1, 3
 
 
 @dataclass(eq=False)
@@ -44,7 +43,7 @@ class VecOp(Op):
     lo: int = INT8.lo
     hi: int = INT8.hi
     table: NDArray[np.int8] | None = None
-    rounding: int = ROUND_NEAREST_EVEN
+    rounding: int = Rounding.NEAREST_EVEN
 
     queue = "vec"
 
@@ -84,7 +83,7 @@ class VecOp(Op):
     def verify(self) -> None:
         """Sizes, function, bounds and table."""
         out = self.output
-        self.require(self.function in VEC_FUNCTIONS, f"function '{self.function}' does not exist")
+        self.require(self.function.upper() in VecFunction.__members__, f"function '{self.function}' does not exist")
         self.require(1 <= len(self.inputs) <= 2, f"it has {len(self.inputs)} inputs")
         for number, t in enumerate(self.inputs):
             row = number == 1 and t.is_vector
@@ -154,8 +153,8 @@ class VecOp(Op):
         # a vector's words follow each other: one row of `blocks` pixels
         w, blocks = (blocks, 1) if out.is_vector else (out.w, blocks)
         values = {
-            "function": VEC_FUNCTIONS.index(self.function),
-            "b_kind": _B_SCALAR,
+            "function": VecFunction[self.function.upper()],
+            "b_kind": BKind.SCALAR,
             **operand_fields("a", region(a), y0),
             **operand_fields("out", region(out), y0),
             **size_fields("out", y1 - y0, w, blocks),
@@ -172,7 +171,7 @@ class VecOp(Op):
             b = self.inputs[1]
             row = b.is_vector and not out.is_vector
             values |= {
-                "b_kind": _B_ROW if row else _B_TENSOR,
+                "b_kind": BKind.ROW if row else BKind.TENSOR,
                 "b_zero": b.zero_point,
                 **operand_fields("b", region(b), 0 if row else y0),
             }

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.generated.codes import MaskMode
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.cut import DENSE, DIAGONAL, MASK, WeightLayout, Weights
+from vlac.ir.cut import WeightLayout, Weights
 
 __all__ = ["over_positions", "weight_layout"]
 
@@ -23,10 +24,10 @@ def weight_layout(weights: Weights, source: I64, target: I64, hw: HardwareConfig
     b, taps = hw.block, weights.values.shape[2] * weights.values.shape[3]
     used = over_positions(np.asarray(weights.values.any(axis=(2, 3))), weights.group, source, target)
     live = np.asarray(used.reshape(len(target) // b, b, len(source) // b, b).any(axis=(1, 3)))
-    mode = _mode(live, hw) if weights.maskable else DENSE
-    if mode == DENSE:
+    mode = _mode(live, hw) if weights.maskable else MaskMode.DENSE
+    if mode == MaskMode.DENSE:
         live = np.ones_like(live)
-    elif mode == DIAGONAL:
+    elif mode == MaskMode.DIAGONAL:
         live = np.eye(*live.shape, dtype=np.bool_)
     starts = np.concatenate(([0], np.cumsum(live.sum(axis=1)))) * taps
     return WeightLayout(starts.astype(np.int64), live, mode)
@@ -59,7 +60,7 @@ def _mode(live: NDArray[np.bool_], hw: HardwareConfig) -> int:
     """Dense, unless blocks are missing: then the diagonal mask where it covers all, else the bit mask."""
     outs, ins = live.shape
     if live.all():
-        return DENSE
+        return MaskMode.DENSE
     if outs == ins and not (live & ~np.eye(outs, dtype=np.bool_)).any():
-        return DIAGONAL if outs > 1 else DENSE
-    return MASK if ins <= 8 * hw.param_word_bytes else DENSE
+        return MaskMode.DIAGONAL if outs > 1 else MaskMode.DENSE
+    return MaskMode.MASK if ins <= 8 * hw.param_word_bytes else MaskMode.DENSE

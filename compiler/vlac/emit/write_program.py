@@ -11,7 +11,6 @@ from vla_isa import hazards, validate
 from vla_isa.encoding import encode, make_packet
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig
-from vla_isa.instructions import MOVES
 from vla_isa.packet import Packet
 from vla_isa.program import MapEntry, Program, Segment, SourceEntry
 from vla_isa.signature import Signature
@@ -61,7 +60,7 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
         entries={"main": 0},
         inputs=data.inputs,
         outputs=data.outputs,
-        memory_map=[*data.memory_map, *_act_map(regions, scheduled, numbers)],
+        memory_map=[*data.memory_map, *_act_map(regions, scheduled, packets, numbers)],
         sources=[
             SourceEntry(n, p.node, p.op or p.name.lower(), p.macs) for n, p in zip(numbers, scheduled, strict=True)
         ],
@@ -106,27 +105,17 @@ def _heaps(packets: list[Packet], data: DataSpace) -> tuple[list[Segment], list[
     return segments, numbers[: len(packets)]
 
 
-_ACT_BASES = ("in_base", "out_base", "res_base", "a_base", "b_base")
-
-
-def _act_words(packet: RelocatablePacket) -> list[int]:
-    """Words of the activation scratchpad at which the regions that a packet reads or writes begin."""
-    if packet.name != "COPY":
-        return [packet.values[f] for f in _ACT_BASES if f in packet.values]
-    move = MOVES[packet.values["move"]]
-    ends = (("src", move.startswith("act_")), ("dst", move.endswith("_act")))
-    return [packet.values[field] for field, on_chip in ends if on_chip]
-
-
-def _act_map(regions: Regions, packets: list[RelocatablePacket], numbers: list[int]) -> list[MapEntry]:
+def _act_map(
+    regions: Regions, scheduled: list[RelocatablePacket], packets: list[Packet], numbers: list[int]
+) -> list[MapEntry]:
     """Regions of the activation scratchpad with the packets that read or write them."""
-    words = [_act_words(p) for p in packets]
+    words = [[p[field] for field in p.instruction.act_bases(p)] for p in packets]  # where its regions begin
     entries = []
     for item in regions.items:
         inside = range(item.base, item.base + item.size)
         users = [
             number
-            for number, packet, bases in zip(numbers, packets, words, strict=True)
+            for number, packet, bases in zip(numbers, scheduled, words, strict=True)
             if item.first <= packet.stage <= item.last and any(w in inside for w in bases)
         ]
         span = min(users, default=0), max(users, default=0)

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DENSE", "DIAGONAL", "MASK", "Cut", "ParamLayout", "Parameter", "Role", "Span", "WeightLayout", "Weights"]
+__all__ = ["Cut", "ParamLayout", "Parameter", "Role", "Span", "WeightLayout", "Weights"]
 
 Span = tuple[int, int]
 Role = str  # of parameters: "records", "residual", "table", "mask"
-DENSE, MASK, DIAGONAL = range(3)  # CONV.mask_mode
 
 
 @dataclass(frozen=True)

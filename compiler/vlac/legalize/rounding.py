@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vla_isa.numerics import ROUND_NEAREST_EVEN
+from vla_isa.generated.codes import Rounding
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph
 from vlac.model.labels import node_label
@@ -30,7 +30,7 @@ def apply_rounding(graph: Graph, model: ir.Model) -> None:
         UnsupportedError: all operations that cannot round so exactly, with the reason.
     """
     rounding = rounding_of(model)
-    if rounding == ROUND_NEAREST_EVEN:
+    if rounding == Rounding.NEAREST_EVEN:
         return
     reasons: dict[str, str] = {}
     for node in model.graph:

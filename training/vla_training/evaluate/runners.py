@@ -87,7 +87,7 @@ def _program_runner(path: Path, backend: str) -> Runner:
     import vlarun
 
     session: Any = vlarun.open_session(str(path), backend=backend)
-    program = session.program if isinstance(session, vlarun.Session) else session.bundle
+    program = session.program if isinstance(session, vlarun.Session) else session.package
     _check_names(path, [t.name for t in program.inputs], [t.name for t in program.outputs])
 
     def run(inputs: Inputs) -> npt.NDArray[np.float32]:
