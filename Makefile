@@ -39,6 +39,7 @@ lint: setup  ## ruff, the type checker, and generated files up to date
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy isa/vla_isa compiler/vlac runtime/vlarun compiler/vla_toolchain models/vla_models datasets/vla_datasets training/vla_training
 	$(BIN)/python -m vla_isa.generate --check
+	$(BIN)/python tests/architecture.py --check
 
 generate: setup  ## write the files generated from the instruction table
 	$(BIN)/python -m vla_isa.generate

@@ -39,8 +39,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from prepare import machine
 from shipped_data import CACHE, RECIPES, SEEDS, member
 
-from vla_isa import bundle, timing
-from vla_isa.bundle import Bundle
+from vla_isa import package, timing
+from vla_isa.package import Package
 from vla_isa.program import Program
 from vlarun import open_session
 
@@ -206,7 +206,7 @@ def references(name: str, shipped: Shipped, data: bytes, calibration: F32, test:
 # --- ours ---------------------------------------------------------------------------------------------
 
 
-def compiled(shipped: Shipped, data: bytes, calibration: F32, config: str) -> tuple[Program | Bundle, dict[str, Any]]:
+def compiled(shipped: Shipped, data: bytes, calibration: F32, config: str) -> tuple[Program | Package, dict[str, Any]]:
     """The program that `vlac compile` makes of the file, and what that took and said.
 
     Raises:
@@ -227,16 +227,16 @@ def compiled(shipped: Shipped, data: bytes, calibration: F32, config: str) -> tu
             raise Refused(done.stderr.strip())
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         said = [line for line in done.stderr.splitlines() if line.strip()]
-        return bundle.load(program), {"compile_seconds": seconds, "compile_cpu_seconds": cpu, "said": said}
+        return package.load(program), {"compile_seconds": seconds, "compile_cpu_seconds": cpu, "said": said}
 
 
-def cycles(program: Program | Bundle) -> int:
+def cycles(program: Program | Package) -> int:
     """The performance model's, of all device parts."""
-    parts = program.parts if isinstance(program, Bundle) else [program]
+    parts = program.partitions if isinstance(program, Package) else [program]
     return sum(timing.estimate(p).total_cycles for p in parts if isinstance(p, Program))
 
 
-def run_program(program: Program | Bundle, name: str, samples: F32) -> dict[str, F32]:
+def run_program(program: Program | Package, name: str, samples: F32) -> dict[str, F32]:
     """All outputs for each sample on `sim`, [N, ...]."""
     session = open_session(program)
     runs = [session.run({name: sample[None]}) for sample in samples]

@@ -17,22 +17,21 @@ __all__ = ["ROOT", "Floors", "circles", "graph", "imports", "modules", "room_of"
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("isa", "compiler", "runtime", "models", "datasets", "training")
-Floor = tuple[str, ...]
+Floor = dict[str, str]  # what stands on it -> what that is, for the picture
 
 
 @dataclass(frozen=True)
 class Floors:
-    """Who may import whom: packages, and rooms of packages, from the lowest floor up."""
+    """Who may import whom: packages, and rooms of packages, from the lowest floor up; and the passes in their order."""
 
-    packages: tuple[Floor, ...]
-    rooms: Mapping[str, tuple[Floor, ...]]
+    packages: list[Floor]
+    rooms: Mapping[str, list[Floor]]
+    passes: dict[str, str]
 
     @classmethod
     def load(cls) -> Floors:
         """Those of docs/architecture.toml."""
-        found = tomllib.loads((ROOT / "docs" / "architecture.toml").read_text(encoding="utf-8"))
-        rooms = {name: tuple(map(tuple, floors)) for name, floors in found["rooms"].items()}
-        return cls(tuple(map(tuple, found["packages"])), rooms)
+        return cls(**tomllib.loads((ROOT / "docs" / "architecture.toml").read_text(encoding="utf-8")))
 
 
 def modules() -> dict[str, Path]:

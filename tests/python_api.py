@@ -42,14 +42,14 @@ SECTIONS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
     ),
     "Run": (
         "`import vlarun` (needs neither PyTorch nor the compiler).",
-        {"vlarun": ("open_session", "Session", "PartsSession", "RunResult")},
+        {"vlarun": ("open_session", "Session", "PackageSession", "RunResult")},
     ),
     "Programs and hardware configs": (
         "",
         {
             "vla_isa.hardware": ("load", "names", "HardwareConfig"),
             "vla_isa.image": ("save", "load"),
-            "vla_isa.bundle": ("load",),
+            "vla_isa.package": ("load",),
         },
     ),
     "Errors": (

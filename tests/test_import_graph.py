@@ -6,7 +6,10 @@ from collections import defaultdict
 
 import pytest
 
+from architecture import BACKENDS, PICTURE, picture
 from import_graph import Floors, circles, graph, imports, room_of
+from vlac.pipeline import PASSES
+from vlarun import backends
 
 FLOORS = Floors.load()
 GRAPH = graph()
@@ -56,6 +59,12 @@ def test_operators_do_not_import_one_another() -> None:
     operators = {name for name in LIBRARY if name.startswith("vlac.ops.")}
     assert len(operators) > 80
     assert not {name: found for name in operators if (found := LIBRARY[name] & (operators | {"vlac.ops"}))}
+
+
+def test_the_picture_is_up_to_date() -> None:
+    assert list(FLOORS.passes) == [p.name for p in PASSES]
+    assert backends.BACKENDS == BACKENDS
+    assert PICTURE.read_text(encoding="utf-8") == picture(), "python tests/architecture.py"
 
 
 # --- can these tests fail? ----------------------------------------------------------------------------------

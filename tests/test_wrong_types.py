@@ -10,7 +10,7 @@ import pytest
 
 import vlac
 import vlarun
-from vla_isa import bundle
+from vla_isa import package
 
 MODEL: Any = "model.onnx"
 
@@ -45,7 +45,7 @@ MODEL: Any = "model.onnx"
         ),
         (lambda: vlarun.Session(5), "program must be a file or a Program, not int (5)"),
         (lambda: vlarun.open_session(None), "program must be a file or a Program, not NoneType (None)"),
-        (lambda: bundle.load([1] * 100), f"not list ({str([1] * 100)[:60]})"),
+        (lambda: package.load([1] * 100), f"not list ({str([1] * 100)[:60]})"),
     ],
 )
 def test_the_message_names_the_argument(call: Callable[[], Any], message: str) -> None:

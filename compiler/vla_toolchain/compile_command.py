@@ -12,11 +12,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from vla_isa import bundle, image
-from vla_isa.bundle import Bundle, HostPart
+from vla_isa import image, package
 from vla_isa.errors import BadUsageError
 from vla_isa.files import check_folder, check_writable, make_folder, write_whole
 from vla_isa.hardware import load
+from vla_isa.package import HostPartition, Package
 from vla_isa.program import Program
 from vla_toolchain.verify.report import loss_report, print_verification
 from vlac.api import compile_file
@@ -24,7 +24,7 @@ from vlac.errors import ModelError
 from vlac.import_onnx.shapes import shape_argument
 from vlac.options import PERCENTILE, ROUNDING_NAMES, CompileOptions
 from vlac.partition.sample import sample_values
-from vlac.partition.table import PartCost, part_costs, parts_text, total_text
+from vlac.partition.table import PartitionCost, partition_costs, partitions_text, total_text
 from vlac.passes import Compilation
 from vlac.pipeline import PASSES
 from vlac.quantize.sensitivity import LayerLoss, layer_losses
@@ -93,7 +93,7 @@ def compile_model(args: argparse.Namespace) -> int:
         loss, warnings = loss_report(state, product)
     finally:
         progress.clear()
-    costs = part_costs(product, sample_values(state)) if isinstance(product, Bundle) else []
+    costs = partition_costs(product, sample_values(state)) if isinstance(product, Package) else []
     guessed = state.quantized is not None and state.quantized.floating is not None and _is_random(args.calib)
     result = _result(args.output, product, costs, "; its scales are a guess (--calib random)" if guessed else "")
     _write(args, product, losses, costs)
@@ -110,9 +110,11 @@ def _is_random(calibration: str | None) -> bool:
     return calibration is not None and calibration.split(":")[0] == "random"
 
 
-def _write(args: argparse.Namespace, product: Program | Bundle, losses: list[LayerLoss], costs: list[PartCost]) -> None:
+def _write(
+    args: argparse.Namespace, product: Program | Package, losses: list[LayerLoss], costs: list[PartitionCost]
+) -> None:
     """The program last: where it is, everything else worked."""
-    data = bundle.dumps(product) if isinstance(product, Bundle) else image.dumps(product)
+    data = package.dumps(product) if isinstance(product, Package) else image.dumps(product)
     if args.report:
         page = report_page(product, args.model.name, losses, costs).encode()
         make_folder(args.report)
@@ -169,19 +171,19 @@ def _check_outputs(args: argparse.Namespace, files: list[Path]) -> None:
         taken[path.resolve()] = "another output"
 
 
-def _product(state: Compilation) -> Program | Bundle:
-    found = state.bundle or state.program
+def _product(state: Compilation) -> Program | Package:
+    found = state.package or state.program
     if found is None:
         raise ModelError("the passes made no program")
     return found
 
 
-def _result(path: Path, product: Program | Bundle, costs: list[PartCost], note: str) -> str:
+def _result(path: Path, product: Program | Package, costs: list[PartitionCost], note: str) -> str:
     """One line about a program, with a note behind it; the table of parts where there are host parts."""
-    if isinstance(product, Bundle):
-        hosted = sum(len(p.nodes) for p in product.parts if isinstance(p, HostPart))
-        head = f"{path}: {len(product.parts)} parts, {hosted} nodes on the host; {total_text(costs)}{note}"
-        return f"{head}\n{parts_text(costs)}"
+    if isinstance(product, Package):
+        hosted = sum(len(p.nodes) for p in product.partitions if isinstance(p, HostPartition))
+        head = f"{path}: {len(product.partitions)} parts, {hosted} nodes on the host; {total_text(costs)}{note}"
+        return f"{head}\n{partitions_text(costs)}"
     facts, hw = summary(product), product.config
     return (
         f"{path}: {facts['packets']} instructions for '{hw.name}', {facts['macs'] / 1e6:.2f} MMAC, about "

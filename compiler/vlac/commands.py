@@ -13,17 +13,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vla_isa import assembly, bundle, image
-from vla_isa.bundle import Bundle
+from vla_isa import assembly, image, package
 from vla_isa.encoding import decode, encode
 from vla_isa.errors import BadUsageError, EncodingError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.files import check_writable, write_whole
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig, load, names
+from vla_isa.package import Package
 from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
 from vlac.ops import OPS
-from vlac.partition.table import part_costs, parts_text
+from vlac.partition.table import partition_costs, partitions_text
 from vlac.report.html import report_page
 from vlac.report.operator_page import operator_page, operator_text
 from vlac.report.summary import estimate_rows, summary
@@ -41,26 +41,26 @@ _FACTS = {
 }
 
 
-def _programs(found: Program | Bundle) -> Iterator[tuple[str, Program]]:
+def _programs(found: Program | Package) -> Iterator[tuple[str, Program]]:
     """The programs in what a file held, each with a title that is empty where there are no host parts."""
-    if not isinstance(found, Bundle):
+    if not isinstance(found, Package):
         yield "", found
         return
-    for number, part in enumerate(found.parts):
+    for number, part in enumerate(found.partitions):
         if isinstance(part, Program):
             yield f"part {number}", part
 
 
 def info(args: argparse.Namespace) -> int:
     """vlac info."""
-    found = bundle.load(args.program)
+    found = package.load(args.program)
     if args.json:
-        facts = summary(found) if isinstance(found, Program) else {"parts": [vars(c) for c in part_costs(found)]}
+        facts = summary(found) if isinstance(found, Program) else {"parts": [vars(c) for c in partition_costs(found)]}
         print(json.dumps(facts, indent=1, default=vars))
         return 0
-    if isinstance(found, Bundle):
-        print(f"{args.program}: {len(found.parts)} parts")
-        print(parts_text(part_costs(found)))
+    if isinstance(found, Package):
+        print(f"{args.program}: {len(found.partitions)} parts")
+        print(partitions_text(partition_costs(found)))
     for title, program in _programs(found):
         _info(program, title or str(args.program))
     return 0
@@ -99,7 +99,7 @@ def _bytes_of_a_word(space: str, hw: HardwareConfig) -> int:
 
 def estimate(args: argparse.Namespace) -> int:
     """vlac estimate."""
-    found = [(title, program) for title, program in _programs(bundle.load(args.program))]
+    found = [(title, program) for title, program in _programs(package.load(args.program))]
     if args.json:
         rows = [_estimate_facts(program) for _, program in found]
         print(json.dumps(rows[0] if not found[0][0] else {"parts": rows}))
@@ -134,7 +134,7 @@ def _print_estimate(program: Program) -> None:
 
 def disasm(args: argparse.Namespace) -> int:
     """vlac disasm."""
-    for title, program in _programs(bundle.load(args.program)):
+    for title, program in _programs(package.load(args.program)):
         print(f"# {args.program.name}{', ' if title else ''}{title} for {program.config.name}")
         _disassemble(program)
     return 0
@@ -194,7 +194,7 @@ def _split_heaps(packets: list[Packet], old: list[Segment]) -> list[Segment]:
 def report(args: argparse.Namespace) -> int:
     """vlac report."""
     check_writable(args.output)
-    write_whole(args.output, report_page(bundle.load(args.program), args.program.name).encode())
+    write_whole(args.output, report_page(package.load(args.program), args.program.name).encode())
     return 0
 
 

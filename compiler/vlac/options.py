@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from vla_isa.errors import check_type
-from vla_isa.instructions import ROUNDINGS
+from vla_isa.generated.codes import Rounding
 
 __all__ = ["CALIBRATION_METHODS", "PERCENTILE", "ROUNDING_NAMES", "CompileOptions"]
 
 CALIBRATION_METHODS = ("minmax", "percentile", "entropy", "mse")
 PERCENTILE = 99.999
-ROUNDING_NAMES = tuple(name.replace("_", "-") for name in ROUNDINGS)  # the default first
+ROUNDING_NAMES = tuple(mode.name.lower().replace("_", "-") for mode in Rounding)  # the default first
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class CompileOptions:
         bias_correction: move biases by the mean error that rounding the weights makes.
         rounding: how results of a quantized model are rounded (see `quantize/rounding.py`); None: as the model says.
         allow_host: run nodes that the machine cannot take in ONNX Runtime, between device parts.
-        keep_all: make every tensor of the device an output of the program, for node by node comparison.
+        debug_outputs: make every tensor of the device an output of the program, for node by node comparison.
         input_shapes: sizes of inputs that are dynamic in the model.
         batch: first size of the other inputs, where that is dynamic in the model.
         dump_after: pass name -> file that gets the state after this pass.
@@ -47,7 +47,7 @@ class CompileOptions:
     bias_correction: bool = False
     rounding: str | None = None
     allow_host: bool = False
-    keep_all: bool = False
+    debug_outputs: bool = False
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     batch: int | None = None
     dump_after: Mapping[str, Path] = field(default_factory=dict)

@@ -13,8 +13,8 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from vla_isa.bundle import Bundle
 from vla_isa.hardware import HardwareConfig
+from vla_isa.package import Package
 from vla_isa.program import Program
 from vlac.allocate.regions import Regions
 from vlac.errors import ModelError
@@ -36,7 +36,7 @@ class Compilation:
     `given` is the model where it is not a file's, `source` the ONNX model as it was read, `tail` its end without fixed
     shapes, `direct` its outputs that need no computing; `host` the nodes that the machine refuses, with the reason,
     where the options allow a host; `quantized` what quantization made and made it from. A model with host parts has no
-    `program` but a `bundle`, and in `parts` the compilation of each of its device parts.
+    `program` but a `package`, and in `partitions` the compilation of each of its device parts.
     """
 
     path: Path
@@ -53,8 +53,8 @@ class Compilation:
     plan: Plan | None = None
     regions: Regions | None = None
     program: Program | None = None
-    bundle: Bundle | None = None
-    parts: list[Compilation] = field(default_factory=list)
+    package: Package | None = None
+    partitions: list[Compilation] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property

@@ -7,13 +7,13 @@ import onnx_ir as ir
 from vlac.allocate.regions import allocate_regions
 from vlac.allocate.text import plan_text
 from vlac.analysis.support import refusals
+from vlac.device.text import graph_text
 from vlac.emit.write_program import write_program
 from vlac.errors import ModelError, UnsupportedError
 from vlac.import_onnx import load_model, parse_model
 from vlac.import_onnx.direct_outputs import direct_outputs
 from vlac.import_onnx.names import name_all
 from vlac.import_onnx.source import Source
-from vlac.ir.text import graph_text
 from vlac.legalize.direct_outputs import with_direct_outputs
 from vlac.legalize.legalize import legalize
 from vlac.passes import Compilation, Pass
@@ -53,7 +53,7 @@ def _quantize(c: Compilation) -> None:
 
 
 def _legalize(c: Compilation) -> None:
-    c.graph = legalize(_model(c), c.hw, keep_all=c.options.keep_all)
+    c.graph = legalize(_model(c), c.hw, debug_outputs=c.options.debug_outputs)
     if c.direct:
         assert c.source is not None and c.graph.signature is not None
         c.graph.signature = with_direct_outputs(

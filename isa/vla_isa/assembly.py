@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from vla_isa.encoding import make_packet
 from vla_isa.errors import EncodingError, did_you_mean
 from vla_isa.fields import Field
+from vla_isa.generated.codes import SEMAPHORES
 from vla_isa.instructions import BY_NAME
-from vla_isa.ordering import SEMAPHORES, bits
+from vla_isa.ordering import bits
 from vla_isa.packet import Packet
 
 __all__ = ["assemble", "disassemble", "format_packet"]

@@ -17,8 +17,8 @@ import zlib
 from collections.abc import Sequence
 
 from vla_isa.errors import ProgramError
-from vla_isa.instructions import MOVES, ROUNDINGS, TABLE
-from vla_isa.packet import QUEUES
+from vla_isa.generated.codes import Move, Queue, Rounding
+from vla_isa.instructions import TABLE
 
 __all__ = ["ALIGNMENT", "ENTRY_BYTES", "MAGIC", "VERSION", "Buffer", "read", "table_hash", "write"]
 
@@ -49,7 +49,7 @@ def table_hash() -> bytes:
         )
         for i in TABLE
     ]
-    text = json.dumps([table, MOVES, QUEUES, ROUNDINGS])
+    text = json.dumps([table, *([code.name.lower() for code in codes] for codes in (Move, Queue, Rounding))])
     return hashlib.sha256(text.encode()).digest()[:16]
 
 

@@ -26,6 +26,7 @@ class Field:
 
     `minimum`/`maximum` bound the legal values (None: what the width allows). `below` names a parameter
     of the hardware config that the value must be less than, for example an address below `act_words`.
+    `enum` names the values 0, 1, ..., and `code` the enumeration of them in `generated/codes.py`.
     `reserved` fields must be zero. `lsb` is assigned by `pack_fields`.
     """
 
@@ -37,6 +38,7 @@ class Field:
     maximum: int | None = None
     below: str | None = None
     enum: tuple[str, ...] = ()
+    code: str = ""
     reserved: bool = False
     lsb: int = -1
 

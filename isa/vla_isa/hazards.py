@@ -7,7 +7,8 @@ A program is legal when, for every entry point,
     and what follows a JUMP is dispatched after it;
 (c) no semaphore exceeds 255 in any execution that respects these orders;
 (d) a packet's own accesses do not depend on the order inside it: it writes no word twice, and writes no
-    word it reads, except where VEC or CONV's residual go element by element over one and the same region;
+    word it reads, except where its instruction goes element by element over one and the same region
+    (`Instruction.in_place`: VEC, and CONV's residual);
 (e) no packet writes an instruction heap or a constant.
 
 Not here: addresses outside a memory (`validate.py`); what is computed.
@@ -19,20 +20,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vla_isa.access import Access
 from vla_isa.errors import HazardError
-from vla_isa.footprint import Access
+from vla_isa.generated.codes import LARGEST_COUNT, SEMAPHORES
 from vla_isa.hardware import LINE_BYTES
-from vla_isa.ordering import QUEUE_NAMES, SEMAPHORES, Clock, Conflict, WordHistory, bits, queue_number
+from vla_isa.instructions.shared_fields import REGION_FIELDS
+from vla_isa.ordering import QUEUE_NAMES, Clock, Conflict, WordHistory, bits, queue_number
 from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vla_isa.trace import Step, describe, walk
 
-__all__ = ["MAX_COUNT", "check", "followed_spaces"]
-
-MAX_COUNT = 255  # a semaphore has 8 bits
-_REGION_FIELDS = ("base", "row_stride", "pitch", "ring", "slot")
-# operands that are read element by element in the order the result is written
-_IN_PLACE = {"VEC": ("a", "b"), "CONV": ("res",)}
+__all__ = ["check", "followed_spaces"]
 
 
 def check(program: Program) -> None:
@@ -147,10 +145,10 @@ class _Run:
         covered = clock[semaphore.wait_queue] if semaphore.wait_queue >= 0 else 0
         taken = int(np.searchsorted(semaphore.wait_positions, covered, side="right"))
         count = len(semaphore.signals) - taken
-        if count > MAX_COUNT:
+        if count > LARGEST_COUNT:
             raise HazardError(
                 f"{self.name(step)} may bring semaphore {s} to {count}, "
-                f"more than {MAX_COUNT}; let its queue wait for the waiting queue in between"
+                f"more than {LARGEST_COUNT}; let its queue wait for the waiting queue in between"
             )
 
     def _check_inside(self, step: Step) -> None:
@@ -200,9 +198,8 @@ class _Run:
 
 def _same_region(packet: Packet, role: str) -> bool:
     """Whether an operand and the result are one region, walked in one order."""
-    if role not in _IN_PLACE.get(packet.name, ()) or (role == "b" and packet["b_kind"] != 0):
-        return False
-    return all(packet[f"{role}_{f}"] == packet[f"out_{f}"] for f in _REGION_FIELDS)
+    one = role in packet.instruction.in_place(packet)
+    return one and all(packet[f"{role}_{f}"] == packet[f"out_{f}"] for f in REGION_FIELDS)
 
 
 def _common(a: Access, b: Access) -> int | None:

@@ -22,6 +22,7 @@ __all__ = [
     "INT8_MAX",
     "INT8_MIN",
     "RECORD_BYTES",
+    "RESIDUAL_BYTES",
     "ROUND_FLOOR",
     "ROUND_HALF_UP",
     "ROUND_NEAREST_EVEN",
@@ -49,6 +50,7 @@ IntLike = Any  # int or integer array; numpy broadcasts
 INT8_MIN, INT8_MAX = -128, 127
 ROUND_NEAREST_EVEN, ROUND_HALF_UP, ROUND_FLOOR = 0, 1, 2
 RECORD_BYTES = 8
+RESIDUAL_BYTES = 12
 MAX_SHIFT = 63
 
 

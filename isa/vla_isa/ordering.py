@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.footprint import Access
+from vla_isa.access import Access
+from vla_isa.generated.codes import SEMAPHORES
 from vla_isa.intervals import Intervals, expand
 from vla_isa.packet import FETCH, QUEUES, Packet
 
-__all__ = ["QUEUE_NAMES", "SEMAPHORES", "Clock", "Conflict", "WordHistory", "bits", "queue_number"]
+__all__ = ["QUEUE_NAMES", "Clock", "Conflict", "WordHistory", "bits", "queue_number"]
 
 QUEUE_NAMES = (*QUEUES, FETCH)
-SEMAPHORES = 16
 Clock = NDArray[np.int64]
 
 

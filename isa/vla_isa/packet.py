@@ -1,20 +1,78 @@
-"""An instruction of the table, and a packet: an instruction with a value for every field.
+"""An instruction of the table, with what it does, and a packet: an instruction with a value for every field.
 
-Not here: the instructions themselves (`instructions/`) and the bytes of a packet (`encoding.py`).
+What an instruction does are functions of a packet: what it touches, what it costs, what it means. Those of an
+instruction that only waits, signals and steers fetch are the defaults.
+Not here: the instructions themselves (`instructions/`), the check of the table (`table_check.py`) and the bytes of a
+packet (`encoding.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from vla_isa.errors import ConfigError, EncodingError
-from vla_isa.fields import FIELD_NAME, PACKET_BITS, Field, Rule
+from vla_isa.access import Access, Params
+from vla_isa.cost import Cost, Timing
+from vla_isa.errors import EncodingError
+from vla_isa.fields import Field, Rule
+from vla_isa.hardware import HardwareConfig
+from vla_isa.memories import Memories
+from vla_isa.operands import Operands
 
-__all__ = ["FETCH", "QUEUES", "Instruction", "Packet", "check_table"]
+__all__ = ["FETCH", "LARGEST_COUNT", "QUEUES", "Instruction", "Packet", "only_fetched", "touches_nothing"]
 
 QUEUES = ("wload", "load", "mac", "vec", "store")
 FETCH = "fetch"  # what JUMP and HALT run in instead of a queue
+LARGEST_COUNT = 255  # of a semaphore, which has 8 bits
+
+
+class Touches(Protocol):
+    """What a legal packet reads and writes; empty accesses are allowed."""
+
+    def __call__(self, packet: Packet, hw: HardwareConfig, params: Params | None, /) -> Iterable[Access]:
+        """The accesses; see `footprint.footprint` for the arguments and errors."""
+
+
+class Costs(Protocol):
+    """What a legal packet costs its engine."""
+
+    def __call__(self, packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing, /) -> Cost:
+        """The cost; see `engine_cycles.packet_cost` for the arguments."""
+
+
+class Means(Protocol):
+    """What a legal packet does to the memories, plainly; its output overlaps no input unless it equals one of them."""
+
+    def __call__(self, packet: Packet, memories: Memories, /) -> None:
+        """Change the memories."""
+
+
+def touches_nothing(packet: Packet, hw: HardwareConfig, params: Params | None) -> Iterable[Access]:
+    """The footprint of an instruction that touches no memory."""
+    return ()
+
+
+def only_fetched(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
+    """The cost of an instruction that ends in fetch."""
+    return Cost(timing.fetch_overhead, "latency")
+
+
+def _changes_nothing(packet: Packet, memories: Memories) -> None:
+    """The meaning of an instruction that touches no memory."""
+
+
+def _no_mask(packet: Packet) -> range:
+    return range(0)
+
+
+def _nothing_in_place(packet: Packet) -> tuple[str, ...]:
+    return ()
+
+
+def _bases(packet: Packet) -> tuple[str, ...]:
+    """Every field that is below the words of the scratchpad."""
+    return tuple(f.name for f in packet.instruction.value_fields if f.below == "act_words")
 
 
 @dataclass(frozen=True)
@@ -25,6 +83,14 @@ class Instruction:
     the queue of each value.
     `implemented` is False for opcodes whose fields are laid out but which no machine executes yet;
     dispatching one is ILLEGAL_OPCODE.
+
+    Attributes:
+        footprint, cost, meaning: what a packet touches, costs and does.
+        mask_words: the parameter words whose contents decide what a packet touches; most have none.
+        in_place: the operands (prefixes of region fields) that a packet reads element by element in the order of
+            its result, so that they may be the result's own region.
+        act_bases: the fields that hold the first activation words of a packet's operands and results.
+        operands: small packets for conformance; None where there is nothing to compute.
     """
 
     name: str
@@ -35,6 +101,13 @@ class Instruction:
     rules: tuple[Rule, ...] = ()
     queues: tuple[str, ...] = ()
     implemented: bool = True
+    footprint: Touches = field(default=touches_nothing, repr=False, compare=False)
+    cost: Costs = field(default=only_fetched, repr=False, compare=False)
+    meaning: Means = field(default=_changes_nothing, repr=False, compare=False)
+    mask_words: Callable[[Packet], range] = field(default=_no_mask, repr=False, compare=False)
+    in_place: Callable[[Packet], tuple[str, ...]] = field(default=_nothing_in_place, repr=False, compare=False)
+    act_bases: Callable[[Packet], tuple[str, ...]] = field(default=_bases, repr=False, compare=False)
+    operands: Operands | None = field(default=None, repr=False, compare=False)
     by_name: dict[str, Field] = field(init=False, repr=False, compare=False)
     value_fields: tuple[Field, ...] = field(init=False, repr=False, compare=False)
 
@@ -43,6 +116,10 @@ class Instruction:
         object.__setattr__(self, "by_name", {f.name: f for f in self.fields})
         values = tuple(f for f in self.fields if f.name != "opcode" and not f.reserved)
         object.__setattr__(self, "value_fields", values)
+
+    def limit(self, name: str) -> int:
+        """The largest legal value of a field, on the machine where it may be largest."""
+        return self.by_name[name].legal_max
 
     def queue_of(self, values: Mapping[str, int]) -> str:
         """The queue in which a packet with these values runs."""
@@ -78,6 +155,10 @@ class Packet:
     def __getitem__(self, field: str) -> int:
         return self.values[field]
 
+    def choice(self, field: str) -> str:
+        """The name of the value of an enumerated field."""
+        return self.instruction.by_name[field].enum[self.values[field]]
+
     @property
     def name(self) -> str:
         """The instruction's name."""
@@ -87,62 +168,3 @@ class Packet:
     def queue(self) -> str:
         """The queue it runs in: a name of `QUEUES`, or `FETCH`."""
         return self.instruction.queue_of(self.values)
-
-
-def check_table(table: Iterable[Instruction]) -> None:
-    """Refuse an inconsistent table.
-
-    Raises:
-        ConfigError: overlapping or missing bits, duplicate names or opcodes, limits outside a field's
-            width, an unknown queue, or a rule that names an unknown or signed field.
-    """
-    opcodes: dict[int, str] = {}
-    names: set[str] = set()
-    for ins in table:
-        if ins.name in names:
-            raise ConfigError(f"instruction '{ins.name}' is defined twice")
-        names.add(ins.name)
-        if not 0 <= ins.opcode <= 255:
-            raise ConfigError(f"{ins.name}: opcode {ins.opcode} does not fit in byte 0")
-        if ins.opcode in opcodes:
-            raise ConfigError(f"{ins.name} and {opcodes[ins.opcode]} share opcode 0x{ins.opcode:02x}")
-        opcodes[ins.opcode] = ins.name
-        _check_fields(ins)
-        _check_queues(ins)
-        for rule in ins.rules:
-            for name in rule.names:
-                f = ins.by_name.get(name)
-                if f is None or f.signed:
-                    raise ConfigError(
-                        f"{ins.name}: rule '{rule.expression}' reads '{name}', which is not an unsigned field of it"
-                    )
-
-
-def _check_queues(ins: Instruction) -> None:
-    if ins.queues and (ins.queue not in ins.by_name or len(ins.queues) != len(ins.by_name[ins.queue].enum)):
-        raise ConfigError(f"{ins.name}: there must be one queue for each value of the field '{ins.queue}'")
-    for queue in ins.queues or (ins.queue,):
-        if queue not in (*QUEUES, FETCH):
-            raise ConfigError(f"{ins.name}: queue '{queue}' does not exist; there are {', '.join((*QUEUES, FETCH))}")
-
-
-def _check_fields(ins: Instruction) -> None:
-    if len(ins.by_name) != len(ins.fields):
-        raise ConfigError(f"{ins.name}: two fields have the same name")
-    if not ins.fields or (ins.fields[0].name, ins.fields[0].lsb, ins.fields[0].width) != ("opcode", 0, 8):
-        raise ConfigError(f"{ins.name}: the first field must be the 8-bit opcode at bit 0")
-    used = 0
-    for f in ins.fields:
-        where = f"{ins.name}.{f.name}"
-        if not FIELD_NAME.fullmatch(f.name):
-            raise ConfigError(f"{where}: not a lower-case field name")
-        if f.width < 1 or f.lsb < 0 or f.lsb + f.width > PACKET_BITS:
-            raise ConfigError(f"{where}: bits {f.lsb + f.width - 1}:{f.lsb} lie outside the packet")
-        mask = ((1 << f.width) - 1) << f.lsb
-        if used & mask:
-            raise ConfigError(f"{where}: overlaps another field")
-        used |= mask
-        if not f.lowest <= f.legal_min <= f.legal_max <= f.highest:
-            raise ConfigError(f"{where}: limits {f.legal_min}..{f.legal_max} do not fit {f.width} bits")
-    if used != (1 << PACKET_BITS) - 1:
-        raise ConfigError(f"{ins.name}: some bits belong to no field; give them a reserved field")

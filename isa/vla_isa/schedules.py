@@ -17,7 +17,8 @@ from vla_isa import hazards
 from vla_isa.encoding import encode
 from vla_isa.errors import HazardError
 from vla_isa.fields import PACKET_BYTES
-from vla_isa.ordering import QUEUE_NAMES, SEMAPHORES, WordHistory, queue_number
+from vla_isa.generated.codes import SEMAPHORES
+from vla_isa.ordering import QUEUE_NAMES, WordHistory, queue_number
 from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
 from vla_isa.trace import Step, walk

@@ -16,8 +16,9 @@ from vla_isa.cost import REFERENCE, Cost, Timing
 from vla_isa.engine_cycles import packet_cost
 from vla_isa.errors import ProgramError
 from vla_isa.fields import PACKET_BYTES
+from vla_isa.generated.codes import SEMAPHORES
 from vla_isa.hardware import BEAT_BYTES
-from vla_isa.ordering import QUEUE_NAMES, SEMAPHORES, bits, queue_number
+from vla_isa.ordering import QUEUE_NAMES, bits, queue_number
 from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vla_isa.registers import COUNTERS

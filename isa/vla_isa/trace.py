@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.access import Access, Params
 from vla_isa.encoding import decode, illegal
 from vla_isa.errors import ProgramError
 from vla_isa.fields import PACKET_BYTES
-from vla_isa.footprint import Access, Params, footprint, mask_words
+from vla_isa.footprint import footprint
+from vla_isa.generated import codes
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
-from vla_isa.instructions import MOVES, ErrorCode
+from vla_isa.instructions import ErrorCode
 from vla_isa.packet import Packet
 from vla_isa.program import Program
 
@@ -74,7 +76,7 @@ class ParamMemory:
 
     def load(self, packet: Packet, accesses: list[Access]) -> None:
         """Follow a COPY into the parameter memory; data that is no constant makes its words unknown."""
-        if packet.name != "COPY" or MOVES[packet["move"]] != "data_to_param" or not accesses:
+        if packet.name != "COPY" or packet["move"] != codes.Move.DATA_TO_PARAM or not accesses:
             return
         v, width = packet.values, self.hw.param_word_bytes
         for i3, i2, i1 in np.ndindex(v["n3"], v["n2"], v["n1"]):
@@ -143,7 +145,7 @@ def _accesses(program: Program, number: int, packet: Packet, memory: ParamMemory
         "weight": hw.weight_words,
         "param": hw.param_words,
     }
-    mask = mask_words(packet)
+    mask = packet.instruction.mask_words(packet)
     if mask and not memory.known[mask.start : mask.stop].all():
         where = describe(program, number, packet)
         raise ProgramError(

@@ -14,17 +14,17 @@ from vla_isa.lazy import from_modules
 
 if TYPE_CHECKING:
     from vlarun.backends.base import RunResult
-    from vlarun.parts import PartsSession, open_session
+    from vlarun.partitions import PackageSession, open_session
     from vlarun.session import Session
 
-__all__ = ["PartsSession", "RunResult", "Session", "__version__", "open_session"]
+__all__ = ["PackageSession", "RunResult", "Session", "__version__", "open_session"]
 
 __getattr__ = from_modules(
     __name__,
     {
-        "PartsSession": "vlarun.parts",
+        "PackageSession": "vlarun.partitions",
         "RunResult": "vlarun.backends.base",
         "Session": "vlarun.session",
-        "open_session": "vlarun.parts",
+        "open_session": "vlarun.partitions",
     },
 )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa import bundle
+from vla_isa import package
 from vla_isa.errors import BadUsageError
 from vla_isa.files import check_writable
 from vla_isa.input_arrays import read_npz, read_runs
@@ -22,7 +22,7 @@ from vlarun import files
 from vlarun.backends import Backend, create
 from vlarun.compare import compare as first_difference
 from vlarun.inputs import check_inputs, to_integers, wanted_inputs
-from vlarun.parts import compare_parts, open_session, unused_inputs
+from vlarun.partitions import compare_partitions, open_session, unused_inputs
 from vlarun.session import load_program
 from vlarun.stats import summary
 
@@ -95,9 +95,9 @@ def compare(args: argparse.Namespace) -> int:
         create(name, onnx=args.onnx if name == "ref" else None, library=args.library if name == "rtl" else None)
         for name in names
     )
-    loaded = bundle.load(args.program)
-    if isinstance(loaded, bundle.Bundle):
-        return _compare_bundle(args, loaded, (a, b))
+    loaded = package.load(args.program)
+    if isinstance(loaded, package.Package):
+        return _compare_package(args, loaded, (a, b))
     program = load_program(loaded, args.config)
     given = read_npz(args.input, *wanted_inputs(program, args.raw_input))
     batch = check_inputs(program, given, args.raw_input)
@@ -118,7 +118,7 @@ def compare(args: argparse.Namespace) -> int:
     return 0 if result["equal"] else 1
 
 
-def _compare_bundle(args: argparse.Namespace, program: bundle.Bundle, backends: tuple[Backend, Backend]) -> int:
+def _compare_package(args: argparse.Namespace, program: package.Package, backends: tuple[Backend, Backend]) -> int:
     """Part by part: every run of every device part on both."""
     if args.entry is not None:
         raise BadUsageError("a program with host parts has no entry points; leave out --entry")
@@ -130,7 +130,7 @@ def _compare_bundle(args: argparse.Namespace, program: bundle.Bundle, backends: 
     batch = read_runs(program.inputs, read_npz(args.input, program.inputs, optional), optional)
     runs, difference = batch.count, None
     for i, arrays in enumerate(batch.items()):
-        found = compare_parts(program, backends, arrays)
+        found = compare_partitions(program, backends, arrays)
         if found is not None:
             difference = f"run {i}: {found}"
             break

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import onnx
 from google.protobuf.message import DecodeError
 
-from vla_isa.bundle import HostPart
+from vla_isa.package import HostPartition
 from vlarun.errors import BackendError
 
 __all__ = ["MAX_ELEMENTS", "check_host_model"]
@@ -21,7 +21,7 @@ __all__ = ["MAX_ELEMENTS", "check_host_model"]
 MAX_ELEMENTS = 1 << 28  # of one tensor, as in the compiler
 
 
-def check_host_model(part: HostPart) -> None:
+def check_host_model(part: HostPartition) -> None:
     """Refuse a host part that the compiler cannot have made.
 
     Raises:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
+from vla_isa.generated.codes import TABLE_BYTES
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vla_isa.packet import Packet
 from vla_isa.program import Program
@@ -210,8 +211,8 @@ class Machine:
 
     def table_at(self, base: int) -> Bytes:
         """The 256-byte table that starts at parameter word `base`, int8 [256]."""
-        words = -(-256 // self.hw.param_word_bytes)
-        return self.params_at(base, words).reshape(-1)[:256].view(np.int8)
+        words = -(-TABLE_BYTES // self.hw.param_word_bytes)
+        return self.params_at(base, words).reshape(-1)[:TABLE_BYTES].view(np.int8)
 
     def mask_at(self, base: int, out_blocks: int, in_blocks: int) -> NDArray[np.bool_]:
         """Mask bits, bool [out_blocks, in_blocks]; a bit past the end of its parameter word is zero."""

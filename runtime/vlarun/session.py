@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from vla_isa import bundle, hardware, hazards, timing
+from vla_isa import hardware, hazards, package, timing
 from vla_isa.errors import ProgramError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.instructions import ErrorCode
@@ -38,8 +38,8 @@ def load_program(program: str | Path | Program, config: str | None = None) -> Pr
         ProgramError: damaged, or for another config.
         ConfigError: unknown config.
     """
-    loaded = program if isinstance(program, Program) else bundle.load(program)
-    if isinstance(loaded, bundle.Bundle):
+    loaded = program if isinstance(program, Program) else package.load(program)
+    if isinstance(loaded, package.Package):
         raise ProgramError("the program has host parts; open it with vlarun.open_session, which takes any program")
     if config is not None and hardware.load(config) != loaded.config:
         raise ProgramError(

@@ -24,7 +24,8 @@ from vla_toolchain.verify.qonnx import expanded
 from vla_toolchain.verify.reference import Reference
 from vla_toolchain.verify.source import DeviceRun, check_rewrite, check_source
 from vlac import CompileOptions, compile_file
-from vlac.ir.graph import REORDER, Tensor
+from vlac.device.matrix import REORDER
+from vlac.ir.operation import Tensor
 from vlac.passes import Compilation
 from vlarun.backends import RtlBackend, SimBackend
 from vlarun.compare import compare
@@ -46,13 +47,19 @@ class Outcome:
 
 
 def compile_proto(
-    model: onnx.ModelProto, hw: HardwareConfig | str = "u50", *, calib: str | None = "random:4", keep_all: bool = False
+    model: onnx.ModelProto,
+    hw: HardwareConfig | str = "u50",
+    *,
+    calib: str | None = "random:4",
+    debug_outputs: bool = False,
 ) -> Compilation:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
         return compile_file(
-            path, load(hw) if isinstance(hw, str) else hw, CompileOptions(calibration=calib, keep_all=keep_all)
+            path,
+            load(hw) if isinstance(hw, str) else hw,
+            CompileOptions(calibration=calib, debug_outputs=debug_outputs),
         )
 
 
@@ -102,7 +109,7 @@ def run_both(
     node with ONNX Runtime, in the quantized model and, where the model is quantized itself, in the model; there are
     none on CPUs where that is not exact.
     """
-    kept = compile_proto(model, hw, calib=calib, keep_all=True)
+    kept = compile_proto(model, hw, calib=calib, debug_outputs=True)
     plain = compile_proto(model, hw, calib=calib)
     inputs = random_inputs(kept.program, seed)
     raw = vlarun.Session(kept.program, backend="sim").device_outputs(inputs)

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from vla_isa import bundle, image
+from vla_isa import image, package
 from vla_isa.hardware import load
 from vlac import CompileOptions, compile_file
 from vlac.errors import CalibrationError, UnsupportedError
@@ -52,8 +52,8 @@ def compiled(model: onnx.ModelProto, data: Mapping[str, Array] | None, tmp_path:
 
 def run(state: Compilation, data: Mapping[str, Array]) -> dict[str, Array]:
     """The outputs of the program, through its file."""
-    if state.bundle is not None:
-        return open_session(bundle.loads(bundle.dumps(state.bundle))).run(data)
+    if state.package is not None:
+        return open_session(package.loads(package.dumps(state.package))).run(data)
     return Session(image.loads(image.dumps(state.program))).run(data)
 
 
@@ -471,7 +471,7 @@ def test_outputs_that_need_no_computing(allow_host: bool, tmp_path: Path) -> Non
     model = build(nodes, [info("x", [1, 8, 6, 6]), info("state", [2, 1, 4])], outputs, **constants)
     data = {"x": normal(4, 8, 6, 6), "state": normal(4, 2, 1, 4)}
     state = compiled(model, data, tmp_path, allow_host=allow_host)
-    assert (state.bundle is not None) == allow_host
+    assert (state.package is not None) == allow_host
     wanted, found = reference(model, data), run(state, data)
     assert list(found) == list(wanted)
     assert snr(wanted["y"], found["y"]) >= 30

@@ -8,7 +8,7 @@ from host_models import MODELS, WHOLE, Numbers
 from host_reports import REPORTS
 from refusals import compile_refused
 
-from vla_isa import bundle
+from vla_isa import package
 from vla_toolchain.vlac_cli import main
 from vlarun import open_session
 
@@ -88,7 +88,7 @@ def test_open_tail_is_what_onnx_runtime_makes_of_its_inputs(tmp_path, capsys):
     model, feeds = save(detector, tmp_path)
     arguments = ["compile", tmp_path / "m.onnx", "-o", tmp_path / "p.bin", "--calib", tmp_path / "calib.npz"]
     assert main([str(a) for a in (*arguments, "--allow-host")]) == 0
-    parts = bundle.load(tmp_path / "p.bin")
+    parts = package.load(tmp_path / "p.bin")
     assert [v.shape for v in parts.outputs] == [(-1, 3), (1, -1, 4), (1, 2)]
     samples, wanted = runs(model, feeds)
     session = open_session(tmp_path / "p.bin")

@@ -12,7 +12,7 @@ from graphs import GraphBuilder
 from qdq_graphs import model_with
 from random_graphs import numbered
 
-from vla_isa import bundle
+from vla_isa import package
 from vla_isa.errors import ProgramError
 from vla_isa.hardware import load
 from vla_isa.program import Program
@@ -22,8 +22,8 @@ from vlac import CompileOptions, compile_file
 from vlac.errors import UnsupportedError
 from vlac.import_onnx.flow import Flow
 from vlac.partition.cut import cut
-from vlac.partition.table import part_costs
-from vlarun import PartsSession, open_session
+from vlac.partition.table import partition_costs
+from vlarun import PackageSession, open_session
 from vlarun.errors import InputError
 
 
@@ -91,7 +91,7 @@ def test_any_cut_computes_the_same(tmp_path, seed):
 
 
 def test_no_two_segments_of_a_kind_follow_each_other(compiled):
-    parts = bundle.load(compiled / "p.bin").parts
+    parts = package.load(compiled / "p.bin").partitions
     kinds = [isinstance(p, Program) for p in parts]
     assert kinds == [True, False, True, False, True]
     state = [t.name for t in parts[4].inputs]
@@ -164,7 +164,7 @@ def compile_host(model, tmp_path, calib=None, config="tiny"):
 
 
 def hosted(state):
-    return {n.node: n.reason for p in state.bundle.parts if isinstance(p, bundle.HostPart) for n in p.nodes}
+    return {n.node: n.reason for p in state.package.partitions if isinstance(p, package.HostPartition) for n in p.nodes}
 
 
 def test_a_value_without_scale_goes_to_the_host(tmp_path):
@@ -177,11 +177,11 @@ def test_a_value_without_scale_goes_to_the_host(tmp_path):
 
     model = model_with(body)
     state = compile_host(model, tmp_path)
-    if state.bundle is None:
+    if state.package is None:
         pytest.skip("the compiler takes this chain as one table")
     assert any("is not quantized" in reason for reason in hosted(state).values())
     inputs = random_inputs(model)
-    found = next(iter(PartsSession(state.bundle, open_session(state.bundle).backend).run(inputs).values()))
+    found = next(iter(PackageSession(state.package, open_session(state.package).backend).run(inputs).values()))
     wanted = next(iter(run_onnx(model, inputs).values()))
     assert np.abs(found - wanted).max() <= 0.05 * 1.01 and (np.abs(found - wanted) < 1e-6).mean() > 0.99
 
@@ -196,7 +196,7 @@ def test_a_layer_that_does_not_fit_goes_to_the_host(tmp_path):
 def test_a_model_without_host_nodes_is_a_plain_program(tmp_path):
     g = GraphBuilder("plain")
     state = compile_host(g.model(g.conv(g.input("x", (1, 3, 6, 6)), 4, relu=False)), tmp_path, "random:1")
-    assert state.bundle is None and isinstance(state.program, Program)
+    assert state.package is None and isinstance(state.program, Program)
 
 
 def test_a_model_without_device_nodes_is_refused(tmp_path):
@@ -209,7 +209,7 @@ def test_a_model_without_device_nodes_is_refused(tmp_path):
 
 
 def test_costs_reasons_and_page(compiled, capsys):
-    costs = part_costs(bundle.load(compiled / "p.bin"))
+    costs = partition_costs(package.load(compiled / "p.bin"))
     device = [c for c in costs if c.kind == "device"]
     assert all(c.cycles > 0 and c.bytes_in > 0 and c.bytes_out > 0 for c in device)
     assert [len(c.nodes) for c in costs] == [0, 1, 0, 2, 0]
@@ -230,37 +230,40 @@ def test_costs_reasons_and_page(compiled, capsys):
 
 def test_the_file_is_checked(compiled):
     data = (compiled / "p.bin").read_bytes()
-    loaded = bundle.loads(data)
-    assert bundle.dumps(loaded) == data
+    loaded = package.loads(data)
+    assert package.dumps(loaded) == data
     for position in np.linspace(0, len(data) - 1, 40).astype(int):
         broken = bytearray(data)
         broken[position] ^= 0x10
         with pytest.raises(ProgramError):
-            bundle.loads(bytes(broken))
+            package.loads(bytes(broken))
     with pytest.raises(ProgramError, match="truncated"):
-        bundle.loads(data[:-1])
+        package.loads(data[:-1])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda b: b.parts.pop(0), "reads .* which no earlier part makes"),
-        (lambda b: b.parts.insert(0, b.parts[0]), "exists already"),
-        (lambda b: b.parts.clear(), "0 parts"),
-        (lambda b: b.outputs.append(bundle.Value("more", (1,), "float32")), "no part makes the output 'more'"),
+        (lambda b: b.partitions.pop(0), "reads .* which no earlier part makes"),
+        (lambda b: b.partitions.insert(0, b.partitions[0]), "exists already"),
+        (lambda b: b.partitions.clear(), "0 parts"),
+        (lambda b: b.outputs.append(package.Value("more", (1,), "float32")), "no part makes the output 'more'"),
         (lambda b: b.outputs.append(b.outputs[0]), "two model outputs have the name"),
         (lambda b: b.outputs.clear(), "no outputs"),
-        (lambda b: b.outputs.append(bundle.Value("x", (-2,), "float32")), r"model output 'x' has shape \[-2\]"),
+        (lambda b: b.outputs.append(package.Value("x", (-2,), "float32")), r"model output 'x' has shape \[-2\]"),
         (lambda b: b.inputs.append(b.inputs[0]), "two model inputs have the name"),
-        (lambda b: b.inputs.append(bundle.Value("u", (1,), "object")), "model input 'u' has dtype 'object'; there are"),
-        (lambda b: b.inputs.append(bundle.Value("u", (-1,), "int8")), r"model input 'u' has shape \[-1\]"),
-        (lambda b: b.inputs.append(bundle.Value("u", (1 << 40,), "int8")), "model input 'u' has shape"),
-        (lambda b: b.inputs.append(bundle.Value("u", (1,) * 99, "int8")), "up to 32 axes"),
-        (lambda b: b.parts.__setitem__(slice(None), b.parts[1:2]), "none of the program's parts runs on the device"),
+        (lambda b: b.inputs.append(package.Value("u", (1,), "object")), "model input 'u' has dtype 'object'; there"),
+        (lambda b: b.inputs.append(package.Value("u", (-1,), "int8")), r"model input 'u' has shape \[-1\]"),
+        (lambda b: b.inputs.append(package.Value("u", (1 << 40,), "int8")), "model input 'u' has shape"),
+        (lambda b: b.inputs.append(package.Value("u", (1,) * 99, "int8")), "up to 32 axes"),
+        (
+            lambda b: b.partitions.__setitem__(slice(None), b.partitions[1:2]),
+            "none of the program's parts runs",
+        ),
     ],
 )
 def test_parts_that_do_not_fit_together(compiled, change, message):
-    loaded = bundle.load(compiled / "p.bin")
+    loaded = package.load(compiled / "p.bin")
     change(loaded)
     with pytest.raises(ProgramError, match=message):
-        bundle.dumps(loaded)
+        package.dumps(loaded)

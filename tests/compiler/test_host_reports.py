@@ -26,16 +26,16 @@ from onnx import TensorProto as T
 from refusals import compile_refused
 
 import vlarun
-from vla_isa import bundle
-from vla_isa.bundle import MAX_PARTS, HostPart
+from vla_isa import package
 from vla_isa.errors import ProgramError
 from vla_isa.hardware import load
+from vla_isa.package import MAX_PARTITIONS, HostPartition
 from vla_toolchain.vlac_cli import main
 from vla_toolchain.vlarun_cli import main as run_main
 from vlac import CompileOptions, compile_file, passes
 from vlac.errors import ModelError
 from vlac.partition.sample import sample_values
-from vlac.partition.table import part_costs
+from vlac.partition.table import partition_costs
 from vlarun.errors import InputError
 
 
@@ -67,7 +67,7 @@ def test_the_table_says_each_cause_once_and_has_a_total(tmp_path, capsys):
     assert compiled(shared_encoder(Numbers()), tmp_path, "--report", tmp_path / "report") == 0
     out = capsys.readouterr().out
     assert out.count("LayerNormalization x 2") == 1 and out.count("the operator is not") == 1
-    costs = part_costs(bundle.load(tmp_path / "p.bin"))
+    costs = partition_costs(package.load(tmp_path / "p.bin"))
     cycles = sum(c.cycles for c in costs)
     moved = sum(c.bytes_in + c.bytes_out for c in costs if c.kind == "device")
     pattern = r"^total +([\d,]+) cycles on the device \([\d.]+ ms\) \+ about ([\d.e-]+) ms on the host"
@@ -90,8 +90,8 @@ def test_a_run_says_both_times(tmp_path, capsys):
 
 
 def hosted(folder):
-    parts = bundle.load(folder / "p.bin").parts
-    return [n for p in parts if isinstance(p, HostPart) for n in p.nodes]
+    parts = package.load(folder / "p.bin").partitions
+    return [n for p in parts if isinstance(p, HostPartition) for n in p.nodes]
 
 
 def test_folded_weights_stay_on_the_device(tmp_path, capsys):
@@ -113,7 +113,7 @@ def test_truth_values_go_with_what_reads_them(tmp_path, capsys):
 def test_what_is_behind_a_loop_runs_on_the_device(tmp_path, capsys):
     """What a Loop carries keeps its shape, so the layer behind it is a device part of its own."""
     assert compiled(loop_with_captures(Numbers()), tmp_path) == 0
-    kinds = [isinstance(p, HostPart) for p in bundle.load(tmp_path / "p.bin").parts]
+    kinds = [isinstance(p, HostPartition) for p in package.load(tmp_path / "p.bin").partitions]
     assert kinds == [False, True, False] and [n.op for n in hosted(tmp_path)] == ["Loop"]
 
 
@@ -140,14 +140,14 @@ def test_a_broken_host_part_is_an_error_that_names_it(tmp_path):
     onnx.save(learned_queries(Numbers())[0], tmp_path / "m.onnx")
     state = compile_file(tmp_path / "m.onnx", load("tiny"), CompileOptions(calibration="random:2", allow_host=True))
     values = sample_values(state)
-    number, part = next((i, p) for i, p in enumerate(state.bundle.parts) if isinstance(p, HostPart))
-    assert all(c.milliseconds > 0 for c in part_costs(state.bundle, values) if c.kind == "host")
+    number, part = next((i, p) for i, p in enumerate(state.package.partitions) if isinstance(p, HostPartition))
+    assert all(c.milliseconds > 0 for c in partition_costs(state.package, values) if c.kind == "host")
     wrong = {**values, part.inputs[0]: np.zeros((2, 2, 2), np.float32)}
     with pytest.raises(ModelError, match=f"part {number}, on the host .*cannot run it on a calibration sample"):
-        part_costs(state.bundle, wrong)
-    state.bundle.parts[number] = HostPart(b"", part.inputs, part.outputs, part.nodes)
+        partition_costs(state.package, wrong)
+    state.package.partitions[number] = HostPartition(b"", part.inputs, part.outputs, part.nodes)
     with pytest.raises(ModelError, match="cannot load it"):
-        part_costs(state.bundle)
+        partition_costs(state.package)
 
 
 # --- many parts, and the same parts -------------------------------------------------------------------------
@@ -161,8 +161,8 @@ def test_more_parts_than_a_file_holds(tmp_path, capsys):
     constants = [constant("w", r.w(8, 8)), constant("g", np.ones(8, np.float32))]
     made = model(nodes, [value("x", [1, 8])], [value(last, [1, 8])], constants), {"x": r.f(4, 8)}
     assert compiled(made, tmp_path) == 0
-    assert f"more parts than the {MAX_PARTS} of a file" in " ".join(capsys.readouterr().out.split())
-    assert MAX_PARTS - 2 <= len(bundle.load(tmp_path / "p.bin").parts) <= MAX_PARTS
+    assert f"more parts than the {MAX_PARTITIONS} of a file" in " ".join(capsys.readouterr().out.split())
+    assert MAX_PARTITIONS - 2 <= len(package.load(tmp_path / "p.bin").partitions) <= MAX_PARTITIONS
 
 
 def test_segments_that_stay_are_compiled_once(tmp_path, monkeypatch):
@@ -183,9 +183,9 @@ def test_segments_that_stay_are_compiled_once(tmp_path, monkeypatch):
         ran.extend(p.name for p in each)
         original(each, state, *rest)
 
-    monkeypatch.setattr("vlac.partition.compile_parts.run_passes", counted)
+    monkeypatch.setattr("vlac.partition.compile_partitions.run_passes", counted)
     state = compile_file(tmp_path / "m.onnx", load("tiny"), CompileOptions(calibration="random:1", allow_host=True))
-    late = [n for p in state.bundle.parts if isinstance(p, HostPart) for n in p.nodes if n.op == "Transpose"]
+    late = [n for p in state.package.partitions if isinstance(p, HostPartition) for n in p.nodes if n.op == "Transpose"]
     assert "moves data between pixels and channels" in late[0].reason
     assert ran.count("legalize") == 2 + 2, "both parts of the first cut, and what became of the second"
     assert ran.count("quantize") == 1 and ran.count("emit") == 3
@@ -195,7 +195,7 @@ def test_segments_that_stay_are_compiled_once(tmp_path, monkeypatch):
 def test_dumps_of_parts(tmp_path, capsys):
     extra = ["--dump-after", f"legalize={tmp_path / 'l.txt'}", "--dump-after", f"emit={tmp_path / 'e.txt'}"]
     assert compiled(transformer(Numbers()), tmp_path, *extra) == 0
-    device = [p for p in bundle.load(tmp_path / "p.bin").parts if not isinstance(p, HostPart)]
+    device = [p for p in package.load(tmp_path / "p.bin").partitions if not isinstance(p, HostPartition)]
     text = (tmp_path / "l.txt").read_text()
     assert len(device) > 1 and all(t.name in text for p in device for t in p.inputs)
     assert (tmp_path / "e.txt").stat().st_size > 0

@@ -8,9 +8,9 @@ from onnx import TensorProto as T
 from test_host_models import check, runs
 from test_host_reports import gemm, quantized
 
-from vla_isa import bundle
-from vla_isa.bundle import HostPart
+from vla_isa import package
 from vla_isa.hardware import load
+from vla_isa.package import HostPartition
 from vla_toolchain.vlac_cli import main
 from vlac import CompileOptions, compile_file
 from vlac.errors import UnsupportedError
@@ -26,8 +26,8 @@ def compiled(made, folder, *extra):
 
 
 def hosted(folder):
-    parts = bundle.load(folder / "p.bin").parts
-    return [n.op for p in parts if isinstance(p, HostPart) for n in p.nodes]
+    parts = package.load(folder / "p.bin").partitions
+    return [n.op for p in parts if isinstance(p, HostPartition) for n in p.nodes]
 
 
 def camera_policy(r):
@@ -144,4 +144,4 @@ def test_a_host_does_not_round_as_the_model_does(tmp_path):
     onnx.save(quantized(nodes, [value("x", [1, 8])], outputs, Numbers(), **scales), tmp_path / "m.onnx")
     with pytest.raises(UnsupportedError, match=r"a host rounds to nearest even.*\n  NonZero 'where'"):
         compile_file(tmp_path / "m.onnx", load("tiny"), CompileOptions(allow_host=True, rounding="floor"))
-    assert compile_file(tmp_path / "m.onnx", load("tiny"), CompileOptions(allow_host=True)).bundle is not None
+    assert compile_file(tmp_path / "m.onnx", load("tiny"), CompileOptions(allow_host=True)).package is not None

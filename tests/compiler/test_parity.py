@@ -48,7 +48,7 @@ def test_resnet18_leaves_the_same_bytes_on_rtl():
 @pytest.fixture(scope="module")
 def kept():
     """A policy compiled with every tensor kept, an input, and its integers."""
-    state = compile_proto(graphs.demo_policy(), "tiny", keep_all=True)
+    state = compile_proto(graphs.demo_policy(), "tiny", debug_outputs=True)
     inputs = random_inputs(state.program)
     return state, inputs, vlarun.Session(state.program, backend="sim").run(inputs, raw=True)
 

@@ -18,8 +18,8 @@ from random_graphs import networks, numbered
 from vla_isa import hazards, image
 from vla_isa.hardware import load
 from vlac import CompileOptions, compile_file
+from vlac.device.gemm import GemmOp
 from vlac.errors import AllocationError
-from vlac.ir.graph import GemmOp
 from vlac.ops import OPS
 
 NETWORKS, TOGETHER = 300, 10

@@ -367,7 +367,7 @@ def test_two_copies_of_one_tensor_are_kept_under_two_names():
     x = g.conv(g.input("x", (1, 8, 9, 9)), 8)
     y = g.node("Concat", [x, g.conv(x, 8)], 16, axis=1)
     z = g.node("Concat", [x, g.conv(x, 16)], 24, axis=1)
-    kept = compile_proto(g.model(g.conv(y, 8), g.conv(z, 8)), keep_all=True)
+    kept = compile_proto(g.model(g.conv(y, 8), g.conv(z, 8)), debug_outputs=True)
     names = [o.name for o in kept.graph.outputs]
     assert len(set(names)) == len(names) and sum(not o.debug for o in kept.graph.outputs) == 2
     run_both(g.model(g.conv(y, 8), g.conv(z, 8)))

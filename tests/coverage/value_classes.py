@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from vla_isa.fields import Field
-from vla_isa.footprint import TABLE_BYTES
+from vla_isa.generated.codes import SEMAPHORES, TABLE_BYTES
 from vla_isa.hardware import HardwareConfig
 
 __all__ = ["FITS", "Fit", "ValueClass", "classes", "highest", "measure"]
-
-SEMAPHORES = 16
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ import pytest
 from vla_isa.errors import ConfigError
 from vla_isa.fields import PACKET_BITS, Field, Rule, pack_fields
 from vla_isa.instructions import BY_OPCODE, MOVES, TABLE
-from vla_isa.packet import FETCH, QUEUES, Instruction, check_table
+from vla_isa.packet import FETCH, QUEUES, Instruction
+from vla_isa.table_check import check_table
 
 OPCODE = Field("opcode", 8, "the instruction")
 
 
 def instruction(*fields: Field, name: str = "GOOD", opcode: int = 1, rules: tuple[Rule, ...] = ()) -> Instruction:
-    return Instruction(name, opcode, "mac", "for tests", pack_fields([OPCODE, *fields]), rules)
+    return Instruction(name, opcode, FETCH, "for tests", pack_fields([OPCODE, *fields]), rules)
 
 
 def with_field(ins: Instruction, index: int, **changes: object) -> Instruction:
@@ -23,7 +24,8 @@ def with_field(ins: Instruction, index: int, **changes: object) -> Instruction:
 
 
 GOOD = instruction(Field("a", 4, "first"), Field("b", 12, "second", signed=True))
-MOVER = replace(instruction(Field("a", 4, "first", enum=("x", "y"))), queue="a", queues=("mac", "vec"))
+MOVER = replace(instruction(Field("a", 4, "first", enum=("x", "y"), code="Side")), queue="a", queues=(FETCH, FETCH))
+OTHER = instruction(Field("c", 4, "first", enum=("x", "z"), code="Side"), name="OTHER", opcode=2)
 
 
 def test_good_table_passes() -> None:
@@ -40,15 +42,19 @@ BAD = {
     "limits": ([with_field(GOOD, 1, maximum=16)], "do not fit 4 bits"),
     "minimum": ([with_field(GOOD, 1, minimum=3, maximum=2)], "do not fit 4 bits"),
     "signed limits": ([with_field(GOOD, 2, minimum=-4096)], "do not fit 12 bits"),
-    "enumeration": ([with_field(GOOD, 1, enum=tuple("abcdefghijklmnopq"))], "do not fit 4 bits"),
+    "enumeration": ([with_field(GOOD, 1, enum=tuple("abcdefghijklmnopq"), code="Letters")], "do not fit 4 bits"),
     "field name": ([with_field(GOOD, 1, name="A")], "not a lower-case field name"),
     "same field": ([with_field(GOOD, 1, name="b")], "same name"),
     "opcode place": ([replace(GOOD, fields=GOOD.fields[1:])], "opcode at bit 0"),
     "opcode twice": ([GOOD, instruction(name="OTHER")], "share opcode"),
     "opcode size": ([instruction(opcode=256)], "does not fit in byte 0"),
     "queue unknown": ([replace(GOOD, queue="a")], "queue 'a'"),
-    "queues of no enumeration": ([replace(GOOD, queue="a", queues=("mac",))], "one queue for each value of"),
-    "queues unknown": ([replace(MOVER, queues=("mac", "a"))], "queue 'a'"),
+    "queues of no enumeration": ([replace(GOOD, queue="a", queues=(FETCH,))], "one queue for each value of"),
+    "queues unknown": ([replace(MOVER, queues=(FETCH, "a"))], "queue 'a'"),
+    "engine without behaviour": ([replace(GOOD, queue="mac")], "GOOD runs in an engine; state its footprint, cost, op"),
+    "enumeration without a name": ([with_field(GOOD, 1, enum=("x", "y"))], "go together"),
+    "name without an enumeration": ([with_field(GOOD, 1, code="Side")], "go together"),
+    "name of two enumerations": ([MOVER, OTHER], "'Side' stands for two"),
     "name twice": ([GOOD, instruction(opcode=2)], "defined twice"),
     "rule unknown": ([instruction(rules=(Rule("c < 1", "no c"),))], "reads 'c'"),
     "rule signed": ([instruction(Field("b", 12, "", signed=True), rules=(Rule("b < 1", "sign"),))], "reads 'b'"),

@@ -28,7 +28,8 @@ EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 AREAS = ("isa/vla_isa", "compiler/vlac", "runtime/vlarun", "rtl")
 LEFT_OUT = (
     "*/__init__.py",
-    "isa/vla_isa/instructions.py",  # the table checks itself; every generated file would be stale
+    "isa/vla_isa/instructions/shared_fields.py",  # the table checks itself; every generated file would be stale
+    "isa/vla_isa/generated/*",
     "isa/vla_isa/generate/*",  # compared with the committed files
     "runtime/vlarun/conformance/*",  # a test kit
     "compiler/vlac/report/*",  # pages to look at

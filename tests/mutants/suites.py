@@ -31,11 +31,15 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("isa/vla_isa/numerics.py", (["tests/isa/test_numerics.py"], EXECUTE)),
     ("isa/vla_isa/timing.py", (["tests/isa/test_timing.py"], GRAPHS)),
     ("isa/vla_isa/engine_cycles.py", (["tests/isa/test_timing.py", "tests/mutants/test_found.py"], GRAPHS)),
+    (
+        "isa/vla_isa/instructions/*",
+        (["tests/isa/test_footprint.py", "tests/isa/test_timing.py"], EXECUTE, ["tests/isa/test_generated.py"], GRAPHS),
+    ),
     ("isa/vla_isa/generate/*", (["tests/isa/test_generated.py"],)),
     ("isa/vla_isa/*", (ISA, RUNTIME)),
     ("runtime/vlarun/execute/*", (EXECUTE, RUNTIME)),
     ("runtime/vlarun/backends/rtl*.py", (RUNTIME, ["tests/runtime/test_rtl.py"])),
-    ("runtime/vlarun/parts.py", (["tests/compiler/test_host_parts.py"], RUNTIME)),
+    ("runtime/vlarun/partitions.py", (["tests/compiler/test_host_parts.py"], RUNTIME)),
     ("runtime/vlarun/*", (RUNTIME,)),
     *(
         (f"compiler/vlac/rewrite/{name}.py", ([*FAST, *(f"tests/compiler/ops/test_{t}.py" for t in tests)], NETWORKS))

@@ -17,10 +17,10 @@ import vlac
 import vlarun
 from vla_isa import hardware, numerics
 from vla_isa.encoding import make_packet
-from vla_isa.engine_cycles import _last_strip
+from vla_isa.engine_cycles import last_strip
 from vla_isa.errors import ConfigError
 from vlac.emit.semaphores import assign_semaphores
-from vlac.ir.graph import Tensor
+from vlac.ir.operation import Tensor
 from vlac.legalize.moves import _used
 from vlac.legalize.space_to_depth import _taps
 from vlarun.conformance.limit_cases import small_packet
@@ -106,7 +106,7 @@ def test_the_deepest_queues_are_a_legal_config() -> None:
 
 def test_the_last_strip_of_a_row_has_one_to_all_pixels() -> None:
     """isa/vla_isa/engine_cycles.py: `% strip - 1`."""
-    assert [_last_strip(n, 4) for n in (1, 4, 5, 7, 8)] == [1, 4, 1, 3, 4]
+    assert [last_strip(n, 4) for n in (1, 4, 5, 7, 8)] == [1, 4, 1, 3, 4]
 
 
 def test_a_fold_reads_no_more_groups_than_the_kernel_reaches() -> None:

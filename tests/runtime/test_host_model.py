@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from vla_isa.bundle import HostNode, HostPart
+from vla_isa.package import HostNode, HostPartition
 from vlarun.errors import BackendError
 from vlarun.host_model import MAX_ELEMENTS
-from vlarun.parts import HostRunner
+from vlarun.partitions import HostRunner
 
 
 def part(constants=(), nodes=None, inputs=(("x", [1, 4]),), size=(1, 4), kind="tensor", model_bytes=None):
@@ -23,7 +23,7 @@ def part(constants=(), nodes=None, inputs=(("x", [1, 4]),), size=(1, 4), kind="t
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     data = model.SerializeToString() if model_bytes is None else model_bytes
-    return HostPart(data, ("x",), ("y",), (HostNode("add", "Add", "because"),))
+    return HostPartition(data, ("x",), ("y",), (HostNode("add", "Add", "because"),))
 
 
 def outside(name="k"):

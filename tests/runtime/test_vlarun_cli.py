@@ -13,7 +13,7 @@ import vlarun
 from vla_isa.encoding import encode, make_packet
 from vla_isa.program import Segment
 from vla_toolchain.vlarun_cli import main
-from vlarun import commands, parts
+from vlarun import commands, partitions
 from vlarun.backends import SimBackend
 
 
@@ -214,7 +214,7 @@ def test_a_machine_error_is_exit_code_1(
     packets = bytearray(program.heaps[0].data)
     packets[64:128] = encode(make_packet("HALT", wait=4))
     program.heaps[0] = Segment(0, bytes(packets))
-    monkeypatch.setattr(parts, "load", lambda path: program)
+    monkeypatch.setattr(partitions, "load", lambda path: program)
     out = tmp_path / "out.npz"
     assert main(["p.bin", "--input", str(input_file), "--output", str(out)]) == 1
     assert_refused(capsys, out, "DEADLOCK at packet 1 (address 0x40)", "semaphore 2")

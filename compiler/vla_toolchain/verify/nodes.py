@@ -1,6 +1,6 @@
 """Node by node comparison with ONNX Runtime: each node of a quantized model is fed the device's integers.
 
-Compile with `keep_all`, run the program on any backend with raw outputs, and give the integers to
+Compile with `debug_outputs`, run the program on any backend with raw outputs, and give the integers to
 `check_nodes`: one ONNX Runtime model is made in which every tensor the device also has is a model input, so a
 difference never travels from one node to the next. What an instruction fuses is compared as one. A tensor
 that lies in a Concat is compared there, in the Concat's scale.
@@ -22,15 +22,18 @@ from onnx import TensorProto, helper
 
 from vla_isa.signature import HostRun, to_device
 from vla_toolchain.verify.reference import Arrays, Reference
+from vlac.device.concat import ConcatOp
+from vlac.device.pool import PoolOp
+from vlac.device.select import SelectOp
+from vlac.device.view import View
 from vlac.errors import ModelError
-from vlac.ir.graph import ConcatOp, Graph, PoolOp, Tensor, View
-from vlac.ir.moves import SelectOp
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Tensor
 from vlac.passes import Compilation
 
 __all__ = [
     "REFERENCE",
     "NodeCheck",
-    "as_model",
     "check_nodes",
     "compared",
     "device_tensors",
@@ -80,7 +83,7 @@ def joined(runs: Iterable[Sequence[NodeCheck]]) -> list[NodeCheck]:
 
 
 def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[NodeCheck]:
-    """Compare every tensor of a program compiled with `keep_all` with the quantized model it was made from.
+    """Compare every tensor of a program compiled with `debug_outputs` with the quantized model it was made from.
 
     Args:
         state: what `compile_file` returned.
@@ -90,17 +93,17 @@ def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[Nod
     Raises:
         ModelError: the compilation did not keep its tensors.
     """
-    if state.graph is None or state.qdq is None or not state.options.keep_all:
-        raise ModelError("node by node comparison needs a compilation with keep_all")
+    if state.graph is None or state.qdq is None or not state.options.debug_outputs:
+        raise ModelError("node by node comparison needs a compilation with debug_outputs")
     quantized = {name for n in state.qdq.graph.node if n.op_type == "DequantizeLinear" for name in n.input[:1]}
     known = [(t, q) for t, q in device_tensors(state.graph, inputs, outputs) if t.name in quantized]
     model, targets = _opened(state.qdq, {t.name: t for t, _ in known})
-    feeds = {t.name: as_model(t, q) for t, q in known}
+    feeds = {t.name: t.to_model(q) for t, q in known}
     feeds |= {name: array for name, array in inputs.items() if name not in feeds}
     reference = run_fused(model, feeds, [f"{t}{REFERENCE}" for t in targets])
     ties = _ties(model, [t for t, _ in known if t.name in targets and _is_average(t)], feeds)
     checks = [
-        compared(t.label, reference[f"{t.name}{REFERENCE}"], as_model(t, q), ties.get(t.name))
+        compared(t.label, reference[f"{t.name}{REFERENCE}"], t.to_model(q), ties.get(t.name))
         for t, q in known
         if t.name in targets
     ]
@@ -171,11 +174,6 @@ def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[
     return list(found.items())
 
 
-def as_model(tensor: Tensor, q: NDArray[np.int8]) -> NDArray[Any]:
-    """Device integers as the model's: uint8 models are offset by 128."""
-    return np.asarray((q.astype(np.int16) + 128).astype(np.uint8) if tensor.unsigned else q.astype(np.int8))
-
-
 def _opened(qdq: onnx.ModelProto, known: dict[str, Tensor]) -> tuple[onnx.ModelProto, list[str]]:
     """The QDQ model with every known tensor as an input, and what computes it as an output `NAME__reference`."""
     model = onnx.ModelProto()
@@ -209,7 +207,7 @@ def with_nodes(
         if node.op_type == "AveragePool" and any(a.name == "dilations" for a in node.attribute):
             graph.output.append(helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, None))
     for name, tensor in known.items():
-        kind = TensorProto.UINT8 if tensor.unsigned else TensorProto.INT8
+        kind = helper.np_dtype_to_tensor_dtype(tensor.type.dtype)
         graph.input.append(helper.make_tensor_value_info(name, kind, tensor.shape))
     graph.output.extend(onnx.ValueInfoProto(name=f"{name}{REFERENCE}") for name in targets)
     return model

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 import onnx
 
-from vla_isa.bundle import HostPart
+from vla_isa.package import HostPartition
 from vla_toolchain.verify.nodes import NodeCheck, check_nodes, joined
 from vla_toolchain.verify.reference import Arrays, all_values, random_inputs, user_model
 from vla_toolchain.verify.simulated import run_device, run_host, run_whole
@@ -101,7 +101,7 @@ class Verification:
 
 
 def verify(state: Compilation, on_progress: Callable[[str], None]) -> Verification:
-    """Compile once more with every tensor kept, run all parts on a few samples, and compare them.
+    """Compile once more with debug outputs, run all parts on a few samples, and compare them.
 
     Args:
         state: what `compile_file` returned.
@@ -110,18 +110,18 @@ def verify(state: Compilation, on_progress: Callable[[str], None]) -> Verificati
     model was quantized by another tool.
     """
     given = state.given or state.path
-    kept = compile_file(given, state.hw, replace(state.options, keep_all=True, dump_after={}), on_progress)
+    probed = compile_file(given, state.hw, replace(state.options, debug_outputs=True, dump_after={}), on_progress)
     on_progress("verify")
-    assert kept.qdq is not None and kept.quantized is not None
-    source, reference = user_model(given), kept.quantized.reference
-    samples = [*kept.quantized.held_out, *kept.quantized.samples][:_SAMPLES]
-    samples = samples or [random_inputs(kept.qdq, seed) for seed in range(_SAMPLES)]
+    assert probed.qdq is not None and probed.quantized is not None
+    source, reference = user_model(given), probed.quantized.reference
+    samples = [*probed.quantized.held_out, *probed.quantized.samples][:_SAMPLES]
+    samples = samples or [random_inputs(probed.qdq, seed) for seed in range(_SAMPLES)]
     found = Verification()
-    values = _float_values(reference or kept.qdq, source if reference else None, samples, found)
+    values = _float_values(reference or probed.qdq, source if reference else None, samples, found)
     rows: list[list[Row]] = []
     checks: list[list[NodeCheck]] = []
     for inputs, real in zip(samples, values, strict=True):
-        runs, results = _run(kept, inputs)
+        runs, results = _run(probed, inputs)
         lost = sorted({o.name for o in source.graph.output} - set(results))
         if lost:
             raise ModelError(f"the program lacks outputs of the model: {', '.join(lost)}; please report this")
@@ -130,9 +130,9 @@ def verify(state: Compilation, on_progress: Callable[[str], None]) -> Verificati
             checks.append(_guarded(found, partial(check_source, source, runs, inputs, results)))
     found.rows, found.by_source = _merged(rows, joined(checks))
     if reference is not None:
-        found.rewrites = _rewrites(source, reference, [*samples, random_inputs(kept.qdq, 0)], found)
-        behind = {o.name for o in source.graph.output} - {r.name for r in found.rewrites} - set(kept.direct)
-        if kept.tail is not None and behind:
+        found.rewrites = _rewrites(source, reference, [*samples, random_inputs(probed.qdq, 0)], found)
+        behind = {o.name for o in source.graph.output} - {r.name for r in found.rewrites} - set(probed.direct)
+        if probed.tail is not None and behind:
             found.unjudged.append(f"{', '.join(sorted(behind))}: behind values without a fixed shape")
     else:
         found.ends = joined(_guarded(found, partial(_ends, state, source, inputs)) for inputs in samples)
@@ -140,20 +140,20 @@ def verify(state: Compilation, on_progress: Callable[[str], None]) -> Verificati
 
 
 def _ends(state: Compilation, source: onnx.ModelProto, inputs: Arrays) -> list[NodeCheck]:
-    product = state.bundle or state.program
+    product = state.package or state.program
     assert product is not None
     return check_outputs(source, state, inputs, run_whole(product, inputs))
 
 
-def _run(kept: Compilation, inputs: Arrays) -> tuple[list[DeviceRun], Arrays]:
+def _run(probed: Compilation, inputs: Arrays) -> tuple[list[DeviceRun], Arrays]:
     """All parts one after the other, as the runtime does: the device parts' runs, and every value by name."""
-    if kept.bundle is None:
-        assert kept.program is not None
-        raw, results = run_device(kept.program, inputs)
-        return [DeviceRun(kept, inputs, raw)], results
-    values, runs, parts = dict(inputs), [], iter(kept.parts)
-    for part in kept.bundle.parts:
-        if isinstance(part, HostPart):
+    if probed.package is None:
+        assert probed.program is not None
+        raw, results = run_device(probed.program, inputs)
+        return [DeviceRun(probed, inputs, raw)], results
+    values, runs, parts = dict(inputs), [], iter(probed.partitions)
+    for part in probed.package.partitions:
+        if isinstance(part, HostPartition):
             values |= run_host(part, values)
             continue
         state, feeds = next(parts), {v.name: values[v.name] for v in part.model_inputs}

@@ -15,8 +15,8 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vla_isa.bundle import Bundle
 from vla_isa.errors import VlaError
+from vla_isa.package import Package
 from vla_isa.program import Program
 from vla_toolchain.verify.loss import OutputLoss, output_loss
 from vla_toolchain.verify.program import verify
@@ -49,7 +49,7 @@ def print_verification(state: Compilation, on_progress: Callable[[str], None], c
         raise ModelError("; ".join(faults) + "; this is a fault of the compiler, please report it with the model")
 
 
-def loss_report(state: Compilation, product: Program | Bundle) -> tuple[list[str], list[str]]:
+def loss_report(state: Compilation, product: Program | Package) -> tuple[list[str], list[str]]:
     """How far the program is from the user's float model, as lines of 80 columns, and warnings where that is far."""
     if state.quantized is None or state.quantized.floating is None:
         return [], []
@@ -80,7 +80,7 @@ def _samples(state: Compilation) -> tuple[list[Mapping[str, NDArray[Any]]], str]
 
 
 def _measured(
-    state: Compilation, product: Program | Bundle, samples: list[Mapping[str, NDArray[Any]]]
+    state: Compilation, product: Program | Package, samples: list[Mapping[str, NDArray[Any]]]
 ) -> tuple[list[OutputLoss], int]:
     """Losses of the outputs and on how many samples, the first ones that the time allows.
 
@@ -100,7 +100,7 @@ def _measured(
         wanted.append(reference.run(inputs))
         for run, results in zip(makers, found, strict=True):
             results.append(run(inputs))
-    sizes = {v.name: v.shape for v in (product.outputs if isinstance(product, Bundle) else product.model_outputs)}
+    sizes = {v.name: v.shape for v in (product.outputs if isinstance(product, Package) else product.model_outputs)}
     names = [name for name in reference.outputs if min(sizes[name], default=1) > 0]
     if not names:
         raise ModelError("every output has another size in every run")

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from vla_isa.program import Program
-from vla_toolchain.verify.nodes import REFERENCE, NodeCheck, as_model, compared, device_tensors, run_fused, with_nodes
+from vla_toolchain.verify.nodes import REFERENCE, NodeCheck, compared, device_tensors, run_fused, with_nodes
 from vla_toolchain.verify.reference import Arrays, Reference, all_values
-from vlac.ir.graph import Tensor
+from vlac.ir.operation import Tensor
 from vlac.passes import Compilation
 
 __all__ = ["DeviceRun", "RewriteCheck", "check_outputs", "check_rewrite", "check_source"]
@@ -32,7 +32,7 @@ _MARGIN = 8.0  # times that noise is no difference
 
 @dataclass(frozen=True)
 class DeviceRun:
-    """One device part, compiled with `keep_all`: what it ran on and its raw outputs."""
+    """One device part, compiled with `debug_outputs`: what it ran on and its raw outputs."""
 
     part: Compilation
     inputs: Arrays
@@ -63,8 +63,8 @@ def check_source(
     integers, reals = _known(source, runs)
     cut = {**integers, **reals}
     model, targets = _opened(source, integers, reals)
-    feeds = {**inputs, **{name: as_model(*cut[name]) for name in integers}}
-    feeds |= {_integers_of(name): as_model(*cut[name]) for name in reals}
+    feeds = {**inputs, **{name: cut[name][0].to_model(cut[name][1]) for name in integers}}
+    feeds |= {_integers_of(name): cut[name][0].to_model(cut[name][1]) for name in reals}
     ends = [o.name for o in source.graph.output if o.name not in cut]
     found = run_fused(model, feeds, [*(f"{t}{REFERENCE}" for t in targets), *ends])
     checks = []
@@ -75,7 +75,7 @@ def check_source(
             wanted, zero = np.rint(wanted.astype(np.float64) / tensor.scale), tensor.zero_point
             checks.append(compared(tensor.label, wanted + zero, q))
         else:
-            checks.append(compared(tensor.label, wanted, as_model(tensor, q)))
+            checks.append(compared(tensor.label, wanted, tensor.to_model(q)))
     return checks + [_same_reals(name, found[name], results[name]) for name in ends]
 
 
@@ -113,7 +113,7 @@ def _opened(source: onnx.ModelProto, integers: _Known, reals: _Known) -> tuple[o
     ends = [o.name for o in source.graph.output if o.name not in integers and o.name not in reals]
     targets, nodes = [], []
     for name, (tensor, _) in reals.items():
-        zero = np.asarray(tensor.zero_point + 128 * tensor.unsigned, np.uint8 if tensor.unsigned else np.int8)
+        zero = tensor.to_model(np.asarray(tensor.zero_point))
         scale = np.float32(tensor.scale)
         for key, value in (("scale", scale), ("zero", zero)):
             model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), f"{name}//{key}"))
@@ -163,7 +163,7 @@ def check_outputs(source: onnx.ModelProto, state: Compilation, inputs: Arrays, r
     Raises:
         ModelError: ONNX Runtime cannot run the model.
     """
-    programs = [p.program for p in state.parts or [state] if p.program is not None]
+    programs = [p.program for p in state.partitions or [state] if p.program is not None]
     scales = dict(scale for program in programs for scale in _scales(program))
     checks = []
     for name, wanted in run_fused(source, inputs, [o.name for o in source.graph.output]).items():

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES
 from vla_isa.layout import TensorLayout, pack
 from vla_isa.program import IoTensor, MapEntry, Segment
-from vlac.ir.graph import Graph, GraphOutput, Tensor, View, is_image
+from vlac.device.view import View
+from vlac.ir.geometry import is_image
+from vlac.ir.graph import Graph, GraphOutput
+from vlac.ir.operation import Tensor
 from vlac.tile.plan import Plan
 
 __all__ = ["DataRegion", "DataSpace", "layout_of", "place_data"]

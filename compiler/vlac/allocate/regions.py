@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from vla_isa.hardware import BANKS, HardwareConfig
+from vlac.device.conv import ConvOp
 from vlac.errors import AllocationError
-from vlac.ir.graph import ConvOp, Graph, Op, Tensor
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Op, Tensor
 from vlac.tile.pack_weights import PackedWeights
 from vlac.tile.plan import Plan, make_plan
 from vlac.tile.split import split_operations

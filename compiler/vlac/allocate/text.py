@@ -1,4 +1,4 @@
-"""The plan as text, for `--dump-after`. Not here: the device graph (`ir/text.py`)."""
+"""The plan as text, for `--dump-after`. Not here: the device graph (`device/text.py`)."""
 
 from __future__ import annotations
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from vla_isa.instructions import MOVES
+from vla_isa.generated.codes import Move
 from vlac.allocate.regions import Region
+from vlac.device.copy import CopyOp
 from vlac.emit.drafts import Draft
-from vlac.ir.moves import CopyOp, Piece, Run
+from vlac.ir.records import Piece, Run
 from vlac.tile.plan import Span
 
 __all__ = ["copy_drafts"]
-
-_FILL, _MOVE = MOVES.index("fill_act"), MOVES.index("act_to_act")
 
 
 def copy_drafts(op: CopyOp, band: Span, target: Region, sources: list[Region]) -> list[Draft]:
@@ -28,7 +27,7 @@ def copy_drafts(op: CopyOp, band: Span, target: Region, sources: list[Region]) -
 def _fill(op: CopyOp, value: int, band: Span, target: Region) -> dict[str, int]:
     y0, y1 = band
     return {
-        "move": _FILL,
+        "move": Move.FILL_ACT,
         "dst": target.base,
         "n0": op.output.w,
         "n1": sum(op.out_blocks),
@@ -64,7 +63,7 @@ def _move(op: CopyOp, piece: Piece, rows: Run, target: Region, source: Region) -
     pixels, blocks = piece.pixels, op.out_blocks[piece.target]
     src = source.base + op.in_starts[piece.source][piece.part] * source.pitch + pixels.in0
     dst = target.base + op.out_starts[piece.target] * target.pitch + pixels.out0
-    values = {"move": _MOVE, "n2": rows.count}
+    values = {"move": Move.ACT_TO_ACT, "n2": rows.count}
     if rows.out_step == rows.in_step == 1:
         values |= {"src_ring": source.ring, "src_slot": rows.in0 % source.ring, "src_stride2": source.row_stride}
         values |= {"dst_ring": target.ring, "dst_slot": rows.out0 % target.ring, "dst_stride2": target.row_stride}

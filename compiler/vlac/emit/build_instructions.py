@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vla_isa.generated.codes import BKind, MaskEmpty, MaskMode, PoolCount, PoolMode, VecFunction
 from vla_isa.hardware import HardwareConfig
-from vla_isa.instructions import VEC_FUNCTIONS
 from vlac.allocate.regions import Region
+from vlac.device.conv import ConvOp
+from vlac.device.copy import CopyOp
+from vlac.device.gemm import GemmOp
+from vlac.device.pool import PoolOp
+from vlac.device.vec import VecOp
 from vlac.emit.build_copies import copy_drafts
 from vlac.emit.drafts import Draft
-from vlac.ir.graph import ConvOp, GemmOp, Op, PoolOp, Requant, Tensor, VecOp
-from vlac.ir.moves import CopyOp
-from vlac.tile.pack_weights import DIAGONAL, MASK
+from vlac.ir.operation import Op, Tensor
+from vlac.ir.records import Requant
 from vlac.tile.plan import OpPlan, Span
 
 __all__ = ["RegionOf", "build"]
 
 RegionOf = Callable[[Tensor], Region]
-_B_TENSOR, _B_ROW, _B_SCALAR = 0, 1, 3
 
 
 def build(p: OpPlan, band: Span, chunk: Span, region: RegionOf, hw: HardwareConfig) -> list[Draft]:
@@ -80,7 +83,7 @@ def _conv(p: OpPlan, op: ConvOp, band: Span, chunk: Span, region: RegionOf, hw: 
     (y0, y1), (o0, o1) = band, chunk
     x, out = op.inputs[0], op.output
     a, b = op.input_rows(y0, y1)
-    diagonal = p.weights.mode == DIAGONAL
+    diagonal = p.weights.mode == MaskMode.DIAGONAL
     blocks = o1 - o0 if diagonal else x.blocks(hw.block)
     values = {
         **_operand("in", region(x), a, o0 if diagonal else 0),
@@ -97,12 +100,12 @@ def _conv(p: OpPlan, op: ConvOp, band: Span, chunk: Span, region: RegionOf, hw: 
         **_operand("out", region(out), y0, o0),
         **_size("out", y1 - y0, out.w, o1 - o0),
         "mask_mode": p.weights.mode,
-        "mask_empty": 1,
+        "mask_empty": MaskEmpty.BIAS,
         **_clamps(op.requant),
     }
     relative = {"param_base": p.params.records[p.chunks.index(chunk)]}
     _table(p, values, relative)
-    if p.weights.mode == MASK:
+    if p.weights.mode == MaskMode.MASK:
         assert p.params.mask is not None
         relative["mask_base"] = p.params.mask + o0
     if op.residual is not None:
@@ -156,8 +159,8 @@ def _pool(p: OpPlan, op: PoolOp, band: Span, region: RegionOf, hw: HardwareConfi
             **_size("in", b - a, x.w - first, blocks),
             "in_zero": x.zero_point,
             "channels": blocks * hw.block,
-            "mode": int(op.mode == "average"),
-            "count": int(op.count == "valid"),
+            "mode": PoolMode[op.mode.upper()],
+            "count": PoolCount[op.count.upper()],
             "kernel_h": piece.kernel[0],
             "kernel_w": piece.kernel[1],
             "stride_h": op.strides[0],
@@ -186,8 +189,8 @@ def _vec(p: OpPlan, op: VecOp, band: Span, region: RegionOf, hw: HardwareConfig)
     # a vector's words follow each other: one row of `blocks` pixels
     w, blocks = (blocks, 1) if out.is_vector else (out.w, blocks)
     values = {
-        "function": VEC_FUNCTIONS.index(op.function),
-        "b_kind": _B_SCALAR,
+        "function": VecFunction[op.function.upper()],
+        "b_kind": BKind.SCALAR,
         **_operand("a", region(a), y0),
         **_operand("out", region(out), y0),
         **_size("out", y1 - y0, w, blocks),
@@ -204,7 +207,7 @@ def _vec(p: OpPlan, op: VecOp, band: Span, region: RegionOf, hw: HardwareConfig)
         b = op.inputs[1]
         row = b.is_vector and not out.is_vector
         values |= {
-            "b_kind": _B_ROW if row else _B_TENSOR,
+            "b_kind": BKind.ROW if row else BKind.TENSOR,
             "b_zero": b.zero_point,
             **_operand("b", region(b), 0 if row else y0),
         }

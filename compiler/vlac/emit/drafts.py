@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vla_isa.instructions import MOVES
+from vla_isa.generated.codes import Move
 from vlac.allocate.data_space import DataRegion
 from vlac.allocate.regions import Region
 
@@ -37,7 +37,7 @@ def load_rows(source: DataRegion, region: Region, rows: tuple[int, int], node: s
     """Rows [a, b) from the data space to the scratchpad."""
     a, b = rows
     values = {
-        "move": MOVES.index("data_to_act"),
+        "move": Move.DATA_TO_ACT,
         "src": source.line + a * source.row_stride,
         "dst": region.base,
         "n0": source.w,
@@ -58,7 +58,7 @@ def store_rows(region: Region, target: DataRegion, rows: tuple[int, int], node: 
     """Rows [a, b) from the scratchpad to the data space."""
     a, b = rows
     values = {
-        "move": MOVES.index("act_to_data"),
+        "move": Move.ACT_TO_DATA,
         "src": region.base,
         "dst": target.line + a * target.row_stride,
         "n0": target.w,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from itertools import chain
 
+from vla_isa.generated.codes import Move
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
-from vla_isa.instructions import MOVES
 from vlac.allocate.residency import Load, Use, plan_residency
 from vlac.emit.drafts import Draft
 
@@ -75,7 +75,7 @@ def _number(key: Hashable) -> int:
 def _weight_copy(load: Load) -> Draft:
     assert isinstance(load.key, tuple)
     values = {
-        "move": MOVES.index("weight_to_weight"),
+        "move": Move.WEIGHT_TO_WEIGHT,
         "src": load.key[0],
         "dst": load.base,
         "n0": load.size,
@@ -88,7 +88,7 @@ def _weight_copy(load: Load) -> Draft:
 
 def _param_copy(load: Load, line: int) -> Draft:
     values = {
-        "move": MOVES.index("data_to_param"),
+        "move": Move.DATA_TO_PARAM,
         "src": line,
         "dst": load.base,
         "n0": load.size,

@@ -9,9 +9,11 @@ from __future__ import annotations
 from vla_isa.hardware import HardwareConfig
 from vlac.allocate.data_space import DataSpace
 from vlac.allocate.regions import Region, Regions
+from vlac.device.view import View
 from vlac.emit.build_instructions import build
 from vlac.emit.drafts import Draft, load_rows, store_rows
-from vlac.ir.graph import Graph, Tensor, View
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Tensor
 from vlac.tile.plan import OpPlan, Plan, Span
 
 __all__ = ["schedule"]

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from vla_isa.access import Access
 from vla_isa.errors import HazardError
-from vla_isa.footprint import Access, footprint
+from vla_isa.footprint import footprint
+from vla_isa.generated.codes import SEMAPHORES
 from vla_isa.hardware import HardwareConfig
 from vla_isa.intervals import Intervals
 from vla_isa.packet import QUEUES, Packet
 
-__all__ = ["SEMAPHORES", "assign_semaphores"]
+__all__ = ["assign_semaphores"]
 
-SEMAPHORES = 16
 _Clock = dict[str, int]  # queue -> number of its packets known to be complete
 
 

@@ -10,7 +10,6 @@ from vla_isa import hazards, validate
 from vla_isa.encoding import encode, make_packet
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig
-from vla_isa.instructions import MOVES
 from vla_isa.packet import Packet
 from vla_isa.program import MapEntry, Program, Segment, SourceEntry
 from vla_isa.signature import Signature
@@ -57,7 +56,7 @@ def write_program(graph: Graph, plan: Plan, regions: Regions, hw: HardwareConfig
         entries={"main": 0},
         inputs=data.inputs,
         outputs=data.outputs,
-        memory_map=[*data.memory_map, *_act_map(regions, drafts, numbers)],
+        memory_map=[*data.memory_map, *_act_map(regions, drafts, packets, numbers)],
         sources=[SourceEntry(n, d.node, d.op or d.name.lower(), d.macs) for n, d in zip(numbers, drafts, strict=True)],
         manifest={"layers": _layers(graph, hw)},
         signature=_signature(graph),
@@ -91,21 +90,9 @@ def _heaps(packets: list[Packet], data: DataSpace) -> tuple[list[Segment], list[
     return segments, numbers[: len(packets)]
 
 
-_ACT_BASES = ("in_base", "out_base", "res_base", "a_base", "b_base")
-
-
-def _act_words(draft: Draft) -> list[int]:
-    """Words of the activation scratchpad at which the regions that a packet reads or writes begin."""
-    if draft.name != "COPY":
-        return [draft.values[f] for f in _ACT_BASES if f in draft.values]
-    move = MOVES[draft.values["move"]]
-    ends = (("src", move.startswith("act_")), ("dst", move.endswith("_act")))
-    return [draft.values[field] for field, on_chip in ends if on_chip]
-
-
-def _act_map(regions: Regions, drafts: list[Draft], numbers: list[int]) -> list[MapEntry]:
+def _act_map(regions: Regions, drafts: list[Draft], packets: list[Packet], numbers: list[int]) -> list[MapEntry]:
     """Regions of the activation scratchpad with the packets that read or write them."""
-    words = [_act_words(d) for d in drafts]
+    words = [[p[field] for field in p.instruction.act_bases(p)] for p in packets]  # where its regions begin
     entries = []
     for item in regions.items:
         inside = range(item.base, item.base + item.size)

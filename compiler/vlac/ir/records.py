@@ -1,4 +1,4 @@
-"""What operations hold besides tensors: requantization, rectangles of a pool. Read through `graph`."""
+"""What operations hold besides tensors: requantization, and pieces of pools and copies."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN
+from vla_isa.integer import INT8
+from vla_isa.numerics import ROUND_NEAREST_EVEN
 
-__all__ = ["PoolPiece", "Requant"]
+__all__ = ["UNIT", "Piece", "PoolPiece", "Requant", "Run"]
 
 I64 = NDArray[np.int64]
+UNIT = (1 << 23, 23)  # the multiplier and shift of 1
 
 
 @dataclass
@@ -26,8 +28,8 @@ class Requant:
     mult: I64
     shift: I64
     zero_point: int
-    lo: int = INT8_MIN
-    hi: int = INT8_MAX
+    lo: int = INT8.lo
+    hi: int = INT8.hi
     table: NDArray[np.int8] | None = None
     rounding: int = ROUND_NEAREST_EVEN
 
@@ -45,3 +47,25 @@ class PoolPiece:
     x1: int
     kernel: tuple[int, int]
     record: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """`count` positions of one axis: out0, out0 + out_step, ... read from in0, in0 + in_step, ..."""
+
+    out0: int
+    out_step: int
+    in0: int
+    in_step: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A grid of words of a copy: part `part` of the channels of input `source` to part `target` of the output's."""
+
+    source: int
+    part: int
+    target: int
+    rows: Run
+    pixels: Run

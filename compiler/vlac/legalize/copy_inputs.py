@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vlac.ir.graph import Graph, Tensor, VecOp, View
+from vlac.device.vec import VecOp
+from vlac.device.view import View
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Tensor
 from vlac.legalize.prune import prune
 
 __all__ = ["copy_inputs"]
@@ -28,6 +31,6 @@ def copy_inputs(graph: Graph) -> None:
 
 
 def _copied(graph: Graph, x: Tensor) -> Tensor:
-    out = Tensor(f"{x.name}:output", x.label, x.shape, x.scale, x.zero_point, unsigned=x.unsigned)
-    graph.ops.append(VecOp(x.label, "Copy", [x], out, "add", 1 << 23, 0, 23, x.zero_point))
+    out = x.like(f"{x.name}:output")
+    graph.insert(VecOp.identity(x.label, "Copy", x, out))
     return out

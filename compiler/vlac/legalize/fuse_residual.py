@@ -6,7 +6,10 @@ The convolution's own result is still requantized to int8 first, as the model sa
 from __future__ import annotations
 
 from vla_isa.numerics import ResidualRecord
-from vlac.ir.graph import ConvOp, Graph, Tensor, VecOp
+from vlac.device.conv import ConvOp
+from vlac.device.vec import VecOp
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Tensor
 
 __all__ = ["fuse_residuals"]
 
@@ -45,8 +48,6 @@ def _fuse(graph: Graph, add: VecOp, main: Tensor, other: Tensor) -> None:
     mults = (add.b_mult, add.a_mult) if swapped else (add.a_mult, add.b_mult)
     zeros = (main.zero_point, other.zero_point, add.zero_point)
     conv.residual = ResidualRecord(*mults, add.shift, *zeros, add.lo, add.hi)
-    conv.inputs.append(other)
-    other.consumers[other.consumers.index(add)] = conv
-    conv.output, add.output.producer = add.output, conv
+    graph.set_input(conv, 1, other)
+    graph.absorb(conv, add)
     conv.node = f"{conv.node}+{add.node}"
-    graph.ops.remove(add)

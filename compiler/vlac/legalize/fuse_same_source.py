@@ -9,12 +9,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN, apply_table, elementwise, to_int8
-from vlac.ir.graph import Graph, Tensor, VecOp
+from vla_isa.integer import INT8
+from vla_isa.numerics import apply_table, elementwise, to_int8
+from vlac.device.vec import VecOp
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Tensor
 
 __all__ = ["fuse_same_source"]
 
-_ALL = np.arange(INT8_MIN, INT8_MAX + 1)
+_ALL = INT8.values()
 
 
 def fuse_same_source(graph: Graph) -> None:
@@ -24,7 +27,7 @@ def fuse_same_source(graph: Graph) -> None:
             continue
         source = _source(*op.inputs)
         if source is not None:
-            _fuse(op, source)
+            _fuse(graph, op, source)
 
 
 def _is_table_of(tensor: Tensor, source: Tensor) -> bool:
@@ -42,7 +45,7 @@ def _source(a: Tensor, b: Tensor) -> Tensor | None:
     return None
 
 
-def _fuse(op: VecOp, source: Tensor) -> None:
+def _fuse(graph: Graph, op: VecOp, source: Tensor) -> None:
     a, b = (_values(t, source) for t in op.inputs)
     result = elementwise(
         op.function,
@@ -59,17 +62,13 @@ def _fuse(op: VecOp, source: Tensor) -> None:
         hi=op.hi,
     )
     table = result if op.table is None else apply_table(result, op.table)
-    for tensor in op.inputs:
-        tensor.consumers.remove(op)
-    op.inputs = [source]
-    source.consumers.append(op)
-    op.table = to_int8(table)
-    op.function, op.a_mult, op.b_mult, op.shift = "add", 1 << 23, 0, 23
-    op.zero_point, op.lo, op.hi = source.zero_point, INT8_MIN, INT8_MAX
+    graph.drop_input(op, 1)
+    graph.set_input(op, 0, source)
+    op.make_table(to_int8(table), source.zero_point)
 
 
 def _values(tensor: Tensor, source: Tensor) -> NDArray[np.int64]:
-    """The int8 values of `tensor` where `source` is -128..127."""
+    """The values of `tensor` where `source` has every value of its type."""
     if tensor is source:
         return _ALL
     made = tensor.producer

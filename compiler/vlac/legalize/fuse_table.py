@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.integer import INT8
 from vla_isa.numerics import clamp
-from vlac.ir.graph import ConvOp, GemmOp, Graph, Op, PoolOp, VecOp
+from vlac.device.conv import ConvOp
+from vlac.device.gemm import GemmOp
+from vlac.device.pool import PoolOp
+from vlac.device.vec import VecOp
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Op
 
 __all__ = ["fuse_tables"]
 
-_ALL = np.arange(-128, 128)
+_ALL = INT8.values()
 
 
 def fuse_tables(graph: Graph) -> None:
@@ -28,8 +34,7 @@ def fuse_tables(graph: Graph) -> None:
         if producer is None or len(source.consumers) != 1 or graph.is_output(source):
             continue
         if _absorb(producer, op.table):
-            graph.ops.remove(op)
-            producer.output, op.output.producer = op.output, producer
+            graph.absorb(producer, op)
             producer.node = f"{producer.node}+{op.node}"
 
 

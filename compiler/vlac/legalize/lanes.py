@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vlac.ir.graph import REORDER, Graph, Op, Tensor
-from vlac.legalize.moves import zero_one
+from vlac.device.matrix import REORDER, zero_one
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Op, Tensor
 
 __all__ = ["in_channel_order", "padded_lanes", "reordered", "settle"]
 
@@ -30,22 +31,12 @@ def settle(graph: Graph, op: Op, number: int, lanes: I64) -> None:
     """Let an operation read input `number` with the channel map `lanes`, through a 0/1 matrix where it has another."""
     tensor = op.inputs[number]
     if not np.array_equal(tensor.lane_map(), lanes):
-        moved = reordered(graph, tensor, lanes, graph.ops.index(op))
-        tensor.consumers.remove(op)
-        moved.consumers.append(op)
-        op.inputs[number] = moved
+        graph.set_input(op, number, reordered(graph, tensor, lanes, op))
 
 
-def reordered(graph: Graph, tensor: Tensor, lanes: I64, position: int) -> Tensor:
-    """`tensor` with another channel map, by a convolution or product with a 0/1 matrix before operation `position`."""
-    out = Tensor(
-        f"{tensor.name}:order{len(graph.ops)}",
-        tensor.label,
-        tensor.shape,
-        tensor.scale,
-        tensor.zero_point,
-        unsigned=tensor.unsigned,
-    )
+def reordered(graph: Graph, tensor: Tensor, lanes: I64, before: Op | None = None) -> Tensor:
+    """`tensor` with another channel map, by a 0/1 matrix in front of `before` or at the end."""
+    out = tensor.like(f"{tensor.name}:order{len(graph.ops)}")
     out.lanes = lanes
-    graph.ops.insert(position, zero_one(tensor.label, REORDER, tensor, out, np.arange(tensor.c)))
+    graph.insert(zero_one(tensor.label, REORDER, tensor, out, np.arange(tensor.c)), before)
     return out

@@ -24,11 +24,11 @@ from vlac.legalize.space_to_depth import space_to_depth
 __all__ = ["legalize"]
 
 
-def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> Graph:
+def legalize(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool = False) -> Graph:
     """The device graph of a QDQ model, ready for tiling.
 
     Args:
-        keep_all: return every tensor of the device as a further output of the device, named by its quantized value.
+        debug_outputs: return every tensor of the device as a further output, named by its quantized value.
 
     Raises:
         UnsupportedError: all nodes that break a rule, or a value that is not quantized.
@@ -43,14 +43,14 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, keep_all: bool = False) -> 
     realize_moves(graph, hw)
     copy_inputs(graph)
     pools_first(graph)
-    if keep_all:
-        _keep_all(graph)
+    if debug_outputs:
+        _add_debug_outputs(graph)
     space_to_depth(graph, hw)
     place(graph, hw)
     return graph
 
 
-def _keep_all(graph: Graph) -> None:
+def _add_debug_outputs(graph: Graph) -> None:
     known = {o.tensor for o in graph.outputs}
     taken = {o.name for o in graph.outputs}
     for op in graph.ops:

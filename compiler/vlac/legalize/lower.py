@@ -15,7 +15,8 @@ import onnx_ir as ir
 from vla_isa.signature import ModelOutput, Signature
 from vlac.analysis.host_nodes import prefix_nodes, suffix_nodes
 from vlac.errors import UnsupportedError
-from vlac.ir.graph import Graph, GraphOutput, Tensor
+from vlac.ir.graph import Graph, GraphOutput
+from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext, unique_name
 from vlac.lowering.quantized import unquantized
 from vlac.model.labels import node_label

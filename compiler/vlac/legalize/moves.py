@@ -14,13 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
+from vlac.device.copy import CopyOp
+from vlac.device.matrix import zero_one
+from vlac.device.move import MoveOp
+from vlac.device.select import SelectOp
+from vlac.device.view import View
 from vlac.errors import UnsupportedError
-from vlac.ir.graph import Alias, ConvOp, GemmOp, Graph, Op, Requant, Tensor, View
-from vlac.ir.moves import CopyOp, MoveOp, SelectOp
+from vlac.ir.graph import Alias, Graph
+from vlac.ir.operation import Op, Tensor
 from vlac.legalize.match import MAX_PIECES, axis_order, channel_choice, grid_of, match_copies
 from vlac.legalize.prune import prune
 
-__all__ = ["realize_moves", "zero_one"]
+__all__ = ["realize_moves"]
 
 I64 = NDArray[np.int64]
 _MATRIX = 1024  # largest vector that a 0/1 matrix rearranges
@@ -129,12 +134,12 @@ def _try(graph: Graph, op: MoveOp, inputs: list[Tensor], index: I64, fill: int, 
     if len(inputs) == 1:
         channels = channel_choice(grid, inputs[0], out)
         if channels is not None:
-            _put(graph, op, SelectOp(op.node, op.op_type, inputs, out, channels, fill))
+            graph.replace_op(op, SelectOp(op.node, op.op_type, inputs, out, channels, fill))
             return True
     copies = match_copies(grid, inputs, out)
     if copies is not None:
         parts = copies.in_parts, copies.out_parts, copies.pieces, fill if copies.is_filled else None
-        _put(graph, op, CopyOp(op.node, op.op_type, inputs, out, *parts))
+        graph.replace_op(op, CopyOp(op.node, op.op_type, inputs, out, *parts))
         return True
     if len(inputs) == 1 and max(len(index), math.prod(inputs[0].shape)) <= _MATRIX:
         _multiplied(graph, op, inputs[0], index, fill)
@@ -164,7 +169,7 @@ def _reordered(graph: Graph, op: MoveOp, x: Tensor, index: I64) -> bool:
     if same and np.array_equal(out.to_hwc(index), x.to_hwc(np.arange(len(index)))):
         plain = np.array_equal(index, np.arange(len(index)))
         if plain or not graph.is_output(out) or _at_output(graph, out, x, index):
-            _remove(graph, op)
+            graph.erase(op)
             _renumber(out, index)
             graph.replace(out, x)
             graph.aliases.append(Alias(out, [x], index))
@@ -172,7 +177,7 @@ def _reordered(graph: Graph, op: MoveOp, x: Tensor, index: I64) -> bool:
     if graph.is_output(out) and out.consumers and _at_input(graph, op, x, index):
         return True
     if graph.is_output(out) and _at_output(graph, out, x, index) and not out.consumers:
-        _remove(graph, op)
+        graph.erase(op)
         graph.aliases.append(Alias(out, [x], index))
         return True
     order = None if np.array_equal(index, np.arange(len(index))) else index
@@ -180,9 +185,9 @@ def _reordered(graph: Graph, op: MoveOp, x: Tensor, index: I64) -> bool:
     if x.is_vector != out.is_vector and not packed and not (graph.is_output(out) and order is not None):
         known = next((v for v in x.consumers if isinstance(v, View) and _alike(v, order, out)), None)
         if known is None:
-            _put(graph, op, View(op.node, op.op_type, [x], out, order))
+            graph.replace_op(op, View(op.node, op.op_type, [x], out, order))
         else:
-            _remove(graph, op)
+            graph.erase(op)
             graph.replace(out, known.output)
         return True
     return _at_input(graph, op, x, index)
@@ -216,8 +221,7 @@ def _at_input(graph: Graph, op: MoveOp, x: Tensor, index: I64) -> bool:
     if not lone or layout is None or x not in graph.inputs or x in graph.input_layouts:
         return False
     out = op.output
-    _remove(graph, op)
-    out.producer = None
+    graph.erase(op)
     graph.inputs[graph.inputs.index(x)] = out
     graph.input_labels[out] = graph.input_labels.pop(x)
     graph.input_layouts[out] = (x.shape, *layout)
@@ -237,26 +241,12 @@ def _at_output(graph: Graph, out: Tensor, x: Tensor, index: I64) -> bool:
 # --- by a 0/1 matrix ------------------------------------------------------------------------------------
 
 
-def zero_one(node: str, op_type: str, x: Tensor, out: Tensor, channels: I64, fill: int = 0) -> Op:
-    """Output channel i = input channel `channels[i]` (-1: fill), exactly, as a convolution or product."""
-    n = len(channels)
-    weight = np.zeros((n, x.c), np.int8)
-    rows = np.flatnonzero(channels >= 0)
-    weight[rows, channels[rows]] = 1
-    bias = np.where(channels >= 0, 0, fill) - x.zero_point
-    requant = Requant(bias, np.full(n, 1 << 23, np.int64), np.full(n, 23, np.int64), x.zero_point)
-    if x.h == 1:
-        return GemmOp(node, op_type, [x], out, weight, requant)
-    return ConvOp(node, op_type, [x], out, weight.reshape(n, x.c, 1, 1), requant, (1, 1), (1, 1), (0, 0))
-
-
 def _multiplied(graph: Graph, op: MoveOp, x: Tensor, index: I64, fill: int) -> None:
     """Flatten, multiply by a 0/1 matrix, and read the product in the output's shape."""
     new: list[Op] = []
 
     def vector(name: str, size: int) -> Tensor:
-        shape = (1, size)
-        return Tensor(f"{op.output.name}:{name}", op.output.label, shape, x.scale, x.zero_point, unsigned=x.unsigned)
+        return x.like(f"{op.output.name}:{name}", label=op.output.label, shape=(1, size))
 
     source, target = x, op.output
     if not x.is_vector:
@@ -267,17 +257,4 @@ def _multiplied(graph: Graph, op: MoveOp, x: Tensor, index: I64, fill: int) -> N
     new.append(zero_one(op.node, op.op_type, source, target, index, fill))
     if target is not op.output:
         new.append(View(op.node, op.op_type, [target], op.output))
-    _put(graph, op, *new)
-
-
-def _remove(graph: Graph, op: Op) -> None:
-    for t in op.inputs:
-        t.consumers.remove(op)
-    graph.ops.remove(op)
-
-
-def _put(graph: Graph, op: Op, *new: Op) -> None:
-    """Replace an operation by others, the last of which makes its output."""
-    position = graph.ops.index(op)
-    _remove(graph, op)
-    graph.ops[position:position] = new
+    graph.replace_op(op, *new)

@@ -6,7 +6,8 @@ pool would otherwise start only when the convolutions of the other branches are 
 
 from __future__ import annotations
 
-from vlac.ir.graph import Graph, PoolOp
+from vlac.device.pool import PoolOp
+from vlac.ir.graph import Graph
 
 __all__ = ["pools_first"]
 
@@ -16,5 +17,4 @@ def pools_first(graph: Graph) -> None:
     for op in list(graph.ops):
         producer = op.inputs[0].producer if isinstance(op, PoolOp) else None
         if producer is not None:
-            graph.ops.remove(op)
-            graph.ops.insert(graph.ops.index(producer) + 1, op)
+            graph.move(op, producer)

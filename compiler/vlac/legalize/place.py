@@ -14,17 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import (
-    ConcatOp,
-    ConvOp,
-    Graph,
-    Op,
-    PoolOp,
-    Tensor,
-    VecOp,
-    View,
-)
-from vlac.ir.moves import CopyOp, SelectOp
+from vlac.device.concat import ConcatOp
+from vlac.device.conv import ConvOp
+from vlac.device.copy import CopyOp
+from vlac.device.pool import PoolOp
+from vlac.device.select import SelectOp
+from vlac.device.vec import VecOp
+from vlac.device.view import View
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Op, Tensor
 from vlac.legalize.lanes import in_channel_order, padded_lanes, reordered, settle
 from vlac.legalize.place_moves import forward_copy, forward_select, preset_copy
 
@@ -47,7 +45,7 @@ def place(graph: Graph, hw: HardwareConfig) -> None:
         _forward(graph, op, block)
     for i, out in enumerate(graph.outputs):
         if not isinstance(out.tensor.producer, View) and not in_channel_order(out.tensor):
-            moved = reordered(graph, out.tensor, padded_lanes(out.tensor.c, block), len(graph.ops))
+            moved = reordered(graph, out.tensor, padded_lanes(out.tensor.c, block))
             graph.outputs[i] = replace(out, tensor=moved, source=out.tensor)
 
 
@@ -88,20 +86,9 @@ def _nest_concats(graph: Graph) -> None:
 
 def _copied(graph: Graph, tensor: Tensor, reader: Op) -> Tensor:
     """A copy of `tensor` for one reader (its first mention), made by VEC just before it."""
-    copy = Tensor(
-        f"{tensor.name}:copy{len(graph.ops)}",
-        tensor.label,
-        tensor.shape,
-        tensor.scale,
-        tensor.zero_point,
-        unsigned=tensor.unsigned,
-    )
-    tensor.consumers.remove(reader)
-    copy.consumers.append(reader)
-    reader.inputs[reader.inputs.index(tensor)] = copy
-    graph.ops.insert(
-        graph.ops.index(reader), VecOp(reader.node, "Copy", [tensor], copy, "add", 1 << 23, 0, 23, tensor.zero_point)
-    )
+    copy = tensor.like(f"{tensor.name}:copy{len(graph.ops)}")
+    graph.set_input(reader, reader.inputs.index(tensor), copy)
+    graph.insert(VecOp.identity(reader.node, "Copy", tensor, copy), before=reader)
     return copy
 
 

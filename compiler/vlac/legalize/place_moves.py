@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vlac.ir.graph import ConvOp, GemmOp, Graph
-from vlac.ir.moves import CopyOp, SelectOp
+from vlac.device.conv import ConvOp
+from vlac.device.copy import CopyOp
+from vlac.device.gemm import GemmOp
+from vlac.device.matrix import zero_one
+from vlac.device.select import SelectOp
+from vlac.ir.graph import Graph
 from vlac.legalize.lanes import padded_lanes, settle
-from vlac.legalize.moves import zero_one
 
 __all__ = ["forward_copy", "forward_select", "preset_copy"]
 
@@ -39,9 +42,7 @@ def forward_select(graph: Graph, op: SelectOp, block: int) -> None:
         out.parent, out.offset = x, first
         out.lanes = chosen[first * block : end * block]
         return
-    made = zero_one(op.node, op.op_type, x, out, channels, op.fill)
-    graph.ops[graph.ops.index(op)] = made
-    x.consumers.remove(op)
+    graph.replace_op(op, zero_one(op.node, op.op_type, x, out, channels, op.fill))
     out.lanes = padded_lanes(out.c, block) if out.lanes is None else out.lanes
 
 

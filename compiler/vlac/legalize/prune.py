@@ -11,6 +11,4 @@ def prune(graph: Graph) -> None:
     """Remove dead operations, last first."""
     for op in reversed(list(graph.ops)):
         if not op.output.consumers and not graph.is_output(op.output):
-            for t in op.inputs:
-                t.consumers.remove(op)
-            graph.ops.remove(op)
+            graph.erase(op)

@@ -11,8 +11,13 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.numerics import ROUND_NEAREST_EVEN
+from vlac.device.conv import ConvOp
+from vlac.device.gemm import GemmOp
+from vlac.device.pool import PoolOp
+from vlac.device.vec import VecOp
 from vlac.errors import UnsupportedError
-from vlac.ir.graph import ConvOp, GemmOp, Graph, Op, PoolOp, VecOp
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Op
 from vlac.model.labels import node_label
 from vlac.options import ROUNDING_NAMES
 from vlac.quantize.rounding import rounding_of

@@ -12,7 +12,9 @@ import math
 import numpy as np
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import ConvOp, Graph, Tensor
+from vlac.device.conv import ConvOp
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Tensor
 from vlac.legalize.match import axis_order
 
 __all__ = ["space_to_depth"]

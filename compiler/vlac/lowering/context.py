@@ -14,10 +14,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN, make_table, quantize
+from vla_isa.integer import INT8
+from vla_isa.numerics import make_table, quantize
+from vlac.device.move import MoveOp
+from vlac.device.vec import VecOp
 from vlac.errors import UnsupportedError
-from vlac.ir.graph import Graph, Tensor, VecOp
-from vlac.ir.moves import MoveOp
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Tensor
 from vlac.lowering.host_graph import HostGraph
 from vlac.lowering.quantized import Result, Traced, activation_parameters, bound, constant_tensor, unquantized
 from vlac.model.clamps import clamp_bounds
@@ -92,10 +95,7 @@ class LoweringContext:
         if any(u.op_type == "QuantizeLinear" for u in value.consumers()):
             raise unquantized(node, value, "input 0")  # in one place it is quantized, in another not
         found = self.new_tensor(quantizer, value.name or "?")
-        shape = shape_of(value)
-        tensor = Tensor(
-            f"{value.name}:quantized", value.name or "?", shape, found.scale, found.zero_point, unsigned=found.unsigned
-        )
+        tensor = found.like(f"{value.name}:quantized", label=value.name or "?", shape=shape_of(value))
         self.device_input(tensor, value)
         self.values[value] = tensor
         return tensor
@@ -139,14 +139,14 @@ class LoweringContext:
                     ]
                 )
             self.values[q.outputs[0]] = tensor
-        clamp = bound(lo, tensor, INT8_MIN, self.rounding), bound(hi, tensor, INT8_MAX, self.rounding)
+        clamp = bound(lo, tensor, INT8.lo, self.rounding), bound(hi, tensor, INT8.hi, self.rounding)
         return Result(tensor, *clamp, label, self.rounding)
 
     def new_tensor(self, quantizer: ir.Node, label: str) -> Tensor:
         """The tensor that a QuantizeLinear makes."""
-        scale, zero, unsigned = activation_parameters(quantizer)
+        scale, zero, kind = activation_parameters(quantizer)
         out = quantizer.outputs[0]
-        return Tensor(out.name or "", label, shape_of(out), scale, zero, unsigned=unsigned)
+        return Tensor(out.name or "", label, shape_of(out), scale, zero, type=kind)
 
     def passthrough(self, node: ir.Node, output: int = 0) -> tuple[Tensor | None, str]:
         """For operators that only move values: the tensor of the Q behind, or None where none follows."""
@@ -159,19 +159,17 @@ class LoweringContext:
     # --- small operations that several operators need -------------------------------------------------
 
     def requantized(
-        self, source: Tensor, target: Tensor, node: str, op_type: str, lo: int = INT8_MIN, hi: int = INT8_MAX
+        self, source: Tensor, target: Tensor, node: str, op_type: str, lo: int = INT8.lo, hi: int = INT8.hi
     ) -> None:
         """Let `target` be `source` in target's scale, clamped (a table; exact by construction)."""
         scales = source.scale, source.zero_point, target.scale, target.zero_point
         table = make_table(lambda x: x, *scales, self.rounding)
         table = np.clip(table, lo, hi).astype(np.int8)
-        self.graph.ops.append(
-            VecOp(node, op_type, [source], target, "add", 1 << 23, 0, 23, source.zero_point, table=table)
-        )
+        self.graph.insert(VecOp.identity(node, op_type, source, target, table))
 
     def moved(self, node: ir.Node, source: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
         """`source` seen with another shape of as many elements."""
-        probe = Tensor(name, name, shape, source.scale, source.zero_point, unsigned=source.unsigned)
+        probe = source.like(name, label=name, shape=shape)
         return self.move(node, [source], np.arange(math.prod(shape)), probe)
 
     def move(self, node: ir.Node, sources: list[Tensor], index: I64, out: Tensor, fill: float = 0.0) -> Tensor:
@@ -186,7 +184,7 @@ class LoweringContext:
             return out
         if len(sources) == 1 and x.same_order(out) and np.array_equal(index, np.arange(len(index))):
             return x
-        self.graph.ops.append(MoveOp(node_label(node), node.op_type, sources, out, index, integer))
+        self.graph.insert(MoveOp(node_label(node), node.op_type, sources, out, index, integer))
         return out
 
 

@@ -15,8 +15,13 @@ import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, scale_to_multiplier, to_int8
+from vlac.device.conv import ConvOp
+from vlac.device.gemm import GemmOp
+from vlac.device.vec import VecOp
 from vlac.errors import UnsupportedError
-from vlac.ir.graph import ConvOp, GemmOp, Op, Requant, Tensor, VecOp, is_image
+from vlac.ir.geometry import is_image
+from vlac.ir.operation import Op, Tensor
+from vlac.ir.records import UNIT, Requant
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.spec import OpSpec, RuleResult
 from vlac.lowering.unary import fits, lower_table, same_values, several
@@ -29,7 +34,6 @@ __all__ = ["VEC", "add_multipliers", "binary", "operand_pair", "operands_match",
 VEC = "VEC; a table where one operand is a scalar constant."
 
 Shape = tuple[int, ...]
-_UNIT = (1 << 23, 23)  # the multiplier and shift of 1
 
 
 def operands_match(node: ir.Node, hw: HardwareConfig) -> RuleResult:
@@ -96,9 +100,7 @@ def _lower_pair(low: LoweringContext, node: ir.Node, function: str) -> None:
         # b - a: VEC computes a - b around the zero point -1 - z, and the table -1 - q turns it round exactly
         table = to_int8(np.clip(np.arange(INT8_MAX, INT8_MIN - 1, -1), lo, hi))
         zero, lo, hi = -1 - zero, INT8_MIN, INT8_MAX
-    low.graph.ops.append(
-        VecOp(out.label, node.op_type, [a, b], out.tensor, function, ma, mb, shift, zero, lo, hi, table)
-    )
+    low.graph.insert(VecOp(out.label, node.op_type, [a, b], out.tensor, function, ma, mb, shift, zero, lo, hi, table))
 
 
 # --- operands -------------------------------------------------------------------------------------------
@@ -122,7 +124,7 @@ def _arranged(low: LoweringContext, node: ir.Node, b: Tensor, out: Shape) -> Ten
         data = b.constant.reshape(full)
         if spread != "row":
             data = np.ascontiguousarray(np.broadcast_to(data, out))
-        return Tensor(b.name, b.label, data.shape, b.scale, b.zero_point, constant=data, unsigned=b.unsigned)
+        return b.like(b.name, shape=data.shape, constant=data)
     if spread is None:
         return b
     image = is_image(out)
@@ -138,9 +140,9 @@ def _arranged(low: LoweringContext, node: ir.Node, b: Tensor, out: Shape) -> Ten
 
 def _repeated(low: LoweringContext, node: ir.Node, b: Tensor, shape: Shape) -> Tensor:
     """`b`, which has one channel, with that channel repeated to `shape`: a product with ones, exact."""
-    out = Tensor(f"{b.name}:repeated{len(low.graph.ops)}", b.label, shape, b.scale, b.zero_point, unsigned=b.unsigned)
+    out = b.like(f"{b.name}:repeated{len(low.graph.ops)}", shape=shape)
     n = out.c
-    mult, shift = (np.full(n, v, np.int64) for v in _UNIT)
+    mult, shift = (np.full(n, v, np.int64) for v in UNIT)
     requant = Requant(np.full(n, -b.zero_point, np.int64), mult, shift, b.zero_point)
     ones = np.ones((n, 1), np.int8)
     where = f"{node_label(node)}:repeat"
@@ -149,7 +151,7 @@ def _repeated(low: LoweringContext, node: ir.Node, b: Tensor, shape: Shape) -> T
         op = GemmOp(where, node.op_type, [b], out, ones, requant)
     else:
         op = ConvOp(where, node.op_type, [b], out, ones.reshape(n, 1, 1, 1), requant, (1, 1), (1, 1), (0, 0))
-    low.graph.ops.append(op)
+    low.graph.insert(op)
     return out
 
 

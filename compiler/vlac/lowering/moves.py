@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import Tensor
+from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.spec import OpSpec, Rule, RuleResult
 from vlac.model.reading import input_name, is_constant, shape_of
@@ -47,7 +47,7 @@ def lower_move(low: LoweringContext, node: ir.Node, indices: list[I64], fill: fl
     for number, (out, index) in enumerate(zip(node.outputs, indices, strict=False)):
         target, label = low.passthrough(node, number)
         name = out.name or label
-        plain = Tensor(name, name, shape_of(out), x.scale, x.zero_point, unsigned=x.unsigned)
+        plain = x.like(name, label=name, shape=shape_of(out))
         scaled = target is not None and (target.scale, target.zero_point) != (x.scale, x.zero_point)
         if target is None or not scaled:
             moved = low.move(node, [x], index, target or plain, fill)
@@ -56,7 +56,7 @@ def lower_move(low: LoweringContext, node: ir.Node, indices: list[I64], fill: fl
             moved = target
         else:
             name = f"{target.name}:scaled"
-            source = Tensor(name, target.label, x.shape, target.scale, target.zero_point, unsigned=target.unsigned)
+            source = target.like(name, shape=x.shape)
             low.requantized(x, source, label, node.op_type)
             moved = low.move(node, [source], index, target, fill)
         low.values[out] = moved

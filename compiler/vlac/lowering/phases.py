@@ -10,7 +10,7 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from vlac.ir.graph import Tensor
+from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext
 
 __all__ = ["interleaved", "phase_tensors"]
@@ -25,7 +25,7 @@ def phase_tensors(out: Tensor, phases: tuple[int, int]) -> list[Tensor]:
         for j in range(phases[1]):
             size = (-(-(out.h - i) // phases[0]), -(-(out.w - j) // phases[1]))
             name = f"{out.name}:{i}:{j}"
-            found.append(Tensor(name, out.label, (1, out.c, *size), out.scale, out.zero_point, unsigned=out.unsigned))
+            found.append(out.like(name, shape=(1, out.c, *size)))
     return found
 
 

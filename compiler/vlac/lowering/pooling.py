@@ -16,7 +16,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import PoolOp, PoolPiece, Tensor
+from vla_isa.instructions.pool import POOL
+from vlac.device.pool import PoolOp
+from vlac.ir.operation import Tensor
+from vlac.ir.records import PoolPiece
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.phases import interleaved, phase_tensors
 from vlac.lowering.quantized import Result
@@ -41,16 +44,19 @@ Pads = tuple[int, int, int, int]
 
 
 def is_image(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The input must be [1, C, H, W] (float: also 1-D and 3-D), batch 1, at most 2047 rows of 16383 pixels."""
+    """The input must be [1, C, H, W] (float: also 1-D and 3-D), batch 1, at most {POOL[in_h]} rows of {POOL[in_w]}
+    pixels.
+    """
     shape = shape_of(node.inputs[0])
-    ok = len(shape) == 4 and shape[0] == 1 and shape[2] <= 2047 and shape[3] <= 16383
+    ok = len(shape) == 4 and shape[0] == 1 and shape[2] <= POOL.limit("in_h") and shape[3] <= POOL.limit("in_w")
     return RuleResult(ok, f"input shape {list(shape)}")
 
 
 def window_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The stride must not exceed 15, the kernel 2047 and the padding 255."""
+    """The stride must not exceed {POOL[stride_h]}, the kernel {POOL[kernel_h]} and the padding {POOL[pad_top]}."""
     kernel, strides, pads, _ = window(node)
-    ok = max(strides) <= 15 and max(kernel) <= 2047 and max(pads) <= 255
+    ok = max(strides) <= POOL.limit("stride_h") and max(kernel) <= POOL.limit("kernel_h")
+    ok = ok and max(pads) <= POOL.limit("pad_top")
     return RuleResult(ok, f"kernel {kernel[0]}x{kernel[1]}, stride {strides[0]}x{strides[1]}, padding {list(pads)}")
 
 
@@ -130,7 +136,7 @@ def by_phases(
     for ((ys, row), (xs, column)), made in zip(product(rows, columns), results, strict=True):
         taken = numbers[:, ys, xs]
         name = f"{made.name}:in"
-        part = Tensor(name, out.label, (1, *taken.shape), x.scale, x.zero_point, unsigned=x.unsigned)
+        part = x.like(name, label=out.label, shape=(1, *taken.shape))
         make(low.move(node, [x], taken.reshape(-1), part), made, row, column)
     interleaved(low, node, results, phases, out)
 
@@ -154,7 +160,7 @@ def lower_average(
     records = average_records(x, out.tensor, np.array([divisor or taps]), f"{node.op_type} '{node_label(node)}'")
     piece = PoolPiece(0, out.tensor.h, 0, out.tensor.w, kernel, 0)
     zero = out.tensor.zero_point
-    low.graph.ops.append(
+    low.graph.insert(
         PoolOp(
             out.label,
             node.op_type,
@@ -189,7 +195,7 @@ def lower_max(
     target, label = low.passthrough(node)
     value = node.outputs[0]
     name = f"{value.name}:pooled"
-    pooled = Tensor(name, value.name or name, shape, x.scale, x.zero_point, unsigned=x.unsigned)
+    pooled = x.like(name, label=value.name or name, shape=shape)
     index = np.arange(math.prod(shape)) if index is None else index
     plain = np.array_equal(index, np.arange(len(index)))
     same = target is not None and (target.scale, target.zero_point) == (x.scale, x.zero_point)
@@ -198,7 +204,7 @@ def lower_max(
         return
     make(pooled)
     name = f"{value.name}:moved"
-    out = Tensor(name, value.name or name, shape_of(value), x.scale, x.zero_point, unsigned=x.unsigned)
+    out = x.like(name, label=value.name or name, shape=shape_of(value))
     found = low.move(node, [pooled], index, out)
     if target is None:
         low.values[value] = found

@@ -8,10 +8,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from vla_isa.integer import INT8, UINT8, IntType
 from vla_isa.numerics import ROUND_NEAREST_EVEN, quantize, to_int8
 from vla_isa.program import MAX_SCALE
 from vlac.errors import Refusal, UnsupportedError
-from vlac.ir.graph import Tensor
+from vlac.ir.operation import Tensor
 from vlac.model.labels import node_label
 from vlac.model.reading import constant_input, integer_type
 
@@ -23,6 +24,14 @@ __all__ = [
     "constant_tensor",
     "unquantized",
 ]
+
+
+_TYPES = {kind.dtype: kind for kind in (INT8, UINT8)}
+
+
+def _offset(model: IntType) -> int:
+    """By how much the model's integers are above the stored ones."""
+    return model.lo - INT8.lo
 
 
 @dataclass
@@ -58,8 +67,8 @@ def bound(x: float, tensor: Tensor, free: int, rounding: int = ROUND_NEAREST_EVE
     return int(quantize(np.array([x]), tensor.scale, tensor.zero_point, rounding)[0])
 
 
-def activation_parameters(node: ir.Node) -> tuple[float, int, bool]:
-    """(scale, zero point in int8 terms, whether the integers are unsigned) of a Q or DQ of an activation.
+def activation_parameters(node: ir.Node) -> tuple[float, int, IntType]:
+    """(scale, zero point in terms of the stored integers, the model's type) of a Q or DQ of an activation.
 
     Raises:
         UnsupportedError: not 8 bits, not per tensor, or not constant.
@@ -76,11 +85,11 @@ def activation_parameters(node: ir.Node) -> tuple[float, int, bool]:
             ]
         )
     kind = integer_type(node)
-    if kind not in (np.dtype(np.int8), np.dtype(np.uint8)):
+    if kind not in _TYPES:
         raise UnsupportedError([f"{node.op_type} '{name}': {kind} is not supported; quantize to int8 or uint8"])
-    unsigned = kind == np.dtype(np.uint8)
+    model = _TYPES[kind]
     value = 0 if zero is None else int(zero.reshape(-1)[0])
-    return float(np.float32(scale.reshape(-1)[0])), value - 128 * unsigned, unsigned
+    return float(np.float32(scale.reshape(-1)[0])), value - _offset(model), model
 
 
 @dataclass(frozen=True)
@@ -94,10 +103,10 @@ class Traced:
 def constant_tensor(node: ir.Node) -> Tensor | None:
     """The integers of a DequantizeLinear of a per-tensor 8-bit constant, as a tensor."""
     q, scale, zero = (constant_input(node, i) for i in range(3))
-    if q is None or scale is None or scale.size != 1 or q.dtype not in (np.dtype(np.int8), np.dtype(np.uint8)):
+    if q is None or scale is None or scale.size != 1 or q.dtype not in _TYPES:
         return None
-    unsigned = q.dtype == np.dtype(np.uint8)
-    offset = 128 if unsigned else 0
+    kind = _TYPES[q.dtype]
+    offset = _offset(kind)
     z = 0 if zero is None else int(zero.reshape(-1)[0])
     name = node.outputs[0].name or "?"
     return Tensor(
@@ -107,5 +116,5 @@ def constant_tensor(node: ir.Node) -> Tensor | None:
         float(np.float32(scale.reshape(-1)[0])),
         z - offset,
         constant=to_int8(q.astype(np.int16) - offset),
-        unsigned=unsigned,
+        type=kind,
     )

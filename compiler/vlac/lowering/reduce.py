@@ -13,7 +13,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import ConvOp, GemmOp, Op, Requant, Tensor, geometry, is_image
+from vla_isa.instructions.gemm import GEMM
+from vla_isa.instructions.pool import POOL
+from vlac.device.conv import ConvOp
+from vlac.device.gemm import GemmOp
+from vlac.ir.geometry import geometry, is_image
+from vlac.ir.operation import Op, Tensor
+from vlac.ir.records import Requant
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.pooling import Axis, average_records, lower_average, lower_max, max_pool
 from vlac.lowering.quantized import Result
@@ -32,33 +38,33 @@ def axes_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 
 def is_one_tensor(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The input must have an axis, and at most 2047 rows of 16383 pixels; what is no image [1, C, H, W] has its last
-    axis as channels and the others as pixels.
+    """The input must have an axis, and at most {POOL[in_h]} rows of {POOL[in_w]} pixels; what is no image
+    [1, C, H, W] has its last axis as channels and the others as pixels.
     """
     shape = shape_of(node.inputs[0])
     h, w, _ = geometry(shape)
-    return RuleResult(bool(shape) and h <= 2047 and w <= 16383, f"input shape {list(shape)}")
+    return RuleResult(bool(shape) and h <= POOL.limit("in_h") and w <= POOL.limit("in_w"), f"input shape {list(shape)}")
 
 
 def it_can_be_arranged(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """What is joined must be at most 16383 values of at most 2047 results per channel, where it is not all rows,
-    all pixels or all channels.
+    """What is joined must be at most {POOL[in_w]} values of at most {POOL[in_h]} results per channel, where it is not
+    all rows, all pixels or all channels.
     """
     kept, joined = _counts(node)
-    ok = _kind(node) != "mixed" or (joined <= 16383 and kept <= 2047)
+    ok = _kind(node) != "mixed" or (joined <= POOL.limit("in_w") and kept <= POOL.limit("in_h"))
     return RuleResult(ok, f"{joined} values, {kept} results")
 
 
 def one_out_block_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """A sum over channels must take at most 4095 words of {block} channels, and fit the {weight_words} words of the
-    weight scratchpad; one over everything that many for all pixels.
+    """A sum over channels must take at most {GEMM[k_blocks]} words of {block} channels, and fit the {weight_words}
+    words of the weight scratchpad; one over everything that many for all pixels.
     """
     shape = shape_of(node.inputs[0])
     kind = _kind(node)
     h, w, c = geometry(shape)
     words = -(-c // hw.block) if kind in ("channels", "all") else 1
     words *= h * w if kind == "all" else 1  # flattened, each pixel's channels are padded to blocks
-    return RuleResult(words <= min(hw.weight_words, 4095), f"{words} words")
+    return RuleResult(words <= min(hw.weight_words, GEMM.limit("k_blocks")), f"{words} words")
 
 
 def _axes(node: ir.Node) -> tuple[int, ...]:
@@ -110,7 +116,7 @@ def _arranged(low: LoweringContext, node: ir.Node, x: Tensor) -> tuple[Tensor, t
     results, joined = _counts(node)
     image = (1, 1 if channel is None else shape[channel], results, joined)
     numbers = np.arange(math.prod(shape)).reshape(shape).transpose([*front, *axes]).reshape(-1)
-    target = Tensor(f"{x.name}:arranged", x.label, image, x.scale, x.zero_point, unsigned=x.unsigned)
+    target = x.like(f"{x.name}:arranged", shape=image)
     made = np.arange(image[1] * results).reshape([shape[i] for i in front])
     index = made.transpose([front.index(i) for i in kept]).reshape(-1)
     return low.move(node, [x], numbers, target), (1, joined), index
@@ -130,7 +136,7 @@ def lower_maximum(low: LoweringContext, node: ir.Node, *, everywhere: bool = Fal
     rows, columns = (Axis(n, o, k, 1, 0, 0) for n, o, k in zip((source.h, source.w), size, kernel, strict=True))
 
     def make(out: Tensor) -> None:
-        low.graph.ops.append(max_pool(node.op_type, node_label(node), source, out, rows, columns))
+        low.graph.insert(max_pool(node.op_type, node_label(node), source, out, rows, columns))
 
     lower_max(low, node, x, _pooled_shape(source, kernel), make, index)
 
@@ -156,7 +162,7 @@ def lower_sum(low: LoweringContext, node: ir.Node, *, mean: bool) -> None:
     shape = (1, 1, x.h, x.w) if is_image(x.shape) else (x.w, 1)
     index = np.arange(math.prod(shape))
     made = _shaped(out, shape, index)
-    low.graph.ops.append(_with_ones(node, x, made, x.c if mean else 1))
+    low.graph.insert(_with_ones(node, x, made, x.c if mean else 1))
     _finish(low, node, made, out, index)
 
 
@@ -176,7 +182,7 @@ def _with_ones(node: ir.Node, x: Tensor, out: Result, divisor: int) -> Op:
 def _shaped(out: Result, shape: tuple[int, ...], index: NDArray[np.int64]) -> Result:
     """A result in the shape it is computed in, which the model may see with fewer axes."""
     t = out.tensor
-    tensor = Tensor(f"{t.name}:reduced", t.label, shape, t.scale, t.zero_point, unsigned=t.unsigned)
+    tensor = t.like(f"{t.name}:reduced", shape=shape)
     same = tensor.same_order(t) and np.array_equal(index, np.arange(len(index)))
     return out if same else Result(tensor, out.lo, out.hi, out.label)
 

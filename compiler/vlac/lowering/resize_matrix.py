@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from vla_isa.numerics import INT8_MAX, requantize_scale, to_int8
-from vlac.ir.graph import GemmOp, Requant, Tensor
+from vlac.device.gemm import GemmOp
+from vlac.ir.records import Requant
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.weights import multipliers, prove_no_wrap
 from vlac.model.labels import node_label
@@ -86,8 +87,8 @@ def lower_matrix(low: LoweringContext, node: ir.Node) -> None:
     bias -= x.zero_point * weights.sum(axis=1, dtype=np.int64)
     size = len(weights)
     t = out.tensor
-    made = Tensor(f"{t.name}:flat", t.label, (1, size), t.scale, t.zero_point, unsigned=t.unsigned)
+    made = t.like(f"{t.name}:flat", shape=(1, size))
     source = low.moved(node, x, (1, weights.shape[1]), f"{x.name}:flat")
     requant = Requant(bias, mult, shift, t.zero_point, out.lo, out.hi)
-    low.graph.ops.append(GemmOp(out.label, "Resize", [source], made, weights, requant))
+    low.graph.insert(GemmOp(out.label, "Resize", [source], made, weights, requant))
     low.move(node, [made], np.arange(size), t)

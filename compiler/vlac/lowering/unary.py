@@ -20,8 +20,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions.vec import VEC
 from vla_isa.numerics import INT8_MAX, INT8_MIN, clamp, quantize, to_int8
-from vlac.ir.graph import Tensor, VecOp, geometry, is_image
+from vlac.device.vec import VecOp
+from vlac.ir.geometry import geometry, is_image
+from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.quantized import Traced
 from vlac.lowering.spec import F32, OpSpec, RuleResult
@@ -44,18 +47,18 @@ __all__ = [
 F64 = NDArray[np.float64]
 
 TABLE = "A table of 256 entries, in the layer before it or in VEC."
-_MAX_ROWS, _MAX_PIXELS, _MAX_BLOCKS = 2047, 16383, 1023
 
 
 def fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """A tensor must have at most 2047 rows of 16383 pixels of 1023 blocks of {block} channels; one that is no image
-    [1, C, H, W] has its last axis as channels and the others as pixels.
+    """A tensor must have at most {VEC[out_h]} rows of {VEC[out_w]} pixels of {VEC[out_blocks]} blocks of {block}
+    channels; one that is no image [1, C, H, W] has its last axis as channels and the others as pixels.
     """
     shape = shape_of(node.outputs[0])
     h, w, c = geometry(shape)
     blocks = -(-c // hw.block)
     pixels = blocks if h == w == 1 else w  # a vector's words follow each other in one row
-    ok = h <= _MAX_ROWS and pixels <= _MAX_PIXELS and (h == w == 1 or blocks <= _MAX_BLOCKS)
+    ok = h <= VEC.limit("out_h") and pixels <= VEC.limit("out_w")
+    ok = ok and (h == w == 1 or blocks <= VEC.limit("out_blocks"))
     return RuleResult(ok, f"shape {list(shape)}")
 
 
@@ -169,9 +172,7 @@ def _add_table(low: LoweringContext, node: ir.Node, x: Tensor, values: F32) -> N
     out = low.result(node)
     table = quantize(_defined(values, x.zero_point), out.tensor.scale, out.tensor.zero_point, out.rounding)
     table = to_int8(clamp(table, out.lo, out.hi))
-    low.graph.ops.append(
-        VecOp(out.label, node.op_type, [x], out.tensor, "add", 1 << 23, 0, 23, x.zero_point, table=table)
-    )
+    low.graph.insert(VecOp.identity(out.label, node.op_type, x, out.tensor, table))
 
 
 def _defined(values: F32, zero_point: int) -> NDArray[np.float32]:

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from vla_isa.errors import EncodingError
 from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions.gemm import GEMM
 from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, requantize_scale, scale_to_multiplier, to_int8
 from vlac.errors import UnsupportedError
-from vlac.ir.graph import Requant, Tensor
+from vlac.ir.operation import Tensor
+from vlac.ir.records import Requant
 from vlac.lowering.quantized import Result, unquantized
 from vlac.lowering.spec import RuleResult
 from vlac.model.labels import node_label
@@ -141,9 +143,9 @@ def prove_no_wrap(weights: NDArray[np.int8], bias: I64, where: str) -> None:
 
 def weights_fit(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The weights of one block of {block} columns must fit the {weight_words} words of the weight scratchpad, and K
-    4095 channel blocks.
+    {GEMM[k_blocks]} channel blocks.
     """
     b = shape_of(node.inputs[1])
     k = b[-1] if attribute(node, "transB", 0) or len(b) == 1 else b[-2]
     words = -(-k // hw.block)
-    return RuleResult(words <= min(hw.weight_words, 4095), f"{words} words (K = {k})")
+    return RuleResult(words <= min(hw.weight_words, GEMM.limit("k_blocks")), f"{words} words (K = {k})")

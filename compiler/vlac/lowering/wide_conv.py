@@ -14,7 +14,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vlac.ir.graph import ConvOp, Requant, Tensor
+from vla_isa.instructions.conv import CONV
+from vlac.device.conv import ConvOp
+from vlac.ir.operation import Tensor
+from vlac.ir.records import Requant
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.phases import interleaved, phase_tensors
 from vlac.lowering.quantized import Result
@@ -22,7 +25,7 @@ from vlac.lowering.quantized import Result
 __all__ = ["AxisPlan", "axis_plan", "lower_wide"]
 
 I8 = NDArray[np.int8]
-_KERNEL, _STRIDE, _DILATION = 15, 4, 31  # CONV's limits
+_KERNEL, _STRIDE, _DILATION = (CONV.limit(f"{field}_h") for field in ("kernel", "stride", "dilation"))
 _FOLD, _PHASES = 32, 8
 
 
@@ -72,7 +75,7 @@ def _folded(low: LoweringContext, node: ir.Node, x: Tensor, folds: tuple[int, in
     numbers[:, : x.h, : x.w] = np.arange(x.c * x.h * x.w).reshape(x.c, x.h, x.w)
     numbers = numbers.reshape(x.c, h, fy, w, fx).transpose(0, 2, 4, 1, 3)
     shape = (1, x.c * fy * fx, h, w)
-    target = Tensor(f"{x.name}:folded{fy}x{fx}", x.label, shape, x.scale, x.zero_point, unsigned=x.unsigned)
+    target = x.like(f"{x.name}:folded{fy}x{fx}", shape=shape)
     return low.move(node, [x], numbers.reshape(-1), target)
 
 
@@ -100,7 +103,7 @@ def lower_wide(
         steps = [p.phases * s // p.fold for p, s in zip(plans, strides, strict=True)]
         left = (rows.dilation, columns.dilation), (rows.pad, columns.pad)
         conv = (taken, requant, (steps[0], steps[1]), *left, group)
-        low.graph.ops.append(ConvOp(out.label, "Conv", [source], part, *conv, macs=weight[0].size))
+        low.graph.insert(ConvOp(out.label, "Conv", [source], part, *conv, macs=weight[0].size))
     interleaved(low, node, parts, phases, out.tensor)
 
 

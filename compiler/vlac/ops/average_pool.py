@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from vlac.ir.graph import PoolOp, PoolPiece, Tensor
+from vlac.device.pool import PoolOp
+from vlac.ir.operation import Tensor
+from vlac.ir.records import PoolPiece
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.pooling import WINDOW_RULES, Axis, average_records, by_phases, window
 from vlac.lowering.spec import OpSpec
@@ -63,7 +65,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
         else:
             count, pieces, divisors = _pieces(rows, columns, include=include)
         records = average_records(source, out, np.array(divisors), f"AveragePool '{node_label(node)}'")
-        low.graph.ops.append(
+        low.graph.insert(
             PoolOp(
                 result.label,
                 "AveragePool",

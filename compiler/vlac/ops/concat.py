@@ -7,8 +7,9 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN
-from vlac.ir.graph import ConcatOp, Tensor, is_image
+from vla_isa.integer import INT8
+from vlac.device.concat import ConcatOp
+from vlac.ir.geometry import is_image
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.spec import OpSpec
 from vlac.model.reading import attribute, shape_of
@@ -22,23 +23,17 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     parts = []
     for index, (source, value) in enumerate(zip(sources, node.inputs, strict=True)):
         same = (source.scale, source.zero_point) == (out.tensor.scale, out.tensor.zero_point)
-        if same and source.constant is None and (out.lo, out.hi) == (INT8_MIN, INT8_MAX):
+        if same and source.constant is None and (out.lo, out.hi) == (INT8.lo, INT8.hi):
             parts.append(source)
             continue
-        part = Tensor(
-            f"{out.tensor.name}:{index}",
-            f"{out.tensor.label}:{index}",
-            shape_of(value),
-            out.tensor.scale,
-            out.tensor.zero_point,
-            unsigned=out.tensor.unsigned,
-        )
+        name, label = f"{out.tensor.name}:{index}", f"{out.tensor.label}:{index}"
+        part = out.tensor.like(name, label=label, shape=shape_of(value))
         low.requantized(source, part, out.label, "Concat", out.lo, out.hi)
         parts.append(part)
     shape = shape_of(node.outputs[0])
     axis = attribute(node, "axis", 0) % len(shape)
     if axis == (1 if is_image(shape) else len(shape) - 1):
-        low.graph.ops.append(ConcatOp(out.label, "Concat", parts, out.tensor))
+        low.graph.insert(ConcatOp(out.label, "Concat", parts, out.tensor))
         return
     starts = np.cumsum([0, *(math.prod(p.shape) for p in parts)])
     numbers = [s + np.arange(math.prod(p.shape)) for s, p in zip(starts, parts, strict=False)]

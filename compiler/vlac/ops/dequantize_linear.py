@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from vlac.ir.graph import Tensor
+from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.quantized import activation_parameters
 from vlac.lowering.spec import OpSpec
@@ -22,8 +22,8 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
 
 def _integer_input(low: LoweringContext, node: ir.Node, source: ir.Value) -> None:
     """A model input that is already quantized."""
-    scale, zero, unsigned = activation_parameters(node)
-    tensor = Tensor(source.name or "", source.name or "", shape_of(source), scale, zero, unsigned=unsigned)
+    scale, zero, kind = activation_parameters(node)
+    tensor = Tensor(source.name or "", source.name or "", shape_of(source), scale, zero, type=kind)
     low.device_input(tensor, source)
     low.values[source] = tensor
 

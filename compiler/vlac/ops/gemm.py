@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import GemmOp, Tensor
+from vlac.device.gemm import GemmOp
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.spec import OpSpec, RuleResult
 from vlac.lowering.weights import Weights, read_weights, requant_of, weights_fit
@@ -41,7 +41,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
         rows, columns = shape_of(node.inputs[0])
         numbers = np.arange(rows * columns).reshape(rows, columns).T.reshape(-1)
         name = f"{x.name}:transposed"
-        turned = Tensor(name, name, (columns, rows), x.scale, x.zero_point, unsigned=x.unsigned)
+        turned = x.like(name, label=name, shape=(columns, rows))
         x = low.move(node, [x], numbers, turned)
     transposed = bool(attribute(node, "transB", 0))
     weights = read_weights(node, 1, axis=0 if transposed else 1)
@@ -57,7 +57,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
         float(attribute(node, "alpha", 1.0)),
         float(attribute(node, "beta", 1.0)),
     )
-    low.graph.ops.append(GemmOp(out.label, "Gemm", [x], out.tensor, matrix, requant))
+    low.graph.insert(GemmOp(out.label, "Gemm", [x], out.tensor, matrix, requant))
 
 
 SPEC = OpSpec(

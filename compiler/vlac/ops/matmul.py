@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import GemmOp, Tensor
+from vlac.device.gemm import GemmOp
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.spec import OpSpec, RuleResult
 from vlac.lowering.weights import Weights, read_weights, requant_of, weights_fit
@@ -38,9 +38,9 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     out = low.result(node)
     t = out.tensor
     requant = requant_of(node, x, Weights(matrix, scales), None, out)
-    made = Tensor(f"{t.name}:rows", t.label, (rows[0], len(matrix)), t.scale, t.zero_point, unsigned=t.unsigned)
+    made = t.like(f"{t.name}:rows", shape=(rows[0], len(matrix)))
     made = t if made.same_order(t) else made
-    low.graph.ops.append(GemmOp(out.label, "MatMul", [x], made, matrix, requant))
+    low.graph.insert(GemmOp(out.label, "MatMul", [x], made, matrix, requant))
     if made is not t:
         low.move(node, [made], np.arange(math.prod(t.shape)), t)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import Tensor
+from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.pooling import WINDOW_RULES, Axis, by_phases, lower_max, max_pool
 from vlac.lowering.spec import OpSpec, RuleResult
@@ -26,7 +26,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     x = low.moved_operand(node)
 
     def plain(source: Tensor, out: Tensor, rows: Axis, columns: Axis) -> None:
-        low.graph.ops.append(max_pool("MaxPool", node_label(node), source, out, rows, columns))
+        low.graph.insert(max_pool("MaxPool", node_label(node), source, out, rows, columns))
 
     lower_max(low, node, x, shape_of(node.outputs[0]), lambda out: by_phases(low, node, x, out, plain))
 

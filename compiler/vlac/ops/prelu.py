@@ -12,7 +12,10 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import Tensor, VecOp
+from vla_isa.integer import INT8
+from vlac.device.vec import VecOp
+from vlac.ir.operation import Tensor
+from vlac.ir.records import UNIT
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.elementwise import add_multipliers, operand_pair, operands_match, product_multiplier
 from vlac.lowering.quantized import Result
@@ -22,8 +25,6 @@ from vlac.model.labels import node_label
 from vlac.model.reading import constant_input, input_name
 
 __all__ = ["SPEC"]
-
-_IDENTITY = (1 << 23, 0, 23)  # multipliers and shift of VEC add with one operand
 
 
 def input_is_computed(node: ir.Node, hw: HardwareConfig) -> RuleResult:
@@ -47,16 +48,14 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     where = f"{node.op_type} '{node_label(node)}'"
     mult, shift = product_multiplier(x, slope, out.tensor, where)
     plain = slope.constant is not None and _in_unit(slope)
-    below = x if plain else _clamped(low, out, x, "below", -128, x.zero_point)
-    above = x if plain else _clamped(low, out, x, "above", x.zero_point, 127)
+    below = x if plain else _clamped(low, out, x, "below", INT8.lo, x.zero_point)
+    above = x if plain else _clamped(low, out, x, "above", x.zero_point, INT8.hi)
     product = _like(out.tensor, x, "product")
     zero = out.tensor.zero_point
-    low.graph.ops.append(VecOp(out.label, "PRelu", [below, slope], product, "mul", mult, 0, shift, zero))
+    low.graph.insert(VecOp(out.label, "PRelu", [below, slope], product, "mul", mult, 0, shift, zero))
     mults = add_multipliers(above, product, out.tensor, where)
     function = "max" if plain else "add"
-    low.graph.ops.append(
-        VecOp(out.label, "PRelu", [above, product], out.tensor, function, *mults, zero, out.lo, out.hi)
-    )
+    low.graph.insert(VecOp(out.label, "PRelu", [above, product], out.tensor, function, *mults, zero, out.lo, out.hi))
 
 
 def _in_unit(slope: Tensor) -> bool:
@@ -66,13 +65,13 @@ def _in_unit(slope: Tensor) -> bool:
 
 
 def _clamped(low: LoweringContext, out: Result, x: Tensor, name: str, lo: int, hi: int) -> Tensor:
-    part = Tensor(f"{out.tensor.name}:{name}", f"{out.tensor.label}:{name}", x.shape, x.scale, x.zero_point)
-    low.graph.ops.append(VecOp(out.label, "PRelu", [x], part, "add", *_IDENTITY, x.zero_point, lo, hi))
+    part = x.like(f"{out.tensor.name}:{name}", label=f"{out.tensor.label}:{name}")
+    low.graph.insert(VecOp(out.label, "PRelu", [x], part, "add", UNIT[0], 0, UNIT[1], x.zero_point, lo, hi))
     return part
 
 
 def _like(out: Tensor, x: Tensor, name: str) -> Tensor:
-    return Tensor(f"{out.name}:{name}", f"{out.label}:{name}", x.shape, out.scale, out.zero_point)
+    return out.like(f"{out.name}:{name}", label=f"{out.label}:{name}", shape=x.shape)
 
 
 SPEC = OpSpec(

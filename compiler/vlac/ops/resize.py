@@ -18,8 +18,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions.conv import CONV
 from vla_isa.numerics import INT8_MAX, to_int8
-from vlac.ir.graph import ConvOp, Requant, Tensor, is_image
+from vlac.device.conv import ConvOp
+from vlac.ir.geometry import is_image
+from vlac.ir.operation import Tensor
+from vlac.ir.records import Requant
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.moves import arguments_are_constant, lower_move
 from vlac.lowering.phases import interleaved, phase_tensors
@@ -137,7 +141,11 @@ def _linear(node: ir.Node, axis: int) -> _Linear | None:
     size = shape_of(node.inputs[0])[axis]
     step = Fraction(float(at[1] - at[0])).limit_denominator(64) if len(at) > 1 else Fraction(1)
     phases, stride = min(step.denominator, len(at)), step.numerator
-    if step.denominator > 8 or not 1 <= stride <= 4 or np.abs(np.diff(at) - float(step)).max(initial=0) > 1e-5:
+    if (
+        step.denominator > 8
+        or not 1 <= stride <= CONV.limit("stride_h")
+        or np.abs(np.diff(at) - float(step)).max(initial=0) > 1e-5
+    ):
         return None
     exact = [Fraction(float(a)).limit_denominator(64) for a in at[:phases]]
     first = [math.floor(a) for a in exact]
@@ -196,7 +204,7 @@ def _lower_linear(low: LoweringContext, node: ir.Node, rows: _Linear, columns: _
         requant = Requant(bias, *records, out.tensor.zero_point, out.lo, out.hi)
         weight = np.broadcast_to(full, (x.c, 1, *full.shape)).copy()
         steps = (rows.stride, columns.stride)
-        low.graph.ops.append(ConvOp(out.label, "Resize", [padded], part, weight, requant, steps, (1, 1), (0, 0), x.c))
+        low.graph.insert(ConvOp(out.label, "Resize", [padded], part, weight, requant, steps, (1, 1), (0, 0), x.c))
     interleaved(low, node, parts, phases, out.tensor)
 
 
@@ -213,7 +221,7 @@ def _extended(low: LoweringContext, node: ir.Node, x: Tensor, rows: _Linear, col
         return x
     numbers = np.pad(np.arange(x.c * x.h * x.w).reshape(x.c, x.h, x.w), ((0, 0), *pads), mode="edge")
     shape = (1, *numbers.shape)
-    out = Tensor(f"{x.name}:extended", x.label, shape, x.scale, x.zero_point, unsigned=x.unsigned)
+    out = x.like(f"{x.name}:extended", shape=shape)
     return low.move(node, [x], numbers.reshape(-1), out)
 
 

@@ -1,5 +1,5 @@
 """Host parts: the model cut where the machine refuses nodes, device programs and ONNX models one after the other."""
 
-from vlac.partition.compile_parts import compile_with_host
+from vlac.partition.compile_partitions import compile_with_host
 
 __all__ = ["compile_with_host"]

@@ -18,12 +18,12 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from vla_isa import timing
-from vla_isa.bundle import Bundle, HostNode, HostPart
 from vla_isa.hardware import LINE_BYTES
+from vla_isa.package import HostNode, HostPartition, Package
 from vla_isa.program import IoTensor, Program
 from vlac.errors import ModelError, Refusal, grouped
 
-__all__ = ["PartCost", "part_costs", "parts_text", "refused_nodes", "total_text"]
+__all__ = ["PartitionCost", "partition_costs", "partitions_text", "refused_nodes", "total_text"]
 
 _RUNS = 3
 _WIDTH = 80
@@ -31,7 +31,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class PartCost:
+class PartitionCost:
     """One part: `bytes_in` and `bytes_out` cross between host memory and the device's data space.
 
     `milliseconds` is estimated for the device; for the host it is the best of three runs, None where it is not known.
@@ -47,30 +47,31 @@ class PartCost:
     layers: int
 
 
-def part_costs(bundle: Bundle, values: Arrays | None = None) -> list[PartCost]:
+def partition_costs(package: Package, values: Arrays | None = None) -> list[PartitionCost]:
     """The cost of every part, in order.
 
     Args:
-        bundle: the program.
+        package: the program.
         values: what its parts hand to each other for one sample, as far as it is known.
 
     Raises:
         ModelError: ONNX Runtime cannot load a host part, or cannot run it on known values.
     """
-    return [_host(i, p, values or {}) if isinstance(p, HostPart) else _device(i, p) for i, p in enumerate(bundle.parts)]
+    numbered = enumerate(package.partitions)
+    return [_host(i, p, values or {}) if isinstance(p, HostPartition) else _device(i, p) for i, p in numbered]
 
 
-def _device(number: int, program: Program) -> PartCost:
+def _device(number: int, program: Program) -> PartitionCost:
     def moved(tensors: list[IoTensor]) -> int:
         return sum(t.layout.lines * LINE_BYTES for t in tensors)
 
     cycles = timing.estimate(program).total_cycles
     layers = len({s.node for s in program.sources if s.macs})
     ms = cycles / program.config.clock_mhz / 1000
-    return PartCost(number, "device", (), moved(program.inputs), moved(program.outputs), cycles, ms, layers)
+    return PartitionCost(number, "device", (), moved(program.inputs), moved(program.outputs), cycles, ms, layers)
 
 
-def _host(number: int, part: HostPart, values: Arrays) -> PartCost:
+def _host(number: int, part: HostPartition, values: Arrays) -> PartitionCost:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     where = f"part {number}, on the host ({', '.join(n.node for n in part.nodes[:3])})"
@@ -90,7 +91,7 @@ def _host(number: int, part: HostPart, values: Arrays) -> PartCost:
         if all(v.name in values for v in wanted):
             raise ModelError(f"{where}: ONNX Runtime cannot run it on a calibration sample: {str(e).strip()}") from e
     read, written = (sum(np.asarray(a).nbytes for a in arrays) for arrays in (feeds.values(), made))
-    return PartCost(number, "host", part.nodes, read, written, 0, 1000 * best if made else None, len(part.nodes))
+    return PartitionCost(number, "host", part.nodes, read, written, 0, 1000 * best if made else None, len(part.nodes))
 
 
 def _made_up(value: onnx.ValueInfoProto) -> NDArray[Any]:
@@ -102,7 +103,7 @@ def _made_up(value: onnx.ValueInfoProto) -> NDArray[Any]:
 # --- for a person ------------------------------------------------------------------------------------------
 
 
-def total_text(costs: Sequence[PartCost]) -> str:
+def total_text(costs: Sequence[PartitionCost]) -> str:
     """One run in words: cycles and time of the device, time of the host, what passes between them."""
     device = [c for c in costs if c.kind == "device"]
     host = [c.milliseconds for c in costs if c.kind == "host"]
@@ -113,7 +114,7 @@ def total_text(costs: Sequence[PartCost]) -> str:
     return f"{cycles:,} cycles on the device ({ms:.3f} ms) + {known}{more}, {moved:,} bytes to and from the device"
 
 
-def refused_nodes(costs: Sequence[PartCost]) -> list[Refusal]:
+def refused_nodes(costs: Sequence[PartitionCost]) -> list[Refusal]:
     """Why nodes run on the host, rule and what was found taken apart."""
     found = []
     for node in (n for c in costs for n in c.nodes):
@@ -122,7 +123,7 @@ def refused_nodes(costs: Sequence[PartCost]) -> list[Refusal]:
     return found
 
 
-def parts_text(costs: Sequence[PartCost]) -> str:
+def partitions_text(costs: Sequence[PartitionCost]) -> str:
     """The table, its total, and one reason per cause."""
     lines = [f"{'part':>5}  {'runs on':<7} {'nodes':>5} {'bytes in':>10} {'bytes out':>10} {'cycles':>11} {'ms':>9}"]
     for c in costs:

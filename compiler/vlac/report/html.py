@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from vla_isa.bundle import Bundle
 from vla_isa.hardware import LINE_BYTES
+from vla_isa.package import Package
 from vla_isa.program import Program
 from vlac.errors import grouped
-from vlac.partition.table import PartCost, part_costs, refused_nodes, total_text
+from vlac.partition.table import PartitionCost, partition_costs, refused_nodes, total_text
 from vlac.quantize.sensitivity import LayerLoss
 from vlac.report.maps import scratchpad_map, space_map
 from vlac.report.summary import layer_rows, summary, weight_regions
@@ -53,16 +53,16 @@ Cells = Sequence[str]
 
 
 def report_page(
-    found: Program | Bundle, name: str, losses: Sequence[LayerLoss] = (), costs: Sequence[PartCost] = ()
+    found: Program | Package, name: str, losses: Sequence[LayerLoss] = (), costs: Sequence[PartitionCost] = ()
 ) -> str:
     """The page as HTML text; `losses` is the sensitivity of the layers, `costs` those of the parts, if measured."""
-    if isinstance(found, Bundle):
-        costs = costs or part_costs(found)
+    if isinstance(found, Package):
+        costs = costs or partition_costs(found)
         body = _parts(costs)
-        for number, part in enumerate(found.parts):
+        for number, part in enumerate(found.partitions):
             if isinstance(part, Program):
                 body += f"<header><h1>Part {number}</h1><p>on the device</p></header>{_program(part)}"
-        text = f"{len(found.parts)} parts for {escape(found.programs[0].config.name)}"
+        text = f"{len(found.partitions)} parts for {escape(found.programs[0].config.name)}"
     else:
         body, text = _program(found), f"{escape(found.config.name)}, {found.config.macs_per_cycle:,} MAC per cycle"
     return (
@@ -145,7 +145,7 @@ def _layers(program: Program, facts: dict[str, Any], rows: list[dict[str, Any]])
     return note + _table((*head, "bound", "busy"), cells, left=(0, 1, 2, 11, 12))
 
 
-def _parts(costs: Sequence[PartCost]) -> str:
+def _parts(costs: Sequence[PartitionCost]) -> str:
     rows = []
     for c in costs:
         cycles = f"{c.cycles:,}" if c.kind == "device" else ""

@@ -11,11 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.errors import EncodingError
+from vla_isa.generated.codes import MaskMode
 from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import pack_records
+from vlac.device.conv import ConvOp
+from vlac.device.gemm import GemmOp
+from vlac.device.pool import PoolOp
+from vlac.device.vec import VecOp
 from vlac.errors import UnsupportedError
-from vlac.ir.graph import ConvOp, GemmOp, Op, PoolOp, Requant, VecOp
-from vlac.tile.pack_weights import MASK, PackedWeights
+from vlac.ir.operation import Op
+from vlac.ir.records import Requant
+from vlac.tile.pack_weights import PackedWeights
 
 __all__ = ["OpParams", "pack_params"]
 
@@ -81,7 +87,7 @@ def pack_params(op: Op, weights: PackedWeights | None, chunks: list[tuple[int, i
         table = op.table
     if table is not None:
         out.table = build.add(table.view(np.uint8))
-    if weights is not None and weights.mode == MASK:
+    if weights is not None and weights.mode == MaskMode.MASK:
         bits = np.packbits(weights.live, axis=1, bitorder="little")
         rows = np.zeros((len(bits), hw.param_word_bytes), np.uint8)
         rows[:, : bits.shape[1]] = bits

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.generated.codes import MaskMode
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import ConvOp, GemmOp
+from vlac.device.conv import ConvOp
+from vlac.device.gemm import GemmOp
 
-__all__ = ["DENSE", "DIAGONAL", "MASK", "PackedWeights", "pack_weights"]
-
-DENSE, MASK, DIAGONAL = range(3)  # CONV.mask_mode
+__all__ = ["PackedWeights", "pack_weights"]
 
 
 @dataclass
@@ -43,10 +43,10 @@ def pack_weights(op: ConvOp | GemmOp, hw: HardwareConfig) -> PackedWeights:
     outs, ins, kh, kw = len(target) // b, len(source) // b, *weight.shape[2:]
     blocks = dense.reshape(outs, b, ins, b, kh, kw).transpose(0, 2, 4, 5, 1, 3)
     live = np.asarray(blocks.any(axis=(2, 3, 4, 5)))
-    mode = _mode(live, hw) if isinstance(op, ConvOp) else DENSE
-    if mode == DENSE:
+    mode = _mode(live, hw) if isinstance(op, ConvOp) else MaskMode.DENSE
+    if mode == MaskMode.DENSE:
         live = np.ones_like(live)
-    elif mode == DIAGONAL:
+    elif mode == MaskMode.DIAGONAL:
         live = np.eye(outs, ins, dtype=np.bool_)
     words = np.ascontiguousarray(blocks[live]).reshape(-1, b * b)
     starts = np.concatenate(([0], np.cumsum(live.sum(axis=1)))) * kh * kw
@@ -57,10 +57,10 @@ def _mode(live: NDArray[np.bool_], hw: HardwareConfig) -> int:
     """Dense, unless blocks are missing: then the diagonal mask where it covers all, else the bit mask."""
     outs, ins = live.shape
     if live.all():
-        return DENSE
+        return MaskMode.DENSE
     if outs == ins and not (live & ~np.eye(outs, dtype=np.bool_)).any():
-        return DIAGONAL if outs > 1 else DENSE
-    return MASK if ins <= 8 * hw.param_word_bytes else DENSE
+        return MaskMode.DIAGONAL if outs > 1 else MaskMode.DENSE
+    return MaskMode.MASK if ins <= 8 * hw.param_word_bytes else MaskMode.DENSE
 
 
 def _pick(weight: NDArray[np.int8], lanes: NDArray[np.int64], axis: int) -> NDArray[np.int8]:

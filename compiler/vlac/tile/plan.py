@@ -12,8 +12,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from vla_isa.hardware import HardwareConfig
+from vlac.device.conv import ConvOp
+from vlac.device.gemm import GemmOp
+from vlac.device.pool import PoolOp
+from vlac.device.vec import VecOp
 from vlac.errors import AllocationError
-from vlac.ir.graph import ConvOp, GemmOp, Graph, Op, PoolOp, Tensor, VecOp
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Op, Tensor
 from vlac.tile.pack_params import OpParams, pack_params
 from vlac.tile.pack_weights import PackedWeights, pack_weights
 

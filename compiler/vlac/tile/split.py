@@ -12,7 +12,12 @@ from dataclasses import replace
 import numpy as np
 
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.graph import ChannelSlice, ConcatOp, GemmOp, Graph, Op, PoolOp, Tensor
+from vlac.device.channel_slice import ChannelSlice
+from vlac.device.concat import ConcatOp
+from vlac.device.gemm import GemmOp
+from vlac.device.pool import PoolOp
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Op, Tensor
 
 __all__ = ["split_operations"]
 
@@ -40,10 +45,7 @@ def _pool_blocks(op: PoolOp, hw: HardwareConfig) -> int:
 
 
 def _split(graph: Graph, op: PoolOp | GemmOp, size: int, block: int) -> None:
-    at = graph.ops.index(op)
     whole, total = op.output, op.output.blocks(block)
-    for t in op.inputs:
-        t.consumers.remove(op)
     made: list[Op] = []
     results: list[Tensor] = []
     for first in range(0, total, size):
@@ -55,7 +57,7 @@ def _split(graph: Graph, op: PoolOp | GemmOp, size: int, block: int) -> None:
             made.append(replace(op, inputs=[x], output=out))
         else:
             made.append(_columns(op, out, first * block))
-    graph.ops[at : at + 1] = [*made, ConcatOp(op.node, "Concat", results, whole)]
+    graph.replace_op(op, *made, ConcatOp(op.node, "Concat", results, whole))
 
 
 def _part(whole: Tensor, first: int, last: int, block: int) -> Tensor:
@@ -64,17 +66,10 @@ def _part(whole: Tensor, first: int, last: int, block: int) -> Tensor:
     real = lanes >= 0
     channels = int(real.sum())
     shape = (1, channels, whole.h, whole.w) if len(whole.shape) == 4 else (*whole.shape[:-1], channels)
-    return replace(
-        whole,
-        name=f"{whole.name}:blocks{first}",
-        label=f"{whole.label}:blocks{first}",
-        shape=shape,
-        producer=None,
-        consumers=[],
-        lanes=np.where(real, np.cumsum(real) - 1, -1),
-        parent=whole,
-        offset=first,
-    )
+    part = whole.like(f"{whole.name}:blocks{first}", label=f"{whole.label}:blocks{first}", shape=shape)
+    part.lanes = np.where(real, np.cumsum(real) - 1, -1)
+    part.parent, part.offset = whole, first
+    return part
 
 
 def _columns(op: GemmOp, out: Tensor, first_lane: int) -> GemmOp:

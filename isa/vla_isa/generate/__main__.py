@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vla_isa import hardware
 from vla_isa.files import make_folder, write_whole
-from vla_isa.generate import cpp_header, packet_check, program_page, reference_pages, verilog_header
+from vla_isa.generate import cpp_header, packet_check, program_page, python_codes, reference_pages, verilog_header
 
 __all__ = ["generated_files", "main"]
 
@@ -23,6 +23,7 @@ def generated_files() -> dict[str, str]:
         "rtl/generated/vla_isa.vh": verilog_header.isa_header(),
         "rtl/generated/vla_packet_check.v": packet_check.module(),
         "rtl/generated/vla_isa.h": cpp_header.header(),
+        "isa/vla_isa/generated/codes.py": python_codes.module(),
         "docs/reference/isa.md": reference_pages.isa_page(),
         "docs/reference/registers.md": reference_pages.registers_page(),
         "docs/reference/configs.md": reference_pages.configs_page(configs),

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from vla_isa.fields import PACKET_BITS
 from vla_isa.hardware import BANKS, BEAT_BYTES, HEAP_BYTES, LINE_BYTES, HardwareConfig
-from vla_isa.instructions import ROUNDINGS, TABLE, ErrorCode
+from vla_isa.instructions import TABLE, ErrorCode
+from vla_isa.instructions.conv import CONV
 from vla_isa.packet import FETCH, QUEUES, Instruction
 from vla_isa.registers import COUNTER_BASE, COUNTERS, REGISTERS
 
@@ -74,7 +75,7 @@ def _numbers() -> Iterator[Line]:
     yield "VLA_QUEUES", str(len(QUEUES))
     yield from _enumeration("VLA_QUEUE", (*QUEUES, FETCH), 3)
     yield "", "roundings, error codes"
-    yield from _enumeration("VLA_ROUND", ROUNDINGS, 2)
+    yield from _enumeration("VLA_ROUND", CONV.by_name["rounding"].enum, 2)
     yield from _enumeration("VLA_ERROR", tuple(e.name for e in ErrorCode), 4)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from vla_isa.bundle import Bundle
 from vla_isa.numerics import quantize
+from vla_isa.package import Package
 from vla_isa.program import Program
 from vla_isa.signature import HostOp
 from vlarun.backends.base import Integers, RunResult
@@ -33,14 +33,14 @@ class RefBackend:
     def __init__(self, onnx: str | Path | None = None) -> None:
         self._onnx = onnx
         self._session: onnxruntime.InferenceSession | None = None
-        self._for: Program | Bundle | None = None
+        self._for: Program | Package | None = None
 
     def run(self, program: Program, inputs: Integers, entry: str | None = None) -> RunResult:
         """See `Backend.run`. Cycles and memories are unknown here; `entry` is ignored."""
         reals = self.run_reals(program, _model_inputs(program, inputs))
         return RunResult(_device_outputs(program, reals))
 
-    def run_reals(self, program: Program | Bundle, inputs: Mapping[str, NDArray[Any]]) -> Reals:
+    def run_reals(self, program: Program | Package, inputs: Mapping[str, NDArray[Any]]) -> Reals:
         """Real numbers of the ONNX shapes in and out, without the program's input and output rounding.
 
         Raises:
@@ -64,7 +64,7 @@ class RefBackend:
         except Exception as e:  # ONNX Runtime raises its own classes, without a common base
             raise BackendError(f"ONNX Runtime refuses to run the model: {e}") from e
 
-    def _load(self, program: Program | Bundle) -> onnxruntime.InferenceSession:
+    def _load(self, program: Program | Package) -> onnxruntime.InferenceSession:
         if self._session is not None and self._for is program:
             return self._session
         try:
@@ -130,7 +130,7 @@ _DTYPES: dict[str, type[np.generic]] = {
 }
 
 
-def _embedded(program: Program | Bundle) -> bytes:
+def _embedded(program: Program | Package) -> bytes:
     if not program.onnx:
         raise BackendError("backend 'ref' needs the ONNX model: give --onnx MODEL.onnx, or compile with --embed-onnx")
     return program.onnx

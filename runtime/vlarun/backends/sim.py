@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from vla_isa.encoding import decode, illegal
 from vla_isa.fields import PACKET_BYTES
+from vla_isa.generated.codes import LARGEST_COUNT, SEMAPHORES, Move
 from vla_isa.hardware import LINE_BYTES
-from vla_isa.instructions import MOVES, ErrorCode
+from vla_isa.instructions import ErrorCode
 from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vlarun.backends.base import Integers, RunResult, entry_packet, place_inputs, take_outputs
@@ -25,7 +26,6 @@ from vlarun.memory import Machine, WeightCache, load_data
 
 __all__ = ["SimBackend"]
 
-SEMAPHORES, LARGEST_COUNT = 16, 255
 MAX_PACKETS = 10_000_000  # the watchdog: a program this long loops
 
 _legality = lru_cache(maxsize=1 << 16)(illegal)
@@ -79,7 +79,7 @@ class _Sequencer:
         try:
             EXECUTORS[packet.name](packet, self.machine)
         except DataSpaceError as e:
-            write = packet.name == "COPY" and MOVES[packet["move"]] == "act_to_data"
+            write = packet.name == "COPY" and packet["move"] == Move.ACT_TO_DATA
             raise _StopError(ErrorCode.AXI_WRITE if write else ErrorCode.AXI_READ, str(e)) from e
         self.executed += 1
         if (self.semaphores + signal > LARGEST_COUNT).any():

@@ -8,17 +8,30 @@ from typing import Any
 
 import numpy as np
 
+from vla_isa.generated.codes import (
+    BKind,
+    MaskEmpty,
+    MaskMode,
+    Move,
+    PoolCount,
+    PoolMode,
+    Rounding,
+    ScaleBy,
+    VecFunction,
+)
 from vla_isa.hardware import HardwareConfig
-from vla_isa.instructions import ROUNDINGS, VEC_FUNCTIONS
+from vla_isa.instructions.vec import VEC
+from vla_isa.integer import INT8
+from vla_isa.operands import Arena
 from vlarun.conformance import limit_cases, limit_moves, machine_cases
-from vlarun.conformance.makers import MAKERS
-from vlarun.conformance.operands import Arena
+from vlarun.conformance.operations import make_operation
 from vlarun.conformance.programs import Case, operation_program
 
 __all__ = ["cases"]
 
 Choices = dict[str, Any]
-PLAIN: Choices = {"mask_mode": 0, "table_enable": 0, "residual_enable": 0}
+FULL: Choices = {"lo": INT8.lo, "hi": INT8.hi}  # no clamp besides that of the type
+PLAIN: Choices = {"mask_mode": MaskMode.DENSE, "table_enable": 0, "residual_enable": 0}
 ONE: Choices = {
     "kernel_h": 1,
     "kernel_w": 1,
@@ -38,7 +51,7 @@ def cases(hw: HardwareConfig) -> Iterator[Case]:
         for what, choices in directed:
             case_id = f"T1.{name.lower()}.{what}"
             rng = np.random.default_rng(zlib.crc32(case_id.encode()))
-            yield Case(case_id, operation_program([MAKERS[name](rng, Arena(hw), **choices)]))
+            yield Case(case_id, operation_program([make_operation(name, rng, Arena(hw), **choices)]))
     yield from machine_cases.cases(hw)
     yield from limit_cases.cases(hw)
     yield from limit_moves.cases(hw)
@@ -97,18 +110,19 @@ def _conv(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     yield "ring.both", PLAIN | {"in_ring": True, "out_ring": True, "in_h": 5, "out_h": 4}
     for pitch in (16, 20, 24, 32):
         yield f"pitch.{pitch}", PLAIN | {"pitch": pitch, "in_w": 9, "in_h": 4, "in_blocks": 3}
-    for rounding, name in enumerate(ROUNDINGS):
-        yield f"rounding.{name}", PLAIN | {"rounding": rounding, "out_w": 11, "out_h": 4, "lo": -128, "hi": 127}
+    for rounding in Rounding:
+        name = rounding.name.lower()
+        yield f"rounding.{name}", PLAIN | {"rounding": rounding, "out_w": 11, "out_h": 4, **FULL}
         yield (
             f"rounding.extreme.records.{name}",
-            PLAIN | {"rounding": rounding, "records": "extreme", "lo": -128, "hi": 127, "out_blocks": 3},
+            PLAIN | {"rounding": rounding, "records": "extreme", **FULL, "out_blocks": 3},
         )
     for act in ("low", "high", "edges"):
         for weight in ("low", "high", "edges"):
             yield f"extreme.{act}.{weight}", PLAIN | {"act": act, "weight": weight, "in_blocks": 3}
     yield "saturation", PLAIN | {"lo": -3, "hi": 5, "records": "usual"}
     yield "clamp.crossed", PLAIN | {"lo": 20, "hi": -20}
-    for zero in (-128, 0, 127):
+    for zero in (INT8.lo, 0, INT8.hi):
         yield (
             f"zero.point.in.{zero}",
             PLAIN | {"in_zero": zero, "pad_top": 1, "pad_left": 1, "kernel_h": 3, "kernel_w": 3},
@@ -119,12 +133,12 @@ def _conv(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
 
 def _conv_options(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     for bits in ("random", "none", "one"):
-        for empty in (0, 1):
+        for empty in MaskEmpty:
             yield (
-                f"mask.{bits}.empty{empty}",
+                f"mask.{bits}.empty{int(empty)}",
                 PLAIN
                 | {
-                    "mask_mode": 1,
+                    "mask_mode": MaskMode.MASK,
                     "mask_bits": bits,
                     "mask_empty": empty,
                     "in_blocks": 3,
@@ -134,15 +148,21 @@ def _conv_options(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
             )
     yield (
         "mask.wide",
-        PLAIN | ONE | {"mask_mode": 1, "in_blocks": 40, "out_blocks": 2, "in_h": 1, "in_w": 3, "out_h": 1, "out_w": 3},
+        PLAIN
+        | ONE
+        | {"mask_mode": MaskMode.MASK, "in_blocks": 40, "out_blocks": 2, "in_h": 1, "in_w": 3, "out_h": 1, "out_w": 3},
     )
-    yield "depthwise", PLAIN | {"mask_mode": 2, "out_blocks": 3}
-    yield "depthwise.one.block", PLAIN | {"mask_mode": 2, "out_blocks": 1, "kernel_h": 3, "kernel_w": 3}
+    yield "depthwise", PLAIN | {"mask_mode": MaskMode.DIAGONAL, "out_blocks": 3}
+    yield "depthwise.one.block", PLAIN | {"mask_mode": MaskMode.DIAGONAL, "out_blocks": 1, "kernel_h": 3, "kernel_w": 3}
     yield "table", PLAIN | {"table_enable": 1}
     yield "residual", PLAIN | {"residual_enable": 1}
     yield "table.and.residual", PLAIN | {"table_enable": 1, "residual_enable": 1}
-    yield "residual.mask.empty", PLAIN | {"residual_enable": 1, "mask_mode": 1, "mask_bits": "none", "mask_empty": 0}
-    for rounding, name in enumerate(ROUNDINGS):
+    yield (
+        "residual.mask.empty",
+        PLAIN | {"residual_enable": 1, "mask_mode": MaskMode.MASK, "mask_bits": "none", "mask_empty": MaskEmpty.ZERO},
+    )
+    for rounding in Rounding:
+        name = rounding.name.lower()
         yield f"residual.rounding.{name}", PLAIN | {"residual_enable": 1, "rounding": rounding, "out_w": 11}
     # the deepest sum the weight scratchpad allows: on `u50` 131,072 * 2^14 = 2^31, which wraps
     yield (
@@ -158,7 +178,7 @@ def _conv_options(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
             "out_blocks": 1,
             "in_h": 2,
             "in_w": 2,
-            "in_zero": -128,
+            "in_zero": INT8.lo,
             "out_h": 1,
             "out_w": 1,
             "pad_top": 3,
@@ -171,23 +191,25 @@ def _conv_options(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
 def _gemm() -> Iterator[tuple[str, Choices]]:
     for m in (1, 3, 4, 5, 8, 9, 17):
         yield f"m.{m}", {"m": m}
-    for scale_by in (0, 1):
-        yield f"scale.by.{scale_by}", {"scale_by": scale_by, "n_blocks": 3}
+    for scale_by in (ScaleBy.COLUMN, ScaleBy.TENSOR):
+        yield f"scale.by.{int(scale_by)}", {"scale_by": scale_by, "n_blocks": 3}
     for batch in (1, 2, 5):
         yield f"batch.{batch}", {"batch": batch}
     yield "table", {"table_enable": 1}
     yield "one.block", {"k_blocks": 1, "n_blocks": 1, "m": 1, "batch": 1}
     yield "deep", {"k_blocks": 60, "n_blocks": 2, "m": 2, "batch": 1}
     yield "wide", {"k_blocks": 2, "n_blocks": 60, "m": 2, "batch": 1}
-    for rounding, name in enumerate(ROUNDINGS):
-        yield f"rounding.{name}", {"rounding": rounding, "m": 11, "lo": -128, "hi": 127, "table_enable": 0}
+    for rounding in Rounding:
+        name = rounding.name.lower()
+        yield f"rounding.{name}", {"rounding": rounding, "m": 11, **FULL, "table_enable": 0}
     for act in ("low", "high"):
         for weight in ("low", "high"):
             yield f"extreme.{act}.{weight}", {"act": act, "weight": weight, "k_blocks": 4, "records": "extreme"}
 
 
 def _pool() -> Iterator[tuple[str, Choices]]:
-    for mode, kind in enumerate(("max", "average")):
+    for mode in PoolMode:
+        kind = mode.name.lower()
         for kernel in (1, 2, 3, 5):
             yield (
                 f"{kind}.kernel.{kernel}",
@@ -204,7 +226,7 @@ def _pool() -> Iterator[tuple[str, Choices]]:
             f"{kind}.global",
             {
                 "mode": mode,
-                "count": 0,
+                "count": PoolCount.FIXED,
                 "kernel_h": 7,
                 "kernel_w": 9,
                 "in_h": 7,
@@ -222,26 +244,26 @@ def _pool() -> Iterator[tuple[str, Choices]]:
                 f"{kind}.extreme.{act}",
                 {"mode": mode, "act": act, "kernel_h": 4, "kernel_w": 4, "in_h": 8, "in_w": 8},
             )
-    for rounding, name in enumerate(ROUNDINGS):
+    for rounding in Rounding:
+        name = rounding.name.lower()
         yield (
             f"average.rounding.{name}",
             {
-                "mode": 1,
+                "mode": PoolMode.AVERAGE,
                 "rounding": rounding,
                 "kernel_h": 2,
                 "kernel_w": 3,
                 "in_h": 8,
                 "in_w": 9,
                 "out_w": 6,
-                "lo": -128,
-                "hi": 127,
+                **FULL,
             },
         )
-    for count in (0, 1):
+    for count in PoolCount:
         yield (
-            f"average.count.{count}",
+            f"average.count.{int(count)}",
             {
-                "mode": 1,
+                "mode": PoolMode.AVERAGE,
                 "count": count,
                 "kernel_h": 3,
                 "kernel_w": 3,
@@ -254,33 +276,34 @@ def _pool() -> Iterator[tuple[str, Choices]]:
                 "out_h": 5,
             },
         )
-    yield "max.ignores.clamp", {"mode": 0, "lo": 0, "hi": 0}
+    yield "max.ignores.clamp", {"mode": PoolMode.MAX, "lo": 0, "hi": 0}
 
 
 def _vec() -> Iterator[tuple[str, Choices]]:
-    for number, name in enumerate(VEC_FUNCTIONS):
-        for kind in range(4):
-            yield f"{name}.b{kind}", {"function": number, "b_kind": kind, "table_enable": 0}
+    for function in VecFunction:
+        name = function.name.lower()
+        for kind in BKind:
+            yield f"{name}.b{int(kind)}", {"function": function, "b_kind": kind, "table_enable": 0}
         yield (
             f"{name}.extreme",
             {
-                "function": number,
-                "b_kind": 0,
+                "function": function,
+                "b_kind": BKind.TENSOR,
                 "act": "edges",
-                "a_mult": (1 << 24) - 1,
-                "b_mult": (1 << 24) - 1,
+                "a_mult": VEC.limit("a_mult"),
+                "b_mult": VEC.limit("a_mult"),
                 "shift": 24,
-                "lo": -128,
-                "hi": 127,
+                **FULL,
             },
         )
-        for rounding, mode in enumerate(ROUNDINGS):
+        for rounding in Rounding:
+            mode = rounding.name.lower()
             yield (
                 f"{name}.rounding.{mode}",
-                {"function": number, "rounding": rounding, "lo": -128, "hi": 127, "out_w": 9, "out_h": 4},
+                {"function": function, "rounding": rounding, **FULL, "out_w": 9, "out_h": 4},
             )
     for shift in (0, 1, 24, 47, 63):
-        yield f"shift.field.{shift}", {"shift": shift, "lo": -128, "hi": 127}
+        yield f"shift.field.{shift}", {"shift": shift, **FULL}
     yield "table", {"table_enable": 1}
     yield "in.place", {"in_place": True}
     yield "rings", {"in_ring": True, "out_ring": True, "in_place": False, "out_h": 4}
@@ -289,7 +312,8 @@ def _vec() -> Iterator[tuple[str, Choices]]:
 
 
 def _copy() -> Iterator[tuple[str, Choices]]:
-    for move, name in ((1, "act_to_act"), (2, "fill_act")):
+    for move in (Move.ACT_TO_ACT, Move.FILL_ACT):
+        name = move.name.lower()
         yield f"{name}.plain", {"move": move, "n3": 1, "in_ring": False, "out_ring": False}
         yield f"{name}.four.dimensions", {"move": move, "n0": 5, "n1": 3, "n2": 4, "n3": 3}
         yield f"{name}.rings", {"move": move, "in_ring": True, "out_ring": True, "n2": 4}
@@ -297,5 +321,5 @@ def _copy() -> Iterator[tuple[str, Choices]]:
             yield f"{name}.run.{words}", {"move": move, "n0": words, "n1": 1, "n2": 2}
         for count in ("n0", "n1", "n2", "n3"):
             yield f"{name}.zero.{count}", {"move": move, count: 0}
-    for pad in (-128, 127):
-        yield f"fill_act.pad.{pad}", {"move": 2, "pad": pad}
+    for pad in (INT8.lo, INT8.hi):
+        yield f"fill_act.pad.{pad}", {"move": Move.FILL_ACT, "pad": pad}

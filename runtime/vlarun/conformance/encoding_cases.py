@@ -98,7 +98,7 @@ def _accepted(hw: HardwareConfig) -> Iterator[Case]:
         top = field.legal_max if field.below is None else min(field.legal_max, getattr(hw, field.below) - 1)
         for value in dict.fromkeys((field.legal_min, top)):
             builder = Builder(hw)
-            packet = copy_packet(MOVES[2], **{"n0": 0, field.name: value} if field.name != "move" else {"n0": 0})
+            packet = copy_packet("fill_act", **{"n0": 0, field.name: value} if field.name != "move" else {"n0": 0})
             builder.add(packet if field.name != "move" else copy_packet(MOVES[value], n0=0))
             builder.halt(7)
             yield Case(f"T0.accepted.copy.{field.name}.{value}", builder.build(), halt_code=7)

@@ -15,48 +15,32 @@ import numpy as np
 from vla_isa.encoding import encode, illegal, make_packet
 from vla_isa.errors import VlaError
 from vla_isa.footprint import footprint
+from vla_isa.generated.codes import TABLE_BYTES, BKind, MaskMode, Move, PoolMode, Rounding, ScaleBy
 from vla_isa.hardware import HardwareConfig
-from vla_isa.instructions import BY_NAME, MOVES, ErrorCode
-from vla_isa.packet import Packet
-from vlarun.conformance.operands import Rng, draw_records, fill
+from vla_isa.instructions import BY_NAME, TABLE, ErrorCode
+from vla_isa.instructions.conv import CONV
+from vla_isa.instructions.gemm import GEMM
+from vla_isa.instructions.pool import POOL
+from vla_isa.instructions.vec import VEC
+from vla_isa.integer import INT8
+from vla_isa.operands import RegionUse, Rng, Values, draw_records, fill
+from vla_isa.packet import Instruction, Packet
 from vlarun.conformance.programs import Builder, Case
 
-__all__ = ["Values", "cases", "fitting", "run_each"]
+__all__ = ["cases", "fitting", "run_each"]
 
-Values = dict[str, int]
-TABLE_BYTES = 256
 MANY = 8  # what is read in more pieces is loaded in one, with the words between them
-
-# what makes a packet use two rows, and two channel blocks, of a region
-TWO_ROWS: dict[tuple[str, str], Values] = {
-    ("CONV", "in"): {"in_h": 2, "kernel_h": 2},
-    ("CONV", "out"): {"in_h": 2, "out_h": 2},
-    ("CONV", "res"): {"in_h": 2, "out_h": 2},
-    ("POOL", "in"): {"in_h": 2, "kernel_h": 2},
-    ("POOL", "out"): {"in_h": 2, "out_h": 2},
-    ("VEC", "a"): {"out_h": 2},
-    ("VEC", "b"): {"out_h": 2},
-    ("VEC", "out"): {"out_h": 2},
-}
-TWO_BLOCKS: dict[tuple[str, str], Values] = {
-    ("CONV", "in"): {"in_blocks": 2},
-    ("CONV", "out"): {"out_blocks": 2},
-    ("CONV", "res"): {"out_blocks": 2},
-    ("POOL", "in"): {"in_blocks": 2, "channels": 17},
-    ("POOL", "out"): {"in_blocks": 2, "channels": 17},
-    ("VEC", "a"): {"out_blocks": 2},
-    ("VEC", "b"): {"out_blocks": 2},
-    ("VEC", "out"): {"out_blocks": 2},
-    ("GEMM", "in"): {"k_blocks": 2},
-    ("GEMM", "out"): {"n_blocks": 2},
-}
-ON: dict[tuple[str, str], Values] = {("CONV", "res"): {"residual_enable": 1}}
 
 
 def cases(hw: HardwareConfig) -> Iterator[Case]:
     """All cases of a config; the same ids on every one."""
-    groups = {f"{name.lower()}.{region}": _region(hw, name, region) for name, region in TWO_BLOCKS}
-    groups |= {f"{name.lower()}.requantize": _requantize(name) for name in ("CONV", "GEMM", "POOL", "VEC")}
+    groups = {
+        f"{ins.name.lower()}.{region}": _region(hw, ins, region, use)
+        for ins in TABLE
+        if ins.operands is not None
+        for region, use in ins.operands.regions.items()
+    }
+    groups |= {f"{ins.name.lower()}.requantize": _requantize(ins.name) for ins in TABLE if "rounding" in ins.by_name}
     groups |= {
         "conv.sizes": _conv_sizes(hw),
         "conv.memories": _memories(hw, "CONV"),
@@ -95,7 +79,16 @@ def _apart(packet: Packet, hw: HardwareConfig) -> bool:
 def small_packet(hw: HardwareConfig, name: str, change: Values) -> Packet:
     """A small packet with some fields changed; its regions lie apart in the middle of the scratchpad."""
     middle, step = hw.act_words // 2, min(8, hw.act_words // 16)
-    v: Values = {"lo": -128, "hi": 127, "mode": 1, "n0": 1, "n1": 1, "n2": 1, "n3": 1, "move": MOVES.index("fill_act")}
+    v: Values = {
+        "lo": INT8.lo,
+        "hi": INT8.hi,
+        "mode": PoolMode.AVERAGE,
+        "n0": 1,
+        "n1": 1,
+        "n2": 1,
+        "n3": 1,
+        "move": Move.FILL_ACT,
+    }
     v |= {"weight_base": 7, "param_base": 7, "table_base": 20, "mask_base": 40}
     for at, region in enumerate(("in", "a", "res", "b", "out")):
         v |= {
@@ -140,46 +133,39 @@ def _load(builder: Builder, rng: Rng, packet: Packet) -> None:
                 builder.load_param(records.reshape(end - first, hw.param_word_bytes), first)
 
 
-def _region(hw: HardwareConfig, name: str, p: str) -> Iterator[Values]:
+def _region(hw: HardwareConfig, ins: Instruction, p: str, use: RegionUse) -> Iterator[Values]:
     """Bases, strides, pitches, rings and slots of a region: 0, 1, high bits set, the last word."""
-    on, last = ON.get((name, p), {}), hw.act_words - 1
-    high = 3 * hw.act_words // 4
+    last, high = hw.act_words - 1, 3 * hw.act_words // 4
     for base in (0, 1, high, last):
-        yield on | {f"{p}_base": base}
-    strides = ("batch_stride",) if name == "GEMM" else ("row_stride",)
-    yield on | {f"{p}_{s}": 0 for s in (*strides, "pitch")}
+        yield use.on | {f"{p}_base": base}
+    rows = next(f for f in (f"{p}_row_stride", f"{p}_batch_stride") if f in ins.by_name)
+    yield use.on | {rows: 0, f"{p}_pitch": 0}
     for step in (1, high, last):
-        two = {"batch": 2} if name == "GEMM" else TWO_ROWS[name, p]
-        yield on | two | {f"{p}_base": 0, f"{p}_{strides[0]}": step} | _other_batches(name, p)
-    for pitch in (1, 3 << 12, min((1 << 14) - 1, last)):
-        yield on | TWO_BLOCKS[name, p] | {f"{p}_base": 0, f"{p}_pitch": pitch}
-    if name != "GEMM":
-        for ring, slot in ((1, 0), (3, 1), (1500, 1200), (2047, 2046)):
-            yield on | {f"{p}_base": 0, f"{p}_ring": ring, f"{p}_slot": slot}
-        wraps = {f"{p}_base": 0, f"{p}_ring": 2047, f"{p}_slot": 2046}
-        yield on | TWO_ROWS[name, p] | wraps
-
-
-def _other_batches(name: str, p: str) -> Values:
-    """Two batches of a GEMM write two results."""
-    return {"out_batch_stride": 1} if name == "GEMM" and p == "in" else {}
+        yield use.on | {f"{p}_base": 0, rows: step} | use.two_rows
+    for pitch in (1, 3 << 12, min(ins.limit(f"{p}_pitch"), last)):
+        yield use.on | use.two_blocks | {f"{p}_base": 0, f"{p}_pitch": pitch}
+    if f"{p}_ring" in ins.by_name:
+        most = ins.limit(f"{p}_ring")
+        for ring, slot in ((1, 0), (3, 1), (1500, 1200), (most, most - 1)):
+            yield use.on | {f"{p}_base": 0, f"{p}_ring": ring, f"{p}_slot": slot}
+        yield use.on | use.two_rows | {f"{p}_base": 0, f"{p}_ring": most, f"{p}_slot": most - 1}
 
 
 def _requantize(name: str) -> Iterator[Values]:
-    ends = (-128, 0, 127)
+    ends = (INT8.lo, 0, INT8.hi)
     for out_zero in ends:
         yield {"out_zero": out_zero}
     for lo in ends:
         yield {"lo": lo}
-        yield {"lo": -128, "hi": lo}
-    for rounding in range(3):
-        both = {"residual_enable": 1, "mask_mode": rounding} if name == "CONV" else {"scale_by": 1}
+        yield {"lo": INT8.lo, "hi": lo}
+    for rounding, mode in zip(Rounding, MaskMode, strict=True):  # three of each
+        both = {"residual_enable": 1, "mask_mode": mode} if name == "CONV" else {"scale_by": ScaleBy.TENSOR}
         if name in ("CONV", "GEMM"):
             yield {"rounding": rounding, "table_enable": 1, **both}
     zeros = {"CONV": ("in_zero",), "POOL": ("in_zero",), "VEC": ("a_zero", "b_zero", "b_scalar")}
     for field in zeros.get(name, ()):
         for zero in ends:
-            yield {field: zero, **({"b_kind": 3} if field == "b_scalar" else {})}
+            yield {field: zero, **({"b_kind": BKind.SCALAR} if field == "b_scalar" else {})}
 
 
 def _tall(names: tuple[str, ...], rows: int) -> Values:
@@ -192,24 +178,31 @@ def _tall(names: tuple[str, ...], rows: int) -> Values:
 
 def _widths(hw: HardwareConfig) -> tuple[int, int]:
     """Two long rows that the scratchpad holds."""
-    return min(9000, 9 * hw.act_words // 16), min(16383, hw.act_words - 1)
+    return min(9000, 9 * hw.act_words // 16), min(CONV.limit("in_w"), hw.act_words - 1)
 
 
 def _conv_sizes(hw: HardwareConfig) -> Iterator[Values]:
     act = hw.act_words
-    for rows in (1500, 2047):
+    for rows in (1500, CONV.limit("in_h")):
         yield {"in_h": rows, "out_h": rows, **_tall(("in", "out"), rows)}
     for wide in _widths(hw):
         out = min(wide // 4, act // 8)
-        yield {"in_w": wide, "in_base": 0, "stride_w": 4, "out_w": out, "out_base": act - out}
+        yield {"in_w": wide, "in_base": 0, "stride_w": CONV.limit("stride_w"), "out_w": out, "out_base": act - out}
         yield {"out_w": wide, "in_base": 0, "out_base": 1}
-    for blocks in (600, 1023):
+    for blocks in (600, CONV.limit("in_blocks")):
         yield {"in_blocks": blocks, "in_base": 0, "weight_base": 0}
         yield {"out_blocks": blocks, "out_base": 0, "weight_base": 0, "param_base": 0}
-    for pad in (255, 130):
-        yield {"pad_top": pad, "kernel_h": 15, "dilation_h": 17, "in_h": 2, "out_h": 2}
-        yield {"pad_left": pad, "kernel_w": 15, "dilation_w": 18, "in_w": 2, "out_w": 2, "out_pitch": 2}
-    for dilation in (5, 31):
+    for pad in (CONV.limit("pad_top"), 130):
+        yield {"pad_top": pad, "kernel_h": CONV.limit("kernel_h"), "dilation_h": 17, "in_h": 2, "out_h": 2}
+        yield {
+            "pad_left": pad,
+            "kernel_w": CONV.limit("kernel_w"),
+            "dilation_w": 18,
+            "in_w": 2,
+            "out_w": 2,
+            "out_pitch": 2,
+        }
+    for dilation in (5, CONV.limit("dilation_h")):
         yield {"dilation_h": dilation, "kernel_h": 2, "in_h": 40, **_tall(("in",), 40)}
         yield {"dilation_w": dilation, "kernel_w": 2, "in_w": 40, "in_base": 0}
 
@@ -226,44 +219,44 @@ def _memories(hw: HardwareConfig, name: str) -> Iterator[Values]:
     ):
         yield {"weight_base": weight, "param_base": param, "table_enable": 1, "table_base": entries}
     for mask in (0, 1, 3 * hw.param_words // 4, hw.param_words - 1) if name == "CONV" else ():
-        yield {"mask_mode": 1, "mask_base": mask}
+        yield {"mask_mode": MaskMode.MASK, "mask_base": mask}
     for stride in (0, 1, 3 * hw.weight_words // 4, hw.weight_words - 1) if name == "GEMM" else ():
         yield {"batch": 2, "weight_base": 0, "weight_batch_stride": stride, "out_batch_stride": 1}
 
 
 def _gemm_sizes(hw: HardwareConfig) -> Iterator[Values]:
     for quarters in (3, 4):
-        m = min((1 << 14) - 1, hw.act_words // 2) * quarters // 4
+        m = min(GEMM.limit("m"), hw.act_words // 2) * quarters // 4
         yield {"m": m, "in_base": 0, "out_base": hw.act_words // 2}
-        blocks = min((1 << 12) - 1, hw.weight_words) * quarters // 4
-        one = {"weight_base": 0, "scale_by": 1}
+        blocks = min(GEMM.limit("k_blocks"), hw.weight_words) * quarters // 4
+        one = {"weight_base": 0, "scale_by": ScaleBy.TENSOR}
         yield {"k_blocks": blocks, "in_base": 0, "in_pitch": 1, **one}
         yield {"n_blocks": blocks, "out_base": 0, "out_pitch": 1, **one}
-        batch = 1023 * quarters // 4
+        batch = GEMM.limit("batch") * quarters // 4
         yield {"batch": batch, "in_base": 0, "in_batch_stride": 1, "out_base": 2048, "out_batch_stride": 1}
 
 
 def _pool_sizes(hw: HardwareConfig) -> Iterator[Values]:
-    act = hw.act_words
-    for rows in (1500, 2047):
+    act, most = hw.act_words, POOL.limit("stride_w")
+    for rows in (1500, POOL.limit("in_h")):
         yield {"in_h": rows, "out_h": rows, **_tall(("in", "out"), rows)}
         yield {"in_h": rows, "kernel_h": rows, **_tall(("in",), rows)}
         yield {"in_w": rows, "kernel_w": rows, "in_base": 0}
     for wide in _widths(hw):
-        out = min(wide // 15, act // 16)  # ends behind the last pixel that is read
-        yield {"in_w": wide, "in_base": 0, "stride_w": 15, "out_w": out, "out_base": act - out}
+        out = min(wide // most, act // 16)  # ends behind the last pixel that is read
+        yield {"in_w": wide, "in_base": 0, "stride_w": most, "out_w": out, "out_base": act - out}
         yield {"in_w": min(wide, act - wide), "in_base": 0, "out_w": min(wide, act - wide), "out_base": act - wide}
     for wide in _widths(hw):  # windows that end left of the first pixel have no tap: the whole row reads padding
-        yield {"mode": 0, "in_w": 1, "in_base": 0, "out_w": wide, "out_base": 1}
-    for blocks in (600, 1023):
+        yield {"mode": PoolMode.MAX, "in_w": 1, "in_base": 0, "out_w": wide, "out_base": 1}
+    for blocks in (600, POOL.limit("in_blocks")):
         many = {"in_blocks": blocks, "in_base": 0, "out_base": 2048}
         yield {**many, "channels": blocks * hw.block}
-    for channels in (9000, 16383):
+    for channels in (9000, POOL.limit("channels")):
         yield {"channels": channels}
-    for stride in (9, 15):
+    for stride in (9, POOL.limit("stride_h")):
         yield {"stride_h": stride, "in_h": 2 * stride, "out_h": 2, **_tall(("in",), 2 * stride)}
         yield {"stride_w": stride, "in_w": 2 * stride, "in_base": 0, "out_w": 2}
-    for pad in (130, 255):
+    for pad in (130, POOL.limit("pad_top")):
         yield {"pad_top": pad, "kernel_h": pad + 1}
         yield {"pad_left": pad, "kernel_w": pad + 1}
     for param in (0, 1, 3 * hw.param_words // 4, hw.param_words - 1):
@@ -271,15 +264,16 @@ def _pool_sizes(hw: HardwareConfig) -> Iterator[Values]:
 
 
 def _vec_sizes(hw: HardwareConfig) -> Iterator[Values]:
-    for rows in (1500, 2047):
+    for rows in (1500, VEC.limit("out_h")):
         yield {"out_h": rows, **_tall(("a", "b", "out"), rows)}
-    scalar = {"b_kind": 3, "a_base": 0, "out_base": 0}  # in place: two regions of the largest sizes do not fit `tiny`
+    # in place: two regions of the largest sizes do not fit `tiny`
+    scalar = {"b_kind": BKind.SCALAR, "a_base": 0, "out_base": 0}
     for wide in _widths(hw):
         yield {"out_w": wide, **scalar}
-    for blocks in (600, 1023):
+    for blocks in (600, VEC.limit("out_blocks")):
         yield {"out_blocks": blocks, **scalar}
-    for mult in (0, 1, 5, 3 << 22, (1 << 24) - 1):
-        yield {"a_mult": mult, "b_mult": (1 << 24) - 1, "shift": 23}
-        yield {"a_mult": (1 << 24) - 1, "b_mult": mult, "shift": 23}
+    for mult in (0, 1, 5, 3 << 22, VEC.limit("a_mult")):
+        yield {"a_mult": mult, "b_mult": VEC.limit("b_mult"), "shift": 23}
+        yield {"a_mult": VEC.limit("a_mult"), "b_mult": mult, "shift": 23}
     for table in (0, 1, 3 * hw.param_words // 4, hw.param_words - TABLE_BYTES // hw.param_word_bytes):
         yield {"table_enable": 1, "table_base": table}

@@ -11,17 +11,20 @@ from collections.abc import Iterator
 import numpy as np
 
 from vla_isa.encoding import encode, make_packet
+from vla_isa.generated.codes import SEMAPHORES, Move
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
-from vla_isa.instructions import MOVES
+from vla_isa.instructions import TABLE
+from vla_isa.instructions.copy import COPY
+from vla_isa.integer import INT8
+from vla_isa.operands import Rng, Values, fill
 from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
-from vlarun.conformance.limit_cases import Values, fitting, run_each, small_packet
-from vlarun.conformance.operands import Rng, fill
+from vlarun.conformance.limit_cases import fitting, run_each, small_packet
 from vlarun.conformance.programs import Builder, Case, copy_packet
 
 __all__ = ["cases"]
 
-ALL = 0xFFFF  # every semaphore
+ALL = (1 << SEMAPHORES) - 1  # every semaphore
 
 
 def cases(hw: HardwareConfig) -> Iterator[Case]:
@@ -36,14 +39,14 @@ def cases(hw: HardwareConfig) -> Iterator[Case]:
 
 def _copy_counts(hw: HardwareConfig) -> Iterator[Values]:
     """Long runs and large counts inside the scratchpad."""
-    for move in ("fill_act", "act_to_act"):
-        fixed = {"move": MOVES.index(move), "pad": -3, "src": 0, "dst": hw.act_words // 2}
-        for count in (3000, 4095):
+    for move in (Move.FILL_ACT, Move.ACT_TO_ACT):
+        fixed = {"move": move, "pad": -3, "src": 0, "dst": hw.act_words // 2}
+        for count in (3000, COPY.limit("n1")):
             for n in ("1", "2", "3"):
                 yield {**fixed, f"n{n}": count, f"src_stride{n}": 1, f"dst_stride{n}": 1}
-    for pad in (-128, 0, 127):
+    for pad in (INT8.lo, 0, INT8.hi):
         yield {"pad": pad, "n0": 3}
-    longest = min((1 << 16) - 1, hw.act_words)
+    longest = min(COPY.limit("n0"), hw.act_words)
     for words in (3 * longest // 4, longest):
         yield {"n0": words, "pad": 11}
 
@@ -54,13 +57,14 @@ def _copy_strides(hw: HardwareConfig) -> Iterator[Values]:
         for side, other in (("src", "dst"), ("dst", "src")):
             for step in (1, 3 * hw.act_words // 4, hw.act_words - 1):
                 near = {other: hw.act_words // 2, f"{other}_stride{n}": 1}
-                yield {"move": MOVES.index("act_to_act"), f"n{n}": 2, f"{side}_stride{n}": step, **near}
+                yield {"move": Move.ACT_TO_ACT, f"n{n}": 2, f"{side}_stride{n}": step, **near}
 
 
 def _copy_rings() -> Iterator[Values]:
+    most = COPY.limit("src_ring")
     for side, other in (("src", "dst"), ("dst", "src")):
-        for ring, slot in ((1, 0), (1500, 1200), (2047, 2046)):
-            v = {"move": MOVES.index("act_to_act"), "n2": min(ring, 2), other: 4096}
+        for ring, slot in ((1, 0), (1500, 1200), (most, most - 1)):
+            v = {"move": Move.ACT_TO_ACT, "n2": min(ring, 2), other: 4096}
             v |= {f"{side}_ring": ring, f"{side}_slot": slot, f"{side}_stride2": 1, f"{other}_stride2": 1}
             yield v
 
@@ -87,7 +91,7 @@ def _moves(hw: HardwareConfig) -> Iterator[Case]:
     b.halt()
     yield Case("T1.limit.copy.masks", b.build())
     b = Builder(hw)
-    longest = min((1 << 16) - 1, hw.act_words)
+    longest = min(COPY.limit("n0"), hw.act_words)
     b.load_act(fill(rng, (longest, hw.act_word_bytes), "random"))
     b.store_act(0, longest)
     b.halt()
@@ -123,7 +127,7 @@ def _semaphores(hw: HardwareConfig) -> Iterator[Case]:
     def but(packet: Packet, **values: int) -> Packet:
         return Packet(packet.instruction, {**packet.values, **values})
 
-    for name in ("CONV", "GEMM", "POOL", "VEC", "COPY"):
+    for name in (ins.name for ins in TABLE if ins.operands):
         one = store if name == "COPY" else small_packet(hw, name, {})
         waits = _raw(hw, but(load, signal=ALL), but(one, wait=ALL), halt)
         yield Case(f"T1.limit.{name.lower()}.waits.for.all", waits)

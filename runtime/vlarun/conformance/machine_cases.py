@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.encoding import encode, make_packet
+from vla_isa.generated.codes import LARGEST_COUNT, SEMAPHORES
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
-from vla_isa.instructions import ErrorCode
+from vla_isa.instructions import TABLE, ErrorCode
+from vla_isa.operands import fill
 from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
-from vlarun.conformance.operands import fill
 from vlarun.conformance.programs import Builder, Case, copy_packet
 
 __all__ = ["cases"]
@@ -201,20 +202,21 @@ def _semaphores(hw: HardwareConfig) -> Iterator[Case]:
     load, store, wload = "data_to_act", "act_to_data", "data_to_param"
     yield Case(
         "T1.semaphore.every.one",
-        program(*(p for s in range(16) for p in (_nothing(load, signal=1 << s), _nothing(store, wait=1 << s)))),
+        program(*(p for s in range(SEMAPHORES) for p in (_nothing(load, signal=1 << s), _nothing(store, wait=1 << s)))),
     )
     yield Case(
         "T1.semaphore.all.in.one.step",
         program(_nothing(load, signal=0x00FF), _nothing(wload, signal=0xFF00), _nothing(store, wait=0xFFFF)),
     )
     yield Case(
-        "T1.semaphore.counts.to.255", program(*[_nothing(load, signal=1)] * 255, *[_nothing(store, wait=1)] * 255)
+        f"T1.semaphore.counts.to.{LARGEST_COUNT}",
+        program(*[_nothing(load, signal=1)] * LARGEST_COUNT, *[_nothing(store, wait=1)] * LARGEST_COUNT),
     )
     yield Case(
         "T1.semaphore.overflow",
-        program(*[_nothing(load, signal=8)] * 256),
+        program(*[_nothing(load, signal=8)] * (LARGEST_COUNT + 1)),
         ErrorCode.SEMAPHORE_OVERFLOW,
-        stop_at=255 * LINE_BYTES,
+        stop_at=LARGEST_COUNT * LINE_BYTES,
     )
     yield Case(
         "T1.semaphore.left.at.halt", program(_nothing(load, signal=4)), ErrorCode.SEMAPHORE_LEFT, stop_at=LINE_BYTES
@@ -226,7 +228,7 @@ def _semaphores(hw: HardwareConfig) -> Iterator[Case]:
             ErrorCode.DEADLOCK,
             stop_at=LINE_BYTES,
         )
-    for name in ("CONV", "GEMM", "POOL", "VEC"):
+    for name in (ins.name for ins in TABLE if ins.operands and not ins.queues):
         yield Case(
             f"T1.deadlock.{name.lower()}", program(make_packet(name, wait=0x8000)), ErrorCode.DEADLOCK, stop_at=0
         )

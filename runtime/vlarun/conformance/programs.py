@@ -12,15 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.encoding import encode, make_packet
+from vla_isa.generated.codes import Move
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig
-from vla_isa.instructions import MOVES, ErrorCode
+from vla_isa.instructions import ErrorCode
+from vla_isa.instructions.copy import COPY
 from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
-from vlarun.conformance.operands import Operation
+from vlarun.conformance.operations import Operation
 
 __all__ = ["Builder", "Case", "copy_packet", "operation_program"]
 
-MAX_RUN = 65535  # n0 has 16 bits
+MAX_RUN = COPY.limit("n0")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Case:
 
 def copy_packet(move: str, **values: int) -> Packet:
     """A COPY by the name of its move; counts not given are 1."""
-    return make_packet("COPY", move=MOVES.index(move), **{"n0": 1, "n1": 1, "n2": 1, "n3": 1, **values})
+    return make_packet("COPY", move=Move[move.upper()], **{"n0": 1, "n1": 1, "n2": 1, "n3": 1, **values})
 
 
 @dataclass

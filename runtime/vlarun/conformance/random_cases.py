@@ -8,22 +8,22 @@ from dataclasses import replace
 import numpy as np
 
 from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions import TABLE
+from vla_isa.operands import Arena, Rng
 from vla_isa.program import Program
 from vla_isa.schedules import reschedule
-from vlarun.conformance.makers import MAKERS
-from vlarun.conformance.operands import Arena, Operation, Rng
+from vlarun.conformance.operations import Operation, make_operation
 from vlarun.conformance.programs import Case, operation_program
 
 __all__ = ["cases", "random_program"]
 
-NAMES = ("CONV", "CONV", "CONV", "GEMM", "POOL", "VEC", "VEC", "COPY")
-INPUT_BASES = {
-    "CONV": ("in_base", "res_base"),
-    "GEMM": ("in_base",),
-    "POOL": ("in_base",),
-    "VEC": ("b_base",),
-    "COPY": ("src",),
-}
+# each as often as its operands say; those of one engine before COPY, which has no queue of its own
+DRAWN = tuple(
+    (ins.name, ins.operands)
+    for ins in sorted(TABLE, key=lambda i: bool(i.queues))
+    if ins.operands is not None
+    for _ in range(ins.operands.often)
+)
 
 
 def cases(hw: HardwareConfig, programs: int, seed: int) -> Iterator[Case]:
@@ -40,11 +40,11 @@ def random_program(rng: Rng, hw: HardwareConfig) -> Program:
     arena = Arena(hw)
     operations: list[Operation] = []
     for _ in range(int(rng.integers(2, 9))):
-        name = NAMES[int(rng.integers(0, len(NAMES)))]
-        one = MAKERS[name](rng, arena)
+        name, operands = DRAWN[int(rng.integers(0, len(DRAWN)))]
+        one = make_operation(name, rng, arena)
         values = dict(one.packet.values)
-        for base in INPUT_BASES[name]:
-            output = values["dst" if name == "COPY" else "out_base"]
+        for base in operands.inputs:
+            output = values[operands.output]
             if values.get(base, output) < output and rng.random() < 0.6:  # a lower base keeps clear of the output
                 values[base] = int(rng.integers(0, values[base] + 1))
         operations.append(replace(one, packet=replace(one.packet, values=values)))

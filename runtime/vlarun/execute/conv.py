@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.generated.codes import RESIDUAL_BYTES, MaskEmpty, MaskMode
 from vla_isa.numerics import ResidualRecord
 from vla_isa.packet import Packet
 from vlarun.matmul import SIGN, matmul
@@ -18,7 +19,6 @@ from vlarun.requantize import apply_pairs, apply_table, requantize, residual_pai
 
 __all__ = ["execute"]
 
-DENSE, MASK, DIAGONAL = range(3)
 UNFOLD_BYTES = 1 << 22  # windows unfolded at once, so that they stay in the cache
 
 
@@ -26,13 +26,13 @@ def execute(packet: Packet, machine: Machine) -> None:
     """Read the input, weights and records; write the output region."""
     rows, width, blocks = packet["out_h"], packet["out_w"], packet["out_blocks"]
     out = act_region(packet, "out", machine.hw.block, rows=rows, width=width, blocks=blocks)
-    q = _diagonal(packet, machine) if packet["mask_mode"] == DIAGONAL else _dense(packet, machine)
+    q = _diagonal(packet, machine) if packet["mask_mode"] == MaskMode.DIAGONAL else _dense(packet, machine)
     if packet["table_enable"]:
         q = apply_table(q, machine.table_at(packet["table_base"]))
     if packet["residual_enable"]:
         region = act_region(packet, "res", machine.hw.block, rows=rows, width=width, blocks=blocks)
         word = machine.params_at(packet["param_base"] + blocks, 1)
-        record = ResidualRecord.unpack(word.reshape(-1)[:12].tobytes())
+        record = ResidualRecord.unpack(word.reshape(-1)[:RESIDUAL_BYTES].tobytes())
         q = apply_pairs(q, machine.read_act(region), residual_pairs(record, packet["rounding"]))
     machine.write_act(out, q)
 
@@ -81,11 +81,11 @@ def _dense(packet: Packet, machine: Machine) -> Bytes:
     """The result of a dense or masked convolution, int8 [out_h, out_blocks, out_w, B]."""
     block, out_h, out_w, out_blocks = machine.hw.block, packet["out_h"], packet["out_w"], packet["out_blocks"]
     live = np.ones((out_blocks, packet["in_blocks"]), np.bool_)
-    if packet["mask_mode"] == MASK:
+    if packet["mask_mode"] == MaskMode.MASK:
         live = machine.mask_at(packet["mask_base"], out_blocks, packet["in_blocks"])
     matrix = _dense_matrix(packet, machine, live)
     records = machine.records_at(packet["param_base"], out_blocks)
-    if not packet["mask_empty"]:
+    if packet["mask_empty"] == MaskEmpty.ZERO:
         records = records._replace(bias=records.bias * np.repeat(live.any(axis=1), block))
     x = np.ascontiguousarray(_padded(packet, machine).transpose(0, 2, 1))
     depth, columns = matrix.shape

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.generated.codes import Move
 from vla_isa.hardware import LINE_BYTES
-from vla_isa.instructions import MOVES
 from vla_isa.packet import Packet
 from vlarun.memory import Bytes, Machine, Region
 
@@ -14,12 +14,12 @@ __all__ = ["execute"]
 
 # (source memory, destination memory) of each move
 _MEMORIES = {
-    "data_to_act": ("data", "act"),
-    "act_to_act": ("act", "act"),
-    "fill_act": (None, "act"),
-    "data_to_param": ("data", "param"),
-    "weight_to_weight": ("weight space", "weight"),
-    "act_to_data": ("act", "data"),
+    Move.DATA_TO_ACT: ("data", "act"),
+    Move.ACT_TO_ACT: ("act", "act"),
+    Move.FILL_ACT: (None, "act"),
+    Move.DATA_TO_PARAM: ("data", "param"),
+    Move.WEIGHT_TO_WEIGHT: ("weight space", "weight"),
+    Move.ACT_TO_DATA: ("act", "data"),
 }
 
 
@@ -31,7 +31,7 @@ def execute(packet: Packet, machine: Machine) -> None:
     """
     if 0 in (packet["n0"], packet["n1"], packet["n2"], packet["n3"]):
         return
-    source, destination = _MEMORIES[MOVES[packet["move"]]]
+    source, destination = _MEMORIES[Move(packet["move"])]
     inner = packet["n0"] * _unit(machine, source if destination == "data" else destination)
     to, to_bytes = _side(packet, machine, "dst", destination, inner)
     if source is None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from vla_isa.generated.codes import ScaleBy
 from vla_isa.packet import Packet
 from vlarun.matmul import SIGN, matmul
 from vlarun.memory import Bytes, Machine, Records, Region, word_dtype
 from vlarun.requantize import apply_table, requantize
 
 __all__ = ["execute"]
-
-BY_TENSOR = 1
 
 
 def execute(packet: Packet, machine: Machine) -> None:
@@ -22,7 +21,7 @@ def execute(packet: Packet, machine: Machine) -> None:
     a = np.ascontiguousarray(x.transpose(0, 2, 1)).view(np.uint8) ^ SIGN
     depth = a.shape[2]
     records = machine.records_at(packet["param_base"], n_blocks)
-    if packet["scale_by"] == BY_TENSOR:
+    if packet["scale_by"] == ScaleBy.TENSOR:
         records = Records(*(r[:1] for r in records))
     q = requantize(matmul(a, matrix), records, packet, depth << 14)
     if packet["table_enable"]:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
+from vla_isa.generated.codes import PoolCount, PoolMode
+from vla_isa.integer import INT8
 from vla_isa.packet import Packet
 from vlarun.memory import Bytes, Machine, act_region
 
@@ -15,14 +17,12 @@ __all__ = ["execute"]
 
 Array = NDArray[Any]
 
-AVERAGE, COUNT_VALID = 1, 1
-
 
 def execute(packet: Packet, machine: Machine) -> None:
     """Read the input (and the records of an average); write the output region."""
     block, blocks = machine.hw.block, packet["in_blocks"]
     x = machine.read_act(act_region(packet, "in", block, rows=packet["in_h"], width=packet["in_w"], blocks=blocks))
-    q = _average(packet, machine, x) if packet["mode"] == AVERAGE else _maximum(packet, x)
+    q = _average(packet, machine, x) if packet["mode"] == PoolMode.AVERAGE else _maximum(packet, x)
     channel = np.arange(blocks * block).reshape(blocks, 1, block)
     q = np.where(channel < packet["channels"], q, np.int8(packet["out_zero"]))
     out = act_region(packet, "out", block, rows=packet["out_h"], width=packet["out_w"], blocks=blocks)
@@ -31,8 +31,8 @@ def execute(packet: Packet, machine: Machine) -> None:
 
 def _maximum(packet: Packet, x: Bytes) -> Bytes:
     """int8 [H, blocks, W, B] to the maxima, int8 [out_h, blocks, out_w, B]."""
-    rows = _windows(packet, x, 0, "h", "pad_top", -128)
-    best: Bytes = np.max(_windows(packet, np.max(rows, axis=1), 2, "w", "pad_left", -128), axis=3)
+    rows = _windows(packet, x, 0, "h", "pad_top", INT8.lo)
+    best: Bytes = np.max(_windows(packet, np.max(rows, axis=1), 2, "w", "pad_left", INT8.lo), axis=3)
     return best
 
 
@@ -42,7 +42,7 @@ def _average(packet: Packet, machine: Machine, x: Bytes) -> Bytes:
     rows = _windows(packet, centred, 0, "h", "pad_top", 0).sum(axis=1, dtype=np.int32)
     total = _windows(packet, rows, 2, "w", "pad_left", 0).sum(axis=3, dtype=np.int32)
     record = np.zeros((packet["out_h"], packet["out_w"]), np.int64)
-    if packet["count"] == COUNT_VALID:
+    if packet["count"] == PoolCount.VALID:
         taps = np.multiply.outer(_taps(packet, "h", "pad_top"), _taps(packet, "w", "pad_left"))
         record = np.maximum(taps - 1, 0)
     words = int(record.max()) // machine.hw.block + 1

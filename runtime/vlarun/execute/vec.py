@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from vla_isa.instructions import VEC_FUNCTIONS
+from vla_isa.generated.codes import BKind
 from vla_isa.packet import Packet
 from vlarun.memory import Bytes, Machine, act_region
 from vlarun.requantize import apply_pairs, apply_table, elementwise_pairs
 
 __all__ = ["execute"]
-
-B_TENSOR, B_ROW, B_COLUMN, B_SCALAR = range(4)
 
 
 def execute(packet: Packet, machine: Machine) -> None:
@@ -19,7 +17,7 @@ def execute(packet: Packet, machine: Machine) -> None:
     rows, width, blocks = packet["out_h"], packet["out_w"], packet["out_blocks"]
     a = machine.read_act(act_region(packet, "a", machine.hw.block, rows=rows, width=width, blocks=blocks))
     pairs = elementwise_pairs(
-        VEC_FUNCTIONS[packet["function"]],
+        packet.choice("function"),
         packet["a_zero"],
         packet["b_zero"],
         packet["a_mult"],
@@ -41,10 +39,10 @@ def _operand_b(packet: Packet, machine: Machine) -> Bytes:
     """b, int8, broadcastable against [rows, blocks, pixels, B]."""
     rows, width, blocks = packet["out_h"], packet["out_w"], packet["out_blocks"]
     block, kind = machine.hw.block, packet["b_kind"]
-    if kind == B_SCALAR:
+    if kind == BKind.SCALAR:
         return np.full((1, 1, 1, 1), packet["b_scalar"], np.int8)
-    if kind == B_TENSOR:
+    if kind == BKind.TENSOR:
         return machine.read_act(act_region(packet, "b", block, rows=rows, width=width, blocks=blocks))
-    if kind == B_ROW:
+    if kind == BKind.ROW:
         return machine.read_act(act_region(packet, "b", block, rows=1, width=1, blocks=blocks))
     return machine.read_act(act_region(packet, "b", block, rows=rows, width=width, blocks=1))[..., :1]

@@ -38,7 +38,7 @@ def exact(body: Callable[[GraphBuilder, str], str], channels: int, size: tuple[i
     x = g.input("x", (1, channels, *size))
     alone = g.model(body(g, x), opset=opset)
     for config in ("u50", "tiny"):
-        kept = compile_proto(image_graph(body, channels, size, opset=opset), config, keep_all=True)
+        kept = compile_proto(image_graph(body, channels, size, opset=opset), config, debug_outputs=True)
         raw = vlarun.Session(kept.program, backend="sim").run(random_inputs(kept.program), raw=True)
         first = kept.graph.ops[0].output
         last = kept.graph.outputs[0]

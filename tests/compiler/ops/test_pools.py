@@ -44,7 +44,7 @@ def test_average_pool(attributes, include):
 def test_windows_cut_short_count_as_onnx_says(attributes, config):
     """ONNX's reference evaluator in float, on the integers of the pool's own input."""
     model = image_graph(lambda g, x: g.node("AveragePool", [x], count_include_pad=1, **attributes))
-    kept = compile_proto(model, config, keep_all=True)
+    kept = compile_proto(model, config, debug_outputs=True)
     raw = vlarun.Session(kept.program, backend="sim").run(random_inputs(kept.program), raw=True)
     pool = kept.graph.ops[-1]
     g = GraphBuilder("float")
@@ -60,7 +60,7 @@ def test_average_pool_rounds_ties_to_even(config):
     g = QdqBuilder("ties")
     y = g.qdq(g.node("Conv", [g.qdq(g.input("x", (1, 12, 9, 9)), 0.03), g.weights((20, 12, 3, 3))], 20), 0.06, -3)
     pooled = g.qdq(g.node("AveragePool", [y], kernel_shape=[2, 2]), 0.06, -3)
-    kept = compile_proto(g.model(pooled), config, calib=None, keep_all=True)
+    kept = compile_proto(g.model(pooled), config, calib=None, debug_outputs=True)
     raw = vlarun.Session(kept.program, backend="sim").run(random_inputs(kept.program), raw=True)
     pool = kept.graph.ops[-1]
     assert pool.inputs[0].scale == pool.output.scale
@@ -111,7 +111,7 @@ def test_dilated_average_pool(attributes, include, config):
     model = image_graph(
         lambda g, x: g.node("AveragePool", [x], count_include_pad=include, **attributes), 20, (11, 13), opset=19
     )
-    kept = compile_proto(model, config, keep_all=True)
+    kept = compile_proto(model, config, debug_outputs=True)
     raw = vlarun.Session(kept.program, backend="sim").run(random_inputs(kept.program), raw=True)
     first, out = kept.graph.ops[0].output, kept.graph.outputs[0].tensor
     ratio = first.scale / out.scale

@@ -91,7 +91,7 @@ def test_small_tensors_in_any_mode(attributes):
         return g.node("Resize", [x, "", *last], **given)
 
     for config in ("tiny", "u50"):
-        kept = compile_proto(image_graph(body, 5, (4, 6), opset=18), config, keep_all=True)
+        kept = compile_proto(image_graph(body, 5, (4, 6), opset=18), config, debug_outputs=True)
         inputs = random_inputs(kept.program)
         checks = check_nodes(kept, inputs, vlarun.Session(kept.program, backend="sim").run(inputs, raw=True))
         assert len(checks) == 2 and max(c.largest for c in checks) <= 2, checks
@@ -104,7 +104,7 @@ def test_a_crop_beyond_the_image():
         attributes = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 0.7}
         return g.node("Resize", [x, roi, "", sizes], mode="linear", **attributes)
 
-    kept = compile_proto(image_graph(body, 5, (4, 4), opset=18), keep_all=True)
+    kept = compile_proto(image_graph(body, 5, (4, 4), opset=18), debug_outputs=True)
     inputs = random_inputs(kept.program)
     checks = check_nodes(kept, inputs, vlarun.Session(kept.program, backend="sim").run(inputs, raw=True))
     assert len(checks) == 2 and max(c.largest for c in checks) <= 2, checks

@@ -9,8 +9,9 @@ from parity import compile_proto, random_inputs, run_parity
 from qdq_graphs import QdqBuilder, model_with
 
 import vlarun
+from vlac.device.conv import ConvOp
+from vlac.device.vec import VecOp
 from vlac.errors import CalibrationError, UnsupportedError
-from vlac.ir.graph import ConvOp, VecOp
 
 # operator -> (bounds that keep the input in the domain, attributes)
 FUNCTIONS = {

@@ -90,7 +90,7 @@ def test_an_input_that_is_an_output_too_is_kept_until_it_is_stored(op):
 def test_an_output_that_is_a_spoiled_copy_of_an_input_is_found():
     g = GraphBuilder("copy")
     x = g.input("x", (1, 4, 5, 6))
-    kept = compile_proto(g.model(g.node("Flatten", [x]), g.conv(x, 8)), keep_all=True)
+    kept = compile_proto(g.model(g.node("Flatten", [x]), g.conv(x, 8)), debug_outputs=True)
     inputs = random_inputs(kept.program)
     raw = vlarun.Session(kept.program).run(inputs, raw=True)
     raw["flatten0"] = raw["flatten0"] ^ 1

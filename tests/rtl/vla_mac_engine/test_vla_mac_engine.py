@@ -11,10 +11,10 @@ from mac_bench import Result, check, run
 from vla_isa import hardware, numerics
 from vla_isa.encoding import encode, illegal, make_packet
 from vla_isa.hardware import HardwareConfig
+from vla_isa.operands import Arena, Rng
 from vla_isa.packet import Packet
 from vlarun.conformance import reference
-from vlarun.conformance.makers import make_conv, make_gemm
-from vlarun.conformance.operands import Arena, Operation, Rng
+from vlarun.conformance.operations import Operation, make_operation
 from vlarun.execute import conv, gemm
 from vlarun.memory import Machine
 
@@ -78,7 +78,7 @@ class Sequence:
 )
 def test_random_packets(tmp_path: Path, hw: HardwareConfig, stalls: int, gaps: int, seed: int) -> None:
     sequence = Sequence(hw, 100 * stalls + seed)
-    while sequence.add((make_gemm if sequence.rng.integers(3) == 0 else make_conv)(sequence.rng, Arena(hw))):
+    while sequence.add(make_operation("GEMM" if sequence.rng.integers(3) == 0 else "CONV", sequence.rng, Arena(hw))):
         pass
     assert len(sequence.packets) > 50
     sequence.verify(tmp_path, stalls=stalls, gaps=gaps, seed=seed)
@@ -92,10 +92,11 @@ def test_extreme_operands_and_records(tmp_path: Path, rounding: int) -> None:
     for memory in (machine.act, machine.weight):
         memory[:] = rng.choice(np.array([-128, 127], np.int8), memory.shape)
     for number in range(20):
-        maker = make_gemm if number % 4 == 0 else make_conv
+        name = "GEMM" if number % 4 == 0 else "CONV"
         lo, hi = [(-128, 127), (50, -50), (-128, -128), (127, 127)][number % 4]
         sequence.add(
-            maker(
+            make_operation(
+                name,
                 rng,
                 Arena(TINY),
                 records="extreme",
@@ -145,7 +146,8 @@ def test_masks_over_many_blocks(tmp_path: Path, bits: str, stalls: int) -> None:
     for in_blocks, out_blocks, kernel in ((70, 5, 1), (16, 3, 1), (33, 4, 2), (64, 2, 1)):
         for empty in (0, 1):
             assert sequence.add(
-                make_conv(
+                make_operation(
+                    "CONV",
                     sequence.rng,
                     Arena(U50),
                     mask_bits=bits,
@@ -190,7 +192,8 @@ def test_windows_of_every_reach(tmp_path: Path) -> None:
     for kernel, dilation, pad, stride in ((15, 1, 7, 1), (2, 31, 31, 2), (3, 5, 200, 3), (1, 1, 0, 4), (15, 2, 14, 4)):
         for _ in range(2):
             assert sequence.add(
-                make_conv(
+                make_operation(
+                    "CONV",
                     sequence.rng,
                     Arena(TINY),
                     kernel_h=kernel,
@@ -216,7 +219,8 @@ def test_strips_cross_row_ends(tmp_path: Path, width: int) -> None:
     sequence = Sequence(U50, width)
     for stride in (1, 2):
         assert sequence.add(
-            make_conv(
+            make_operation(
+                "CONV",
                 sequence.rng,
                 Arena(U50),
                 in_ring=True,
@@ -243,7 +247,9 @@ def test_residual_in_place(tmp_path: Path) -> None:
     """The output may replace the residual."""
     sequence = Sequence(U50, 4)
     for _ in range(4):
-        values = dict(make_conv(sequence.rng, Arena(U50), residual_enable=1, out_h=4, out_w=11).packet.values)
+        values = dict(
+            make_operation("CONV", sequence.rng, Arena(U50), residual_enable=1, out_h=4, out_w=11).packet.values
+        )
         values |= {f"res_{k}": values[f"out_{k}"] for k in ("base", "row_stride", "pitch", "ring", "slot")}
         sequence.add_packet(make_packet("CONV", **values))
     sequence.verify(tmp_path, stalls=30)
@@ -264,7 +270,9 @@ def test_residual_records(tmp_path: Path, rounding: int) -> None:
         (62, 1, 1),
         (63, (1 << 24) - 1, 1),
     ):
-        operation = make_conv(sequence.rng, Arena(TINY), residual_enable=1, rounding=rounding, lo=-128, hi=127)
+        operation = make_operation(
+            "CONV", sequence.rng, Arena(TINY), residual_enable=1, rounding=rounding, lo=-128, hi=127
+        )
         record = numerics.ResidualRecord(a_mult, b_mult, shift, -3, 5, 7, -100, 100)
         word = sequence.params + operation.packet["param_base"] + operation.packet["out_blocks"]
         assert sequence.add(operation)

@@ -11,10 +11,10 @@ from vector_bench import check, run
 from vla_isa import hardware, numerics
 from vla_isa.encoding import encode, illegal, make_packet
 from vla_isa.hardware import HardwareConfig
+from vla_isa.operands import Arena, Rng
 from vla_isa.packet import Packet
 from vlarun.conformance import reference
-from vlarun.conformance.makers import make_pool, make_vec
-from vlarun.conformance.operands import Arena, Operation, Rng
+from vlarun.conformance.operations import Operation, make_operation
 from vlarun.execute import pool, vec
 from vlarun.memory import Machine
 
@@ -77,7 +77,7 @@ def test_random_packets(tmp_path: Path, hw: HardwareConfig, stalls: int, gaps: i
     sequence = Sequence(hw, 17 + stalls)
     room = hw.param_words
     for number in range(150):
-        operation = (make_pool if number % 2 else make_vec)(sequence.rng, Arena(hw))
+        operation = make_operation("POOL" if number % 2 else "VEC", sequence.rng, Arena(hw))
         room -= len(operation.param)
         if room < 0:
             break
@@ -96,7 +96,8 @@ def test_functions_at_the_edges(tmp_path: Path, function: int) -> None:
     for number in range(60):
         rng = sequence.rng
         sequence.add(
-            make_vec(
+            make_operation(
+                "VEC",
                 rng,
                 Arena(TINY),
                 function=function,
@@ -114,8 +115,8 @@ def test_functions_at_the_edges(tmp_path: Path, function: int) -> None:
 
 def test_clamp_with_lo_above_hi(tmp_path: Path) -> None:
     sequence = Sequence(TINY, 3)
-    sequence.add(make_vec(sequence.rng, Arena(TINY), lo=50, hi=-50))
-    sequence.add(make_pool(sequence.rng, Arena(TINY), mode=1, lo=50, hi=-50))
+    sequence.add(make_operation("VEC", sequence.rng, Arena(TINY), lo=50, hi=-50))
+    sequence.add(make_operation("POOL", sequence.rng, Arena(TINY), mode=1, lo=50, hi=-50))
     sequence.verify(tmp_path)
 
 
@@ -140,7 +141,7 @@ def test_every_pair_of_a_table(tmp_path: Path) -> None:
         "in_place": False,
     }
     for enable in (1, 1, 0):
-        sequence.add(make_vec(sequence.rng, Arena(TINY), table_enable=enable, **same), base=0)
+        sequence.add(make_operation("VEC", sequence.rng, Arena(TINY), table_enable=enable, **same), base=0)
     sequence.verify(tmp_path)
 
 
@@ -151,7 +152,7 @@ def test_row_and_column_use_their_slot(tmp_path: Path, kind: int) -> None:
     for ring, slot in ((1, 0), (3, 2), (7, 6), (9, 4)):
         if kind == 2 and ring < 7:
             continue
-        operation = make_vec(sequence.rng, Arena(TINY), b_kind=kind, out_h=7, in_place=False)
+        operation = make_operation("VEC", sequence.rng, Arena(TINY), b_kind=kind, out_h=7, in_place=False)
         values = dict(operation.packet.values) | {"b_ring": ring, "b_slot": slot, "b_row_stride": 40, "b_base": 3000}
         sequence.add_packet(make_packet("VEC", **{**values, "table_enable": 0}))
     sequence.verify(tmp_path)
@@ -161,7 +162,9 @@ def test_windows_outside_the_input(tmp_path: Path) -> None:
     """Windows that lie in the padding whole: maximum -128, average of nothing."""
     sequence = Sequence(TINY, 6)
     for number in range(12):
-        operation = make_pool(sequence.rng, Arena(TINY), mode=number % 2, count=number // 2 % 2, kernel_h=2, kernel_w=3)
+        operation = make_operation(
+            "POOL", sequence.rng, Arena(TINY), mode=number % 2, count=number // 2 % 2, kernel_h=2, kernel_w=3
+        )
         values = dict(operation.packet.values) | {
             "pad_top": 5,
             "pad_left": 7,
@@ -189,7 +192,8 @@ def test_records_of_large_windows(tmp_path: Path) -> None:
     base = 100
     sequence.machine.param.reshape(-1)[base * 128 :][: records.size] = records.reshape(-1)
     for kernel, stride, pad in ((30, 1, 15), (30, 15, 3), (8, 1, 7), (5, 2, 2)):
-        operation = make_pool(
+        operation = make_operation(
+            "POOL",
             sequence.rng,
             Arena(U50),
             mode=1,
@@ -356,7 +360,9 @@ def test_gap_between_packets(tmp_path: Path) -> None:
     sequence = Sequence(U50, 11)
     for _ in range(20):
         sequence.add(
-            make_vec(sequence.rng, Arena(U50), function=0, b_kind=0, out_h=1, out_w=2, out_blocks=1, table_enable=0)
+            make_operation(
+                "VEC", sequence.rng, Arena(U50), function=0, b_kind=0, out_h=1, out_w=2, out_blocks=1, table_enable=0
+            )
         )
     result = run(sequence.machine, sequence.packets, tmp_path)
     gaps = np.diff(result.done.astype(int))

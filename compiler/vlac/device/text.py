@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from vlac.ir.graph import ConvOp, Graph, PoolOp, Tensor
+from vlac.device.conv import ConvOp
+from vlac.device.pool import PoolOp
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Tensor
 
 __all__ = ["graph_text"]
 

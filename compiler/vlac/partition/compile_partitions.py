@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
 
-from vla_isa.bundle import ANY_SIZE, MAX_PARTS, Bundle, HostNode, HostPart, Value
 from vla_isa.files import write_whole
+from vla_isa.package import ANY_SIZE, MAX_PARTITIONS, HostNode, HostPartition, Package, Value
 from vla_isa.program import Program
 from vlac.errors import AllocationError, Refusal, UnsupportedError, grouped
 from vlac.import_onnx.flow import Flow
 from vlac.model.reading import dtype_of
 from vlac.partition.cut import Segment, cut
-from vlac.partition.direct_part import add_direct_outputs
+from vlac.partition.direct_partition import add_direct_outputs
 from vlac.partition.stages import with_neighbours
 from vlac.passes import Compilation, Pass, run_passes
 from vlac.pipeline import PASSES
@@ -43,7 +43,7 @@ class _Work:
 
 
 def compile_with_host(state: Compilation, on_progress: Progress) -> None:
-    """Fill `state.program`, or `state.bundle` and `state.parts` where nodes run on the host.
+    """Fill `state.program`, or `state.package` and `state.partitions` where nodes run on the host.
 
     Raises:
         VlaError: as `compile_file` does; also where no node at all can run on the machine.
@@ -59,15 +59,15 @@ def compile_with_host(state: Compilation, on_progress: Progress) -> None:
             return
         _extend(state, flow, _refused(flow, errors))
     segments = _compile_segments(state, flow, on_progress)
-    state.bundle = _bundle(state, flow, segments)
-    add_direct_outputs(state.bundle, state.direct, [v.name for v in state.source.light.graph.output])
+    state.package = _package(state, flow, segments)
+    add_direct_outputs(state.package, state.direct, [v.name for v in state.source.light.graph.output])
     for each in PASSES[_QUANTIZED:]:
         if each.name in state.options.dump_after:
-            write_whole(state.options.dump_after[each.name], b"\n".join(each.dump(p) for p in state.parts))
+            write_whole(state.options.dump_after[each.name], b"\n".join(each.dump(p) for p in state.partitions))
 
 
 def _compile_segments(state: Compilation, flow: Flow, on_progress: Progress) -> list[Segment]:
-    """Cut and compile until no device segment is refused; `state.parts` are then its device segments."""
+    """Cut and compile until no device segment is refused; `state.partitions` are then its device segments."""
     known: dict[tuple[object, ...], _Work] = {}
     while True:
         errors: list[Error] = []
@@ -79,7 +79,7 @@ def _compile_segments(state: Compilation, flow: Flow, on_progress: Progress) -> 
             errors = [e]
         else:
             works = [known[s.key] for s in segments if not s.on_host]
-            state.parts = [w.state for w in works]
+            state.partitions = [w.state for w in works]
             errors = _compiled(works, on_progress)
         more = _refused(flow, errors) if errors else _too_many(state, segments)
         if not more:
@@ -92,16 +92,17 @@ def _compile_segments(state: Compilation, flow: Flow, on_progress: Progress) -> 
 def _too_many(state: Compilation, segments: list[Segment]) -> dict[str, str]:
     """Nodes of the smallest device segments where a file cannot hold all parts; each of them joins two host parts."""
     count = len(segments) + (state.tail is not None) + bool(state.direct)
-    if count <= MAX_PARTS:
+    if count <= MAX_PARTITIONS:
         return {}
 
     def size(pair: tuple[Segment, Compilation]) -> int:
         assert pair[1].program is not None
         return sum(s.macs for s in pair[1].program.sources)
 
-    device = sorted(zip([s for s in segments if not s.on_host], state.parts, strict=True), key=size)
-    reason = f"the program would have more parts than the {MAX_PARTS} of a file: its smallest ones run on the host."
-    return {str(n.name): reason for s, _ in device[: (count - MAX_PARTS + 1) // 2] for n in s.nodes}
+    device = sorted(zip([s for s in segments if not s.on_host], state.partitions, strict=True), key=size)
+    limit = MAX_PARTITIONS
+    reason = f"the program would have more parts than the {limit} of a file: its smallest ones run on the host."
+    return {str(n.name): reason for s, _ in device[: (count - limit + 1) // 2] for n in s.nodes}
 
 
 def _part(state: Compilation, flow: Flow, segment: Segment) -> Compilation:
@@ -177,13 +178,13 @@ def _why(state: Compilation, flow: Flow) -> list[str]:
     return grouped([*hosted, *(state.tail.refusals if state.tail is not None else ())])
 
 
-def _bundle(state: Compilation, flow: Flow, segments: list[Segment]) -> Bundle:
-    parts: list[Program | HostPart] = []
-    device = iter(state.parts)
+def _package(state: Compilation, flow: Flow, segments: list[Segment]) -> Package:
+    parts: list[Program | HostPartition] = []
+    device = iter(state.partitions)
     for segment in segments:
         if segment.on_host:
             nodes = tuple(HostNode(str(n.name), n.op_type, state.host[str(n.name)]) for n in segment.nodes)
-            parts.append(_host_part(segment.model(flow), nodes))
+            parts.append(_host_partition(segment.model(flow), nodes))
         else:
             program = next(device).program
             assert program is not None
@@ -192,13 +193,13 @@ def _bundle(state: Compilation, flow: Flow, segments: list[Segment]) -> Bundle:
     if state.tail is not None:
         outputs = state.tail.outputs
         nodes = tuple(HostNode(r.node, r.op, r.reason) for r in state.tail.refusals)
-        parts.append(_host_part(state.tail.model, nodes))
-    return Bundle([_value(v) for v in flow.graph.inputs], [_value(v) for v in outputs], parts)
+        parts.append(_host_partition(state.tail.model, nodes))
+    return Package([_value(v) for v in flow.graph.inputs], [_value(v) for v in outputs], parts)
 
 
-def _host_part(model: ir.Model, nodes: tuple[HostNode, ...]) -> HostPart:
+def _host_partition(model: ir.Model, nodes: tuple[HostNode, ...]) -> HostPartition:
     inputs, outputs = (tuple(str(v.name) for v in values) for values in (model.graph.inputs, model.graph.outputs))
-    return HostPart(ir.to_proto(model).SerializeToString(), inputs, outputs, nodes)
+    return HostPartition(ir.to_proto(model).SerializeToString(), inputs, outputs, nodes)
 
 
 def _value(value: ir.Value) -> Value:

@@ -1,11 +1,12 @@
-"""Small legal packets with their operands: tensor regions, weights, records, tables, masks.
+"""Operands of small packets for conformance: regions, records, tables and masks, drawn from a seeded generator.
 
-Every maker draws what it is not told from a seeded generator, so the same seed gives the same packet.
-Regions come from an `Arena`, one after the other, so outputs never overlap inputs.
+The same seed gives the same operands. Regions come from an `Arena`, one after the other, so outputs never overlap
+inputs. What packets an instruction makes of them is its `Operands` (`instructions/`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,11 +14,25 @@ from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.hardware import HardwareConfig
-from vla_isa.packet import Packet
+from vla_isa.integer import INT8
 
-__all__ = ["Arena", "Operation", "Rng", "draw_records", "region"]
+__all__ = [
+    "Arena",
+    "Operands",
+    "RegionUse",
+    "Rng",
+    "Values",
+    "draw_clamps",
+    "draw_int8",
+    "draw_number",
+    "draw_records",
+    "draw_region",
+    "draw_table",
+    "fill",
+]
 
 Rng = np.random.Generator
+Values = dict[str, int]  # of fields by name
 
 
 @dataclass
@@ -58,49 +73,55 @@ class Arena:
         )
 
 
-@dataclass
-class Operation:
-    """A packet with its operands: what the memories must hold before it runs.
+@dataclass(frozen=True)
+class RegionUse:
+    """What makes a packet use a region at all, two rows of it, and two channel blocks of it."""
+
+    two_blocks: Values
+    two_rows: Values = field(default_factory=dict)
+    on: Values = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Operands:
+    """The small packets of an instruction.
 
     Attributes:
-        packet: the instruction, semaphores zero.
-        arena: the memories' extents and the parameter words.
-        act: int8 [arena.act, B]; weight: int8 [arena.weight, B*B].
+        draw: the values of a small legal packet, from a generator and an arena; keywords pin a field, or what else
+            the function names.
+        inputs: address fields of operands that may lie over an earlier packet's output.
+        output: the address field of the result.
+        regions: the operands of which rows and channel blocks have addresses of their own, by prefix.
+        often: how many packets of a random program are of this instruction, relative to the others.
     """
 
-    packet: Packet
-    arena: Arena
-    act: NDArray[np.int8]
-    weight: NDArray[np.int8]
+    draw: Callable[..., Values]
+    inputs: tuple[str, ...]
+    output: str = "out_base"
+    regions: Mapping[str, RegionUse] = field(default_factory=dict)
+    often: int = 1
 
-    @property
-    def param(self) -> NDArray[np.uint8]:
-        """uint8 [words, 8*B]."""
-        empty = np.zeros((0, self.arena.hw.param_word_bytes), np.uint8)
-        return np.concatenate([empty, *self.arena.params])
+
+def draw_number(rng: Rng, low: int, high: int) -> int:
+    """A number from low to high."""
+    return int(rng.integers(low, high + 1))
+
+
+def draw_int8(rng: Rng) -> int:
+    """Any value of int8."""
+    return draw_number(rng, INT8.lo, INT8.hi)
 
 
 def fill(rng: Rng, shape: tuple[int, ...], values: str) -> NDArray[np.int8]:
     """int8 contents: "random", "low" (-128), "high" (127) or "edges" (both, mixed)."""
     if values == "edges":
-        return rng.choice(np.array([-128, 127], np.int8), shape)
+        return rng.choice(np.array([INT8.lo, INT8.hi], np.int8), shape)
     if values in ("low", "high"):
-        return np.full(shape, {"low": -128, "high": 127}[values], np.int8)
-    return rng.integers(-128, 128, shape, dtype=np.int8)
+        return np.full(shape, {"low": INT8.lo, "high": INT8.hi}[values], np.int8)
+    return rng.integers(INT8.lo, INT8.hi + 1, shape, dtype=np.int8)
 
 
-def operation(rng: Rng, arena: Arena, packet: Packet, act: str = "random", weight: str = "random") -> Operation:
-    """An operation with its memories filled."""
-    hw = arena.hw
-    return Operation(
-        packet,
-        arena,
-        fill(rng, (arena.act, hw.act_word_bytes), act),
-        fill(rng, (arena.weight, hw.weight_word_bytes), weight),
-    )
-
-
-def region(
+def draw_region(
     rng: Rng,
     arena: Arena,
     name: str,
@@ -130,9 +151,9 @@ def region(
     }
 
 
-def clamps(rng: Rng) -> dict[str, int]:
+def draw_clamps(rng: Rng) -> dict[str, int]:
     """Rounding, zero point and clamp; full range most of the time."""
-    lo, hi = (-128, 127) if rng.integers(0, 3) else sorted(int(v) for v in rng.integers(-128, 128, 2))
+    lo, hi = (INT8.lo, INT8.hi) if rng.integers(0, 3) else sorted(int(v) for v in rng.integers(INT8.lo, INT8.hi + 1, 2))
     return {"rounding": int(rng.integers(0, 3)), "out_zero": int(rng.integers(-20, 21)), "lo": lo, "hi": hi}
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from vla_isa.bundle import Bundle, HostPart, load, reads_and_makes
 from vla_isa.errors import BadUsageError
 from vla_isa.input_arrays import read_runs
+from vla_isa.package import HostPartition, Package, load, reads_and_makes
 from vla_isa.program import Program
 from vla_isa.signature import HostRun, Value
 from vlarun.backends import create
@@ -31,33 +31,33 @@ from vlarun.outputs import raw_outputs
 from vlarun.progress import track
 from vlarun.session import Session
 
-__all__ = ["HostRunner", "PartsSession", "compare_parts", "open_session", "unused_inputs"]
+__all__ = ["HostRunner", "PackageSession", "compare_partitions", "open_session", "unused_inputs"]
 
 Array = NDArray[Any]
 _NAMED = 3
 
 
 def open_session(
-    program: str | Path | Program | Bundle,
+    program: str | Path | Program | Package,
     backend: str | Backend = "sim",
     *,
     config: str | None = None,
     check: bool = False,
     onnx: str | Path | None = None,
-) -> Session | PartsSession:
-    """A `Session`, or a `PartsSession` where the program has host parts; the arguments are `Session`'s.
+) -> Session | PackageSession:
+    """A `Session`, or a `PackageSession` where the program has host parts; the arguments are `Session`'s.
 
     Raises:
         VlaError: the program, config or backend is refused.
     """
     made = create(backend, onnx=onnx) if isinstance(backend, str) else backend
-    found = program if isinstance(program, Program | Bundle) else load(program)
-    if isinstance(found, Bundle):
-        return PartsSession(found, made, config=config, check=check)
+    found = program if isinstance(program, Program | Package) else load(program)
+    if isinstance(found, Package):
+        return PackageSession(found, made, config=config, check=check)
     return Session(found, made, config=config, check=check)
 
 
-def compare_parts(bundle: Bundle, backends: tuple[Backend, Backend], arrays: Mapping[str, Array]) -> str | None:
+def compare_partitions(package: Package, backends: tuple[Backend, Backend], arrays: Mapping[str, Array]) -> str | None:
     """The first difference between two backends in any device part, fed with what the first one made, or None.
 
     Raises:
@@ -69,8 +69,8 @@ def compare_parts(bundle: Bundle, backends: tuple[Backend, Backend], arrays: Map
             "`vlarun --backend ref` and of another backend"
         )
     values = dict(arrays)
-    for number, part in enumerate(bundle.parts):
-        if isinstance(part, HostPart):
+    for number, part in enumerate(package.partitions):
+        if isinstance(part, HostPartition):
             values |= HostRunner(part).run(values)
             continue
         inputs = {v.name: values[v.name] for v in part.model_inputs}
@@ -84,7 +84,7 @@ def compare_parts(bundle: Bundle, backends: tuple[Backend, Backend], arrays: Map
 class HostRunner:
     """One host part, ready to run."""
 
-    def __init__(self, part: HostPart) -> None:
+    def __init__(self, part: HostPartition) -> None:
         check_host_model(part)
         self.part, self.seconds = part, 0.0
         options = onnxruntime.SessionOptions()
@@ -117,11 +117,11 @@ class HostRunner:
         return dict(zip(self.part.outputs, found, strict=True))
 
 
-class PartsSession:
+class PackageSession:
     """As `Session`, for a program with host parts.
 
     Args:
-        bundle: what `vla_isa.bundle.load` gave.
+        package: what `vla_isa.package.load` gave.
         backend: for the device parts; `ref` runs the whole ONNX model instead.
         config: refuse a program that is not for this hardware config.
         check: run the hazard checker on every device part first.
@@ -130,17 +130,17 @@ class PartsSession:
         VlaError: a part or the backend is refused.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend, *, config: str | None = None, check: bool = False) -> None:
-        self.bundle, self.backend = bundle, backend
-        self._parts: list[Session | HostRunner] = [
-            HostRunner(p) if isinstance(p, HostPart) else Session(p, backend, config=config, check=check)
-            for p in bundle.parts
+    def __init__(self, package: Package, backend: Backend, *, config: str | None = None, check: bool = False) -> None:
+        self.package, self.backend = package, backend
+        self._partitions: list[Session | HostRunner] = [
+            HostRunner(p) if isinstance(p, HostPartition) else Session(p, backend, config=config, check=check)
+            for p in package.partitions
         ]
         self._runs, self._seconds = 0, 0.0
 
     def wanted_inputs(self, raw_input: bool = False) -> tuple[list[Value], set[str]]:
         """What `run` takes, and the names of what may be left out."""
-        return self.bundle.inputs, unused_inputs(self.bundle)
+        return self.package.inputs, unused_inputs(self.package)
 
     def run(
         self, inputs: Mapping[str, Any], raw: bool = False, entry: str | None = None, *, raw_input: bool = False
@@ -154,27 +154,27 @@ class PartsSession:
             raise BadUsageError(f"a program with host parts has no entry points; leave out '{entry}'")
         if raw_input:
             raise BadUsageError("a program with host parts takes real inputs only; run it without raw input")
-        batch = read_runs(self.bundle.inputs, inputs, unused_inputs(self.bundle))
+        batch = read_runs(self.package.inputs, inputs, unused_inputs(self.package))
         self._check_joinable(batch.count)
         start = time.perf_counter()
         found = [
             self._run_once(arrays, raw) for arrays in track(list(batch.items()), f"running on {self.backend.name}")
         ]
         self._runs, self._seconds = len(found), time.perf_counter() - start
-        return batch.joined([{v.name: f[v.name] for v in self.bundle.outputs} for f in found])
+        return batch.joined([{v.name: f[v.name] for v in self.package.outputs} for f in found])
 
     def _check_joinable(self, runs: int) -> None:
         """Refuse several runs at once where their outputs could not be told apart."""
-        dynamic = [v.name for v in self.bundle.outputs if min(v.shape, default=0) < 0]
+        dynamic = [v.name for v in self.package.outputs if min(v.shape, default=0) < 0]
         if runs > 1 and dynamic:
             raise InputError(f"output '{dynamic[0]}' has another size in every run; give one input at a time")
 
     def _run_once(self, arrays: dict[str, Array], raw: bool) -> dict[str, Array]:
         if isinstance(self.backend, RefBackend):
-            return self.backend.run_reals(self.bundle, arrays)
+            return self.backend.run_reals(self.package, arrays)
         values = dict(arrays)
         integers: dict[str, Array] = {}
-        for part in self._parts:
+        for part in self._partitions:
             if isinstance(part, HostRunner):
                 values |= part.run(values)
                 continue
@@ -182,7 +182,7 @@ class PartsSession:
             values |= part.run(inputs)
             if raw and part.result is not None:
                 integers |= raw_outputs(part.program, HostRun(part.program.model, inputs), part.result.outputs)
-        for v in self.bundle.outputs:
+        for v in self.package.outputs:
             if values[v.name].dtype != v.dtype:
                 raise BackendError(f"a part made '{v.name}' in {values[v.name].dtype}; the program says {v.dtype}")
         return values | integers
@@ -200,7 +200,7 @@ class PartsSession:
             {"kind": "host", "nodes": [n.node for n in p.part.nodes], "wall_seconds": p.seconds}
             if isinstance(p, HostRunner)
             else {"kind": "device", **p.stats}
-            for p in self._parts
+            for p in self._partitions
         ]
         device = [p for p in parts if p["kind"] == "device"]
         summed = ("cycles", "milliseconds", "macs", "hbm_read_bytes", "hbm_write_bytes")
@@ -225,7 +225,7 @@ class PartsSession:
         """The last run as a Chrome trace: one process per part, device parts in modelled time."""
         events: list[dict[str, Any]] = []
         offset = 0.0
-        for number, part in enumerate(self._parts):
+        for number, part in enumerate(self._partitions):
             name = {"ph": "M", "name": "process_name", "pid": number}
             if isinstance(part, HostRunner):
                 length = part.seconds * 1e6
@@ -240,7 +240,7 @@ class PartsSession:
         return {"displayTimeUnit": "ns", "traceEvents": events}
 
 
-def unused_inputs(bundle: Bundle) -> set[str]:
+def unused_inputs(package: Package) -> set[str]:
     """Names of model inputs that no part reads and that are no output."""
-    used = {v.name for v in bundle.outputs}.union(*(reads_and_makes(p)[0] for p in bundle.parts))
-    return {v.name for v in bundle.inputs} - used
+    used = {v.name for v in package.outputs}.union(*(reads_and_makes(p)[0] for p in package.partitions))
+    return {v.name for v in package.inputs} - used

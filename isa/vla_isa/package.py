@@ -29,10 +29,10 @@ from vla_isa.signature import Value
 
 __all__ = [
     "ANY_SIZE",
-    "MAX_PARTS",
-    "Bundle",
+    "MAX_PARTITIONS",
     "HostNode",
-    "HostPart",
+    "HostPartition",
+    "Package",
     "PartEntry",
     "Value",
     "dumps",
@@ -41,7 +41,7 @@ __all__ = [
     "reads_and_makes",
 ]
 
-MAX_PARTS = 62  # of the container's 64 sections
+MAX_PARTITIONS = 62  # of the container's 64 sections
 ANY_SIZE = -1  # of an output: another in every run
 
 
@@ -56,7 +56,7 @@ class HostNode:
 
 @dataclass(frozen=True)
 class PartEntry:
-    """What is known of a part: `kind` is "device" or "host", `nodes` are the host's."""
+    """What the file says of a partition: `kind` is "device" or "host", `nodes` are the host's."""
 
     kind: str
     inputs: tuple[str, ...]
@@ -65,7 +65,7 @@ class PartEntry:
 
 
 @dataclass(frozen=True)
-class HostPart:
+class HostPartition:
     """An ONNX model (bytes), the values it reads and makes, and its nodes with the reasons they are here."""
 
     model: bytes
@@ -75,18 +75,18 @@ class HostPart:
 
 
 @dataclass
-class Bundle:
-    """Parts in the order they run; `inputs` and `outputs` are the model's, in its order."""
+class Package:
+    """Partitions in the order they run, "parts" to the user; `inputs` and `outputs` are the model's, in its order."""
 
     inputs: list[Value]
     outputs: list[Value]
-    parts: list[Program | HostPart]
+    partitions: list[Program | HostPartition]
     onnx: bytes = b""
 
     @property
     def programs(self) -> list[Program]:
-        """The device parts."""
-        return [p for p in self.parts if isinstance(p, Program)]
+        """The device partitions."""
+        return [p for p in self.partitions if isinstance(p, Program)]
 
 
 @dataclass(frozen=True)
@@ -96,33 +96,33 @@ class _Index:
     parts: list[PartEntry] = field(default_factory=list)
 
 
-def reads_and_makes(part: Program | HostPart) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def reads_and_makes(part: Program | HostPartition) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names of the values a part reads and makes."""
-    if isinstance(part, HostPart):
+    if isinstance(part, HostPartition):
         return part.inputs, part.outputs
     return tuple(v.name for v in part.model_inputs), tuple(v.name for v in part.model_outputs)
 
 
-def dumps(bundle: Bundle) -> bytes:
+def dumps(package: Package) -> bytes:
     """The bytes of the file.
 
     Raises:
         ProgramError: more parts than the file can hold, or parts that do not fit together.
     """
-    _check(bundle)
+    _check(package)
     entries = []
-    for part in bundle.parts:
-        kind, nodes = ("host", part.nodes) if isinstance(part, HostPart) else ("device", ())
+    for part in package.partitions:
+        kind, nodes = ("host", part.nodes) if isinstance(part, HostPartition) else ("device", ())
         entries.append(PartEntry(kind, *reads_and_makes(part), nodes))
-    sections: list[tuple[str, Buffer]] = [("parts", dump_json(_Index(bundle.inputs, bundle.outputs, entries)))]
-    for number, part in enumerate(bundle.parts):
-        sections.append((f"part{number}", part.model if isinstance(part, HostPart) else image.dumps(part)))
-    if bundle.onnx:
-        sections.append(("onnx", bundle.onnx))
+    sections: list[tuple[str, Buffer]] = [("parts", dump_json(_Index(package.inputs, package.outputs, entries)))]
+    for number, part in enumerate(package.partitions):
+        sections.append((f"part{number}", part.model if isinstance(part, HostPartition) else image.dumps(part)))
+    if package.onnx:
+        sections.append(("onnx", package.onnx))
     return b"".join(write(sections))
 
 
-def load(path: str | Path) -> Program | Bundle:
+def load(path: str | Path) -> Program | Package:
     """Read and check a file of either kind.
 
     Raises:
@@ -140,7 +140,7 @@ def load(path: str | Path) -> Program | Bundle:
         raise ProgramError(f"'{path}': {e}") from e
 
 
-def loads(data: bytes | memoryview) -> Program | Bundle:
+def loads(data: bytes | memoryview) -> Program | Package:
     """A program, with host parts or without, from the bytes of its file."""
     sections = read(memoryview(data))
     if "parts" not in sections:
@@ -149,17 +149,17 @@ def loads(data: bytes | memoryview) -> Program | Bundle:
     names = ["parts", *(f"part{i}" for i in range(len(index.parts)))]
     if list(sections) not in (names, [*names, "onnx"]):
         raise ProgramError(f"the file has sections {', '.join(sections)}; expected {', '.join(names)}")
-    parts: list[Program | HostPart] = []
+    parts: list[Program | HostPartition] = []
     for number, entry in enumerate(index.parts):
         parts.append(_part(entry, sections[f"part{number}"], number))
-    bundle = Bundle(index.inputs, index.outputs, parts, bytes(sections.get("onnx", b"")))
-    _check(bundle)
-    return bundle
+    package = Package(index.inputs, index.outputs, parts, bytes(sections.get("onnx", b"")))
+    _check(package)
+    return package
 
 
-def _part(entry: Any, data: memoryview, number: int) -> Program | HostPart:
+def _part(entry: Any, data: memoryview, number: int) -> Program | HostPartition:
     if entry.kind == "host":
-        return HostPart(bytes(data), entry.inputs, entry.outputs, entry.nodes)
+        return HostPartition(bytes(data), entry.inputs, entry.outputs, entry.nodes)
     if entry.kind != "device":
         raise ProgramError(f"part {number} is of kind '{entry.kind}'; there are device and host")
     try:
@@ -171,15 +171,15 @@ def _part(entry: Any, data: memoryview, number: int) -> Program | HostPart:
     return program
 
 
-def _check(bundle: Bundle) -> None:
+def _check(package: Package) -> None:
     """Every part reads what the model takes or an earlier part made, and every output is made once."""
-    if not 0 < len(bundle.parts) <= MAX_PARTS:
-        raise ProgramError(f"the program has {len(bundle.parts)} parts; a file holds 1 to {MAX_PARTS}")
-    if not bundle.programs:
+    if not 0 < len(package.partitions) <= MAX_PARTITIONS:
+        raise ProgramError(f"the program has {len(package.partitions)} parts; a file holds 1 to {MAX_PARTITIONS}")
+    if not package.programs:
         raise ProgramError("none of the program's parts runs on the device")
-    _check_values(bundle)
-    known = {v.name for v in bundle.inputs}
-    for number, part in enumerate(bundle.parts):
+    _check_values(package)
+    known = {v.name for v in package.inputs}
+    for number, part in enumerate(package.partitions):
         reads, makes = reads_and_makes(part)
         for name in reads:
             if name not in known:
@@ -188,20 +188,20 @@ def _check(bundle: Bundle) -> None:
             if name in known:
                 raise ProgramError(f"part {number} makes '{name}', which exists already")
         known |= set(makes)
-    missing = [v.name for v in bundle.outputs if v.name not in known]
+    missing = [v.name for v in package.outputs if v.name not in known]
     if missing:
         raise ProgramError(f"no part makes the output '{missing[0]}'")
-    configs = {p.config.name for p in bundle.programs}
+    configs = {p.config.name for p in package.programs}
     if len(configs) > 1:
         raise ProgramError(f"the device parts are for different hardware configs: {', '.join(sorted(configs))}")
 
 
-def _check_values(bundle: Bundle) -> None:
+def _check_values(package: Package) -> None:
     """What a run takes has a bounded size; what it makes may have sizes that differ between runs."""
-    check_names(bundle.inputs, bundle.outputs)
-    for value in bundle.inputs:
+    check_names(package.inputs, package.outputs)
+    for value in package.inputs:
         check_value(f"model input '{value.name}'", value.shape, value.dtype)
-    for value in bundle.outputs:
+    for value in package.outputs:
         if value.dtype not in DTYPES:
             raise ProgramError(f"model output '{value.name}' has dtype '{value.dtype}'; there are {', '.join(DTYPES)}")
         if min(value.shape, default=ANY_SIZE) < ANY_SIZE or len(value.shape) > MAX_RANK:

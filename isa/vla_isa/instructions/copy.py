@@ -1,0 +1,339 @@
+"""COPY: strided moves between the data space, the weight space and the memories on chip.
+
+Runs that continue each other line by line become one burst, the padding between them included. A master
+keeps a number of bursts in flight, so short bursts are bound by the memory's latency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa.access import Access, Params
+from vla_isa.bursts import burst_cycles
+from vla_isa.cost import Cost, Timing
+from vla_isa.fields import Field, Rule, pack_fields
+from vla_isa.footprint import access, live_blocks, require_fit
+from vla_isa.generated import codes
+from vla_isa.hardware import BEAT_BYTES, LINE_BYTES, HardwareConfig
+from vla_isa.instructions.shared_fields import header, index
+from vla_isa.instructions.shared_meaning import mask_bit
+from vla_isa.intervals import Intervals, single
+from vla_isa.memories import Memories
+from vla_isa.operands import Arena, Operands, Rng, Values, draw_int8, draw_number, draw_region
+from vla_isa.packet import Instruction, Packet
+
+__all__ = ["COPY"]
+
+_LINE_BEATS = LINE_BYTES // BEAT_BYTES
+_MOVES = ("data_to_act", "act_to_act", "fill_act", "data_to_param", "weight_to_weight", "act_to_data")
+# who gets in-master 0 when both ask: bursts of parameters are longer than those of activations
+_PARAM_SHARE, _LOAD_SHARE = 0.8, 0.2
+
+
+def _mask_words(packet: Packet) -> range:
+    """One parameter word per out block, where a mask is used."""
+    return range(packet["mask_base"], packet["mask_base"] + packet["n2"]) if packet["mask_enable"] else range(0)
+
+
+def _act_bases(packet: Packet) -> tuple[str, ...]:
+    """The ends that lie in the activation scratchpad."""
+    source, target = _ends(packet)
+    return tuple(field for field, memory in (("src", source), ("dst", target)) if memory == "act")
+
+
+def _ends(packet: Packet) -> tuple[str, str]:
+    """(source, target) memory: "data", "act", "param", "weight" (its source is the weight space), or "fill"."""
+    if packet["move"] == codes.Move.FILL_ACT:
+        return "fill", "act"
+    source, _, target = packet.choice("move").partition("_to_")
+    return source, target
+
+
+def _run_lines(packet: Packet, hw: HardwareConfig) -> int:
+    """Data-space lines of one contiguous run of n0 words."""
+    word = hw.param_word_bytes if packet["move"] == codes.Move.DATA_TO_PARAM else hw.act_word_bytes
+    return -(-packet["n0"] * word // LINE_BYTES)
+
+
+def _copy_side(packet: Packet, side: str, length: int, ring: bool) -> Intervals:
+    """Words of the source or destination of a COPY without mask; steps of stride 0 are visited once."""
+    v = packet.values
+    rows = np.arange(v["n2"])
+    if ring and v[f"{side}_ring"]:
+        rows = (v[f"{side}_slot"] + rows) % v[f"{side}_ring"]
+    start = (
+        v[side]
+        + (np.arange(v["n3"]) * v[f"{side}_stride3"])[:, None, None]
+        + (rows * v[f"{side}_stride2"])[None, :, None]
+        + (np.arange(v["n1"]) * v[f"{side}_stride1"])[None, None, :]
+    ).ravel()
+    return np.stack([start, start + length], axis=1)
+
+
+def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Iterator[Access]:
+    v = packet.values
+    words = v["n0"] * v["n1"] * v["n2"] * v["n3"]
+    if words == 0:
+        return
+    if v["mask_enable"]:
+        yield from _masked_footprint(packet, hw, params)
+        return
+    source, target = _ends(packet)
+    limit = {"param": hw.param_words, "weight": hw.weight_words}.get(target, hw.act_words)
+    require_fit(packet, "dst", words, limit, "memory it moves to or from")
+    for side, space in (("src", "weight_hbm" if source == "weight" else source), ("dst", target)):
+        if space != "fill":
+            length = _run_lines(packet, hw) if space == "data" else v["n0"]
+            yield access(space, side == "dst", side, _copy_side(packet, side, length, space == "act"))
+
+
+def _masked_footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Iterator[Access]:
+    v = packet.values
+    live = live_blocks(packet, (v["n2"], v["n1"]), hw, params)
+    outs, ins = np.nonzero(live)
+    require_fit(packet, "dst", v["n0"] * len(outs), hw.weight_words, "weight scratchpad")
+    mask = _mask_words(packet)
+    yield access("param", False, "mask", single(mask.start, len(mask)))
+    start = v["src"] + outs * v["src_stride2"] + ins * v["src_stride1"]
+    yield access("weight_hbm", False, "src", np.stack([start, start + v["n0"]], axis=1))
+    yield access("weight", True, "dst", single(v["dst"], v["n0"] * len(outs)))
+
+
+def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
+    """Runs that continue each other become one burst; a move of no words only waits and signals."""
+    v = packet.values
+    move, runs = v["move"], v["n1"] * v["n2"] * v["n3"]
+    if runs * v["n0"] == 0:
+        return Cost(timing.empty_copy, "latency")
+    if move == codes.Move.WEIGHT_TO_WEIGHT:
+        return _weight_cost(packet, hw, params, timing)
+    if move == codes.Move.DATA_TO_PARAM:
+        return _param_cost(packet, hw, timing)
+    if move == codes.Move.ACT_TO_DATA:
+        return _line_cost(packet, "dst", hw.out_masters, timing.write_latency, hw, timing)
+    if move == codes.Move.DATA_TO_ACT:
+        return _line_cost(packet, "src", hw.in_masters, timing.read_latency, hw, timing)
+    lanes = hw.in_masters * BEAT_BYTES // hw.act_word_bytes
+    work = runs * -(-v["n0"] // lanes)
+    setup = timing.local_setup
+    return Cost(setup + work, "memory", setup=setup, resource="banks", yields=move == codes.Move.ACT_TO_ACT)
+
+
+def _line_cost(packet: Packet, side: str, masters: int, latency: int, hw: HardwareConfig, timing: Timing) -> Cost:
+    """Activations to or from the data space; `side` is the data space's."""
+    lines = _run_starts(packet, side)
+    run_beats = -(-packet["n0"] * hw.act_word_bytes // BEAT_BYTES)
+    length = -(-run_beats // _LINE_BEATS)
+    ends = lines + length
+    joins = ends[:-1] == lines[1:]  # a run continues the one before it
+    opens = np.flatnonzero(np.append(True, ~joins))
+    runs = np.diff(np.append(opens, len(lines)))
+    cycles, beats, waits = burst_cycles(
+        lines[opens] * _LINE_BEATS,
+        (runs - 1) * length * _LINE_BEATS + run_beats,
+        timing.burst_lines * _LINE_BEATS,
+        BEAT_BYTES,
+        latency,
+        timing,
+    )
+    # a burst that ends with a run leaves out the padding behind it
+    cut = (length * _LINE_BEATS - run_beats) * int((joins & (ends[:-1] % timing.burst_lines == 0)).sum())
+    beats -= cut
+    work, setup = -(-int(cycles - cut) // masters), latency + timing.copy_setup
+    store = side == "dst"
+    return Cost(
+        setup + work,
+        "latency" if waits or work < latency else "memory",
+        setup=setup,
+        read_beats=0 if store else beats,
+        write_beats=beats if store else 0,
+        resource="banks" if store else "master",
+        share=0.0 if store else _LOAD_SHARE,
+        yields=True,
+    )
+
+
+def _param_cost(packet: Packet, hw: HardwareConfig, timing: Timing) -> Cost:
+    """Parameters come over in-master 0."""
+    starts = _run_starts(packet, "src")
+    units = np.full(starts.shape, _run_lines(packet, hw))
+    work, beats, waits = burst_cycles(starts, units, timing.burst_weight_words, LINE_BYTES, timing.read_latency, timing)
+    setup = timing.read_latency + timing.copy_setup
+    bound = "latency" if waits or work < timing.read_latency else "memory"
+    return Cost(
+        setup + int(work),
+        bound,
+        setup=setup,
+        read_beats=beats,
+        path="params",
+        resource="master",
+        share=_PARAM_SHARE,
+        yields=True,
+    )
+
+
+def _weight_cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
+    """Every master delivers its own columns of each word; masked words are left out."""
+    words = next((a.words for a in _footprint(packet, hw, params) if a.space == "weight_hbm"), None)
+    if words is None or not len(words):  # every block masked
+        return Cost(timing.empty_copy, "latency")
+    word_beats = hw.weight_word_bytes // BEAT_BYTES // hw.weight_masters
+    group = min(timing.burst_weight_words, timing.burst_weight_beats // word_beats)
+    cycles, beats, waits = burst_cycles(
+        words[:, 0], words[:, 1] - words[:, 0], group, word_beats * BEAT_BYTES, timing.read_latency, timing
+    )
+    busy = int(cycles)
+    bound = "latency" if waits or busy < timing.read_latency else "memory"
+    setup = timing.read_latency + timing.copy_setup
+    return Cost(setup + busy, bound, setup=setup, read_beats=beats * hw.weight_masters, path="weights")
+
+
+def _run_starts(packet: Packet, side: str) -> NDArray[np.int64]:
+    """Address of every run on the side of the memory, in walking order."""
+    v = packet.values
+    n3, n2, n1 = (np.arange(v[n]) for n in ("n3", "n2", "n1"))
+    return (
+        v[side]
+        + (n3 * v[f"{side}_stride3"])[:, None, None]
+        + (n2 * v[f"{side}_stride2"])[None, :, None]
+        + (n1 * v[f"{side}_stride1"])[None, None, :]
+    ).ravel()
+
+
+def _steps(packet: Packet, side: str, ring: bool) -> Iterator[tuple[int, int, int]]:
+    """(i1, i2, offset) of every run of n0 words of a COPY's side, offset in that side's stride unit."""
+    size, slot = (packet[f"{side}_ring"], packet[f"{side}_slot"]) if ring else (0, 0)
+    for i3 in range(packet["n3"]):
+        for i2 in range(packet["n2"]):
+            row = (slot + i2) % size if size else i2
+            for i1 in range(packet["n1"]):
+                yield (
+                    i1,
+                    i2,
+                    (
+                        packet[side]
+                        + i3 * packet[f"{side}_stride3"]
+                        + row * packet[f"{side}_stride2"]
+                        + i1 * packet[f"{side}_stride1"]
+                    ),
+                )
+
+
+def _meaning(packet: Packet, memories: Memories) -> None:
+    """Read all words in order, then write them in order."""
+    source, target = _ends(packet)
+    on_chip = {"act": memories.act, "weight": memories.weight, "param": memories.param.view(np.int8)}
+    block_bytes = on_chip[source if target == "data" else target].shape[1]
+    words: list[NDArray[np.int8]] = []
+    for i1, i2, offset in _steps(packet, "src", source == "act"):
+        if packet["mask_enable"] and not mask_bit(memories, packet["mask_base"], i2, i1):
+            continue
+        for i0 in range(packet["n0"]):
+            if source == "data":
+                byte = offset * LINE_BYTES + i0 * block_bytes
+                words.append(memories.data[byte : byte + block_bytes].copy())
+            elif source == "weight":
+                words.append(memories.weight_space[offset + i0].copy())
+            elif source == "act":
+                words.append(memories.act[(offset + i0) % memories.hw.act_words].copy())
+            else:
+                words.append(np.full(block_bytes, packet["pad"], np.int8))
+    if packet["mask_enable"]:
+        for n, word in enumerate(words):
+            memories.weight[(packet["dst"] + n) % memories.hw.weight_words] = word
+        return
+    number = 0
+    for _, _, offset in _steps(packet, "dst", target == "act"):
+        for i0 in range(packet["n0"]):
+            if target == "data":
+                byte = offset * LINE_BYTES + i0 * block_bytes
+                memories.data[byte : byte + block_bytes] = words[number]
+            else:
+                memory = on_chip[target]
+                memory[(offset + i0) % memory.shape[0]] = words[number]
+            number += 1
+
+
+def _draw(rng: Rng, arena: Arena, *, in_ring: bool | None = None, out_ring: bool | None = None, **fixed: int) -> Values:
+    """An on-chip COPY (act_to_act or fill_act); the other moves are in every program (see programs.py)."""
+    inside = [int(m) for m in (codes.Move.ACT_TO_ACT, codes.Move.FILL_ACT)]
+    v: Values = {
+        "move": int(rng.choice(inside)),
+        "n0": draw_number(rng, 1, 9),
+        "n1": draw_number(rng, 1, 3),
+        "n2": draw_number(rng, 1, 4),
+        "n3": draw_number(rng, 1, 2),
+        "pad": draw_int8(rng),
+        **fixed,
+    }
+    for side, name, ring in (("a", "src", in_ring), ("b", "dst", out_ring)):
+        first = arena.act
+        r = draw_region(rng, arena, side, v["n2"], v["n0"], v["n1"], ring=ring)
+        size = arena.act - first
+        arena.take_act(size * (v["n3"] - 1))
+        v |= {
+            name: r[f"{side}_base"],
+            f"{name}_stride1": r[f"{side}_pitch"],
+            f"{name}_stride2": r[f"{side}_row_stride"],
+            f"{name}_stride3": size,
+            f"{name}_ring": r[f"{side}_ring"] if r[f"{side}_slot"] else 0,
+            f"{name}_slot": r[f"{side}_slot"],
+        }
+    if v["move"] == codes.Move.FILL_ACT:
+        v |= {k: 0 for k in v if k.startswith("src")}
+    return v
+
+
+COPY = Instruction(
+    name="COPY",
+    opcode=0x03,
+    queue="move",  # by destination
+    queues=("load", "load", "load", "wload", "wload", "store"),
+    summary="Strided 4-D move. n0 is contiguous and counts words of the destination memory (of the source "
+    "for act_to_data); n1 channel blocks, n2 rows, n3 outer. Strides of the data space are in "
+    "lines, of the others in words. Rings apply to dimension 2 on the activation side. A count of "
+    "zero moves nothing: the packet only waits and signals. With mask_enable (weight_to_weight "
+    "only) block (i2 = out block, i1 = in block) of n0 words is skipped where its mask bit is "
+    "zero, and what is moved is written without gaps from dst.",
+    fields=pack_fields(
+        [
+            *header(),
+            Field("move", 3, "from where to where", enum=_MOVES, code="Move"),
+            Field("src", 32, "source: data line, or word"),
+            Field("dst", 32, "destination: data line, or word"),
+            Field("n0", 16, "contiguous words"),
+            Field("n1", 12, "channel blocks"),
+            Field("n2", 12, "rows"),
+            Field("n3", 12, "outer count"),
+            Field("src_stride1", 22, "source step of n1"),
+            Field("src_stride2", 22, "source step of n2"),
+            Field("src_stride3", 22, "source step of n3"),
+            Field("dst_stride1", 22, "destination step of n1"),
+            Field("dst_stride2", 22, "destination step of n2"),
+            Field("dst_stride3", 22, "destination step of n3"),
+            Field("src_ring", 11, "rows of the source ring (act source)"),
+            Field("src_slot", 11, "slot of row 0 in the source ring"),
+            Field("dst_ring", 11, "rows of the destination ring (act destination)"),
+            Field("dst_slot", 11, "slot of row 0 in the destination ring"),
+            Field("pad", 8, "byte that fill_act writes", signed=True),
+            Field("mask_enable", 1, "skip weight blocks whose mask bit is zero"),
+            Field("mask_base", 16, "parameter word of the mask: one word per out block", below="param_words"),
+            Field("unit", 1, "word (the byte transpose is laid out for transformers)", maximum=0),
+            *index(),
+        ]
+    ),
+    rules=(
+        Rule("src_ring == 0 || (src_slot < src_ring && n2 <= src_ring)", "source rows lie in the ring (0: no ring)"),
+        Rule("dst_ring == 0 || (dst_slot < dst_ring && n2 <= dst_ring)", "destination rows lie in the ring"),
+        Rule("mask_enable == 0 || (move == 4 && n3 <= 1)", "a mask belongs to one weight_to_weight COPY"),
+    ),
+    footprint=_footprint,
+    cost=_cost,
+    meaning=_meaning,
+    mask_words=_mask_words,
+    act_bases=_act_bases,
+    operands=Operands(_draw, inputs=("src",), output="dst"),
+)
