@@ -123,7 +123,8 @@ def evaluate(
     opened.close()
     name = secrets.token_hex(8)
     _runner(spec, name)  # what is wrong with it is said before any process is started
-    size = min(50, -(-episodes // engine.workers))
+    least = 1 if spec.backend == "rtl" else LOCKSTEP  # a process more would take longer to start than it plays
+    size = min(50, max(least, -(-episodes // engine.workers)))
     seeds = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes)
     parts = [(spec, name, world, level, seeds[start : start + size]) for start in range(0, episodes, size)]
     results: list[EpisodeResult] = []

@@ -30,7 +30,8 @@ class BabyAI(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         self.last_action: int | None = None  # what the expert has to know
         self.action_space = spaces.Discrete(len(ACTION_NAMES))
         pixels = spaces.Box(0, 255, IMAGE_SHAPE, np.uint8)
-        self.observation_space = spaces.Dict({IMAGE: pixels, TASK: spaces.Text(200)})
+        words = spaces.Text(200, charset="abcdefghijklmnopqrstuvwxyz, ")
+        self.observation_space = spaces.Dict({IMAGE: pixels, TASK: words})
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Sample, dict[str, Any]]:
         """Start the episode of `seed`: the first image (56, 56, 3) and the mission as `task`."""
