@@ -1,5 +1,7 @@
 """JSON records of a program file, read strictly: every field present, of its type and in range, none unknown.
 
+A field with the metadata `LEFT_OUT` is left out, and only then, where it has its default.
+
 The records are the dataclasses of `program.py` and `layout.py`; their field types say what is read.
 """
 
@@ -14,7 +16,9 @@ from typing import Any
 
 from vla_isa.errors import ProgramError
 
-__all__ = ["dump_json", "from_json", "parse_json"]
+__all__ = ["LEFT_OUT", "dump_json", "from_json", "parse_json"]
+
+LEFT_OUT = {"left_out": True}
 
 MAX_INTEGER = 1 << 62
 
@@ -33,7 +37,9 @@ def dump_json(value: Any) -> bytes:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        every = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        default = {f.name: f.default for f in dataclasses.fields(value) if f.metadata.get("left_out")}
+        return {name: x for name, x in every.items() if name not in default or x != default[name]}
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
@@ -108,11 +114,15 @@ def _record(kind: Any, value: Any, where: str) -> Any:
         _refuse(where, "an object", value)
     hints = _hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]
-    unknown, missing = sorted(set(value) - set(names)), [n for n in names if n not in value]
+    default = {f.name: f.default for f in dataclasses.fields(kind) if f.metadata.get("left_out")}
+    unknown, missing = sorted(set(value) - set(names)), [n for n in names if n not in value and n not in default]
     if unknown or missing:
         problem = f"unknown key '{unknown[0]}'" if unknown else f"missing key '{missing[0]}'"
         raise ProgramError(f"{where}: {problem}")
-    return kind(**{n: from_json(hints[n], value[n], f"{where}.{n}") for n in names})
+    idle = [n for n, x in default.items() if value.get(n) == x]
+    if idle:
+        raise ProgramError(f"{where}: '{idle[0]}' is left out where it is {default[idle[0]]}")
+    return kind(**{n: from_json(hints[n], value[n], f"{where}.{n}") for n in names if n in value})
 
 
 def _refuse(where: str, wanted: str, value: Any) -> typing.NoReturn:

@@ -15,8 +15,8 @@ from vla_isa.errors import ProgramError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES
 from vla_isa.instructions import ErrorCode
+from vla_isa.integer import INT8
 from vla_isa.intervals import Intervals, merge
-from vla_isa.numerics import INT8_MAX, INT8_MIN
 from vla_isa.program import MAX_SCALE, IoTensor, Program, Segment
 from vla_isa.trace import packets, walk
 
@@ -139,6 +139,8 @@ def _check_io(program: Program) -> None:
 
 def _check_tensor(program: Program, kind: str, tensor: IoTensor) -> None:
     where = f"{kind} '{tensor.name}'"
+    if tensor.layout.type != INT8:
+        raise ProgramError(f"{where} is {tensor.layout.type.name}; inputs and outputs of this machine are {INT8.name}")
     _inside(program, [(tensor.line, tensor.line + tensor.layout.lines, where)])
     if tensor.layout.block != program.config.block:
         raise ProgramError(
@@ -146,5 +148,5 @@ def _check_tensor(program: Program, kind: str, tensor: IoTensor) -> None:
         )
     if not 0 < tensor.scale <= MAX_SCALE:
         raise ProgramError(f"{where}: scale {tensor.scale!r} is not a positive number up to {MAX_SCALE:.3g}")
-    if not INT8_MIN <= tensor.zero_point <= INT8_MAX:
-        raise ProgramError(f"{where}: zero point {tensor.zero_point} is outside {INT8_MIN}..{INT8_MAX}")
+    if not INT8.holds(tensor.zero_point):
+        raise ProgramError(f"{where}: zero point {tensor.zero_point} is outside {INT8.lo}..{INT8.hi}")

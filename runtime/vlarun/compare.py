@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.program import Program
 from vla_isa.trace import describe, walk
-from vlarun.backends.base import Backend, RunResult, entry_packet
+from vlarun.backends.base import Backend, RunResult, entry_packet, run_once
 from vlarun.prefix import stop_before
 
 __all__ = ["Difference", "compare"]
@@ -72,7 +72,7 @@ def _difference(
     program: Program, backends: Pair, inputs: dict[str, NDArray[np.int8]], entry: str | None
 ) -> Difference | None:
     """The first difference after whole runs: status, outputs, memories."""
-    a, b = (backend.run(program, inputs, entry) for backend in backends)
+    a, b = (run_once(backend, program, inputs, entry) for backend in backends)
     known = bool(a.memories and b.memories)
     for name in ("status", "error_address", "halt_code"):
         left, right = getattr(a, name), getattr(b, name)

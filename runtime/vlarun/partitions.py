@@ -7,7 +7,9 @@ Not here: programs without host parts (`session.py`).
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,14 @@ from vla_isa.errors import BadUsageError
 from vla_isa.input_arrays import read_runs
 from vla_isa.package import HostPartition, Package, load, reads_and_makes
 from vla_isa.program import Program
-from vla_isa.signature import HostRun, Value
-from vlarun.backends import create
+from vla_isa.signature import Value
+from vlarun.backends import chosen
 from vlarun.backends.base import Backend
-from vlarun.backends.ref import RefBackend
 from vlarun.compare import compare
 from vlarun.errors import BackendError, InputError, MachineError
 from vlarun.host_model import check_host_model
-from vlarun.inputs import to_integers
-from vlarun.outputs import raw_outputs
+from vlarun.inputs import check_inputs, to_integers
+from vlarun.outputs import raw_outputs, real_outputs
 from vlarun.progress import track
 from vlarun.session import Session
 
@@ -35,6 +36,7 @@ __all__ = ["HostRunner", "PackageSession", "compare_partitions", "open_session",
 
 Array = NDArray[Any]
 _NAMED = 3
+MOST_AT_ONCE = 32  # runs that go from part to part together; their values in between are all kept
 
 
 def open_session(
@@ -50,7 +52,7 @@ def open_session(
     Raises:
         VlaError: the program, config or backend is refused.
     """
-    made = create(backend, onnx=onnx) if isinstance(backend, str) else backend
+    made = chosen(backend, onnx)
     found = program if isinstance(program, Program | Package) else load(program)
     if isinstance(found, Package):
         return PackageSession(found, made, config=config, check=check)
@@ -63,7 +65,7 @@ def compare_partitions(package: Package, backends: tuple[Backend, Backend], arra
     Raises:
         VlaError: a backend or a host part cannot run, or a backend knows no parts.
     """
-    if any(isinstance(b, RefBackend) for b in backends):
+    if any(b.model(package) is not None for b in backends):
         raise BadUsageError(
             "backend 'ref' runs the whole ONNX model, so there is no part to compare; compare the outputs of "
             "`vlarun --backend ref` and of another backend"
@@ -132,6 +134,7 @@ class PackageSession:
 
     def __init__(self, package: Package, backend: Backend, *, config: str | None = None, check: bool = False) -> None:
         self.package, self.backend = package, backend
+        self._model = backend.model(package)
         self._partitions: list[Session | HostRunner] = [
             HostRunner(p) if isinstance(p, HostPartition) else Session(p, backend, config=config, check=check)
             for p in package.partitions
@@ -156,10 +159,8 @@ class PackageSession:
             raise BadUsageError("a program with host parts takes real inputs only; run it without raw input")
         batch = read_runs(self.package.inputs, inputs, unused_inputs(self.package))
         self._check_joinable(batch.count)
-        start = time.perf_counter()
-        found = [
-            self._run_once(arrays, raw) for arrays in track(list(batch.items()), f"running on {self.backend.name}")
-        ]
+        start, runs = time.perf_counter(), list(batch.items())
+        found = list(track(self._run_each(runs, raw), f"running on {self.backend.name}", len(runs)))
         self._runs, self._seconds = len(found), time.perf_counter() - start
         return batch.joined([{v.name: f[v.name] for v in self.package.outputs} for f in found])
 
@@ -169,23 +170,27 @@ class PackageSession:
         if runs > 1 and dynamic:
             raise InputError(f"output '{dynamic[0]}' has another size in every run; give one input at a time")
 
-    def _run_once(self, arrays: dict[str, Array], raw: bool) -> dict[str, Array]:
-        if isinstance(self.backend, RefBackend):
-            return self.backend.run_reals(self.package, arrays)
-        values = dict(arrays)
-        integers: dict[str, Array] = {}
-        for part in self._partitions:
-            if isinstance(part, HostRunner):
-                values |= part.run(values)
-                continue
-            inputs = {v.name: values[v.name] for v in part.program.model_inputs}
-            values |= part.run(inputs)
-            if raw and part.result is not None:
-                integers |= raw_outputs(part.program, HostRun(part.program.model, inputs), part.result.outputs)
+    def _run_each(self, runs: list[dict[str, Array]], raw: bool) -> Iterator[dict[str, Array]]:
+        """The outputs of every run; some runs at once go from part to part."""
+        if self._model is not None:
+            yield from map(self._model.run, runs)
+            return
+        for first in range(0, len(runs), MOST_AT_ONCE):
+            every = [_Values(dict(arrays)) for arrays in runs[first : first + MOST_AT_ONCE]]
+            for part in self._partitions:
+                if isinstance(part, HostRunner):
+                    for each in every:
+                        each.reals |= part.run(each.reals)
+                else:
+                    _run_device_part(part, every, raw)
+            for each in every:
+                self._check_dtypes(each.reals)
+                yield each.reals | each.integers
+
+    def _check_dtypes(self, values: dict[str, Array]) -> None:
         for v in self.package.outputs:
             if values[v.name].dtype != v.dtype:
                 raise BackendError(f"a part made '{v.name}' in {values[v.name].dtype}; the program says {v.dtype}")
-        return values | integers
 
     @property
     def stats(self) -> dict[str, Any]:
@@ -238,6 +243,27 @@ class PackageSession:
                 length = max((e["ts"] + e["dur"] for e in found if "ts" in e), default=0.0)
             offset += length
         return {"displayTimeUnit": "ns", "traceEvents": events}
+
+
+@dataclass
+class _Values:
+    """What a run has made so far, by name: real numbers, and the integers that `raw` outputs show in their place."""
+
+    reals: dict[str, Array]
+    integers: dict[str, Array] = field(default_factory=dict)
+
+
+def _run_device_part(part: Session, every: list[_Values], raw: bool) -> None:
+    """Run one device part for some runs at once and add what it makes."""
+    program = part.program
+    batches = [check_inputs(program, {v.name: e.reals[v.name] for v in program.model_inputs}) for e in every]
+    results = part.run_each([arrays for batch in batches for arrays in batch.items()])
+    for each, batch in zip(every, batches, strict=True):
+        own = list(islice(results, batch.count))
+        each.reals |= batch.joined([real_outputs(program, host, result.outputs) for host, result in own])
+        if raw:
+            host, result = own[-1]
+            each.integers |= raw_outputs(program, host, result.outputs)
 
 
 def unused_inputs(package: Package) -> set[str]:

@@ -22,9 +22,10 @@ def note(message: str) -> None:
     sys.stderr.flush()
 
 
-def track(items: Iterable[T], what: str) -> Iterator[T]:
-    """Yield the items; draw a bar once it has taken two seconds, if standard error is a terminal."""
-    if not sys.stderr.isatty() or not isinstance(items, Sized):
+def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    """Yield the items, `total` of them; draw a bar once it took two seconds, if standard error is a terminal."""
+    total = len(items) if isinstance(items, Sized) else total
+    if not sys.stderr.isatty() or total is None:
         yield from items
         return
     start, bar, task = time.monotonic(), None, None
@@ -33,7 +34,7 @@ def track(items: Iterable[T], what: str) -> Iterator[T]:
             if bar is None and time.monotonic() - start > PATIENCE:
                 bar = Progress(console=Console(stderr=True), transient=True)
                 bar.start()
-                task = bar.add_task(what, total=len(items), completed=done)
+                task = bar.add_task(what, total=total, completed=done)
             yield item
             if bar is not None and task is not None:
                 bar.update(task, completed=done + 1)

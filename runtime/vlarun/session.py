@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,8 @@ from vla_isa.instructions import ErrorCode
 from vla_isa.program import Program
 from vla_isa.signature import HostRun, Value
 from vla_isa.trace import packet_lines
-from vlarun.backends import create
-from vlarun.backends.base import Backend, RunResult, entry_packet
-from vlarun.backends.ref import RefBackend
+from vlarun.backends import chosen
+from vlarun.backends.base import Backend, Loaded, Model, RunResult, entry_packet
 from vlarun.errors import MachineError
 from vlarun.inputs import check_inputs, device_integers, wanted_inputs
 from vlarun.outputs import raw_outputs, real_outputs, refuse_raw_input
@@ -89,13 +88,22 @@ class Session:
         check: bool = False,
         onnx: str | Path | None = None,
     ) -> None:
-        self.backend = create(backend, onnx=onnx) if isinstance(backend, str) else backend
+        self.backend = chosen(backend, onnx)
         self.program = load_program(program, config)
         if check:
             hazards.check(self.program)
         self.result: RunResult | None = None
         self._entry: str | None = None
         self._runs, self._seconds = 0, 0.0
+
+    @cached_property
+    def _model(self) -> Model | None:
+        return self.backend.model(self.program)
+
+    @cached_property
+    def _loaded(self) -> Loaded:
+        """Made by the first run, whose inputs are right, as it may take minutes to build a machine."""
+        return self.backend.load(self.program)
 
     @cached_property
     def _reports(self) -> dict[str | None, timing.TimingReport]:
@@ -127,23 +135,39 @@ class Session:
             refuse_raw_input(self.program)
         batch = check_inputs(self.program, inputs, raw_input)
         entry_packet(self.program, entry)
-        start = time.perf_counter()
-        runs = [
-            self._run_once(arrays, raw, entry, raw_input)
-            for arrays in track(list(batch.items()), f"running on {self.backend.name}")
-        ]
-        self._entry, self._runs, self._seconds = entry, batch.count, time.perf_counter() - start
-        return batch.joined(runs)
+        runs, what = list(batch.items()), f"running on {self.backend.name}"
+        if self._model is not None and not (raw or raw_input):
+            start = time.perf_counter()
+            found = [self._model.run(arrays) for arrays in track(runs, what)]
+            self.result, self._entry, self._runs = RunResult({}), entry, batch.count
+            self._seconds = time.perf_counter() - start
+        else:
+            show = raw_outputs if raw else real_outputs
+            results = track(self.run_each(runs, entry, raw_input), what, len(runs))
+            found = [show(self.program, host, result.outputs) for host, result in results]
+        return batch.joined(found)
 
-    def _run_once(self, arrays: dict[str, Array], raw: bool, entry: str | None, raw_input: bool) -> dict[str, Array]:
-        if isinstance(self.backend, RefBackend) and not raw and not raw_input:
-            self.result = RunResult({})
-            return self.backend.run_reals(self.program, arrays)
-        host = HostRun(self.program.model, {} if raw_input else arrays)
-        integers = arrays if raw_input else device_integers(self.program, host)
-        self.result = self.backend.run(self.program, integers, entry)
-        raise_for_status(self.program, self.result)
-        return (raw_outputs if raw else real_outputs)(self.program, host, self.result.outputs)
+    def run_each(
+        self, runs: Sequence[Mapping[str, Array]], entry: str | None = None, raw_input: bool = False
+    ) -> Iterator[tuple[HostRun, RunResult]]:
+        """Every run's host values and result, of inputs as `check_inputs` gives them; see `run`.
+
+        As many runs go through the backend at once as it takes best.
+
+        Raises:
+            MachineError: the machine stopped with an error.
+        """
+        start = time.perf_counter()
+        self._entry, self._runs = entry, len(runs)
+        for first in range(0, len(runs), self._loaded.most_at_once):
+            arrays = runs[first : first + self._loaded.most_at_once]
+            hosts = [HostRun(self.program.model, {} if raw_input else each) for each in arrays]
+            integers = arrays if raw_input else [device_integers(self.program, host) for host in hosts]
+            for host, result in zip(hosts, self._loaded.run(integers, entry), strict=True):
+                self.result = result
+                raise_for_status(self.program, result)
+                self._seconds = time.perf_counter() - start
+                yield host, result
 
     def device_outputs(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """The integers of every tensor that the device returns, by its own name; one run."""

@@ -21,13 +21,13 @@ def run_stats(
 ) -> dict[str, Any]:
     """What `--stats` writes: figures of one run (the last of `runs`), wall time of all."""
     nodes = _nodes(program)
-    measured = result.counters if "cycles" in result.counters else report.counters
+    measured = result.counters if result.cycles_from == "machine" else report.counters
     cycles, peak = measured["cycles"], program.config.macs_per_cycle
     return {
         "backend": backend,
         "config": program.config.name,
         "cycles": cycles,
-        "cycles_from": "machine" if measured is result.counters else "model",
+        "cycles_from": result.cycles_from,
         "milliseconds": cycles / program.config.clock_mhz / 1e3,
         "macs": report.macs,
         "peak_macs_per_cycle": peak,

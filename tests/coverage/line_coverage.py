@@ -70,9 +70,12 @@ def measure() -> Measured:
         for stalls in (0, runner.STALL_PERCENT):
             for case in runner.collect(Choice("rtl", str(CONFIG), ("T0", "T1", "T2"), programs=PROGRAMS)):
                 options = RtlOptions(
-                    stall_percent=stalls, stall_seed=zlib.crc32(case.id.encode()), max_cycles=runner.MAX_CYCLES
+                    flavour="coverage",
+                    stall_percent=stalls,
+                    stall_seed=zlib.crc32(case.id.encode()),
+                    max_cycles=runner.MAX_CYCLES,
                 )
-                problem = runner.check(case, RtlBackend(options, flavour="coverage"))
+                problem = runner.check(case, RtlBackend(options))
                 assert not problem, f"{case.id}: {problem}"
                 programs.update(read(path))
         benches: Counts = Counter()

@@ -11,7 +11,8 @@ from programs import LOAD, STORE, copy, halt, program
 
 from vla_isa import hardware
 from vlarun.backends import rtl_build
-from vlarun.backends.rtl import RtlBackend
+from vlarun.backends.base import run_once
+from vlarun.backends.rtl import RtlBackend, RtlOptions
 from vlarun.conformance.runner import Choice, run
 from vlarun.errors import MachineError
 
@@ -44,5 +45,5 @@ def test_an_assertion_ends_the_run_with_its_message(
     monkeypatch.setattr(rtl_build, "cache_folder", lambda: tmp_path / "cache")
     waits = program(TINY, [copy(LOAD, n0=64, n1=1, n2=1, n3=1, signal=1), copy(STORE, wait=1), halt()])
     with pytest.raises(MachineError, match="an assertion failed"):
-        RtlBackend(flavour="checked").run(waits, {})
+        run_once(RtlBackend(RtlOptions(flavour="checked")), waits, {})
     assert "a semaphore at zero is taken" in "".join(capfd.readouterr())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+
 import pytest
 from hand_program import good_inputs, make_program
 
 from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vlarun.backends import RunResult, SimBackend
+from vlarun.backends.base import Integers, Loaded
 from vlarun.compare import compare
 from vlarun.execute import EXECUTORS
 from vlarun.inputs import to_integers
@@ -22,28 +24,34 @@ class Faulty(SimBackend):
         super().__init__()
         self.op, self.space, self.where, self.runs = op, space, where, 0
 
-    def run(self, program: Program, inputs: dict[str, np.ndarray], entry: str | None = None) -> RunResult:
-        self.runs += 1
-        right = EXECUTORS.get(self.op)
+    def load(self, program: Program) -> Loaded:
+        return FaultyProgram(super().load(program), self)
+
+
+class FaultyProgram(Loaded):
+    def __init__(self, right: Loaded, fault: Faulty) -> None:
+        self.right, self.fault = right, fault
+
+    def run(self, inputs: Sequence[Integers], entry: str | None = None, *, memories: bool = False) -> list[RunResult]:
+        fault = self.fault
+        fault.runs += 1
+        right = EXECUTORS.get(fault.op)
 
         def wrong(packet: Packet, machine: Machine) -> None:
             assert right is not None
             right(packet, machine)
-            machine.act[self.where] += 1
+            machine.act[fault.where] += 1
 
-        try:
+        with pytest.MonkeyPatch.context() as patch:
             if right is not None:
-                EXECUTORS[self.op] = wrong
-            result = super().run(program, inputs, entry)
-        finally:
-            if right is not None:
-                EXECUTORS[self.op] = right
-        if self.space == "halt":
+                patch.setitem(EXECUTORS, fault.op, wrong)
+            (result,) = self.right.run(inputs, entry, memories=memories)
+        if fault.space == "halt":
             result.halt_code = 99
-        elif self.space:
-            result.outputs[self.space][self.where] += 1
+        elif fault.space:
+            result.outputs[fault.space][fault.where] += 1
             result.memories = {}
-        return result
+        return [result]
 
 
 def first_difference(faulty: Faulty) -> str:

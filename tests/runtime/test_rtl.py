@@ -8,7 +8,7 @@ from hand_program import good_inputs, make_program
 
 import vlarun
 from vla_isa.errors import VlaError
-from vlarun.backends import RtlBackend, SimBackend
+from vlarun.backends import RtlBackend, SimBackend, run_once
 from vlarun.backends.rtl import RtlOptions
 from vlarun.compare import compare
 from vlarun.conformance import runner
@@ -43,7 +43,7 @@ def test_counters_and_stats() -> None:
 
 def test_slower_memory_takes_longer(inputs: dict[str, np.ndarray]) -> None:
     cycles = [
-        RtlBackend(o).run(make_program(), inputs).cycles
+        run_once(RtlBackend(o), make_program(), inputs).cycles
         for o in (RtlOptions(latency=4), RtlOptions(), RtlOptions(stall_percent=80))
     ]
     assert cycles[0] < cycles[1] < cycles[2]
@@ -51,7 +51,7 @@ def test_slower_memory_takes_longer(inputs: dict[str, np.ndarray]) -> None:
 
 def test_watchdog(inputs: dict[str, np.ndarray]) -> None:
     with pytest.raises(MachineError, match="not done after 50 cycles"):
-        RtlBackend(RtlOptions(max_cycles=50)).run(make_program(), inputs)
+        run_once(RtlBackend(RtlOptions(max_cycles=50)), make_program(), inputs)
 
 
 def test_the_watchdog_knows_how_long_a_program_takes() -> None:
@@ -65,7 +65,7 @@ def test_the_watchdog_knows_how_long_a_program_takes() -> None:
 
 def test_bad_options(inputs: dict[str, np.ndarray]) -> None:
     with pytest.raises(VlaError, match=r"stall_percent 0\.\.90"):
-        RtlBackend(RtlOptions(stall_percent=99)).run(make_program(), inputs)
+        run_once(RtlBackend(RtlOptions(stall_percent=99)), make_program(), inputs)
 
 
 def test_error_status() -> None:

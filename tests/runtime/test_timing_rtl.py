@@ -15,7 +15,7 @@ from prepare import compile_graph
 from vla_isa import timing
 from vla_isa.program import Program
 from vla_isa.trace import walk
-from vlarun.backends import RtlBackend
+from vlarun.backends import RtlBackend, run_once
 from vlarun.prefix import stop_before
 
 NETWORK, LAYER, SHARED = 0.02, 0.03, 0.2
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 def measured(program: Program) -> dict[str, int]:
     """The machine's counters; values do not matter for timing."""
     zeros = {t.name: np.zeros(t.layout.shape, np.int8) for t in program.inputs}
-    return RtlBackend().run(program, zeros).counters
+    return run_once(RtlBackend(), program, zeros).counters
 
 
 def layer_ends(program: Program) -> list[tuple[str, int]]:

@@ -169,9 +169,9 @@ def test_options_of_another_backend_are_refused(
 ) -> None:
     run, compare = [str(program_file), "--input", str(input_file)], ["--input", str(input_file)]
     for line, word in (
-        ([*run, "--onnx", "m.onnx"], "--onnx is the model of --backend ref"),
-        ([*run, "--backend", "rtl", "--onnx", "m.onnx"], "--onnx is the model of --backend ref"),
-        ([*run, "--library", "m.so"], "--library is a machine for --backend rtl"),
+        ([*run, "--onnx", "m.onnx"], "--onnx is for --backend ref"),
+        ([*run, "--backend", "rtl", "--onnx", "m.onnx"], "--onnx is for --backend ref"),
+        ([*run, "--library", "m.so"], "--library is for --backend rtl"),
         ([*run, "--backend", "ref", "--onnx", "m.onnx", "--entry", "main"], "--entry is a place in the program"),
         ([*run, "--output", str(input_file)], "is read too"),
         ([*run, "--output", str(tmp_path / "x"), "--stats", str(tmp_path / "x")], "is another output too"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.instructions.copy import COPY
 from vlac.ir.geometry import is_image
 from vlac.ir.operation import Tensor
 from vlac.ir.records import Piece, Run
@@ -22,7 +23,6 @@ __all__ = ["MAX_PIECES", "Copies", "Grid", "axis_order", "channel_choice", "grid
 I64 = NDArray[np.int64]
 MAX_PIECES = 1024
 _MAX_STEP = 32
-_MAX_COUNT = 4095  # COPY.n1
 
 
 def axis_order(index: I64) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
@@ -132,7 +132,7 @@ def match_copies(grid: Grid, inputs: list[Tensor], out: Tensor) -> Copies | None
 
 def _is_long(pixels: Run) -> bool:
     """Whether a COPY could not count the pixels of a run one by one."""
-    return pixels.count > _MAX_COUNT and not pixels.out_step == pixels.in_step == 1
+    return pixels.count > COPY.limit("n1") and not pixels.out_step == pixels.in_step == 1
 
 
 def _alike_columns(grid: Grid) -> list[I64]:

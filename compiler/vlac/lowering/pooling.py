@@ -16,6 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions.pool import POOL
 from vlac.device.pool import PoolOp
 from vlac.ir.operation import Tensor
 from vlac.ir.records import PoolPiece
@@ -43,16 +44,19 @@ Pads = tuple[int, int, int, int]
 
 
 def is_image(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The input must be [1, C, H, W] (float: also 1-D and 3-D), batch 1, at most 2047 rows of 16383 pixels."""
+    """The input must be [1, C, H, W] (float: also 1-D and 3-D), batch 1, at most {POOL[in_h]} rows of {POOL[in_w]}
+    pixels.
+    """
     shape = shape_of(node.inputs[0])
-    ok = len(shape) == 4 and shape[0] == 1 and shape[2] <= 2047 and shape[3] <= 16383
+    ok = len(shape) == 4 and shape[0] == 1 and shape[2] <= POOL.limit("in_h") and shape[3] <= POOL.limit("in_w")
     return RuleResult(ok, f"input shape {list(shape)}")
 
 
 def window_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The stride must not exceed 15, the kernel 2047 and the padding 255."""
+    """The stride must not exceed {POOL[stride_h]}, the kernel {POOL[kernel_h]} and the padding {POOL[pad_top]}."""
     kernel, strides, pads, _ = window(node)
-    ok = max(strides) <= 15 and max(kernel) <= 2047 and max(pads) <= 255
+    ok = max(strides) <= POOL.limit("stride_h") and max(kernel) <= POOL.limit("kernel_h")
+    ok = ok and max(pads) <= POOL.limit("pad_top")
     return RuleResult(ok, f"kernel {kernel[0]}x{kernel[1]}, stride {strides[0]}x{strides[1]}, padding {list(pads)}")
 
 

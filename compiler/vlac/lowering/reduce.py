@@ -13,6 +13,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions.gemm import GEMM
+from vla_isa.instructions.pool import POOL
 from vlac.device.conv import ConvOp
 from vlac.device.gemm import GemmOp
 from vlac.ir.geometry import geometry, is_image
@@ -36,33 +38,33 @@ def axes_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 
 def is_one_tensor(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The input must have an axis, and at most 2047 rows of 16383 pixels; what is no image [1, C, H, W] has its last
-    axis as channels and the others as pixels.
+    """The input must have an axis, and at most {POOL[in_h]} rows of {POOL[in_w]} pixels; what is no image
+    [1, C, H, W] has its last axis as channels and the others as pixels.
     """
     shape = shape_of(node.inputs[0])
     h, w, _ = geometry(shape)
-    return RuleResult(bool(shape) and h <= 2047 and w <= 16383, f"input shape {list(shape)}")
+    return RuleResult(bool(shape) and h <= POOL.limit("in_h") and w <= POOL.limit("in_w"), f"input shape {list(shape)}")
 
 
 def it_can_be_arranged(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """What is joined must be at most 16383 values of at most 2047 results per channel, where it is not all rows,
-    all pixels or all channels.
+    """What is joined must be at most {POOL[in_w]} values of at most {POOL[in_h]} results per channel, where it is not
+    all rows, all pixels or all channels.
     """
     kept, joined = _counts(node)
-    ok = _kind(node) != "mixed" or (joined <= 16383 and kept <= 2047)
+    ok = _kind(node) != "mixed" or (joined <= POOL.limit("in_w") and kept <= POOL.limit("in_h"))
     return RuleResult(ok, f"{joined} values, {kept} results")
 
 
 def one_out_block_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """A sum over channels must take at most 4095 words of {block} channels, and fit the {weight_words} words of the
-    weight scratchpad; one over everything that many for all pixels.
+    """A sum over channels must take at most {GEMM[k_blocks]} words of {block} channels, and fit the {weight_words}
+    words of the weight scratchpad; one over everything that many for all pixels.
     """
     shape = shape_of(node.inputs[0])
     kind = _kind(node)
     h, w, c = geometry(shape)
     words = -(-c // hw.block) if kind in ("channels", "all") else 1
     words *= h * w if kind == "all" else 1  # flattened, each pixel's channels are padded to blocks
-    return RuleResult(words <= min(hw.weight_words, 4095), f"{words} words")
+    return RuleResult(words <= min(hw.weight_words, GEMM.limit("k_blocks")), f"{words} words")
 
 
 def _axes(node: ir.Node) -> tuple[int, ...]:

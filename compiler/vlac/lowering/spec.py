@@ -16,6 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions import TABLE
 from vlac.lowering.context import LoweringContext
 
 __all__ = ["F32", "OpSpec", "Rule", "RuleResult", "rule_text"]
@@ -65,7 +66,10 @@ class OpSpec:
     moves: bool = False
 
 
+_LIMITS = {ins.name: {f.name: f.legal_max for f in ins.value_fields} for ins in TABLE}
+
+
 def rule_text(rule: Rule, hw: HardwareConfig) -> str:
-    """A rule's docstring with the hardware config's parameters filled in."""
+    """A rule's docstring with the hardware config's parameters and the table's limits (`{CONV[in_h]}`) filled in."""
     text = " ".join((rule.__doc__ or "").split())
-    return text.format(**hw.to_dict())
+    return text.format(**hw.to_dict(), **_LIMITS)

@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from vla_isa.instructions.conv import CONV
 from vlac.device.conv import ConvOp
 from vlac.ir.operation import Tensor
 from vlac.ir.records import Requant
@@ -24,7 +25,7 @@ from vlac.lowering.quantized import Result
 __all__ = ["AxisPlan", "axis_plan", "lower_wide"]
 
 I8 = NDArray[np.int8]
-_KERNEL, _STRIDE, _DILATION = 15, 4, 31  # CONV's limits
+_KERNEL, _STRIDE, _DILATION = (CONV.limit(f"{field}_h") for field in ("kernel", "stride", "dilation"))
 _FOLD, _PHASES = 32, 8
 
 

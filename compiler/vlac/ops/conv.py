@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions.conv import CONV
 from vlac.device.conv import ConvOp
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.spec import OpSpec, RuleResult
@@ -43,8 +44,9 @@ def channels_match(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 
 def kernel_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The kernel must not exceed 15x15, the stride 4 and the dilation 31, or come below by folding up to 32 rows or
-    pixels into channels and making at most 8 rows or pixels in turn (stride 1: a kernel up to 113).
+    """The kernel must not exceed {CONV[kernel_h]}x{CONV[kernel_w]}, the stride {CONV[stride_h]} and the dilation
+    {CONV[dilation_h]}, or come below by folding up to 32 rows or pixels into channels and making at most 8 rows or
+    pixels in turn (stride 1: a kernel up to 113).
     """
     strides, dilations, pads = _geometry(node)
     kernel = shape_of(node.inputs[1])[2:]
@@ -54,11 +56,14 @@ def kernel_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 
 def size_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """Input and output must have at most 2047 rows and 16383 pixels per row, and padding at most 255."""
+    """Input and output must have at most {CONV[in_h]} rows and {CONV[in_w]} pixels per row, and padding at most
+    {CONV[pad_top]}.
+    """
     h = max(shape_of(node.inputs[0])[2], shape_of(node.outputs[0])[2])
     w = max(shape_of(node.inputs[0])[3], shape_of(node.outputs[0])[3])
     pad = max(_geometry(node)[2])
-    return RuleResult(h <= 2047 and w <= 16383 and pad <= 255, f"{h}x{w} with padding {pad}")
+    ok = h <= CONV.limit("in_h") and w <= CONV.limit("in_w") and pad <= CONV.limit("pad_top")
+    return RuleResult(ok, f"{h}x{w} with padding {pad}")
 
 
 def one_out_block_fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions.conv import CONV
 from vlac.device.conv import ConvOp
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.phases import interleaved, phase_tensors
@@ -27,9 +28,12 @@ _Pair = tuple[int, int]
 
 
 def is_two_dimensional(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The convolution must be 2-D with batch 1: input [1, C, H, W] of at most 2047 rows and 16383 pixels, also out."""
+    """The convolution must be 2-D with batch 1: input [1, C, H, W] of at most {CONV[in_h]} rows and {CONV[in_w]}
+    pixels, also out.
+    """
     shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
-    ok = len(shape) == 4 and shape[0] == 1 and max(shape[2], out[2]) <= 2047 and max(shape[3], out[3]) <= 16383
+    ok = len(shape) == 4 and shape[0] == 1 and max(shape[2], out[2]) <= CONV.limit("in_h")
+    ok = ok and max(shape[3], out[3]) <= CONV.limit("in_w")
     return RuleResult(ok, f"input shape {list(shape)}, output shape {list(out)}")
 
 
@@ -39,8 +43,8 @@ def weights_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 
 def phases_fit(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The stride must not exceed 16, and in each phase the kernel 15x15 (about kernel / stride), its dilation 31 and
-    its padding 255.
+    """The stride must not exceed 16, and in each phase the kernel {CONV[kernel_h]}x{CONV[kernel_w]} (about kernel /
+    stride), its dilation {CONV[dilation_h]} and its padding {CONV[pad_top]}.
     """
     strides, dilations, pads = _geometry(node)
     kernel = shape_of(node.inputs[1])[2:]
@@ -50,7 +54,8 @@ def phases_fit(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     for n, s, d, p in zip(kernel, strides, dilations, pads, strict=True):
         for r in range(s if ok else 0):
             taps = _taps(n, s, d, p, r)
-            ok = ok and taps.size <= 15 and taps.pad <= 255 and taps.dilation <= 31
+            ok = ok and taps.size <= CONV.limit("kernel_h") and taps.pad <= CONV.limit("pad_top")
+            ok = ok and taps.dilation <= CONV.limit("dilation_h")
     return RuleResult(ok, found)
 
 

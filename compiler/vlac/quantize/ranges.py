@@ -24,6 +24,7 @@ from onnxruntime.quantization.calibrate import HistogramCollector
 
 from vlac.errors import CalibrationError
 from vlac.import_onnx.names import unique_name
+from vlac.model.onnx_runtime import OnnxRuntimeError
 from vlac.options import CompileOptions
 from vlac.quantize.calibration import Samples
 from vlac.quantize.float_session import FloatSession
@@ -61,7 +62,7 @@ def observe_ranges(
                 seen.extremes(names, found[: 2 * len(names)])
                 seen.arrays(dict(zip(whole, found[2 * len(names) :], strict=True)))
             results.append((seen.ranges(), seen.winners()))
-    except Exception as e:  # ONNX Runtime raises its own classes, without a common base
+    except (OnnxRuntimeError, ValueError) as e:  # ValueError: no histogram of values that are not finite
         raise CalibrationError(f"the float model does not run on the calibration data: {e}") from e
     return results
 

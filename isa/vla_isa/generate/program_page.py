@@ -62,12 +62,14 @@ next multiple of {alignment} of the section on, zero between.
 
 ## Records
 
-Every field is present, none is unknown, integers are integers. `real = (q - zero_point) * scale`.
+Every field is present where nothing else is said, none is unknown, integers are integers.
+`real = (q - zero_point) * scale`.
 """
 
 _LAYOUT = """\
 TensorLayout: reshape the ONNX tensor (`shape`) to `view`, transpose by `permutation`, reshape to (`h`, `w`,
-`c`). In memory it is `[h][blocks][w][block]`; each row of a channel block starts on a 64-byte line.
+`c`). In memory it is `[h][blocks][planes][w][block]`, the plane of the low bytes first; each row of a plane of a
+channel block starts on a 64-byte line. `planes` are the bytes of a value; it is left out where it is 1.
 `channel_map` lists runs (first channel position, count); positions between them are padding; empty means one
 run from 0.
 

@@ -1,10 +1,14 @@
-"""What every backend is: a program and integers in, integers, status, counters and memories out."""
+"""What every backend is: it loads a program once, then integers go in and integers, status and counters come out.
+
+Not here: which backends there are (`__init__.py`), names and shapes of a user's arrays (`session.py`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +17,23 @@ from vla_isa import layout
 from vla_isa.errors import ProgramError
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import ErrorCode
+from vla_isa.package import Package
 from vla_isa.program import IoTensor, Program
-from vlarun.memory import load_data
 
-__all__ = ["Backend", "RunResult", "entry_packet", "place_inputs", "take_outputs"]
+__all__ = [
+    "Backend",
+    "Integers",
+    "Loaded",
+    "Model",
+    "RunResult",
+    "entry_packet",
+    "place_inputs",
+    "run_once",
+    "take_outputs",
+]
 
 Integers = Mapping[str, NDArray[np.int8]]
+Reals = dict[str, NDArray[Any]]
 
 
 @dataclass
@@ -30,9 +45,10 @@ class RunResult:
         status: OK, or why the machine stopped.
         error_address: data-space byte address of the packet that caused the error, 0 without one.
         halt_code: code of the HALT that ended the run.
-        cycles: cycles from start to done; 0 where the backend does not know.
+        cycles: cycles from start to done; 0 where the backend does not count them.
+        cycles_from: who knows the cycles: the "machine" that ran, or only the performance "model".
         counters: the machine's counters by name (see vla_isa.registers.COUNTERS), as far as known.
-        memories: "data", "act", "weight", "param" after the run, where the backend has them.
+        memories: "data", "act", "weight", "param" after the run, where they were asked for and the backend has them.
         message: for a person: what the status means here.
     """
 
@@ -41,25 +57,77 @@ class RunResult:
     error_address: int = 0
     halt_code: int = 0
     cycles: int = 0
+    cycles_from: Literal["machine", "model"] = "model"
     counters: dict[str, int] = field(default_factory=dict)
     memories: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     message: str = ""
 
 
-class Backend(Protocol):
-    """One way to run a program."""
+class Loaded(ABC):
+    """A program on a backend, ready to run.
 
-    name: str
+    Attributes:
+        program: the program.
+        most_at_once: how many inputs are best given to one `run`.
+    """
 
-    def run(self, program: Program, inputs: Integers, entry: str | None = None) -> RunResult:
-        """Run from an entry point (None: the only or the first one).
+    program: Program
+    most_at_once: int = 1
 
-        Args: inputs: name -> int8 array of the ONNX shape.
+    @abstractmethod
+    def run(self, inputs: Sequence[Integers], entry: str | None = None, *, memories: bool = False) -> list[RunResult]:
+        """Run once per input, each from zeroed memories, from an entry point (None: the only or the first one).
+
+        Args:
+            inputs: of each run, name -> int8 array of the ONNX shape.
+            entry: entry point.
+            memories: results hold the memories after the run, where the backend has them.
 
         Raises:
             VlaError: the backend cannot run here, or the watchdog stopped it.
         """
-        ...
+
+    def close(self) -> None:  # noqa: B027 - most backends hold nothing that has to be let go
+        """Let go of what the program holds; it is not run again."""
+
+
+class Model(ABC):
+    """The whole model in real numbers, for a backend that is no machine."""
+
+    @abstractmethod
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Reals:
+        """The model's outputs of its inputs, by name."""
+
+
+class Backend(ABC):
+    """One way to run programs."""
+
+    name: str
+
+    @abstractmethod
+    def load(self, program: Program) -> Loaded:
+        """Make everything that does not depend on the inputs.
+
+        Raises:
+            VlaError: the program or the backend is refused.
+        """
+
+    def model(self, program: Program | Package) -> Model | None:
+        """The whole model, which a session then runs in place of programs; None: the backend runs programs."""
+        return None
+
+
+def run_once(backend: Backend, program: Program, inputs: Integers, entry: str | None = None) -> RunResult:
+    """Load a program, run it on one input, memories and all, and let it go.
+
+    Raises:
+        VlaError: see `Loaded.run`.
+    """
+    loaded = backend.load(program)
+    try:
+        return loaded.run([inputs], entry, memories=True)[0]
+    finally:
+        loaded.close()
 
 
 def entry_packet(program: Program, entry: str | None) -> int:
@@ -80,9 +148,8 @@ def _tensor_bytes(data: NDArray[np.int8], tensor: IoTensor) -> NDArray[np.int8]:
     return data[start : start + tensor.layout.lines * LINE_BYTES]
 
 
-def place_inputs(program: Program, inputs: Integers, data: NDArray[np.int8] | None = None) -> NDArray[np.int8]:
-    """The data space before a run, inputs packed into it (`data`: a copy of `load_data` to fill)."""
-    data = load_data(program) if data is None else data
+def place_inputs(program: Program, inputs: Integers, data: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Pack the inputs into the data space `data`, a copy of what `load_data` gave; returns it."""
     for tensor in program.inputs:
         _tensor_bytes(data, tensor)[:] = layout.pack(inputs[tensor.name], tensor.layout, tensor.zero_point)
     return data

@@ -5,7 +5,8 @@ The model is the one given, or the one that `vlac compile --embed-onnx` put into
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,68 +18,97 @@ from vla_isa.numerics import quantize
 from vla_isa.package import Package
 from vla_isa.program import Program
 from vla_isa.signature import HostOp
-from vlarun.backends.base import Integers, RunResult
+from vlarun.backends.base import Backend, Integers, Loaded, Model, Reals, RunResult
 from vlarun.errors import BackendError
 
-__all__ = ["RefBackend"]
-
-Reals = dict[str, NDArray[Any]]
+__all__ = ["RefBackend", "RefOptions"]
 
 
-class RefBackend:
+@dataclass(frozen=True)
+class RefOptions:
+    """`onnx`: the model's file; None: the model embedded in the program."""
+
+    onnx: str | Path | None = None
+
+
+class RefBackend(Backend):
     """Runs the ONNX model; integers in and out are converted with the program's scales where it has them there."""
 
     name = "ref"
 
-    def __init__(self, onnx: str | Path | None = None) -> None:
-        self._onnx = onnx
-        self._session: onnxruntime.InferenceSession | None = None
-        self._for: Program | Package | None = None
+    def __init__(self, options: RefOptions | None = None) -> None:
+        self.options = options or RefOptions()
 
-    def run(self, program: Program, inputs: Integers, entry: str | None = None) -> RunResult:
-        """See `Backend.run`. Cycles and memories are unknown here; `entry` is ignored."""
-        reals = self.run_reals(program, _model_inputs(program, inputs))
-        return RunResult(_device_outputs(program, reals))
+    def load(self, program: Program) -> Loaded:
+        """See `Backend.load`; cycles and memories are unknown here, and an entry point is ignored.
 
-    def run_reals(self, program: Program | Package, inputs: Mapping[str, NDArray[Any]]) -> Reals:
-        """Real numbers of the ONNX shapes in and out, without the program's input and output rounding.
+        Raises:
+            BackendError: no model, or a broken one.
+        """
+        return _Integers(program, self.model(program))
+
+    def model(self, program: Program | Package) -> Model:
+        """See `Backend.model`: reals of the ONNX shapes, without the program's input and output rounding.
 
         Raises:
             BackendError: no model, a broken one, or one whose inputs or outputs are not the program's.
         """
-        session = self._load(program)
-        kinds = {i.name: i.type for i in session.get_inputs()}
-        values = (
-            (program.model_inputs, program.model_outputs)
-            if isinstance(program, Program)
-            else (program.inputs, program.outputs)
+        return _OnnxModel(program, self.options.onnx)
+
+
+class _OnnxModel(Model):
+    """The model of a program in ONNX Runtime."""
+
+    def __init__(self, program: Program | Package, path: str | Path | None) -> None:
+        self._session = _session(program, path)
+        inputs, outputs = (
+            (program.inputs, program.outputs)
+            if isinstance(program, Package)
+            else (program.model_inputs, program.model_outputs)
         )
-        names = [v.name for v in values[1]]
-        found = {o.name for o in session.get_outputs()}
-        missing = ({v.name for v in values[0]} ^ set(kinds)) | (set(names) - found)
+        self._names = [v.name for v in outputs]
+        self._kinds = {i.name: i.type for i in self._session.get_inputs()}
+        found = {o.name for o in self._session.get_outputs()}
+        missing = ({v.name for v in inputs} ^ set(self._kinds)) | (set(self._names) - found)
         if missing:
             raise BackendError(f"the ONNX model is not this program's: {', '.join(sorted(missing))} is not in both")
-        feeds = {n: np.asarray(inputs[n], _DTYPES.get(kinds[n], np.float32)) for n in kinds}
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Reals:
+        """See `Model.run`.
+
+        Raises:
+            BackendError: ONNX Runtime refuses.
+        """
+        feeds = {n: np.asarray(inputs[n], _DTYPES.get(kind, np.float32)) for n, kind in self._kinds.items()}
         try:
-            return dict(zip(names, session.run(names, feeds), strict=True))
+            return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
         except Exception as e:  # ONNX Runtime raises its own classes, without a common base
             raise BackendError(f"ONNX Runtime refuses to run the model: {e}") from e
 
-    def _load(self, program: Program | Package) -> onnxruntime.InferenceSession:
-        if self._session is not None and self._for is program:
-            return self._session
-        try:
-            model = Path(self._onnx).read_bytes() if self._onnx else _embedded(program)
-        except OSError as e:
-            raise BackendError(f"the ONNX model '{self._onnx}' cannot be read: {e.strerror}") from e
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        try:
-            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as e:  # see run_reals
-            raise BackendError(f"ONNX Runtime cannot load the model: {e}") from e
-        self._session, self._for = session, program
-        return session
+
+class _Integers(Loaded):
+    """The model between a program's integers."""
+
+    def __init__(self, program: Program, model: Model) -> None:
+        self.program, self._model = program, model
+
+    def run(self, inputs: Sequence[Integers], entry: str | None = None, *, memories: bool = False) -> list[RunResult]:
+        """See `Loaded.run`."""
+        reals = (self._model.run(_model_inputs(self.program, each)) for each in inputs)
+        return [RunResult(_device_outputs(self.program, each)) for each in reals]
+
+
+def _session(program: Program | Package, path: str | Path | None) -> onnxruntime.InferenceSession:
+    try:
+        model = Path(path).read_bytes() if path else _embedded(program)
+    except OSError as e:
+        raise BackendError(f"the ONNX model '{path}' cannot be read: {e.strerror}") from e
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as e:  # ONNX Runtime raises its own classes, without a common base
+        raise BackendError(f"ONNX Runtime cannot load the model: {e}") from e
 
 
 def _model_inputs(program: Program, inputs: Integers) -> Reals:

@@ -6,6 +6,7 @@ The interface is `rtl/sim/vla_api.h`, loaded by `rtl_library.py`; building and c
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import ErrorCode
 from vla_isa.program import Program
 from vla_isa.registers import COUNTERS
-from vlarun.backends.base import Integers, RunResult, entry_packet, place_inputs, take_outputs
+from vlarun.backends.base import Backend, Integers, Loaded, RunResult, entry_packet, place_inputs, take_outputs
 from vlarun.backends.rtl_build import build
 from vlarun.backends.rtl_library import PEEKS, MachineLibrary, Options, Result, load, load_foreign
 from vlarun.errors import BackendError, MachineError
+from vlarun.memory import load_data
 
 __all__ = ["RtlBackend", "RtlOptions"]
 
@@ -34,9 +36,11 @@ PATIENCE, LEAST_CYCLES, UNKNOWN_CYCLES = 20, 1_000_000, 10_000_000
 
 @dataclass(frozen=True)
 class RtlOptions:
-    """The reference memory model and the watchdog.
+    """The machine, the reference memory model and the watchdog.
 
     Attributes:
+        library: a shared library that implements vla_api.h, in place of our own machine.
+        flavour: of our own machine, see `rtl_build.FLAVOURS`.
         latency: cycles from a read address to its first beat, and to a write's answer.
         outstanding: bursts a master may have in flight.
         stall_percent: how often the memory withholds a ready or valid, 0..90.
@@ -45,6 +49,8 @@ class RtlOptions:
             model expects.
     """
 
+    library: str | Path | None = None
+    flavour: str = "fast"
     latency: int = 64
     outstanding: int = 8
     stall_percent: int = 0
@@ -63,23 +69,13 @@ class RtlOptions:
         return LEAST_CYCLES + PATIENCE * expected * 100 // max(1, 100 - self.stall_percent)
 
 
-class RtlBackend:
-    """Runs programs on the Verilated machine of their config, or on someone else's machine.
-
-    Args:
-        options: the memory and the watchdog.
-        flavour: of our own machine, see `rtl_build.FLAVOURS`.
-        library: a shared library that implements vla_api.h, in place of our own machine.
-    """
+class RtlBackend(Backend):
+    """Runs programs on the Verilated machine of their config, or on someone else's machine."""
 
     name = "rtl"
 
-    def __init__(
-        self, options: RtlOptions | None = None, flavour: str = "fast", library: str | Path | None = None
-    ) -> None:
+    def __init__(self, options: RtlOptions | None = None) -> None:
         self.options = options or RtlOptions()
-        self._flavour, self._library = flavour, None if library is None else Path(library)
-        self._known: tuple[Program, str | None, int] | None = None  # the last program's watchdog
 
     def machine(self, hw: HardwareConfig) -> MachineLibrary:
         """The library that runs programs for a config; our own is built where the cache does not have it.
@@ -87,48 +83,69 @@ class RtlBackend:
         Raises:
             BackendError: it cannot be built or loaded, or is another machine than the config.
         """
-        library = load(build(hw, self._flavour)) if self._library is None else load_foreign(self._library)
+        own = self.options.library is None
+        library = load(build(hw, self.options.flavour)) if own else load_foreign(Path(str(self.options.library)))
         library.check_config(hw)
         return library
 
-    def run(self, program: Program, inputs: Integers, entry: str | None = None) -> RunResult:
-        """See `Backend.run`.
+    def load(self, program: Program) -> Loaded:
+        """See `Backend.load`; sources are hashed, and a machine is built where there is none, here only.
 
         Raises:
-            BackendError: the machine cannot be built or loaded.
+            BackendError: see `machine`.
+        """
+        return _RtlProgram(program, self.machine(program.config), self.options)
+
+
+class _RtlProgram(Loaded):
+    """A program and its machine."""
+
+    def __init__(self, program: Program, machine: MachineLibrary, options: RtlOptions) -> None:
+        self.program = program
+        self._machine, self._options = machine, options
+        self._data, self._weights = load_data(program), np.ascontiguousarray(program.weights)
+        self._limits: dict[str | None, int] = {}  # of the watchdog, by entry point
+
+    def run(self, inputs: Sequence[Integers], entry: str | None = None, *, memories: bool = False) -> list[RunResult]:
+        """See `Loaded.run`.
+
+        Raises:
             MachineError: the watchdog stopped it, it broke the AXI protocol or an assertion, or its answer is
                 none that vla_api.h knows.
         """
-        machine = self.machine(program.config)
-        lib = machine.functions
-        data = place_inputs(program, inputs)
-        limit = self._limit(program, entry)
+        if entry not in self._limits:
+            self._limits[entry] = self._options.limit(self.program, entry)
+        return [self._run_once(each, entry, memories) for each in inputs]
+
+    def _run_once(self, inputs: Integers, entry: str | None, memories: bool) -> RunResult:
+        start = entry_packet(self.program, entry)
+        data = place_inputs(self.program, inputs, self._data.copy())
+        lib = self._machine.functions
         handle = lib.vla_create()
         if not handle:
-            raise BackendError(f"vla_create of {machine.path} gives no machine")
+            raise BackendError(f"vla_create of {self._machine.path} gives no machine")
         try:
-            result = self._call(lib, handle, program, data, entry_packet(program, entry), limit)
-            memories = {"data": data, **_peek(machine, handle, program.config)}
+            result = self._call(handle, data, start, self._limits[entry])
+            on_chip = _peek(self._machine, handle, self.program.config) if memories else {}
         finally:
             lib.vla_destroy(handle)
         counters = {name: int(result.counters[i]) for i, (name, _) in enumerate(COUNTERS)}
         status = ErrorCode(result.status)
         return RunResult(
-            outputs=take_outputs(program, data),
+            outputs=take_outputs(self.program, data),
             status=status,
             error_address=int(result.error_addr),
             halt_code=int(result.halt_code),
             cycles=counters["cycles"],
+            cycles_from="machine",
             counters=counters,
-            memories=memories,
+            memories={"data": data, **on_chip} if memories else {},
             message="" if status is ErrorCode.OK else status.name.lower().replace("_", " "),
         )
 
-    def _call(
-        self, lib: ctypes.CDLL, handle: int, program: Program, data: Bytes, start_packet: int, limit: int
-    ) -> Result:
+    def _call(self, handle: int, data: Bytes, start_packet: int, limit: int) -> Result:
         """`vla_run`, with its answer checked."""
-        o, weights, result = self.options, np.ascontiguousarray(program.weights), Result()
+        lib, o, weights, result = self._machine.functions, self._options, self._weights, Result()
         options = Options(start_packet, o.latency, o.outstanding, o.stall_percent, o.stall_seed, limit)
         code = lib.vla_run(
             handle,
@@ -147,11 +164,6 @@ class RtlBackend:
         if result.status not in set(ErrorCode):
             raise MachineError(f"the machine ended with status {result.status}, which is no error code")
         return result
-
-    def _limit(self, program: Program, entry: str | None) -> int:
-        if self._known is None or self._known[0] is not program or self._known[1] != entry:
-            self._known = (program, entry, self.options.limit(program, entry))
-        return self._known[2]
 
 
 def _peek(machine: MachineLibrary, handle: int, hw: HardwareConfig) -> dict[str, Bytes]:

@@ -6,6 +6,7 @@ DEADLOCK. Cycles come from the performance model, `vla_isa.timing`, not from run
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -19,14 +20,12 @@ from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import ErrorCode
 from vla_isa.packet import Packet
 from vla_isa.program import Program
-from vlarun.backends.base import Integers, RunResult, entry_packet, place_inputs, take_outputs
+from vlarun.backends.base import Backend, Integers, Loaded, RunResult, entry_packet, place_inputs, take_outputs
 from vlarun.errors import DataSpaceError, MachineError
 from vlarun.execute import EXECUTORS
 from vlarun.memory import Machine, WeightCache, load_data
 
-__all__ = ["SimBackend"]
-
-MAX_PACKETS = 10_000_000  # the watchdog: a program this long loops
+__all__ = ["SimBackend", "SimOptions"]
 
 _legality = lru_cache(maxsize=1 << 16)(illegal)
 _decoded = lru_cache(maxsize=1 << 16)(decode)
@@ -94,50 +93,70 @@ class _Sequencer:
         self.address = packet["target"] * LINE_BYTES if packet.name == "JUMP" else self.address + PACKET_BYTES
 
 
-class SimBackend:
-    """Runs programs in Python; keeps rearranged weights between runs of one program."""
+@dataclass(frozen=True)
+class SimOptions:
+    """`max_packets`: the watchdog; a program this long loops."""
+
+    max_packets: int = 10_000_000
+
+
+class SimBackend(Backend):
+    """Runs programs in Python."""
 
     name = "sim"
 
-    def __init__(self, max_packets: int = MAX_PACKETS) -> None:
-        self._max_packets = max_packets
-        self._program: Program | None = None
-        self._image = np.zeros(0, np.int8)
-        self._cache = WeightCache()
+    def __init__(self, options: SimOptions | None = None) -> None:
+        self.options = options or SimOptions()
 
-    def run(self, program: Program, inputs: Integers, entry: str | None = None) -> RunResult:
-        """See `Backend.run`.
+    def load(self, program: Program) -> Loaded:
+        """See `Backend.load`."""
+        return _SimProgram(program, self.options)
+
+
+class _SimProgram(Loaded):
+    """A program, the data space it starts with, and weights rearranged by earlier runs."""
+
+    def __init__(self, program: Program, options: SimOptions) -> None:
+        self.program, self._options = program, options
+        self._image, self._cache = load_data(program), WeightCache()
+
+    def run(self, inputs: Sequence[Integers], entry: str | None = None, *, memories: bool = False) -> list[RunResult]:
+        """See `Loaded.run`.
 
         Raises:
             MachineError: the watchdog counted more than `max_packets` packets.
         """
-        if program is not self._program:
-            self._program, self._image, self._cache = program, load_data(program), WeightCache()
-        data = place_inputs(program, inputs, self._image.copy())
-        machine = Machine(program.config, data, program.weights, self._cache)
-        sequencer = _Sequencer(machine, entry_packet(program, entry) * PACKET_BYTES)
+        start = entry_packet(self.program, entry)
+        return [self._run_once(each, start, memories) for each in inputs]
+
+    def _run_once(self, inputs: Integers, start: int, memories: bool) -> RunResult:
+        data = place_inputs(self.program, inputs, self._image.copy())
+        machine = Machine(self.program.config, data, self.program.weights, self._cache)
+        sequencer = _Sequencer(machine, start * PACKET_BYTES)
         status, message, halt_code = ErrorCode.OK, "", 0
         try:
             halt_code = self._until_halt(sequencer)
         except _StopError as e:
             status, message = e.status, str(e)
+        kept = {"data": data, "act": machine.act, "weight": machine.weight, "param": machine.param.view(np.int8)}
         return RunResult(
-            outputs=take_outputs(program, data),
+            outputs=take_outputs(self.program, data),
             status=status,
             message=message,
             halt_code=halt_code,
             error_address=sequencer.address if status is not ErrorCode.OK else 0,
             counters={"packets": sequencer.executed},
-            memories={"data": data, "act": machine.act, "weight": machine.weight, "param": machine.param.view(np.int8)},
+            memories=kept if memories else {},
         )
 
     def _until_halt(self, sequencer: _Sequencer) -> int:
-        while sequencer.executed <= self._max_packets:
+        most = self._options.max_packets
+        while sequencer.executed <= most:
             packet = sequencer.fetch()
             sequencer.step(packet)
             if packet.name == "HALT":
                 return packet["code"]
-        raise MachineError(f"the program ran {self._max_packets} packets without reaching HALT; a JUMP probably loops")
+        raise MachineError(f"the program ran {most} packets without reaching HALT; a JUMP probably loops")
 
 
 def _bits(mask: int) -> NDArray[np.int64]:

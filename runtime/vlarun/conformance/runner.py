@@ -23,7 +23,7 @@ from vla_isa.errors import BadUsageError, VlaError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vla_isa.instructions import ErrorCode
-from vlarun.backends import Backend, RtlBackend, SimBackend
+from vlarun.backends import Backend, RtlBackend, SimBackend, run_once
 from vlarun.backends.rtl import RtlOptions
 from vlarun.conformance import directed_cases, encoding_cases, random_cases, reference
 from vlarun.conformance.isolated import Isolated
@@ -144,17 +144,18 @@ def _backend(choice: Choice, case: Case) -> Backend:
         return SimBackend()
     stalls = STALL_PERCENT if choice.stalls == "random" else 0
     seed = zlib.crc32(f"{choice.seed} {case.id}".encode())
-    return _rtl(choice, RtlOptions(stall_percent=stalls, stall_seed=seed, max_cycles=MAX_CYCLES))
+    return _rtl(choice, stall_percent=stalls, stall_seed=seed, max_cycles=MAX_CYCLES)
 
 
-def _rtl(choice: Choice, options: RtlOptions | None = None) -> RtlBackend:
-    return RtlBackend(options, "checked" if choice.checked else "fast", choice.library or None)
+def _rtl(choice: Choice, **memory: int) -> RtlBackend:
+    flavour = "checked" if choice.checked else "fast"
+    return RtlBackend(RtlOptions(choice.library or None, flavour, **memory))
 
 
 def check(case: Case, backend: Backend, spaces: tuple[str, ...] = SPACES) -> str:
     """What is wrong with a backend's run of a case, its memories of `spaces` included; empty where nothing is."""
     try:
-        result = backend.run(case.program, {})
+        result = run_once(backend, case.program, {})
     except VlaError as e:
         return str(e)
     wanted = {"error_address": case.stop_at or 0}

@@ -17,7 +17,7 @@ from vla_isa.encoding import encode, make_packet
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import MOVES, ErrorCode
 from vla_isa.program import Program
-from vlarun.backends.base import RunResult
+from vlarun.backends.base import RunResult, run_once
 from vlarun.backends.rtl import RtlBackend, RtlOptions
 from vlarun.backends.sim import SimBackend
 
@@ -27,12 +27,12 @@ LINES, WEIGHT_WORDS = 8192, 300  # of random programs
 
 
 def run_rtl(p: Program, **options: int) -> RunResult:
-    return RtlBackend(RtlOptions(max_cycles=2_000_000, **options), flavour="checked").run(p, {})
+    return run_once(RtlBackend(RtlOptions(flavour="checked", max_cycles=2_000_000, **options)), p, {})
 
 
 def ends(p: Program, **options: int) -> tuple[ErrorCode, int, int]:
     """Status, error address and halt code, the same on both backends."""
-    sim, rtl = SimBackend().run(p, {}), run_rtl(p, **options)
+    sim, rtl = run_once(SimBackend(), p, {}), run_rtl(p, **options)
     out = (rtl.status, rtl.error_address, rtl.halt_code)
     assert (sim.status, sim.error_address, sim.halt_code) == out
     assert np.array_equal(sim.memories["data"], rtl.memories["data"])
@@ -41,7 +41,7 @@ def ends(p: Program, **options: int) -> tuple[ErrorCode, int, int]:
 
 def ends_at(p: Program, **options: int) -> tuple[ErrorCode, int]:
     """Status and error address, the same on both backends, where younger packets may have written already."""
-    sim, rtl = SimBackend().run(p, {}), run_rtl(p, **options)
+    sim, rtl = run_once(SimBackend(), p, {}), run_rtl(p, **options)
     assert (sim.status, sim.error_address) == (rtl.status, rtl.error_address)
     return rtl.status, rtl.error_address
 
@@ -171,7 +171,7 @@ def random_program(hw: HardwareConfig, names: list[str], seed: int) -> Program:
 def test_random_packets_leave_the_same_bits_everywhere(names: list[str]) -> None:
     for seed in range(8):
         p = random_program(TINY, names, seed)
-        sim = SimBackend().run(p, {})
+        sim = run_once(SimBackend(), p, {})
         rtl = run_rtl(p, **STALLS[seed % len(STALLS)])
         assert (sim.status, rtl.status, rtl.halt_code) == (ErrorCode.OK, ErrorCode.OK, 3)
         for memory, expected in sim.memories.items():

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES
 from vla_isa.layout import TensorLayout, pack
 from vla_isa.program import IoTensor, MapEntry, Segment
-from vlac.device.view import View
 from vlac.ir.geometry import is_image
 from vlac.ir.graph import Graph, GraphOutput
 from vlac.ir.operation import Tensor
-from vlac.tile.plan import Plan
+from vlac.plan.plan import Plan
 
 __all__ = ["DataRegion", "DataSpace", "layout_of", "place_data"]
 
@@ -50,6 +49,10 @@ class DataSpace:
     inputs: list[IoTensor] = field(default_factory=list)
     outputs: list[IoTensor] = field(default_factory=list)
     memory_map: list[MapEntry] = field(default_factory=list)
+
+    def copy(self) -> DataSpace:
+        """One that grows by itself."""
+        return replace(self, constants=list(self.constants), memory_map=list(self.memory_map))
 
     def take(self, lines: int, name: str) -> int:
         """Reserve lines; returns the first."""
@@ -130,22 +133,21 @@ def _place_input(graph: Graph, space: DataSpace, tensor: Tensor, block: int) -> 
         shape, view, order = graph.input_layouts[tensor]
         layout = TensorLayout(shape, view, order, tensor.h, tensor.w, tensor.c, block)
     else:
-        image = next((op.output for op in tensor.consumers if isinstance(op, View) and tensor.is_vector), tensor)
+        image = next((op.output for op in tensor.consumers if op.view_of is tensor and tensor.is_vector), tensor)
         layout = layout_of(image, tensor.shape, block)
     line = space.take(layout.lines, name)
     space.inputs.append(IoTensor(name, layout, line, tensor.scale, tensor.zero_point))
     region = _region(line, layout)
     if tensor.is_vector and layout.h > 1:  # an image inside the vector: its rows are words of the vector
-        image = next(op.output for op in tensor.consumers if isinstance(op, View))
+        image = next(op.output for op in tensor.consumers if op.view_of is tensor)
         space.sources[image] = region
     else:
         space.sources[tensor] = region
 
 
 def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int) -> None:
-    tensor = out.tensor
-    if isinstance(tensor.producer, View):
-        tensor = tensor.producer.inputs[0]
+    made = out.tensor.producer
+    tensor = (made.view_of if made is not None else None) or out.tensor
     layout = layout_of(tensor, out.shape, block, out.layout)
     line = space.take(layout.lines, out.name)
     space.outputs.append(IoTensor(out.name, layout, line, tensor.scale, tensor.zero_point))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from vlac.device.conv import ConvOp
-from vlac.device.pool import PoolOp
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Tensor
 
@@ -18,15 +16,11 @@ def graph_text(graph: Graph) -> str:
     """One line per input, operation and output."""
     lines = [f"input {_tensor(t)} {t.h}x{t.w}x{t.c} scale {t.scale:.6g} zero {t.zero_point}" for t in graph.inputs]
     for op in graph.ops:
-        detail = ""
-        if isinstance(op, (ConvOp, PoolOp)):
-            kernel, strides = op.kernel, op.strides
-            detail = f" kernel {kernel[0]}x{kernel[1]} stride {strides[0]}x{strides[1]}"
         t = op.output
         place = f" in {_tensor(t.parent)} at {t.offset}" if t.parent else ""
         lines.append(
             f"{_tensor(t)} {t.h}x{t.w}x{t.c} scale {t.scale:.6g} zero {t.zero_point}{place} = "
-            f"{type(op).__name__}({', '.join(map(_tensor, op.inputs))}){detail}  # {op.node}"
+            f"{type(op).__name__}({', '.join(map(_tensor, op.inputs))}){op.detail}  # {op.node}"
         )
     lines += [f"output {o.name} {list(o.shape)} = {_tensor(o.tensor)}" for o in graph.outputs]
     return "\n".join(lines) + "\n"

@@ -1,36 +1,27 @@
-"""The COPY packets of a band of a CopyOp: the fill, then each piece."""
+"""The fields of the COPY packets of a copy: a fill, and a piece as one packet or row by row.
+
+Not here: which parts of channels lie where (`copy_parts`).
+"""
 
 from __future__ import annotations
 
 from vla_isa.generated.codes import Move
-from vlac.allocate.regions import Region
-from vlac.device.copy import CopyOp
-from vlac.emit.drafts import Draft
+from vlac.device.copy_parts import Parts
+from vlac.ir.cut import Span
+from vlac.ir.packet import Region
 from vlac.ir.records import Piece, Run
-from vlac.tile.plan import Span
 
-__all__ = ["copy_drafts"]
-
-
-def copy_drafts(op: CopyOp, band: Span, target: Region, sources: list[Region]) -> list[Draft]:
-    """All packets of output rows [y0, y1)."""
-    values = [] if op.fill is None else [_fill(op, op.fill, band, target)]
-    for piece in op.pieces:
-        rows = _inside(piece.rows, band)
-        if rows.count:
-            source = sources[piece.source]
-            lines = [rows] if _plain(op, piece, rows, target, source) else _one_by_one(rows)
-            values += [_move(op, piece, r, target, source) for r in lines]
-    return [Draft("COPY", v, op.node, op.op_type) for v in values]
+__all__ = ["before", "fill_fields", "piece_fields"]
 
 
-def _fill(op: CopyOp, value: int, band: Span, target: Region) -> dict[str, int]:
+def fill_fields(parts: Parts, value: int, width: int, band: Span, target: Region) -> dict[str, int]:
+    """Every word of a band of output rows becomes `value`."""
     y0, y1 = band
     return {
         "move": Move.FILL_ACT,
         "dst": target.base,
-        "n0": op.output.w,
-        "n1": sum(op.out_blocks),
+        "n0": width,
+        "n1": sum(parts.out_blocks),
         "n2": y1 - y0,
         "n3": 1,
         "pad": value,
@@ -41,6 +32,24 @@ def _fill(op: CopyOp, value: int, band: Span, target: Region) -> dict[str, int]:
     }
 
 
+def piece_fields(
+    parts: Parts, piece: Piece, band: Span, target: Region, source: Region, heights: tuple[int, int]
+) -> list[dict[str, int]]:
+    """The packets of a piece in a band of output rows; `heights` are the rows of output and input."""
+    rows = _inside(piece.rows, band)
+    if not rows.count:
+        return []
+    # no row of a side lies beyond the end of its ring, or rows follow each other on both sides
+    plain = (target.ring >= heights[0] and source.ring >= heights[1]) or (rows.out_step == rows.in_step == 1)
+    lines = [rows] if plain else _one_by_one(rows)
+    return [_move(parts, piece, r, target, source) for r in lines]
+
+
+def before(run: Run, y: int) -> int:
+    """How many positions of a run lie before output position y."""
+    return min(max(-(-(y - run.out0) // run.out_step), 0), run.count)
+
+
 def _inside(run: Run, band: Span) -> Run:
     """The positions of a run that lie in a band."""
     first = max(0, -(-(band[0] - run.out0) // run.out_step))
@@ -49,20 +58,14 @@ def _inside(run: Run, band: Span) -> Run:
     return Run(run.out0 + step[0], run.out_step, run.in0 + step[1], run.in_step, max(end - first, 0))
 
 
-def _plain(op: CopyOp, piece: Piece, rows: Run, target: Region, source: Region) -> bool:
-    """Whether no row of a side lies beyond the end of its ring, or rows follow each other on both sides."""
-    x = op.inputs[piece.source]
-    return (target.ring >= op.output.h and source.ring >= x.h) or (rows.out_step == rows.in_step == 1)
-
-
 def _one_by_one(rows: Run) -> list[Run]:
     return [Run(rows.out0 + i * rows.out_step, 1, rows.in0 + i * rows.in_step, 1, 1) for i in range(rows.count)]
 
 
-def _move(op: CopyOp, piece: Piece, rows: Run, target: Region, source: Region) -> dict[str, int]:
-    pixels, blocks = piece.pixels, op.out_blocks[piece.target]
-    src = source.base + op.in_starts[piece.source][piece.part] * source.pitch + pixels.in0
-    dst = target.base + op.out_starts[piece.target] * target.pitch + pixels.out0
+def _move(parts: Parts, piece: Piece, rows: Run, target: Region, source: Region) -> dict[str, int]:
+    pixels, blocks = piece.pixels, parts.out_blocks[piece.target]
+    src = source.base + parts.in_starts[piece.source][piece.part] * source.pitch + pixels.in0
+    dst = target.base + parts.out_starts[piece.target] * target.pitch + pixels.out0
     values = {"move": Move.ACT_TO_ACT, "n2": rows.count}
     if rows.out_step == rows.in_step == 1:
         values |= {"src_ring": source.ring, "src_slot": rows.in0 % source.ring, "src_stride2": source.row_stride}

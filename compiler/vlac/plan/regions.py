@@ -8,28 +8,17 @@ only a ring of rows is on chip in the stages that use it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from vla_isa.hardware import BANKS, HardwareConfig
-from vlac.device.conv import ConvOp
 from vlac.errors import AllocationError
+from vlac.ir.cut import WeightLayout
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Op, Tensor
-from vlac.tile.pack_weights import PackedWeights
-from vlac.tile.plan import Plan, make_plan
-from vlac.tile.split import split_operations
+from vlac.ir.packet import Region
+from vlac.plan.plan import Plan, make_plan
+from vlac.plan.split import split_operations
 
-__all__ = ["Region", "Regions", "allocate_regions"]
-
-
-@dataclass(frozen=True)
-class Region:
-    """A tensor on chip: word of slot 0, words between rows and between channel blocks, rows it holds."""
-
-    base: int
-    row_stride: int
-    pitch: int
-    ring: int
+__all__ = ["Regions", "allocate_regions"]
 
 
 @dataclass
@@ -66,7 +55,7 @@ class Regions:
         assert tensor.parent is not None
         parent = self.of(tensor.parent, stage)
         if tensor.row_by_row:
-            return Region(parent.base + tensor.offset, tensor.blocks(self._block) * tensor.w, tensor.w, tensor.h)
+            return Region(parent.base + tensor.offset, tensor.row_words(self._block), tensor.pitch, tensor.h)
         return Region(parent.base + tensor.offset * parent.pitch, parent.row_stride, parent.pitch, parent.ring)
 
 
@@ -77,11 +66,11 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
         AllocationError: something does not fit however it is cut.
     """
     streamed: dict[Tensor, None] = {}
-    packed: dict[Op, PackedWeights] = {}
+    layouts: dict[Op, WeightLayout] = {}
     shares = [4, 8, 16, 32]  # a ring may take one such part of the scratchpad; one row of output in any case
     split_operations(graph, hw)
     while True:
-        plan = make_plan(graph, hw, streamed, packed, hw.act_words // shares[0])
+        plan = make_plan(graph, hw, streamed, layouts, hw.act_words // shares[0])
         items = _items(graph, plan, hw)
         failed = _first_fit(items, hw.act_words)
         if failed is None:
@@ -111,7 +100,7 @@ def _too_large(plan: Plan, items: list[_Item], failed: _Item, hw: HardwareConfig
 
 
 def _items(graph: Graph, plan: Plan, hw: HardwareConfig) -> list[_Item]:
-    items = [_Item(t, number, number, t.blocks(hw.block) * t.w, t.w, ring) for (number, t), ring in plan.rings.items()]
+    items = [_Item(t, number, number, t.row_words(hw.block), t.pitch, ring) for (number, t), ring in plan.rings.items()]
     ranges: dict[Tensor, tuple[int, int]] = {}
     for number, stage in enumerate(plan.stages):
         for p in stage.plans:
@@ -123,8 +112,8 @@ def _items(graph: Graph, plan: Plan, hw: HardwareConfig) -> list[_Item]:
             continue
         if any(o.tensor.root is root for o in graph.outputs):
             last = max(last, min(last + 1, len(plan.stages) - 1))  # its stores overlap the next stage
-        blocks = root.blocks(hw.block)
-        items.append(_Item(root, first, last, blocks * root.w + _row_padding(root, hw), root.w, root.h))
+        row = root.row_words(hw.block) + _row_padding(root, hw)
+        items.append(_Item(root, first, last, row, root.pitch, root.h))
     return items
 
 
@@ -153,11 +142,11 @@ def _can_stream(root: Tensor) -> bool:
 
 def _row_padding(root: Tensor, hw: HardwareConfig) -> int:
     """Words to add to a row so that strips of the convolutions that read it meet few bank conflicts."""
-    readers = [op for t in _family(root) for op in t.consumers if isinstance(op, ConvOp) and op.inputs[0] is t]
-    row = root.blocks(hw.block) * root.w
-    if root.is_vector or not readers:
+    readers = [op for t in _family(root) for op in t.consumers if op.inputs[0] is t]
+    if root.is_vector:
         return 0
-    costs = [sum(_conflicts(op, row + pad, hw.pixels) for op in readers) for pad in range(BANKS)]
+    row = root.row_words(hw.block)
+    costs = [sum(op.fetch_cycles(row + pad, hw.pixels) for op in readers) for pad in range(BANKS)]
     return costs.index(min(costs))
 
 
@@ -171,23 +160,3 @@ def _family(root: Tensor) -> list[Tensor]:
                     seen.add(part)
                     out.append(part)
     return out
-
-
-def _conflicts(op: ConvOp, row_stride: int, pixels: int) -> float:
-    """Fetch cycles of all strips of an output plane relative to one per strip, by a convolution's operand fetch."""
-    h, w = op.output.h, op.output.w
-    return _strip_cycles(h, w, *op.strides, row_stride, pixels) * float(h * w * op.weight[0].size)
-
-
-@lru_cache(maxsize=1 << 16)
-def _strip_cycles(h: int, w: int, stride_h: int, stride_w: int, row_stride: int, pixels: int) -> float:
-    strips = min(-(-h * w // pixels), w)  # the pattern repeats after w strips
-    total = 0
-    for s in range(strips):
-        banks: dict[int, int] = {}
-        for i in range(s * pixels, min((s + 1) * pixels, h * w)):
-            y, x = divmod(i, w)
-            bank = (y * stride_h * row_stride + x * stride_w) % BANKS
-            banks[bank] = banks.get(bank, 0) + 1
-        total += max(banks.values())
-    return total / strips
