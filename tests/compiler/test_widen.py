@@ -100,6 +100,7 @@ def test_layers_of_another_domain_stay():
         ("Add(a, one)", True),
         ("Mul(a, row)", True),
         ("Mul(a, column)", True),
+        ("Mul(a, plane)", True),
         ("Mul(a, whole)", True),
         ("Mul(whole, a)", True),
         ("Add(a, b)", True),
@@ -119,6 +120,7 @@ def test_layers_of_another_domain_stay():
         ("ReduceMin <axes = [2]> (a)", False),
         ("Slice(a, first, last, two)", True),
         ("Slice(a, first, last, one_)", True),
+        ("Slice(a, first, last, zero)", True),
         ("Slice(a, first, last, minus)", True),
         ("Slice(a, first, last, two, step)", True),
         ("Slice(a, firsts, lasts, both)", True),
@@ -126,6 +128,8 @@ def test_layers_of_another_domain_stay():
         ("Softmax <axis = 1> (a)", False),
         ("Transpose <perm = [0, 2, 1]> (a)", False),
         ("Flatten(a)", False),
+        ("Unsqueeze(a, two)", False),
+        ("Hardmax <axis = 1> (a)", False),
         ("MatMul(a, matrix)", False),
     ],
 )
@@ -138,9 +142,10 @@ def test_what_follows_a_layer(node, wide):
         "one": np.float32(1),
         "row": RNG.standard_normal(20).astype(np.float32),
         "column": RNG.standard_normal((6, 1)).astype(np.float32),
+        "plane": RNG.standard_normal((6, 20)).astype(np.float32),
         "whole": RNG.standard_normal((1, 6, 20)).astype(np.float32),
         "first": np.int64([0]), "last": np.int64([1]), "firsts": np.int64([1, 3]), "lasts": np.int64([3, 9]),
-        "one_": np.int64([1]), "minus": np.int64([-2]), "both": np.int64([1, 2]), "step": np.int64([1]),
+        "zero": np.int64([0]), "one_": np.int64([1]), "minus": np.int64([-2]), "both": np.int64([1, 2]), "step": np.int64([1]),
         "matrix": RNG.standard_normal((20, 3)).astype(np.float32),
     }  # fmt: skip
     found = widened(f"a = Conv(x, w) b = MaxPool <kernel_shape = [1]> (x) y = {node}", constants=arrays)
@@ -210,3 +215,9 @@ def test_quantization_with_a_computed_scale_stays():
     body = "a = Reshape(x, size) q = QuantizeLinear(a, s) y = DequantizeLinear(q, s)"
     found = widened(body, "float[1,6,5,7] x, float s", constants={"size": np.int64([1, 6, 35])}, computes=False)
     assert ranks(found)[1:] == [("QuantizeLinear", 3, 3), ("DequantizeLinear", 3, 3)]
+
+
+def test_quantized_constants_stay_as_they_are():
+    body = "a = Reshape(x, size) d = DequantizeLinear(q, s) y = Add(a, d)"
+    arrays = {"size": np.int64([1, 6, 35]), "q": np.full((6, 1), 3, np.int8), "s": np.float32(0.5)}
+    assert ("Add", 3, 3) in ranks(widened(body, "float[1,6,5,7] x", constants=arrays))
