@@ -44,6 +44,11 @@ MODEL: Any = "model.onnx"
             "dump_after must be a mapping of pass names",
         ),
         (lambda: vlarun.Session(5), "program must be a file or a Program, not int (5)"),
+        (
+            lambda: vlarun.open_session("p.bin", backend=5),
+            "backend must be one of sim, rtl, ref or a Backend, not int (5)",
+        ),
+        (lambda: vlarun.Session("p.bin", None), "backend must be one of sim, rtl, ref or a Backend, not NoneType"),
         (lambda: vlarun.open_session(None), "program must be a file or a Program, not NoneType (None)"),
         (lambda: package.load([1] * 100), f"not list ({str([1] * 100)[:60]})"),
     ],

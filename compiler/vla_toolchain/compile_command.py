@@ -89,7 +89,7 @@ def compile_model(args: argparse.Namespace) -> int:
         losses = _losses(state, progress) if args.sensitivity else []
         if args.verify:
             print_verification(state, progress, progress.clear)
-        state.graph = state.plan = state.regions = None  # as large as the weights, and used no more
+        state.graph = state.planned = None  # as large as the weights, and used no more
         loss, warnings = loss_report(state, product)
     finally:
         progress.clear()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from vla_isa.errors import VlaError
 
-__all__ = ["AllocationError", "CalibrationError", "ModelError", "Refusal", "UnsupportedError", "grouped"]
+__all__ = ["AllocationError", "CalibrationError", "GraphError", "ModelError", "Refusal", "UnsupportedError", "grouped"]
 
 _HINT = "\nWith --allow-host such nodes run in ONNX Runtime, between device parts."
 _NAMED = 3  # nodes that a message about many of a kind names
@@ -31,6 +31,10 @@ class AllocationError(VlaError):
         """`node`: label of the layer."""
         self.node = node
         super().__init__(message)
+
+
+class GraphError(VlaError):
+    """The device graph breaks a rule: an error of the compiler, which its own checks found."""
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,14 @@ import onnx_ir as ir
 from vla_isa.hardware import HardwareConfig
 from vla_isa.package import Package
 from vla_isa.program import Program
-from vlac.allocate.regions import Regions
 from vlac.errors import ModelError
 from vlac.import_onnx.direct_outputs import DirectOutputs
 from vlac.import_onnx.source import Source
 from vlac.import_onnx.tail import Tail
 from vlac.ir.graph import Graph
 from vlac.options import CompileOptions
+from vlac.plan.program_plan import ProgramPlan
 from vlac.quantize.static import Quantized
-from vlac.tile.plan import Plan
 
 __all__ = ["Compilation", "Pass", "run_passes"]
 
@@ -50,8 +49,7 @@ class Compilation:
     direct: DirectOutputs = field(default_factory=dict)
     quantized: Quantized | None = None
     graph: Graph | None = None
-    plan: Plan | None = None
-    regions: Regions | None = None
+    planned: ProgramPlan | None = None
     program: Program | None = None
     package: Package | None = None
     partitions: list[Compilation] = field(default_factory=list)

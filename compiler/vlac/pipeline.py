@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from vlac.allocate.regions import allocate_regions
-from vlac.allocate.text import plan_text
 from vlac.analysis.support import refusals
-from vlac.device.text import graph_text
 from vlac.emit.write_program import write_program
 from vlac.errors import ModelError, UnsupportedError
 from vlac.import_onnx import load_model, parse_model
 from vlac.import_onnx.direct_outputs import direct_outputs
 from vlac.import_onnx.names import name_all
 from vlac.import_onnx.source import Source
+from vlac.ir.text import graph_text
 from vlac.legalize.direct_outputs import with_direct_outputs
 from vlac.legalize.legalize import legalize
 from vlac.passes import Compilation, Pass
+from vlac.plan.program_plan import plan_program
+from vlac.plan.text import plan_text
 from vlac.quantize.dialects import canonical, dequantize_weights, from_qonnx, uses_qonnx
 from vlac.quantize.rounding import set_rounding
 from vlac.quantize.static import is_quantized, quantize_model
@@ -61,14 +61,14 @@ def _legalize(c: Compilation) -> None:
         )
 
 
-def _tile_and_allocate(c: Compilation) -> None:
+def _plan(c: Compilation) -> None:
     assert c.graph is not None
-    c.plan, c.regions = allocate_regions(c.graph, c.hw)
+    c.planned = plan_program(c.graph, c.hw)
 
 
 def _emit(c: Compilation) -> None:
-    assert c.graph is not None and c.plan is not None and c.regions is not None
-    c.program = write_program(c.graph, c.plan, c.regions, c.hw)
+    assert c.graph is not None and c.planned is not None
+    c.program = write_program(c.graph, c.planned, c.hw)
 
 
 def _model(c: Compilation) -> ir.Model:
@@ -83,8 +83,8 @@ def _graph_bytes(c: Compilation) -> bytes:
 
 
 def _plan_bytes(c: Compilation) -> bytes:
-    assert c.graph is not None and c.plan is not None and c.regions is not None
-    return plan_text(c.graph, c.plan, c.regions).encode()
+    assert c.graph is not None and c.planned is not None
+    return plan_text(c.graph, c.planned).encode()
 
 
 def _onnx_bytes(c: Compilation) -> bytes:
@@ -96,6 +96,6 @@ PASSES = (
     Pass("rewrite", _rewrite, _onnx_bytes),
     Pass("quantize", _quantize, _onnx_bytes),
     Pass("legalize", _legalize, _graph_bytes),
-    Pass("allocate", _tile_and_allocate, _plan_bytes),  # tiles and places until all fits
+    Pass("plan", _plan, _plan_bytes),
     Pass("emit", _emit, _plan_bytes),
 )

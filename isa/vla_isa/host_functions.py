@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN, quantize
+from vla_isa.integer import INT8
+from vla_isa.numerics import quantize
 
 __all__ = ["DTYPES", "FUNCTIONS", "MOVERS", "HostFunction"]
 
@@ -152,7 +153,7 @@ def _quantize(x: list[Array], shape: Shape, numbers: Numbers) -> Array:
 
 def _quantize_fits(shapes: Sequence[Shape], out: Shape, numbers: Numbers) -> bool:
     scalar = math.prod(shapes[1]) == 1
-    return shapes[0] == out and scalar and len(numbers) == 1 and INT8_MIN <= numbers[0] <= INT8_MAX
+    return shapes[0] == out and scalar and len(numbers) == 1 and INT8.lo <= numbers[0] <= INT8.hi
 
 
 FUNCTIONS = {

@@ -17,15 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.errors import EncodingError
+from vla_isa.generated.codes import Rounding
+from vla_isa.integer import INT8
 
 __all__ = [
-    "INT8_MAX",
-    "INT8_MIN",
     "RECORD_BYTES",
     "RESIDUAL_BYTES",
-    "ROUND_FLOOR",
-    "ROUND_HALF_UP",
-    "ROUND_NEAREST_EVEN",
     "ResidualRecord",
     "apply_table",
     "average",
@@ -39,7 +36,6 @@ __all__ = [
     "residual_add",
     "round_shift",
     "scale_to_multiplier",
-    "to_int8",
     "unpack_records",
     "wrap32",
 ]
@@ -47,8 +43,6 @@ __all__ = [
 I64 = NDArray[np.int64]
 IntLike = Any  # int or integer array; numpy broadcasts
 
-INT8_MIN, INT8_MAX = -128, 127
-ROUND_NEAREST_EVEN, ROUND_HALF_UP, ROUND_FLOOR = 0, 1, 2
 RECORD_BYTES = 8
 RESIDUAL_BYTES = 12
 MAX_SHIFT = 63
@@ -66,19 +60,6 @@ def clamp(x: IntLike, lo: IntLike, hi: IntLike) -> I64:
     return clamped
 
 
-def to_int8(x: IntLike) -> NDArray[np.int8]:
-    """`x` as int8, where a bare cast would take 128 for -128 without a word.
-
-    Raises:
-        EncodingError: a value outside int8.
-    """
-    array = np.asarray(x)
-    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
-    if low < INT8_MIN or high > INT8_MAX:
-        raise EncodingError(f"values reach {low}..{high}, outside int8; this is an error of the compiler")
-    return array.astype(np.int8, copy=False)
-
-
 def round_shift(p: IntLike, shift: IntLike, rounding: int) -> I64:
     """Shift right by 0..63 and round; `p` is exact in 57 bits.
 
@@ -88,15 +69,15 @@ def round_shift(p: IntLike, shift: IntLike, rounding: int) -> I64:
     p = np.asarray(p, dtype=np.int64)
     s = np.asarray(shift, dtype=np.int64)
     r: I64
-    if rounding == ROUND_FLOOR:
+    if rounding == Rounding.FLOOR:
         r = p >> s
         return r
     # half is 0 where shift is 0, so nothing is added there; p + 2^62 stays inside int64.
     half = np.where(s > 0, np.int64(1) << np.maximum(s - 1, 0), 0)
-    if rounding == ROUND_HALF_UP:
+    if rounding == Rounding.HALF_UP:
         r = (p + half) >> s
         return r
-    if rounding == ROUND_NEAREST_EVEN:
+    if rounding == Rounding.NEAREST_EVEN:
         # half up, less one where it was a tie that landed on an odd number
         r = (p + half) >> s
         tie = (s > 0) & ((p & ~(np.int64(-1) << s)) == half)
@@ -124,7 +105,7 @@ def average(total: IntLike, mult: IntLike, shift: IntLike, rounding: int, zero_p
 
 def apply_table(q: IntLike, table: NDArray[np.int8]) -> I64:
     """Replace each int8 q by entry q + 128 of a 256-entry int8 table."""
-    return table.astype(np.int64)[np.asarray(q, dtype=np.int64) + 128]
+    return table.astype(np.int64)[np.asarray(q, dtype=np.int64) - INT8.lo]
 
 
 def residual_add(a: IntLike, b: IntLike, record: ResidualRecord, rounding: int) -> I64:
@@ -202,17 +183,16 @@ def scale_to_multiplier(scale: float) -> tuple[int, int]:
 
 
 def quantize(
-    x: NDArray[np.floating], scale: float, zero_point: int, rounding: int = ROUND_NEAREST_EVEN
+    x: NDArray[np.floating], scale: float, zero_point: int, rounding: int = Rounding.NEAREST_EVEN
 ) -> NDArray[np.int8]:
     """ONNX QuantizeLinear to int8 in float32: `saturate(rint(x / scale) + zero_point)`, or another rounding; no NaN."""
     steps = np.asarray(x, dtype=np.float32) / np.float32(scale)
-    if rounding == ROUND_NEAREST_EVEN:
+    if rounding == Rounding.NEAREST_EVEN:
         whole = np.rint(steps)
     else:
-        whole = np.floor(steps.astype(np.float64) + (0.5 if rounding == ROUND_HALF_UP else 0.0)).astype(np.float32)
+        whole = np.floor(steps.astype(np.float64) + (0.5 if rounding == Rounding.HALF_UP else 0.0)).astype(np.float32)
     q = whole + np.float32(zero_point)
-    saturated: NDArray[np.int8] = np.clip(q, INT8_MIN, INT8_MAX).astype(np.int8)
-    return saturated
+    return INT8.clip(q)
 
 
 def make_table(
@@ -221,10 +201,10 @@ def make_table(
     in_zero: int,
     out_scale: float,
     out_zero: int,
-    rounding: int = ROUND_NEAREST_EVEN,
+    rounding: int = Rounding.NEAREST_EVEN,
 ) -> NDArray[np.int8]:
     """The 256-entry table of a unary function: entry q + 128 is quantize(f(dequantize(q)))."""
-    q = np.arange(-128, 128, dtype=np.float32)
+    q = INT8.values().astype(np.float32)
     x = (q - np.float32(in_zero)) * np.float32(in_scale)
     return quantize(function(x.astype(np.float32)).astype(np.float32), out_scale, out_zero, rounding)
 

@@ -22,7 +22,7 @@ from vla_isa.input_arrays import read_runs
 from vla_isa.package import HostPartition, Package, load, reads_and_makes
 from vla_isa.program import Program
 from vla_isa.signature import Value
-from vlarun.backends import create
+from vlarun.backends import chosen
 from vlarun.backends.base import Backend
 from vlarun.compare import compare
 from vlarun.errors import BackendError, InputError, MachineError
@@ -52,7 +52,7 @@ def open_session(
     Raises:
         VlaError: the program, config or backend is refused.
     """
-    made = create(backend, onnx=onnx) if isinstance(backend, str) else backend
+    made = chosen(backend, onnx)
     found = program if isinstance(program, Program | Package) else load(program)
     if isinstance(found, Package):
         return PackageSession(found, made, config=config, check=check)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
+from vla_isa.generated.codes import Rounding
 from vla_isa.packet import Packet
 from vlarun.matmul import SIGN
 from vlarun.memory import Records
@@ -46,9 +47,9 @@ def requantize(acc: NDArray[np.int32], records: Records, packet: Packet, bound: 
 
 def _round_clamp(x: NDArray[np.float64], rounding: int, zero: int, lo: int, hi: int) -> I8:
     """Round exact quotients as numerics.round_shift does, add the zero point, clamp. Overwrites x."""
-    if rounding == numerics.ROUND_NEAREST_EVEN:
+    if rounding == Rounding.NEAREST_EVEN:
         np.rint(x, out=x)
-    elif rounding == numerics.ROUND_FLOOR:
+    elif rounding == Rounding.FLOOR:
         np.floor(x, out=x)
     else:
         # x - floor(x) is exact for |x| >= 1/2 and monotone elsewhere, so the test against 1/2 is exact.

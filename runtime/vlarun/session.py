@@ -17,7 +17,7 @@ from vla_isa.instructions import ErrorCode
 from vla_isa.program import Program
 from vla_isa.signature import HostRun, Value
 from vla_isa.trace import packet_lines
-from vlarun.backends import create
+from vlarun.backends import chosen
 from vlarun.backends.base import Backend, Loaded, Model, RunResult, entry_packet
 from vlarun.errors import MachineError
 from vlarun.inputs import check_inputs, device_integers, wanted_inputs
@@ -88,7 +88,7 @@ class Session:
         check: bool = False,
         onnx: str | Path | None = None,
     ) -> None:
-        self.backend = create(backend, onnx=onnx) if isinstance(backend, str) else backend
+        self.backend = chosen(backend, onnx)
         self.program = load_program(program, config)
         if check:
             hazards.check(self.program)

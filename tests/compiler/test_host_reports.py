@@ -189,7 +189,7 @@ def test_segments_that_stay_are_compiled_once(tmp_path, monkeypatch):
     assert "moves data between pixels and channels" in late[0].reason
     assert ran.count("legalize") == 2 + 2, "both parts of the first cut, and what became of the second"
     assert ran.count("quantize") == 1 and ran.count("emit") == 3
-    assert set(state.seconds) == {"import", "rewrite", "quantize", "legalize", "allocate", "emit"}
+    assert set(state.seconds) == {"import", "rewrite", "quantize", "legalize", "plan", "emit"}
 
 
 def test_dumps_of_parts(tmp_path, capsys):

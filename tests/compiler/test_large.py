@@ -19,8 +19,8 @@ def test_every_node_matches_onnx_runtime(name):
 @pytest.mark.parametrize("name", CUT)
 def test_images_larger_than_the_scratchpad_are_streamed(name):
     state = compile_proto(LARGE[name](), "tiny", calib="random:1")
-    assert state.plan.streamed
-    assert {len(p.bands) > 1 for s in state.plan.stages for p in s.plans if p.op.queue} != {False}
+    assert state.planned.plan.streamed
+    assert {len(p.cut.bands) > 1 for p in state.planned.plan.plans if p.op.queue} != {False}
 
 
 def test_weights_are_loaded_in_chunks():
@@ -46,7 +46,7 @@ def test_one_gemm_of_sixteen_million_weights():
 def test_an_image_larger_than_the_scratchpad_of_u50():
     g = GraphBuilder("large")
     x = g.conv(g.conv(g.input("x", (1, 3, 512, 512)), 16), 24)
-    assert run_parity(g.model(g.conv(x, 8, 5, 3)), "u50", calib="random:1").state.plan.streamed
+    assert run_parity(g.model(g.conv(x, 8, 5, 3)), "u50", calib="random:1").state.planned.plan.streamed
 
 
 def refused(model, config, *parts):

@@ -97,7 +97,7 @@ def test_a_program_is_the_same_each_time(tmp_path):
         x = g.node("Relu", [g.node("Conv", [x, g.constant(g.weight(8, 8, 3, 3))], pads=[1] * 4)])
     onnx.save(g.model(x), tmp_path / "model.onnx")
     states = [compile_file(tmp_path / "model.onnx", SMALL, CompileOptions(calibration="random:2")) for _ in range(8)]
-    assert len(states[0].plan.streamed) > 5
+    assert len(states[0].planned.plan.streamed) > 5
     assert len({image.dumps(state.program) for state in states}) == 1
 
 
@@ -115,7 +115,7 @@ def test_networks_with_a_small_scratchpad(first):
 
     def one(seed):
         try:
-            return check(numbered(seed), SMALL, seed).state.plan.streamed
+            return check(numbered(seed), SMALL, seed).state.planned.plan.streamed
         except AllocationError:
             return ()
 

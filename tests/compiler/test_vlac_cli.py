@@ -40,7 +40,7 @@ def test_compile_reports_and_dumps(models, tmp_path, capsys):
             "--config",
             "tiny",
             "--verify",
-            *(f"--dump-after={p}={tmp_path / p}" for p in ("import", "rewrite", "quantize", "legalize", "allocate")),
+            *(f"--dump-after={p}={tmp_path / p}" for p in ("import", "rewrite", "quantize", "legalize", "plan")),
         ]
     )
     captured = capsys.readouterr()
@@ -49,7 +49,7 @@ def test_compile_reports_and_dumps(models, tmp_path, capsys):
     assert "<svg" in (tmp_path / "report" / "report.html").read_text()
     qdq = onnx.load(str(tmp_path / "quantize"))
     assert any(n.op_type == "QuantizeLinear" for n in qdq.graph.node)
-    assert "ConvOp" in (tmp_path / "legalize").read_text() and "stage 0 mac" in (tmp_path / "allocate").read_text()
+    assert "ConvOp" in (tmp_path / "legalize").read_text() and "stage 0 mac" in (tmp_path / "plan").read_text()
 
 
 def test_verify_prints_every_node_and_refuses_what_is_outside_the_limits(models, tmp_path, capsys, monkeypatch):

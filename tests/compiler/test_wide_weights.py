@@ -8,7 +8,7 @@ from qdq_graphs import QdqBuilder
 from source_parity import check_integers
 
 from vla_isa.errors import EncodingError
-from vla_isa.numerics import to_int8
+from vla_isa.integer import INT8
 from vlac.quantize.dialects.wide_weights import int8_parts
 
 STEP = 0.05
@@ -136,7 +136,7 @@ def test_parts_add_up(limit):
 @pytest.mark.parametrize("value", [128, -129, 255.0])
 def test_a_cast_that_would_wrap_is_refused(value):
     with pytest.raises(EncodingError, match="outside int8"):
-        to_int8(np.array([0, value]))
+        INT8.cast(np.array([0, value]))
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])

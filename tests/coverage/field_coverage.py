@@ -17,7 +17,9 @@ from pathlib import Path
 from value_classes import classes, measure
 
 from vla_isa import hardware
-from vla_isa.instructions import BY_NAME, MOVES, TABLE, ErrorCode
+from vla_isa.generated.codes import BKind, MaskMode, Move, PoolMode, VecFunction
+from vla_isa.instructions import BY_NAME, TABLE, ErrorCode
+from vla_isa.instructions.shared_fields import REGION_FIELDS
 from vla_isa.packet import Packet
 from vla_isa.trace import walk
 from vlarun.conformance import runner
@@ -30,32 +32,33 @@ SUITES = ("T1", "T2")
 PROGRAMS = 50
 REASONS = Path(__file__).with_name("field_reasons.toml")
 OF_AN_EMPTY_COPY = ("move", "n0", "n1", "n2", "n3", "wait", "signal")
-REGION = ("base", "row_stride", "pitch", "ring", "slot")
+_SCALES_B = (VecFunction.ADD, VecFunction.SUB, VecFunction.MAX, VecFunction.MIN)
 # fields, and packets in which they have no effect
 IDLE: dict[str, tuple[tuple[tuple[str, ...], Callable[[Packet], bool]], ...]] = {
     "CONV": (
         (("table_base",), lambda p: not p["table_enable"]),
-        (("mask_base", "mask_empty"), lambda p: p["mask_mode"] != 1),
-        (tuple(f"res_{r}" for r in REGION), lambda p: not p["residual_enable"]),
+        (("mask_base", "mask_empty"), lambda p: p["mask_mode"] != MaskMode.MASK),
+        (tuple(f"res_{r}" for r in REGION_FIELDS), lambda p: not p["residual_enable"]),
     ),
     "GEMM": ((("table_base",), lambda p: not p["table_enable"]),),
     "COPY": (
-        (("pad",), lambda p: MOVES[p["move"]] != "fill_act"),
-        (("src", *(f"src_stride{n}" for n in "123")), lambda p: MOVES[p["move"]] == "fill_act"),
-        (("src_ring", "src_slot"), lambda p: MOVES[p["move"]] not in ("act_to_act", "act_to_data")),
-        (("dst_ring", "dst_slot"), lambda p: MOVES[p["move"]] not in ("data_to_act", "act_to_act", "fill_act")),
+        (("pad",), lambda p: p["move"] != Move.FILL_ACT),
+        (("src", *(f"src_stride{n}" for n in "123")), lambda p: p["move"] == Move.FILL_ACT),
+        (("src_ring", "src_slot"), lambda p: p["move"] not in (Move.ACT_TO_ACT, Move.ACT_TO_DATA)),
+        (("dst_ring", "dst_slot"), lambda p: p["move"] not in (Move.DATA_TO_ACT, Move.ACT_TO_ACT, Move.FILL_ACT)),
         (("mask_base",), lambda p: not p["mask_enable"]),
     ),
-    "POOL": ((("in_zero", "count", "param_base", "rounding", "lo", "hi"), lambda p: p["mode"] == 0),),
+    "POOL": ((("in_zero", "count", "param_base", "rounding", "lo", "hi"), lambda p: p["mode"] == PoolMode.MAX),),
     "VEC": (
         (("table_base",), lambda p: not p["table_enable"]),
-        (("b_scalar",), lambda p: p["b_kind"] != 3),
-        (tuple(f"b_{r}" for r in REGION), lambda p: p["b_kind"] == 3),
-        (("b_kind", "b_zero", "b_scalar", *(f"b_{r}" for r in REGION)), lambda p: p["function"] == 5),
-        (("b_mult",), lambda p: p["function"] not in (0, 1, 3, 4)),
+        (("b_scalar",), lambda p: p["b_kind"] != BKind.SCALAR),
+        (tuple(f"b_{r}" for r in REGION_FIELDS), lambda p: p["b_kind"] == BKind.SCALAR),
+        (
+            ("b_kind", "b_zero", "b_scalar", *(f"b_{r}" for r in REGION_FIELDS)),
+            lambda p: p["function"] == VecFunction.ABS,
+        ),
+        (("b_mult",), lambda p: p["function"] not in _SCALES_B),
     ),
-    "JUMP": (),
-    "HALT": (),
 }
 
 
@@ -103,7 +106,7 @@ def _effective(packet: Packet) -> tuple[str, ...]:
     """The fields of a packet that have an effect."""
     if _moves_nothing(packet):
         return OF_AN_EMPTY_COPY
-    idle = {name for names, without in IDLE[packet.name] if without(packet) for name in names}
+    idle = {name for names, without in IDLE.get(packet.name, ()) if without(packet) for name in names}
     return tuple(name for name in packet.values if name not in idle)
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from vla_isa import numerics as n
 from vla_isa.errors import EncodingError
+from vla_isa.generated.codes import Rounding
 
-ROUNDINGS = (n.ROUND_NEAREST_EVEN, n.ROUND_HALF_UP, n.ROUND_FLOOR)
+ROUNDINGS = tuple(Rounding)
 INT8 = st.integers(-128, 127)
 INT32 = st.one_of(st.integers(-(1 << 31), (1 << 31) - 1), st.sampled_from((-(1 << 31), (1 << 31) - 1, -1, 0, 1)))
 MULT = st.one_of(st.just(0), st.integers(1 << 23, (1 << 24) - 1), st.sampled_from((1 << 23, (1 << 24) - 1)))
@@ -23,9 +24,9 @@ SHIFT = st.integers(0, 63)
 def slow_round_shift(p: int, shift: int, rounding: int) -> int:
     """By the meaning of the words, on exact fractions."""
     x = Fraction(p, 1 << shift)
-    if rounding == n.ROUND_FLOOR:
+    if rounding == Rounding.FLOOR:
         return math.floor(x)
-    if rounding == n.ROUND_HALF_UP:
+    if rounding == Rounding.HALF_UP:
         return math.floor(x + Fraction(1, 2)) if shift else p
     return round(x)  # Python rounds a Fraction to nearest, ties to even
 
@@ -77,7 +78,7 @@ def test_float64_is_exact_below_2_29(t: int, mult: int, shift: int) -> None:
     """|t| < 2^29 and mult < 2^24: the product has at most 53 bits, so float64 holds it and its halves exactly."""
     assert float(t) * float(mult) == t * mult  # Python compares int and float exactly
     got = float64_requantize(np.array([t]), np.array([mult]), np.array([shift]))
-    assert int(got[0]) == slow_round_shift(t * mult, shift, n.ROUND_NEAREST_EVEN)
+    assert int(got[0]) == slow_round_shift(t * mult, shift, Rounding.NEAREST_EVEN)
 
 
 def test_float64_bound_is_tight() -> None:
@@ -93,7 +94,7 @@ def test_float64_against_int64_in_bulk() -> None:
     t = rng.integers(-(1 << 29) + 1, 1 << 29, 200_000)
     mult = rng.integers(1 << 23, 1 << 24, t.size)
     shift = rng.integers(0, 64, t.size)
-    exact = n.round_shift(t * mult, shift, n.ROUND_NEAREST_EVEN)
+    exact = n.round_shift(t * mult, shift, Rounding.NEAREST_EVEN)
     assert np.array_equal(float64_requantize(t, mult, shift).astype(np.int64), exact)
 
 

@@ -15,10 +15,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 import vlac
 import vlarun
-from vla_isa import hardware, numerics
+from vla_isa import hardware
 from vla_isa.encoding import make_packet
 from vla_isa.engine_cycles import last_strip
 from vla_isa.errors import ConfigError
+from vla_isa.generated.codes import Rounding
 from vlac.emit.semaphores import assign_semaphores
 from vlac.ir.operation import Tensor
 from vlac.legalize.moves import _used
@@ -32,7 +33,7 @@ from vlarun.requantize import requantize
 
 def test_a_large_accumulator_leaves_the_float_path_though_the_bias_is_small() -> None:
     """runtime/vlarun/requantize.py: `largest -= bound + ...`. In float64 the product would be a tie."""
-    packet = make_packet("CONV", rounding=numerics.ROUND_NEAREST_EVEN, lo=-128, hi=127)
+    packet = make_packet("CONV", rounding=Rounding.NEAREST_EVEN, lo=-128, hi=127)
     acc, mult, shift = np.array([[1523029185]], np.int32), 16448321, 49
     exact = int(acc[0, 0]) * mult
     assert exact - (89 << 48) == 1 and int(float(exact)) == 89 << 48  # 44.5 and a little

@@ -14,6 +14,7 @@ from dataclasses import replace
 import pytest
 
 from vla_isa import hardware
+from vla_isa.instructions import TABLE
 from vla_isa.packet import Packet
 from vla_toolchain.conformance import graph_cases
 from vla_toolchain.conformance.graph_table import GRAPHS
@@ -22,7 +23,7 @@ from vlac.ops import OPS
 from vlarun import execute
 from vlarun.backends import RtlBackend, SimBackend
 from vlarun.backends.rtl import RtlOptions
-from vlarun.conformance import runner
+from vlarun.conformance import directed_cases, limit_cases, runner
 from vlarun.conformance.runner import Choice, Outcome
 from vlarun.memory import Machine
 from vlarun.native import steps
@@ -68,6 +69,12 @@ def test_rtl(config: str, stalls: str) -> None:
 )
 def test_random_programs(backend: str, config: str, stalls: str, programs: int, seed: int) -> None:
     assert_passes(Choice(backend, config, ("T2",), stalls, programs, seed), 2 * programs)
+
+
+def test_every_instruction_with_operands_has_directed_cases_and_sizes() -> None:
+    """The sizes of COPY are in limit_moves.py."""
+    names = {i.name for i in TABLE if i.operands is not None}
+    assert set(directed_cases.DIRECTED) == names == {*limit_cases.SIZES, "COPY"}
 
 
 def test_every_operator_has_a_graph_of_its_own() -> None:

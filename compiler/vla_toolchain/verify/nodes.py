@@ -22,10 +22,6 @@ from onnx import TensorProto, helper
 
 from vla_isa.signature import HostRun, to_device
 from vla_toolchain.verify.reference import Arrays, Reference
-from vlac.device.concat import ConcatOp
-from vlac.device.pool import PoolOp
-from vlac.device.select import SelectOp
-from vlac.device.view import View
 from vlac.errors import ModelError
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Tensor
@@ -133,7 +129,7 @@ def run_fused(model: onnx.ModelProto, feeds: Arrays, outputs: list[str]) -> dict
 
 def _is_average(tensor: Tensor) -> bool:
     made = tensor.producer
-    return made is not None and (made.op_type == "Resize" or (isinstance(made, PoolOp) and made.mode == "average"))
+    return made is not None and (made.op_type == "Resize" or (made.is_average))
 
 
 def _ties(model: onnx.ModelProto, averages: list[Tensor], feeds: Arrays) -> dict[str, NDArray[np.bool_]]:
@@ -165,8 +161,9 @@ def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[
             found[out.source or out.tensor] = out.tensor_values(outputs[out.name])
     for op in graph.ops:  # what has no instruction of its own
         parts = [found[t] for t in op.inputs if t in found]
-        if isinstance(op, (View, ConcatOp, SelectOp)) and len(parts) == len(op.inputs):
-            found[op.output] = op.rearranged(parts)
+        if not op.queue and len(parts) == len(op.inputs):
+            hwc = [t.to_hwc(q.astype(np.int64)) for t, q in zip(op.inputs, parts, strict=True)]
+            found[op.output] = op.output.stored.cast(op.output.from_hwc(op.meaning(hwc)))
     for alias in graph.aliases:
         if all(t in found for t in alias.holders):
             values = np.concatenate([*(found[t].reshape(-1) for t in alias.holders), np.array([alias.fill], np.int8)])

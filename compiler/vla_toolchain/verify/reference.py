@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
@@ -20,6 +19,7 @@ from vla_toolchain.verify.qonnx import expanded
 from vlac.errors import ModelError
 from vlac.import_onnx.shapes import dims_of, model_inputs
 from vlac.import_onnx.source import Source
+from vlac.model.onnx_runtime import OnnxRuntimeError, OnnxSession
 from vlac.quantize.calibration import random_array
 
 __all__ = ["Arrays", "Reference", "all_values", "exact_reference", "random_inputs", "user_model"]
@@ -62,19 +62,13 @@ class Reference:
     """
 
     def __init__(self, model: onnx.ModelProto | Source | Path, *, fused: bool = False) -> None:
-        options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.qdqisint8allowed", "1")
-        options.log_severity_level = 4
-        if not fused:
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._constants = model.large if isinstance(model, Source) else {}
         proto = model.opened if isinstance(model, Source) else model
-        given = str(proto) if isinstance(proto, Path) else proto.SerializeToString()
         try:
-            self._session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
-        except Exception as e:  # ONNX Runtime raises its own classes, without a common base
-            raise ModelError(f"ONNX Runtime cannot load the model to compare with: {str(e).strip()}") from e
-        self.outputs = [o.name for o in self._session.get_outputs() if o.type.startswith("tensor(")]  # no sequences
+            self._session = OnnxSession(proto, optimized=fused, integers=True)
+        except OnnxRuntimeError as e:
+            raise ModelError(f"ONNX Runtime cannot load the model to compare with: {e}") from e
+        self.outputs = [o.name for o in self._session.outputs if o.type.startswith("tensor(")]  # no sequences
 
     def run(self, feeds: Arrays, outputs: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Outputs by name, all of them unless told; inputs are cast to the model's types, others are left out.
@@ -86,7 +80,7 @@ class Reference:
         if not names:
             return {}
         given = {}
-        for value in self._session.get_inputs():
+        for value in self._session.inputs:
             if value.name in self._constants:
                 given[value.name] = self._constants[value.name]
                 continue
@@ -96,8 +90,8 @@ class Reference:
             given[value.name] = np.asarray(feeds[value.name]).astype(_DTYPES[kind], copy=False)
         try:
             return dict(zip(names, self._session.run(names, given), strict=True))
-        except Exception as e:  # see __init__
-            raise ModelError(f"ONNX Runtime cannot run the model to compare with: {str(e).strip()}") from e
+        except OnnxRuntimeError as e:
+            raise ModelError(f"ONNX Runtime cannot run the model to compare with: {e}") from e
 
 
 def all_values(model: onnx.ModelProto) -> Reference:

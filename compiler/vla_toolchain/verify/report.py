@@ -23,6 +23,7 @@ from vla_toolchain.verify.program import verify
 from vla_toolchain.verify.reference import Arrays, Reference, exact_reference, random_inputs
 from vla_toolchain.verify.simulated import run_whole
 from vlac.errors import ModelError
+from vlac.model.onnx_runtime import OnnxRuntimeError
 from vlac.passes import Compilation
 from vlac.quantize.float_session import FloatSession
 
@@ -123,7 +124,7 @@ def _trial(model: ir.Model, outputs: list[str]) -> Callable[[Arrays], Arrays]:
     def run(inputs: Arrays) -> Arrays:
         try:
             return dict(zip(names, session.run(inputs), strict=True))
-        except Exception as e:  # ONNX Runtime raises its own classes, without a common base
+        except OnnxRuntimeError as e:
             raise ModelError(f"without the samples that were held out the model does not run on them: {e}") from e
 
     return run

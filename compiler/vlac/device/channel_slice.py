@@ -4,16 +4,50 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vlac.ir.operation import Op
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["ChannelSlice"]
+from vlac.ir.operation import Op, Tensor
+
+__all__ = ["ChannelSlice", "channel_blocks"]
+
+I64 = NDArray[np.int64]
 
 
 @dataclass(eq=False)
 class ChannelSlice(Op):
-    """Some channel blocks of the input: no instruction, the output lies in the input."""
+    """Some channel blocks of the input: no instruction, the output lies in the input.
 
-    @property
-    def queue(self) -> str:
-        """None: the bytes are there."""
-        return ""
+    out[y, x, c] = in[y, x, channels[c]]
+    """
+
+    channels: I64
+
+    @classmethod
+    def of(cls, node: str, whole: Tensor, first: int, last: int, block: int) -> ChannelSlice:
+        """Channel blocks [first, last) of a placed tensor."""
+        lanes = whole.lane_map()[first * block : last * block]
+        return cls(node, "Slice", [whole], channel_blocks(whole, first, last, block), lanes[lanes >= 0])
+
+    def meaning(self, inputs: list[I64]) -> I64:
+        """See the class."""
+        return inputs[0][:, :, self.channels]
+
+    def verify(self) -> None:
+        """Channels that exist, and a place in the input."""
+        x, out = self.inputs[0], self.output
+        self.require((x.h, x.w) == (out.h, out.w) and len(self.channels) == out.c, "its output is of another size")
+        self.require(bool((self.channels < x.c).all()), "a channel does not exist")
+        self.require(out.parent is x, "its output does not lie in its input")
+
+
+def channel_blocks(whole: Tensor, first: int, last: int, block: int) -> Tensor:
+    """Channel blocks [first, last) of a placed tensor, inside it; its channels are numbered from 0 in their order."""
+    lanes = whole.lane_map()[first * block : last * block]
+    real = lanes >= 0
+    channels = int(real.sum())
+    shape = (1, channels, whole.h, whole.w) if len(whole.shape) == 4 else (*whole.shape[:-1], channels)
+    part = whole.like(f"{whole.name}:blocks{first}", label=f"{whole.label}:blocks{first}", shape=shape)
+    part.lanes = np.where(real, np.cumsum(real) - 1, -1)
+    part.parent, part.offset = whole, first
+    return part

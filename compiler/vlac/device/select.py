@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vlac.ir.operation import Op
+from vlac.ir.operation import Op, Placer
 
 __all__ = ["SelectOp"]
 
@@ -18,18 +18,42 @@ I64 = NDArray[np.int64]
 class SelectOp(Op):
     """Output channel i is input channel `channels[i]`, -1 is the integer `fill`; pixels stay where they are.
 
-    No instruction where `legalize/place` can read the input's bytes under other channel numbers, else it
-    becomes a convolution with a 0/1 matrix there.
+    No instruction where the input's bytes can be read under other channel numbers, else it becomes a convolution
+    with a 0/1 matrix when it is placed.
     """
 
     channels: I64
     fill: int = 0
 
-    @property
-    def queue(self) -> str:
-        """None: a selection that is left reads the bytes of its input."""
-        return ""
+    def meaning(self, inputs: list[I64]) -> I64:
+        """See the class."""
+        return np.where(self.channels < 0, self.fill, inputs[0][:, :, self.channels])
 
-    def rearranged(self, parts: list[NDArray[np.int8]]) -> NDArray[np.int8]:
-        """The output's values, for comparison with a reference."""
-        return self.output.from_hwc(self.inputs[0].to_hwc(parts[0])[:, :, self.channels])
+    def verify(self) -> None:
+        """Sizes, and channels that exist."""
+        x, out = self.inputs[0], self.output
+        self.require((x.h, x.w) == (out.h, out.w) and len(self.channels) == out.c, "its output is of another size")
+        self.require(bool((self.channels < x.c).all()), "a channel does not exist")
+
+    def place(self, placer: Placer) -> None:
+        """Read the input's bytes under other channel numbers, or make the choice a 0/1 matrix.
+
+        The bytes stay where all of the chosen channels fill the blocks they lie in, or where a single layer
+        reads them (zero weights for the others cost no more than the matrix would).
+        """
+        x, out, block = self.inputs[0], self.output, placer.block
+        lanes, channels = x.lane_map(), self.channels
+        renamed = np.full(x.c, -1, np.int64)
+        kept = channels >= 0
+        renamed[channels[kept]] = np.flatnonzero(kept)
+        chosen = np.where(lanes < 0, -1, renamed[lanes])
+        used = np.flatnonzero((chosen.reshape(-1, block) >= 0).any(axis=1))
+        first, end = int(used[0]), int(used[-1]) + 1
+        once = bool(kept.all()) and len(np.unique(channels)) == len(channels)
+        dense = end - first <= -(-out.c // block)
+        alone = len(out.consumers) == 1 and out.consumers[0].reads_any_order
+        if once and (dense or alone) and out.parent is None and out.lanes is None:
+            out.parent, out.offset = x, first
+            out.lanes = chosen[first * block : end * block]
+        else:
+            placer.by_matrix(self, channels, self.fill)

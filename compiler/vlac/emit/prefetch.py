@@ -1,6 +1,6 @@
 """Loads of weights and parameters: as early as the scratchpads have room, a few ahead of their first use.
 
-Resolves the addresses that drafts left open. Parameters of neighbouring operations are loaded together.
+Resolves the addresses that packets left open. Parameters of neighbouring operations are loaded together.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from itertools import chain
 
 from vla_isa.generated.codes import Move
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
-from vlac.allocate.residency import Load, Use, plan_residency
-from vlac.emit.drafts import Draft
+from vlac.ir.packet import RelocatablePacket
+from vlac.plan.residency import Load, Use, plan_residency
 
 __all__ = ["param_groups", "with_loads"]
 
@@ -32,8 +32,10 @@ def param_groups(sizes: list[int], limit: int) -> list[tuple[int, int]]:
     return groups
 
 
-def with_loads(drafts: list[Draft], sizes: list[int], params_line: int, hw: HardwareConfig) -> list[Draft]:
-    """The drafts with all loads among them and every address resolved.
+def with_loads(
+    packets: list[RelocatablePacket], sizes: list[int], params_line: int, hw: HardwareConfig
+) -> list[RelocatablePacket]:
+    """The packets with all loads among them and every address resolved.
 
     Args:
         sizes: parameter words of each operation, in order.
@@ -50,21 +52,21 @@ def with_loads(drafts: list[Draft], sizes: list[int], params_line: int, hw: Hard
         starts.setdefault(group, word)
         group_sizes[group] = group_sizes.get(group, 0) + size
         word += size
-    weight_uses = [Use(i, d.weights, d.weights[1]) for i, d in enumerate(drafts) if d.weights]
+    weight_uses = [Use(i, d.weights, d.weights[1]) for i, d in enumerate(packets) if d.weights]
     param_uses = [
-        Use(i, groups[d.owner][0], group_sizes[groups[d.owner][0]]) for i, d in enumerate(drafts) if d.owner >= 0
+        Use(i, groups[d.owner][0], group_sizes[groups[d.owner][0]]) for i, d in enumerate(packets) if d.owner >= 0
     ]
     weight_loads, weight_bases = plan_residency(weight_uses, hw.weight_words, "weight scratchpad")
     param_loads, param_bases = plan_residency(param_uses, hw.param_words, "parameter memory")
-    for i, draft in enumerate(drafts):
-        if draft.weights:
-            draft.values["weight_base"] = weight_bases[i]
-        for name, relative in draft.params.items():
-            draft.values[name] = param_bases[i] + groups[draft.owner][1] + relative
+    for i, packet in enumerate(packets):
+        if packet.weights:
+            packet.values["weight_base"] = weight_bases[i]
+        for name, relative in packet.relocations.items():
+            packet.values[name] = param_bases[i] + groups[packet.owner][1] + relative
     lines = hw.param_word_bytes // LINE_BYTES
     ready = [(load, _weight_copy(load)) for load in weight_loads]
     ready += [(load, _param_copy(load, params_line + starts[_number(load.key)] * lines)) for load in param_loads]
-    return _merge(drafts, sorted(ready, key=lambda r: (r[0].first, r[1].op != "load parameters")))
+    return _merge(packets, sorted(ready, key=lambda r: (r[0].first, r[1].op != "load parameters")))
 
 
 def _number(key: Hashable) -> int:
@@ -72,7 +74,7 @@ def _number(key: Hashable) -> int:
     return key
 
 
-def _weight_copy(load: Load) -> Draft:
+def _weight_copy(load: Load) -> RelocatablePacket:
     assert isinstance(load.key, tuple)
     values = {
         "move": Move.WEIGHT_TO_WEIGHT,
@@ -83,10 +85,10 @@ def _weight_copy(load: Load) -> Draft:
         "n2": 1,
         "n3": 1,
     }
-    return Draft("COPY", values, op="load weights")
+    return RelocatablePacket("COPY", values, op="load weights")
 
 
-def _param_copy(load: Load, line: int) -> Draft:
+def _param_copy(load: Load, line: int) -> RelocatablePacket:
     values = {
         "move": Move.DATA_TO_PARAM,
         "src": line,
@@ -96,24 +98,24 @@ def _param_copy(load: Load, line: int) -> Draft:
         "n2": 1,
         "n3": 1,
     }
-    return Draft("COPY", values, op="load parameters")
+    return RelocatablePacket("COPY", values, op="load parameters")
 
 
-def _merge(drafts: list[Draft], loads: list[tuple[Load, Draft]]) -> list[Draft]:
+def _merge(packets: list[RelocatablePacket], loads: list[tuple[Load, RelocatablePacket]]) -> list[RelocatablePacket]:
     """Loads in order of first use: what a packet needs before it, and up to _AHEAD more behind it."""
-    out: list[list[Draft]] = []
+    out: list[list[RelocatablePacket]] = []
     following = 0
-    for number, draft in enumerate(drafts):
-        here: list[Draft] = []
+    for number, packet in enumerate(packets):
+        here: list[RelocatablePacket] = []
         while following < len(loads) and loads[following][0].first <= number:
-            loads[following][1].node = draft.node
+            loads[following][1].node = packet.node
             here.append(loads[following][1])
             following += 1
-        here.append(draft)
+        here.append(packet)
         for _ in range(_AHEAD):
             if following < len(loads) and loads[following][0].after <= number:
                 load, copy = loads[following]
-                copy.node = drafts[load.first].node
+                copy.node = packets[load.first].node
                 here.append(copy)
                 following += 1
         out.append(here)

@@ -6,20 +6,24 @@ soon as its rows are there. Not here: loads of weights and parameters (`prefetch
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from vla_isa.hardware import HardwareConfig
-from vlac.allocate.data_space import DataSpace
-from vlac.allocate.regions import Region, Regions
-from vlac.device.view import View
-from vlac.emit.build_instructions import build
-from vlac.emit.drafts import Draft, load_rows, store_rows
+from vlac.emit.transfers import load_rows, store_rows
+from vlac.ir.cut import Span
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Tensor
-from vlac.tile.plan import OpPlan, Plan, Span
+from vlac.ir.packet import Region, RelocatablePacket
+from vlac.plan.data_space import DataSpace
+from vlac.plan.plan import OpPlan, Plan
+from vlac.plan.regions import Regions
 
 __all__ = ["schedule"]
 
 
-def schedule(graph: Graph, plan: Plan, regions: Regions, data: DataSpace, hw: HardwareConfig) -> list[Draft]:
+def schedule(
+    graph: Graph, plan: Plan, regions: Regions, data: DataSpace, hw: HardwareConfig
+) -> list[RelocatablePacket]:
     """All packets but the loads of weights and parameters, in program order."""
     return _Scheduler(graph, plan, regions, data, hw).run()
 
@@ -27,16 +31,18 @@ def schedule(graph: Graph, plan: Plan, regions: Regions, data: DataSpace, hw: Ha
 class _Scheduler:
     def __init__(self, graph: Graph, plan: Plan, regions: Regions, data: DataSpace, hw: HardwareConfig) -> None:
         self.graph, self.plan, self.regions, self.data, self.hw = graph, plan, regions, data, hw
-        self.drafts: list[Draft] = []
+        self.packets: list[RelocatablePacket] = []
         self.loaded: dict[tuple[int, Tensor], int] = {}
         self.stage = 0
         self.owner = 0
+        sizes = (0 if p.cut.weights is None else p.cut.weights.total for p in plan.plans)
+        self.weight_starts = list(accumulate(sizes, initial=0))
 
-    def run(self) -> list[Draft]:
+    def run(self) -> list[RelocatablePacket]:
         for number, stage in enumerate(self.plan.stages):
-            self.stage, start = number, len(self.drafts)
+            self.stage, start = number, len(self.packets)
             lead, *followers = stage.plans
-            pending = [list(p.bands) for p in followers]
+            pending = [list(p.cut.bands) for p in followers]
             owners = [self.owner + i for i in range(len(stage.plans))]
             if not lead.op.queue:
                 self._store_part(lead.op.output)
@@ -47,12 +53,12 @@ class _Scheduler:
                     for p, bands, owner in zip(followers, pending, owners[1:], strict=True):
                         while bands and p.op.input_rows(*bands[0])[1] <= band[1]:
                             ready = bands.pop(0)
-                            self._tile(p, ready, p.chunks[0], owner)
+                            self._tile(p, ready, p.cut.chunks[0], owner)
                             self._store(p.op.output, ready)
             self.owner += len(stage.plans)
-            for draft in self.drafts[start:]:
-                draft.stage = number
-        return self.drafts
+            for packet in self.packets[start:]:
+                packet.stage = number
+        return self.packets
 
     def _region(self, tensor: Tensor) -> Region:
         return self.regions.of(tensor, self.stage)
@@ -61,29 +67,26 @@ class _Scheduler:
         return any(t.root in self.plan.streamed for t in (*p.op.inputs, p.op.output))
 
     def _tile(self, p: OpPlan, band: Span, chunk: Span, owner: int) -> None:
-        following = p.bands[min(p.bands.index(band) + 1, len(p.bands) - 1)]
+        following = p.cut.bands[min(p.cut.bands.index(band) + 1, len(p.cut.bands) - 1)]
         for index, tensor in enumerate(p.op.inputs):
             self._ensure(tensor, p.op.input_rows(*band, index)[1])
-        if self.stage not in self.plan.tight:
+        if self.stage not in self.plan.without_prefetch:
             for index, tensor in enumerate(p.op.inputs):
                 self._ensure(tensor, p.op.input_rows(*following, index)[1])
-        for draft in build(p, band, chunk, self._region, self.hw):
-            draft.owner = owner if draft.params else -1
-            self.drafts.append(draft)
-            if draft.weights is not None:
-                draft.weights = (self._weight_start(owner) + draft.weights[0], draft.weights[1])
-
-    def _weight_start(self, owner: int) -> int:
-        plans = [p for s in self.plan.stages for p in s.plans]
-        return sum(int(p.weights.starts[-1]) for p in plans[:owner] if p.weights is not None)
+        for packet in p.op.packets(p.cut, band, chunk, self._region, self.hw):
+            packet.owner = owner if packet.relocations else -1
+            self.packets.append(packet)
+            if packet.weights is not None:
+                packet.weights = (self.weight_starts[owner] + packet.weights[0], packet.weights[1])
 
     def _ensure(self, tensor: Tensor, rows: int) -> None:
         """Load rows of an input, a constant or a streamed tensor up to `rows`, where not yet on chip."""
         for op in tensor.consumers:  # a vector that the host packs as an image is loaded as one
-            if isinstance(op, View) and tensor not in self.data.sources and op.output in self.data.sources:
+            if op.view_of is tensor and tensor not in self.data.sources and op.output in self.data.sources:
                 tensor, rows = op.output, op.output.h
-        if isinstance(tensor.producer, View) and tensor.producer.inputs[0] in self.graph.inputs:
-            tensor, rows = self._viewed(tensor, rows)
+        viewed = tensor.producer.view_of if tensor.producer is not None else None
+        if viewed is not None and viewed in self.graph.inputs and tensor not in self.data.sources:
+            tensor, rows = viewed, viewed.h  # a view of a model input is loaded as the input, whole
         source = self.data.sources.get(tensor)
         if source is None:
             if tensor.producer is not None and not tensor.producer.queue:
@@ -96,16 +99,8 @@ class _Scheduler:
         if streamed and key not in self.loaded:
             done = max(0, self._first_row(tensor))
         if rows > done:
-            self.drafts.append(load_rows(source, self._region(tensor), (done, rows), tensor.label))
+            self.packets.append(load_rows(source, self._region(tensor), (done, rows), tensor.label))
             self.loaded[key] = rows
-
-    def _viewed(self, tensor: Tensor, rows: int) -> tuple[Tensor, int]:
-        """What is loaded for a view of a model input: the input, whole, unless the view itself is loaded."""
-        if tensor in self.data.sources:
-            return tensor, rows
-        assert tensor.producer is not None
-        source = tensor.producer.inputs[0]
-        return source, source.h
 
     def _first_row(self, tensor: Tensor) -> int:
         """The first row of a streamed tensor that this stage reads."""
@@ -114,7 +109,7 @@ class _Scheduler:
 
     def _store(self, tensor: Tensor, rows: Span) -> None:
         for target in self.data.stores.get(tensor, []):
-            self.drafts.append(store_rows(self._region(tensor), target, rows, tensor.label))
+            self.packets.append(store_rows(self._region(tensor), target, rows, tensor.label))
 
     def _store_part(self, tensor: Tensor) -> None:
         """Store a concat that is an output, once its parts are there (streamed ones were stored in parts)."""
@@ -130,7 +125,7 @@ def _tiles(p: OpPlan, *, streaming: bool) -> list[tuple[Span, Span, bool]]:
     """
     if not p.op.queue:
         return []
-    last_chunk = p.chunks[-1]
+    last_chunk = p.cut.chunks[-1]
     if streaming:
-        return [(b, c, c == last_chunk) for b in p.bands for c in p.chunks]
-    return [(b, c, c == last_chunk) for c in p.chunks for b in p.bands]
+        return [(b, c, c == last_chunk) for b in p.cut.bands for c in p.cut.chunks]
+    return [(b, c, c == last_chunk) for c in p.cut.chunks for b in p.cut.bands]

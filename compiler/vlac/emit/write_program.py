@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_isa import hazards, validate
 from vla_isa.encoding import encode, make_packet
@@ -13,57 +14,71 @@ from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig
 from vla_isa.packet import Packet
 from vla_isa.program import MapEntry, Program, Segment, SourceEntry
 from vla_isa.signature import Signature
-from vlac.allocate.data_space import DataSpace, place_data
-from vlac.allocate.regions import Regions
-from vlac.emit.drafts import Draft
+from vlac.emit.pack_params import pack_params
+from vlac.emit.pack_weights import pack_weights
 from vlac.emit.prefetch import with_loads
 from vlac.emit.schedule import schedule
 from vlac.emit.semaphores import assign_semaphores
 from vlac.ir.graph import Graph
-from vlac.tile.plan import Plan
+from vlac.ir.packet import RelocatablePacket
+from vlac.plan.data_space import DataSpace
+from vlac.plan.plan import Plan
+from vlac.plan.program_plan import ProgramPlan
+from vlac.plan.regions import Regions
 
 __all__ = ["write_program"]
 
 _PER_HEAP = HEAP_BYTES // PACKET_BYTES
 
 
-def write_program(graph: Graph, plan: Plan, regions: Regions, hw: HardwareConfig) -> Program:
-    """The whole program of a planned and allocated graph.
+def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Program:
+    """The whole program of a planned graph.
 
     Raises:
+        UnsupportedError: a value of the model that does not fit its field.
         ProgramError, HazardError: a bug of the compiler: the program would not be legal.
     """
-    data = place_data(graph, plan, hw.block)
-    plans = [p for s in plan.stages for p in s.plans]
-    params = [p.params.words for p in plans if p.params is not None]
-    sizes = [0 if p.params is None else len(p.params.words) for p in plans]
+    plan, regions, data = planned.plan, planned.regions, planned.data.copy()
+    params = [pack_params(p.op, p.cut, hw) for p in plan.plans]
     image = np.concatenate(params) if params else np.zeros((0, hw.param_word_bytes), np.uint8)
-    params_line = data.add_constant(image, "parameters") if image.size else 0
-    drafts = with_loads(schedule(graph, plan, regions, data, hw), sizes, params_line, hw)
-    packets = [make_packet(d.name, **d.values) for d in drafts]
+    if image.size:
+        data.constants.append(Segment(planned.params_line, image.tobytes()))
+    sizes = [len(words) for words in params]
+    scheduled = with_loads(schedule(graph, plan, regions, data, hw), sizes, planned.params_line, hw)
+    packets = [make_packet(p.name, **p.values) for p in scheduled]
     masks = assign_semaphores(packets, hw)
     packets = [
         Packet(p.instruction, {**p.values, "wait": w, "signal": s}) for p, (w, s) in zip(packets, masks, strict=True)
     ]
     heaps, numbers = _heaps(packets, data)
-    weights = [p.weights.words for p in plans if p.weights is not None]
     program = Program(
         config=hw,
         heaps=heaps,
         constants=data.constants,
-        weights=np.concatenate(weights) if weights else np.zeros((0, hw.weight_word_bytes), np.int8),
+        weights=_weight_words(plan, hw),
         data_bytes=-(-data.lines // 64) * 64 * LINE_BYTES,
         entries={"main": 0},
         inputs=data.inputs,
         outputs=data.outputs,
-        memory_map=[*data.memory_map, *_act_map(regions, drafts, packets, numbers)],
-        sources=[SourceEntry(n, d.node, d.op or d.name.lower(), d.macs) for n, d in zip(numbers, drafts, strict=True)],
+        memory_map=[*data.memory_map, *_act_map(regions, scheduled, packets, numbers)],
+        sources=[
+            SourceEntry(n, p.node, p.op or p.name.lower(), p.macs) for n, p in zip(numbers, scheduled, strict=True)
+        ],
         manifest={"layers": _layers(graph, hw)},
         signature=_signature(graph),
     )
     validate.validate(program)
     hazards.check(program)
     return program
+
+
+def _weight_words(plan: Plan, hw: HardwareConfig) -> NDArray[np.int8]:
+    """The weight space: the words of all layers in order."""
+    packed = [np.zeros((0, hw.weight_word_bytes), np.int8)]
+    for p in plan.plans:
+        if p.op.weights is not None and p.cut.weights is not None:
+            packed.append(pack_weights(p.op, p.op.weights, p.cut.weights, hw.block))
+    return np.concatenate(packed)
 
 
 def _signature(graph: Graph) -> Signature | None:
@@ -90,7 +105,9 @@ def _heaps(packets: list[Packet], data: DataSpace) -> tuple[list[Segment], list[
     return segments, numbers[: len(packets)]
 
 
-def _act_map(regions: Regions, drafts: list[Draft], packets: list[Packet], numbers: list[int]) -> list[MapEntry]:
+def _act_map(
+    regions: Regions, scheduled: list[RelocatablePacket], packets: list[Packet], numbers: list[int]
+) -> list[MapEntry]:
     """Regions of the activation scratchpad with the packets that read or write them."""
     words = [[p[field] for field in p.instruction.act_bases(p)] for p in packets]  # where its regions begin
     entries = []
@@ -98,8 +115,8 @@ def _act_map(regions: Regions, drafts: list[Draft], packets: list[Packet], numbe
         inside = range(item.base, item.base + item.size)
         users = [
             number
-            for number, draft, bases in zip(numbers, drafts, words, strict=True)
-            if item.first <= draft.stage <= item.last and any(w in inside for w in bases)
+            for number, packet, bases in zip(numbers, scheduled, words, strict=True)
+            if item.first <= packet.stage <= item.last and any(w in inside for w in bases)
         ]
         span = min(users, default=0), max(users, default=0)
         entries.append(MapEntry(item.tensor.label, "act", item.base, item.size, *span))

@@ -6,16 +6,13 @@ operators its evaluator does not have. Random numbers stay, and what QuantizeLin
 
 from __future__ import annotations
 
-from threading import Timer
-from typing import Any
-
 import onnx_ir as ir
-import onnxruntime
 from onnx_ir.convenience import extract
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from vlac.errors import ModelError
 from vlac.import_onnx.flow import Flow, is_quantizer
+from vlac.model.onnx_runtime import OnnxRuntimeError, OnnxSession, TimeLimitError
 
 __all__ = ["fold_fixed"]
 
@@ -39,10 +36,14 @@ def fold_fixed(model: ir.Model) -> bool:
         return False
     part = ir.Model(extract(model.graph, [], results), ir_version=model.ir_version)
     try:
-        arrays = _run(part)
-    except ModelError:
-        raise
-    except Exception:  # ONNX Runtime raises its own classes, without a common base
+        arrays = OnnxSession(part).run(None, {}, seconds=_SECONDS)
+    except TimeLimitError as e:
+        kinds = ", ".join(sorted({node.op_type for node in part.graph}))
+        raise ModelError(
+            f"computing the model's constants ({kinds}) takes more than {_SECONDS:.0f} s, the limit; is a Loop "
+            "endless? Export the model with the constants computed"
+        ) from e
+    except OnnxRuntimeError:
         return False
     for value, array in zip(results, arrays, strict=True):
         if not hasattr(array, "dtype") or array.size > _LIMIT:  # a sequence or a map
@@ -72,26 +73,3 @@ def _fixed_nodes(flow: Flow) -> list[ir.Node]:
 def _is_read(value: ir.Value, inside: set[ir.Node]) -> bool:
     """Whether a node that stays reads the value; one that is an output itself keeps its node."""
     return bool(value.name) and not value.is_graph_output() and any(u not in inside for u in value.consumers())
-
-
-def _run(part: ir.Model) -> list[Any]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    model = ir.to_proto(part).SerializeToString()
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    limit = onnxruntime.RunOptions()
-    timer = Timer(_SECONDS, setattr, (limit, "terminate", True))
-    timer.start()
-    try:
-        return list(session.run(None, {}, limit))
-    except Exception as e:  # see above
-        if limit.terminate:
-            kinds = ", ".join(sorted({node.op_type for node in part.graph}))
-            raise ModelError(
-                f"computing the model's constants ({kinds}) takes more than {_SECONDS:.0f} s, the limit; is a Loop "
-                "endless? Export the model with the constants computed"
-            ) from e
-        raise
-    finally:
-        timer.cancel()

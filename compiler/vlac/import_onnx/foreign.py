@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
 from vlac.errors import ModelError
+from vlac.model.onnx_runtime import OnnxRuntimeError, OnnxSession
 
 __all__ = ["add_foreign_shapes"]
 
@@ -61,18 +61,15 @@ def _is_static(value: onnx.ValueInfoProto) -> bool:
 def _infer(
     probe: bytes, constants: Arrays, names: list[str], nodes: list[onnx.NodeProto], origin: str
 ) -> dict[str, onnx.ValueInfoProto]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(probe, options, providers=["CPUExecutionProvider"])
-    except Exception as e:  # ONNX Runtime raises its own classes, without a common base
+        session = OnnxSession(probe)
+    except OnnxRuntimeError as e:
         found = ", ".join(sorted({f"{n.op_type} (domain {n.domain})" for n in nodes}))
         raise ModelError(
             f"'{origin}': {found} is not supported, and ONNX Runtime cannot load it either, so it cannot run on the "
-            f"host: {str(e).strip()}"
+            f"host: {e}"
         ) from e
-    kinds = {o.name: o for o in session.get_outputs()}
+    kinds = {o.name: o for o in session.outputs}
     open_names = [n for n in names if not all(isinstance(d, int) for d in kinds[n].shape or [None])]
     measured = _measure(session, constants, open_names) if open_names else {}
     out = {}
@@ -91,16 +88,14 @@ def _element_type(text: str) -> int | None:
     return int(onnx.TensorProto.DataType.Value(text[7:-1].upper()))
 
 
-def _measure(
-    session: onnxruntime.InferenceSession, constants: Arrays, names: list[str]
-) -> dict[str, tuple[int | None, ...]]:
+def _measure(session: OnnxSession, constants: Arrays, names: list[str]) -> dict[str, tuple[int | None, ...]]:
     """Shapes by name; sizes that two runs do not agree on are None. Nothing where the model does not run."""
     runs = []
     for seed in range(2):
-        feeds = {i.name: constants[i.name] if i.name in constants else _made_up(i, seed) for i in session.get_inputs()}
+        feeds = {i.name: constants[i.name] if i.name in constants else _made_up(i, seed) for i in session.inputs}
         try:
             arrays = session.run(names, feeds)
-        except Exception:  # see _infer
+        except OnnxRuntimeError:
             return {}
         runs.append([np.shape(a) for a in arrays])
     found = {}

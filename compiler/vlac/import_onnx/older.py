@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, version_converter
 
 from vlac.errors import ModelError
 from vlac.import_onnx.shapes import dims_of, model_inputs
+from vlac.model.onnx_runtime import OnnxRuntimeError, OnnxSession
 
 __all__ = ["OLDEST_OPSET", "drop_defaults", "opset_of", "plain_domain", "raise_opset"]
 
@@ -73,7 +73,7 @@ def raise_opset(proto: onnx.ModelProto, target: int, origin: str) -> onnx.ModelP
         return converted  # refused for its inputs in a moment
     try:
         before, after = (_run(m, inputs) for m in (proto, converted))
-    except Exception as e:  # ONNX Runtime raises its own classes, without a common base
+    except (OnnxRuntimeError, ValueError) as e:  # ValueError: an output is a sequence
         raise ModelError(
             f"'{origin}' is of opset {found}; ONNX Runtime cannot compare it with what onnx makes of it for {target}: "
             f"{_line(e)}; {advice}"
@@ -107,11 +107,7 @@ def _some_inputs(proto: onnx.ModelProto) -> dict[str, NDArray[np.generic]] | Non
 
 
 def _run(proto: onnx.ModelProto, inputs: dict[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return [np.asarray(v) for v in session.run(None, inputs)]
+    return [np.asarray(v) for v in OnnxSession(proto).run(None, inputs)]
 
 
 def _alike(a: NDArray[np.generic], b: NDArray[np.generic]) -> bool:

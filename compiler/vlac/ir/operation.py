@@ -7,16 +7,21 @@ Not here: the operations themselves (`device/`), the graph, which alone edits us
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.hardware import HardwareConfig
 from vla_isa.integer import INT8, IntType
+from vlac.errors import GraphError
+from vlac.ir.cut import Cut, Parameter, Span, Weights
 from vlac.ir.geometry import geometry, is_image
+from vlac.ir.packet import Region, RelocatablePacket
 
-__all__ = ["Op", "Tensor"]
+__all__ = ["Op", "Placer", "Tensor"]
 
 I64 = NDArray[np.int64]
 
@@ -117,6 +122,15 @@ class Tensor:
         """Channel blocks."""
         return len(self.lane_map()) // block
 
+    @property
+    def pitch(self) -> int:
+        """Words from one channel block of a row to the next: a word for each pixel and byte plane."""
+        return self.w * self.stored.planes
+
+    def row_words(self, block: int) -> int:
+        """Words of a row."""
+        return self.blocks(block) * self.pitch
+
     def flat_index(self, block: int) -> I64:
         """Flat ONNX index of each value in memory order [h][blocks][w][B], -1 for padding."""
         lanes = self.lane_map().reshape(1, -1, 1, block)
@@ -127,20 +141,157 @@ class Tensor:
         return np.where(lanes < 0, -1, index)
 
 
+class Placer(Protocol):
+    """What an operation may ask of the pass that places tensors, which edits the graph."""
+
+    @property
+    def block(self) -> int:
+        """B."""
+
+    def is_input(self, tensor: Tensor) -> bool:
+        """Whether the tensor is an input of the model."""
+
+    def is_output(self, tensor: Tensor) -> bool:
+        """Whether the model returns the tensor."""
+
+    def read_as(self, op: Op, index: int, lanes: I64) -> None:
+        """Let `op` read input `index` with this channel map, through a 0/1 matrix where it has another."""
+
+    def copied(self, op: Op, index: int) -> Tensor:
+        """Let `op` read a copy of input `index`, which nobody else does."""
+
+    def by_matrix(self, op: Op, channels: I64, fill: int) -> None:
+        """Let a 0/1 matrix take the place of `op`: output channel i = input channel `channels[i]`, -1 is `fill`."""
+
+
 @dataclass(eq=False)
 class Op:
-    """An operation: inputs, one output, and the ONNX nodes it stands for."""
+    """An operation: inputs, one output, and the ONNX nodes it stands for.
+
+    What is below is all that a pass may ask of an operation; the defaults are those of one without weights,
+    parameters and packets.
+    """
 
     node: str
     op_type: str
     inputs: list[Tensor]
     output: Tensor
 
-    @property
-    def queue(self) -> str:
-        """The queue its packets run in ("" where it has none)."""
-        return "vec"
+    queue: ClassVar[str] = ""  # where its packets run, "" where it has none
+    in_bands: ClassVar[bool] = True  # computes some rows at a time
+    leads: ClassVar[bool] = False  # others may run in its stage, band by band
+    is_early: ClassVar[bool] = False  # best right behind what it reads
+    reads_any_order: ClassVar[bool] = False  # of channels, at no cost
 
-    def input_rows(self, y0: int, y1: int, index: int = 0) -> tuple[int, int]:
+    # --- what it computes -----------------------------------------------------------------------------
+
+    def meaning(self, inputs: list[I64]) -> I64:
+        """The output's stored integers from the inputs', each int64 [h, w, c], channels in logical order."""
+        raise NotImplementedError(f"{type(self).__name__} has no meaning")
+
+    def verify(self) -> None:
+        """Check that shapes, types, records and ranges fit each other.
+
+        Raises:
+            GraphError: they do not; names the operation.
+        """
+
+    def require(self, holds: bool, text: str) -> None:
+        """Refuse what does not hold.
+
+        Raises:
+            GraphError: names the operation and says what is wrong.
+        """
+        if not holds:
+            raise GraphError(f"{self.op_type} '{self.node}': {text}")
+
+    @property
+    def detail(self) -> str:
+        """What a listing says of it beside its tensors."""
+        return ""
+
+    @property
+    def is_average(self) -> bool:
+        """Whether exact results often lie halfway between two integers."""
+        return False
+
+    # --- how it rounds, what it can take over ---------------------------------------------------------
+
+    def multipliers(self) -> I64:
+        """The multipliers that its results are rounded after; none where it is exact."""
+        return np.zeros(0, np.int64)
+
+    def round_by(self, rounding: int) -> None:
+        """Round as `numerics.round_shift` with this code does."""
+
+    def take_table(self, table: NDArray[np.int8]) -> bool:
+        """Apply a table to the results, or a clamp that is the same; False, and nothing done, where it cannot."""
+        return False
+
+    # --- where its operands lie -----------------------------------------------------------------------
+
+    @property
+    def view_of(self) -> Tensor | None:
+        """The tensor whose bytes, all of them, are the output under another shape."""
+        return None
+
+    @property
+    def writes_any_order(self) -> bool:
+        """Whether channels may be written in any order at no cost."""
+        return False
+
+    def nest(self, placer: Placer) -> None:
+        """Say which tensors lie inside others."""
+
+    def preset(self, placer: Placer) -> None:
+        """Choose channel maps of inputs by what is wanted of the output, last operation first."""
+
+    def place(self, placer: Placer) -> None:
+        """Set the output's channel map from the inputs', or choose it, first operation first."""
+
+    def preferred(self, tensor: Tensor) -> I64 | None:
+        """The channel map that it would like an input to have, where it has a wish."""
+        return None
+
+    def fetch_cycles(self, row_stride: int, pixels: int) -> float:
+        """Cycles of fetching input 0 where its rows are `row_stride` words apart, so many pixels at a time."""
+        return 0.0
+
+    # --- how it is cut --------------------------------------------------------------------------------
+
+    def input_rows(self, y0: int, y1: int, index: int = 0) -> Span:
         """Rows [a, b) of an input that output rows [y0, y1) need; an input of one row is read whole."""
         return (y0, y1) if self.inputs[index].h == self.output.h else (0, self.inputs[index].h)
+
+    def sees_input(self, y: int) -> bool:
+        """Whether output row y does not depend on the padding behind the input alone."""
+        return True
+
+    def joins(self, leader: Op) -> bool:
+        """Whether it runs in the stage of the operation that is emitted before it, as soon as rows are there."""
+        return False
+
+    def most_blocks(self, hw: HardwareConfig) -> int | None:
+        """The most channel blocks of output that it can make at a time; None: any number."""
+        return None
+
+    def split(self, first: int, out: Tensor, block: int) -> list[Op]:
+        """The operations that make `out`, the part of the output from channel block `first` on."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be split")
+
+    # --- what it loads, and its packets ---------------------------------------------------------------
+
+    @property
+    def weights(self) -> Weights | None:
+        """The weights, if any."""
+        return None
+
+    def parameters(self, cut: Cut, hw: HardwareConfig) -> list[Parameter]:
+        """The parameters in the order in which they lie."""
+        return []
+
+    def packets(
+        self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
+    ) -> list[RelocatablePacket]:
+        """The packets of a tile, a band of output rows and a chunk of output blocks, in order."""
+        return []

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.generated.codes import Rounding
 from vla_isa.integer import INT8
-from vla_isa.numerics import ROUND_NEAREST_EVEN
 
 __all__ = ["UNIT", "Piece", "PoolPiece", "Requant", "Run"]
 
@@ -31,7 +31,7 @@ class Requant:
     lo: int = INT8.lo
     hi: int = INT8.hi
     table: NDArray[np.int8] | None = None
-    rounding: int = ROUND_NEAREST_EVEN
+    rounding: int = Rounding.NEAREST_EVEN
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vlac.device.vec import VecOp
-from vlac.device.view import View
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Tensor
 from vlac.legalize.prune import prune
@@ -22,7 +21,7 @@ def copy_inputs(graph: Graph) -> None:
     copies: dict[Tensor, Tensor] = {}
     for i, out in enumerate(graph.outputs):
         made = out.tensor.producer
-        source = made.inputs[0] if isinstance(made, View) else out.tensor
+        source = (made.view_of if made is not None else None) or out.tensor
         if source in graph.inputs:
             if source not in copies:
                 copies[source] = _copied(graph, source)

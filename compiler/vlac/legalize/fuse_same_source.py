@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.integer import INT8
-from vla_isa.numerics import apply_table, elementwise, to_int8
+from vla_isa.numerics import apply_table, elementwise
 from vlac.device.vec import VecOp
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Tensor
@@ -64,7 +64,7 @@ def _fuse(graph: Graph, op: VecOp, source: Tensor) -> None:
     table = result if op.table is None else apply_table(result, op.table)
     graph.drop_input(op, 1)
     graph.set_input(op, 0, source)
-    op.make_table(to_int8(table), source.zero_point)
+    op.make_table(INT8.cast(table), source.zero_point)
 
 
 def _values(tensor: Tensor, source: Tensor) -> NDArray[np.int64]:

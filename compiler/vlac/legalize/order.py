@@ -6,7 +6,6 @@ pool would otherwise start only when the convolutions of the other branches are 
 
 from __future__ import annotations
 
-from vlac.device.pool import PoolOp
 from vlac.ir.graph import Graph
 
 __all__ = ["pools_first"]
@@ -15,6 +14,6 @@ __all__ = ["pools_first"]
 def pools_first(graph: Graph) -> None:
     """Move every pool up to the operation that makes its input."""
     for op in list(graph.ops):
-        producer = op.inputs[0].producer if isinstance(op, PoolOp) else None
+        producer = op.inputs[0].producer if op.is_early else None
         if producer is not None:
             graph.move(op, producer)

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
-from vla_isa.numerics import ROUND_NEAREST_EVEN
-from vlac.device.conv import ConvOp
-from vlac.device.gemm import GemmOp
-from vlac.device.pool import PoolOp
-from vlac.device.vec import VecOp
+from vla_isa.generated.codes import Rounding
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph
-from vlac.ir.operation import Op
 from vlac.model.labels import node_label
 from vlac.options import ROUNDING_NAMES
 from vlac.quantize.rounding import rounding_of
@@ -34,7 +30,7 @@ def apply_rounding(graph: Graph, model: ir.Model) -> None:
         UnsupportedError: all operations that cannot round so exactly, with the reason.
     """
     rounding = rounding_of(model)
-    if rounding == ROUND_NEAREST_EVEN:
+    if rounding == Rounding.NEAREST_EVEN:
         return
     reasons: dict[str, str] = {}
     for node in model.graph:
@@ -42,30 +38,16 @@ def apply_rounding(graph: Graph, model: ir.Model) -> None:
         if source is not None and source.op_type in _ON_HOST:
             reasons[node_label(node)] = f"QuantizeLinear '{node_label(node)}': the host computes it, to nearest even"
     for op in graph.ops:
-        if not _is_exact(op):
+        if not _powers(op.multipliers()):
             reasons[op.node] = (
                 f"{op.op_type} '{op.node}': its scales are no powers of two of each other (or of the number of values "
                 f"averaged), which rounding by {ROUNDING_NAMES[rounding]} needs; only nearest-even takes any scales"
             )
-        if isinstance(op, (ConvOp, GemmOp)):
-            op.requant.rounding = rounding
-        elif isinstance(op, (PoolOp, VecOp)):
-            op.rounding = rounding
+        op.round_by(rounding)
     if reasons:
         raise UnsupportedError(reasons.values(), nodes=reasons)
 
 
-def _is_exact(op: Op) -> bool:
-    if isinstance(op, (ConvOp, GemmOp)):
-        return _powers(op.requant.mult)
-    if isinstance(op, PoolOp):
-        return op.mode == "max" or _powers(op.records[0])
-    if isinstance(op, VecOp):
-        used = [op.a_mult] if len(op.inputs) == 1 or op.function == "mul" else [op.a_mult, op.b_mult]
-        return _powers(np.array(used))
-    return True
-
-
-def _powers(multipliers: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> bool:
+def _powers(multipliers: NDArray[np.int64]) -> bool:
     """Whether all of them are powers of two; 0 stands for a scale that is too small to matter, rounded as well."""
     return bool(((multipliers > 0) & (multipliers & (multipliers - 1) == 0)).all())

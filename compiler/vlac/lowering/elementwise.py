@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from vla_isa.generated.codes import Rounding
 from vla_isa.hardware import HardwareConfig
-from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, scale_to_multiplier, to_int8
+from vla_isa.integer import INT8
+from vla_isa.numerics import scale_to_multiplier
 from vlac.device.conv import ConvOp
 from vlac.device.gemm import GemmOp
 from vlac.device.vec import VecOp
@@ -92,14 +94,14 @@ def _lower_pair(low: LoweringContext, node: ir.Node, function: str) -> None:
     else:
         ma, mb, shift = add_multipliers(a, b, out.tensor, where, 2 if node.op_type == "Mean" else 1)
     zero, lo, hi, table = out.tensor.zero_point, out.lo, out.hi, None
-    if function == "sub" and swapped and out.rounding != ROUND_NEAREST_EVEN:
+    if function == "sub" and swapped and out.rounding != Rounding.NEAREST_EVEN:
         raise UnsupportedError(
             [f"{where}: subtracting from a constant or a smaller operand rounds to nearest even only"]
         )
     if function == "sub" and swapped:
         # b - a: VEC computes a - b around the zero point -1 - z, and the table -1 - q turns it round exactly
-        table = to_int8(np.clip(np.arange(INT8_MAX, INT8_MIN - 1, -1), lo, hi))
-        zero, lo, hi = -1 - zero, INT8_MIN, INT8_MAX
+        table = INT8.cast(np.clip(np.arange(INT8.hi, INT8.lo - 1, -1), lo, hi))
+        zero, lo, hi = -1 - zero, INT8.lo, INT8.hi
     low.graph.insert(VecOp(out.label, node.op_type, [a, b], out.tensor, function, ma, mb, shift, zero, lo, hi, table))
 
 

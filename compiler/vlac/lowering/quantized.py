@@ -8,8 +8,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from vla_isa.generated.codes import Rounding
 from vla_isa.integer import INT8, UINT8, IntType
-from vla_isa.numerics import ROUND_NEAREST_EVEN, quantize, to_int8
+from vla_isa.numerics import quantize
 from vla_isa.program import MAX_SCALE
 from vlac.errors import Refusal, UnsupportedError
 from vlac.ir.operation import Tensor
@@ -42,7 +43,7 @@ class Result:
     lo: int
     hi: int
     label: str
-    rounding: int = ROUND_NEAREST_EVEN
+    rounding: int = Rounding.NEAREST_EVEN
 
 
 def unquantized(node: ir.Node, value: ir.Value, role: str) -> UnsupportedError:
@@ -60,7 +61,7 @@ def unquantized(node: ir.Node, value: ir.Value, role: str) -> UnsupportedError:
     )
 
 
-def bound(x: float, tensor: Tensor, free: int, rounding: int = ROUND_NEAREST_EVEN) -> int:
+def bound(x: float, tensor: Tensor, free: int, rounding: int = Rounding.NEAREST_EVEN) -> int:
     """A real bound as an integer of `tensor`, or `free` where it is infinite."""
     if not np.isfinite(x):
         return free
@@ -115,6 +116,6 @@ def constant_tensor(node: ir.Node) -> Tensor | None:
         q.shape,
         float(np.float32(scale.reshape(-1)[0])),
         z - offset,
-        constant=to_int8(q.astype(np.int16) - offset),
+        constant=INT8.cast(q.astype(np.int16) - offset),
         type=kind,
     )

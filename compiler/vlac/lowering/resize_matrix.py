@@ -10,16 +10,17 @@ import math
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from vla_isa.numerics import INT8_MAX, requantize_scale, to_int8
+from vla_isa.integer import INT8
+from vla_isa.numerics import requantize_scale
 from vlac.device.gemm import GemmOp
 from vlac.ir.records import Requant
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.weights import multipliers, prove_no_wrap
 from vlac.model.labels import node_label
+from vlac.model.onnx_runtime import OnnxSession
 from vlac.model.reading import constant_input, shape_of
 
 __all__ = ["LARGEST", "is_small", "lower_matrix"]
@@ -50,9 +51,7 @@ def _matrix(node: ir.Node, opset: int) -> tuple[F32, F32]:
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     graph = helper.make_graph([proto], "resize", [x], [y], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = OnnxSession(model, optimized=True)
 
     def resized(values: F32) -> F32:
         return np.asarray(session.run(None, {"x": values.reshape(shape)})[0], np.float32).reshape(-1)
@@ -65,13 +64,13 @@ def _matrix(node: ir.Node, opset: int) -> tuple[F32, F32]:
 
 def _rounded(matrix: F32) -> tuple[NDArray[np.int8], F32]:
     """int8 weights and the scale of each row: 1 / d for the smallest d that makes it whole, else max / 127."""
-    scales = np.where(matrix.any(axis=1), np.abs(matrix).max(axis=1) / INT8_MAX, 1 / INT8_MAX)
+    scales = np.where(matrix.any(axis=1), np.abs(matrix).max(axis=1) / INT8.hi, 1 / INT8.hi)
     done = np.zeros(len(matrix), np.bool_)
-    for d in range(1, INT8_MAX + 1):
+    for d in range(1, INT8.hi + 1):
         whole = np.abs(matrix * d - np.rint(matrix * d)).max(axis=1) < 1e-4
-        fits = whole & (np.abs(matrix * d).max(axis=1) < INT8_MAX + 0.5) & ~done
+        fits = whole & (np.abs(matrix * d).max(axis=1) < INT8.hi + 0.5) & ~done
         scales[fits], done = 1 / d, done | fits
-    weights = to_int8(np.clip(np.rint(matrix / scales[:, None]), -INT8_MAX, INT8_MAX))
+    weights = INT8.cast(np.clip(np.rint(matrix / scales[:, None]), -INT8.hi, INT8.hi))
     return weights, scales.astype(np.float32)
 
 

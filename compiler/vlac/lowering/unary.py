@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions.vec import VEC
-from vla_isa.numerics import INT8_MAX, INT8_MIN, clamp, quantize, to_int8
+from vla_isa.integer import INT8
+from vla_isa.numerics import clamp, quantize
 from vlac.device.vec import VecOp
 from vlac.ir.geometry import geometry, is_image
 from vlac.ir.operation import Tensor
@@ -154,7 +155,7 @@ def _trace(low: LoweringContext, value: ir.Value | None) -> Traced | None:
     x = low.values.get(value)
     if x is None or x.constant is not None:
         return None
-    q = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.float32)
+    q = np.arange(INT8.lo, INT8.hi + 1, dtype=np.float32)
     return Traced(x, ((q - np.float32(x.zero_point)) * np.float32(x.scale)).astype(np.float32))
 
 
@@ -171,7 +172,7 @@ def _stays_float(value: ir.Value) -> bool:
 def _add_table(low: LoweringContext, node: ir.Node, x: Tensor, values: F32) -> None:
     out = low.result(node)
     table = quantize(_defined(values, x.zero_point), out.tensor.scale, out.tensor.zero_point, out.rounding)
-    table = to_int8(clamp(table, out.lo, out.hi))
+    table = INT8.cast(clamp(table, out.lo, out.hi))
     low.graph.insert(VecOp.identity(out.label, node.op_type, x, out.tensor, table))
 
 
@@ -181,6 +182,6 @@ def _defined(values: F32, zero_point: int) -> NDArray[np.float32]:
     if known.size in (0, values.size):
         return np.where(np.isnan(values), np.float32(0), values)
     index = np.arange(values.size)
-    distance = np.abs(index[:, None] - known) + 1e-3 * np.abs(known - zero_point + INT8_MIN)
+    distance = np.abs(index[:, None] - known) + 1e-3 * np.abs(known - zero_point + INT8.lo)
     filled: F32 = values[known[distance.argmin(axis=1)]]
     return filled

@@ -12,9 +12,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.errors import EncodingError
+from vla_isa.generated.codes import Rounding
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions.gemm import GEMM
-from vla_isa.numerics import INT8_MAX, INT8_MIN, ROUND_NEAREST_EVEN, requantize_scale, scale_to_multiplier, to_int8
+from vla_isa.integer import INT8
+from vla_isa.numerics import requantize_scale, scale_to_multiplier
 from vlac.errors import UnsupportedError
 from vlac.ir.operation import Tensor
 from vlac.ir.records import Requant
@@ -67,7 +69,7 @@ def read_weights(node: ir.Node, index: int, axis: int) -> Weights:
     shape = [-1 if i == axis else 1 for i in range(q.ndim)]
     plain = q.dtype == np.int8 and not shift.any()
     centred = q if plain else q.astype(np.int16) - shift.reshape(shape).astype(np.int16)
-    if centred.min() < INT8_MIN or centred.max() > INT8_MAX:
+    if centred.min() < INT8.lo or centred.max() > INT8.hi:
         raise UnsupportedError(
             [
                 f"{where}: weights less their zero point reach {centred.min()}..{centred.max()}, outside "
@@ -75,7 +77,7 @@ def read_weights(node: ir.Node, index: int, axis: int) -> Weights:
             ]
         )
     scales = np.broadcast_to(scale.reshape(-1).astype(np.float32), (q.shape[axis],)).copy()
-    return Weights(to_int8(centred), scales)
+    return Weights(INT8.cast(centred), scales)
 
 
 def multipliers(scales: NDArray[np.float32], where: str) -> tuple[I64, I64]:
@@ -113,7 +115,7 @@ def requant_of(
     if bias is not None:
         # the scale a quantizer gives the bias is float32(s_x * s_w): the division recovers its integers exactly
         unit = (np.float32(x.scale) * scales).astype(np.float32).astype(np.float64)
-        whole = np.rint if out.rounding == ROUND_NEAREST_EVEN else np.floor
+        whole = np.rint if out.rounding == Rounding.NEAREST_EVEN else np.floor
         total = whole(np.broadcast_to(bias.reshape(-1), total.shape).astype(np.float64) * beta / unit).astype(np.int64)
     prove_no_wrap(per_channel, total, where)
     total = total - x.zero_point * per_channel.sum(axis=1, dtype=np.int64)
@@ -130,7 +132,7 @@ def prove_no_wrap(weights: NDArray[np.int8], bias: I64, where: str) -> None:
     """
     above = np.maximum(weights, 0).sum(axis=1, dtype=np.int64)
     below = np.minimum(weights, 0).sum(axis=1, dtype=np.int64)
-    low, high = above * INT8_MIN + below * INT8_MAX, above * INT8_MAX + below * INT8_MIN
+    low, high = above * INT8.lo + below * INT8.hi, above * INT8.hi + below * INT8.lo
     worst = int(max(high.max(), -low.min(), np.abs(bias).max() + 128 * np.abs(above + below).max()))
     if worst > np.iinfo(np.int32).max:
         raise UnsupportedError(

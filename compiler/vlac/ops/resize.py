@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions.conv import CONV
-from vla_isa.numerics import INT8_MAX, to_int8
+from vla_isa.integer import INT8
 from vlac.device.conv import ConvOp
 from vlac.ir.geometry import is_image
 from vlac.ir.operation import Tensor
@@ -163,7 +163,7 @@ def _linear_axes(node: ir.Node) -> tuple[_Linear, _Linear] | None:
     if not linear or attribute(node, "antialias", 0) or not is_image(shape) or shape[:2] != out[:2]:
         return None
     rows, columns = _linear(node, 2), _linear(node, 3)
-    if rows is None or columns is None or max(max(r) for r in _products(rows, columns)) > INT8_MAX:
+    if rows is None or columns is None or max(max(r) for r in _products(rows, columns)) > INT8.hi:
         return None
     return rows, columns
 
@@ -196,7 +196,7 @@ def _lower_linear(low: LoweringContext, node: ir.Node, rows: _Linear, columns: _
     parts = phase_tensors(out.tensor, phases)
     for (i, j), part in zip(product(range(phases[0]), range(phases[1])), parts, strict=True):
         (y, weights_y), (z, weights_x) = _window(rows, i), _window(columns, j)
-        kernel = to_int8(np.outer(weights_y, weights_x))
+        kernel = INT8.cast(np.outer(weights_y, weights_x))
         full = np.zeros((y + kernel.shape[0], z + kernel.shape[1]), np.int8)
         full[y:, z:] = kernel
         bias = np.full(x.c, -x.zero_point * int(kernel.astype(np.int64).sum()), np.int64)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from vla_isa import timing
@@ -22,6 +21,7 @@ from vla_isa.hardware import LINE_BYTES
 from vla_isa.package import HostNode, HostPartition, Package
 from vla_isa.program import IoTensor, Program
 from vlac.errors import ModelError, Refusal, grouped
+from vlac.model.onnx_runtime import OnnxRuntimeError, OnnxSession
 
 __all__ = ["PartitionCost", "partition_costs", "partitions_text", "refused_nodes", "total_text"]
 
@@ -72,13 +72,11 @@ def _device(number: int, program: Program) -> PartitionCost:
 
 
 def _host(number: int, part: HostPartition, values: Arrays) -> PartitionCost:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
     where = f"part {number}, on the host ({', '.join(n.node for n in part.nodes[:3])})"
     try:
-        session = onnxruntime.InferenceSession(part.model, options, providers=["CPUExecutionProvider"])
-    except Exception as e:  # ONNX Runtime raises its own classes, without a common base
-        raise ModelError(f"{where}: ONNX Runtime cannot load it: {str(e).strip()}") from e
+        session = OnnxSession(part.model, optimized=True)
+    except OnnxRuntimeError as e:
+        raise ModelError(f"{where}: ONNX Runtime cannot load it: {e}") from e
     wanted = onnx.load_from_string(part.model).graph.input
     feeds = {v.name: values[v.name] if v.name in values else _made_up(v) for v in wanted}
     best, made = np.inf, []
@@ -87,9 +85,9 @@ def _host(number: int, part: HostPartition, values: Arrays) -> PartitionCost:
             start = time.perf_counter()
             made = session.run(None, feeds)
             best = min(best, time.perf_counter() - start)
-    except Exception as e:  # see above
+    except OnnxRuntimeError as e:
         if all(v.name in values for v in wanted):
-            raise ModelError(f"{where}: ONNX Runtime cannot run it on a calibration sample: {str(e).strip()}") from e
+            raise ModelError(f"{where}: ONNX Runtime cannot run it on a calibration sample: {e}") from e
     read, written = (sum(np.asarray(a).nbytes for a in arrays) for arrays in (feeds.values(), made))
     return PartitionCost(number, "host", part.nodes, read, written, 0, 1000 * best if made else None, len(part.nodes))
 

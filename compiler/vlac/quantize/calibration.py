@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vla_isa.errors import InputError
 from vla_isa.input_arrays import read_npz, read_runs
-from vla_isa.numerics import INT8_MAX
+from vla_isa.integer import INT8
 from vla_isa.program import MAX_SCALE
 from vla_isa.signature import Value
 from vlac.errors import CalibrationError
@@ -28,7 +28,7 @@ __all__ = ["CalibrationData", "Samples", "model_values", "random_array", "read_s
 Samples = list[dict[str, NDArray[Any]]]
 CalibrationData: TypeAlias = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 _RANDOM_SAMPLES = 8
-_MAX_VALUE = INT8_MAX * MAX_SCALE
+_MAX_VALUE = INT8.hi * MAX_SCALE
 
 
 def model_values(model: ir.Model) -> tuple[list[Value], set[str]]:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import onnx_ir as ir
-import onnxruntime
 from numpy.typing import NDArray
+
+from vlac.model.onnx_runtime import OnnxSession
 
 __all__ = ["FloatSession"]
 
@@ -22,7 +23,7 @@ class FloatSession:
     """The values `outputs` of a float or QDQ model, in this order, computed node by node in float.
 
     Raises:
-        Exception: of ONNX Runtime's own classes, where it cannot run the model.
+        OnnxRuntimeError: it cannot load the model.
     """
 
     def __init__(self, model: ir.Model, outputs: Iterable[str]) -> None:
@@ -38,16 +39,14 @@ class FloatSession:
                 del graph.initializers[name]
                 value.const_value = None
                 graph.inputs.append(value)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
-        data = ir.to_proto(copy).SerializeToString()
-        self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        self._inputs = {i.name for i in self._session.get_inputs()}
+        self._session = OnnxSession(copy, free_early=True)
+        self._inputs = {i.name for i in self._session.inputs}
 
     def run(self, sample: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """The values for one sample of the model's inputs."""
+        """The values for one sample of the model's inputs.
+
+        Raises:
+            OnnxRuntimeError: the model does not run on it.
+        """
         given = {name: array for name, array in sample.items() if name in self._inputs}
-        found: list[NDArray[Any]] = self._session.run(None, given | self._weights)
-        return found
+        return self._session.run(None, given | self._weights)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN
+from vla_isa.integer import INT8
 
 __all__ = [
     "Scale",
@@ -44,23 +44,23 @@ class Scale:
     def limits(self) -> tuple[float, float]:
         """The least and the largest real number."""
         scale = float(self.scale)
-        return (INT8_MIN - self.zero_point) * scale, (INT8_MAX - self.zero_point) * scale
+        return (INT8.lo - self.zero_point) * scale, (INT8.hi - self.zero_point) * scale
 
 
 def activation_scale(low: float, high: float) -> Scale:
     """The scale of a range, widened to hold 0; of the range [0, 0] it is 1."""
     low, high = min(float(low), 0.0), max(float(high), 0.0)
-    scale = np.float32(high / (INT8_MAX - INT8_MIN) - low / (INT8_MAX - INT8_MIN))  # the difference may overflow
+    scale = np.float32(high / (INT8.hi - INT8.lo) - low / (INT8.hi - INT8.lo))  # the difference may overflow
     if scale < _TINY:
         return Scale(np.float32(1), 0)
-    zero = INT8_MIN - low / float(scale)
-    return Scale(scale, int(np.clip(np.rint(zero), INT8_MIN, INT8_MAX)))
+    zero = INT8.lo - low / float(scale)
+    return Scale(scale, int(np.clip(np.rint(zero), INT8.lo, INT8.hi)))
 
 
 def quantize_array(array: NDArray[Any], scale: Scale) -> NDArray[np.int8]:
     """A constant operand in the scale of an activation; values outside its range saturate."""
     q = np.rint(array.astype(np.float64) / float(scale.scale)) + scale.zero_point
-    integers: NDArray[np.int8] = np.clip(q, INT8_MIN, INT8_MAX).astype(np.int8)
+    integers: NDArray[np.int8] = INT8.clip(q)
     return integers
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 from numpy.typing import NDArray
 
 from vlac.errors import CalibrationError
 from vlac.model.labels import node_label
+from vlac.model.onnx_runtime import OnnxSession
 from vlac.quantize.calibration import Samples
 from vlac.quantize.insert_qdq import insert_qdq
 from vlac.quantize.static import Quantized
@@ -66,12 +66,7 @@ def _activation(node: ir.Node) -> list[str]:
 
 def _outputs(model: ir.Model, samples: Samples) -> NDArray[np.float64]:
     """All outputs on all samples, one behind the other."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.qdqisint8allowed", "1")
-    session = onnxruntime.InferenceSession(
-        ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = OnnxSession(model, optimized=True, integers=True)
     found: list[NDArray[Any]] = [array.reshape(-1) for s in samples for array in session.run(None, s)]
     return np.concatenate(found).astype(np.float64)
 

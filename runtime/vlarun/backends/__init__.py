@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from vla_isa.errors import BadUsageError, did_you_mean
+from vla_isa.errors import BadUsageError, check_type, did_you_mean
 from vlarun.backends.base import Backend, RunResult, run_once
 from vlarun.backends.ref import RefBackend, RefOptions
 from vlarun.backends.rtl import RtlBackend, RtlOptions
@@ -21,6 +21,7 @@ __all__ = [
     "RtlBackend",
     "RunResult",
     "SimBackend",
+    "chosen",
     "create",
     "run_once",
 ]
@@ -45,6 +46,17 @@ BACKENDS = (
     BackendSpec("rtl", RtlOptions, RtlBackend),
     BackendSpec("ref", RefOptions, RefBackend),
 )
+
+
+def chosen(backend: str | Backend, onnx: str | Path | None = None) -> Backend:
+    """The backend that a session was given, or the one of that name; `onnx` is the model of `ref`.
+
+    Raises:
+        BadUsageError: see `create`.
+        TypeError: neither a name nor a backend.
+    """
+    check_type("backend", backend, f"one of {', '.join(s.name for s in BACKENDS)} or a Backend", str, Backend)
+    return create(backend, onnx=onnx) if isinstance(backend, str) else backend
 
 
 def create(name: str, **given: str | Path | int | None) -> Backend:

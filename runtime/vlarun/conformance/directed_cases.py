@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from vlarun.conformance import limit_cases, limit_moves, machine_cases
 from vlarun.conformance.operations import make_operation
 from vlarun.conformance.programs import Case, operation_program
 
-__all__ = ["cases"]
+__all__ = ["DIRECTED", "cases"]
 
 Choices = dict[str, Any]
 FULL: Choices = {"lo": INT8.lo, "hi": INT8.hi}  # no clamp besides that of the type
@@ -46,9 +46,8 @@ ONE: Choices = {
 
 def cases(hw: HardwareConfig) -> Iterator[Case]:
     """All T1 cases of a config; the same ids on every one."""
-    groups = {"CONV": _conv(hw), "GEMM": _gemm(), "POOL": _pool(), "VEC": _vec(), "COPY": _copy()}
-    for name, directed in groups.items():
-        for what, choices in directed:
+    for name, directed in DIRECTED.items():
+        for what, choices in directed(hw):
             case_id = f"T1.{name.lower()}.{what}"
             rng = np.random.default_rng(zlib.crc32(case_id.encode()))
             yield Case(case_id, operation_program([make_operation(name, rng, Arena(hw), **choices)]))
@@ -188,7 +187,7 @@ def _conv_options(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     yield "many.blocks", PLAIN | ONE | {"in_blocks": 17, "out_blocks": 17, "in_h": 2, "in_w": 4, "out_h": 2, "out_w": 4}
 
 
-def _gemm() -> Iterator[tuple[str, Choices]]:
+def _gemm(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     for m in (1, 3, 4, 5, 8, 9, 17):
         yield f"m.{m}", {"m": m}
     for scale_by in (ScaleBy.COLUMN, ScaleBy.TENSOR):
@@ -207,7 +206,7 @@ def _gemm() -> Iterator[tuple[str, Choices]]:
             yield f"extreme.{act}.{weight}", {"act": act, "weight": weight, "k_blocks": 4, "records": "extreme"}
 
 
-def _pool() -> Iterator[tuple[str, Choices]]:
+def _pool(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     for mode in PoolMode:
         kind = mode.name.lower()
         for kernel in (1, 2, 3, 5):
@@ -279,7 +278,7 @@ def _pool() -> Iterator[tuple[str, Choices]]:
     yield "max.ignores.clamp", {"mode": PoolMode.MAX, "lo": 0, "hi": 0}
 
 
-def _vec() -> Iterator[tuple[str, Choices]]:
+def _vec(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     for function in VecFunction:
         name = function.name.lower()
         for kind in BKind:
@@ -311,7 +310,7 @@ def _vec() -> Iterator[tuple[str, Choices]]:
         yield f"width.{width}", {"out_w": width}
 
 
-def _copy() -> Iterator[tuple[str, Choices]]:
+def _copy(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     for move in (Move.ACT_TO_ACT, Move.FILL_ACT):
         name = move.name.lower()
         yield f"{name}.plain", {"move": move, "n3": 1, "in_ring": False, "out_ring": False}
@@ -323,3 +322,12 @@ def _copy() -> Iterator[tuple[str, Choices]]:
             yield f"{name}.zero.{count}", {"move": move, count: 0}
     for pad in (INT8.lo, INT8.hi):
         yield f"fill_act.pad.{pad}", {"move": Move.FILL_ACT, "pad": pad}
+
+
+DIRECTED: dict[str, Callable[[HardwareConfig], Iterator[tuple[str, Choices]]]] = {
+    "CONV": _conv,
+    "GEMM": _gemm,
+    "POOL": _pool,
+    "VEC": _vec,
+    "COPY": _copy,
+}

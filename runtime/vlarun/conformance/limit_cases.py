@@ -8,7 +8,7 @@ Not here: COPY, semaphores and control (limit_moves.py); packets that dispatch r
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from vla_isa.operands import RegionUse, Rng, Values, draw_records, fill
 from vla_isa.packet import Instruction, Packet
 from vlarun.conformance.programs import Builder, Case
 
-__all__ = ["cases", "fitting", "run_each"]
+__all__ = ["SIZES", "cases", "fitting", "run_each"]
 
 MANY = 8  # what is read in more pieces is loaded in one, with the words between them
 
@@ -41,14 +41,8 @@ def cases(hw: HardwareConfig) -> Iterator[Case]:
         for region, use in ins.operands.regions.items()
     }
     groups |= {f"{ins.name.lower()}.requantize": _requantize(ins.name) for ins in TABLE if "rounding" in ins.by_name}
-    groups |= {
-        "conv.sizes": _conv_sizes(hw),
-        "conv.memories": _memories(hw, "CONV"),
-        "gemm.sizes": _gemm_sizes(hw),
-        "gemm.memories": _memories(hw, "GEMM"),
-        "pool.sizes": _pool_sizes(hw),
-        "vec.sizes": _vec_sizes(hw),
-    }
+    groups |= {f"{name.lower()}.sizes": sizes(hw) for name, sizes in SIZES.items()}
+    groups |= {f"{name.lower()}.memories": _memories(hw, name) for name in ("CONV", "GEMM")}
     for what, changes in groups.items():
         yield run_each(hw, f"T1.limit.{what}", fitting(hw, what.split(".")[0].upper(), changes))
 
@@ -277,3 +271,11 @@ def _vec_sizes(hw: HardwareConfig) -> Iterator[Values]:
         yield {"a_mult": VEC.limit("a_mult"), "b_mult": mult, "shift": 23}
     for table in (0, 1, 3 * hw.param_words // 4, hw.param_words - TABLE_BYTES // hw.param_word_bytes):
         yield {"table_enable": 1, "table_base": table}
+
+
+SIZES: dict[str, Callable[[HardwareConfig], Iterator[Values]]] = {
+    "CONV": _conv_sizes,
+    "GEMM": _gemm_sizes,
+    "POOL": _pool_sizes,
+    "VEC": _vec_sizes,
+}

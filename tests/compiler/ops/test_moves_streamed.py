@@ -54,7 +54,7 @@ def test_streamed_moves(name):
         state = compile_proto(model(BODIES[name]), config, calib="random:1")
         found = vlarun.Session(state.program, backend="sim").run(random_inputs(state.program), raw=True)
         outputs.append(next(iter(found.values())))
-        assert bool(state.plan.streamed) == (config == "tiny")
+        assert bool(state.planned.plan.streamed) == (config == "tiny")
     assert np.array_equal(*outputs)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vla_isa.numerics import INT8_MAX, INT8_MIN, to_int8
+from vla_isa.integer import INT8
 from vlac.model.reading import attribute, constant_input, shape_of
 from vlac.ops import BY_NAME
 from vlac.rewrite.nodes import Nodes
@@ -44,7 +44,7 @@ def split_wide_weights(model: ir.Model) -> None:
         if weight is None or source is None:
             continue
         centred = _centred(weight, axes)
-        if centred is not None and (centred.min() < INT8_MIN or centred.max() > INT8_MAX):
+        if centred is not None and (centred.min() < INT8.lo or centred.max() > INT8.hi):
             _split(model.graph, node, axes, weight, source, centred, repeated)
 
 
@@ -52,8 +52,8 @@ def int8_parts(weight: I64) -> list[NDArray[np.int8]]:
     """The fewest int8 arrays whose sum is `weight`."""
     parts, rest = list[NDArray[np.int8]](), weight
     while rest.any() or not parts:
-        part = np.clip(rest, INT8_MIN, INT8_MAX)
-        parts.append(to_int8(part))
+        part = np.clip(rest, INT8.lo, INT8.hi)
+        parts.append(INT8.cast(part))
         rest = rest - part
     return parts
 

@@ -1,1 +1,0 @@
-"""Where everything lies: activation regions, data space, weight and parameter residency."""

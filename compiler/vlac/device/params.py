@@ -1,0 +1,70 @@
+"""Parameters of operations: records per channel, tables and masks, as pieces whose bytes are made when wanted."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa.generated.codes import MaskMode
+from vla_isa.hardware import HardwareConfig
+from vla_isa.numerics import RECORD_BYTES, ResidualRecord, pack_records
+from vlac.ir.cut import Cut, Parameter, WeightLayout
+from vlac.ir.records import Requant
+
+__all__ = ["layer_parameters", "record_parameter", "table_parameter"]
+
+I64 = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
+
+
+def layer_parameters(
+    requant: Requant, residual: ResidualRecord | None, lanes: I64, cut: Cut, hw: HardwareConfig
+) -> list[Parameter]:
+    """Those of a CONV or GEMM: for each chunk its records and its residual record, then the table and the mask."""
+    out: list[Parameter] = []
+    for first, last in cut.chunks:
+        here = lanes[first * hw.block : last * hw.block]
+        out.append(Parameter("records", last - first, partial(_channel_records, requant, here)))
+        if residual is not None:
+            out.append(Parameter("residual", 1, partial(_residual_record, residual)))
+    if requant.table is not None:
+        out.append(table_parameter(requant.table, hw))
+    if cut.weights is not None and cut.weights.mode == MaskMode.MASK:
+        out.append(Parameter("mask", len(cut.weights.live), partial(_mask_rows, cut.weights, hw.param_word_bytes)))
+    return out
+
+
+def record_parameter(mult: I64, shift: I64, hw: HardwareConfig) -> Parameter:
+    """Records without biases, one after another."""
+    words = -(-np.size(mult) * RECORD_BYTES // hw.param_word_bytes)
+    return Parameter("records", words, partial(pack_records, np.zeros_like(mult), mult, shift))
+
+
+def table_parameter(table: NDArray[np.int8], hw: HardwareConfig) -> Parameter:
+    """A table of 256 entries."""
+    return Parameter("table", -(-table.size // hw.param_word_bytes), lambda: table.view(np.uint8))
+
+
+def _channel_records(requant: Requant, lanes: I64) -> Bytes:
+    """The records of some channel positions; those of padding are zero."""
+    real = lanes >= 0
+    values = []
+    for array in (requant.bias, requant.mult, requant.shift):
+        full = np.zeros(len(lanes), np.int64)
+        full[real] = array[lanes[real]]
+        values.append(full)
+    return pack_records(*values)
+
+
+def _residual_record(record: ResidualRecord) -> Bytes:
+    return np.frombuffer(record.pack(), np.uint8)
+
+
+def _mask_rows(layout: WeightLayout, width: int) -> Bytes:
+    """One word for each out block: bit i is in block i."""
+    bits = np.packbits(layout.live, axis=1, bitorder="little")
+    rows = np.zeros((len(bits), width), np.uint8)
+    rows[:, : bits.shape[1]] = bits
+    return rows

@@ -1,0 +1,59 @@
+"""Packets while their addresses are still open, and where operands lie on chip.
+
+Not here: fields of an instruction (`vla_isa`), which packets an operation is (`device/`), when they run (`emit/`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["Region", "RelocatablePacket", "operand_fields", "size_fields"]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A tensor on chip: word of slot 0, words between rows and between channel blocks, rows it holds."""
+
+    base: int
+    row_stride: int
+    pitch: int
+    ring: int
+
+
+@dataclass
+class RelocatablePacket:
+    """One packet before its weights and parameters have addresses: instruction, field values, where it comes from.
+
+    Attributes:
+        weights: (first word, words) it reads, of its operation's weights; later of the weight space. `weight_base` is
+            set when they are placed.
+        owner: number of the operation whose parameter words it reads, -1 for none.
+        relocations: field name -> parameter word relative to its operation's first.
+        stage: the stage of the plan it belongs to; -1 for loads of weights and parameters.
+    """
+
+    name: str
+    values: dict[str, int]
+    node: str = ""
+    op: str = ""
+    macs: int = 0
+    weights: tuple[int, int] | None = None
+    owner: int = -1
+    relocations: dict[str, int] = field(default_factory=dict)
+    stage: int = -1
+
+
+def operand_fields(role: str, r: Region, row: int, block: int = 0) -> dict[str, int]:
+    """The region fields of an operand whose row 0 is row `row` of its tensor, from channel block `block` on."""
+    return {
+        f"{role}_base": r.base + block * r.pitch,
+        f"{role}_row_stride": r.row_stride,
+        f"{role}_pitch": r.pitch,
+        f"{role}_ring": r.ring,
+        f"{role}_slot": row % r.ring,
+    }
+
+
+def size_fields(role: str, h: int, w: int, blocks: int) -> dict[str, int]:
+    """The size fields of an operand."""
+    return {f"{role}_h": h, f"{role}_w": w, f"{role}_blocks": blocks}

@@ -1,0 +1,178 @@
+"""The data space: heap, parameters, constants, inputs, outputs and streamed tensors, in 64-byte lines.
+
+Every tensor starts on a 4 KB line, so that rows spread over the data channels. Not here: the weight space,
+which is only the layers' words one after another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa.hardware import HEAP_BYTES, LINE_BYTES
+from vla_isa.layout import TensorLayout, pack
+from vla_isa.program import IoTensor, MapEntry, Segment
+from vlac.ir.geometry import is_image
+from vlac.ir.graph import Graph, GraphOutput
+from vlac.ir.operation import Tensor
+from vlac.plan.plan import Plan
+
+__all__ = ["DataRegion", "DataSpace", "layout_of", "place_data"]
+
+_ALIGN = 4096 // LINE_BYTES
+
+
+@dataclass(frozen=True)
+class DataRegion:
+    """Lines of a tensor: first one, steps between rows and channel blocks; w words per row and block."""
+
+    line: int
+    row_stride: int
+    block_stride: int
+    w: int
+    blocks: int
+
+
+@dataclass
+class DataSpace:
+    """Where everything lies in the data space.
+
+    `sources` are tensors to load from (inputs, constants, streamed), `stores` where a result must be written.
+    """
+
+    lines: int = HEAP_BYTES // LINE_BYTES
+    sources: dict[Tensor, DataRegion] = field(default_factory=dict)
+    stores: dict[Tensor, list[DataRegion]] = field(default_factory=dict)
+    constants: list[Segment] = field(default_factory=list)
+    inputs: list[IoTensor] = field(default_factory=list)
+    outputs: list[IoTensor] = field(default_factory=list)
+    memory_map: list[MapEntry] = field(default_factory=list)
+
+    def copy(self) -> DataSpace:
+        """One that grows by itself."""
+        return replace(self, constants=list(self.constants), memory_map=list(self.memory_map))
+
+    def take(self, lines: int, name: str) -> int:
+        """Reserve lines; returns the first."""
+        start = -(-self.lines // _ALIGN) * _ALIGN
+        self.lines = start + lines
+        self.memory_map.append(MapEntry(name, "data", start, lines, 0, 0))
+        return start
+
+    def add_constant(self, data: NDArray[np.int8] | NDArray[np.uint8], name: str) -> int:
+        """Reserve lines for bytes that the loader writes; returns the first."""
+        raw = data.tobytes()
+        raw += bytes(-len(raw) % LINE_BYTES)
+        line = self.take(len(raw) // LINE_BYTES, name)
+        self.constants.append(Segment(line, raw))
+        return line
+
+
+def layout_of(
+    tensor: Tensor,
+    shape: tuple[int, ...],
+    block: int,
+    moved: tuple[tuple[int, ...], tuple[int, ...]] | None = None,
+) -> TensorLayout:
+    """How a tensor whose channels are in ascending order lies in the data space, seen with an ONNX shape.
+
+    `moved` is another (view, permutation) than the shape's own.
+    """
+    lanes = tensor.lane_map()
+    if tensor.is_vector and moved is None:
+        words = lanes.reshape(-1, block)
+        per_word = int((words[0] >= 0).sum())
+        expected = np.full_like(words, -1)
+        expected[:, :per_word] = np.arange(words.shape[0] * per_word).reshape(-1, per_word)
+        if per_word and np.array_equal(words, expected):
+            return TensorLayout(shape, (len(words), per_word), (0, 1), 1, len(words), per_word, block)
+    positions = np.flatnonzero(lanes >= 0)
+    cuts = np.flatnonzero(np.diff(positions) > 1) + 1
+    runs = tuple((int(r[0]), len(r)) for r in np.split(positions, cuts))
+    h, w, c = tensor.h, tensor.w, tensor.c
+    image = is_image(tensor.shape)
+    view, order = moved or (((c, h, w), (1, 2, 0)) if image else ((w, c), (0, 1)))
+    return TensorLayout(shape, view, order, h, w, c, block, runs if runs != ((0, c),) else ())
+
+
+def _region(line: int, layout: TensorLayout) -> DataRegion:
+    return DataRegion(line, layout.blocks * layout.row_lines, layout.row_lines, layout.w, layout.blocks)
+
+
+def place_data(graph: Graph, plan: Plan, block: int) -> DataSpace:
+    """Give inputs, outputs, constants and streamed tensors their lines."""
+    space = DataSpace()
+    for tensor in graph.inputs:
+        _place_input(graph, space, tensor, block)
+    for tensor in dict.fromkeys(t for op in graph.ops for t in op.inputs if t.constant is not None):
+        assert tensor.constant is not None
+        layout, lanes = layout_of(tensor, tensor.shape, block), tensor.lane_map()
+        values = tensor.from_hwc(tensor.to_hwc(tensor.constant)[:, :, lanes[lanes >= 0]])  # in the order of the lanes
+        space.sources[tensor] = _region(space.add_constant(pack(values, layout), tensor.label), layout)
+    for out in graph.outputs:
+        _place_output(graph, space, out, block)
+    for root in graph.tensors:  # in this order, as a set has another one in each run
+        if root in plan.streamed and root not in space.sources:
+            stored = space.stores.get(root)
+            if stored:
+                space.sources[root] = stored[0]
+            else:
+                layout = _padded_layout(root, block)
+                home = _region(space.take(layout.lines, root.label), layout)
+                space.sources[root] = home
+                space.stores[root] = [home]
+    _place_parts(graph, plan, space, block)
+    return space
+
+
+def _place_input(graph: Graph, space: DataSpace, tensor: Tensor, block: int) -> None:
+    name, _ = graph.input_labels[tensor]
+    if tensor in graph.input_layouts:
+        shape, view, order = graph.input_layouts[tensor]
+        layout = TensorLayout(shape, view, order, tensor.h, tensor.w, tensor.c, block)
+    else:
+        image = next((op.output for op in tensor.consumers if op.view_of is tensor and tensor.is_vector), tensor)
+        layout = layout_of(image, tensor.shape, block)
+    line = space.take(layout.lines, name)
+    space.inputs.append(IoTensor(name, layout, line, tensor.scale, tensor.zero_point))
+    region = _region(line, layout)
+    if tensor.is_vector and layout.h > 1:  # an image inside the vector: its rows are words of the vector
+        image = next(op.output for op in tensor.consumers if op.view_of is tensor)
+        space.sources[image] = region
+    else:
+        space.sources[tensor] = region
+
+
+def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int) -> None:
+    made = out.tensor.producer
+    tensor = (made.view_of if made is not None else None) or out.tensor
+    layout = layout_of(tensor, out.shape, block, out.layout)
+    line = space.take(layout.lines, out.name)
+    space.outputs.append(IoTensor(out.name, layout, line, tensor.scale, tensor.zero_point))
+    space.stores.setdefault(tensor, []).append(_region(line, layout))
+
+
+def _padded_layout(root: Tensor, block: int) -> TensorLayout:
+    """A layout of all lanes, padding included: only the device reads it."""
+    c = len(root.lane_map())
+    return TensorLayout((1, c, root.h, root.w), (c, root.h, root.w), (1, 2, 0), root.h, root.w, c, block)
+
+
+def _place_parts(graph: Graph, plan: Plan, space: DataSpace, block: int) -> None:
+    """Parts of streamed tensors are loaded from and stored to slices of them, and of outputs that they lie in."""
+    placed = {tensor: list(regions) for tensor, regions in space.stores.items()}
+    for tensor in graph.tensors:
+        if tensor.root not in plan.streamed or tensor.parent is None:
+            continue
+        offset, whole, targets = 0, tensor, space.stores.setdefault(tensor, [])
+        while whole.parent is not None:
+            offset, whole = offset + whole.offset, whole.parent
+            targets += [_slice(region, offset, tensor.blocks(block)) for region in placed.get(whole, [])]
+        space.sources[tensor] = _slice(space.sources[tensor.root], offset, tensor.blocks(block))
+
+
+def _slice(whole: DataRegion, offset: int, blocks: int) -> DataRegion:
+    """Some channel blocks of a region."""
+    return replace(whole, line=whole.line + offset * whole.block_stride, blocks=blocks)

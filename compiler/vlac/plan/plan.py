@@ -1,0 +1,112 @@
+"""Cut every operation: which rows (bands) and which output blocks (chunks) one packet computes.
+
+A stage is what is emitted together: one operation, or a convolution and the pool behind it, band by band.
+Input: a placed graph. Output: a Plan. Not here: how bands (`bands.py`) and chunks (`loads.py`) are chosen, addresses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vla_isa.hardware import HardwareConfig
+from vlac.device.weights import weight_layout
+from vlac.ir.cut import Cut, WeightLayout
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Op, Tensor
+from vlac.plan.bands import Streaming, overlap_bands, streaming_bands
+from vlac.plan.loads import chunks_of, param_layout
+
+__all__ = ["OpPlan", "Plan", "Stage", "make_plan"]
+
+
+@dataclass
+class OpPlan:
+    """One operation and its cut."""
+
+    op: Op
+    cut: Cut
+
+
+@dataclass
+class Stage:
+    """Operations emitted together, band by band."""
+
+    plans: list[OpPlan]
+
+
+@dataclass
+class Plan:
+    """The whole program's cut.
+
+    Attributes:
+        stages: in order.
+        streamed: tensors that live in the data space and are loaded and stored band by band, in the order in which
+            they were chosen.
+        rings: (stage, streamed tensor) -> how many of its rows are on chip in that stage, one behind another and the
+            first again behind the last.
+        without_prefetch: stages whose rings have no room for the next band while one is in use.
+    """
+
+    stages: list[Stage]
+    streamed: dict[Tensor, None] = field(default_factory=dict)
+    rings: dict[tuple[int, Tensor], int] = field(default_factory=dict)
+    without_prefetch: set[int] = field(default_factory=set)
+
+    @property
+    def plans(self) -> list[OpPlan]:
+        """Of all operations, in order."""
+        return [p for stage in self.stages for p in stage.plans]
+
+
+def make_plan(
+    graph: Graph, hw: HardwareConfig, streamed: dict[Tensor, None], layouts: dict[Op, WeightLayout], ring_words: int
+) -> Plan:
+    """Stages, bands and chunks; `streamed` roots are read and written in bands.
+
+    `layouts` keeps those of weights from one attempt to the next; a ring takes at most `ring_words` unless one
+    row of output needs more.
+
+    Raises:
+        AllocationError: an operation that cannot be cut finely enough.
+    """
+    stages = [Stage([OpPlan(op, Cut([(0, op.output.h)])) for op in ops]) for ops in _stages(graph, streamed)]
+    plan = Plan(stages, streamed)
+    for number, stage in enumerate(stages):
+        for p in stage.plans:
+            streams = [t for t in dict.fromkeys([*p.op.inputs, p.op.output]) if t.root in streamed]
+            if streams and p.op.queue:
+                _add(plan, number, p.cut, streaming_bands(p.op, streams, hw, ring_words))
+            elif p.op.queue:
+                p.cut.bands = overlap_bands(graph, p.op, hw, fused=len(stage.plans) > 1)
+            _cut_blocks(p, hw, layouts)
+    return plan
+
+
+def _stages(graph: Graph, streamed: dict[Tensor, None]) -> list[list[Op]]:
+    """Operations in order, a convolution and what runs beside it joined."""
+    stages: list[list[Op]] = []
+    for op in graph.ops:
+        resident = not {t.root for t in (*op.inputs, op.output)} & streamed.keys()
+        if stages and op.joins(stages[-1][-1]) and resident:
+            stages[-1].append(op)
+        else:
+            stages.append([op])
+    return stages
+
+
+def _add(plan: Plan, number: int, cut: Cut, streaming: Streaming) -> None:
+    cut.bands = streaming.bands
+    plan.rings |= {(number, tensor): rows for tensor, rows in streaming.rings.items()}
+    if not streaming.prefetch:
+        plan.without_prefetch.add(number)
+
+
+def _cut_blocks(p: OpPlan, hw: HardwareConfig, layouts: dict[Op, WeightLayout]) -> None:
+    """Cut the weights in chunks, and lay out the parameters."""
+    op, cut, weights = p.op, p.cut, p.op.weights
+    if weights is not None:
+        if op not in layouts:
+            layouts[op] = weight_layout(weights, op.inputs[0].lane_map(), op.output.lane_map(), hw)
+        cut.weights = layouts[op]
+        cut.chunks = chunks_of(op, cut.weights, len(cut.bands), hw)
+    cut.params = param_layout(op.parameters(cut, hw))

@@ -1,0 +1,40 @@
+"""Plan a whole program: cut, regions on chip, and the data space, each made for the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vla_isa.hardware import LINE_BYTES, HardwareConfig
+from vlac.ir.graph import Graph
+from vlac.plan.data_space import DataSpace, place_data
+from vlac.plan.plan import Plan
+from vlac.plan.regions import Regions, allocate_regions
+
+__all__ = ["PARAMETERS", "ProgramPlan", "plan_program"]
+
+PARAMETERS = "parameters"  # their name in the memory map
+
+
+@dataclass(frozen=True)
+class ProgramPlan:
+    """What the emission of a program needs: the cut, where tensors lie on chip and in the data space.
+
+    `params_line` is the data-space line of the first operation's parameters; the others follow without gaps.
+    """
+
+    plan: Plan
+    regions: Regions
+    data: DataSpace
+    params_line: int
+
+
+def plan_program(graph: Graph, hw: HardwareConfig) -> ProgramPlan:
+    """Cut the operations of a placed graph, which may split them, and give everything its place.
+
+    Raises:
+        AllocationError: something does not fit however it is cut.
+    """
+    plan, regions = allocate_regions(graph, hw)
+    data = place_data(graph, plan, hw.block)
+    size = sum(p.cut.params.size for p in plan.plans) * hw.param_word_bytes
+    return ProgramPlan(plan, regions, data, data.take(size // LINE_BYTES, PARAMETERS) if size else 0)

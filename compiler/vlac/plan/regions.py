@@ -1,0 +1,162 @@
+"""Regions of the activation scratchpad: live ranges, placement by size, pitches that avoid bank conflicts.
+
+Every tensor that is nobody's part gets a region from the stage that makes it to the last that reads it. Where
+they do not all fit, the largest image at the place of overflow is streamed: it lives in the data space and
+only a ring of rows is on chip in the stages that use it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vla_isa.hardware import BANKS, HardwareConfig
+from vlac.errors import AllocationError
+from vlac.ir.cut import WeightLayout
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Op, Tensor
+from vlac.ir.packet import Region
+from vlac.plan.plan import Plan, make_plan
+from vlac.plan.split import split_operations
+
+__all__ = ["Regions", "allocate_regions"]
+
+
+@dataclass
+class _Item:
+    """What needs words: a whole tensor over its live range, or a ring in one stage."""
+
+    tensor: Tensor
+    first: int
+    last: int
+    row_stride: int
+    pitch: int
+    ring: int
+    base: int = -1
+
+    @property
+    def size(self) -> int:
+        return self.ring * self.row_stride
+
+
+class Regions:
+    """Regions by tensor (and stage, for streamed ones)."""
+
+    def __init__(self, items: list[_Item], plan: Plan, block: int) -> None:
+        """Index the placed items."""
+        self.items, self._block = items, block
+        self._resident = {i.tensor: i for i in items if i.tensor.root not in plan.streamed}
+        self._rings = {(i.first, i.tensor): i for i in items if i.tensor.root in plan.streamed}
+
+    def of(self, tensor: Tensor, stage: int) -> Region:
+        """The region of a tensor as a stage sees it."""
+        item = self._rings.get((stage, tensor)) or self._resident.get(tensor)
+        if item is not None:
+            return Region(item.base, item.row_stride, item.pitch, item.ring)
+        assert tensor.parent is not None
+        parent = self.of(tensor.parent, stage)
+        if tensor.row_by_row:
+            return Region(parent.base + tensor.offset, tensor.row_words(self._block), tensor.pitch, tensor.h)
+        return Region(parent.base + tensor.offset * parent.pitch, parent.row_stride, parent.pitch, parent.ring)
+
+
+def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
+    """Plan and place; streams the largest tensors until everything fits.
+
+    Raises:
+        AllocationError: something does not fit however it is cut.
+    """
+    streamed: dict[Tensor, None] = {}
+    layouts: dict[Op, WeightLayout] = {}
+    shares = [4, 8, 16, 32]  # a ring may take one such part of the scratchpad; one row of output in any case
+    split_operations(graph, hw)
+    while True:
+        plan = make_plan(graph, hw, streamed, layouts, hw.act_words // shares[0])
+        items = _items(graph, plan, hw)
+        failed = _first_fit(items, hw.act_words)
+        if failed is None:
+            return plan, Regions(items, plan, hw.block)
+        together = [i for i in items if not (i.last < failed.first or failed.last < i.first)]
+        choices = [i for i in together if i.tensor.root not in streamed and _can_stream(i.tensor)]
+        if choices:
+            streamed[max(choices, key=lambda i: i.size).tensor] = None
+        elif streamed and len(shares) > 1:
+            shares.pop(0)
+        else:
+            raise _too_large(plan, items, failed, hw)
+
+
+def _too_large(plan: Plan, items: list[_Item], failed: _Item, hw: HardwareConfig) -> AllocationError:
+    """Names the operation at which most is needed while the item that did not fit is alive, and the tensors."""
+    alive = {s: [i for i in items if i.first <= s <= i.last] for s in range(failed.first, failed.last + 1)}
+    stage = max(alive, key=lambda s: sum(i.size for i in alive[s]))
+    op = plan.stages[stage].plans[0].op
+    size = {i.tensor.label: i.size * hw.act_word_bytes for i in alive[stage]}
+    return AllocationError(
+        f"{op.op_type} '{op.node}' needs {sum(size.values())} bytes of the activation scratchpad at once "
+        f"({', '.join(f'{label!r} {n}' for label, n in size.items())}); '{hw.name}' has "
+        f"{hw.act_words * hw.act_word_bytes}. Use a config with more memory or a smaller input",
+        op.node,
+    )
+
+
+def _items(graph: Graph, plan: Plan, hw: HardwareConfig) -> list[_Item]:
+    items = [_Item(t, number, number, t.row_words(hw.block), t.pitch, ring) for (number, t), ring in plan.rings.items()]
+    ranges: dict[Tensor, tuple[int, int]] = {}
+    for number, stage in enumerate(plan.stages):
+        for p in stage.plans:
+            for t in (*p.op.inputs, p.op.output):
+                first, last = ranges.get(t.root, (number, number))
+                ranges[t.root] = (min(first, number), max(last, number))
+    for root, (first, last) in ranges.items():
+        if root in plan.streamed:
+            continue
+        if any(o.tensor.root is root for o in graph.outputs):
+            last = max(last, min(last + 1, len(plan.stages) - 1))  # its stores overlap the next stage
+        row = root.row_words(hw.block) + _row_padding(root, hw)
+        items.append(_Item(root, first, last, row, root.pitch, root.h))
+    return items
+
+
+def _first_fit(items: list[_Item], capacity: int) -> _Item | None:
+    """Place by decreasing size at the lowest free address; returns an item that does not fit, or None."""
+    placed: list[_Item] = []
+    for item in sorted(items, key=lambda i: (-i.size, i.first)):
+        base = 0
+        for other in sorted(placed, key=lambda i: i.base):
+            if other.last < item.first or item.last < other.first:
+                continue
+            if base + item.size <= other.base:
+                break
+            base = max(base, other.base + other.size)
+        if base + item.size > capacity:
+            return item
+        item.base = base
+        placed.append(item)
+    return None
+
+
+def _can_stream(root: Tensor) -> bool:
+    """An image that no operation needs as a whole."""
+    return root.h > 1 and not root.is_vector and root.constant is None
+
+
+def _row_padding(root: Tensor, hw: HardwareConfig) -> int:
+    """Words to add to a row so that strips of the convolutions that read it meet few bank conflicts."""
+    readers = [op for t in _family(root) for op in t.consumers if op.inputs[0] is t]
+    if root.is_vector:
+        return 0
+    row = root.row_words(hw.block)
+    costs = [sum(op.fetch_cycles(row + pad, hw.pixels) for op in readers) for pad in range(BANKS)]
+    return costs.index(min(costs))
+
+
+def _family(root: Tensor) -> list[Tensor]:
+    """The tensor and those that lie in it as channel slices."""
+    out, seen = [root], {root}
+    for t in out:
+        for op in [t.producer] if t.producer else []:
+            for part in op.inputs:
+                if part.parent is t and part not in seen:
+                    seen.add(part)
+                    out.append(part)
+    return out
