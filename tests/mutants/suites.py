@@ -33,7 +33,11 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("isa/vla_isa/engine_cycles.py", (["tests/isa/test_timing.py", "tests/mutants/test_found.py"], GRAPHS)),
     (
         "isa/vla_isa/instructions/*",
-        (["tests/isa/test_footprint.py", "tests/isa/test_timing.py"], EXECUTE, ["tests/isa/test_generated.py"], GRAPHS),
+        (
+            ["tests/isa/test_generated.py", "tests/isa/test_instructions.py", "tests/isa/test_footprint.py"],
+            ["tests/isa/test_timing.py", *EXECUTE],
+            GRAPHS,
+        ),
     ),
     ("isa/vla_isa/generate/*", (["tests/isa/test_generated.py"],)),
     ("isa/vla_isa/*", (ISA, RUNTIME)),
