@@ -35,7 +35,7 @@ def rewritten(apply, body, inputs, outputs="y", computes=True, rtol=1e-5, **opti
         shapes = {i.name: [d.dim_value for d in i.type.tensor_type.shape.dim] for i in before.graph.input}
         kinds = {i.name: i.type.tensor_type.elem_type for i in before.graph.input}
         arrays = {
-            name: (3 * rng.standard_normal(shape)).astype(onnx.helper.tensor_dtype_to_np_dtype(kinds[name]))
+            name: np.asarray(3 * rng.standard_normal(shape)).astype(onnx.helper.tensor_dtype_to_np_dtype(kinds[name]))
             for name, shape in shapes.items()
         }
         for wanted, given in zip(run(before, arrays), run(after, arrays), strict=True):

@@ -213,8 +213,9 @@ def test_quantization_behind_pixels(scale, wide):
 
 
 def test_quantization_with_a_computed_scale_stays():
-    body = "a = Reshape(x, size) q = QuantizeLinear(a, s) y = DequantizeLinear(q, s)"
-    found = widened(body, "float[1,6,5,7] x, float s", constants={"size": np.int64([1, 6, 35])}, computes=False)
+    body = "a = Reshape(x, size) q = QuantizeLinear(a, s, z) y = DequantizeLinear(q, s, z)"
+    arrays = {"size": np.int64([1, 6, 35]), "z": np.int8(0)}
+    found = widened(body, "float[1,6,5,7] x, float s", constants=arrays, computes=False)
     assert ranks(found)[1:] == [("QuantizeLinear", 3, 3), ("DequantizeLinear", 3, 3)]
 
 

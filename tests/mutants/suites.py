@@ -17,6 +17,7 @@ ISA = [*FAST, "tests/isa", "--deselect", "tests/isa/test_packet_check.py"]
 GRAPHS = ["tests/compiler/test_graphs.py"]
 NETWORKS = ["tests/compiler/test_random.py::test_networks_on_u50"]
 AFFINE = [f"tests/compiler/ops/test_{name}.py" for name in ("batch_normalization", "gemm", "matmul", "mul")]
+STEPS = ["tests/compiler/test_dialect_steps.py"]
 DIALECTS = ["tests/compiler/test_dialects.py", "tests/compiler/test_qdq.py"]
 QUANTIZE = ["tests/compiler/test_quantize.py", "tests/compiler/test_trained_ranges.py"]
 FAULTS = ["tests/compiler/test_faults_quantizer.py"]
@@ -57,11 +58,8 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
         (["tests/compiler/test_turned_regions.py"], ["tests/compiler/test_axis_order.py"], NETWORKS),
     ),
     ("compiler/vlac/rewrite/*", (["tests/compiler/test_small_rewrites.py"], [*FAST, *AFFINE], NETWORKS)),
-    ("compiler/vlac/quantize/dialects/wide_weights.py", (["tests/compiler/test_wide_weights.py"], DIALECTS)),
-    (
-        "compiler/vlac/quantize/dialects/*",
-        (DIALECTS, ["tests/compiler/test_rounding.py", "tests/compiler/test_names.py"]),
-    ),
+    ("compiler/vlac/quantize/dialects/wide_weights.py", (STEPS, ["tests/compiler/test_wide_weights.py"], DIALECTS)),
+    ("compiler/vlac/quantize/dialects/*", (STEPS, ["tests/compiler/test_rounding.py"], DIALECTS)),
     *(
         (f"compiler/vlac/quantize/{name}.py", ([f"tests/compiler/test_{test}.py"], *others))
         for name, test, others in (
