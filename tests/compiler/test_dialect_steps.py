@@ -1,5 +1,7 @@
 """Each step towards the form that the compiler reads, alone: what it changes, and the same numbers in ONNX Runtime."""
 
+import decimal
+
 import numpy as np
 import onnx
 import pytest
@@ -97,6 +99,22 @@ def test_integers_of_a_constant(scale, zero, axis):
     assert array(found, "DequantizeLinear", 0).dtype == (np.uint8 if zero is None else zero.dtype)
 
 
+@pytest.mark.parametrize("axis", [0, -1])
+def test_integers_of_a_row(axis):
+    arrays = {"s": np.float32([1, 0.5, 2]), "c": np.float32([3, 4, 5])}
+    body = f"q = QuantizeLinear <axis = {axis}> (c, s) d = DequantizeLinear <axis = {axis}> (q, s) y = Add(x, d)"
+    found = rewritten(fold_constants, body, X, constants=arrays)
+    assert array(found, "DequantizeLinear", 0).tolist() == [3, 8, 2]
+
+
+def test_integers_of_a_number():
+    arrays = {"s": np.float32(0.5), "c": np.float32(4)}
+    found = rewritten(
+        fold_constants, "q = QuantizeLinear(c, s) d = DequantizeLinear(q, s) y = Add(x, d)", X, constants=arrays
+    )
+    assert array(found, "DequantizeLinear", 0) == 8
+
+
 @pytest.mark.parametrize(("bounds", "expected"), [
     (("low", "high"), [-3, 0, 5, 5]), (("low", None), [-3, 0, 5, 100]), ((None, "high"), [-100, 0, 5, 5])
 ])  # fmt: skip
@@ -166,6 +184,8 @@ def test_integers_of_four_bits(kind, wide):
         ("Identity", (2, 3), 1, ((2, 3), 1)),
         ("Flatten", (2,), 0, ((2, 1), 0)),
         ("Transpose", (2,), 0, ((2,), 0)),
+        ("Transpose", (2,), -1, ((2,), 0)),
+        ("Identity", (), None, ((), None)),
     ],
     ids=str,
 )
@@ -269,7 +289,7 @@ def test_convolutions(op, group, scales):
     q = RNG.integers(0, 256, shape).astype(np.uint8)
     q.flat[:2] = 0, 255
     n = 1 if scales is None else shape[scales]
-    scale, zero = np.linspace(0.5, 1, n, dtype=np.float32), np.linspace(0, 100, n).astype(np.uint8)
+    scale, zero = np.float32(2.0 ** -np.arange(n)), np.linspace(0, 100, n).astype(np.uint8)
     if scales is None:
         scale, zero = scale.reshape(()), zero.reshape(())
     attribute = "" if scales is None else f"<axis = {scales}>"
@@ -337,6 +357,23 @@ def test_quant(options, low, high, scale, zero, constant):
     wanted = (np.clip(np.rint(VALUES / s + (z if constant else 0)) + (0 if constant else z), low, high) - z) * s
     (given,) = run(found, {"x": np.zeros(8, np.float32) if constant else VALUES})
     assert np.array_equal(given, wanted)
+
+
+ROUNDINGS = {
+    "ROUND": decimal.ROUND_HALF_EVEN, "HALF_EVEN": decimal.ROUND_HALF_EVEN, "FLOOR": decimal.ROUND_FLOOR,
+    "CEIL": decimal.ROUND_CEILING, "UP": decimal.ROUND_UP, "DOWN": decimal.ROUND_DOWN,
+    "HALF_UP": decimal.ROUND_HALF_UP, "HALF_DOWN": decimal.ROUND_HALF_DOWN,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ROUNDINGS)
+def test_rounding_of_a_constant_quant(mode):
+    """As Python's decimal numbers round."""
+    values = np.arange(-16, 17, dtype=np.float32) / 4
+    (given,) = run(from_qonnx(quant(values, rounding_mode=mode, shape=(33,))), {"x": np.zeros(33, np.float32)})
+    assert given.tolist() == [
+        int(decimal.Decimal(float(v)).quantize(decimal.Decimal(1), ROUNDINGS[mode])) for v in values
+    ]
 
 
 @pytest.mark.parametrize(("bits", "largest"), [(9.0, 255), (16.0, 32767), (32.0, 2**31 - 1)])

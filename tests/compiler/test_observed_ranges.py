@@ -163,3 +163,12 @@ def test_the_range_of_least_error_on_one_side():
 def test_units_do_not_matter(method):
     found, wanted = (observed([samples(s, 2 * s)], method, percentile=99)[0][0]["x"] for s in (2.0**-20, 1))
     assert np.multiply(found, 2**20) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_least_range_is_a_128th_of_what_was_seen():
+    """A million million values of 0.6 beside one of 127."""
+    edges = np.linspace(-128, 128, 1025)
+    hist = np.zeros(1024)
+    hist[np.searchsorted(edges, 0.6) - 1], hist[np.searchsorted(edges, 127.1) - 1] = 1e12, 1
+    assert least_error_range(hist, edges, 0, 128) == (0, 1)
+    assert least_error_range(hist[::-1], edges, -128, 0) == (-1, 0)

@@ -47,10 +47,18 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("runtime/vlarun/partitions.py", (["tests/compiler/test_host_parts.py"], RUNTIME)),
     ("runtime/vlarun/*", (RUNTIME,)),
     ("compiler/vlac/rewrite/one_dimensional.py", (["tests/compiler/test_widen.py"], NETWORKS)),
-    ("compiler/vlac/rewrite/fold_affine.py", (["tests/compiler/test_fold_affine.py", *AFFINE], NETWORKS)),
+    (
+        "compiler/vlac/rewrite/fold_affine.py",
+        (["tests/compiler/test_folded_layers.py"], ["tests/compiler/test_fold_affine.py", *AFFINE], NETWORKS),
+    ),
     (
         "compiler/vlac/rewrite/pad_max_pool.py",
-        (["tests/compiler/test_pad_max_pool.py"], [*FAULTS, "-k", "pad"], NETWORKS),
+        (
+            ["tests/compiler/test_small_rewrites.py", "-k", "max_pool"],
+            ["tests/compiler/test_pad_max_pool.py"],
+            [*FAULTS, "-k", "pad"],
+            NETWORKS,
+        ),
     ),
     ("compiler/vlac/rewrite/where_mask.py", (["tests/compiler/test_where_mask.py"], [*FAULTS, "-k", "mask"], NETWORKS)),
     (
