@@ -172,3 +172,12 @@ def test_the_least_range_is_a_128th_of_what_was_seen():
     hist[np.searchsorted(edges, 0.6) - 1], hist[np.searchsorted(edges, 127.1) - 1] = 1e12, 1
     assert least_error_range(hist, edges, 0, 128) == (0, 1)
     assert least_error_range(hist[::-1], edges, -128, 0) == (-1, 0)
+
+
+def test_small_values_beside_large_ones_keep_their_places():
+    """A hundred times smaller: a few of the wider bins."""
+    small, large = samples(0.01, 1)
+    (found, _), = observed([[small, large]], "percentile", percentile=70)  # fmt: skip
+    both = np.concatenate([small["x"], large["x"]])
+    assert found["x"] == pytest.approx((np.quantile(both, 0.3), np.quantile(both, 0.7)), abs=0.006)
+    assert np.quantile(both, 0.7) > 0.012

@@ -73,6 +73,7 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
         for name, test, others in (
             ("bias_correction", "bias_correction", (QUANTIZE,)),
             ("calibration", "calibration_samples", (CALIBRATION,)),
+            ("equalize", "equalize", (QUANTIZE,)),
             ("float_session", "float_session", (QUANTIZE,)),
             ("held_out", "static", (VERIFY,)),
             ("input_ranges", "input_ranges", (FAULTS, NETWORKS)),
