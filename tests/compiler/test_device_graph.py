@@ -64,6 +64,14 @@ def test_insert_enters_an_operation_in_its_tensors():
     assert c.producer is op and c.consumers == [add] and copy.output.consumers == [op]
 
 
+def test_a_name_that_is_taken_gets_a_number():
+    graph = chain()
+    for _ in range(2):
+        graph.insert(VecOp.identity("another", "Copy", graph.inputs[0], tensor("y")))
+    assert [op.output.name for op in graph.ops] == ["a", "b", "y", "y#1", "y#2"]
+    graph.verify("test")
+
+
 def test_an_input_may_be_read_twice_and_dropped():
     graph = chain()
     _, copy, add = graph.ops
@@ -213,7 +221,7 @@ def named(op):
 WRONG = {
     "groups": (lambda: named(conv(X, Y, group=2)), "it has weights for 8 channels and reads 4"),
     "weights": (lambda: named(conv(X, Y, weight=np.zeros((5, 4, 1, 1), np.int8))), "for 5 channels and writes 4"),
-    "window": (lambda: named(conv(X, Y, strides=(2, 1))), "its last window begins behind the 6 rows or pixels"),
+    "steps": (lambda: named(conv(X, Y, strides=(0, 1))), "a stride or dilation is not positive"),
     "records": (lambda: named(conv(X, Y, requant=requant(3))), "it needs records of 4 channels"),
     "clamp": (lambda: named(conv(X, Y, requant=Requant(*[np.zeros(4, np.int64)] * 3, 0, hi=128))), "is no int8"),
     "residual": (two_inputs, "do not fit"),

@@ -93,15 +93,14 @@ class ConvOp(Op):
         return total.reshape(out.h, out.w, -1)
 
     def verify(self) -> None:
-        """Channels, groups, records, the residual, and windows that begin in the input or its padding."""
+        """Channels, groups, steps, records and the residual; whole windows may lie in the padding."""
         x, out = self.inputs[0], self.output
         o, i = self.weight.shape[:2]
         self.require(self.weight.dtype == INT8.dtype and self.weight.ndim == 4, "its weight is not int8 [O, I, kh, kw]")
         self.require(o == out.c, f"it has weights for {o} channels and writes {out.c}")
         self.require(i * self.group == x.c, f"it has weights for {i * self.group} channels and reads {x.c}")
         self.require(o % self.group == 0, f"{o} channels are not {self.group} groups")
-        for size, count, stride, pad in zip((x.h, x.w), (out.h, out.w), self.strides, self.pads, strict=True):
-            self.require((count - 1) * stride - pad < size, f"its last window begins behind the {size} rows or pixels")
+        self.require(min(*self.strides, *self.dilations) >= 1, "a stride or dilation is not positive")
         check_requant(self, self.requant)
         self.require(len(self.inputs) == (1 if self.residual is None else 2), "inputs and residual do not fit")
         for other in self.inputs[1:]:

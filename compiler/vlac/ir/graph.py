@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,13 @@ class Graph:
     # --- edits ----------------------------------------------------------------------------------------
 
     def insert(self, op: Op, before: Op | None = None) -> None:
-        """Put an operation in front of another, or at the end, and enter it in its tensors."""
+        """Put an operation in front of another, or at the end, and enter it in its tensors.
+
+        The output gets a number behind its name where another tensor has that name.
+        """
+        taken = {t.name for t in (*self.inputs, *(o.output for o in self.ops))}
+        if op.output.name in taken:
+            op.output.name = next(name for n in count(1) if (name := f"{op.output.name}#{n}") not in taken)
         self.ops.insert(len(self.ops) if before is None else self.ops.index(before), op)
         op.output.producer = op
         for tensor in op.inputs:
