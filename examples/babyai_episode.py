@@ -8,14 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-import numpy as np
-
 import vlarun
-from vla_datasets.worlds.babyai.environment import Environment
+from vla_datasets.keys import TASK
+from vla_datasets.worlds.babyai.environment import BabyAI
 from vla_datasets.worlds.babyai.schema import ACTION_NAMES
 from vla_isa.errors import VlaError
-from vla_models.babyai_cnn.preprocess import Preprocessor
-from vla_models.keys import ACTION_LOGITS
+from vla_models.babyai_cnn.preprocess import BabyAIPreprocessor
 
 
 def main() -> int:
@@ -28,20 +26,20 @@ def main() -> int:
     arguments = parser.parse_args()
 
     session = vlarun.Session(arguments.program, backend=arguments.backend)
-    environment = Environment(arguments.level)
-    image = environment.reset(arguments.seed)
-    preprocessor = Preprocessor()
-    preprocessor.reset(environment.mission)
-    print(environment.mission)
-    done, reward = False, 0.0
-    while not done:
-        logits = session.run(preprocessor.inputs(image))[ACTION_LOGITS]
-        action = int(np.argmax(logits))
-        print(f"  {ACTION_NAMES[action]:8} {session.stats['cycles']} cycles")
-        preprocessor.acted(action)
-        image, reward, done = environment.step(action)
-    print("success" if reward > 0 else "failure")
-    return 0 if reward > 0 else 1
+    world = BabyAI(arguments.level)
+    observation, _ = world.reset(seed=arguments.seed)
+    preprocessor = BabyAIPreprocessor()
+    preprocessor.reset(observation[TASK])
+    print(observation[TASK])
+    ended, info = False, {"success": False}
+    while not ended:
+        outputs = session.run(preprocessor.inputs(observation))
+        for action in preprocessor.actions(outputs):
+            print(f"  {ACTION_NAMES[action]:8} {session.stats['cycles']} cycles")
+            observation, _, terminated, truncated, info = world.step(action)
+            ended = terminated or truncated
+    print("success" if info["success"] else "failure")
+    return 0 if info["success"] else 1
 
 
 if __name__ == "__main__":

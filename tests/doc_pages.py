@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Block", "blocks", "follow"]
+__all__ = ["Block", "blocks", "follow", "touched"]
 
 PACKAGES = ("isa", "compiler", "runtime", "models", "datasets", "training")
 _FENCE = re.compile(r"^```(\w*)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -36,6 +36,12 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """The fenced blocks of a page, in order."""
     return [Block(m[1], m[2] or "", m[3]) for m in _FENCE.finditer(page.read_text(encoding="utf-8"))]
+
+
+def touched(page: Path) -> set[str]:
+    """The files that a page writes or edits."""
+    edits = {b.text.partition("\n")[0].removeprefix("--- ").strip() for b in blocks(page) if b.language == "diff"}
+    return edits | {b.file for b in blocks(page) if b.file}
 
 
 def follow(page: Path, tree: Path, replaced: dict[str, str] | None = None) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doc_pages import blocks, follow
+from doc_pages import blocks, follow, touched
 
 ROOT = Path(__file__).resolve().parents[1]
 HOWTO = ROOT / "docs" / "howto"
@@ -88,7 +88,8 @@ def test_check_a_machine_of_your_own(tree: Path) -> None:
 
 
 def test_add_a_dataset(tree: Path) -> None:
-    assert follow(HOWTO / "dataset.md", tree) == 6
+    assert len(touched(HOWTO / "dataset.md")) == 6
+    assert follow(HOWTO / "dataset.md", tree) == 7
 
 
 SHORTER = {"--episodes 1500": "--episodes 12", "--episodes 200": "--episodes 2"}
@@ -97,7 +98,8 @@ SHORTER = {"--episodes 1500": "--episodes 12", "--episodes 200": "--episodes 2"}
 @pytest.mark.slow
 def test_add_a_policy(tree: Path) -> None:
     shorter = {**SHORTER, "--config small_goto_obj": "--config small_goto_obj --steps 2"}
-    assert follow(HOWTO / "policy.md", tree, shorter) == 7
+    assert len(touched(HOWTO / "policy.md")) == 6
+    assert follow(HOWTO / "policy.md", tree, shorter) == 8
 
 
 @pytest.mark.slow

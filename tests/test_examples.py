@@ -50,11 +50,12 @@ def test_with_the_policy(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="pip install .[train,envs]")
     pytest.importorskip("minigrid", reason="pip install .[train,envs]")
     from vla_models.export_onnx import export_onnx
-    from vla_models.policy import make_policy
+    from vla_models.registry import find_policy
     from vla_toolchain.vlac_cli import main as vlac
 
     torch.manual_seed(0)
-    export_onnx(make_policy("babyai_cnn", {"channels": [8, 8, 8], "hidden": 16}), tmp_path / "model.onnx")
+    spec = find_policy("babyai_cnn")
+    export_onnx(spec.make(spec.configured({"channels": [8, 8, 8], "hidden": 16})), tmp_path / "model.onnx")
     program = tmp_path / "prog.bin"
     assert vlac(["compile", str(tmp_path / "model.onnx"), "-o", str(program), "--calib", "random:2"]) == 0
 

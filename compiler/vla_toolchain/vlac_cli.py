@@ -86,6 +86,11 @@ def _compile_arguments(p: CommandParser) -> None:
         choices=ROUNDING_NAMES,
         help="how results of a quantized model are rounded; others than nearest-even need scales of powers of two",
     )
+    _quantization_arguments(p)
+    _inspection_arguments(p)
+
+
+def _quantization_arguments(p: CommandParser) -> None:
     q = p.add_argument_group("quantization of float models")
     q.add_argument("--calib", metavar="DATA.npz|DIR|random[:N]", help="calibration data; models with Q/DQ take none")
     q.add_argument(
@@ -110,6 +115,9 @@ def _compile_arguments(p: CommandParser) -> None:
         action="store_true",
         help="take the mean error of rounded weights off the biases",
     )
+
+
+def _inspection_arguments(p: CommandParser) -> None:
     group = p.add_argument_group("what to look at")
     group.add_argument("--report", type=Path, metavar="DIR", help="write a report page into this folder")
     group.add_argument(

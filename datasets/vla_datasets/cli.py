@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vla_datasets.engine import ENGINES
+from vla_datasets.worlds.registry import WORLDS
 from vla_isa.command_line import CommandParser, positive, run
 
 __all__ = ["main"]
@@ -22,14 +24,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="vla-collect", description="Collect demonstrations.")
-    babyai = parser.add_command("babyai", "BabyAI levels, played by BabyAIBot", "vla_datasets.commands:babyai")
-    babyai.add_argument("--level", default="GoToObj", help="for example GoToObj, GoToRedBall, GoToLocal")
-    babyai.add_argument("--episodes", type=int, default=1500, help="how many demonstrations")
-    babyai.add_argument("--out", type=Path, required=True, help="folder of the data set")
-    babyai.add_argument("--seed", type=int, default=0, help="another seed gives other episodes")
-    babyai.add_argument("--validation-fraction", type=float, default=0.1, help="share of the episodes that is held out")
-    babyai.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
-    babyai.add_argument("--shard", default="0/1", help="i/n: collect only every n-th block, from the i-th")
+    for spec in WORLDS:
+        world = parser.add_command(spec.name, spec.text, "vla_datasets.commands:collect_world")
+        world.add_argument("--level", default=spec.levels[0], help=f"for example {', '.join(spec.levels)}")
+        world.add_argument("--episodes", type=int, default=1500, help="how many demonstrations")
+        world.add_argument("--out", type=Path, required=True, help="folder of the data set")
+        world.add_argument("--seed", type=int, default=0, help="another seed gives other episodes")
+        world.add_argument(
+            "--validation-fraction", type=float, default=0.1, help="share of the episodes that is held out"
+        )
+        world.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
+        world.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="processes here, or a Ray cluster")
+        world.add_argument("--shard", default="0/1", help="i/n: collect only every n-th block, from the i-th")
     return parser
 
 

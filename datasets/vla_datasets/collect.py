@@ -1,4 +1,4 @@
-"""Collect BabyAI demonstrations in parallel, resumably, with bytes that do not depend on the workers.
+"""Collect demonstrations of any world in parallel, resumably, with bytes that do not depend on the workers.
 
 Episodes are cut into blocks of `EPISODES_PER_BLOCK`; one block is one task and one data file. A finished
 block lies in `OUT/.staging/`; a second run skips it. When all blocks are there, they become a LeRobot v3
@@ -10,22 +10,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vla_datasets.demonstrate import demonstrate
+from vla_datasets.engine import ALONE, Engine
 from vla_datasets.errors import CollectError
 from vla_datasets.files import write_json, write_table
-from vla_datasets.lerobot.format import INFO_PATH
+from vla_datasets.lerobot.format import BOOKKEEPING, INFO_PATH, Feature
 from vla_datasets.lerobot.writer import Episode, write_dataset
-from vla_datasets.worlds.babyai.environment import Environment
-from vla_datasets.worlds.babyai.expert import collect_demonstration
-from vla_datasets.worlds.babyai.schema import ACTION, DONE, FEATURES, FPS, IMAGE, REWARD
-from vla_isa.worker_pool import WorkerPool
+from vla_datasets.worlds.registry import find_world
 
 __all__ = ["EPISODES_PER_BLOCK", "CollectOptions", "collect"]
 
@@ -36,6 +35,7 @@ EPISODES_PER_BLOCK = 100
 class CollectOptions:
     """What to collect. Equal options give equal bytes; they are stored in info.json under `collection`."""
 
+    world: str
     level: str
     episodes: int
     seed: int = 0
@@ -58,7 +58,7 @@ class CollectOptions:
 def collect(
     options: CollectOptions,
     out: Path,
-    workers: int = 1,
+    engine: Engine = ALONE,
     shard: tuple[int, int] = (0, 1),
     progress: Callable[[int], None] = lambda episodes: None,
 ) -> bool:
@@ -67,11 +67,13 @@ def collect(
     Args:
         options: what to collect.
         out: folder of the data set; made if missing, resumed if it holds the same collection.
-        workers: processes.
+        engine: where the blocks are played.
         shard: (i, n) collects blocks i, i + n, ... only.
         progress: called with the number of episodes just finished (or found finished).
     """
-    Environment(options.level).close()  # refuse an unknown level before anything is written
+    world = find_world(options.world)
+    world.make(options.level).close()  # refuse an unknown level before anything is written
+    schema = world.frame()
     if (out / INFO_PATH).exists():
         _check_same(options, out / INFO_PATH, "collection")
         progress(options.episodes)
@@ -82,16 +84,18 @@ def collect(
     mine = blocks[shard[0] :: shard[1]]
     missing = [block for block in mine if not _block_path(staging, block).exists()]
     progress(sum(len(_episodes_of(options, block)) for block in mine if block not in set(missing)))
-    for block in _run_blocks(options, staging, missing, workers):
-        progress(len(_episodes_of(options, block)))
+    for number, _ in engine.run(
+        _collect_block, [(options, staging, block, _episodes_of(options, block)) for block in missing]
+    ):
+        progress(len(_episodes_of(options, missing[number])))
     if shard != (0, 1):
         return False
     write_dataset(
         out,
-        blocks=(_read_block(_block_path(staging, block)) for block in blocks),
-        features=FEATURES,
-        fps=FPS,
-        robot_type="babyai",
+        blocks=(_read_block(_block_path(staging, block), schema.features) for block in blocks),
+        features=schema.features,
+        fps=schema.fps,
+        robot_type=options.world,
         splits=options.splits(),
         collection=asdict(options),
     )
@@ -121,18 +125,6 @@ def _check_same(options: CollectOptions, path: Path, key: str | None) -> None:
         )
 
 
-def _run_blocks(options: CollectOptions, staging: Path, blocks: Sequence[int], workers: int) -> Iterator[int]:
-    """Yield block numbers as they are finished."""
-    if workers <= 1 or len(blocks) <= 1:
-        for block in blocks:
-            yield _collect_block(options, staging, block)
-        return
-    with WorkerPool(min(workers, len(blocks))) as pool:
-        futures = [pool.submit(_collect_block, options, staging, block) for block in blocks]
-        for future in as_completed(futures):
-            yield future.result()
-
-
 def _episodes_of(options: CollectOptions, block: int) -> range:
     return range(block * EPISODES_PER_BLOCK, min((block + 1) * EPISODES_PER_BLOCK, options.episodes))
 
@@ -141,37 +133,24 @@ def _block_path(staging: Path, block: int) -> Path:
     return staging / f"block-{block:05d}.parquet"
 
 
-_BLOCK_SCHEMA = pa.schema(
-    [
-        ("seed", pa.int64()),
-        ("mission", pa.string()),
-        ("images", pa.list_(pa.binary())),
-        ("actions", pa.list_(pa.int64())),
-        ("rewards", pa.list_(pa.float32())),
-    ]
-)
+def _block_schema(features: Mapping[str, Feature]) -> pa.Schema:
+    """One row an episode; each column a list with one entry a frame, images as PNG."""
+    columns = {name: feature for name, feature in features.items() if name not in BOOKKEEPING}
+    kinds = {name: pa.binary() if f.dtype == "image" else f.arrow_type() for name, f in columns.items()}
+    return pa.schema([("seed", pa.int64()), ("task", pa.string()), *((name, pa.list_(k)) for name, k in kinds.items())])
 
 
-def _collect_block(options: CollectOptions, staging: Path, block: int) -> int:
-    """Play and store the episodes of one block (one row per episode); runs in a worker process."""
-    environment = Environment(options.level)
-    rows = [
-        asdict(collect_demonstration(environment, options.seed, episode)) for episode in _episodes_of(options, block)
-    ]
-    environment.close()
-    write_table(_block_path(staging, block), pa.Table.from_pylist(rows, schema=_BLOCK_SCHEMA))
-    return block
+def _collect_block(options: CollectOptions, staging: Path, block: int, episodes: range) -> None:
+    """Play and store the episodes of one block; runs in a worker."""
+    spec = find_world(options.world)
+    world = spec.make(options.level)
+    played = [demonstrate(spec, world, options.seed, episode) for episode in episodes]
+    world.close()
+    rows: list[dict[str, Any]] = [{"seed": e.seed, "task": e.task, **e.columns} for e in played]
+    schema = _block_schema(spec.frame().features)
+    write_table(_block_path(staging, block), pa.Table.from_pylist(rows, schema=schema))
 
 
-def _read_block(path: Path) -> list[Episode]:
-    episodes = []
-    for row in pq.read_table(path, schema=_BLOCK_SCHEMA).to_pylist():
-        steps = len(row["actions"])
-        columns = {
-            IMAGE: row["images"],
-            ACTION: row["actions"],
-            REWARD: row["rewards"],
-            DONE: [False] * (steps - 1) + [True],
-        }
-        episodes.append(Episode(seed=row["seed"], task=row["mission"], columns=columns))
-    return episodes
+def _read_block(path: Path, features: Mapping[str, Feature]) -> list[Episode]:
+    rows = pq.read_table(path, schema=_block_schema(features)).to_pylist()
+    return [Episode(seed=row.pop("seed"), task=row.pop("task"), columns=row) for row in rows]

@@ -13,15 +13,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vla_datasets.collect import CollectOptions, collect
+from vla_datasets.engine import Engine
 from vla_isa.errors import BadUsageError
 from vla_isa.files import check_folder
 
-__all__ = ["babyai"]
+__all__ = ["collect_world"]
 
 
-def babyai(arguments: argparse.Namespace) -> int:
-    """vla-collect babyai."""
+def collect_world(arguments: argparse.Namespace) -> int:
+    """vla-collect WORLD."""
     options = CollectOptions(
+        world=arguments.command,
         level=arguments.level,
         episodes=arguments.episodes,
         seed=arguments.seed,
@@ -33,11 +35,11 @@ def babyai(arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"BabyAI {options.level}", total=options.episodes)
+        task = bar.add_task(f"{options.world} {options.level}", total=options.episodes)
         finished = collect(
             options,
             arguments.out,
-            workers=arguments.workers,
+            engine=Engine(arguments.workers, arguments.engine),
             shard=shard,
             progress=lambda episodes: bar.advance(task, episodes),
         )

@@ -131,7 +131,10 @@ def run(
 
 def _run(parser: CommandParser, arguments: list[str]) -> int:
     parser.check_command(arguments)
-    args = parser.parse_args(arguments)
+    args, rest = parser.parse_known_args(arguments)
+    if rest and not hasattr(args, "rest"):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    args.rest = rest  # of a command that takes the options of its config, and looks at them itself
     module, _, function = args.run.partition(":")
     with _ended_by_interrupt():
         command = getattr(importlib.import_module(module), function)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_isa.errors import ConfigError, did_you_mean
+from vla_isa.generated.codes import ACT_WORDS, PARAM_WORDS, WEIGHT_WORDS
 
 __all__ = ["BANKS", "BEAT_BYTES", "HEAP_BYTES", "LINE_BYTES", "HardwareConfig", "from_dict", "load", "names"]
 
@@ -71,7 +72,7 @@ class HardwareConfig:
             self.requant_pixels == 2,
             f"requant_pixels must be 2 (the accelerator has no other), found {self.requant_pixels}",
         )
-        for key, limit in (("act_words", 1 << 20), ("weight_words", 1 << 16), ("param_words", 1 << 16)):
+        for key, limit in (("act_words", ACT_WORDS), ("weight_words", WEIGHT_WORDS), ("param_words", PARAM_WORDS)):
             value = getattr(self, key)
             need(
                 value & (value - 1) == 0 and 64 <= value <= limit,

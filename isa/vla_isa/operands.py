@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ __all__ = [
     "fill",
 ]
 
-Rng = np.random.Generator
+Rng: TypeAlias = "np.random.Generator"  # in quotes: numpy loads its random numbers only where they are used
 Values = dict[str, int]  # of fields by name
 
 

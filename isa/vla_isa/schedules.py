@@ -114,7 +114,7 @@ def _synchronize(nodes: list[_Node], order: list[int], rng: random.Random, extra
             return
         if pair not in semaphore:
             if not numbers:
-                raise HazardError("the schedule needs more than 16 semaphores")
+                raise HazardError(f"the schedule needs more than {SEMAPHORES} semaphores")
             semaphore[pair] = numbers.pop()
         signalled[pair] = place[source]
         wait[target] |= 1 << semaphore[pair]

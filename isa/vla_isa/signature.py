@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.host_functions import FUNCTIONS, MOVERS
+from vla_isa.integer import INT8
 from vla_isa.layout import TensorLayout
 from vla_isa.numerics import quantize
 
@@ -182,7 +183,7 @@ def to_device(value: Array, scale: float, zero_point: int) -> NDArray[np.int8]:
     if value.dtype == np.int8:
         return value
     if value.dtype == np.uint8:
-        return (value.astype(np.int16) - 128).astype(np.int8)
+        return (value.astype(np.int16) + INT8.lo).astype(np.int8)
     return quantize(value, scale, zero_point)
 
 

@@ -1,6 +1,6 @@
 """Robot policies: PyTorch models that export to ONNX, and numpy-only preprocessing for the robot.
 
-One policy is one folder (`config`, `model`, `preprocess`) and one line in `policy.POLICIES`. Importing
+One policy is one folder (`config`, `model`, `preprocess`) and one line in `registry.POLICIES`. Importing
 this package, a policy's `config` or its `preprocess` never imports torch.
 """
 

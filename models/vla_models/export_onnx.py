@@ -1,8 +1,9 @@
-"""Export a policy to ONNX (opset 20, static shapes, batch 1) and check it in ONNX Runtime."""
+"""Export every graph of a policy to ONNX (opset 20, static shapes, batch 1), checked in ONNX Runtime."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import warnings
@@ -16,7 +17,7 @@ import torch
 
 from vla_isa.files import whole_file
 from vla_models.errors import ExportError
-from vla_models.policy import Policy
+from vla_models.policy import GraphSpec, Policy
 
 __all__ = ["OPSET", "TOLERANCE", "check_parity", "export_onnx"]
 
@@ -25,22 +26,38 @@ TOLERANCE = 1e-4  # largest absolute difference of any output, float32 against f
 
 
 def export_onnx(policy: torch.nn.Module, path: Path) -> float:
-    """Write `path` (whole or not at all) and return the largest difference to torch on random inputs.
+    """Write every graph of a policy, all or none, and return the largest difference to torch on random inputs.
+
+    Args:
+        policy: of the registry.
+        path: of the model; where a policy has several graphs, `model.onnx` stands for `model-<graph>.onnx`.
 
     Raises:
-        ExportError: the exported graph differs from the module by more than `TOLERANCE`.
+        ExportError: an exported graph differs from its module by more than `TOLERANCE`.
     """
-    contract = cast(Policy, policy)
     policy.eval()
-    example = contract.example_inputs()
+    graphs = cast(Policy, policy).graphs()
+    paths = [path if len(graphs) == 1 else path.with_stem(f"{path.stem}-{graph.name}") for graph in graphs]
+    with contextlib.ExitStack() as written:
+        largest = 0.0
+        for graph, target in zip(graphs, paths, strict=True):
+            temporary = written.enter_context(whole_file(target))
+            temporary.write_bytes(_exported(graph).SerializeToString(deterministic=True))
+            largest = max(largest, check_parity(graph, temporary))
+        return largest
+
+
+def _exported(graph: GraphSpec) -> onnx.ModelProto:
+    example = graph.example()
+    module = copy.deepcopy(graph.module).to(memory_format=torch.contiguous_format)  # training may like another layout
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            policy,
-            tuple(example[name] for name in contract.input_names),
+            module,
+            tuple(example.values()),
             dynamo=True,
             opset_version=OPSET,
-            input_names=list(contract.input_names),
-            output_names=list(contract.output_names),
+            input_names=list(example),
+            output_names=list(graph.outputs),
             verbose=False,
         )
     model: Any = program.model_proto
@@ -51,29 +68,28 @@ def export_onnx(policy: torch.nn.Module, path: Path) -> float:
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
     onnx.checker.check_model(model, full_check=True)
-    with whole_file(path) as temporary:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
-        return check_parity(policy, temporary)
+    return model
 
 
-def check_parity(policy: torch.nn.Module, path: Path, samples: int = 8) -> float:
+def check_parity(graph: GraphSpec, path: Path, samples: int = 8) -> float:
     """Largest absolute difference between torch and ONNX Runtime over random inputs.
 
     Raises:
         ExportError: it exceeds `TOLERANCE`.
     """
-    contract = cast(Policy, policy)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     largest = 0.0
     for seed in range(samples):
-        inputs = contract.example_inputs(seed=seed)
+        inputs = graph.example(seed=seed)
         with torch.no_grad():
-            expected = contract(*(inputs[name] for name in contract.input_names)).numpy()
-        found = session.run(None, {name: value.numpy() for name, value in inputs.items()})[0]
-        largest = max(largest, float(np.abs(expected - found).max()))
+            returned = graph.module(*inputs.values())
+        expected = (returned,) if isinstance(returned, torch.Tensor) else returned
+        found = session.run(list(graph.outputs), {name: value.numpy() for name, value in inputs.items()})
+        for one, other in zip(expected, found, strict=True):
+            largest = max(largest, float(np.abs(one.numpy() - other).max()))
     if not largest <= TOLERANCE:
         raise ExportError(
-            f"{path}: ONNX Runtime differs from torch by {largest:.3g}, more than {TOLERANCE:.3g}; "
+            f"'{graph.name}': ONNX Runtime differs from torch by {largest:.3g}, more than {TOLERANCE:.3g}; "
             "the exporter changed the meaning of the model."
         )
     return largest

@@ -1,103 +1,86 @@
-"""The registry of policies, what each must offer, and how one is saved and loaded.
+"""What every policy offers: its graphs for the device, its batches for training, its numpy code for the robot.
 
-A saved policy is a folder `config.json` (policy name and options) + `model.safetensors`, as LeRobot's
-`pretrained_model` folders are. The robot side needs neither: it has the program image and `preprocess.py`.
+Not here: the policies (a folder each), their list (`registry.py`), how one is stored (`saved.py`).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import numpy as np
+import numpy.typing as npt
 
-from vla_isa.errors import did_you_mean
-from vla_models.babyai_cnn.config import BabyAICnnConfig
-from vla_models.babyai_cnn.model import BabyAICnn
-from vla_models.errors import PolicyError
+if TYPE_CHECKING:
+    import torch
 
-__all__ = ["POLICIES", "Policy", "PolicySpec", "find_policy", "load_policy", "make_policy", "save_policy"]
+__all__ = ["Arrays", "Batch", "GraphSpec", "Policy", "Preprocessor"]
 
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-
-
-class Policy(Protocol):
-    """What the exporter, the trainer and the evaluation need from a policy (an `nn.Module`)."""
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Names of the inputs, in the order of `forward`; they become the ONNX input names."""
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs, in order."""
-
-    def example_inputs(self, batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
-        """Random inputs of the right shapes and ranges."""
-
-    def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """The whole network; everything in it runs on the device."""
+Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class PolicySpec:
-    """One registered policy: its name, its frozen config dataclass and how to build the module from it."""
+class GraphSpec:
+    """One graph that is exported: a module, what goes in and comes out by name, and what is carried between calls.
+
+    A plain policy has one graph. One that is iterated has one for the observation and one for a step; `carries` maps an
+    output to the input that it becomes, `graph.input`, of another graph or of the next call.
+    """
 
     name: str
-    config: Callable[..., Any]
-    build: Callable[[Any], torch.nn.Module]
+    module: torch.nn.Module
+    example: Callable[..., dict[str, torch.Tensor]]  # (batch=1, seed=0): random inputs in the order of `forward`
+    outputs: tuple[str, ...]  # in order
+    carries: Mapping[str, str] = field(default_factory=dict)
+
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """The inputs and their static shapes, with batch 1."""
+        return {name: tuple(value.shape) for name, value in self.example().items()}
 
 
-POLICIES: tuple[PolicySpec, ...] = (PolicySpec("babyai_cnn", BabyAICnnConfig, BabyAICnn),)
+@dataclass(frozen=True)
+class Batch:
+    """What a step of training sees: the network's inputs by name, the wanted output, and which of it does not count."""
+
+    inputs: Mapping[str, torch.Tensor]  # in the order of `forward`; N on axis 0
+    target: torch.Tensor  # (N, ...)
+    target_is_pad: torch.Tensor | None = None  # bool (N, steps): steps that lie behind the end of an episode
 
 
-def find_policy(name: str) -> PolicySpec:
-    """The registered policy called `name`.
+class Policy(Protocol):
+    """An `nn.Module` with these besides; everything in `forward` runs on the device."""
 
-    Raises:
-        PolicyError: none is.
-    """
-    for spec in POLICIES:
-        if spec.name == name:
-            return spec
-    names = [spec.name for spec in POLICIES]
-    raise PolicyError(f"Unknown policy '{name}'." + did_you_mean(name, names, f"Known: {names}."))
+    config: Any  # the frozen dataclass it was made from
+    windows: Mapping[str, Sequence[int]]  # per key of a sample the steps it trains on, relative to a frame
 
+    def graphs(self) -> tuple[GraphSpec, ...]:
+        """What is exported."""
 
-def make_policy(name: str, options: Mapping[str, Any]) -> torch.nn.Module:
-    """A new policy with random weights (from torch's current generator)."""
-    spec = find_policy(name)
-    try:
-        config = spec.config(**options)
-    except TypeError as error:
-        raise PolicyError(f"Policy '{name}': {error}.") from error
-    return spec.build(config)
+    def prepare(self, samples: Mapping[str, Any]) -> Batch:
+        """A training batch from windows: the same numbers that the preprocessor makes of the same observations.
+
+        Args:
+            samples: `key` (N, steps, *shape) and `<key>_is_pad` (N, steps) as tensors, `task` as N sentences.
+        """
 
 
-def save_policy(folder: Path, name: str, policy: torch.nn.Module) -> None:
-    """Write the policy into an existing folder; the caller makes that whole-or-nothing (checkpoint.py)."""
-    config = {"type": name, **dataclasses.asdict(policy.config)}
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    save_file({key: value.contiguous() for key, value in policy.state_dict().items()}, folder / WEIGHTS_FILE)
+class Preprocessor(Protocol):
+    """The robot's side of a policy, for one episode, with numpy alone: all code that is needed beside `prog.bin`."""
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What `inputs` makes."""
 
-def load_policy(folder: Path) -> torch.nn.Module:
-    """Load a saved policy, in evaluation mode.
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What `actions` reads."""
 
-    Raises:
-        PolicyError: a file is missing or damaged, or the weights do not fit the config.
-    """
-    try:
-        options = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        policy = make_policy(str(options.pop("type")), options)
-        policy.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    except (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise PolicyError(f"{folder} is not a saved policy: {error}.") from error
-    return policy.eval()
+    def reset(self, task: str, seed: int = 0) -> None:
+        """Forget the last episode; what is random in this one comes from the seed."""
+
+    def inputs(self, observation: Mapping[str, Any]) -> dict[str, npt.NDArray[np.float32]]:
+        """The network's inputs, each with batch 1, from what is observed now."""
+
+    def actions(self, outputs: Arrays) -> npt.NDArray[Any]:
+        """The actions to do one after another until the network is asked again: (steps, *shape of an action)."""

@@ -88,7 +88,7 @@ class Region:
 
     def write(self, memory: Bytes, values: Bytes) -> None:
         """Write values of the region's shape; offsets wrap at the memory's end, the last of two writes stays."""
-        if self.end() > memory.size or self._overlaps_itself():
+        if self.end() > memory.size or self.overlaps_itself():
             memory[(self.addresses() % memory.size).reshape(-1)] = values.reshape(-1)
             return
         for row, n, slot in self.runs():
@@ -105,7 +105,7 @@ class Region:
             strides=(s3, s2, s1, 1),
         )
 
-    def _overlaps_itself(self) -> bool:
+    def overlaps_itself(self) -> bool:
         """False where sorted strides prove that no byte is written twice; order then does not matter."""
         reach = self.inner
         rows = max((slot + n for _, n, slot in self.runs()), default=0)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.integer import INT8
 from vla_isa.program import IoTensor, Program
 from vla_isa.signature import HostOp, HostRun, moved_integers
 from vlarun.errors import InputError
@@ -70,5 +71,5 @@ def _as(dtype: str, q: Array, tensor: IoTensor) -> Array:
     if dtype == "int8":
         return q
     if dtype == "uint8":
-        return (q.astype(np.int16) + 128).astype(np.uint8)
+        return (q.astype(np.int16) - INT8.lo).astype(np.uint8)
     return (q.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)

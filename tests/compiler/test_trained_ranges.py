@@ -1,7 +1,6 @@
 """What trained networks showed of ranges: maxima, and layers that calibration uses as every trained network does."""
 
 import numpy as np
-import onnx_ir as ir
 import onnxruntime
 import pytest
 from graphs import GraphBuilder
@@ -10,7 +9,6 @@ import vlarun
 from vlac import CompileOptions, compile_file
 from vlac.import_onnx import parse_model
 from vlac.import_onnx.names import name_all
-from vlac.quantize.known_ranges import settle_ranges
 from vlac.quantize.static import quantize_model
 from vlac.quantize.suspects import suspects
 from vlac.rewrite import rewrite_float
@@ -109,21 +107,6 @@ def test_a_layer_that_calibration_hardly_uses_is_named(tmp_path):
     found = quantized(g.model(g.node("Conv", [y, g.constant(doubled.astype(np.float32))], 8, pads=[1] * 4)), tmp_path)
     (warning,) = found.warnings
     assert warning.startswith("Conv ") and "would saturate" in warning
-
-
-def test_operators_of_other_domains_hand_no_range_on(tmp_path):
-    """What an unknown MaxPool makes of its input says nothing about what the input must hold."""
-
-    def settled(domain):
-        x, y = (ir.Value(name=n, shape=ir.Shape(SHAPE), type=ir.TensorType(ir.DataType.FLOAT)) for n in "xy")
-        low = ir.node("PRelu", [x, x], outputs=[y])
-        top = ir.node("MaxPool", [y], {"kernel_shape": [4, 4]}, domain=domain)
-        top.outputs[0].name, top.outputs[0].dtype = "z", ir.DataType.FLOAT
-        graph = ir.Graph([x], [top.outputs[0]], nodes=[low, top], opset_imports={"": 17, "other": 1})
-        observed = {"x": (-1.0, 1.0), "y": (-9.0, 2.0), "z": (0.0, 2.0)}
-        return settle_ranges(ir.Model(graph, ir_version=9), observed, {}).values["y"]
-
-    assert settled("") == (0.0, 2.0) and settled("other") == (-9.0, 2.0)
 
 
 @pytest.mark.parametrize("fill", [20.0, -20.0])

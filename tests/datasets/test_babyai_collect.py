@@ -10,12 +10,14 @@ import pytest
 from vla_datasets import collect as module
 from vla_datasets.cli import main
 from vla_datasets.collect import CollectOptions, collect
+from vla_datasets.demonstrate import demonstrate
+from vla_datasets.engine import Engine
 from vla_datasets.errors import CollectError
 from vla_datasets.lerobot.reader import open_dataset
-from vla_datasets.worlds.babyai.environment import Environment
-from vla_datasets.worlds.babyai.expert import FIRST_EVALUATION_SEED, collect_demonstration, episode_seed
+from vla_datasets.seeds import FIRST_EVALUATION_SEED, episode_seed
+from vla_datasets.worlds.registry import find_world
 
-OPTIONS = CollectOptions("GoToLocal", episodes=10, seed=3)
+OPTIONS = CollectOptions("babyai", "GoToLocal", episodes=10, seed=3)
 
 
 @pytest.fixture(autouse=True)
@@ -35,14 +37,16 @@ def test_seeds_depend_on_base_episode_and_attempt_and_stay_below_evaluation() ->
 
 
 def test_demonstrations_succeed_and_replay() -> None:
-    environment = Environment("GoToObj")
-    demonstration = collect_demonstration(environment, 0, 0)
-    assert demonstration.mission.startswith("go to")
-    assert demonstration.rewards[-1] > 0 and not any(demonstration.rewards[:-1])
-    environment.reset(demonstration.seed)
-    for action in demonstration.actions:
-        _, reward, done = environment.step(action)
-    assert done and reward == pytest.approx(demonstration.rewards[-1])
+    spec = find_world("babyai")
+    world = spec.make("GoToObj")
+    episode = demonstrate(spec, world, 0, 0)
+    rewards, done = episode.columns["next.reward"], episode.columns["next.done"]
+    assert episode.task.startswith("go to") and rewards[-1] > 0 and not any(rewards[:-1])
+    assert done == [False] * (episode.length - 1) + [True]
+    world.reset(seed=episode.seed)
+    for action in episode.columns["action"]:
+        _, reward, terminated, _, info = world.step(action)
+    assert terminated and info["success"] and reward == info["score"] == pytest.approx(rewards[-1])
 
 
 def test_a_stopped_collection_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -83,15 +87,15 @@ def test_split_is_by_episode(tmp_path: Path) -> None:
 def test_another_collection_is_not_mixed_in(tmp_path: Path) -> None:
     collect(OPTIONS, tmp_path)
     with pytest.raises(CollectError, match="already holds another collection"):
-        collect(CollectOptions("GoToLocal", episodes=11, seed=3), tmp_path)
+        collect(CollectOptions("babyai", "GoToLocal", episodes=11, seed=3), tmp_path)
 
 
 @pytest.mark.slow
 def test_workers_do_not_change_a_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EPISODES_PER_BLOCK", 100)  # worker processes have the real size
-    options = CollectOptions("GoToObj", episodes=210, seed=1)
-    collect(options, tmp_path / "one", workers=1)
-    collect(options, tmp_path / "two", workers=2)
+    options = CollectOptions("babyai", "GoToObj", episodes=210, seed=1)
+    collect(options, tmp_path / "one", engine=Engine(1))
+    collect(options, tmp_path / "two", engine=Engine(2))
     assert _files(tmp_path / "one") == _files(tmp_path / "two")
     assert len(list((tmp_path / "two/data/chunk-000").iterdir())) == 3
 

@@ -11,13 +11,17 @@ import numpy as np
 import pytest
 
 from vla_models.babyai_cnn.config import VOCABULARY_SIZE, BabyAICnnConfig
-from vla_models.babyai_cnn.preprocess import NO_ACTION, Preprocessor, previous_actions, stack_indices
+from vla_models.babyai_cnn.preprocess import CAMERA, BabyAIPreprocessor
 from vla_models.babyai_cnn.words import WORDS, bag_of_words
 from vla_models.errors import ObservationError, PolicyError
 
 
-def _frame(value: int) -> np.ndarray:
-    return np.full((56, 56, 3), value, np.uint8)
+def _frame(value: int) -> dict[str, np.ndarray]:
+    return {CAMERA: np.full((56, 56, 3), value, np.uint8)}
+
+
+def _logits(action: int) -> dict[str, np.ndarray]:
+    return {"action_logits": np.eye(7, dtype=np.float32)[[action]]}
 
 
 def test_size_is_what_the_readme_says() -> None:
@@ -31,7 +35,7 @@ def test_size_is_what_the_readme_says() -> None:
 
 
 def test_stack_starts_full_and_shifts() -> None:
-    preprocessor = Preprocessor()
+    preprocessor = BabyAIPreprocessor()
     preprocessor.reset("go to the red ball")
     first = preprocessor.inputs(_frame(10))["image"]
     assert first.shape == (1, 12, 56, 56) and first.dtype == np.float32
@@ -41,23 +45,14 @@ def test_stack_starts_full_and_shifts() -> None:
 
 
 def test_reset_forgets_images_and_action() -> None:
-    preprocessor = Preprocessor()
+    preprocessor = BabyAIPreprocessor()
     preprocessor.reset("go to a key")
     assert not preprocessor.inputs(_frame(1))["previous_action"].any()
-    preprocessor.acted(2)
+    assert preprocessor.actions(_logits(2)).tolist() == [2]
     assert preprocessor.inputs(_frame(2))["previous_action"][0].tolist() == [0, 0, 1, 0, 0, 0, 0]
     preprocessor.reset("go to a key")
     again = preprocessor.inputs(_frame(3))
     assert not again["previous_action"].any() and np.ptp(again["image"]) == 0
-
-
-def test_boundaries_follow_episodes_even_with_equal_missions() -> None:
-    starts = np.array([0, 0, 0, 3, 3, 5], np.int64)  # three episodes
-    assert stack_indices(starts).tolist() == [
-        [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 2], [3, 3, 3, 3], [3, 3, 3, 4], [5, 5, 5, 5],
-    ]  # fmt: skip
-    actions = np.array([2, 1, 0, 2, 2, 1], np.int64)
-    assert previous_actions(actions, starts).tolist() == [NO_ACTION, 2, 1, NO_ACTION, 2, NO_ACTION]
 
 
 def test_every_word_of_the_levels_is_known_and_fits() -> None:
@@ -71,6 +66,26 @@ def test_every_word_of_the_levels_is_known_and_fits() -> None:
     assert set(verifier.COLOR_NAMES) | set(verifier.OBJ_TYPES) <= set(WORDS)
 
 
+def test_equal_logits_give_the_first_action() -> None:
+    logits = np.array([[0, 3, 1, 3, 2, 3, 0]], np.float32)
+    assert BabyAIPreprocessor().actions({"action_logits": logits}).tolist() == [1]
+
+
+def test_an_action_that_does_not_exist_is_not_learned() -> None:
+    import torch
+
+    from vla_models.babyai_cnn.model import babyai_batch
+
+    samples = {
+        CAMERA: torch.zeros(1, 4, 56, 56, 3, dtype=torch.uint8),
+        "action": torch.tensor([[0, 7]]),
+        "action_is_pad": torch.tensor([[False, False]]),
+        "task": ["go to a key"],
+    }
+    with pytest.raises(ObservationError, match=r"an action outside 0\.\.6"):
+        babyai_batch(samples)
+
+
 def test_bag_of_words_counts() -> None:
     counts = bag_of_words("Go to the red ball, then go to the BOX")
     assert counts[WORDS.index("go")] == 2 and counts[WORDS.index("then")] == 1 and counts.sum() == 10
@@ -81,8 +96,9 @@ def test_bag_of_words_counts() -> None:
     [
         (lambda: bag_of_words("go to the rad ball"), "'rad' is not in the vocabulary. Did you mean 'red'"),
         (lambda: bag_of_words(" , "), "mission is empty"),
-        (lambda: Preprocessor().inputs(_frame(0)), "No mission yet"),
-        (lambda: Preprocessor().acted(7), "Action 7 does not exist"),
+        (lambda: BabyAIPreprocessor().inputs(_frame(0)), "No mission yet"),
+        (lambda: BabyAIPreprocessor().actions({"action_logits": np.full((1, 7), np.nan)}), "7 finite numbers"),
+        (lambda: BabyAIPreprocessor().actions({"action_logits": np.zeros((1, 6))}), "7 finite numbers"),
     ],
 )
 def test_bad_observations_are_refused(call, message: str) -> None:  # type: ignore[no-untyped-def]
@@ -91,11 +107,11 @@ def test_bad_observations_are_refused(call, message: str) -> None:  # type: igno
 
 
 def test_wrong_images_are_refused() -> None:
-    preprocessor = Preprocessor()
+    preprocessor = BabyAIPreprocessor()
     preprocessor.reset("go to a key")
     for image in (np.zeros((7, 7, 3), np.uint8), np.zeros((56, 56, 3), np.float32)):
         with pytest.raises(ObservationError, match="it must be uint8"):
-            preprocessor.inputs(image)
+            preprocessor.inputs({CAMERA: image})
 
 
 def test_bad_widths_are_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
@@ -14,7 +16,7 @@ NAMES = sorted(p.parent.name for p in Path(vla_models.__file__).parent.glob("*/m
 
 
 def test_every_folder_is_registered() -> None:
-    from vla_models.policy import POLICIES
+    from vla_models.registry import POLICIES
 
     assert sorted(spec.name for spec in POLICIES) == NAMES
 
@@ -23,46 +25,71 @@ def test_every_folder_is_registered() -> None:
 def test_contract(name: str, tmp_path: Path) -> None:
     import torch
 
-    from vla_models.export_onnx import TOLERANCE, check_parity, export_onnx
-    from vla_models.policy import load_policy, make_policy, save_policy
+    from vla_models.export_onnx import OPSET, TOLERANCE, check_parity, export_onnx
+    from vla_models.registry import find_policy
+    from vla_models.saved import load_policy, load_preprocessor, save_policy
 
     torch.manual_seed(0)
-    policy = make_policy(name, {})
-    difference = export_onnx(policy, tmp_path / "model.onnx")
-    assert difference <= TOLERANCE
-    model = onnx.load(tmp_path / "model.onnx")
-    example = policy.example_inputs()
-    assert [value.name for value in model.graph.input] == list(policy.input_names)
-    assert [value.name for value in model.graph.output] == list(policy.output_names)
-    for value in model.graph.input:
-        shape = [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
-        assert shape == list(example[value.name].shape)
-    assert {entry.version for entry in model.opset_import if not entry.domain} == {20}
-    assert {node.op_type for node in model.graph.node} <= {"Conv", "Relu", "Reshape", "Gemm", "Concat"}
-    assert b".py" not in (tmp_path / "model.onnx").read_bytes()  # no source paths of this machine
+    spec = find_policy(name)
+    policy = spec.make(spec.configured({}))
+    graphs = policy.graphs()
+    path = tmp_path / "model.onnx"
+    assert export_onnx(policy, path) <= TOLERANCE
+    for graph in graphs:
+        target = path if len(graphs) == 1 else path.with_stem(f"model-{graph.name}")
+        model = onnx.load(target)
+        sizes = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in model.graph.input}
+        assert sizes == graph.inputs() and list(sizes) == list(graph.example())
+        assert [value.name for value in model.graph.output] == list(graph.outputs)
+        assert {entry.version for entry in model.opset_import if not entry.domain} == {OPSET}
+        assert b".py" not in target.read_bytes()  # no source paths of this machine
+        for one, other in zip(graph.example(2).values(), graph.example(2).values(), strict=True):
+            assert torch.equal(one, other)
 
-    save_policy(tmp_path, name, policy)
+    save_policy(tmp_path, name, policy.config, policy.state_dict())
     loaded = load_policy(tmp_path)
-    inputs = list(example.values())
-    with torch.no_grad():
-        assert torch.equal(loaded(*inputs), policy(*inputs))
+    assert loaded.config == policy.config
+    assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in policy.state_dict().items())
+
+    preprocessor = load_preprocessor(tmp_path)
+    assert set(preprocessor.input_names) == {name for graph in graphs for name in graph.inputs()}
+    assert set(preprocessor.output_names) <= {name for graph in graphs for name in graph.outputs}
 
     with torch.no_grad():
-        next(iter(policy.parameters())).add_(0.5)
+        next(iter(graphs[0].module.parameters())).add_(0.5)
     with pytest.raises(ExportError, match="differs from torch"):
-        check_parity(policy, tmp_path / "model.onnx")
+        check_parity(graphs[0], path if len(graphs) == 1 else path.with_stem(f"model-{graphs[0].name}"))
+
+
+def test_the_registry_needs_no_torch() -> None:
+    code = "import sys; import vla_models.saved; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_graph_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vla_models import export_onnx as module
+    from vla_models.registry import find_policy
+
+    spec = find_policy("babyai_cnn")
+    monkeypatch.setattr(module, "TOLERANCE", -1.0)
+    with pytest.raises(ExportError, match="changed the meaning"):
+        module.export_onnx(spec.make(spec.configured({"channels": [8, 8, 8], "hidden": 8})), tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_mistakes(tmp_path: Path) -> None:
-    from vla_models.policy import find_policy, load_policy, make_policy, save_policy
+    from vla_models.registry import find_policy
+    from vla_models.saved import load_policy, save_policy
 
     with pytest.raises(PolicyError, match="Did you mean 'babyai_cnn'"):
         find_policy("babyai_cn")
     with pytest.raises(PolicyError, match="unexpected keyword"):
-        make_policy("babyai_cnn", {"depth": 3})
+        find_policy("babyai_cnn").configured({"depth": 3})
     with pytest.raises(PolicyError, match="is not a saved policy"):
         load_policy(tmp_path)
-    save_policy(tmp_path, "babyai_cnn", make_policy("babyai_cnn", {"channels": [8, 8, 8], "hidden": 8}))
+    spec = find_policy("babyai_cnn")
+    policy = spec.make(spec.configured({"channels": [8, 8, 8], "hidden": 8}))
+    save_policy(tmp_path, "babyai_cnn", policy.config, policy.state_dict())
     weights = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(weights[:100])
     with pytest.raises(PolicyError, match="is not a saved policy"):

@@ -33,7 +33,11 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("isa/vla_isa/engine_cycles.py", (["tests/isa/test_timing.py", "tests/mutants/test_found.py"], GRAPHS)),
     (
         "isa/vla_isa/instructions/*",
-        (["tests/isa/test_footprint.py", "tests/isa/test_timing.py"], EXECUTE, ["tests/isa/test_generated.py"], GRAPHS),
+        (
+            ["tests/isa/test_generated.py", "tests/isa/test_instructions.py", "tests/isa/test_footprint.py"],
+            ["tests/isa/test_timing.py", *EXECUTE],
+            GRAPHS,
+        ),
     ),
     ("isa/vla_isa/generate/*", (["tests/isa/test_generated.py"],)),
     ("isa/vla_isa/*", (ISA, RUNTIME)),
@@ -66,9 +70,24 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
         "compiler/vlac/quantize/dialects/*",
         (DIALECTS, ["tests/compiler/test_rounding.py", "tests/compiler/test_names.py"]),
     ),
-    ("compiler/vlac/quantize/calibration.py", (QUANTIZE, CALIBRATION)),
-    ("compiler/vlac/quantize/held_out.py", (VERIFY,)),
-    ("compiler/vlac/quantize/known_ranges.py", (["tests/compiler/test_known_ranges.py"], QUANTIZE, FAULTS, NETWORKS)),
+    *(
+        (f"compiler/vlac/quantize/{name}.py", ([f"tests/compiler/test_{test}.py"], *others))
+        for name, test, others in (
+            ("bias_correction", "bias_correction", (QUANTIZE,)),
+            ("calibration", "calibration_samples", (CALIBRATION,)),
+            ("float_session", "float_session", (QUANTIZE,)),
+            ("held_out", "static", (VERIFY,)),
+            ("input_ranges", "input_ranges", (FAULTS, NETWORKS)),
+            ("insert_qdq", "insert_qdq", (QUANTIZE, FAULTS, NETWORKS)),
+            ("known_ranges", "known_ranges", (QUANTIZE, FAULTS, NETWORKS)),
+            ("parameters", "quantization_parameters", (QUANTIZE, NETWORKS)),
+            ("ranges", "observed_ranges", (QUANTIZE, FAULTS)),
+            ("rounding", "static", (["tests/compiler/test_rounding.py"],)),
+            ("sensitivity", "sensitivity", (QUANTIZE,)),
+            ("static", "static", (QUANTIZE, FAULTS)),
+            ("suspects", "suspects", (QUANTIZE, FAULTS)),
+        )
+    ),
     ("compiler/vlac/quantize/*", (QUANTIZE, FAULTS, NETWORKS)),
     ("compiler/vla_toolchain/conformance/*", (["tests/runtime/test_conformance.py", *FAST], [*FAST, "tests/runtime"])),
     ("compiler/vla_toolchain/verify/*", (VERIFY, [*FAST, "tests/compiler/test_vlac_cli.py"])),

@@ -11,6 +11,7 @@ from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vlarun.backends import RunResult, SimBackend
 from vlarun.backends.base import Integers, Loaded
+from vlarun.backends.sim import SimOptions
 from vlarun.compare import compare
 from vlarun.execute import EXECUTORS
 from vlarun.inputs import to_integers
@@ -21,7 +22,7 @@ class Faulty(SimBackend):
     """A sim whose executor of one instruction writes a wrong byte, or whose result is changed at the end."""
 
     def __init__(self, op: str = "", space: str = "", where: tuple[int, ...] = ()) -> None:
-        super().__init__()
+        super().__init__(SimOptions(native=False))
         self.op, self.space, self.where, self.runs = op, space, where, 0
 
     def load(self, program: Program) -> Loaded:

@@ -11,7 +11,7 @@ import pytest
 from fake_device import FakeSession
 
 from vla_datasets.collect import CollectOptions, collect
-from vla_training.config.run import load_config
+from vla_training.config.load import load_config
 
 CONFIG = load_config("debug")
 
@@ -19,7 +19,7 @@ CONFIG = load_config("debug")
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    collect(CollectOptions(CONFIG.level, CONFIG.episodes, CONFIG.collect_seed), folder)
+    collect(CollectOptions(CONFIG.world, CONFIG.level, CONFIG.episodes, CONFIG.collect_seed), folder)
     return folder
 
 

@@ -8,13 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vla_datasets.worlds.babyai.environment import Environment
-from vla_datasets.worlds.babyai.expert import FIRST_EVALUATION_SEED
+from vla_datasets.engine import Engine
+from vla_datasets.seeds import FIRST_EVALUATION_SEED
+from vla_datasets.worlds.registry import find_world
+from vla_models.babyai_cnn.preprocess import BabyAIPreprocessor
 from vla_training.cli import main
 from vla_training.errors import EvaluationError
-from vla_training.evaluate.closed_loop import Evaluation, compare, evaluate, load_evaluation, save_evaluation
+from vla_training.evaluate import closed_loop
+from vla_training.evaluate.backends import RunnerSpec
+from vla_training.evaluate.closed_loop import (
+    Evaluation,
+    compare,
+    evaluate,
+    load_evaluation,
+    parted,
+    save_evaluation,
+)
 from vla_training.evaluate.rollout import EpisodeResult, play, replay
-from vla_training.evaluate.runners import RunnerSpec
+from vla_training.evaluate.runners import Runner, make_runner
 from vla_training.evaluate.statistics import mcnemar, wilson_interval
 
 
@@ -37,15 +48,20 @@ def test_mcnemar_is_the_exact_binomial() -> None:
         mcnemar([True], [])
 
 
-def test_float_and_onnx_agree_and_workers_do_not_matter(run: Path, tmp_path: Path) -> None:
+def test_float_and_onnx_agree_and_neither_workers_nor_lockstep_matter(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = tmp_path / "model.onnx"
     assert main(["export", "--policy", str(run), "-o", str(model)]) == 0
-    alone = evaluate(RunnerSpec("float", run), "GoToObj", 3)
-    onnx = evaluate(RunnerSpec("onnx", model), "GoToObj", 3, workers=2)
+    together = evaluate(RunnerSpec("float", run), "babyai", "GoToObj", 5)
+    onnx = evaluate(RunnerSpec("onnx", model), "babyai", "GoToObj", 5, Engine(2))
+    monkeypatch.setattr(closed_loop, "LOCKSTEP", 1)
+    alone = evaluate(RunnerSpec("float", run), "babyai", "GoToObj", 5, Engine(2))
+    assert alone == together
     assert [e.actions for e in alone.episodes] == [e.actions for e in onnx.episodes]
-    assert [e.seed for e in alone.episodes] == [FIRST_EVALUATION_SEED + i for i in range(3)]
+    assert [e.seed for e in alone.episodes] == [FIRST_EVALUATION_SEED + i for i in range(5)]
     assert alone.max_steps == 64 and all(len(e.actions) <= 64 for e in alone.episodes)
-    assert compare(alone, onnx).p_value == 1.0
+    assert compare(alone, onnx).p_value == 1.0 and parted(alone, onnx) == (None,) * 5
     save_evaluation(tmp_path / "e.json", alone)
     assert load_evaluation(tmp_path / "e.json") == alone
     (tmp_path / "e.json").write_text("[]")
@@ -53,48 +69,108 @@ def test_float_and_onnx_agree_and_workers_do_not_matter(run: Path, tmp_path: Pat
         load_evaluation(tmp_path / "e.json")
 
 
-def test_success_means_reward_within_the_step_limit() -> None:
-    environment = Environment("GoToObj")
-    environment.reset(FIRST_EVALUATION_SEED)
-    bot, actions = environment.bot(), []
-    done, action = False, None
-    while not done:
-        action = int(bot.replan(action))
-        actions.append(action)
-        _, _, done = environment.step(action)
-    script = iter(actions)
-    assert play(environment, lambda inputs: np.eye(7, dtype=np.float32)[next(script)], FIRST_EVALUATION_SEED).success
-    turning = play(environment, lambda inputs: np.eye(7, dtype=np.float32)[0], FIRST_EVALUATION_SEED)
-    assert not turning.success and len(turning.actions) == 64
-    with pytest.raises(EvaluationError, match="logits are"):
-        play(environment, lambda inputs: np.full(7, np.nan, np.float32), FIRST_EVALUATION_SEED)
+def _scripted(script: dict[int, list[int]]) -> tuple[Runner, list[int]]:
+    """A runner that does per episode (told by the seed in its mission's place) the actions of a list, over and over."""
+    calls: list[int] = []
+    counts: dict[float, int] = {}
+
+    class Scripted(BabyAIPreprocessor):
+        def reset(self, task: str, seed: int = 0) -> None:
+            super().reset(task, seed)
+            self.seed = seed
+
+        def inputs(self, observation):  # type: ignore[no-untyped-def]
+            return {**super().inputs(observation), "seed": np.array([[self.seed]])}
+
+    def compute(inputs):  # type: ignore[no-untyped-def]
+        calls.append(len(inputs["seed"]))
+        rows = []
+        for seed in inputs["seed"][:, 0]:
+            step = counts.get(seed, 0)
+            counts[seed] = step + 1
+            rows.append(np.eye(7, dtype=np.float32)[script[int(seed)][step % len(script[int(seed)])]])
+        return {"action_logits": np.stack(rows)}
+
+    return Runner(compute, Scripted), calls
 
 
-def test_replay_shows_what_the_policy_saw() -> None:
-    environment = Environment("GoToObj")
-    seen: list[dict[str, np.ndarray]] = []
+def test_success_is_what_the_world_says_and_episodes_run_in_lockstep() -> None:
+    spec = find_world("babyai")
+    world = spec.make("GoToObj")
+    seeds = [FIRST_EVALUATION_SEED + i for i in range(5)]
+    scripts = {}
+    for seed in seeds:
+        world.reset(seed=seed)
+        expert, scripts[seed], ended = spec.expert_of(world), [], False
+        while not ended:
+            scripts[seed].append(int(expert()))
+            _, _, ended, _, _ = world.step(scripts[seed][-1])
+    scripts[seeds[1]] = [0]  # turns on the spot
+    runner, calls = _scripted(scripts)
+    found = {e.seed: e for e in play([spec.make("GoToObj") for _ in range(3)], runner, seeds)}
+    for seed in (s for s in seeds if s != seeds[1]):
+        assert found[seed].success and found[seed].score > 0 and not found[seed].failure
+        assert list(found[seed].actions) == scripts[seed]
+    turning = found[seeds[1]]
+    assert not turning.success and turning.score == 0 and turning.failure == "out of steps"
+    assert turning.actions == (0,) * 64
+    assert calls[0] == 3 and sum(calls) == sum(len(e.actions) for e in found.values()) and len(calls) < sum(calls)
 
-    def runner(inputs):  # type: ignore[no-untyped-def]
-        seen.append(inputs)
-        return np.eye(7, dtype=np.float32)[len(seen) % 3]
 
-    episode = play(environment, runner, 5)
-    moments = list(replay(environment, 5, episode.actions))
-    assert len(moments) == len(seen)
-    for moment, inputs in zip(moments, seen, strict=True):
-        assert all(np.array_equal(moment.inputs[name], inputs[name]) for name in inputs)
+def test_outputs_that_are_no_actions_are_refused_with_their_place() -> None:
+    runner = Runner(lambda inputs: {"action_logits": np.full((1, 7), np.nan, np.float32)}, BabyAIPreprocessor)
+    with pytest.raises(EvaluationError, match=rf"{FIRST_EVALUATION_SEED} \(step 0\): The policy's logits are"):
+        list(play([find_world("babyai").make("GoToObj")], runner, [FIRST_EVALUATION_SEED]))
+
+
+def test_an_episode_is_played_again() -> None:
+    world = find_world("babyai").make("GoToObj")
+    seen: list[np.ndarray] = []
+    runner, _ = _scripted({5: [2, 0, 2]})
+    runner.watch = lambda inputs: seen.append(inputs["image"][0, -3:])
+    (episode,) = play([world], runner, [5])
+    moments = list(replay(world, 5, episode.actions))
+    assert len(moments) == len(seen) == len(episode.actions)
+    for moment, pixels in zip(moments, seen, strict=True):
+        view = moment.observation["observation.images.front"]
+        assert np.array_equal(view.transpose(2, 0, 1), np.round(pixels * 255)) and moment.picture.ndim == 3
+
+
+def _evaluation(*episodes: EpisodeResult) -> Evaluation:
+    return Evaluation("babyai", "GoToObj", "float", 64, None, episodes)
 
 
 def test_unpaired_evaluations_are_refused() -> None:
-    one = Evaluation("GoToObj", "float", 64, (EpisodeResult(1, "go", True, (2,)),))
-    other = Evaluation("GoToObj", "sim", 64, (EpisodeResult(2, "go", True, (2,)),))
+    one, other = (_evaluation(EpisodeResult(seed, "go", True, 1.0, "", (2,))) for seed in (1, 2))
     with pytest.raises(EvaluationError, match="different episodes"):
         compare(one, other)
 
 
-def test_calibration_file(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "step"),
+    [((1, 2), (1, 2), None), ((1, 2), (1, 3), 1), ((1, 2), (1, 2, 3), 2), (([0.5, 1.0],), ([0.5, 1.5],), 0)],
+)
+def test_where_two_policies_part(first: tuple[object, ...], second: tuple[object, ...], step: int | None) -> None:
+    one, other = (_evaluation(EpisodeResult(1, "go", True, 1.0, "", actions)) for actions in (first, second))
+    assert parted(one, other) == (step,)
+
+
+def test_a_file_of_another_policy_is_refused(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 8]) for n in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", values[:1], values[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    with pytest.raises(EvaluationError, match=r"takes x and gives y; no registered policy does. Give .* --policy"):
+        make_runner(RunnerSpec("onnx", tmp_path / "m.onnx"))
+    with pytest.raises(EvaluationError, match="makes image, mission, previous_action and reads action_logits"):
+        make_runner(RunnerSpec("onnx", tmp_path / "m.onnx", str(run)))
+
+
+def test_calibration_file(data: Path, run: Path, tmp_path: Path) -> None:
     path = tmp_path / "calib.npz"
-    assert main(["calibrate", "--data", str(data), "--frames", "5", "-o", str(path)]) == 0
+    assert main(["calibrate", "--data", str(data), "--policy", str(run), "--frames", "5", "-o", str(path)]) == 0
     with np.load(path, allow_pickle=False) as stored:
         shapes = {name: stored[name].shape for name in stored.files}
         frames = shapes["image"][0]
@@ -124,11 +200,16 @@ def test_train_and_evaluate_commands(data: Path, tmp_path: Path, capfd: pytest.C
         (["train", "--config", "goto_ob", "--data", "x", "--out", "y"], 1, "Did you mean 'goto_obj'"),
         (["train", "--config", "debug", "--data", "nowhere", "--out", "y"], 1, "does not exist"),
         (["export", "--policy", "nowhere", "-o", "m.onnx"], 1, "holds no saved policy"),
-        (["calibrate", "--data", "nowhere", "-o", "c.npz"], 1, "does not exist"),
+        (["calibrate", "--data", "nowhere", "--policy", "x", "-o", "c.npz"], 1, "holds no saved policy"),
         (["evaluate", "nowhere", "--level", "GoToObj"], 1, "does not exist"),
         (["evaluate", "nowhere", "--level", "GoToObb"], 1, "Did you mean 'GoToObj'"),
         (["evaluate", "nowhere", "--level", "GoToObj", "--episodes", "0"], 1, "--episodes is 0"),
         (["evaluate", "nowhere", "--level", "GoToObj", "--backend", "fpga"], 2, "invalid choice"),
+        (["train", "--config", "debug", "--step", "5"], 1, "Perhaps you meant: --steps"),
+        (["train", "--config", "debug", "--steps", "many"], 1, "Error parsing --steps"),
+        (["train", "--config", "debug", "--policy-options.hidden", "0"], 1, "from 1 to 4096"),
+        (["train", "--config", "debug", "--data", "x"], 2, "--out must be given"),
+        (["export", "--policy", "x", "-o", "m.onnx", "--steps", "5"], 2, "unrecognized arguments: --steps 5"),
         ([], 2, "usage: vla-train"),
     ],
 )

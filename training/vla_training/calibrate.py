@@ -7,28 +7,39 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from vla_datasets.lerobot.windows import load_windows
 from vla_isa.files import whole_file
-from vla_models.keys import IMAGE, MISSION, PREVIOUS_ACTION
+from vla_models.saved import load_policy
+from vla_training.checkpoint import pretrained_folder
 from vla_training.errors import EvaluationError
-from vla_training.frames import load_frames
+from vla_training.validate import to_tensors
 
 __all__ = ["calibration_arrays", "write_arrays", "write_calibration"]
 
 
-def calibration_arrays(data: Path, frames: int, seed: int = 0) -> dict[str, npt.NDArray[np.float32]]:
-    """Up to `frames` frames of the split `val`, drawn without repetition; axis 0 counts them.
+def calibration_arrays(data: Path, policy: Path, frames: int, seed: int = 0) -> dict[str, npt.NDArray[np.float32]]:
+    """Inputs of a policy for up to `frames` frames of the split `val`, drawn without repetition, on axis 0.
+
+    Args:
+        data: the data set.
+        policy: a run or a saved policy.
+        frames: how many.
+        seed: of the draw.
 
     Raises:
         EvaluationError: `frames` is not positive.
         DatasetError: the data set cannot be read.
+        CheckpointError, PolicyError: there is no policy.
     """
     if frames < 1:
         raise EvaluationError(f"--frames is {frames}; calibration needs at least 1.")
-    held_out = load_frames(data, "val")
+    import torch
+
+    module = load_policy(pretrained_folder(policy))
+    held_out = load_windows(data, "val", module.windows)
     chosen = np.random.default_rng(seed).permutation(len(held_out))[:frames]
-    inputs, _ = held_out.batch(np.sort(chosen))
-    names = (IMAGE, MISSION, PREVIOUS_ACTION)
-    return {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
+    batch = module.prepare(to_tensors(held_out.batch(np.sort(chosen)), torch.device("cpu")))
+    return {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in batch.inputs.items()}
 
 
 def write_arrays(path: Path, arrays: dict[str, npt.NDArray[np.float32]]) -> None:
@@ -37,8 +48,8 @@ def write_arrays(path: Path, arrays: dict[str, npt.NDArray[np.float32]]) -> None
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def write_calibration(data: Path, path: Path, frames: int = 256, seed: int = 0) -> int:
-    """Write the calibration file of a data set; return the number of frames in it."""
-    arrays = calibration_arrays(data, frames, seed)
+def write_calibration(data: Path, policy: Path, path: Path, frames: int = 256) -> int:
+    """Write the calibration file of a policy; return the number of frames in it."""
+    arrays = calibration_arrays(data, policy, frames)
     write_arrays(path, arrays)
-    return len(arrays[IMAGE])
+    return len(next(iter(arrays.values())))

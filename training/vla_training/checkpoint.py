@@ -1,11 +1,14 @@
 """Checkpoints: whole or absent, resumable to the bit, and never pickled.
 
     checkpoints/001500/pretrained_model/{config.json, model.safetensors}
-                      /training_state/{optimizer.safetensors, random.safetensors, state.json}
+                      /training_state/{optimizer.safetensors, state.json}       and, with averaged weights,
+                                      {model.safetensors}                       those that are trained
     checkpoints/last -> 001500
+    checkpoints/best -> 001000                                                  the best score so far
 
-The layout is LeRobot's. `state.json` holds the step (all of the sampler's state), the optimizer's scalars
-and a digest of the training config.
+The layout is LeRobot's. `pretrained_model` is the policy to use: the averaged weights, where there are any.
+`state.json` holds the step, which is all the state of sampler, schedule and generators, the optimizer's scalars, the
+gradient scaler's, the best score and a digest of the training config.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,101 +26,136 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from vla_models.errors import PolicyError
-from vla_models.policy import load_policy, save_policy
+from vla_models.saved import WEIGHTS_FILE, load_policy, save_policy
 from vla_training.errors import CheckpointError
 
-__all__ = ["last_checkpoint", "pretrained_folder", "restore", "save_checkpoint"]
+__all__ = ["Best", "TrainingState", "last_checkpoint", "pretrained_folder", "restore", "save_checkpoint"]
+
+_OPTIMIZER, _STATE = "optimizer.safetensors", "state.json"
 
 
-def save_checkpoint(
-    folder: Path,
-    step: int,
-    policy_name: str,
-    policy: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    config_digest: str,
-    keep: int,
-) -> Path:
-    """Write `folder/<step>`, point `last` at it and delete all but the newest `keep`."""
+@dataclass(frozen=True)
+class Best:
+    """The best score of a run so far, and the step whose checkpoint has it."""
+
+    step: int
+    score: float
+
+
+@dataclass
+class TrainingState:
+    """What changes in a run and is stored; `digest` says of which run."""
+
+    name: str  # of the policy
+    policy: torch.nn.Module
+    optimizer: Any  # torch's, or accelerate's around it
+    averaged: torch.optim.swa_utils.AveragedModel | None
+    scaler: Any  # of fp16's gradients, or None
+    digest: str
+    best: Best | None = None
+
+    @property
+    def usable(self) -> torch.nn.Module:
+        """The policy to evaluate and to save: the averaged one, where there is one."""
+        return self.policy if self.averaged is None else self.averaged.module
+
+
+def save_checkpoint(folder: Path, step: int, state: TrainingState, keep: int) -> None:
+    """Write `folder/<step>`, point `last` (and `best`) at it and delete all but the newest `keep` and the best."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder))
     target = folder / f"{step:06d}"
     try:
         (temporary / "pretrained_model").mkdir()
-        save_policy(temporary / "pretrained_model", policy_name, policy)
-        _save_training_state(temporary / "training_state", step, optimizer, config_digest)
+        save_policy(temporary / "pretrained_model", state.name, state.policy.config, state.usable.state_dict())
+        _save_training_state(temporary / "training_state", step, state)
         os.chmod(temporary, 0o755)
         if target.exists():  # left by a run that stopped between this rename and the link's
             shutil.rmtree(target)
         os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _link_last(folder, target.name)
+    _link(folder, "last", target.name)
+    best = f"{state.best.step:06d}" if state.best else ""
+    if (folder / best).is_dir() and best:
+        _link(folder, "best", best)
     for old in sorted(path for path in folder.iterdir() if path.name.isdecimal())[:-keep]:
-        shutil.rmtree(old)
-    return target
+        if old.name != best:
+            shutil.rmtree(old)
 
 
-def _save_training_state(folder: Path, step: int, optimizer: torch.optim.Optimizer, digest: str) -> None:
+def _save_training_state(folder: Path, step: int, state: TrainingState) -> None:
     folder.mkdir()
-    stored = optimizer.state_dict()
+    stored = state.optimizer.state_dict()
     tensors = {
         f"{index}.{key}": value.contiguous()
         for index, entries in stored["state"].items()
         for key, value in entries.items()
     }
-    save_file(tensors, folder / "optimizer.safetensors")
-    save_file({"torch": torch.get_rng_state()}, folder / "random.safetensors")
-    state = {"step": step, "param_groups": stored["param_groups"], "config_digest": digest}
-    (folder / "state.json").write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+    save_file(tensors, folder / _OPTIMIZER)
+    if state.averaged is not None:
+        save_file({k: v.contiguous() for k, v in state.policy.state_dict().items()}, folder / WEIGHTS_FILE)
+    values = {
+        "step": step,
+        "param_groups": stored["param_groups"],
+        "scaler": state.scaler.state_dict() if state.scaler else None,
+        "best": {"step": state.best.step, "score": state.best.score} if state.best else None,
+        "config_digest": state.digest,
+    }
+    (folder / _STATE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def _link_last(folder: Path, name: str) -> None:
-    link = folder / ".last-new"
+def _link(folder: Path, name: str, target: str) -> None:
+    link = folder / f".{name}-new"
     link.unlink(missing_ok=True)
-    link.symlink_to(name)
-    os.replace(link, folder / "last")
+    link.symlink_to(target)
+    os.replace(link, folder / name)
 
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The checkpoint that `last` points at, or None if there is none yet."""
     link = folder / "last"
-    return link.resolve() if (link / "training_state" / "state.json").is_file() else None
+    return link.resolve() if (link / "training_state" / _STATE).is_file() else None
 
 
 def pretrained_folder(run: Path) -> Path:
-    """The newest saved policy of a run (or `run` itself, if it is a saved policy).
+    """The newest saved policy of a run (or `run` itself, if it is a saved policy or a checkpoint).
 
     Raises:
         CheckpointError: there is none.
     """
     for folder in (run, run / "pretrained_model", run / "checkpoints" / "last" / "pretrained_model"):
-        if (folder / "model.safetensors").is_file():
+        if (folder / WEIGHTS_FILE).is_file():
             return folder
     raise CheckpointError(f"{run} holds no saved policy; train one with 'vla-train train --out {run}'.")
 
 
-def restore(checkpoint: Path, policy: torch.nn.Module, optimizer: torch.optim.Optimizer, config_digest: str) -> int:
-    """Load weights, optimizer and random state in place; return the number of steps already done.
+def restore(checkpoint: Path, state: TrainingState) -> int:
+    """Load weights and optimizer in place; return the number of steps already done.
 
     Raises:
         CheckpointError: a file is damaged, or the checkpoint was made with another config or data set.
     """
-    state_folder = checkpoint / "training_state"
+    folder = checkpoint / "training_state"
     try:
-        state = json.loads((state_folder / "state.json").read_text(encoding="utf-8"))
-        if state["config_digest"] != config_digest:
+        stored = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        if stored["config_digest"] != state.digest:
             raise CheckpointError(
                 f"{checkpoint} was made with another training config or data set; choose another --out."
             )
-        policy.load_state_dict(load_policy(checkpoint / "pretrained_model").state_dict())
-        tensors = load_file(state_folder / "optimizer.safetensors")
+        usable = load_policy(checkpoint / "pretrained_model").state_dict()
+        state.usable.load_state_dict(usable)
+        if state.averaged is not None:
+            state.policy.load_state_dict(load_file(folder / WEIGHTS_FILE))
+            state.averaged.n_averaged.fill_(int(stored["step"]))
         entries: dict[int, dict[str, Any]] = {}
-        for name, value in tensors.items():
+        for name, value in load_file(folder / _OPTIMIZER).items():
             index, _, key = name.partition(".")
             entries.setdefault(int(index), {})[key] = value
-        optimizer.load_state_dict({"state": entries, "param_groups": state["param_groups"]})
-        torch.set_rng_state(load_file(state_folder / "random.safetensors")["torch"])
-        return int(state["step"])
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, PolicyError) as error:
+        state.optimizer.load_state_dict({"state": entries, "param_groups": stored["param_groups"]})
+        if state.scaler is not None:
+            state.scaler.load_state_dict(stored["scaler"])
+        state.best = Best(**stored["best"]) if stored["best"] else None
+        return int(stored["step"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, PolicyError) as error:
         raise CheckpointError(f"{checkpoint} cannot be resumed: {error}.") from error

@@ -10,13 +10,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vla_datasets.engine import ENGINES
+from vla_datasets.worlds.registry import WORLDS
 from vla_isa.command_line import CommandParser, positive, run
 from vla_training.evaluate.backends import BACKENDS
 
 __all__ = ["main"]
 
 _STOPPED = "stopped; the same command goes on from what is done (training: from the last checkpoint, if there is one)"
-_LEVEL = "for example GoToObj, GoToRedBall, GoToLocal"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,13 +30,14 @@ def _parser() -> CommandParser:
     cores = os.cpu_count() or 1
 
     train = parser.add_command(
-        "train", "behaviour cloning; goes on from the last checkpoint in --out", "vla_training.commands:train"
+        "train", "learn from demonstrations; goes on from the last checkpoint in --out", "vla_training.commands:train"
     )
+    train.epilog = "Every key of a config is an option too, such as --steps 5; --options lists them."
+    train.set_defaults(rest=())
     train.add_argument("--config", required=True, help="name (goto_obj, goto_red_ball, ...) or TOML file")
-    train.add_argument("--data", type=Path, required=True, help="data set from vla-collect")
-    train.add_argument("--out", type=Path, required=True, help="folder of the run")
-    train.add_argument("--steps", type=int, help="instead of the config's")
-    train.add_argument("--seed", type=int, help="instead of the config's")
+    train.add_argument("--data", type=Path, help="data set from vla-collect")
+    train.add_argument("--out", type=Path, help="folder of the run")
+    train.add_argument("--options", action="store_true", help="list the keys of --config, as options, and their values")
 
     export = parser.add_command("export", "saved policy -> ONNX, checked against torch", "vla_training.commands:export")
     export.add_argument("--policy", type=Path, required=True, help="folder of the run or of a saved policy")
@@ -45,6 +47,7 @@ def _parser() -> CommandParser:
         "calibrate", "frames of held-out episodes -> .npz for vlac", "vla_training.commands:calibrate"
     )
     calibrate.add_argument("--data", type=Path, required=True, help="data set from vla-collect")
+    calibrate.add_argument("--policy", type=Path, required=True, help="folder of the run or of a saved policy")
     calibrate.add_argument("--frames", type=int, default=256, help="how many, drawn from the split 'val'")
     calibrate.add_argument("-o", "--output", type=Path, required=True, metavar="calib.npz", help="the file to write")
 
@@ -55,9 +58,12 @@ def _parser() -> CommandParser:
     evaluate.add_argument(
         "--backend", choices=BACKENDS, help="default: float for a folder, onnx for an ONNX file, sim for a program"
     )
-    evaluate.add_argument("--level", required=True, help=_LEVEL)
+    evaluate.add_argument("--policy", default="", help="run, saved policy or name, for what a file alone does not say")
+    evaluate.add_argument("--world", choices=[w.name for w in WORLDS], default=WORLDS[0].name, help="where it acts")
+    evaluate.add_argument("--level", required=True, help=f"of the world, for example {', '.join(WORLDS[0].levels)}")
     evaluate.add_argument("--episodes", type=int, default=200, help="how many episodes are played")
     evaluate.add_argument("--workers", type=positive, default=cores, help="processes")
+    evaluate.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="processes here, or a Ray cluster")
     evaluate.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write every episode as JSON")
     evaluate.add_argument("--json", action="store_true", help="print the summary as JSON")
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping
 
 from rich.console import Console
 
+from vla_datasets.engine import Engine
+from vla_isa.errors import BadUsageError
 from vla_isa.files import check_folder, check_writable
 from vla_training.evaluate.backends import RunnerSpec, natural_backend
 from vla_training.evaluate.closed_loop import Evaluation, evaluate, save_evaluation
@@ -22,10 +25,15 @@ __all__ = ["calibrate", "demo", "evaluate_policy", "export", "train"]
 
 def train(arguments: argparse.Namespace) -> int:
     """vla-train train."""
-    from vla_training.config.run import load_config
+    from vla_training.config.load import config_help, load_config
 
-    overrides = {key: getattr(arguments, key) for key in ("steps", "seed") if getattr(arguments, key) is not None}
-    config = load_config(arguments.config, overrides)
+    if arguments.options:
+        sys.stdout.write(config_help(arguments.config))
+        return 0
+    config = load_config(arguments.config, arguments.rest)
+    for name in ("data", "out"):
+        if getattr(arguments, name) is None:
+            raise BadUsageError(f"--{name} must be given")
     check_folder(arguments.out, parents=True)
     from vla_training.loop import train as run  # torch: a wrong config is refused without it
 
@@ -35,7 +43,8 @@ def train(arguments: argparse.Namespace) -> int:
             bar.move_to(step, f"loss {values['loss']:.4f}")
 
         folder = run(config, arguments.data, arguments.out, progress=show)
-    sys.stdout.write(f"{folder}\n")
+    if os.environ.get("RANK", "0") == "0":  # of several processes of torchrun one speaks
+        sys.stdout.write(f"{folder}\n")
     return 0
 
 
@@ -43,7 +52,7 @@ def export(arguments: argparse.Namespace) -> int:
     """vla-train export."""
     check_writable(arguments.output)
     from vla_models.export_onnx import export_onnx
-    from vla_models.policy import load_policy
+    from vla_models.saved import load_policy
     from vla_training.checkpoint import pretrained_folder
 
     difference = export_onnx(load_policy(pretrained_folder(arguments.policy)), arguments.output)
@@ -56,18 +65,19 @@ def calibrate(arguments: argparse.Namespace) -> int:
     check_writable(arguments.output)
     from vla_training.calibrate import write_calibration
 
-    frames = write_calibration(arguments.data, arguments.output, arguments.frames)
+    frames = write_calibration(arguments.data, arguments.policy, arguments.output, arguments.frames)
     sys.stdout.write(f"{arguments.output}: {frames} frames of held-out episodes\n")
     return 0
 
 
 def evaluate_policy(arguments: argparse.Namespace) -> int:
     """vla-train evaluate."""
-    spec = RunnerSpec(arguments.backend or natural_backend(arguments.path), arguments.path)
+    spec = RunnerSpec(arguments.backend or natural_backend(arguments.path), arguments.path, arguments.policy)
+    engine = Engine(arguments.workers, arguments.engine)
     if arguments.output:
         check_writable(arguments.output)
     with progress_bar(Console(stderr=True), f"{arguments.level} on {spec.backend}", arguments.episodes) as bar:
-        result = evaluate(spec, arguments.level, arguments.episodes, arguments.workers, bar.advance)
+        result = evaluate(spec, arguments.world, arguments.level, arguments.episodes, engine, bar.advance)
     if arguments.output:
         save_evaluation(arguments.output, result)
     sys.stdout.write(json.dumps(result.summary()) + "\n" if arguments.json else _sentence(result))

@@ -1,39 +1,57 @@
-"""Behaviour cloning: predict the expert's action from what the policy sees. Read it from top to bottom.
+"""The one training loop, for any policy, objective and world. Read it from top to bottom.
 
-A run writes `OUT/checkpoints/`, `OUT/train.jsonl`, `OUT/tensorboard/` and `OUT/config.json`. Started again it
-goes on from the last checkpoint, and ends with the weights of a run that never stopped.
+A run writes `OUT/checkpoints/`, `OUT/train.jsonl`, `OUT/tensorboard/` and `OUT/config.json`. Started again it goes on
+from the last checkpoint, and ends with the bytes of a run that never stopped: all randomness of a step comes from its
+number. On several devices `torchrun` starts one process each; every process computes its share of each batch.
+
+Not here: losses (`objectives/`), what a policy makes of a frame (`vla_models`), what is stored (`checkpoint.py`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vla_datasets.files import write_json
 from vla_datasets.lerobot.format import INFO_PATH, STATS_PATH
 from vla_datasets.lerobot.reader import open_dataset
-from vla_models.policy import make_policy
-from vla_training.checkpoint import last_checkpoint, pretrained_folder, restore, save_checkpoint
+from vla_datasets.lerobot.windows import Windows, load_windows
+from vla_models.registry import find_policy
+from vla_training.checkpoint import (
+    Best,
+    TrainingState,
+    last_checkpoint,
+    pretrained_folder,
+    restore,
+    save_checkpoint,
+)
 from vla_training.config.run import TrainConfig
 from vla_training.errors import TrainConfigError
-from vla_training.frames import EpochSampler, Frames, load_frames
-from vla_training.loggers import make_loggers
+from vla_training.loggers import Logger, make_loggers
+from vla_training.sampler import EpochSampler, seed_step
+from vla_training.validate import to_tensors, validate
 
-__all__ = ["train"]
+__all__ = ["learning_rate", "train"]
 
+Config = TrainConfig[Any, Any]
 Progress = Callable[[int, Mapping[str, float]], None]
 
 
 def train(
-    config: TrainConfig,
+    config: Config,
     data: Path,
     out: Path,
     stop_after: int | None = None,
@@ -43,7 +61,7 @@ def train(
 
     Args:
         config: the run.
-        data: a BabyAI data set with the splits `train` and `val`.
+        data: a data set with the splits `train` and `val`.
         out: folder of the run.
         stop_after: stop at this step, as if interrupted right after its checkpoint.
         progress: called after each step with its number (from 1) and the latest numbers.
@@ -51,61 +69,83 @@ def train(
     Raises:
         TrainConfigError, CheckpointError, DatasetError: see their messages.
     """
-    torch.set_num_threads(config.threads)
-    torch.use_deterministic_algorithms(True)
-    torch.manual_seed(config.seed)
-    policy = make_policy(config.policy, config.policy_options).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    digest = _digest(config, data)
-    checkpoints = out / "checkpoints"
-    checkpoint = last_checkpoint(checkpoints)
-    first_step = restore(checkpoint, policy, optimizer, digest) if checkpoint else 0
-    last_step = min(config.steps, stop_after if stop_after is not None else config.steps)
-    if first_step >= last_step:
-        return pretrained_folder(out)
+    with _accelerator(config) as accelerator:
+        state, model = _start(config, data, accelerator)
+        checkpoints = out / "checkpoints"
+        checkpoint = last_checkpoint(checkpoints)
+        first_step = restore(checkpoint, state) if checkpoint else 0
+        last_step = min(config.steps, stop_after if stop_after is not None else config.steps)
+        if first_step >= last_step:
+            return pretrained_folder(out)
 
-    write_json(out / "config.json", config.to_json())
-    training, held_out = load_frames(data, "train"), load_frames(data, "val")
-    sampler = EpochSampler(len(training), config.batch_size, config.seed)
-    loggers = make_loggers(out, first_step)
-    started = time.perf_counter()
-    for step in range(first_step, last_step):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, config)
-        inputs, actions = training.batch(sampler.batch(step))
-        policy.train()
-        logits = policy(inputs[0].contiguous(memory_format=torch.channels_last), *inputs[1:])
-        loss = functional.cross_entropy(logits, actions)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), config.clip_norm)
-        optimizer.step()
-
-        done = step + 1
-        if not math.isfinite(loss.item()):
-            raise TrainConfigError(f"The loss is {loss.item()} at step {done}; lower 'learning_rate'.")
-        values = {"loss": loss.item()}
-        if done % config.log_every == 0 or done == last_step:
-            values |= {
-                "accuracy": (logits.argmax(1) == actions).float().mean().item(),
-                "gradient_norm": float(norm),
-                "learning_rate": learning_rate(step, config),
-                "seconds": time.perf_counter() - started,
-            }
-        if done % config.validate_every == 0 or done == config.steps:
-            values |= validate(policy, held_out)
-        if len(values) > 1:
-            for logger in loggers:
-                logger.log(done, values)
-        if done % config.save_every == 0 or done == last_step:
-            save_checkpoint(checkpoints, done, config.policy, policy, optimizer, digest, config.keep_checkpoints)
-        progress(done, values)
-    for logger in loggers:
-        logger.close()
+        steps: Any = state.policy.windows
+        training, held_out = load_windows(data, "train", steps), load_windows(data, "val", steps)
+        sampler = EpochSampler(len(training), config.batch_size, config.seed)
+        main = accelerator.is_main_process
+        if main:
+            write_json(out / "config.json", config.to_json())
+        with _loggers(out, first_step, main) as loggers:
+            started = time.perf_counter()
+            for step in range(first_step, last_step):
+                values, watched = _step(config, accelerator, state, model, training, sampler, step)
+                done = step + 1
+                if not math.isfinite(values["loss"]):
+                    raise TrainConfigError(f"The loss is {values['loss']} at step {done}; lower 'learning_rate'.")
+                if done % config.log_every == 0 or done == last_step:
+                    values |= watched | {"seconds": time.perf_counter() - started}
+                saves = done % config.save_every == 0 or done == config.steps
+                if main and (done % config.validate_every == 0 or done == config.steps):
+                    scores = validate(config, state.usable, held_out, accelerator.device)
+                    values |= scores.values
+                    if saves and (state.best is None or scores.score > state.best.score):
+                        state.best = Best(done, scores.score)
+                if len(values) > 1:
+                    for logger in loggers:
+                        logger.log(done, values)
+                if main and (saves or done == last_step):
+                    save_checkpoint(checkpoints, done, state, config.keep_checkpoints)
+                if main:
+                    progress(done, values)
+        accelerator.wait_for_everyone()
     return pretrained_folder(out)
 
 
-def learning_rate(step: int, config: TrainConfig) -> float:
+def _step(
+    config: Config,
+    accelerator: Accelerator,
+    state: TrainingState,
+    model: torch.nn.Module,
+    training: Windows,
+    sampler: EpochSampler,
+    step: int,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """One optimizer step on this process's share of its batch; returns the loss, and more numbers to watch."""
+    rate = learning_rate(step, config)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    model.train()
+    losses, norm, metrics = [], torch.zeros(()), {}
+    prepare: Any = state.policy.prepare
+    mine = sampler.batch(step)[accelerator.process_index :: accelerator.num_processes]
+    for part, numbers in enumerate(np.array_split(mine, config.accumulate)):
+        generator = seed_step(accelerator.device, config.seed, step, accelerator.process_index, part)
+        with accelerator.accumulate(model):
+            batch = prepare(to_tensors(training.batch(numbers), accelerator.device))
+            with accelerator.autocast():
+                loss, metrics = config.objective_options.loss(model, batch, generator)
+            accelerator.backward(loss)
+            if accelerator.sync_gradients:
+                norm = accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
+            state.optimizer.step()
+            state.optimizer.zero_grad()
+        losses.append(loss.item())
+    if state.averaged is not None:
+        state.averaged.update_parameters(state.policy)
+    watched = {name: float(value) for name, value in metrics.items()}
+    return {"loss": sum(losses) / len(losses)}, {**watched, "gradient_norm": float(norm), "learning_rate": rate}
+
+
+def learning_rate(step: int, config: Config) -> float:
     """Linear warm-up to `learning_rate`, then half a cosine to zero at the last step."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
@@ -113,25 +153,55 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def validate(policy: torch.nn.Module, frames: Frames, batch_size: int = 256) -> dict[str, float]:
-    """Mean loss and action accuracy over episodes that training never sees."""
-    order = np.arange(len(frames))
-    policy.eval()
-    loss, correct = 0.0, 0
-    with torch.no_grad():
-        for start in range(0, len(order), batch_size):
-            inputs, actions = frames.batch(order[start : start + batch_size])
-            logits = policy(*inputs)
-            loss += functional.cross_entropy(logits, actions, reduction="sum").item()
-            correct += int((logits.argmax(1) == actions).sum())
-    return {"validation_loss": loss / len(frames), "validation_accuracy": correct / len(frames)}
+@contextlib.contextmanager
+def _accelerator(config: Config) -> Iterator[Accelerator]:
+    """Devices, processes and precision of this run; another run in this process may have another precision."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic matrix products need on a GPU
+    torch.set_num_threads(config.threads)
+    torch.use_deterministic_algorithms(True)
+    AcceleratorState._reset_state()
+    accelerator = Accelerator(
+        mixed_precision=config.precision, gradient_accumulation_steps=config.accumulate, cpu=config.device == "cpu"
+    )
+    shares = accelerator.num_processes * config.accumulate
+    if config.batch_size % shares:
+        raise TrainConfigError(
+            f"'batch_size' is {config.batch_size}, not a multiple of {accelerator.num_processes} processes x "
+            f"{config.accumulate} parts."
+        )
+    yield accelerator
 
 
-def _digest(config: TrainConfig, data: Path) -> str:
-    """Identity of a run: its config and the data set's description and statistics."""
+def _start(config: Config, data: Path, accelerator: Accelerator) -> tuple[TrainingState, torch.nn.Module]:
+    """The state of a run before its first step, and the policy as training calls it (wrapped, on many devices)."""
     open_dataset(data)
+    statistics = json.loads((data / STATS_PATH).read_text(encoding="utf-8"))
+    spec = find_policy(config.policy)
+    torch.manual_seed(config.seed)
+    policy = spec.make(spec.fitted(config.policy_options, statistics))
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    model, prepared = accelerator.prepare(policy, optimizer)
+    averaged = None
+    if config.ema_decay:
+        averaged = AveragedModel(policy, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
+    digest = _digest(config, data)
+    return TrainingState(config.policy, policy, prepared, averaged, accelerator.scaler, digest), model
+
+
+def _digest(config: Config, data: Path) -> str:
+    """Identity of a run: its config and the data set's description and statistics."""
     identity = json.dumps(config.to_json(), sort_keys=True).encode()
     for name in (INFO_PATH, STATS_PATH):
         path = data / name
         identity += path.read_bytes() if path.is_file() else b""
     return hashlib.sha256(identity).hexdigest()
+
+
+@contextlib.contextmanager
+def _loggers(out: Path, first_step: int, main: bool) -> Iterator[list[Logger]]:
+    loggers = make_loggers(out, first_step) if main else []
+    try:
+        yield loggers
+    finally:
+        for logger in loggers:
+            logger.close()

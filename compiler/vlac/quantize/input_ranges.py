@@ -17,7 +17,7 @@ from vla_isa.host_functions import MOVERS
 from vla_isa.signature import HostOp, HostRun, Signature
 from vlac.analysis.host_nodes import prefix_nodes
 from vlac.lowering.host_graph import HostGraph
-from vlac.model.reading import computed_inputs, constant, is_constant
+from vlac.model.reading import constant, is_constant
 
 __all__ = ["known_ranges"]
 
@@ -43,7 +43,7 @@ def known_ranges(model: ir.Model) -> dict[str, tuple[float, float]]:
     for node in model.graph:
         for value in node.outputs if node in prefix else ():
             number = host.numbers[value]
-            if _is_known(signature, number, ends[0]) and host.dtype(number) == "float32" and computed_inputs(node):
+            if _is_known(signature, number, ends[0]) and host.dtype(number) == "float32":
                 both = np.stack([run.value(number) for run in runs])
                 if np.isfinite(both).all():
                     found[value.name or ""] = float(both.min()), float(both.max())

@@ -124,9 +124,7 @@ def _operands(node: ir.Node) -> list[ir.Value]:
     """Float inputs that are data: neither weights, biases nor an operator's own numbers."""
     count = 1 if node.op_type in _PARAMETERS else len(node.inputs)
     found = [v for v in node.inputs[:count] if v is not None and v.dtype == ir.DataType.FLOAT]
-    if node.op_type not in _LAYERS:
-        return found
-    return [v for v in found if v.const_value is None or v is node.inputs[0]]
+    return [v for v in found if v.const_value is None] if node.op_type in _LAYERS else found
 
 
 def _is_clamped(value: ir.Value, quantized: Collection[str]) -> bool:
@@ -209,9 +207,7 @@ class _Inserter:
     def _connect(self, value: ir.Value, real: ir.Value, readers: Collection[ir.Node] | None) -> None:
         """Let `readers` (None: all, and the model's output) read `real` in place of `value`."""
         for node, index in list(value.uses()):
-            if node.op_type == "QuantizeLinear" and node.outputs[0] is _quantizer_of(real):
-                continue
-            if readers is None or node in readers:
+            if node.outputs[0] is not _quantizer_of(real) and (readers is None or node in readers):
                 node.replace_input_with(index, real)
         if readers is None and value.is_graph_output():
             name = value.name or ""
@@ -247,7 +243,8 @@ class _Inserter:
     def _layer(self, node: ir.Node) -> None:
         """Weight and bias of a layer; one that is computed has a pair of its own, as any operand."""
         source, weight = node.inputs[0], node.inputs[1]
-        if source is None or weight is None or weight.const_value is None or source not in self.scales:
+        assert source is not None and weight is not None
+        if weight.const_value is None or source not in self.scales:
             return
         array, axis = weight.const_value.numpy(), _weight_axis(node)
         bias = node.inputs[2] if len(node.inputs) > 2 else None

@@ -71,7 +71,7 @@ def competing(model: ir.Model, values: Collection[ir.Value]) -> dict[ir.Value, b
 
 def _winner(value: ir.Value) -> bool | None:
     """Whether everything that reads a value, through what only moves it, looks for the largest (or the least)."""
-    if value.is_graph_output() or not value.consumers():
+    if value.is_graph_output():
         return None
     kinds: set[bool | None] = set()
     for node in value.consumers():

@@ -31,10 +31,11 @@ from vlac.quantize.float_session import FloatSession
 from vlac.quantize.insert_qdq import Range
 from vlac.quantize.known_ranges import Levels, Winners, competing, levels
 
-__all__ = ["least_error_range", "observe_ranges"]
+__all__ = ["least_error_range", "merged_histogram", "observe_ranges"]
 
 _CANDIDATES, _LEVELS = 128, 255
 _BINS = {"percentile": 2048, "entropy": 512, "mse": 2048}
+_LONGEST = 64  # times as many, while samples grow
 
 
 def observe_ranges(
@@ -109,8 +110,21 @@ class _Seen:
             before = self._levels.get(name, (here, gap))
             self._levels[name] = before[0].joined(here), before[1] or gap
         if self._collector is not None:
+            for name, array in found.items():
+                self._coarsen(name, array)
             with contextlib.redirect_stdout(io.StringIO()):
                 self._collector.collect({name: [array] for name, array in found.items()})
+
+    def _coarsen(self, name: str, array: NDArray[np.float32]) -> None:
+        """Count again in wider bins where `array` is so much larger that bins as before would not fit into memory."""
+        known, bins = self._collector.histogram_dict, _BINS[self._options.calibration_method]
+        if name not in known:
+            return
+        hist, edges, low, high, _ = known[name]
+        size = np.abs(array).max(initial=0)
+        if _LONGEST * bins * (edges[1] - edges[0]) < 2 * size < np.inf:
+            counts, places = np.histogram((edges[:-1] + edges[1:]) / 2, bins, (-size, size), weights=hist)
+            known[name] = counts.astype(hist.dtype), places, low, high, size
 
     def winners(self) -> Winners:
         return {name: (found, self._compared[name]) for name, (found, gap) in self._levels.items() if gap}
@@ -122,18 +136,18 @@ class _Seen:
         known, bins = collector.histogram_dict, _BINS[self._options.calibration_method]
         if self._options.calibration_method == "mse":
             return {
-                name: least_error_range(*_merged(hist, edges, bins), float(low), float(high))
+                name: least_error_range(*merged_histogram(hist, edges, bins), float(low), float(high))
                 for name, (hist, edges, low, high, _) in known.items()
             }
         if self._options.calibration_method == "entropy":  # its search takes the square of their length
             for name, (hist, edges, *rest) in known.items():
-                known[name] = (*_merged(hist, edges, bins), *rest)
+                known[name] = (*merged_histogram(hist, edges, bins), *rest)
         with contextlib.redirect_stdout(io.StringIO()):
             found = collector.compute_collection_result()
         return {name: (float(low), float(high)) for name, (low, high, *_) in found.items()}
 
 
-def _merged(hist: NDArray[Any], edges: NDArray[Any], bins: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def merged_histogram(hist: NDArray[Any], edges: NDArray[Any], bins: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """A histogram around 0 with at most `bins` bins, neighbours added up; samples of growing range make it longer."""
     factor = -(-len(hist) // bins)
     missing = -len(hist) % (2 * factor)

@@ -25,8 +25,7 @@ def where_masks(model: ir.Model) -> None:
             continue
         chosen = mask if first is None else ~mask
         x, value = (node.inputs[1], second) if first is None else (node.inputs[2], first)
-        if x is None or value is None:
-            continue
+        assert x is not None and value is not None
         new, out = Nodes(model.graph, node), shape_of(node.outputs[0])
         product = new.add(
             "Mul", [x, new.constant(chosen.astype(np.float32))], np.broadcast_shapes(shape_of(x), mask.shape)

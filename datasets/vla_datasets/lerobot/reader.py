@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from vla_datasets.errors import DatasetError
-from vla_datasets.lerobot.format import CODEBASE_VERSION, DATA_PATH, EPISODES_PATH, INFO_PATH, TASKS_PATH
+from vla_datasets.lerobot.format import CODEBASE_VERSION, DATA_PATH, EPISODES_PATH, INFO_PATH, TASKS_PATH, Feature
 
 __all__ = ["Dataset", "EpisodeFrames", "open_dataset"]
 
@@ -57,6 +57,20 @@ class Dataset:
         if name not in self.splits:
             raise DatasetError(f"{self.root}: no split '{name}'; it has {', '.join(self.splits) or 'none'}.")
         return range(*self.splits[name])
+
+    def feature(self, name: str) -> Feature:
+        """A column's feature, as info.json declares it.
+
+        Raises:
+            DatasetError: there is none of this name, or it is no feature that is read.
+        """
+        declared = self.info["features"].get(name)
+        if not isinstance(declared, dict):
+            raise DatasetError(f"{self.root}: no feature '{name}'; it has {', '.join(self.info['features'])}.")
+        try:
+            return Feature(str(declared["dtype"]), tuple(int(size) for size in declared["shape"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetError(f"{self.root}: info.json: feature '{name}' is {declared}.") from error
 
     def read_episodes(self, episodes: range, features: Mapping[str, pa.DataType]) -> Iterator[EpisodeFrames]:
         """Frames of `episodes` in order, with the named columns in the given arrow types.

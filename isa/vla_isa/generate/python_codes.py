@@ -41,6 +41,10 @@ def module() -> str:
         "TABLE_BYTES": (INT8.count, "of an output table: one for each int8"),
         "RECORD_BYTES": (numerics.RECORD_BYTES, "of a requantization record"),
         "RESIDUAL_BYTES": (numerics.RESIDUAL_BYTES, "of a residual record"),
+        **{
+            memory.upper(): (_addresses(memory), f"the most that an address reaches of a config's `{memory}`")
+            for memory in ("act_words", "weight_words", "param_words")
+        },
     }
     names = sorted([*sizes, *enumerations], key=lambda name: (not name.isupper(), name))
     lines = [_HEAD, "__all__ = [", *(f'    "{name}",' for name in names), "]", ""]
@@ -48,6 +52,11 @@ def module() -> str:
     for name, (values, doc) in enumerations.items():
         lines += _enumeration(name, values, doc)
     return "\n".join([*lines, ""])
+
+
+def _addresses(memory: str) -> int:
+    """The words that every field with an address in a memory can name."""
+    return min(f.highest + 1 for ins in TABLE for f in ins.fields if f.below == memory)
 
 
 def _enumeration(name: str, values: tuple[str, ...], doc: str) -> Iterator[str]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 from enum import IntEnum
 
 __all__ = [
+    "ACT_WORDS",
     "LARGEST_COUNT",
+    "PARAM_WORDS",
     "RECORD_BYTES",
     "RESIDUAL_BYTES",
     "SEMAPHORES",
     "TABLE_BYTES",
+    "WEIGHT_WORDS",
     "BKind",
     "GatherDirection",
     "GatherFrom",
@@ -37,6 +40,9 @@ LARGEST_COUNT = 255  # of a semaphore
 TABLE_BYTES = 256  # of an output table: one for each int8
 RECORD_BYTES = 8  # of a requantization record
 RESIDUAL_BYTES = 12  # of a residual record
+ACT_WORDS = 1048576  # the most that an address reaches of a config's `act_words`
+WEIGHT_WORDS = 65536  # the most that an address reaches of a config's `weight_words`
+PARAM_WORDS = 65536  # the most that an address reaches of a config's `param_words`
 
 
 class Queue(IntEnum):

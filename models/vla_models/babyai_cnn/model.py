@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
 import torch
 from torch import nn
 
+from vla_datasets.keys import ACTION, TASK, is_pad
 from vla_models.babyai_cnn.config import ACTIONS, FRAMES, IMAGE_SIZE, VOCABULARY_SIZE, BabyAICnnConfig
-from vla_models.keys import ACTION_LOGITS, IMAGE, MISSION, PREVIOUS_ACTION
+from vla_models.babyai_cnn.names import ACTION_LOGITS, IMAGE, MISSION, PREVIOUS_ACTION
+from vla_models.babyai_cnn.preprocess import CAMERA
+from vla_models.babyai_cnn.words import bag_of_words
+from vla_models.errors import ObservationError
+from vla_models.policy import Batch, GraphSpec
 
-__all__ = ["BabyAICnn"]
+__all__ = ["BabyAICnn", "babyai_batch"]
 
 
 class BabyAICnn(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """Three strided convolutions over four frames, joined with mission and previous-action features."""
 
-    input_names = (IMAGE, MISSION, PREVIOUS_ACTION)
-    output_names = (ACTION_LOGITS,)
+    windows: ClassVar[Mapping[str, Sequence[int]]] = {CAMERA: tuple(range(1 - FRAMES, 1)), ACTION: (-1, 0)}
 
     def __init__(self, config: BabyAICnnConfig) -> None:
         super().__init__()
@@ -30,6 +39,7 @@ class BabyAICnn(nn.Module):  # type: ignore[misc]  # torch is untyped here
         joined = third * side * side + config.mission_features + config.action_features
         self.fusion = nn.Linear(joined, config.hidden)
         self.head = nn.Linear(config.hidden, ACTIONS)
+        self.to(memory_format=torch.channels_last)  # as `prepare` makes the images: the faster convolutions
 
     def forward(self, image: torch.Tensor, mission: torch.Tensor, previous_action: torch.Tensor) -> torch.Tensor:
         """Action logits (N, 7).
@@ -48,6 +58,14 @@ class BabyAICnn(nn.Module):  # type: ignore[misc]  # torch is untyped here
         logits: torch.Tensor = self.head(torch.relu(self.fusion(joined)))
         return logits
 
+    def graphs(self) -> tuple[GraphSpec, ...]:
+        """One graph, one call a step."""
+        return (GraphSpec("policy", self, self.example_inputs, (ACTION_LOGITS,)),)
+
+    def prepare(self, samples: Mapping[str, Any]) -> Batch:
+        """The inputs of `forward` and the expert's actions (N,); see `babyai_batch`."""
+        return babyai_batch(samples)
+
     def example_inputs(self, batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
         """Random inputs: pixels in [0, 1], five words, one previous action each."""
         generator = torch.Generator().manual_seed(seed)
@@ -58,3 +76,23 @@ class BabyAICnn(nn.Module):  # type: ignore[misc]  # torch is untyped here
             MISSION: nn.functional.one_hot(words, VOCABULARY_SIZE).sum(1).float(),
             PREVIOUS_ACTION: nn.functional.one_hot(actions, ACTIONS).float(),
         }
+
+
+def babyai_batch(samples: Mapping[str, Any]) -> Batch:
+    """From windows of BabyAI frames: stacked images, words, the action before and the action to learn.
+
+    Raises:
+        ObservationError: an action that does not exist, or a mission with an unknown word.
+    """
+    frames, actions = samples[CAMERA], samples[ACTION].flatten(1)  # (N, 4, H, W, 3), (N, 2)
+    if int(actions.min()) < 0 or int(actions.max()) >= ACTIONS:
+        raise ObservationError(f"The data has an action outside 0..{ACTIONS - 1}.")
+    pixels = frames.permute(0, 2, 3, 1, 4).flatten(3).float() / 255.0  # (N, H, W, 12)
+    known = ~samples[is_pad(ACTION)][:, :1]  # before the first step of an episode there was no action
+    previous = nn.functional.one_hot(actions[:, 0], ACTIONS).float() * known
+    words = torch.from_numpy(np.stack([_words(task) for task in samples[TASK]])).to(pixels.device)
+    inputs = {IMAGE: pixels.permute(0, 3, 1, 2), MISSION: words, PREVIOUS_ACTION: previous}
+    return Batch(inputs, actions[:, 1])
+
+
+_words = functools.lru_cache(maxsize=4096)(bag_of_words)  # a data set has few missions and many frames

@@ -1,95 +1,83 @@
-"""From observations to the network's inputs, with numpy alone: this is all the code that a robot needs.
+"""From observations to the network's inputs and from its outputs to actions: all the code that a robot needs.
 
-`Preprocessor` is the closed loop's (one episode at a time), `stack_indices` and friends the trainer's (all
-frames of a data set at once). Both make the same inputs; a test compares them.
+Not here: the batches of training (`model.py`); a test holds that both make the same inputs.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from vla_datasets.keys import image
 from vla_models.babyai_cnn.config import ACTIONS, FRAMES, IMAGE_SIZE
+from vla_models.babyai_cnn.names import ACTION_LOGITS, IMAGE, MISSION, PREVIOUS_ACTION
 from vla_models.babyai_cnn.words import bag_of_words
 from vla_models.errors import ObservationError
-from vla_models.keys import IMAGE, MISSION, PREVIOUS_ACTION
 
-__all__ = ["NO_ACTION", "Preprocessor", "one_hot", "previous_actions", "stack_indices"]
+__all__ = ["CAMERA", "BabyAIPreprocessor"]
 
-NO_ACTION = -1  # before the first step of an episode; its one-hot is all zero
+CAMERA = image("front")
 _SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 
 
-class Preprocessor:
+class BabyAIPreprocessor:
     """Keeps the last four images and the last action of one episode.
 
-    Call `reset(mission)` at the start of each episode, then per step `inputs(image)` and, when the action is
-    chosen, `acted(action)`.
+    Call `reset(task)` at the start of each episode, then per step `inputs(observation)` and `actions(outputs)`.
     """
 
-    def __init__(self) -> None:
+    input_names = (IMAGE, MISSION, PREVIOUS_ACTION)
+    output_names = (ACTION_LOGITS,)
+
+    def __init__(self, config: object = None) -> None:
         self._images: deque[npt.NDArray[np.uint8]] = deque(maxlen=FRAMES)
         self._mission: npt.NDArray[np.float32] | None = None
-        self._previous = NO_ACTION
+        self._previous = np.zeros(ACTIONS, np.float32)
 
-    def reset(self, mission: str) -> None:
-        """Forget the last episode and read the new mission."""
+    def reset(self, task: str, seed: int = 0) -> None:
+        """Forget the last episode and read the new mission; nothing here is random."""
         self._images.clear()
-        self._previous = NO_ACTION
-        self._mission = bag_of_words(mission)
+        self._previous = np.zeros(ACTIONS, np.float32)
+        self._mission = bag_of_words(task)
 
-    def inputs(self, image: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+    def inputs(self, observation: Mapping[str, Any]) -> dict[str, npt.NDArray[np.float32]]:
         """Float32 inputs: image (1, 12, 56, 56) in [0, 1], mission (1, 64), previous_action (1, 7).
 
         Args:
-            image: uint8 (56, 56, 3), the agent's view now. The first one of an episode fills the whole stack.
+            observation: the agent's view now, uint8 (56, 56, 3). The first one of an episode fills the whole stack.
 
         Raises:
             ObservationError: the image is of another shape or type, or no mission was given.
         """
         if self._mission is None:
-            raise ObservationError("No mission yet: call reset(mission) at the start of each episode.")
-        if image.shape != _SHAPE or image.dtype != np.uint8:
-            raise ObservationError(f"The image is {image.dtype} {image.shape}; it must be uint8 {_SHAPE}.")
-        self._images.append(image)
+            raise ObservationError("No mission yet: call reset(task) at the start of each episode.")
+        seen = observation[CAMERA]
+        if seen.shape != _SHAPE or seen.dtype != np.uint8:
+            raise ObservationError(f"The image is {seen.dtype} {seen.shape}; it must be uint8 {_SHAPE}.")
+        self._images.append(seen)
         while len(self._images) < FRAMES:
-            self._images.append(image)
+            self._images.append(seen)
         stack = np.concatenate([frame.transpose(2, 0, 1) for frame in self._images])
         return {
             IMAGE: stack[np.newaxis].astype(np.float32) / np.float32(255.0),
             MISSION: self._mission[np.newaxis].copy(),
-            PREVIOUS_ACTION: one_hot(np.array([self._previous])),
+            PREVIOUS_ACTION: self._previous[np.newaxis].copy(),
         }
 
-    def acted(self, action: int) -> None:
-        """Tell which action was taken; it is an input of the next step."""
-        if not 0 <= action < ACTIONS:
-            raise ObservationError(f"Action {action} does not exist; it must be 0 to {ACTIONS - 1}.")
-        self._previous = action
+    def actions(self, outputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+        """One action, (1,): the largest logit, the first of equal ones. It is an input of the next step.
 
-
-def one_hot(actions: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
-    """One row of 7 per action; `NO_ACTION` gives zeros."""
-    rows: npt.NDArray[np.float32] = (actions[:, np.newaxis] == np.arange(ACTIONS)).astype(np.float32)
-    return rows
-
-
-def stack_indices(episode_starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Which frames each frame's stack holds: (frames, 4), oldest first, never from another episode.
-
-    Args:
-        episode_starts: per frame, the number of the first frame of its episode.
-    """
-    frames = np.arange(len(episode_starts))
-    offsets = np.arange(FRAMES - 1, -1, -1)
-    indices: npt.NDArray[np.int64] = np.maximum(frames[:, np.newaxis] - offsets, episode_starts[:, np.newaxis])
-    return indices
-
-
-def previous_actions(actions: npt.NDArray[np.int64], episode_starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The action before each frame; `NO_ACTION` at the first frame of each episode."""
-    before = np.concatenate([[NO_ACTION], actions[:-1]]) if len(actions) else actions
-    previous: npt.NDArray[np.int64] = np.where(np.arange(len(actions)) == episode_starts, NO_ACTION, before)
-    return previous
+        Raises:
+            ObservationError: the logits are not seven finite numbers.
+        """
+        logits = np.asarray(outputs[ACTION_LOGITS])
+        if logits.shape != (1, ACTIONS) or not np.isfinite(logits).all():
+            raise ObservationError(f"The policy's logits are {logits}; they must be {ACTIONS} finite numbers.")
+        action = int(np.argmax(logits))
+        self._previous = np.zeros(ACTIONS, np.float32)
+        self._previous[action] = 1.0
+        return np.array([action], np.int64)

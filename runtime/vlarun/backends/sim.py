@@ -1,107 +1,48 @@
-"""The bit-accurate Python machine: executes packets one at a time in program order.
+"""The bit-accurate machine in software.
 
-That order is a program's meaning, so a packet that finds a semaphore at zero would wait for ever here:
-DEADLOCK. Cycles come from the performance model, `vla_isa.timing`, not from running.
+A program whose way does not depend on its data is planned once and executed by the native library, for many inputs at
+once; any other, and every program where there is no library, is interpreted packet by packet in numpy. Cycles come
+from the performance model, `vla_isa.timing`, not from running.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vla_isa.encoding import decode, illegal
 from vla_isa.fields import PACKET_BYTES
-from vla_isa.generated.codes import LARGEST_COUNT, SEMAPHORES, Move
-from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import ErrorCode
 from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vlarun.backends.base import Backend, Integers, Loaded, RunResult, entry_packet, place_inputs, take_outputs
-from vlarun.errors import DataSpaceError, MachineError
+from vlarun.backends.sequencer import Ending, Sequencer
+from vlarun.backends.sim_plan import Plan, State, make_plan
 from vlarun.execute import EXECUTORS
-from vlarun.memory import Machine, WeightCache, load_data
+from vlarun.memory import Bytes, Machine, WeightCache, load_data
+from vlarun.native import library
 
 __all__ = ["SimBackend", "SimOptions"]
 
-_legality = lru_cache(maxsize=1 << 16)(illegal)
-_decoded = lru_cache(maxsize=1 << 16)(decode)
-
-
-class _StopError(Exception):
-    """The machine stops with an error code."""
-
-    def __init__(self, status: ErrorCode, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-@dataclass
-class _Sequencer:
-    """Fetch and semaphores: which packet comes next and whether it may start."""
-
-    machine: Machine
-    address: int
-    semaphores: NDArray[np.int64] = field(default_factory=lambda: np.zeros(SEMAPHORES, np.int64))
-    executed: int = 0
-
-    def fetch(self) -> Packet:
-        """The packet at the current address.
-
-        Raises:
-            _StopError: outside the data space, or refused by dispatch.
-        """
-        data, at = self.machine.data, self.address
-        if at + PACKET_BYTES > data.size:
-            raise _StopError(ErrorCode.AXI_READ, "fetch left the data space; is there no HALT?")
-        raw = data[at : at + PACKET_BYTES].tobytes()
-        status, reason = _legality(raw, self.machine.hw)
-        if status is not ErrorCode.OK:
-            raise _StopError(status, reason)
-        return _decoded(raw)
-
-    def step(self, packet: Packet) -> None:
-        """Take its semaphores, execute, signal.
-
-        Raises:
-            _StopError: it would wait for ever, left the data space, or a semaphore overflows.
-        """
-        wait, signal = _bits(packet["wait"]), _bits(packet["signal"])
-        if (self.semaphores < wait).any():
-            empty = np.flatnonzero(self.semaphores < wait)
-            raise _StopError(ErrorCode.DEADLOCK, f"{packet.name} waits for semaphore {empty[0]}, which is zero")
-        self.semaphores -= wait
-        self.machine.address = self.address
-        try:
-            EXECUTORS[packet.name](packet, self.machine)
-        except DataSpaceError as e:
-            write = packet.name == "COPY" and packet["move"] == Move.ACT_TO_DATA
-            raise _StopError(ErrorCode.AXI_WRITE if write else ErrorCode.AXI_READ, str(e)) from e
-        self.executed += 1
-        if (self.semaphores + signal > LARGEST_COUNT).any():
-            raise _StopError(ErrorCode.SEMAPHORE_OVERFLOW, f"{packet.name} signals a semaphore past {LARGEST_COUNT}")
-        self.semaphores += signal
-        if packet.name == "HALT" and self.semaphores.any():
-            left = int(np.flatnonzero(self.semaphores)[0])
-            raise _StopError(
-                ErrorCode.SEMAPHORE_LEFT,
-                f"semaphore {left} is {self.semaphores[left]} at HALT; every semaphore must be zero",
-            )
-        self.address = packet["target"] * LINE_BYTES if packet.name == "JUMP" else self.address + PACKET_BYTES
+MOST_AT_ONCE, MEMORY_BYTES = 32, 1 << 28  # inputs that go through a packet together, and what they may take
 
 
 @dataclass(frozen=True)
 class SimOptions:
-    """`max_packets`: the watchdog; a program this long loops."""
+    """How `sim` runs.
+
+    Attributes:
+        max_packets: the watchdog; a program this long loops.
+        native: use the native library where it can be had.
+    """
 
     max_packets: int = 10_000_000
+    native: bool = True
 
 
 class SimBackend(Backend):
-    """Runs programs in Python."""
+    """Runs programs in software."""
 
     name = "sim"
 
@@ -114,11 +55,16 @@ class SimBackend(Backend):
 
 
 class _SimProgram(Loaded):
-    """A program, the data space it starts with, and weights rearranged by earlier runs."""
+    """A program, the data space it starts with, and what its entry points do."""
 
     def __init__(self, program: Program, options: SimOptions) -> None:
         self.program, self._options = program, options
         self._image, self._cache = load_data(program), WeightCache()
+        self._library = library() if options.native else None
+        self._plans: dict[int, Plan | None] = {}  # by the entry point's packet; None: it has to be interpreted
+        self._state: State | None = None
+        each = self._image.size + program.config.act_words * program.config.act_word_bytes
+        self.most_at_once = max(1, min(MOST_AT_ONCE, MEMORY_BYTES // each)) if self._library else 1
 
     def run(self, inputs: Sequence[Integers], entry: str | None = None, *, memories: bool = False) -> list[RunResult]:
         """See `Loaded.run`.
@@ -127,37 +73,56 @@ class _SimProgram(Loaded):
             MachineError: the watchdog counted more than `max_packets` packets.
         """
         start = entry_packet(self.program, entry)
-        return [self._run_once(each, start, memories) for each in inputs]
+        if start not in self._plans:
+            most = self._options.max_packets
+            self._plans[start] = make_plan(self.program, self._image, start, most) if self._library else None
+        plan = self._plans[start]
+        if plan is None:
+            return [self._interpret(each, start, memories) for each in inputs]
+        results: list[RunResult] = []
+        for first in range(0, len(inputs), self.most_at_once):
+            results += self._execute(plan, inputs[first : first + self.most_at_once], memories)
+        return results
 
-    def _run_once(self, inputs: Integers, start: int, memories: bool) -> RunResult:
+    def close(self) -> None:
+        """See `Loaded.close`."""
+        self._plans, self._state = {}, None
+
+    def _execute(self, plan: Plan, inputs: Sequence[Integers], memories: bool) -> list[RunResult]:
+        """Run a plan on some inputs at once."""
+        if self._state is None or self._state.count < len(inputs) or self._state.scratch_bytes < plan.scratch:
+            self._state = State(self._image, self.program.config, len(inputs), plan.scratch)
+        state = self._state
+        state.reset(plan)
+        for each, data in zip(inputs, state.data, strict=False):
+            place_inputs(self.program, each, data)
+        plan.run(state, len(inputs))
+        weight, param = plan.machine.weight, plan.machine.param.view(np.int8)
+        results = []
+        for data, act in zip(state.data[: len(inputs)], state.act, strict=False):
+            kept = {"data": data, "act": act.reshape(plan.machine.act.shape), "weight": weight, "param": param}
+            results.append(self._result(plan.ending, data, kept if memories else {}))
+        return results
+
+    def _interpret(self, inputs: Integers, start: int, memories: bool) -> RunResult:
+        """Run packet by packet in numpy."""
         data = place_inputs(self.program, inputs, self._image.copy())
         machine = Machine(self.program.config, data, self.program.weights, self._cache)
-        sequencer = _Sequencer(machine, start * PACKET_BYTES)
-        status, message, halt_code = ErrorCode.OK, "", 0
-        try:
-            halt_code = self._until_halt(sequencer)
-        except _StopError as e:
-            status, message = e.status, str(e)
+
+        def execute(packet: Packet) -> None:
+            EXECUTORS[packet.name](packet, machine)
+
+        ending = Sequencer(machine, start * PACKET_BYTES, execute).run(self._options.max_packets)
         kept = {"data": data, "act": machine.act, "weight": machine.weight, "param": machine.param.view(np.int8)}
+        return self._result(ending, data, kept if memories else {})
+
+    def _result(self, ending: Ending, data: Bytes, memories: dict[str, Bytes]) -> RunResult:
         return RunResult(
             outputs=take_outputs(self.program, data),
-            status=status,
-            message=message,
-            halt_code=halt_code,
-            error_address=sequencer.address if status is not ErrorCode.OK else 0,
-            counters={"packets": sequencer.executed},
-            memories=kept if memories else {},
+            status=ending.status,
+            message=ending.message,
+            halt_code=ending.halt_code if ending.status is ErrorCode.OK else 0,
+            error_address=ending.error_address,
+            counters={"packets": ending.packets},
+            memories={name: memory.copy() for name, memory in memories.items()},
         )
-
-    def _until_halt(self, sequencer: _Sequencer) -> int:
-        most = self._options.max_packets
-        while sequencer.executed <= most:
-            packet = sequencer.fetch()
-            sequencer.step(packet)
-            if packet.name == "HALT":
-                return packet["code"]
-        raise MachineError(f"the program ran {most} packets without reaching HALT; a JUMP probably loops")
-
-
-def _bits(mask: int) -> NDArray[np.int64]:
-    return (mask >> np.arange(SEMAPHORES)) & 1

@@ -17,7 +17,7 @@ from vlarun.matmul import SIGN, matmul
 from vlarun.memory import Bytes, Machine, Records, act_region, word_dtype
 from vlarun.requantize import apply_pairs, apply_table, requantize, residual_pairs
 
-__all__ = ["execute"]
+__all__ = ["execute", "input_size", "live_blocks"]
 
 UNFOLD_BYTES = 1 << 22  # windows unfolded at once, so that they stay in the cache
 
@@ -37,13 +37,28 @@ def execute(packet: Packet, machine: Machine) -> None:
     machine.write_act(out, q)
 
 
+def live_blocks(packet: Packet, machine: Machine) -> NDArray[np.bool_]:
+    """Which weight blocks exist, bool [out blocks, in blocks]."""
+    shape = (packet["out_blocks"], packet["in_blocks"])
+    if packet["mask_mode"] == MaskMode.MASK:
+        return machine.mask_at(packet["mask_base"], *shape)
+    diagonal = packet["mask_mode"] == MaskMode.DIAGONAL
+    return np.eye(*shape, dtype=np.bool_) if diagonal else np.ones(shape, np.bool_)
+
+
+def input_size(packet: Packet) -> tuple[int, int]:
+    """Rows and pixels of the input that windows can touch, padding included."""
+    rows = (packet["out_h"] - 1) * packet["stride_h"] + (packet["kernel_h"] - 1) * packet["dilation_h"] + 1
+    pixels = (packet["out_w"] - 1) * packet["stride_w"] + (packet["kernel_w"] - 1) * packet["dilation_w"] + 1
+    return rows, pixels
+
+
 def _padded(packet: Packet, machine: Machine) -> NDArray[np.generic]:
     """The input words that windows can touch, [rows, blocks, pixels], padding in place, sign bits flipped."""
     block = machine.hw.block
     blocks, h, w = packet["in_blocks"], packet["in_h"], packet["in_w"]
     top, left = packet["pad_top"], packet["pad_left"]
-    rows = (packet["out_h"] - 1) * packet["stride_h"] + (packet["kernel_h"] - 1) * packet["dilation_h"] + 1
-    pixels = (packet["out_w"] - 1) * packet["stride_w"] + (packet["kernel_w"] - 1) * packet["dilation_w"] + 1
+    rows, pixels = input_size(packet)
     x = machine.read_act(act_region(packet, "in", block, rows=h, width=w, blocks=blocks))
     if (top, left, rows, pixels) != (0, 0, h, w):
         padded = np.full((rows, blocks, pixels, block), packet["in_zero"], np.int8)
@@ -80,9 +95,7 @@ def _unfold(windows: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.
 def _dense(packet: Packet, machine: Machine) -> Bytes:
     """The result of a dense or masked convolution, int8 [out_h, out_blocks, out_w, B]."""
     block, out_h, out_w, out_blocks = machine.hw.block, packet["out_h"], packet["out_w"], packet["out_blocks"]
-    live = np.ones((out_blocks, packet["in_blocks"]), np.bool_)
-    if packet["mask_mode"] == MaskMode.MASK:
-        live = machine.mask_at(packet["mask_base"], out_blocks, packet["in_blocks"])
+    live = live_blocks(packet, machine)
     matrix = _dense_matrix(packet, machine, live)
     records = machine.records_at(packet["param_base"], out_blocks)
     if packet["mask_empty"] == MaskEmpty.ZERO:

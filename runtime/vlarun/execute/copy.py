@@ -10,7 +10,7 @@ from vla_isa.hardware import LINE_BYTES
 from vla_isa.packet import Packet
 from vlarun.memory import Bytes, Machine, Region
 
-__all__ = ["execute"]
+__all__ = ["execute", "sides"]
 
 # (source memory, destination memory) of each move
 _MEMORIES = {
@@ -29,23 +29,36 @@ def execute(packet: Packet, machine: Machine) -> None:
     Raises:
         DataSpaceError: the data space or the weight space ends before the region.
     """
-    if 0 in (packet["n0"], packet["n1"], packet["n2"], packet["n3"]):
+    found = sides(packet, machine)
+    if found is None:
         return
+    origin, to = found
     source, destination = _MEMORIES[Move(packet["move"])]
-    inner = packet["n0"] * _unit(machine, source if destination == "data" else destination)
-    to, to_bytes = _side(packet, machine, "dst", destination, inner)
-    if source is None:
-        to.write(to_bytes, np.full(to.shape, packet["pad"], np.int8))
+    if origin is None or source is None:
+        to.write(_bytes(machine, destination), np.full(to.shape, packet["pad"], np.int8))
         return
-    origin, from_bytes = _side(packet, machine, "src", source, inner)
-    values = origin.read(from_bytes)
+    values = origin.read(_bytes(machine, source))
     if packet["mask_enable"]:
         live = machine.mask_at(packet["mask_base"], packet["n2"], packet["n1"])
         values = values[0][live]
         to = Region(to.base, (1, 1, 1), (0, 0, 0), values.size)
         if values.size == 0:
             return
-    to.write(to_bytes, values.reshape(to.shape))
+    to.write(_bytes(machine, destination), values.reshape(to.shape))
+
+
+def sides(packet: Packet, machine: Machine) -> tuple[Region | None, Region] | None:
+    """The source (None: there is none, the move fills) and the destination; None where nothing moves.
+
+    Raises:
+        DataSpaceError: see `execute`.
+    """
+    if 0 in (packet["n0"], packet["n1"], packet["n2"], packet["n3"]):
+        return None
+    source, destination = _MEMORIES[Move(packet["move"])]
+    inner = packet["n0"] * _unit(machine, source if destination == "data" else destination)
+    to = _side(packet, machine, "dst", destination, inner)
+    return None if source is None else _side(packet, machine, "src", source, inner), to
 
 
 def _unit(machine: Machine, memory: str | None) -> int:
@@ -54,8 +67,8 @@ def _unit(machine: Machine, memory: str | None) -> int:
     return {"act": hw.act_word_bytes, "param": hw.param_word_bytes}.get(memory or "", hw.weight_word_bytes)
 
 
-def _side(packet: Packet, machine: Machine, prefix: str, memory: str, inner: int) -> tuple[Region, Bytes]:
-    """The region on one side of the move, and the bytes of its memory."""
+def _side(packet: Packet, machine: Machine, prefix: str, memory: str, inner: int) -> Region:
+    """The region on one side of the move."""
     unit = LINE_BYTES if memory == "data" else _unit(machine, memory)
     strides = tuple(packet[f"{prefix}_stride{i}"] * unit for i in (3, 2, 1))
     ring = packet[f"{prefix}_ring"] if memory == "act" else 0
@@ -68,10 +81,9 @@ def _side(packet: Packet, machine: Machine, prefix: str, memory: str, inner: int
         ring,
         slot,
     )
-    data = _bytes(machine, memory)
     if memory in ("data", "weight space"):
-        machine.require(region, data, memory)
-    return region, data
+        machine.require(region, _bytes(machine, memory), memory)
+    return region
 
 
 def _bytes(machine: Machine, memory: str) -> Bytes:

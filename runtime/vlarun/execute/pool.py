@@ -13,7 +13,7 @@ from vla_isa.integer import INT8
 from vla_isa.packet import Packet
 from vlarun.memory import Bytes, Machine, act_region
 
-__all__ = ["execute"]
+__all__ = ["execute", "window_scales"]
 
 Array = NDArray[Any]
 
@@ -41,14 +41,19 @@ def _average(packet: Packet, machine: Machine, x: Bytes) -> Bytes:
     centred = x.astype(np.int32) - packet["in_zero"]
     rows = _windows(packet, centred, 0, "h", "pad_top", 0).sum(axis=1, dtype=np.int32)
     total = _windows(packet, rows, 2, "w", "pad_left", 0).sum(axis=3, dtype=np.int32)
+    mult, shift = (r[:, None, :, None] for r in window_scales(packet, machine))
+    q = numerics.average(total, mult, shift, packet["rounding"], packet["out_zero"], packet["lo"], packet["hi"])
+    return q.astype(np.int8)
+
+
+def window_scales(packet: Packet, machine: Machine) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Multiplier and shift of every window of an average, int64 [out_h, out_w]."""
     record = np.zeros((packet["out_h"], packet["out_w"]), np.int64)
     if packet["count"] == PoolCount.VALID:
         taps = np.multiply.outer(_taps(packet, "h", "pad_top"), _taps(packet, "w", "pad_left"))
         record = np.maximum(taps - 1, 0)
-    words = int(record.max()) // machine.hw.block + 1
-    _, mult, shift = (r[record][:, None, :, None] for r in machine.records_at(packet["param_base"], words))
-    q = numerics.average(total, mult, shift, packet["rounding"], packet["out_zero"], packet["lo"], packet["hi"])
-    return q.astype(np.int8)
+    records = machine.records_at(packet["param_base"], int(record.max()) // machine.hw.block + 1)
+    return records.mult[record], records.shift[record]
 
 
 def _windows(packet: Packet, x: Array, axis: int, side: str, pad: str, fill: int) -> Array:

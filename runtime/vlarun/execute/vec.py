@@ -9,14 +9,23 @@ from vla_isa.packet import Packet
 from vlarun.memory import Bytes, Machine, act_region
 from vlarun.requantize import apply_pairs, apply_table, elementwise_pairs
 
-__all__ = ["execute"]
+__all__ = ["execute", "pairs_of"]
 
 
 def execute(packet: Packet, machine: Machine) -> None:
     """Read a and b; write the output region."""
     rows, width, blocks = packet["out_h"], packet["out_w"], packet["out_blocks"]
     a = machine.read_act(act_region(packet, "a", machine.hw.block, rows=rows, width=width, blocks=blocks))
-    pairs = elementwise_pairs(
+    q = apply_pairs(a, _operand_b(packet, machine), pairs_of(packet))
+    if packet["table_enable"]:
+        q = apply_table(q, machine.table_at(packet["table_base"]))
+    out = act_region(packet, "out", machine.hw.block, rows=rows, width=width, blocks=blocks)
+    machine.write_act(out, q)
+
+
+def pairs_of(packet: Packet) -> Bytes:
+    """The result for every pair of operands, before an output table, int8 [65536]."""
+    return elementwise_pairs(
         packet.choice("function"),
         packet["a_zero"],
         packet["b_zero"],
@@ -28,11 +37,6 @@ def execute(packet: Packet, machine: Machine) -> None:
         packet["lo"],
         packet["hi"],
     )
-    q = apply_pairs(a, _operand_b(packet, machine), pairs)
-    if packet["table_enable"]:
-        q = apply_table(q, machine.table_at(packet["table_base"]))
-    out = act_region(packet, "out", machine.hw.block, rows=rows, width=width, blocks=blocks)
-    machine.write_act(out, q)
 
 
 def _operand_b(packet: Packet, machine: Machine) -> Bytes:

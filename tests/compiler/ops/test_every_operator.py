@@ -1,10 +1,12 @@
 """Every operator of OPS is named in a test here; unknown ones are refused with a hint."""
 
+import importlib
 from pathlib import Path
 
 from graphs import GraphBuilder
 from one_op import refused
 
+from vlac import ops
 from vlac.ops import BY_NAME, OPS
 
 
@@ -30,3 +32,9 @@ def test_unknown_operators_are_listed_together():
         "LpNormalization 'lpnormalization1'",
         "vlac ops",
     )
+
+
+def test_every_file_of_the_folder_is_an_operator_and_listed():
+    files = {p.stem for p in Path(ops.__file__).parent.glob("*.py")} - {"__init__"}
+    found = {name: importlib.import_module(f"vlac.ops.{name}").SPEC for name in files}
+    assert sorted(found.values(), key=lambda s: s.name) == sorted(OPS, key=lambda s: s.name)

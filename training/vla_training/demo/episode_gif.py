@@ -8,25 +8,28 @@ import io
 import numpy as np
 from PIL import Image
 
-from vla_datasets.worlds.babyai.environment import Environment
+from vla_datasets.keys import image
+from vla_datasets.worlds.registry import find_world
 from vla_training.evaluate.rollout import EpisodeResult, replay
 
 __all__ = ["episode_gif"]
 
 _MILLISECONDS = 400  # per step
-_GAP = 8  # pixels between the room and the policy's view
+_GAP = 8  # pixels between two pictures
 
 
-def episode_gif(level: str, episode: EpisodeResult) -> str:
-    """Play the episode's actions again; left the room from above, right the policy's 56x56 view, enlarged."""
-    environment = Environment(level)
+def episode_gif(world: str, level: str, episode: EpisodeResult) -> str:
+    """Play the episode's actions again; left everything, right what the policy's cameras see, enlarged."""
+    opened = find_world(world).make(level)
     pictures = []
-    for moment in replay(environment, episode.seed, episode.actions):
-        height = moment.room.shape[0]
-        view = Image.fromarray(moment.view).resize((height, height), Image.Resampling.NEAREST)
-        gap = np.full((height, _GAP, 3), 255, np.uint8)
-        pictures.append(Image.fromarray(np.concatenate([moment.room, gap, np.asarray(view)], axis=1)))
-    environment.close()
+    for moment in replay(opened, episode.seed, episode.actions):
+        height = moment.picture.shape[0]
+        parts = [moment.picture]
+        for view in (value for key, value in moment.observation.items() if key.startswith(image(""))):
+            enlarged = Image.fromarray(view).resize((height, height), Image.Resampling.NEAREST)
+            parts += [np.full((height, _GAP, 3), 255, np.uint8), np.asarray(enlarged)]
+        pictures.append(Image.fromarray(np.concatenate(parts, axis=1)))
+    opened.close()
     stream = io.BytesIO()
     pictures[0].save(
         stream,

@@ -11,13 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from vla_datasets.worlds.babyai.expert import FIRST_EVALUATION_SEED
+from vla_datasets.seeds import FIRST_EVALUATION_SEED
 from vla_isa import hardware
 from vla_isa.files import whole_file
 from vla_training.demo.charts import line_chart, rate_chart
 from vla_training.demo.episode_gif import episode_gif
 from vla_training.demo.stages import path_digest
-from vla_training.evaluate.closed_loop import Evaluation
+from vla_training.evaluate.closed_loop import Evaluation, parted
 from vla_training.evaluate.frame_check import FrameCheck
 from vla_training.evaluate.statistics import Paired
 from vla_training.loggers import read_log
@@ -47,6 +47,7 @@ class Results:
         "of peak",
     )
 
+    world: str
     level: str
     config: Mapping[str, Any]
     evaluations: Sequence[Evaluation]
@@ -90,13 +91,13 @@ class Results:
         """How the first two evaluations differ, episode by episode."""
         first, second = (_NAMES[e.backend] for e in self.evaluations[:2])
         points = 100 * (self.evaluations[1].rate - self.evaluations[0].rate)
-        same = sum(
-            a.actions == b.actions
-            for a, b in zip(self.evaluations[0].episodes, self.evaluations[1].episodes, strict=True)
-        )
+        steps = parted(*self.evaluations[:2])
+        apart = sorted(step for step in steps if step is not None)
+        same = len(steps) - len(apart)
+        first_step = f" The others part at step {apart[len(apart) // 2] + 1} (median)." if apart else ""
         return (
-            f"{same} of {len(self.evaluations[0].episodes)} episodes had exactly the same actions. {first} alone "
-            f"succeeded in {self.paired.only_first}, {second} alone in {self.paired.only_second}: a difference of "
+            f"{same} of {len(self.evaluations[0].episodes)} episodes had exactly the same actions.{first_step} "
+            f"{first} alone succeeded in {self.paired.only_first}, {second} alone in {self.paired.only_second}: a difference of "
             f"{points:+.1f} points (McNemar p = {self.paired.p_value:.2f})."
         )
 
@@ -107,17 +108,18 @@ def write_report(path: Path, results: Results) -> None:
     chosen = max(evaluation.episodes[:20], key=lambda e: (e.success, len(e.actions)))
     log = read_log(results.training_log)
     loss = [(entry["step"], entry["loss"]) for entry in log]
-    accuracy = [(e["step"], e["validation_accuracy"]) for e in log if "validation_accuracy" in e]
+    watched = sorted({name for entry in log for name in entry if name.startswith("validation_")})
+    curves = {name: [(e["step"], e[name]) for e in log if name in e] for name in watched}
     bars = [(_NAMES[e.backend], e.rate, e.interval) for e in results.evaluations]
     seeds = f"{FIRST_EVALUATION_SEED} to {FIRST_EVALUATION_SEED + len(evaluation.episodes) - 1}"
     body = [
-        f"<h1>BabyAI {html.escape(results.level)}: from PyTorch to Verilog</h1>",
-        f"<p>A convolutional policy was cloned from {results.config['episodes']} demonstrations, compiled "
-        "to int8 and run in closed loop. The Verilog machine and the Python runtime "
+        f"<h1>{html.escape(f'{results.world} {results.level}')}: from PyTorch to Verilog</h1>",
+        f"<p>The policy {html.escape(results.config['policy'])} learned from {results.config['episodes']} "
+        "demonstrations, was compiled to int8 and ran in closed loop. The Verilog machine and the Python runtime "
         "were given the same real frames.</p>",
         "<h2>Success</h2>",
         _table(("policy", "success", "95 % interval (Wilson)", "mean steps"), results.success_rows()),
-        f"<p>{html.escape(results.paired_sentence())} Success is a reward within the level's own limit of "
+        f"<p>{html.escape(results.paired_sentence())} Success is what the world says, within the level's own limit of "
         f"{evaluation.max_steps} steps; environment seeds {seeds}, none of which was demonstrated.</p>",
         rate_chart(bars),
         "<h2>On the accelerator</h2>",
@@ -128,12 +130,15 @@ def write_report(path: Path, results: Results) -> None:
         f"'{results.hardware[0]}'. "
         "The frames are whole episodes of the int8 policy, so equal bytes mean equal actions there.</p>",
         "<h2>An episode of the int8 policy</h2>",
-        f'<p><img alt="an episode" src="{episode_gif(results.level, chosen)}"><br>'
-        f"&ldquo;{html.escape(chosen.mission)}&rdquo;, seed {chosen.seed}, {len(chosen.actions)} steps. "
-        "Left the room, right what the policy sees.</p>",
+        f'<p><img alt="an episode" src="{episode_gif(results.world, results.level, chosen)}"><br>'
+        f"&ldquo;{html.escape(chosen.task)}&rdquo;, seed {chosen.seed}, {len(chosen.actions)} steps. "
+        "Left everything, right what the policy sees.</p>",
         "<h2>Training</h2>",
-        line_chart("loss (cross-entropy, logarithmic)", loss, logarithmic=True),
-        line_chart("action accuracy on held-out episodes", accuracy, logarithmic=False),
+        line_chart(f"loss ({results.config['objective']}, logarithmic)", loss, logarithmic=True),
+        *(
+            line_chart(f"{name.replace('_', ' ')} (held-out episodes)", c, logarithmic=False)
+            for name, c in curves.items()
+        ),
         "<h2>Receipt</h2>",
         _table(("stage", "seconds"), [(name, f"{s:.1f}") for name, s in results.seconds.items()]),
         _table(("file", "SHA-256"), [(name, path_digest(file)) for name, file in results.files.items()]),

@@ -11,15 +11,18 @@ import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from vla_datasets.engine import Engine
 from vla_datasets.files import write_json
 from vla_isa import hardware
 from vla_isa.files import make_folder
-from vla_training.config.run import TrainConfig, load_config
+from vla_training.config.load import load_config
+from vla_training.config.run import TrainConfig
 from vla_training.demo.report import Results, write_report
 from vla_training.demo.stages import StageLog, package_digest
 from vla_training.errors import EvaluationError
@@ -74,7 +77,7 @@ def run_demo(options: DemoOptions, console: Console) -> Results:
 class _Demo:
     """The stages in order; each method names its inputs and outputs once, for `StageLog`."""
 
-    def __init__(self, options: DemoOptions, config: TrainConfig, console: Console) -> None:
+    def __init__(self, options: DemoOptions, config: TrainConfig[Any, Any], console: Console) -> None:
         self.options = options
         self.config = config
         self.console = console
@@ -92,14 +95,14 @@ class _Demo:
     def make_policy(self) -> None:
         """Collect, train, export and choose calibration frames."""
         config = self.config
-        asked = {"level": config.level, "episodes": config.episodes, "seed": config.collect_seed}
+        asked = {"world": config.world, "level": config.level, "episodes": config.episodes, "seed": config.collect_seed}
         code = package_digest("vla_datasets")
         self.log.run("collect", {**asked, "code": code}, [self.data], self._collect)
         learned = {"config": config.to_json(), "data": self.data, "code": package_digest("vla_models")}
         pretrained = self.run / "checkpoints" / "last" / "pretrained_model"
         self.log.run("train", learned, [pretrained], self._train)
         self.log.run("export", {"policy": pretrained}, [self.model], self._export)
-        self.log.run("calibrate", {"data": self.data}, [self.calibration], self._calibrate)
+        self.log.run("calibrate", {"data": self.data, "policy": pretrained}, [self.calibration], self._calibrate)
 
     def compile(self) -> None:
         """Compile for every hardware config."""
@@ -110,7 +113,7 @@ class _Demo:
 
     def play(self) -> None:
         """Evaluate the float policy and the int8 program on the same episodes."""
-        asked = {"level": self.config.level, "episodes": self.options.episodes}
+        asked = {"world": self.config.world, "level": self.config.level, "episodes": self.options.episodes}
         sources = {
             "float": self.run / "checkpoints" / "last" / "pretrained_model",
             "sim": self.programs[self.options.hardware[0]],
@@ -124,7 +127,8 @@ class _Demo:
 
     def check_on_rtl(self) -> None:
         """Record the frames that the int8 policy saw and compare sim and rtl on them."""
-        asked = {"evaluation": self.evaluations["sim"], "frames": self.options.rtl_frames}
+        first = self.programs[self.options.hardware[0]]
+        asked = {"evaluation": self.evaluations["sim"], "program": first, "frames": self.options.rtl_frames}
         self.log.run("record", asked, [self.frames], self._record)
         code = package_digest("vlarun", "vla_isa")
         for name, program in self.programs.items():
@@ -137,6 +141,7 @@ class _Demo:
         checks = [FrameCheck(**json.loads(path.read_text(encoding="utf-8"))) for path in self.checks.values()]
         files = [self.model, self.calibration, *self.programs.values()]
         return Results(
+            world=self.config.world,
             level=self.config.level,
             config=self.config.to_json(),
             evaluations=evaluations,
@@ -151,9 +156,9 @@ class _Demo:
     def _collect(self) -> None:
         from vla_datasets.collect import CollectOptions, collect
 
-        options = CollectOptions(self.config.level, self.config.episodes, self.config.collect_seed)
+        options = CollectOptions(self.config.world, self.config.level, self.config.episodes, self.config.collect_seed)
         with progress_bar(self.console, f"collecting {options.level}", options.episodes) as bar:
-            collect(options, self.data, self.options.workers, progress=bar.advance)
+            collect(options, self.data, Engine(self.options.workers), progress=bar.advance)
 
     def _train(self) -> None:
         from vla_training.loop import train
@@ -168,7 +173,7 @@ class _Demo:
 
     def _export(self) -> None:
         from vla_models.export_onnx import export_onnx
-        from vla_models.policy import load_policy
+        from vla_models.saved import load_policy
         from vla_training.checkpoint import pretrained_folder
 
         export_onnx(load_policy(pretrained_folder(self.run)), self.model)
@@ -176,7 +181,7 @@ class _Demo:
     def _calibrate(self) -> None:
         from vla_training.calibrate import write_calibration
 
-        write_calibration(self.data, self.calibration)
+        write_calibration(self.data, self.run, self.calibration)
 
     def _compile(self, name: str) -> None:
         from vla_toolchain.vlac_cli import main as vlac
@@ -193,19 +198,24 @@ class _Demo:
         title = f"{self.config.level} on {backend}"
         with progress_bar(self.console, title, self.options.episodes) as bar:
             result = evaluate(
-                RunnerSpec(backend, source),
+                self._runner(backend, source),
+                self.config.world,
                 self.config.level,
                 self.options.episodes,
-                self.options.workers,
+                Engine(self.options.workers),
                 bar.advance,
             )
         save_evaluation(self.evaluations[backend], result)
+
+    def _runner(self, backend: str, source: Path) -> RunnerSpec:
+        return RunnerSpec(backend, source, "" if backend == "float" else str(self.run))
 
     def _record(self) -> None:
         from vla_training.calibrate import write_arrays
 
         evaluation = load_evaluation(self.evaluations["sim"])
-        write_arrays(self.frames, record_frames(evaluation, self.options.rtl_frames))
+        spec = self._runner("sim", self.programs[self.options.hardware[0]])
+        write_arrays(self.frames, record_frames(evaluation, spec, self.options.rtl_frames))
 
     def _check(self, name: str) -> None:
         with np.load(self.frames, allow_pickle=False) as stored:

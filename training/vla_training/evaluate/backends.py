@@ -20,11 +20,14 @@ _FILES = {"float": "the folder of a run or of a saved policy", "onnx": "an ONNX 
 class RunnerSpec:
     """What to run: `path` is a run or saved policy (`float`), model.onnx (`onnx`) or prog.bin.
 
-    A spec, unlike a runner, can be sent to another process.
+    `policy` says whose preprocessor fits: a run, a saved policy, or the name of a registered one. Empty: `path` itself,
+    or the registered policy whose tensors have the file's names. A spec, unlike a runner, can be sent to another
+    process.
     """
 
     backend: str
     path: Path
+    policy: str = ""
 
     def check(self) -> None:
         """Refuse what cannot be the backend's file, without reading it.

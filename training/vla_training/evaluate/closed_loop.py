@@ -1,38 +1,54 @@
 """Closed-loop success of a policy on any backend, on seeds that no demonstration used.
 
-Episode i has environment seed `FIRST_EVALUATION_SEED + i` on every backend, so results pair up. The step
-limit is the level's own (64 for the one-room GoTo levels). Results do not depend on the number of processes.
+Episode i has world seed `FIRST_EVALUATION_SEED + i` on every backend, so results pair up. The step limit is the
+level's own. Episodes are played in lockstep, `LOCKSTEP` at a time in each process; results depend neither on that nor
+on the number of processes.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-import os
-from collections.abc import Callable, Iterator
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vla_datasets.engine import ALONE, Engine
 from vla_datasets.files import write_json
-from vla_datasets.worlds.babyai.environment import Environment
-from vla_datasets.worlds.babyai.expert import FIRST_EVALUATION_SEED
-from vla_isa.worker_pool import WorkerPool
+from vla_datasets.seeds import FIRST_EVALUATION_SEED
+from vla_datasets.worlds.registry import find_world
+from vla_models.registry import find_policy
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.rollout import EpisodeResult, play
-from vla_training.evaluate.runners import Runner, make_runner
+from vla_training.evaluate.runners import Runner, make_runner, module_compute
 from vla_training.evaluate.statistics import Paired, mcnemar, wilson_interval
 
-__all__ = ["Evaluation", "compare", "evaluate", "load_evaluation", "save_evaluation"]
+__all__ = [
+    "LOCKSTEP",
+    "Evaluation",
+    "compare",
+    "evaluate",
+    "load_evaluation",
+    "parted",
+    "play_module",
+    "save_evaluation",
+]
+
+LOCKSTEP = 16  # episodes at a time in one process
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """All episodes of one policy on one backend, in the order of their seeds."""
 
+    world: str
     level: str
     backend: str
     max_steps: int
+    cycles: int | None  # of a call of the network, where the device counts them
     episodes: tuple[EpisodeResult, ...]
 
     @property
@@ -44,6 +60,11 @@ class Evaluation:
     def rate(self) -> float:
         """Share of successful episodes."""
         return self.successes / len(self.episodes)
+
+    @property
+    def score(self) -> float:
+        """Mean score of an episode."""
+        return sum(episode.score for episode in self.episodes) / len(self.episodes)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -59,6 +80,7 @@ class Evaluation:
         """The numbers of a table row."""
         low, high = self.interval
         return {
+            "world": self.world,
             "level": self.level,
             "backend": self.backend,
             "episodes": len(self.episodes),
@@ -67,82 +89,90 @@ class Evaluation:
             "interval_95": [low, high],
             "mean_steps": self.mean_steps,
             "max_steps": self.max_steps,
+            "score": self.score,
+            "cycles": self.cycles,
         }
 
 
 def evaluate(
     spec: RunnerSpec,
+    world: str,
     level: str,
     episodes: int,
-    workers: int = 1,
+    engine: Engine = ALONE,
     progress: Callable[[int], None] = lambda episodes: None,
 ) -> Evaluation:
-    """Play `episodes` episodes of `level`.
+    """Play `episodes` episodes.
 
     Args:
         spec: backend and file of the policy.
-        level: for example GoToObj.
+        world: its registered name.
+        level: of the world, for example GoToObj.
         episodes: how many; the first ones of the fixed seed list.
-        workers: processes, each with its own copy of the policy.
-        progress: called with 1 after each episode.
+        engine: where they are played; each worker has its own copy of the policy.
+        progress: called with the number of episodes just played.
 
     Raises:
         EvaluationError: nothing to play, or the policy cannot be loaded.
     """
     if episodes < 1:
         raise EvaluationError(f"--episodes is {episodes}; it must be at least 1.")
-    environment = Environment(level)
-    environment.reset(FIRST_EVALUATION_SEED)
-    max_steps = environment.max_steps
-    environment.close()
+    opened = find_world(world).make(level)
+    opened.reset(seed=FIRST_EVALUATION_SEED)
+    max_steps = opened.max_steps
+    opened.close()
+    name = secrets.token_hex(8)
+    _runner(spec, name)  # what is wrong with it is said before any process is started
+    least = 1 if spec.backend == "rtl" else LOCKSTEP  # a process more would take longer to start than it plays
+    size = min(50, max(least, -(-episodes // engine.workers)))
     seeds = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes)
+    parts = [(spec, name, world, level, seeds[start : start + size]) for start in range(0, episodes, size)]
     results: list[EpisodeResult] = []
-    for result in _play_all(spec, level, seeds, min(workers, episodes)):
-        results.append(result)
-        progress(1)
-    return Evaluation(level, spec.backend, max_steps, tuple(results))
+    cycles = None
+    for _, (played, cycles) in engine.run(_play_part, parts):  # noqa: B007  (equal in every part)
+        results.extend(played)
+        progress(len(played))
+    results.sort(key=lambda result: result.seed)  # parts end in any order
+    return Evaluation(world, level, spec.backend, max_steps, cycles, tuple(results))
 
 
-_worker: tuple[Environment, Runner] | None = None  # of this process, set once by the pool
+@functools.lru_cache(maxsize=1)
+def _runner(spec: RunnerSpec, evaluation: str) -> Runner:
+    """Of this process and this evaluation: a worker plays several parts, and another time the file is another one."""
+    return make_runner(spec)
 
 
-def _start_worker(spec: RunnerSpec, level: str) -> None:
-    global _worker
-    _worker = (Environment(level), make_runner(spec))
+def _play_part(
+    spec: RunnerSpec, evaluation: str, world: str, level: str, seeds: Sequence[int]
+) -> tuple[list[EpisodeResult], int | None]:
+    runner = _runner(spec, evaluation)
+    return _play(runner, world, level, seeds), runner.cycles()
 
 
-def _play_seed(seed: int) -> EpisodeResult:
-    assert _worker is not None
-    return play(*_worker, seed)
+def _play(runner: Runner, world: str, level: str, seeds: Sequence[int]) -> list[EpisodeResult]:
+    found = find_world(world)
+    worlds = [found.make(level) for _ in range(min(LOCKSTEP, len(seeds)))]
+    results = sorted(play(worlds, runner, seeds), key=lambda result: result.seed)
+    for opened in worlds:
+        opened.close()
+    return results
 
 
-def _play_all(spec: RunnerSpec, level: str, seeds: range, workers: int) -> Iterator[EpisodeResult]:
-    if workers <= 1:
-        environment, runner = Environment(level), make_runner(spec)
-        for seed in seeds:
-            yield play(environment, runner, seed)
-        environment.close()
-        return
-    make_runner(spec)  # what is wrong with it is said here; inside a pool's initializer it would only break the pool
-    with _one_thread(), WorkerPool(workers, _start_worker, (spec, level)) as pool:
-        yield from pool.map(_play_seed, seeds, chunksize=4)
+def play_module(policy: Any, name: str, world: str, level: str, episodes: int) -> list[EpisodeResult]:
+    """Episodes with a policy that is being trained, in this process, on the first seeds of the list."""
+    spec = find_policy(name)
+    runner = Runner(module_compute(policy), lambda: spec.preprocessor(policy.config))
+    return _play(runner, world, level, range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes))
 
 
-class _one_thread:
-    """One compute thread per child process: more would fight over the cores the other processes use."""
+def parted(first: Evaluation, second: Evaluation) -> tuple[int | None, ...]:
+    """Per episode the first step at which two policies acted differently (from 0), None where they never did."""
 
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    def step(one: tuple[Any, ...], other: tuple[Any, ...]) -> int | None:
+        pairs = enumerate(zip(one, other, strict=False))
+        return next((n for n, (a, b) in pairs if a != b), None if len(one) == len(other) else min(len(one), len(other)))
 
-    def __enter__(self) -> None:
-        self._before = {name: os.environ.get(name) for name in self.names}
-        os.environ.update(dict.fromkeys(self.names, "1"))
-
-    def __exit__(self, *_: object) -> None:
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    return tuple(step(a.actions, b.actions) for a, b in zip(first.episodes, second.episodes, strict=True))
 
 
 def compare(first: Evaluation, second: Evaluation) -> Paired:
@@ -152,7 +182,7 @@ def compare(first: Evaluation, second: Evaluation) -> Paired:
         EvaluationError: they are of other levels or seeds.
     """
     seeds = [[episode.seed for episode in evaluation.episodes] for evaluation in (first, second)]
-    if first.level != second.level or seeds[0] != seeds[1]:
+    if (first.world, first.level) != (second.world, second.level) or seeds[0] != seeds[1]:
         raise EvaluationError(
             f"{first.backend} and {second.backend} were evaluated on different episodes; use equal levels and counts."
         )
@@ -173,10 +203,8 @@ def load_evaluation(path: Path) -> Evaluation:
     """
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        episodes = tuple(
-            EpisodeResult(int(e["seed"]), str(e["mission"]), bool(e["success"]), tuple(map(int, e["actions"])))
-            for e in stored["results"]
-        )
-        return Evaluation(str(stored["level"]), str(stored["backend"]), int(stored["max_steps"]), episodes)
+        episodes = tuple(EpisodeResult(**{**e, "actions": tuple(e["actions"])}) for e in stored["results"])
+        head = {key: stored[key] for key in ("world", "level", "backend", "max_steps", "cycles")}
+        return Evaluation(**head, episodes=episodes)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"{path} is not an evaluation: {error}.") from error

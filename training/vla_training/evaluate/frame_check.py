@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vla_datasets.worlds.babyai.environment import Environment
+from vla_datasets.worlds.registry import find_world
 from vla_training.errors import EvaluationError
+from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.closed_loop import Evaluation
-from vla_training.evaluate.rollout import Moment, replay
+from vla_training.evaluate.rollout import play
+from vla_training.evaluate.runners import make_runner
 
 __all__ = ["FrameCheck", "check_frames", "record_frames"]
 
@@ -42,22 +44,31 @@ class FrameCheck:
         return asdict(self)
 
 
-def record_frames(evaluation: Evaluation, minimum: int) -> dict[str, npt.NDArray[np.float32]]:
-    """The inputs the policy saw in the first episodes: whole episodes, until there are `minimum` frames.
+def record_frames(evaluation: Evaluation, spec: RunnerSpec, minimum: int) -> dict[str, npt.NDArray[np.float32]]:
+    """The inputs that a policy saw in the first whole episodes of an evaluation, `minimum` frames or more.
+
+    Args:
+        evaluation: of the policy.
+        spec: the policy, which plays them again.
+        minimum: how many frames there must be.
 
     Raises:
-        EvaluationError: the evaluation has fewer frames.
+        EvaluationError: the evaluation has fewer frames, or the policy acts otherwise now.
     """
-    environment = Environment(evaluation.level)
-    moments: list[Moment] = []
+    world = find_world(evaluation.world).make(evaluation.level)
+    runner = make_runner(spec)
+    frames: list[Arrays] = []
+    runner.watch = frames.append
     for episode in evaluation.episodes:
-        if len(moments) >= minimum:
+        if len(frames) >= minimum:
             break
-        moments.extend(replay(environment, episode.seed, episode.actions))
-    environment.close()
-    if len(moments) < minimum or not moments:
-        raise EvaluationError(f"The evaluation has {len(moments)} frames, not {minimum}; play more episodes.")
-    return {name: np.concatenate([m.inputs[name] for m in moments]) for name in moments[0].inputs}
+        (played,) = play([world], runner, [episode.seed])
+        if played != episode:
+            raise EvaluationError(f"{spec.path} did something else in the episode of seed {episode.seed} before.")
+    world.close()
+    if len(frames) < minimum or not frames:
+        raise EvaluationError(f"The evaluation has {len(frames)} frames, not {minimum}; play more episodes.")
+    return {name: np.concatenate([frame[name] for frame in frames]) for name in frames[0]}
 
 
 def check_frames(program: Path, config: str, frames: Arrays, progress: Callable[[], None] = lambda: None) -> FrameCheck:

@@ -1,16 +1,20 @@
-"""Play one BabyAI episode with a policy, or play recorded actions again to see what the policy saw."""
+"""Play episodes with a policy, many in lockstep; or play recorded actions again to see what happened.
+
+Not here: which episodes, and in how many processes (`closed_loop.py`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vla_datasets.worlds.babyai.environment import Environment
-from vla_models.babyai_cnn.preprocess import Preprocessor
+from vla_datasets.keys import TASK, Sample
+from vla_datasets.worlds.world import World
+from vla_isa.errors import VlaError
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.runners import Runner
 
@@ -19,12 +23,14 @@ __all__ = ["EpisodeResult", "Moment", "play", "replay"]
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """One evaluated episode. Success: the environment gave a reward within its own step limit."""
+    """One evaluated episode: what the world said of its last step, and the actions as JSON values."""
 
     seed: int
-    mission: str
+    task: str
     success: bool
-    actions: tuple[int, ...]
+    score: float
+    failure: str  # empty where it succeeded
+    actions: tuple[Any, ...]
 
     def to_json(self) -> dict[str, Any]:
         """As stored in evaluation files."""
@@ -33,38 +39,73 @@ class EpisodeResult:
 
 @dataclass(frozen=True)
 class Moment:
-    """One step of a replayed episode: the room from above, what the policy got, and what it did."""
+    """One step of a replayed episode: everything from outside, and what the policy could see."""
 
-    room: npt.NDArray[np.uint8]
-    view: npt.NDArray[np.uint8]
-    inputs: dict[str, npt.NDArray[np.float32]]
-    action: int
+    picture: npt.NDArray[np.uint8]
+    observation: Sample
 
 
-def play(environment: Environment, runner: Runner, seed: int) -> EpisodeResult:
-    """One closed-loop episode: the action is the largest logit (the first of equal ones)."""
-    image = environment.reset(seed)
-    preprocessor = Preprocessor()
-    preprocessor.reset(environment.mission)
-    actions: list[int] = []
-    done, reward = False, 0.0
-    while not done:
-        logits = runner(preprocessor.inputs(image))
-        if not np.isfinite(logits).all():
-            raise EvaluationError(f"Seed {seed}, step {len(actions)}: the policy's logits are {logits}.")
-        action = int(np.argmax(logits))
-        preprocessor.acted(action)
-        actions.append(action)
-        image, reward, done = environment.step(action)
-    return EpisodeResult(seed, environment.mission, reward > 0, tuple(actions))
+@dataclass
+class _Playing:
+    """An episode in progress."""
+
+    seed: int
+    task: str
+    observation: Sample
+    actions: list[Any]
 
 
-def replay(environment: Environment, seed: int, actions: Sequence[int]) -> Iterator[Moment]:
+def play(worlds: Sequence[World], runner: Runner, seeds: Iterable[int]) -> Iterator[EpisodeResult]:
+    """Play the episodes of `seeds`, as many at a time as there are worlds; yields them as they end.
+
+    Each step asks the runner once for all episodes in progress; a world whose episode ended begins the next one.
+
+    Raises:
+        EvaluationError: the policy's outputs are no actions; says where.
+    """
+    waiting = iter(seeds)
+    playing = {slot: e for slot, world in enumerate(worlds) if (e := _begin(world, runner, slot, waiting)) is not None}
+    while playing:
+        for slot, action in _act(runner, playing).items():
+            episode, world = playing[slot], worlds[slot]
+            episode.actions.append(np.asarray(action).tolist())
+            episode.observation, _, terminated, truncated, info = world.step(action)
+            if not (terminated or truncated):
+                continue
+            yield EpisodeResult(
+                episode.seed,
+                episode.task,
+                bool(info["success"]),
+                float(info["score"]),
+                str(info.get("failure", "")),
+                tuple(episode.actions),
+            )
+            del playing[slot]
+            if (following := _begin(world, runner, slot, waiting)) is not None:
+                playing[slot] = following
+
+
+def _begin(world: World, runner: Runner, slot: int, seeds: Iterator[int]) -> _Playing | None:
+    seed = next(seeds, None)
+    if seed is None:
+        return None
+    observation, _ = world.reset(seed=seed)
+    task = str(observation[TASK])
+    runner.reset(slot, task, seed)
+    return _Playing(seed, task, observation, [])
+
+
+def _act(runner: Runner, playing: dict[int, _Playing]) -> dict[int, Any]:
+    try:
+        return runner.act({slot: episode.observation for slot, episode in playing.items()})
+    except VlaError as error:
+        where = ", ".join(f"{e.seed} (step {len(e.actions)})" for e in playing.values())
+        raise EvaluationError(f"In one of the episodes {where}: {error}") from error
+
+
+def replay(world: World, seed: int, actions: Sequence[Any]) -> Iterator[Moment]:
     """The moments of an episode whose actions are known; no policy is run."""
-    image = environment.reset(seed)
-    preprocessor = Preprocessor()
-    preprocessor.reset(environment.mission)
+    observation, _ = world.reset(seed=seed)
     for action in actions:
-        yield Moment(environment.render(), image, preprocessor.inputs(image), action)
-        preprocessor.acted(action)
-        image, _, _ = environment.step(action)
+        yield Moment(world.render(), observation)
+        observation, *_ = world.step(np.asarray(action))

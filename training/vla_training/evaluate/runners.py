@@ -1,96 +1,179 @@
-"""One policy, four ways to compute it: torch, ONNX Runtime, and the compiled program on `sim` or `rtl`."""
+"""One policy, four ways to compute it: torch, ONNX Runtime, and the compiled program on `sim` or `rtl`.
+
+The same preprocessor, seeds and chunks on all of them. Not here: the worlds it acts in (`rollout.py`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vla_models.keys import ACTION_LOGITS, IMAGE, MISSION, PREVIOUS_ACTION
+from vla_datasets.keys import Sample
+from vla_models.policy import Preprocessor
+from vla_models.registry import POLICIES, find_policy
+from vla_models.saved import load_preprocessor
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
 
-__all__ = ["Runner", "make_runner"]
+__all__ = ["Compute", "Runner", "make_runner", "module_compute"]
 
-Inputs = Mapping[str, npt.NDArray[np.float32]]
+Inputs = Mapping[str, npt.NDArray[Any]]
+Outputs = Mapping[str, npt.NDArray[Any]]
+Compute = Callable[[Inputs], Outputs]  # N inputs on axis 0 -> N outputs on axis 0
+
+_ROWS = 16  # that torch always computes at once: what it rounds depends on their number
 
 
-class Runner(Protocol):
-    """Computes action logits (7,) from the preprocessor's inputs."""
+class Runner:
+    """Acts in several episodes at a time, each with a preprocessor and a queue of actions of its own.
 
-    def __call__(self, inputs: Inputs) -> npt.NDArray[np.float32]:
-        """Logits of one observation."""
+    Args:
+        compute: the network, N inputs at a time.
+        preprocessor: makes one.
+        cycles: what the last call took on the device, where there is one.
+    """
+
+    def __init__(
+        self,
+        compute: Compute,
+        preprocessor: Callable[[], Preprocessor],
+        cycles: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self._compute, self._make, self.cycles = compute, preprocessor, cycles
+        self.watch: Callable[[Inputs], None] = lambda inputs: None  # called with what the network gets
+        self._preprocessors: dict[int, Preprocessor] = {}
+        self._queues: dict[int, deque[Any]] = {}
+
+    def reset(self, slot: int, task: str, seed: int) -> None:
+        """Begin an episode in a slot."""
+        self._preprocessors.setdefault(slot, self._make()).reset(task, seed)
+        self._queues[slot] = deque()
+
+    def act(self, observations: Mapping[int, Sample]) -> dict[int, Any]:
+        """The action of each slot; the network runs once, for all slots with no action left of their last chunk."""
+        asked = [slot for slot in observations if not self._queues[slot]]
+        if asked:
+            inputs = [self._preprocessors[slot].inputs(observations[slot]) for slot in asked]
+            joined = {name: np.concatenate([i[name] for i in inputs]) for name in inputs[0]}
+            self.watch(joined)
+            outputs = self._compute(joined)
+            for row, slot in enumerate(asked):
+                mine = {name: values[row : row + 1] for name, values in outputs.items()}
+                self._queues[slot].extend(self._preprocessors[slot].actions(mine))
+        return {slot: self._queues[slot].popleft() for slot in observations}
 
 
 def make_runner(spec: RunnerSpec) -> Runner:
     """Load the policy on its backend, single-threaded: evaluation runs one process per core.
 
     Raises:
-        EvaluationError: unknown backend, no such file, not the backend's, or not a policy of this project.
+        EvaluationError: unknown backend, no such file, not the backend's, or not of the policy.
         VlaError: the file is damaged.
     """
     spec.check()
-    makers = {"float": _float_runner, "onnx": _onnx_runner}
-    if spec.backend in makers:
-        return makers[spec.backend](spec.path)
-    return _program_runner(spec.path, spec.backend)
+    if spec.backend == "float":
+        return _float_runner(spec.path)
+    if spec.backend == "onnx":
+        return _onnx_runner(spec)
+    return _program_runner(spec)
+
+
+def module_compute(policy: Any) -> Compute:
+    """A policy of torch, in evaluation mode. Rows are added to make a whole number of calls of `_ROWS`, so that a
+    row's result does not depend on how many episodes are played at a time."""
+    import torch
+
+    (graph,) = policy.graphs()
+    device = next(policy.parameters()).device
+
+    def run(inputs: Inputs) -> Outputs:
+        count = len(next(iter(inputs.values())))
+        rows = np.minimum(np.arange(-(-count // _ROWS) * _ROWS), count - 1)
+        found: list[tuple[npt.NDArray[Any], ...]] = []
+        with torch.no_grad():
+            for part in rows.reshape(-1, _ROWS):
+                returned = graph.module(*(torch.from_numpy(values[part]).to(device) for values in inputs.values()))
+                tensors = (returned,) if isinstance(returned, torch.Tensor) else returned
+                found.append(tuple(t.float().cpu().numpy() for t in tensors))
+        whole = (np.concatenate(parts)[:count] for parts in zip(*found, strict=True))
+        return dict(zip(graph.outputs, whole, strict=True))
+
+    return run
 
 
 def _float_runner(path: Path) -> Runner:
     import torch
 
-    from vla_models.policy import load_policy
+    from vla_models.saved import load_policy
     from vla_training.checkpoint import pretrained_folder
 
     torch.set_num_threads(1)
-    policy: Any = load_policy(pretrained_folder(path))
-
-    def run(inputs: Inputs) -> npt.NDArray[np.float32]:
-        with torch.no_grad():
-            logits = policy(*(torch.from_numpy(inputs[name]) for name in policy.input_names))
-        return np.asarray(logits.numpy()[0], np.float32)
-
-    return run
+    folder = pretrained_folder(path)
+    return Runner(module_compute(load_policy(folder)), lambda: load_preprocessor(folder))
 
 
-def _onnx_runner(path: Path) -> Runner:
+def _onnx_runner(spec: RunnerSpec) -> Runner:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     try:
-        session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session: Any = onnxruntime.InferenceSession(str(spec.path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises its own classes, without a common base
-        raise EvaluationError(f"{path} is no ONNX model that ONNX Runtime can load: {error}") from error
-    _check_names(path, [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()])
+        raise EvaluationError(f"{spec.path} is no ONNX model that ONNX Runtime can load: {error}") from error
+    outputs = [value.name for value in session.get_outputs()]
+    make = _preprocessor(spec, [value.name for value in session.get_inputs()], outputs)
 
-    def run(inputs: Inputs) -> npt.NDArray[np.float32]:
-        return np.asarray(session.run([ACTION_LOGITS], dict(inputs))[0][0], np.float32)
+    def run(inputs: Inputs) -> Outputs:  # the model has batch 1
+        count = len(next(iter(inputs.values())))
+        found = [session.run(outputs, {n: v[row : row + 1] for n, v in inputs.items()}) for row in range(count)]
+        return {name: np.concatenate(parts) for name, parts in zip(outputs, zip(*found, strict=True), strict=True)}
 
-    return run
-
-
-def _check_names(path: Path, inputs: list[str], outputs: list[str]) -> None:
-    """Refuse a model of another kind: the episodes give these inputs and read this output."""
-    wanted = {IMAGE, MISSION, PREVIOUS_ACTION}
-    if set(inputs) != wanted or ACTION_LOGITS not in outputs:
-        raise EvaluationError(
-            f"{path} takes {', '.join(inputs)} and gives {', '.join(outputs)}; a policy of these levels takes "
-            f"{', '.join(sorted(wanted))} and gives {ACTION_LOGITS}."
-        )
+    return Runner(run, make)
 
 
-def _program_runner(path: Path, backend: str) -> Runner:
+def _program_runner(spec: RunnerSpec) -> Runner:
     import vlarun
 
-    session: Any = vlarun.open_session(str(path), backend=backend)
+    session: Any = vlarun.open_session(str(spec.path), backend=spec.backend)
     program = session.program if isinstance(session, vlarun.Session) else session.package
-    _check_names(path, [t.name for t in program.inputs], [t.name for t in program.outputs])
+    make = _preprocessor(spec, [t.name for t in program.inputs], [t.name for t in program.outputs])
+    return Runner(lambda inputs: session.run(dict(inputs)), make, lambda: int(session.stats["cycles"]))
 
-    def run(inputs: Inputs) -> npt.NDArray[np.float32]:
-        return np.asarray(session.run(dict(inputs))[ACTION_LOGITS][0], np.float32)
 
-    return run
+def _preprocessor(spec: RunnerSpec, inputs: Sequence[str], outputs: Sequence[str]) -> Callable[[], Preprocessor]:
+    """The preprocessor of the file's policy; refuses a file whose tensors it does not make and read."""
+
+    def fits(made: Preprocessor) -> bool:
+        return set(made.input_names) == set(inputs) and set(made.output_names) <= set(outputs)
+
+    has = f"{spec.path} takes {', '.join(inputs)} and gives {', '.join(outputs)}"
+    if spec.policy:
+        make = _named(spec.policy)
+        if not fits(found := make()):
+            raise EvaluationError(
+                f"{has}; policy '{spec.policy}' makes {', '.join(found.input_names)} and reads "
+                f"{', '.join(found.output_names)}."
+            )
+        return make
+    makers = {p.preprocessor: p for p in POLICIES if fits(p.preprocessor(p.configured({})))}
+    if len(makers) != 1:
+        problem = "no registered policy does" if not makers else "more than one registered policy does"
+        raise EvaluationError(f"{has}; {problem}. Give its run or name with --policy.")
+    (chosen,) = makers.values()
+    return lambda: chosen.preprocessor(chosen.configured({}))
+
+
+def _named(policy: str) -> Callable[[], Preprocessor]:
+    if Path(policy).is_dir():
+        from vla_training.checkpoint import pretrained_folder
+
+        folder = pretrained_folder(Path(policy))
+        return lambda: load_preprocessor(folder)
+    spec = find_policy(policy)
+    return lambda: spec.preprocessor(spec.configured({}))

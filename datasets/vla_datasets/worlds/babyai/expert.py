@@ -1,81 +1,23 @@
-"""Play one episode with the scripted expert and keep what the policy would have seen."""
+"""BabyAI's scripted expert; it sees the whole grid, the policy does not."""
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
+from vla_datasets.worlds.babyai.environment import BabyAI
+from vla_datasets.worlds.world import Expert, ExpertError
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image as PillowImage
-
-from vla_datasets.errors import CollectError
-from vla_datasets.worlds.babyai.environment import Environment
-
-__all__ = ["FIRST_EVALUATION_SEED", "Demonstration", "collect_demonstration", "episode_seed"]
-
-FIRST_EVALUATION_SEED = 2**30  # evaluation uses this seed and the following ones
-_MAX_ATTEMPTS = 20
+__all__ = ["expert"]
 
 
-@dataclass(frozen=True)
-class Demonstration:
-    """One successful episode, one entry per step; images are PNG bytes, seen before the action."""
+def expert(world: BabyAI) -> Expert:
+    """BabyAIBot for the episode in progress; it follows whatever actions are really done."""
+    from minigrid.utils.baby_ai_bot import BabyAIBot
 
-    seed: int
-    mission: str
-    images: tuple[bytes, ...]
-    actions: tuple[int, ...]
-    rewards: tuple[float, ...]
+    bot = BabyAIBot(world.grid)
 
-
-def episode_seed(base: int, episode: int, attempt: int = 0) -> int:
-    """Environment seed of one episode: depends only on its arguments, never on workers or order.
-
-    Always below `FIRST_EVALUATION_SEED`, so no evaluation episode has ever been demonstrated.
-    """
-    return int(np.random.SeedSequence([base, episode, attempt]).generate_state(1)[0]) % FIRST_EVALUATION_SEED
-
-
-def collect_demonstration(environment: Environment, base: int, episode: int) -> Demonstration:
-    """The demonstration of slot `episode`; layouts on which the bot fails are replaced by the next attempt's.
-
-    Raises:
-        CollectError: the bot failed on every attempt, so the level is not one it can solve.
-    """
-    for attempt in range(_MAX_ATTEMPTS):
-        demonstration = _play(environment, episode_seed(base, episode, attempt))
-        if demonstration is not None:
-            return demonstration
-    raise CollectError(
-        f"BabyAIBot failed {_MAX_ATTEMPTS} times running on level '{environment.level}' (episode {episode}); "
-        "choose a level that it solves, for example GoToLocal."
-    )
-
-
-def _play(environment: Environment, seed: int) -> Demonstration | None:
-    image = environment.reset(seed)
-    mission = environment.mission
-    bot = environment.bot()
-    images: list[bytes] = []
-    actions: list[int] = []
-    rewards: list[float] = []
-    done, action = False, None
-    while not done:
+    def act() -> int:
         try:
-            action = int(bot.replan(action))
-        except Exception:  # the bot signals a dead end by failing asserts of many kinds
-            return None
-        images.append(_png(image))
-        actions.append(action)
-        image, reward, done = environment.step(action)
-        rewards.append(reward)
-    if rewards[-1] <= 0:
-        return None
-    return Demonstration(seed, mission, tuple(images), tuple(actions), tuple(rewards))
+            return int(bot.replan(world.last_action))
+        except Exception as error:  # the bot signals a dead end by failing asserts of many kinds
+            raise ExpertError(f"BabyAIBot gave up: {error!r}") from error
 
-
-def _png(image: npt.NDArray[np.uint8]) -> bytes:
-    stream = io.BytesIO()
-    PillowImage.fromarray(image).save(stream, format="PNG")
-    return stream.getvalue()
+    return act

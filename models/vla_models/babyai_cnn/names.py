@@ -1,4 +1,4 @@
-"""The names of tensors on both sides of the policies, each written once."""
+"""The names of the network's tensors, each written once."""
 
 from __future__ import annotations
 

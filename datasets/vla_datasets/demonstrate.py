@@ -1,0 +1,73 @@
+"""Play one episode with a world's expert and keep what a policy would have seen.
+
+Not here: which episodes, how many at a time, and where they are stored (`collect.py`).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from vla_datasets.errors import CollectError
+from vla_datasets.keys import ACTION, DONE, REWARD, TASK, Sample
+from vla_datasets.lerobot.format import BOOKKEEPING, Feature
+from vla_datasets.lerobot.writer import Episode
+from vla_datasets.seeds import episode_seed
+from vla_datasets.worlds.registry import WorldSpec
+from vla_datasets.worlds.world import ExpertError, World
+
+__all__ = ["demonstrate"]
+
+_MAX_ATTEMPTS = 20
+
+
+def demonstrate(spec: WorldSpec, world: World, base: int, episode: int) -> Episode:
+    """The demonstration of slot `episode`; a start at which the expert fails is replaced by the next attempt's.
+
+    Raises:
+        CollectError: the expert failed on every attempt, so the level is not one it can solve.
+    """
+    for attempt in range(_MAX_ATTEMPTS):
+        found = _play(spec, world, episode_seed(base, episode, attempt))
+        if found is not None:
+            return found
+    raise CollectError(
+        f"The expert of '{spec.name}' failed {_MAX_ATTEMPTS} times running on level '{world.level}' "
+        f"(episode {episode}); choose a level that it solves, for example {spec.levels[-1]}."
+    )
+
+
+def _play(spec: WorldSpec, world: World, seed: int) -> Episode | None:
+    observation, _ = world.reset(seed=seed)
+    task = str(observation[TASK])
+    expert = spec.expert_of(world)
+    features = {name: f for name, f in spec.frame().features.items() if name not in BOOKKEEPING}
+    columns: dict[str, list[Any]] = {name: [] for name in features}
+    done, info = False, {"success": False}
+    while not done:
+        try:
+            action = expert()
+        except ExpertError:
+            return None
+        seen = observation
+        observation, reward, terminated, truncated, info = world.step(action)
+        done = terminated or truncated
+        _append(columns, features, {**seen, ACTION: action, REWARD: reward, DONE: done})
+    return Episode(seed, task, columns) if info["success"] else None
+
+
+def _append(columns: dict[str, list[Any]], features: Mapping[str, Feature], frame: Sample) -> None:
+    for name, feature in features.items():
+        value = frame[name]
+        columns[name].append(_png(value) if feature.dtype == "image" else np.asarray(value).tolist())
+
+
+def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format="PNG")
+    return stream.getvalue()

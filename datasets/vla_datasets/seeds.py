@@ -1,0 +1,17 @@
+"""Which seeds demonstrations and evaluations use: no evaluated episode was ever demonstrated."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["FIRST_EVALUATION_SEED", "episode_seed"]
+
+FIRST_EVALUATION_SEED = 2**30  # evaluation uses this seed and the following ones
+
+
+def episode_seed(base: int, episode: int, attempt: int = 0) -> int:
+    """World seed of one demonstration: depends only on its arguments, never on workers or order.
+
+    Always below `FIRST_EVALUATION_SEED`.
+    """
+    return int(np.random.SeedSequence([base, episode, attempt]).generate_state(1)[0]) % FIRST_EVALUATION_SEED

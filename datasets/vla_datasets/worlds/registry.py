@@ -1,0 +1,83 @@
+"""The list of worlds. Each names its code as `module:name`, so that listing them imports none."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vla_datasets.errors import CollectError
+from vla_isa.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from vla_datasets.worlds.world import Expert, Schema, World
+
+__all__ = ["WORLDS", "WorldSpec", "find_world"]
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """One world: its name, a line about it, its levels (the first is the default), and where its code is."""
+
+    name: str
+    text: str
+    levels: tuple[str, ...]  # examples; a world may know more
+    world: str  # class, made with a level
+    expert: str  # function: world -> Expert
+    schema: str  # a Schema
+
+    def make(self, level: str) -> World:
+        """The world at a level.
+
+        Raises:
+            CollectError: a package is missing, or there is no such level.
+        """
+        world: World = self._load(self.world)(level)
+        return world
+
+    def expert_of(self, world: World) -> Expert:
+        """The expert for the episode in progress; it may be asked at any state."""
+        expert: Expert = self._load(self.expert)(world)
+        return expert
+
+    def frame(self) -> Schema:
+        """What a demonstration's frame holds."""
+        schema: Schema = self._load(self.schema)
+        return schema
+
+    def _load(self, place: str) -> Any:
+        module, _, name = place.partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError as error:
+            if error.name and error.name.startswith("vla_"):
+                raise
+            raise CollectError(
+                f"the world '{self.name}' needs the package '{error.name}', which is not installed; "
+                "pip install 'vla-toolchain[envs]'"
+            ) from error
+
+
+WORLDS: tuple[WorldSpec, ...] = (
+    WorldSpec(
+        "babyai",
+        "BabyAI levels, played by BabyAIBot",
+        ("GoToObj", "GoToRedBall", "GoToLocal"),
+        world="vla_datasets.worlds.babyai.environment:BabyAI",
+        expert="vla_datasets.worlds.babyai.expert:expert",
+        schema="vla_datasets.worlds.babyai.schema:SCHEMA",
+    ),
+)
+
+
+def find_world(name: str) -> WorldSpec:
+    """The registered world called `name`.
+
+    Raises:
+        CollectError: none is.
+    """
+    for spec in WORLDS:
+        if spec.name == name:
+            return spec
+    names = [spec.name for spec in WORLDS]
+    raise CollectError(f"Unknown world '{name}'." + did_you_mean(name, names, f"Known: {', '.join(names)}."))

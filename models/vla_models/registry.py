@@ -1,0 +1,72 @@
+"""The list of policies. Importing it imports no torch: a robot finds its preprocessor here.
+
+Not here: what a policy offers (`policy.py`), saved weights (`saved.py`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vla_isa.errors import did_you_mean
+from vla_models.babyai_cnn.config import BabyAICnnConfig
+from vla_models.babyai_cnn.preprocess import BabyAIPreprocessor
+from vla_models.errors import PolicyError
+from vla_models.policy import Preprocessor
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["POLICIES", "PolicySpec", "find_policy"]
+
+
+def _as_it_is(config: Any, statistics: Mapping[str, Any]) -> Any:
+    return config
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """One policy: its name, its frozen config dataclass, and how module and preprocessor are made from a config."""
+
+    name: str
+    config: Callable[..., Any]
+    model: str  # `module:Class`, imported when it is made: it needs torch
+    preprocessor: Callable[[Any], Preprocessor]
+    fitted: Callable[[Any, Mapping[str, Any]], Any] = _as_it_is  # config for data with these statistics (stats.json)
+
+    def make(self, config: Any) -> torch.nn.Module:
+        """A new policy with random weights (from torch's current generator)."""
+        module, _, name = self.model.partition(":")
+        policy: torch.nn.Module = getattr(importlib.import_module(module), name)(config)
+        return policy
+
+    def configured(self, options: Mapping[str, Any]) -> Any:
+        """The config with these options.
+
+        Raises:
+            PolicyError: an option is unknown or out of range.
+        """
+        try:
+            return self.config(**options)
+        except TypeError as error:
+            raise PolicyError(f"Policy '{self.name}': {error}.") from error
+
+
+POLICIES: tuple[PolicySpec, ...] = (
+    PolicySpec("babyai_cnn", BabyAICnnConfig, "vla_models.babyai_cnn.model:BabyAICnn", BabyAIPreprocessor),
+)
+
+
+def find_policy(name: str) -> PolicySpec:
+    """The registered policy called `name`.
+
+    Raises:
+        PolicyError: none is.
+    """
+    for spec in POLICIES:
+        if spec.name == name:
+            return spec
+    names = [spec.name for spec in POLICIES]
+    raise PolicyError(f"Unknown policy '{name}'." + did_you_mean(name, names, f"Known: {', '.join(names)}."))

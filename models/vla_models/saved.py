@@ -1,0 +1,72 @@
+"""How a policy is stored: a folder `config.json` (its name and options) + `model.safetensors`.
+
+LeRobot's `pretrained_model` folders are like that. The robot needs `config.json` alone, for the preprocessor: the
+weights are in the program.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vla_models.errors import PolicyError
+from vla_models.policy import Preprocessor
+from vla_models.registry import PolicySpec, find_policy
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["WEIGHTS_FILE", "load_config", "load_policy", "load_preprocessor", "save_policy"]
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+def save_policy(folder: Path, name: str, config: Any, weights: Mapping[str, torch.Tensor]) -> None:
+    """Write a policy into an existing folder; the caller makes that whole-or-nothing."""
+    from safetensors.torch import save_file
+
+    stored = {"type": name, **dataclasses.asdict(config)}
+    (folder / CONFIG_FILE).write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
+    save_file({key: value.contiguous() for key, value in weights.items()}, folder / WEIGHTS_FILE)
+
+
+def load_config(folder: Path) -> tuple[PolicySpec, Any]:
+    """Which policy a saved one is, and its config.
+
+    Raises:
+        PolicyError: the file is missing or damaged.
+    """
+    try:
+        options = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        spec = find_policy(str(options.pop("type")))
+        return spec, spec.configured(options)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise PolicyError(f"{folder} is not a saved policy: {error}.") from error
+
+
+def load_policy(folder: Path) -> torch.nn.Module:
+    """Load a saved policy, in evaluation mode.
+
+    Raises:
+        PolicyError: a file is missing or damaged, or the weights do not fit the config.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    spec, config = load_config(folder)
+    policy = spec.make(config)
+    try:
+        policy.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise PolicyError(f"{folder} is not a saved policy: {error}.") from error
+    return policy.eval()
+
+
+def load_preprocessor(folder: Path) -> Preprocessor:
+    """The preprocessor of a saved policy; needs neither torch nor its weights."""
+    spec, config = load_config(folder)
+    return spec.preprocessor(config)

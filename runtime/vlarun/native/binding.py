@@ -1,0 +1,177 @@
+"""The library of `kernels.cpp`: built once where g++ is present, its structures and its functions by ctypes.
+
+Not here: which packets it can execute (`steps.py`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from ctypes import c_double, c_int64, c_void_p
+from functools import cache
+from pathlib import Path
+
+from vla_isa.files import whole_file
+from vlarun.build_cache import cache_folder, cpu, locked
+from vlarun.progress import note
+
+__all__ = [
+    "Conv",
+    "Copy",
+    "Finish",
+    "Memory",
+    "Pool",
+    "Region",
+    "Side",
+    "Step",
+    "Tile",
+    "Vec",
+    "build",
+    "library",
+    "load",
+]
+
+SOURCE = Path(__file__).with_name("kernels.cpp")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared", "-Wno-psabi")
+
+
+def _fields(words: str, kind: type = c_int64) -> list[tuple[str, type]]:
+    return [(word, kind) for word in words.split()]
+
+
+class Region(ctypes.Structure):
+    """`struct Region`."""
+
+    _fields_ = _fields("base row_stride pitch ring slot")
+
+
+class Finish(ctypes.Structure):
+    """`struct Finish`."""
+
+    _fields_ = [
+        *_fields("add scale record table", c_void_p),
+        *_fields("wide rounding zero lo hi residual a_zero b_zero out_zero residual_lo residual_hi"),
+        *_fields("a_scale b_scale", c_double),
+    ]
+
+
+class Tile(ctypes.Structure):
+    """`struct Tile`."""
+
+    _fields_ = [*_fields("first_group groups steps"), *_fields("offsets weights", c_void_p)]
+
+
+class Conv(ctypes.Structure):
+    """`struct Conv`."""
+
+    _fields_ = [
+        *_fields("input out res", Region),
+        *_fields("block in_h in_w in_blocks in_zero pad_top pad_left rows pixels"),
+        *_fields("out_h out_w out_blocks stride_h stride_w tiles"),
+        ("tile", c_void_p),
+        ("taps", c_int64),
+        *_fields("tap depthwise", c_void_p),
+        ("same_input", c_int64),
+        ("finish", Finish),
+    ]
+
+
+class Side(ctypes.Structure):
+    """`struct Side`."""
+
+    _fields_ = _fields("in_data base outer_stride row_stride block_stride ring slot")
+
+
+class Copy(ctypes.Structure):
+    """`struct Copy`."""
+
+    _fields_ = [*_fields("source to", Side), *_fields("outer rows blocks inner fill value overlap")]
+
+
+class Vec(ctypes.Structure):
+    """`struct Vec`."""
+
+    _fields_ = [
+        *_fields("a b out", Region),
+        *_fields("block rows width blocks b_kind b_scalar"),
+        ("pairs", c_void_p),
+    ]
+
+
+class Pool(ctypes.Structure):
+    """`struct Pool`."""
+
+    _fields_ = [
+        *_fields("input out", Region),
+        *_fields("block blocks channels in_h in_w out_h out_w kernel_h kernel_w stride_h stride_w pad_top pad_left"),
+        *_fields("average in_zero rounding zero lo hi"),
+        ("record", c_void_p),
+    ]
+
+
+class Step(ctypes.Structure):
+    """`struct Step`."""
+
+    _fields_ = [("kind", c_int64), ("what", c_void_p)]
+
+
+class Memory(ctypes.Structure):
+    """`struct Memory`."""
+
+    _fields_ = [
+        *_fields("act data scratch", c_void_p),
+        *_fields("act_bytes data_bytes scratch_bytes count"),
+    ]
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The library, built now if the cache does not have it; None where it cannot be had, with a note of why."""
+    content = hashlib.sha256(repr((SOURCE.read_bytes(), FLAGS, platform.machine(), cpu())).encode())
+    path = cache_folder("native") / f"kernels-{content.hexdigest()[:24]}.so"
+    try:
+        if not path.is_file():
+            if shutil.which("g++") is None:
+                return None
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(path, "the kernels of sim"):
+                if not path.is_file():
+                    build(path)
+        return load(path)
+    except OSError as e:
+        note(f"sim runs in numpy, which is slower: {e}")
+        return None
+
+
+def build(path: Path, flags: Sequence[str] = FLAGS) -> None:
+    """Compile the library to `path`, whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be written, or g++ fails.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as work:
+        made = Path(work) / path.name
+        command = ["g++", *flags, str(SOURCE), "-o", str(made)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = done.stderr.strip().splitlines()[-1:]
+            raise OSError(f"g++ does not build {SOURCE.name}: {' '.join(last)}")
+        with whole_file(path) as temporary:
+            shutil.copyfile(made, temporary)
+
+
+def load(path: Path) -> ctypes.CDLL:
+    """A built library, its functions typed.
+
+    Raises:
+        OSError: it cannot be loaded.
+    """
+    found = ctypes.CDLL(str(path))
+    found.vla_run.restype, found.vla_run.argtypes = None, [c_void_p, c_int64, c_void_p]
+    found.vla_groups.restype, found.vla_groups.argtypes = c_int64, []
+    return found

@@ -1,0 +1,498 @@
+// What packets compute, for `sim`: integer products, requantization and moves, for N inputs at once.
+//
+// Every function gives the bytes that vla_isa.numerics gives; tests hold them against it. Products are uint8 (the
+// activation with its sign bit flipped) by int8 in groups of four, added in int32 modulo 2^32 as the machine does;
+// what the flipped sign adds, 128 times the sum of the weights, is taken off beforehand in `add`.
+// Memories are [N][bytes]; offsets in the structures are bytes. The structures are those of binding.py.
+// Not here: which packets there are and what may be prepared once (steps.py).
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+constexpr int kLanes = 16;  // output channels of a group
+typedef int32_t Int __attribute__((vector_size(4 * kLanes)));
+typedef int64_t Long __attribute__((vector_size(8 * kLanes)));
+typedef double Real __attribute__((vector_size(8 * kLanes)));
+typedef int8_t Byte __attribute__((vector_size(kLanes)));
+
+// --- acc[l] += x[0] w[4l] + ... + x[3] w[4l + 3], x unsigned -----------------------------------------------------
+
+#if defined(__AVX512VNNI__)
+constexpr int kGroups = 4;  // groups of a tile, and pixels of a tile: what fits the registers
+constexpr int pixels_of(int groups) { return groups == 4 ? 6 : 8; }
+typedef __m512i Weights;
+inline Weights load(const int8_t* w) { return _mm512_loadu_si512(w); }
+inline Int dot(Int acc, uint32_t x, Weights w) { return (Int)_mm512_dpbusd_epi32((__m512i)acc, _mm512_set1_epi32(x), w); }
+#elif defined(__AVX2__)
+constexpr int kGroups = 2;
+constexpr int pixels_of(int) { return 2; }
+struct Weights {
+  __m256i even[2], odd[2];  // bytes 0 and 2, 1 and 3 of every four, as int16: products of pairs cannot saturate
+};
+inline Weights load(const int8_t* w) {
+  Weights r;
+  for (int h = 0; h < 2; ++h) {
+    const __m256i b = _mm256_loadu_si256((const __m256i*)(w + 32 * h));
+    r.even[h] = _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8);
+    r.odd[h] = _mm256_srai_epi16(b, 8);
+  }
+  return r;
+}
+inline Int dot(Int acc, uint32_t x, const Weights& w) {
+  const __m256i even = _mm256_set1_epi32(x & 0x00FF00FF), odd = _mm256_set1_epi32(x >> 8 & 0x00FF00FF);
+  __m256i half[2];
+  std::memcpy(half, &acc, sizeof half);
+  for (int h = 0; h < 2; ++h) {
+    const __m256i sum = _mm256_add_epi32(_mm256_madd_epi16(w.even[h], even), _mm256_madd_epi16(w.odd[h], odd));
+    half[h] = _mm256_add_epi32(half[h], sum);
+  }
+  std::memcpy(&acc, half, sizeof half);
+  return acc;
+}
+#else
+constexpr int kGroups = 1;
+constexpr int pixels_of(int) { return 2; }
+struct Weights {
+  Int byte[4];
+};
+inline Weights load(const int8_t* w) {
+  Weights r;
+  for (int l = 0; l < kLanes; ++l)
+    for (int j = 0; j < 4; ++j) r.byte[j][l] = w[4 * l + j];
+  return r;
+}
+inline Int dot(Int acc, uint32_t x, const Weights& w) {
+  for (int j = 0; j < 4; ++j) acc += w.byte[j] * (int32_t)(x >> 8 * j & 0xFF);
+  return acc;
+}
+#endif
+
+// --- rounding ----------------------------------------------------------------------------------------------------
+
+enum Rounding { kNearestEven, kHalfUp, kFloor };
+constexpr double kMagic = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer, held in the low bits
+
+// clamp(round(x) + zero, lo, hi) of |x| < 2^53. Bounds are integers, so clamping may come before rounding.
+inline Int rounded(Real x, int64_t rounding, double lo, double hi, int32_t zero) {
+  lo -= zero, hi -= zero;
+  x = x < lo ? x - x + lo : x;
+  x = x > hi ? x - x + hi : x;
+  const Real shifted = x + kMagic;
+  Int q = __builtin_convertvector((Long)shifted, Int);
+  if (rounding != kNearestEven) {
+    const Real nearest = shifted - kMagic;
+    q += __builtin_convertvector(nearest > x, Int);  // a comparison is -1 where it holds: now the floor
+    // x - floor is exact for |x| >= 1/2 and monotone elsewhere, so the test against 1/2 is exact
+    const Real low = __builtin_convertvector(q, Real);
+    if (rounding == kHalfUp) q -= __builtin_convertvector(x - low >= 0.5, Int);
+  }
+  return q + zero;
+}
+
+inline int64_t round_shift(int64_t p, int64_t shift, int64_t rounding) {
+  if (shift == 0 || rounding == kFloor) return p >> shift;
+  const int64_t half = int64_t(1) << (shift - 1);
+  int64_t r = (p + half) >> shift;
+  if (rounding == kNearestEven && (p & ((int64_t(1) << shift) - 1)) == half) r -= r & 1;
+  return r;
+}
+
+}  // namespace
+
+extern "C" {
+
+// A tensor in the activation memory: row y lies in slot (slot + y) % ring (ring 0: no ring), blocks `pitch` apart.
+struct Region {
+  int64_t base, row_stride, pitch, ring, slot;
+};
+
+// How accumulators become bytes; see vla_isa.numerics. Arrays have an entry per output channel, groups filled up.
+struct Finish {
+  const int32_t* add;     // to the accumulator: less 128 times the sum of the weights, and the bias where not `wide`
+  const double* scale;    // mult * 2^-shift
+  const int64_t* record;  // bias, mult, shift of each channel
+  const int8_t* table;    // or null
+  int64_t wide;           // the sum may have more than 29 bits, which double does not multiply exactly
+  int64_t rounding, zero, lo, hi;
+  int64_t residual, a_zero, b_zero, out_zero, residual_lo, residual_hi;
+  double a_scale, b_scale;  // multipliers * 2^-shift
+};
+
+// Output channels in tiles of up to four groups: steps of four input channels, with 64 weight bytes per group.
+struct Tile {
+  int64_t first_group, groups, steps;
+  const int32_t* offsets;  // of each step's four bytes from the pixel's window, in the padded input
+  const int8_t* weights;   // [steps][groups][16][4]
+};
+
+struct Conv {
+  Region in, out, res;
+  int64_t block, in_h, in_w, in_blocks, in_zero, pad_top, pad_left;
+  int64_t rows, pixels;  // of the padded input
+  int64_t out_h, out_w, out_blocks, stride_h, stride_w;
+  int64_t tiles;
+  const Tile* tile;
+  int64_t taps;              // of a depthwise convolution, else 0
+  const int32_t* tap;        // offsets of its taps
+  const int32_t* depthwise;  // its weights [out block][tap][block]
+  int64_t same_input;        // the padded input of the step before is this one's
+  Finish finish;
+};
+
+struct Side {
+  int64_t in_data, base, outer_stride, row_stride, block_stride, ring, slot;
+};
+
+struct Copy {
+  Side from, to;
+  int64_t outer, rows, blocks, inner, fill, value;  // fill: no source
+  int64_t overlap;                                  // source and destination may overlap: read all, then write
+};
+
+struct Vec {
+  Region a, b, out;
+  int64_t block, rows, width, blocks;
+  int64_t b_kind, b_scalar;
+  const int8_t* pairs;  // result of every (a, b), the table applied
+};
+
+struct Pool {
+  Region in, out;
+  int64_t block, blocks, channels, in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+  int64_t average, in_zero, rounding, zero, lo, hi;
+  const int64_t* record;  // mult, shift of each output pixel
+};
+
+struct Memory {
+  int8_t *act, *data, *scratch;
+  int64_t act_bytes, data_bytes, scratch_bytes, count;  // of one input; count: inputs
+};
+
+// The most groups of a tile.
+int64_t vla_groups() { return kGroups; }
+
+}  // extern "C"
+
+namespace {
+
+inline int64_t row_of(const Region& r, int64_t y) {
+  return r.base + (r.ring ? (r.slot + y) % r.ring : y) * r.row_stride;
+}
+
+inline Real reals(const int8_t* q) {
+  Byte b;
+  std::memcpy(&b, q, sizeof b);
+  return __builtin_convertvector(__builtin_convertvector(b, Int), Real);
+}
+
+// 16 accumulators (with `add` in them) of channels from `channel` to bytes; `res`: 16 bytes of the residual.
+inline Byte finished(Int acc, const Finish& f, int64_t channel, const int8_t* res) {
+  Int q;
+  if (!f.wide) {
+    Real scale;
+    std::memcpy(&scale, f.scale + channel, sizeof scale);
+    q = rounded(__builtin_convertvector(acc, Real) * scale, f.rounding, f.lo, f.hi, f.zero);
+  } else {
+    for (int l = 0; l < kLanes; ++l) {
+      const int64_t* r = f.record + 3 * (channel + l);
+      q[l] = std::min(std::max(round_shift((acc[l] + r[0]) * r[1], r[2], f.rounding) + f.zero, f.lo), f.hi);
+    }
+  }
+  if (f.table)
+    for (int l = 0; l < kLanes; ++l) q[l] = f.table[q[l] + 128];
+  if (f.residual) {
+    const Real a = __builtin_convertvector(q, Real) - double(f.a_zero), b = reals(res) - double(f.b_zero);
+    q = rounded(a * f.a_scale + b * f.b_scale, f.rounding, f.residual_lo, f.residual_hi, f.out_zero);
+  }
+  return __builtin_convertvector(q, Byte);
+}
+
+// Copy the input words that windows can touch, padding in place, sign bits flipped: [rows][blocks][pixels][block].
+void pad_input(const Conv& c, const int8_t* act, uint8_t* to) {
+  const int64_t B = c.block, line = c.pixels * B;
+  const int fill = uint8_t(c.in_zero) ^ 0x80;
+  const int64_t kept = std::max<int64_t>(0, std::min(c.in_w, c.pixels - c.pad_left)) * B, left = std::min(c.pad_left * B, line);
+  for (int64_t y = 0; y < c.rows; ++y) {
+    const int64_t in_y = y - c.pad_top;
+    const bool inside = in_y >= 0 && in_y < c.in_h;
+    for (int64_t b = 0; b < c.in_blocks; ++b, to += line) {
+      if (!inside) {
+        std::memset(to, fill, line);
+        continue;
+      }
+      const int8_t* from = act + row_of(c.in, in_y) + b * c.in.pitch;
+      std::memset(to, fill, left);
+      for (int64_t i = 0; i < kept; ++i) to[left + i] = uint8_t(from[i]) ^ 0x80;
+      if (left + kept < line) std::memset(to + left + kept, fill, line - left - kept);
+    }
+  }
+}
+
+// Walks the output pixels of some inputs: where the window begins, and where the pixel lies in each memory.
+struct Walk {
+  const Conv& c;
+  const uint8_t* padded;
+  int8_t* act;
+  int64_t padded_bytes, act_bytes, y = 0, x = 0;
+  int64_t out_row, res_row;
+  const uint8_t* row;
+
+  Walk(const Conv& conv, const uint8_t* p, int64_t p_bytes, int8_t* a, int64_t a_bytes)
+      : c(conv), padded(p), act(a), padded_bytes(p_bytes), act_bytes(a_bytes) {
+    start_row();
+  }
+  void start_row() {
+    row = padded + y * c.stride_h * c.in_blocks * c.pixels * c.block;
+    out_row = row_of(c.out, y), res_row = c.finish.residual ? row_of(c.res, y) : 0;
+  }
+  void next(const uint8_t*& window, int8_t*& out, const int8_t*& res) {
+    window = row + x * c.stride_w * c.block;
+    out = act + out_row + x * c.block;
+    res = act + res_row + x * c.block;
+    if (++x < c.out_w) return;
+    x = 0;
+    if (++y == c.out_h) y = 0, padded += padded_bytes, act += act_bytes;
+    start_row();
+  }
+};
+
+// Store the bytes of a group: one channel block of 16, or two of 8.
+inline void store(const Conv& c, Byte q, int64_t group, int8_t* out) {
+  if (c.block == kLanes) {
+    std::memcpy(out + group * c.out.pitch, &q, kLanes);
+    return;
+  }
+  int8_t bytes[kLanes];
+  std::memcpy(bytes, &q, kLanes);
+  for (int64_t i = 0; i < 2 && 2 * group + i < c.out_blocks; ++i)
+    std::memcpy(out + (2 * group + i) * c.out.pitch, bytes + 8 * i, 8);
+}
+
+inline void load_residual(const Conv& c, int64_t group, const int8_t* res, int8_t* bytes) {
+  if (c.block == kLanes) {
+    std::memcpy(bytes, res + group * c.res.pitch, kLanes);
+    return;
+  }
+  for (int64_t i = 0; i < 2; ++i)
+    std::memcpy(bytes + 8 * i, res + std::min(2 * group + i, c.out_blocks - 1) * c.res.pitch, 8);
+}
+
+template <int G>
+void multiply_tile(const Conv& c, const Tile& t, Walk walk, int64_t count) {
+  constexpr int P = pixels_of(G);
+  const uint8_t* window[P];
+  int8_t* out[P];
+  const int8_t* res[P];
+  for (int64_t first = 0; first < count; first += P) {
+    const int valid = std::min<int64_t>(P, count - first);
+    for (int p = 0; p < P; ++p) {
+      if (p < valid) walk.next(window[p], out[p], res[p]);
+      else window[p] = window[0];
+    }
+    Int acc[G][P];
+    for (int g = 0; g < G; ++g) {
+      Int add;
+      std::memcpy(&add, c.finish.add + (t.first_group + g) * kLanes, sizeof add);
+      for (int p = 0; p < P; ++p) acc[g][p] = add;
+    }
+    const int8_t* w = t.weights;
+    for (int64_t k = 0; k < t.steps; ++k, w += 64 * G) {
+      const int64_t offset = t.offsets[k];
+      Weights weights[G];
+      for (int g = 0; g < G; ++g) weights[g] = load(w + 64 * g);
+      for (int p = 0; p < P; ++p) {
+        uint32_t x;
+        std::memcpy(&x, window[p] + offset, 4);
+        for (int g = 0; g < G; ++g) acc[g][p] = dot(acc[g][p], x, weights[g]);
+      }
+    }
+    for (int g = 0; g < G; ++g)
+      for (int p = 0; p < valid; ++p) {
+        int8_t bytes[kLanes];
+        if (c.finish.residual) load_residual(c, t.first_group + g, res[p], bytes);
+        store(c, finished(acc[g][p], c.finish, (t.first_group + g) * kLanes, bytes), t.first_group + g, out[p]);
+      }
+  }
+}
+
+void multiply(const Conv& c, const Tile& t, const Walk& walk, int64_t count) {
+  if (t.groups == 1) return multiply_tile<1>(c, t, walk, count);
+  if constexpr (kGroups >= 2)
+    if (t.groups == 2) return multiply_tile<2>(c, t, walk, count);
+  if constexpr (kGroups >= 4) {
+    if (t.groups == 3) return multiply_tile<3>(c, t, walk, count);
+    if (t.groups == 4) return multiply_tile<4>(c, t, walk, count);
+  }
+}
+
+// One channel of input per channel of output: products lane by lane. Lanes past a block of 8 are not stored.
+void multiply_depthwise(const Conv& c, Walk walk, int64_t count) {
+  const int64_t line = c.pixels * c.block;
+  for (; count > 0; --count) {
+    const uint8_t* window;
+    int8_t* out;
+    const int8_t* res;
+    walk.next(window, out, res);
+    for (int64_t b = 0; b < c.out_blocks; ++b) {
+      Int acc{};
+      int32_t lanes[kLanes] = {};
+      std::memcpy(lanes, c.finish.add + b * c.block, 4 * c.block);
+      std::memcpy(&acc, lanes, sizeof acc);
+      const int32_t* w = c.depthwise + b * c.taps * kLanes;
+      for (int64_t t = 0; t < c.taps; ++t, w += kLanes) {
+        typedef uint8_t UByte __attribute__((vector_size(kLanes)));
+        UByte x;
+        Int weights;
+        std::memcpy(&x, window + b * line + c.tap[t], kLanes);  // scratch is longer than what is read here
+        std::memcpy(&weights, w, sizeof weights);
+        acc += __builtin_convertvector(x, Int) * weights;
+      }
+      int8_t bytes[kLanes] = {};
+      if (c.finish.residual) std::memcpy(bytes, res + b * c.res.pitch, c.block);
+      const Byte q = finished(acc, c.finish, b * c.block, bytes);
+      std::memcpy(out + b * c.out.pitch, &q, c.block);
+    }
+  }
+}
+
+void run_conv(const Conv& c, const Memory& m) {
+  const int64_t bytes = c.rows * c.in_blocks * c.pixels * c.block;
+  const int64_t most = std::max<int64_t>(1, m.scratch_bytes / bytes);
+  uint8_t* padded = (uint8_t*)m.scratch;
+  for (int64_t first = 0; first < m.count; first += most) {
+    const int64_t count = std::min(most, m.count - first);
+    int8_t* act = m.act + first * m.act_bytes;
+    if (!c.same_input || m.count > most)
+      for (int64_t n = 0; n < count; ++n) pad_input(c, act + n * m.act_bytes, padded + n * bytes);
+    const Walk walk(c, padded, bytes, act, m.act_bytes);
+    const int64_t pixels = count * c.out_h * c.out_w;
+    if (c.taps) multiply_depthwise(c, walk, pixels);
+    for (int64_t i = 0; i < c.tiles; ++i) multiply(c, c.tile[i], walk, pixels);
+  }
+}
+
+inline int64_t offset_of(const Side& s, int64_t outer, int64_t row, int64_t block) {
+  const int64_t slot = s.ring ? (s.slot + row) % s.ring : row;
+  return s.base + outer * s.outer_stride + slot * s.row_stride + block * s.block_stride;
+}
+
+void run_copy(const Copy& c, const Memory& m) {
+  for (int64_t n = 0; n < m.count; ++n) {
+    int8_t* act = m.act + n * m.act_bytes;
+    int8_t* data = m.data + n * m.data_bytes;
+    const int8_t* from = c.from.in_data ? data : act;
+    int8_t* to = c.to.in_data ? data : act;
+    int8_t* kept = m.scratch;
+    for (int pass = c.overlap ? 0 : 1; pass < 2; ++pass)
+      for (int64_t o = 0; o < c.outer; ++o)
+        for (int64_t y = 0; y < c.rows; ++y)
+          for (int64_t b = 0; b < c.blocks; ++b) {
+            int8_t* place = to + offset_of(c.to, o, y, b);
+            if (c.fill) {
+              std::memset(place, int(c.value), c.inner);
+            } else if (c.overlap) {
+              int8_t* held = kept + ((o * c.rows + y) * c.blocks + b) * c.inner;
+              if (pass == 0) std::memcpy(held, from + offset_of(c.from, o, y, b), c.inner);
+              else std::memcpy(place, held, c.inner);
+            } else {
+              std::memcpy(place, from + offset_of(c.from, o, y, b), c.inner);
+            }
+          }
+  }
+}
+
+enum { kTensor, kRow, kColumn, kScalar };  // what b of a VEC is
+
+void run_vec(const Vec& v, const Memory& m) {
+  for (int64_t n = 0; n < m.count; ++n) {
+    int8_t* act = m.act + n * m.act_bytes;
+    for (int64_t y = 0; y < v.rows; ++y)
+      for (int64_t c = 0; c < v.blocks; ++c) {
+        const int8_t* a = act + row_of(v.a, y) + c * v.a.pitch;
+        int8_t* out = act + row_of(v.out, y) + c * v.out.pitch;
+        const int64_t b_row = v.b_kind == kScalar ? 0 : row_of(v.b, v.b_kind == kRow ? 0 : y);
+        const int8_t* b = act + b_row + (v.b_kind == kTensor || v.b_kind == kRow ? c * v.b.pitch : 0);
+        for (int64_t i = 0; i < v.width * v.block; ++i) {
+          const int8_t other = v.b_kind == kTensor ? b[i]
+                               : v.b_kind == kRow  ? b[i % v.block]
+                               : v.b_kind == kColumn ? b[i / v.block * v.block]
+                                                     : int8_t(v.b_scalar);
+          out[i] = v.pairs[uint8_t(a[i]) << 8 | uint8_t(other)];
+        }
+      }
+  }
+}
+
+// Rows or pixels of a window that lie inside the input: from `first` to before `last`.
+inline void inside(int64_t o, int64_t stride, int64_t pad, int64_t kernel, int64_t size, int64_t& first, int64_t& last) {
+  first = std::max<int64_t>(0, o * stride - pad), last = std::min(size, o * stride - pad + kernel);
+}
+
+void run_pool(const Pool& p, const Memory& m) {
+  const int64_t B = p.block;
+  for (int64_t n = 0; n < m.count; ++n) {
+    int8_t* act = m.act + n * m.act_bytes;
+    for (int64_t oy = 0; oy < p.out_h; ++oy)
+      for (int64_t b = 0; b < p.blocks; ++b)
+        for (int64_t ox = 0; ox < p.out_w; ++ox) {
+          int64_t y0, y1, x0, x1;
+          inside(oy, p.stride_h, p.pad_top, p.kernel_h, p.in_h, y0, y1);
+          inside(ox, p.stride_w, p.pad_left, p.kernel_w, p.in_w, x0, x1);
+          int8_t best[kLanes];
+          int32_t sum[kLanes] = {};
+          std::memset(best, -128, sizeof best);
+          for (int64_t y = y0; y < y1; ++y) {
+            const int8_t* in = act + row_of(p.in, y) + b * p.in.pitch;
+            for (int64_t x = x0; x < x1; ++x)
+              for (int64_t l = 0; l < B; ++l) {
+                best[l] = std::max(best[l], in[x * B + l]);
+                sum[l] += in[x * B + l] - int32_t(p.in_zero);
+              }
+          }
+          int8_t* out = act + row_of(p.out, oy) + b * p.out.pitch + ox * B;
+          const int64_t* r = p.record + 2 * (oy * p.out_w + ox);
+          for (int64_t l = 0; l < B; ++l) {
+            int64_t q = best[l];
+            if (p.average) q = std::min(std::max(round_shift(sum[l] * r[0], r[1], p.rounding) + p.zero, p.lo), p.hi);
+            out[l] = b * B + l < p.channels ? int8_t(q) : int8_t(p.zero);
+          }
+        }
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+// Accumulators [rows][16] to bytes, for tests.
+void vla_finish(const Finish* f, int64_t rows, const int32_t* acc, const int8_t* residual, int8_t* out) {
+  for (int64_t i = 0; i < rows; ++i) {
+    Int a;
+    std::memcpy(&a, acc + i * kLanes, sizeof a);
+    const Byte q = finished(a, *f, 0, residual + i * kLanes);
+    std::memcpy(out + i * kLanes, &q, kLanes);
+  }
+}
+
+struct Step {
+  int64_t kind;
+  const void* what;
+};
+
+void vla_run(const Step* steps, int64_t count, const Memory* m) {
+  for (int64_t i = 0; i < count; ++i) switch (steps[i].kind) {
+      case 0: run_conv(*(const Conv*)steps[i].what, *m); break;
+      case 1: run_copy(*(const Copy*)steps[i].what, *m); break;
+      case 2: run_vec(*(const Vec*)steps[i].what, *m); break;
+      case 3: run_pool(*(const Pool*)steps[i].what, *m); break;
+    }
+}
+
+}  // extern "C"

@@ -1,0 +1,190 @@
+"""The native library: every packet's bytes are the slow reference's, on every kind of processor."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vla_isa import hardware, numerics
+from vla_isa.instructions import TABLE
+from vla_isa.numerics import ResidualRecord
+from vla_isa.operands import Arena
+from vlarun.conformance import reference
+from vlarun.conformance.operations import Operation, make_operation
+from vlarun.memory import Machine, Records
+from vlarun.native import binding as native
+from vlarun.native.steps import MAKERS, make_step
+
+PACKETS = 30
+FLAVOURS = {"native": "-march=native", "avx2": "-mavx2", "portable": "-mno-avx"}
+SCRATCH = 1 << 16
+
+
+@pytest.fixture(scope="module", params=FLAVOURS)
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ctypes.CDLL]:
+    """The library for this processor, and as processors without its newest instructions get it."""
+    path = tmp_path_factory.mktemp("native") / "kernels.so"
+    native.build(path, [FLAVOURS[request.param] if f == "-march=native" else f for f in native.FLAGS])
+    yield native.load(path)
+
+
+def machine_for(op: Operation, seed: int) -> Machine:
+    hw = op.arena.hw
+    machine = Machine(hw, np.zeros(0, np.int8), np.zeros((0, hw.weight_word_bytes), np.int8))
+    rng = np.random.default_rng(seed)
+    machine.act[:] = rng.integers(-128, 128, machine.act.shape, dtype=np.int8)
+    machine.act[: len(op.act)] = op.act
+    machine.weight[: len(op.weight)] = op.weight
+    machine.param[: len(op.param)] = op.param
+    return machine
+
+
+def run_natively(library: ctypes.CDLL, op: Operation, machine: Machine, inputs: int) -> np.ndarray | None:
+    """The activation memories after the packet, of `inputs` machines of which the first is `machine`, or None."""
+    steps = make_step(op.packet, machine, int(library.vla_groups()))
+    if steps is None:
+        return None
+    rng = np.random.default_rng(1)
+    act = rng.integers(-128, 128, (inputs, machine.act.size), dtype=np.int8)
+    act[0] = machine.act.reshape(-1)
+    before = act.copy()
+    scratch = np.zeros(SCRATCH + 64, np.int8)
+    array = (native.Step * len(steps))(*(native.Step(s.kind, ctypes.addressof(s.what)) for s in steps))
+    memory = native.Memory(act.ctypes.data, 0, scratch.ctypes.data, act.shape[1], 0, SCRATCH, inputs)
+    library.vla_run(array, len(steps), ctypes.byref(memory))
+    for i in range(inputs):
+        slow = copy.deepcopy(machine)
+        slow.act = before[i].reshape(slow.act.shape)
+        reference.execute(op.packet, slow)
+        assert np.array_equal(act[i], slow.act.reshape(-1)), f"{op.packet.name} {dict(op.packet.values)}"
+    return act
+
+
+@pytest.mark.parametrize("config", ["tiny", "u50"])
+@pytest.mark.parametrize("name", sorted(i.name for i in TABLE if i.operands))
+def test_random_packets(library: ctypes.CDLL, name: str, config: str) -> None:
+    """Three inputs at once; nearly every packet is done by the library."""
+    hw, done = hardware.load(config), 0
+    for seed in range(PACKETS):
+        op = make_operation(name, np.random.default_rng(seed), Arena(hw))
+        done += run_natively(library, op, machine_for(op, seed), 3) is not None
+    assert done > PACKETS * 0.8
+
+
+@pytest.mark.parametrize("records", ["extreme", "usual"])
+def test_extreme_weights_and_records(library: ctypes.CDLL, records: str) -> None:
+    for seed in range(15):
+        arena = Arena(hardware.load("tiny"))
+        op = make_operation(
+            "CONV", np.random.default_rng(seed), arena, act="extreme", weight="extreme", records=records, mask_mode=0
+        )
+        assert run_natively(library, op, machine_for(op, seed), 1) is not None
+
+
+def test_every_instruction_with_operands_has_a_native_form() -> None:
+    assert set(MAKERS) == {i.name for i in TABLE if i.implemented}
+
+
+# --- requantization ------------------------------------------------------------------------------------------------
+
+
+def finish(
+    library: ctypes.CDLL,
+    acc: np.ndarray,
+    records: Records,
+    rounding: int,
+    wide: bool,
+    residual: tuple[ResidualRecord, np.ndarray] | None = None,
+    table: np.ndarray | None = None,
+) -> np.ndarray:
+    """Accumulators int32 [rows, 16] through the library, with zero point -3."""
+    add = np.zeros(16, np.int32) if wide else records.bias.astype(np.int32)
+    scale = records.mult * np.exp2(-records.shift.astype(np.float64))
+    record = np.ascontiguousarray(np.stack(records, axis=1))
+    f = native.Finish(add.ctypes.data, scale.ctypes.data, record.ctypes.data)
+    f.wide, f.rounding, f.zero, f.lo, f.hi = wide, rounding, -3, -128, 127
+    given, out = np.ascontiguousarray(acc + add), np.empty(acc.shape, np.int8)
+    other = np.zeros(acc.shape, np.int8)
+    if residual is not None:
+        r, other = residual
+        f.residual, f.a_zero, f.b_zero, f.out_zero = 1, r.a_zero, r.b_zero, r.out_zero
+        f.residual_lo, f.residual_hi = r.lo, r.hi
+        f.a_scale, f.b_scale = r.a_mult * 2.0**-r.shift, r.b_mult * 2.0**-r.shift
+    if table is not None:
+        f.table = table.ctypes.data
+    arguments = (given.ctypes.data, other.ctypes.data, out.ctypes.data)
+    library.vla_finish(ctypes.byref(f), ctypes.c_int64(len(acc)), *map(ctypes.c_void_p, arguments))
+    return out
+
+
+@pytest.mark.parametrize("rounding", [0, 1, 2])
+@pytest.mark.parametrize("bits", [8, 20, 28, 31])
+def test_requantize(library: ctypes.CDLL, rounding: int, bits: int) -> None:
+    rng = np.random.default_rng(bits)
+    for _ in range(20):
+        acc = rng.integers(-(1 << bits), 1 << bits, (50, 16)).astype(np.int32)
+        acc[0], acc[1] = (1 << bits) - 1, -(1 << bits)
+        bias = rng.integers(-99, 99, 16) if bits < 31 else rng.integers(-(1 << 31), 1 << 31, 16)
+        records = Records(bias, rng.integers(0, 1 << 24, 16), rng.integers(0, 64, 16))
+        want = numerics.requantize(acc, *records, rounding, -3, -128, 127)
+        for wide in (True, False)[: 2 if bits < 29 else 1]:
+            assert np.array_equal(finish(library, acc, records, rounding, wide), want), wide
+
+
+@pytest.mark.parametrize("rounding", [0, 1, 2])
+@pytest.mark.parametrize("wide", [False, True])
+def test_ties_and_their_neighbours(library: ctypes.CDLL, rounding: int, wide: bool) -> None:
+    for shift in (0, 1, 5, 24, 30, 49, 52, 53, 54, 63):
+        for mult in (1 << 23, 3 << 22, (1 << 24) - 1):
+            ties = [((2 * k + 1) << max(shift - 1, 0)) // mult for k in range(-300, 300)]
+            values = [t + d for t in ties for d in (-1, 0, 1) if abs(t) < 1 << 28]
+            acc = np.resize(np.array(values, np.int32), (len(values) // 16 + 1, 16))
+            records = Records(np.zeros(16, np.int64), np.full(16, mult), np.full(16, shift))
+            want = numerics.requantize(acc, *records, rounding, -3, -128, 127)
+            assert np.array_equal(finish(library, acc, records, rounding, wide), want), (shift, mult)
+
+
+@pytest.mark.parametrize("rounding", [0, 1, 2])
+def test_table_and_every_pair_of_a_residual(library: ctypes.CDLL, rounding: int) -> None:
+    q = np.arange(-128, 128)
+    a, b = (x.astype(np.int8).reshape(-1, 16) for x in np.meshgrid(q, q))
+    one = Records(np.full(16, 3), np.full(16, 1 << 23), np.full(16, 23))  # the accumulator as it is
+    table = np.random.default_rng(0).integers(-128, 128, 256).astype(np.int8)
+    for record in (
+        ResidualRecord(1 << 23, 1 << 23, 24, 0, 0, 0, -128, 127),
+        ResidualRecord((1 << 24) - 1, 1 << 22, 23, -128, 127, -7, -10, 90),
+        ResidualRecord(12_345_678, 1, 0, 5, -5, 100, -128, 127),
+        ResidualRecord(9_999_999, 7_777_777, 63, 5, -5, 100, 127, -128),
+    ):
+        found = finish(library, a.astype(np.int32), one, rounding, False, (record, b), table)
+        want = numerics.residual_add(numerics.apply_table(a, table), b, record, rounding)
+        assert np.array_equal(found, want), record
+
+
+# --- without it ----------------------------------------------------------------------------------------------------
+
+
+def test_a_compiler_that_fails_is_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(native, "FLAGS", ("-no-such-option",))
+    monkeypatch.setattr(native.build, "__defaults__", (("-no-such-option",),))
+    native.library.cache_clear()
+    assert native.library() is None
+    assert "sim runs in numpy, which is slower: g++ does not build kernels.cpp" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.so"))
+    native.library.cache_clear()
+
+
+def test_without_a_compiler_there_is_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "/nowhere")
+    native.library.cache_clear()
+    assert native.library() is None
+    native.library.cache_clear()

@@ -1,0 +1,32 @@
+"""Regression of continuous actions: the mean squared error of a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from vla_models.policy import Batch
+
+__all__ = ["MeanSquaredError"]
+
+
+@dataclass(frozen=True)
+class MeanSquaredError:
+    """Squared distance of the policy's chunk (N, steps, actions) to the expert's; steps behind the end do not count."""
+
+    def loss(
+        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+    ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        """The mean over all values that count; `rmse` is its root."""
+        import torch
+
+        squares = (policy(*batch.inputs.values()) - batch.target) ** 2
+        counts = torch.ones_like(squares)
+        if batch.target_is_pad is not None:
+            counts = counts * (~batch.target_is_pad)[..., None]
+        loss = (squares * counts).sum() / counts.sum().clamp(min=1)
+        return loss, {"rmse": loss.detach().sqrt()}

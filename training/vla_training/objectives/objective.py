@@ -1,0 +1,28 @@
+"""What an objective is: a frozen dataclass, whose fields are its options, with a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+    from vla_models.policy import Batch
+
+__all__ = ["Objective"]
+
+
+class Objective(Protocol):
+    """A loss. It owns its randomness: timesteps, noise and dropped conditions come from the generator."""
+
+    def loss(
+        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+    ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        """The mean loss of a batch, a scalar to differentiate, and detached numbers to watch by name.
+
+        Args:
+            policy: called with the batch's inputs in their order; it may be wrapped, so only `forward` is used.
+            batch: what `Policy.prepare` made.
+            generator: of the policy's device, seeded anew for each batch.
+        """

@@ -1,0 +1,41 @@
+"""The list of objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vla_isa.errors import did_you_mean
+from vla_training.errors import TrainConfigError
+from vla_training.objectives.behaviour_cloning import BehaviourCloning
+from vla_training.objectives.mean_squared_error import MeanSquaredError
+from vla_training.objectives.objective import Objective
+
+__all__ = ["OBJECTIVES", "ObjectiveSpec", "find_objective"]
+
+
+@dataclass(frozen=True)
+class ObjectiveSpec:
+    """One objective: its name and its dataclass, whose fields are its options."""
+
+    name: str
+    make: Callable[..., Objective]
+
+
+OBJECTIVES: tuple[ObjectiveSpec, ...] = (
+    ObjectiveSpec("behaviour_cloning", BehaviourCloning),
+    ObjectiveSpec("mean_squared_error", MeanSquaredError),
+)
+
+
+def find_objective(name: str) -> ObjectiveSpec:
+    """The registered objective called `name`.
+
+    Raises:
+        TrainConfigError: none is.
+    """
+    for spec in OBJECTIVES:
+        if spec.name == name:
+            return spec
+    names = [spec.name for spec in OBJECTIVES]
+    raise TrainConfigError(f"Unknown objective '{name}'." + did_you_mean(name, names, f"Known: {', '.join(names)}."))

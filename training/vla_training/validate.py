@@ -1,0 +1,60 @@
+"""How good the weights of now are: loss on episodes that training never sees, and success in the world if asked for.
+
+Not here: evaluation of a finished policy on other backends (`evaluate/`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from vla_datasets.lerobot.windows import Windows
+from vla_training.config.run import TrainConfig
+from vla_training.evaluate.closed_loop import play_module
+from vla_training.sampler import seed_step
+
+__all__ = ["Scores", "to_tensors", "validate"]
+
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Numbers for the log, and the one by which checkpoints are compared: more is better."""
+
+    values: Mapping[str, float]
+    score: float
+
+
+def to_tensors(samples: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """The arrays of windows as tensors on a device; sentences stay."""
+    return {
+        key: torch.from_numpy(value).to(device) if isinstance(value, np.ndarray) else value
+        for key, value in samples.items()
+    }
+
+
+def validate(config: TrainConfig[Any, Any], policy: torch.nn.Module, frames: Windows, device: torch.device) -> Scores:
+    """Mean loss and metrics over the held-out frames; with `validate_episodes`, the mean score of those episodes."""
+    policy.eval()
+    totals: dict[str, float] = {}
+    prepare: Any = policy.prepare
+    order = np.arange(len(frames))
+    with torch.no_grad():
+        for start in range(0, len(order), _BATCH):
+            numbers = order[start : start + _BATCH]
+            batch = prepare(to_tensors(frames.batch(numbers), device))
+            loss, metrics = config.objective_options.loss(policy, batch, seed_step(device, config.seed, start))
+            for name, value in {"loss": loss, **metrics}.items():
+                totals[name] = totals.get(name, 0.0) + float(value) * len(numbers)
+    values = {f"validation_{name}": total / len(frames) for name, total in totals.items()}
+    if not config.validate_episodes:
+        return Scores(values, -values["validation_loss"])
+    played = play_module(policy, config.policy, config.world, config.level, config.validate_episodes)
+    score = sum(episode.score for episode in played) / len(played)
+    success = sum(episode.success for episode in played) / len(played)
+    return Scores({**values, "validation_score": score, "validation_success": success}, score)
