@@ -61,7 +61,7 @@ class Engine:
             local: dict[str, Any] = (
                 {} if "RAY_ADDRESS" in os.environ else {"num_cpus": self.workers, "include_dashboard": False}
             )
-            ray.init(log_to_driver=False, **local)
+            ray.init(log_to_driver=False, logging_level="WARNING", **local)
         try:
             remote = ray.remote(num_cpus=1)(function)
             waiting = {remote.remote(*task): number for number, task in enumerate(tasks)}

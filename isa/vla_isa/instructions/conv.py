@@ -83,8 +83,8 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
     blocks = np.flatnonzero(live.any(axis=0))
     yield access("act", False, "in", region_words(packet, "in", rows, blocks, runs(cols)))
     yield access("weight", False, "weights", single(v["weight_base"], int(live.sum()) * v["kernel_h"] * v["kernel_w"]))
-    records = v["out_blocks"] + v["residual_enable"]
-    yield access("param", False, "records", single(v["param_base"], records))
+    count = v["out_blocks"] + v["residual_enable"]
+    yield access("param", False, "records", single(v["param_base"], count))
     yield from table_access(packet, hw)
     mask = _mask_words(packet)
     yield access("param", False, "mask", single(mask.start, len(mask)))
@@ -218,7 +218,7 @@ def _draw(
     pitch: int | None = None,
     **fixed: int,
 ) -> Values:
-    """A CONV. Choices: contents, record style, `mask_bits` ("random", "none", "one"), rings, any field."""
+    """A CONV. Choices: record style, `mask_bits` ("random", "none", "one"), rings, any field."""
     hw = arena.hw
     v: Values = {
         "in_h": draw_number(rng, 1, 7),

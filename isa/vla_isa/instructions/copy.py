@@ -258,7 +258,7 @@ def _meaning(packet: Packet, memories: Memories) -> None:
 
 
 def _draw(rng: Rng, arena: Arena, *, in_ring: bool | None = None, out_ring: bool | None = None, **fixed: int) -> Values:
-    """An on-chip COPY (act_to_act or fill_act); the other moves are in every program (see programs.py)."""
+    """An on-chip COPY (act_to_act or fill_act); the other moves are in every program. Choices: rings, any field."""
     inside = [int(m) for m in (codes.Move.ACT_TO_ACT, codes.Move.FILL_ACT)]
     v: Values = {
         "move": int(rng.choice(inside)),

@@ -35,8 +35,8 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
 
     yield operand("in", "act", False, v["k_blocks"], v["in_pitch"], v["m"], hw.act_words)
     yield operand("weight", "weight", False, 1, 0, v["n_blocks"] * v["k_blocks"], hw.weight_words)
-    records = 1 if v["scale_by"] == codes.ScaleBy.TENSOR else v["n_blocks"]
-    yield access("param", False, "records", single(v["param_base"], records))
+    count = 1 if v["scale_by"] == codes.ScaleBy.TENSOR else v["n_blocks"]
+    yield access("param", False, "records", single(v["param_base"], count))
     yield from table_access(packet, hw)
     yield operand("out", "act", True, v["n_blocks"], v["out_pitch"], v["m"], hw.act_words)
 
@@ -67,7 +67,7 @@ def _meaning(packet: Packet, memories: Memories) -> None:
 
 
 def _draw(rng: Rng, arena: Arena, *, records: str = "usual", **fixed: int) -> Values:
-    """A GEMM. Choices: contents, record style, any field."""
+    """A GEMM. Choices: record style, any field."""
     hw = arena.hw
     v: Values = {
         "batch": draw_number(rng, 1, 3),

@@ -115,7 +115,7 @@ def _draw(
     out_ring: bool | None = None,
     **fixed: int,
 ) -> Values:
-    """A POOL. Choices: contents, rings, any field."""
+    """A POOL. Choices: rings, any field."""
     hw = arena.hw
     blocks = fixed.get("in_blocks", draw_number(rng, 1, 3))
     v: Values = {

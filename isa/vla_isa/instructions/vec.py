@@ -67,10 +67,9 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
 def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
     v = packet.values
     words = v["out_h"] * v["out_w"] * v["out_blocks"]
-    table = timing.vec_table * v["table_enable"]
-    return vector_cost(
-        -(-words // 2), table + timing.vec_overhead, "compute" if words > 2 * table else "latency", timing
-    )
+    reading = timing.vec_table * v["table_enable"]
+    bound = "compute" if words > 2 * reading else "latency"
+    return vector_cost(-(-words // 2), reading + timing.vec_overhead, bound, timing)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:
@@ -116,7 +115,7 @@ def _draw(
     in_place: bool | None = None,
     **fixed: int,
 ) -> Values:
-    """A VEC. Choices: contents, rings, `in_place` (output = a), any field."""
+    """A VEC. Choices: rings, `in_place` (output = a), any field."""
     shift = fixed.get("shift", draw_number(rng, 15, 30))
     v: Values = {
         "function": int(rng.integers(len(codes.VecFunction))),

@@ -17,7 +17,7 @@ from vla_isa.files import whole_file
 from vla_training.demo.charts import line_chart, rate_chart
 from vla_training.demo.episode_gif import episode_gif
 from vla_training.demo.stages import path_digest
-from vla_training.evaluate.closed_loop import Evaluation
+from vla_training.evaluate.closed_loop import Evaluation, parted
 from vla_training.evaluate.frame_check import FrameCheck
 from vla_training.evaluate.statistics import Paired
 from vla_training.loggers import read_log
@@ -91,13 +91,13 @@ class Results:
         """How the first two evaluations differ, episode by episode."""
         first, second = (_NAMES[e.backend] for e in self.evaluations[:2])
         points = 100 * (self.evaluations[1].rate - self.evaluations[0].rate)
-        same = sum(
-            a.actions == b.actions
-            for a, b in zip(self.evaluations[0].episodes, self.evaluations[1].episodes, strict=True)
-        )
+        steps = parted(*self.evaluations[:2])
+        apart = sorted(step for step in steps if step is not None)
+        same = len(steps) - len(apart)
+        first_step = f" The others part at step {apart[len(apart) // 2] + 1} (median)." if apart else ""
         return (
-            f"{same} of {len(self.evaluations[0].episodes)} episodes had exactly the same actions. {first} alone "
-            f"succeeded in {self.paired.only_first}, {second} alone in {self.paired.only_second}: a difference of "
+            f"{same} of {len(self.evaluations[0].episodes)} episodes had exactly the same actions.{first_step} "
+            f"{first} alone succeeded in {self.paired.only_first}, {second} alone in {self.paired.only_second}: a difference of "
             f"{points:+.1f} points (McNemar p = {self.paired.p_value:.2f})."
         )
 

@@ -132,7 +132,7 @@ def evaluate(
     for _, (played, cycles) in engine.run(_play_part, parts):  # noqa: B007  (equal in every part)
         results.extend(played)
         progress(len(played))
-    results.sort(key=lambda result: result.seed)
+    results.sort(key=lambda result: result.seed)  # parts end in any order
     return Evaluation(world, level, spec.backend, max_steps, cycles, tuple(results))
 
 
@@ -152,7 +152,7 @@ def _play_part(
 def _play(runner: Runner, world: str, level: str, seeds: Sequence[int]) -> list[EpisodeResult]:
     found = find_world(world)
     worlds = [found.make(level) for _ in range(min(LOCKSTEP, len(seeds)))]
-    results = list(play(worlds, runner, seeds))
+    results = sorted(play(worlds, runner, seeds), key=lambda result: result.seed)
     for opened in worlds:
         opened.close()
     return results

@@ -1,0 +1,45 @@
+"""Evaluation on a Ray cluster, and training by several processes: the same results as one process alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vla_datasets.engine import Engine
+from vla_training.evaluate.backends import RunnerSpec
+from vla_training.evaluate.closed_loop import evaluate
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="pip install .[dist]")
+def test_a_cluster_evaluates_the_same_episodes(run: Path) -> None:
+    alone = evaluate(RunnerSpec("float", run), "babyai", "GoToObj", 34)
+    assert evaluate(RunnerSpec("float", run), "babyai", "GoToObj", 34, Engine(2, "ray")) == alone
+
+
+def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
+    """Each computes half of every batch; only the order of sums differs. Stopped and resumed, not even that."""
+    from safetensors.numpy import load_file
+
+    def train(name: str, processes: int, *options: str) -> dict[str, np.ndarray]:
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        command = ["-m", "vla_training", "train", "--config", "debug", "--device", "cpu", "--save-every", "2"]
+        command += ["--batch-size", "16", "--data", str(data), "--out", str(tmp_path / name), *options]
+        line = [sys.executable, *(launch if processes > 1 else []), *command]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("pretrained_model") == 1  # one process speaks
+        return load_file(tmp_path / name / "checkpoints" / "last" / "pretrained_model" / "model.safetensors")
+
+    one, two = train("one", 1, "--steps", "4"), train("two", 2, "--steps", "4")
+    assert all(np.allclose(one[key], two[key], atol=1e-4) for key in one)
+    log = (tmp_path / "two" / "train.jsonl").read_text().splitlines()
+    assert len(log) == 4
