@@ -15,6 +15,7 @@ from vla_isa.integer import INT8
 from vla_isa.program import IoTensor, Program
 from vla_isa.signature import HostOp, HostRun, moved_integers
 from vlarun.errors import InputError
+from vlarun.native import dequantize
 
 __all__ = ["raw_outputs", "real_outputs", "refuse_raw_input"]
 
@@ -72,4 +73,4 @@ def _as(dtype: str, q: Array, tensor: IoTensor) -> Array:
         return q
     if dtype == "uint8":
         return (q.astype(np.int16) - INT8.lo).astype(np.uint8)
-    return (q.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
+    return dequantize(q, tensor.scale, tensor.zero_point)
