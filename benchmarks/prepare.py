@@ -21,7 +21,7 @@ from vla_isa.program import Program
 from vlac.api import compile_file
 from vlac.options import CompileOptions
 
-__all__ = ["compile_graph", "compile_with_qdq", "machine", "random_inputs"]
+__all__ = ["compile_graph", "compile_model", "machine", "random_inputs"]
 
 
 def compile_graph(name: str, config: str) -> Program:
@@ -30,17 +30,21 @@ def compile_graph(name: str, config: str) -> Program:
     Raises:
         VlaError: the compiler refuses it.
     """
-    return compile_with_qdq(name, config)[0]
+    return compile_model(graphs.GRAPHS[name](), config)
 
 
-def compile_with_qdq(name: str, config: str) -> tuple[Program, onnx.ModelProto]:
-    """The program and the quantized ONNX model that it computes."""
+def compile_model(model: onnx.ModelProto, config: str) -> Program:
+    """The program of a model for a hardware config.
+
+    Raises:
+        VlaError: the compiler refuses it.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.onnx"
-        onnx.save(graphs.GRAPHS[name](), path)
+        path = Path(folder) / "model.onnx"
+        onnx.save(model, path)
         state = compile_file(path, hardware.load(config), CompileOptions(calibration="random:2"))
-    assert state.program is not None and state.qdq is not None
-    return state.program, state.qdq
+    assert state.program is not None
+    return state.program
 
 
 def random_inputs(program: Program, seed: int = 0) -> dict[str, NDArray[Any]]:

@@ -77,6 +77,7 @@ def compile_model(args: argparse.Namespace) -> int:
         allow_host=args.allow_host,
         input_shapes=dict(map(_shape, args.input_shape)),
         batch=args.batch,
+        check=args.check,
         dump_after=dumps,
     )
     progress = _Progress()

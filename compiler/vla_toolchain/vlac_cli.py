@@ -137,6 +137,7 @@ def _inspection_arguments(p: CommandParser) -> None:
         metavar="PASS=FILE",
         help="write the state after a pass; quantize=q.onnx writes the QDQ model",
     )
+    group.add_argument("--check", action="store_true", help="verify the device graph after each pass of the compiler")
     group.add_argument("--time", action="store_true", help="print the seconds of each pass")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -35,6 +36,8 @@ class CompileOptions:
         input_shapes: sizes of inputs that are dynamic in the model.
         batch: first size of the other inputs, where that is dynamic in the model.
         dump_after: pass name -> file that gets the state after this pass.
+        check: verify the device graph after every pass, for whoever changes the compiler; so does `VLAC_CHECK=1` in
+            the environment.
 
     Raises:
         TypeError: an argument is of another type.
@@ -51,6 +54,12 @@ class CompileOptions:
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     batch: int | None = None
     dump_after: Mapping[str, Path] = field(default_factory=dict)
+    check: bool = False
+
+    @property
+    def checks(self) -> bool:
+        """`check`, or what the environment says."""
+        return self.check or os.environ.get("VLAC_CHECK", "0") != "0"
 
     def __post_init__(self) -> None:
         check_type("percentile", self.percentile, "a number", Real)

@@ -53,7 +53,7 @@ def _quantize(c: Compilation) -> None:
 
 
 def _legalize(c: Compilation) -> None:
-    c.graph = legalize(_model(c), c.hw, debug_outputs=c.options.debug_outputs)
+    c.graph = legalize(_model(c), c.hw, debug_outputs=c.options.debug_outputs, check=c.options.checks)
     if c.direct:
         assert c.source is not None and c.graph.signature is not None
         c.graph.signature = with_direct_outputs(
@@ -64,6 +64,8 @@ def _legalize(c: Compilation) -> None:
 def _plan(c: Compilation) -> None:
     assert c.graph is not None
     c.planned = plan_program(c.graph, c.hw)
+    if c.options.checks:
+        c.graph.verify("plan")
 
 
 def _emit(c: Compilation) -> None:

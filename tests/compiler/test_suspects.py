@@ -18,6 +18,7 @@ WIDE = np.float32([[3, 0], [4, 0]])
 MEAN, SPREAD = 77.0, 3 * (25 * 4 / 12) ** 0.5
 LAYERS = {
     "MatMul": layer("MatMul", {"w": WIDE}),
+    "MatMul of a stack": layer("MatMul", {"w": WIDE[None]}),
     "Gemm": layer("Gemm", {"w": WIDE, "c": np.float32([0, 0])}),
     "Gemm of one bias": layer("Gemm", {"w": WIDE, "c": np.float32([0])}),
     "transposed Gemm": layer("Gemm <transB = 1>", {"w": WIDE.T}),

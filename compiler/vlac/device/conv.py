@@ -33,12 +33,12 @@ class ConvOp(Op):
     """2-D convolution. weight int8 [O, I / group, kh, kw]; pads are top, left (bottom, right follow).
 
         sum[y, x, o] = sum over i, ky, kx of weight[o, i, ky, kx]
-                       * (in[y * sh - top + ky * dh, x * sw - left + kx * dw, first(o) + i] - in_zero)
+                       * in[y * sh - top + ky * dh, x * sw - left + kx * dw, first(o) + i]
         out = residual_add(table[requantize(sum)], in1)
 
-    Outside the input the difference is 0; first(o) is the first input channel of o's group; table and residual add
-    where there are some. With `residual`, inputs[1] is the tensor that is added. `macs` is what one output value is
-    counted for: the model's own taps, also where space to depth has added zero ones.
+    Outside the input there is its zero point, which the biases take off again; first(o) is the first input channel of
+    o's group; table and residual add where there are some. With `residual`, inputs[1] is the tensor that is added.
+    `macs` is what one output value is counted for: the model's own taps, also where space to depth has added zero ones.
     """
 
     weight: NDArray[np.int8]
@@ -72,16 +72,16 @@ class ConvOp(Op):
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
-        q = requantized(self._sums(inputs[0] - self.inputs[0].zero_point), self.requant)
+        q = requantized(self._sums(inputs[0]), self.requant)
         return q if self.residual is None else residual_add(q, inputs[1], self.residual, self.requant.rounding)
 
-    def _sums(self, centred: I64) -> I64:
+    def _sums(self, x: I64) -> I64:
         """int64 [h, w, I] to [out h, out w, O]."""
         out, (kh, kw), (sh, sw), (dh, dw) = self.output, self.kernel, self.strides, self.dilations
-        (h, w, c), (top, left) = centred.shape, self.pads
+        (h, w, c), (top, left) = x.shape, self.pads
         rows, columns = (out.h - 1) * sh + (kh - 1) * dh + 1, (out.w - 1) * sw + (kw - 1) * dw + 1
-        padded = np.zeros((max(rows, top + h), max(columns, left + w), c), np.int64)
-        padded[top : top + h, left : left + w] = centred
+        padded = np.full((max(rows, top + h), max(columns, left + w), c), self.inputs[0].zero_point, np.int64)
+        padded[top : top + h, left : left + w] = x
         weight = self.weight.astype(np.int64).reshape(self.group, -1, *self.weight.shape[1:])
         total = np.zeros((out.h, out.w, self.group, weight.shape[1]), np.int64)
         for ky in range(kh):
@@ -93,15 +93,14 @@ class ConvOp(Op):
         return total.reshape(out.h, out.w, -1)
 
     def verify(self) -> None:
-        """Channels, groups, records, the residual, and windows that begin in the input or its padding."""
+        """Channels, groups, steps, records and the residual; whole windows may lie in the padding."""
         x, out = self.inputs[0], self.output
         o, i = self.weight.shape[:2]
         self.require(self.weight.dtype == INT8.dtype and self.weight.ndim == 4, "its weight is not int8 [O, I, kh, kw]")
         self.require(o == out.c, f"it has weights for {o} channels and writes {out.c}")
         self.require(i * self.group == x.c, f"it has weights for {i * self.group} channels and reads {x.c}")
         self.require(o % self.group == 0, f"{o} channels are not {self.group} groups")
-        for size, count, stride, pad in zip((x.h, x.w), (out.h, out.w), self.strides, self.pads, strict=True):
-            self.require((count - 1) * stride - pad < size, f"its last window begins behind the {size} rows or pixels")
+        self.require(min(*self.strides, *self.dilations) >= 1, "a stride or dilation is not positive")
         check_requant(self, self.requant)
         self.require(len(self.inputs) == (1 if self.residual is None else 2), "inputs and residual do not fit")
         for other in self.inputs[1:]:

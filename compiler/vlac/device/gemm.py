@@ -28,7 +28,9 @@ I64 = NDArray[np.int64]
 class GemmOp(Op):
     """M x K by K x N, of tensors of one row with M pixels. weight int8 [N, K].
 
-    out[0, m, n] = table[requantize(sum over k of weight[n, k] * (in[0, m, k] - in_zero))]
+    out[0, m, n] = table[requantize(sum over k of weight[n, k] * in[0, m, k])]
+
+    The biases take the zero point of the input off.
     """
 
     weight: NDArray[np.int8]
@@ -42,8 +44,7 @@ class GemmOp(Op):
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
-        centred = inputs[0] - self.inputs[0].zero_point
-        return requantized(centred @ self.weight.T.astype(np.int64), self.requant)
+        return requantized(inputs[0] @ self.weight.T.astype(np.int64), self.requant)
 
     def verify(self) -> None:
         """Sizes and records."""

@@ -6,12 +6,15 @@ are (`ir/operation.py`), addresses.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.signature import Signature
+from vlac.errors import GraphError
 from vlac.ir.operation import Op, Tensor
 
 __all__ = ["Alias", "Graph", "GraphOutput"]
@@ -81,10 +84,37 @@ class Graph:
         """Whether the model returns this tensor."""
         return any(o.tensor is tensor for o in self.outputs)
 
+    # --- checks ---------------------------------------------------------------------------------------
+
+    def verify(self, after: str) -> None:
+        """Check what every pass may rely on: uses, producers, order, names, channel maps, and every operation.
+
+        Args:
+            after: the pass that ran last, for the message.
+
+        Raises:
+            GraphError: names the pass, and the tensor or operation.
+        """
+        try:
+            _check_uses(self)
+            _check_order(self)
+            for tensor in self.tensors:
+                _check_map(tensor)
+            for op in self.ops:
+                op.verify()
+        except GraphError as e:
+            raise GraphError(f"the device graph after '{after}': {e}; please report this") from e
+
     # --- edits ----------------------------------------------------------------------------------------
 
     def insert(self, op: Op, before: Op | None = None) -> None:
-        """Put an operation in front of another, or at the end, and enter it in its tensors."""
+        """Put an operation in front of another, or at the end, and enter it in its tensors.
+
+        The output gets a number behind its name where another tensor has that name.
+        """
+        taken = {t.name for t in (*self.inputs, *(o.output for o in self.ops))}
+        if op.output.name in taken:
+            op.output.name = next(name for n in count(1) if (name := f"{op.output.name}#{n}") not in taken)
         self.ops.insert(len(self.ops) if before is None else self.ops.index(before), op)
         op.output.producer = op
         for tensor in op.inputs:
@@ -136,3 +166,46 @@ class Graph:
             new.consumers.append(op)
         old.consumers.clear()
         self.outputs = [replace(o, tensor=new) if o.tensor is old else o for o in self.outputs]
+
+
+def _check_uses(graph: Graph) -> None:
+    """Every tensor knows its readers, once for each mention, and its maker."""
+    readers: dict[Tensor, Counter[Op]] = {}
+    for op in graph.ops:
+        _require(op.output.producer is op, op.output, f"does not know that '{op.node}' makes it")
+        for tensor in op.inputs:
+            readers.setdefault(tensor, Counter())[op] += 1
+    known = dict.fromkeys([*graph.tensors, *readers, *(o.tensor for o in graph.outputs)])
+    for tensor in known:
+        found, wanted = Counter(tensor.consumers), readers.get(tensor, Counter())
+        for op in (found - wanted) + (wanted - found):
+            text = f"is read {wanted[op]} times by '{op.node}', its list of uses says {found[op]} times"
+            _require(False, tensor, text)
+        made = tensor.producer is not None and tensor.producer.output is tensor
+        _require(tensor.producer is None or made, tensor, "has a producer that makes another tensor")
+
+
+def _check_order(graph: Graph) -> None:
+    """Everything is made once, before it is read, and under a name of its own."""
+    there = set(graph.inputs)
+    for op in graph.ops:
+        for tensor in op.inputs:
+            _require(tensor in there or tensor.constant is not None, tensor, f"is not made before '{op.node}' reads it")
+        _require(op.output not in there, op.output, "is made twice")
+        there.add(op.output)
+    for out in graph.outputs:
+        _require(out.tensor in there, out.tensor, f"is output '{out.name}', but nothing makes it")
+    names: dict[str, Tensor] = {}
+    for tensor in graph.tensors:
+        _require(names.setdefault(tensor.name, tensor) is tensor, tensor, "has the name of another tensor")
+
+
+def _check_map(tensor: Tensor) -> None:
+    """A channel map names no channel that does not exist; a copy may want one twice, or not at all."""
+    if tensor.lanes is not None:
+        _require(bool((tensor.lanes < tensor.c).all()), tensor, "has a channel map with a channel that does not exist")
+
+
+def _require(holds: bool, tensor: Tensor, text: str) -> None:
+    if not holds:
+        raise GraphError(f"tensor '{tensor.name}' {text}")

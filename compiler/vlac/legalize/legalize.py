@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import onnx_ir as ir
@@ -21,33 +22,56 @@ from vlac.legalize.prune import prune
 from vlac.legalize.rounding import apply_rounding
 from vlac.legalize.space_to_depth import space_to_depth
 
-__all__ = ["legalize"]
+__all__ = ["GraphPass", "graph_passes", "legalize", "run_graph_passes"]
+
+GraphPass = Callable[[Graph], None]
 
 
-def legalize(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool = False) -> Graph:
+def legalize(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool = False, check: bool = False) -> Graph:
     """The device graph of a QDQ model, ready for tiling.
 
     Args:
         debug_outputs: return every tensor of the device as a further output, named by its quantized value.
+        check: verify the graph after every pass.
 
     Raises:
         UnsupportedError: all nodes that break a rule, or a value that is not quantized.
+        GraphError: with `check`, the first pass that leaves the graph wrong.
     """
     check_support(model, hw)
     graph = lower(model)
-    apply_rounding(graph, model)
-    fuse_same_source(graph)
-    prune(graph)
-    fuse_tables(graph)
-    fuse_residuals(graph)
-    realize_moves(graph, hw)
-    copy_inputs(graph)
-    pools_first(graph)
-    if debug_outputs:
-        _add_debug_outputs(graph)
-    space_to_depth(graph, hw)
-    place(graph, hw)
+    run_graph_passes(graph, graph_passes(model, hw, debug_outputs=debug_outputs), check=check)
     return graph
+
+
+def graph_passes(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool) -> list[tuple[str, GraphPass]]:
+    """The passes over the device graph in order, by name."""
+    return [
+        ("lower", lambda graph: None),
+        ("rounding", lambda graph: apply_rounding(graph, model)),
+        ("fuse_same_source", fuse_same_source),
+        ("prune", prune),
+        ("fuse_table", fuse_tables),
+        ("fuse_residual", fuse_residuals),
+        ("moves", lambda graph: realize_moves(graph, hw)),
+        ("copy_inputs", copy_inputs),
+        ("order", pools_first),
+        *([("debug_outputs", _add_debug_outputs)] if debug_outputs else []),
+        ("space_to_depth", lambda graph: space_to_depth(graph, hw)),
+        ("place", lambda graph: place(graph, hw)),
+    ]
+
+
+def run_graph_passes(graph: Graph, passes: Sequence[tuple[str, GraphPass]], *, check: bool) -> None:
+    """Run passes over a device graph; with `check` the graph must be right after each.
+
+    Raises:
+        GraphError: names the pass after which it is not.
+    """
+    for name, run in passes:
+        run(graph)
+        if check:
+            graph.verify(name)
 
 
 def _add_debug_outputs(graph: Graph) -> None:

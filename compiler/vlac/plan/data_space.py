@@ -26,13 +26,14 @@ _ALIGN = 4096 // LINE_BYTES
 
 @dataclass(frozen=True)
 class DataRegion:
-    """Lines of a tensor: first one, steps between rows and channel blocks; w words per row and block."""
+    """Lines of a tensor: first one, steps between rows and planes; w words per row and plane, `planes` per block."""
 
     line: int
     row_stride: int
-    block_stride: int
+    plane_stride: int
     w: int
     blocks: int
+    planes: int
 
 
 @dataclass
@@ -81,7 +82,8 @@ def layout_of(
     `moved` is another (view, permutation) than the shape's own.
     """
     lanes = tensor.lane_map()
-    if tensor.is_vector and moved is None:
+    planes = tensor.stored.planes
+    if tensor.is_vector and moved is None and planes == 1:  # words side by side
         words = lanes.reshape(-1, block)
         per_word = int((words[0] >= 0).sum())
         expected = np.full_like(words, -1)
@@ -94,11 +96,12 @@ def layout_of(
     h, w, c = tensor.h, tensor.w, tensor.c
     image = is_image(tensor.shape)
     view, order = moved or (((c, h, w), (1, 2, 0)) if image else ((w, c), (0, 1)))
-    return TensorLayout(shape, view, order, h, w, c, block, runs if runs != ((0, c),) else ())
+    return TensorLayout(shape, view, order, h, w, c, block, runs if runs != ((0, c),) else (), planes)
 
 
 def _region(line: int, layout: TensorLayout) -> DataRegion:
-    return DataRegion(line, layout.blocks * layout.row_lines, layout.row_lines, layout.w, layout.blocks)
+    row = layout.blocks * layout.planes * layout.row_lines
+    return DataRegion(line, row, layout.row_lines, layout.w, layout.blocks, layout.planes)
 
 
 def place_data(graph: Graph, plan: Plan, block: int) -> DataSpace:
@@ -131,7 +134,8 @@ def _place_input(graph: Graph, space: DataSpace, tensor: Tensor, block: int) -> 
     name, _ = graph.input_labels[tensor]
     if tensor in graph.input_layouts:
         shape, view, order = graph.input_layouts[tensor]
-        layout = TensorLayout(shape, view, order, tensor.h, tensor.w, tensor.c, block)
+        planes = tensor.stored.planes
+        layout = TensorLayout(shape, view, order, tensor.h, tensor.w, tensor.c, block, (), planes)
     else:
         image = next((op.output for op in tensor.consumers if op.view_of is tensor and tensor.is_vector), tensor)
         layout = layout_of(image, tensor.shape, block)
@@ -157,7 +161,8 @@ def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int) 
 def _padded_layout(root: Tensor, block: int) -> TensorLayout:
     """A layout of all lanes, padding included: only the device reads it."""
     c = len(root.lane_map())
-    return TensorLayout((1, c, root.h, root.w), (c, root.h, root.w), (1, 2, 0), root.h, root.w, c, block)
+    planes = root.stored.planes
+    return TensorLayout((1, c, root.h, root.w), (c, root.h, root.w), (1, 2, 0), root.h, root.w, c, block, (), planes)
 
 
 def _place_parts(graph: Graph, plan: Plan, space: DataSpace, block: int) -> None:
@@ -175,4 +180,4 @@ def _place_parts(graph: Graph, plan: Plan, space: DataSpace, block: int) -> None
 
 def _slice(whole: DataRegion, offset: int, blocks: int) -> DataRegion:
     """Some channel blocks of a region."""
-    return replace(whole, line=whole.line + offset * whole.block_stride, blocks=blocks)
+    return replace(whole, line=whole.line + offset * whole.planes * whole.plane_stride, blocks=blocks)

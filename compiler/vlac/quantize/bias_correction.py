@@ -34,8 +34,7 @@ def correct_biases(model: ir.Model, qdq: ir.Model, samples: Samples) -> ir.Model
         before = constant_input(node, 2)
         bias = ((np.float32(0) if before is None else before.reshape(-1)) - shift).astype(np.float32)
         value = initializer(copy.graph, f"{node.name}.corrected_bias", bias)
-        if len(node.inputs) < 3:
-            node.resize_inputs(3)
+        node.resize_inputs(3)
         node.replace_input_with(2, value)
     return copy
 

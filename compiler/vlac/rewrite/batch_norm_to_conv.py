@@ -62,11 +62,10 @@ class _BatchNormToConv(pattern.RewriteRuleClassBase):  # type: ignore[misc]  # o
         factor = arrays[0] / np.sqrt(arrays[3] + (1e-5 if found is None else float(found.value)))
         weight = factor.astype(np.float32).reshape(-1, 1, 1, 1)
         offset = (arrays[1] - arrays[2] * factor).astype(np.float32)
-        name = y.name or "batch_norm"
         if not is_image(shape_of(x)):
             per_channel = (-1,) + (1,) * (len(shape_of(x)) - 2)
             weight, offset = weight.reshape(per_channel), offset.reshape(per_channel)
-        constants = [initializer(node.graph, f"{name}.{n}", a) for n, a in (("weight", weight), ("bias", offset))]
+        constants = [initializer(node.graph, f"{y.name}.{n}", a) for n, a in (("weight", weight), ("bias", offset))]
         if not is_image(shape_of(x)):
             return op.Add(op.Mul(x, constants[0]), constants[1])
         return op.Conv(x, *constants, group=len(offset))

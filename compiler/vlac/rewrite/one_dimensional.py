@@ -64,7 +64,7 @@ class _Widener:
             return [self.wide[x], *node.inputs[1:3], self._sizes(node, places), *node.inputs[4:]]
         if node.op_type == "Split" and x in self.wide:
             return [self.wide[x], *node.inputs[1:]]
-        joins = node.op_type == "Concat" and attribute(node, "axis", 0) % 3 > 0
+        joins = node.op_type == "Concat" and int(node.attributes["axis"].value) % 3 > 0
         if len(out) != 3 or not (joins or _is_by_element(node)):
             return None
         found = [self._operand(v) for v in node.inputs]

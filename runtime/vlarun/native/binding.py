@@ -159,8 +159,8 @@ def build(path: Path, flags: Sequence[str] = FLAGS) -> None:
         command = ["g++", *flags, str(SOURCE), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            last = done.stderr.strip().splitlines()[-1:]
-            raise OSError(f"g++ does not build {SOURCE.name}: {' '.join(last)}")
+            errors = [line for line in done.stderr.splitlines() if "error" in line]
+            raise OSError(f"g++ does not build {SOURCE.name}: {' '.join(errors[:1])}")
         with whole_file(path) as temporary:
             shutil.copyfile(made, temporary)
 

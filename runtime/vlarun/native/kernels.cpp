@@ -18,9 +18,19 @@ namespace {
 
 constexpr int kLanes = 16;  // output channels of a group
 typedef int32_t Int __attribute__((vector_size(4 * kLanes)));
-typedef int64_t Long __attribute__((vector_size(8 * kLanes)));
-typedef double Real __attribute__((vector_size(8 * kLanes)));
 typedef int8_t Byte __attribute__((vector_size(kLanes)));
+typedef uint8_t UByte __attribute__((vector_size(kLanes)));
+// Half a group is what a register of doubles holds.
+typedef int32_t IntHalf __attribute__((vector_size(2 * kLanes)));
+typedef int64_t LongHalf __attribute__((vector_size(4 * kLanes)));
+typedef double RealHalf __attribute__((vector_size(4 * kLanes)));
+
+template <typename T>
+inline T loaded(const void* from) {
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
 
 // --- acc[l] += x[0] w[4l] + ... + x[3] w[4l + 3], x unsigned -----------------------------------------------------
 
@@ -74,26 +84,55 @@ inline Int dot(Int acc, uint32_t x, const Weights& w) {
 }
 #endif
 
+// Bytes to integers, and acc[l] += x[l] w[l] of weights that fit 16 bits.
+#if defined(__AVX512VNNI__)
+inline Int widened(const uint8_t* x) { return (Int)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)x)); }
+inline Int widened(const int8_t* x) { return (Int)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)x)); }
+inline Int times(Int acc, Int x, Int w) { return (Int)_mm512_dpwssd_epi32((__m512i)acc, (__m512i)x, (__m512i)w); }
+#else
+inline Int widened(const uint8_t* x) { return __builtin_convertvector(loaded<UByte>(x), Int); }
+inline Int widened(const int8_t* x) { return __builtin_convertvector(loaded<Byte>(x), Int); }
+inline Int times(Int acc, Int x, Int w) { return acc + x * w; }
+#endif
+
 // --- rounding ----------------------------------------------------------------------------------------------------
 
 enum Rounding { kNearestEven, kHalfUp, kFloor };
 constexpr double kMagic = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer, held in the low bits
 
-// clamp(round(x) + zero, lo, hi) of |x| < 2^53. Bounds are integers, so clamping may come before rounding.
-inline Int rounded(Real x, int64_t rounding, double lo, double hi, int32_t zero) {
-  lo -= zero, hi -= zero;
-  x = x < lo ? x - x + lo : x;
-  x = x > hi ? x - x + hi : x;
-  const Real shifted = x + kMagic;
-  Int q = __builtin_convertvector((Long)shifted, Int);
-  if (rounding != kNearestEven) {
-    const Real nearest = shifted - kMagic;
-    q += __builtin_convertvector(nearest > x, Int);  // a comparison is -1 where it holds: now the floor
-    // x - floor is exact for |x| >= 1/2 and monotone elsewhere, so the test against 1/2 is exact
-    const Real low = __builtin_convertvector(q, Real);
-    if (rounding == kHalfUp) q -= __builtin_convertvector(x - low >= 0.5, Int);
-  }
-  return q + zero;
+#if defined(__AVX512F__)
+inline RealHalf clamped(RealHalf x, double lo, double hi) {
+  return (RealHalf)_mm512_min_pd(_mm512_max_pd((__m512d)x, _mm512_set1_pd(lo)), _mm512_set1_pd(hi));
+}
+#else
+inline RealHalf clamped(RealHalf x, double lo, double hi) {
+  x = x < lo ? RealHalf{} + lo : x;
+  return x > hi ? RealHalf{} + hi : x;
+}
+#endif
+
+// clamp(round(x) + zero, lo, hi) - zero of |x| < 2^53, bounds less zero. They are integers, so clamping may come first.
+template <int rounding>
+inline IntHalf rounded(RealHalf x, double lo, double hi) {
+  x = clamped(x, lo, hi);
+  const RealHalf shifted = x + kMagic;
+  IntHalf q = __builtin_convertvector((LongHalf)shifted, IntHalf);
+  if (rounding == kNearestEven) return q;
+  q += __builtin_convertvector(shifted - kMagic > x, IntHalf);  // a comparison is -1 where it holds: now the floor
+  if (rounding == kFloor) return q;
+  // x - floor is exact for |x| >= 1/2 and monotone elsewhere, so the test against 1/2 is exact
+  return q - __builtin_convertvector(x - __builtin_convertvector(q, RealHalf) >= 0.5, IntHalf);
+}
+
+// A group of 16 from its halves.
+inline Int joined(IntHalf low, IntHalf high) {
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+template <typename Half, typename Group>
+inline Half half(Group group, int which) {
+  Half found[2];
+  std::memcpy(found, &group, sizeof group);
+  return found[which];
 }
 
 inline int64_t round_shift(int64_t p, int64_t shift, int64_t rounding) {
@@ -186,32 +225,40 @@ inline int64_t row_of(const Region& r, int64_t y) {
   return r.base + (r.ring ? (r.slot + y) % r.ring : y) * r.row_stride;
 }
 
-inline Real reals(const int8_t* q) {
-  Byte b;
-  std::memcpy(&b, q, sizeof b);
-  return __builtin_convertvector(__builtin_convertvector(b, Int), Real);
-}
+inline RealHalf reals(Int q, int which) { return __builtin_convertvector(half<IntHalf>(q, which), RealHalf); }
 
 // 16 accumulators (with `add` in them) of channels from `channel` to bytes; `res`: 16 bytes of the residual.
+template <int rounding>
 inline Byte finished(Int acc, const Finish& f, int64_t channel, const int8_t* res) {
   Int q;
   if (!f.wide) {
-    Real scale;
-    std::memcpy(&scale, f.scale + channel, sizeof scale);
-    q = rounded(__builtin_convertvector(acc, Real) * scale, f.rounding, f.lo, f.hi, f.zero);
+    const double lo = f.lo - f.zero, hi = f.hi - f.zero;
+    IntHalf halves[2];
+    for (int h = 0; h < 2; ++h)
+      halves[h] = rounded<rounding>(reals(acc, h) * loaded<RealHalf>(f.scale + channel + 8 * h), lo, hi);
+    q = joined(halves[0], halves[1]) + int32_t(f.zero);
   } else {
     for (int l = 0; l < kLanes; ++l) {
       const int64_t* r = f.record + 3 * (channel + l);
-      q[l] = std::min(std::max(round_shift((acc[l] + r[0]) * r[1], r[2], f.rounding) + f.zero, f.lo), f.hi);
+      q[l] = std::min(std::max(round_shift((acc[l] + r[0]) * r[1], r[2], rounding) + f.zero, f.lo), f.hi);
     }
   }
   if (f.table)
     for (int l = 0; l < kLanes; ++l) q[l] = f.table[q[l] + 128];
   if (f.residual) {
-    const Real a = __builtin_convertvector(q, Real) - double(f.a_zero), b = reals(res) - double(f.b_zero);
-    q = rounded(a * f.a_scale + b * f.b_scale, f.rounding, f.residual_lo, f.residual_hi, f.out_zero);
+    const Int a = q - int32_t(f.a_zero), b = widened(res) - int32_t(f.b_zero);
+    const double lo = f.residual_lo - f.out_zero, hi = f.residual_hi - f.out_zero;
+    IntHalf halves[2];
+    for (int h = 0; h < 2; ++h) halves[h] = rounded<rounding>(reals(a, h) * f.a_scale + reals(b, h) * f.b_scale, lo, hi);
+    q = joined(halves[0], halves[1]) + int32_t(f.out_zero);
   }
   return __builtin_convertvector(q, Byte);
+}
+
+inline Byte finished(Int acc, const Finish& f, int64_t channel, const int8_t* res) {
+  if (f.rounding == kNearestEven) return finished<kNearestEven>(acc, f, channel, res);
+  if (f.rounding == kHalfUp) return finished<kHalfUp>(acc, f, channel, res);
+  return finished<kFloor>(acc, f, channel, res);
 }
 
 // Copy the input words that windows can touch, padding in place, sign bits flipped: [rows][blocks][pixels][block].
@@ -275,13 +322,12 @@ inline void store(const Conv& c, Byte q, int64_t group, int8_t* out) {
     std::memcpy(out + (2 * group + i) * c.out.pitch, bytes + 8 * i, 8);
 }
 
-inline void load_residual(const Conv& c, int64_t group, const int8_t* res, int8_t* bytes) {
-  if (c.block == kLanes) {
-    std::memcpy(bytes, res + group * c.res.pitch, kLanes);
-    return;
-  }
+// The residual's bytes of a group: where they lie, or two blocks of 8 put together in `bytes`.
+inline const int8_t* residual(const Conv& c, int64_t group, const int8_t* res, int8_t* bytes) {
+  if (c.block == kLanes) return res + group * c.res.pitch;
   for (int64_t i = 0; i < 2; ++i)
     std::memcpy(bytes + 8 * i, res + std::min(2 * group + i, c.out_blocks - 1) * c.res.pitch, 8);
+  return bytes;
 }
 
 template <int G>
@@ -298,8 +344,7 @@ void multiply_tile(const Conv& c, const Tile& t, Walk walk, int64_t count) {
     }
     Int acc[G][P];
     for (int g = 0; g < G; ++g) {
-      Int add;
-      std::memcpy(&add, c.finish.add + (t.first_group + g) * kLanes, sizeof add);
+      const Int add = loaded<Int>(c.finish.add + (t.first_group + g) * kLanes);
       for (int p = 0; p < P; ++p) acc[g][p] = add;
     }
     const int8_t* w = t.weights;
@@ -316,8 +361,9 @@ void multiply_tile(const Conv& c, const Tile& t, Walk walk, int64_t count) {
     for (int g = 0; g < G; ++g)
       for (int p = 0; p < valid; ++p) {
         int8_t bytes[kLanes];
-        if (c.finish.residual) load_residual(c, t.first_group + g, res[p], bytes);
-        store(c, finished(acc[g][p], c.finish, (t.first_group + g) * kLanes, bytes), t.first_group + g, out[p]);
+        const int64_t group = t.first_group + g;
+        const int8_t* other = c.finish.residual ? residual(c, group, res[p], bytes) : nullptr;
+        store(c, finished(acc[g][p], c.finish, group * kLanes, other), group, out[p]);
       }
   }
 }
@@ -332,32 +378,36 @@ void multiply(const Conv& c, const Tile& t, const Walk& walk, int64_t count) {
   }
 }
 
-// One channel of input per channel of output: products lane by lane. Lanes past a block of 8 are not stored.
+// One channel of input per channel of output: products lane by lane. A block of 8 reads on behind itself: lanes past it
+// are not stored, and the scratch memory and the arrays are longer.
 void multiply_depthwise(const Conv& c, Walk walk, int64_t count) {
+  constexpr int P = 4;
   const int64_t line = c.pixels * c.block;
-  for (; count > 0; --count) {
-    const uint8_t* window;
-    int8_t* out;
-    const int8_t* res;
-    walk.next(window, out, res);
+  const uint8_t* window[P];
+  int8_t* out[P];
+  const int8_t* res[P];
+  for (int64_t first = 0; first < count; first += P) {
+    const int valid = std::min<int64_t>(P, count - first);
+    for (int p = 0; p < P; ++p) {
+      if (p < valid) walk.next(window[p], out[p], res[p]);
+      else window[p] = window[0];
+    }
     for (int64_t b = 0; b < c.out_blocks; ++b) {
-      Int acc{};
-      int32_t lanes[kLanes] = {};
-      std::memcpy(lanes, c.finish.add + b * c.block, 4 * c.block);
-      std::memcpy(&acc, lanes, sizeof acc);
+      Int acc[P];
+      for (int p = 0; p < P; ++p) acc[p] = loaded<Int>(c.finish.add + b * c.block);
       const int32_t* w = c.depthwise + b * c.taps * kLanes;
       for (int64_t t = 0; t < c.taps; ++t, w += kLanes) {
-        typedef uint8_t UByte __attribute__((vector_size(kLanes)));
-        UByte x;
-        Int weights;
-        std::memcpy(&x, window + b * line + c.tap[t], kLanes);  // scratch is longer than what is read here
-        std::memcpy(&weights, w, sizeof weights);
-        acc += __builtin_convertvector(x, Int) * weights;
+        const int64_t offset = b * line + c.tap[t];
+        const Int weights = loaded<Int>(w);
+        for (int p = 0; p < P; ++p) acc[p] = times(acc[p], widened(window[p] + offset), weights);
       }
-      int8_t bytes[kLanes] = {};
-      if (c.finish.residual) std::memcpy(bytes, res + b * c.res.pitch, c.block);
-      const Byte q = finished(acc, c.finish, b * c.block, bytes);
-      std::memcpy(out + b * c.out.pitch, &q, c.block);
+      for (int p = 0; p < valid; ++p) {
+        int8_t bytes[kLanes] = {};
+        if (c.finish.residual) std::memcpy(bytes, res[p] + b * c.res.pitch, c.block);
+        const Byte q = finished(acc[p], c.finish, b * c.block, bytes);
+        if (c.block == kLanes) std::memcpy(out[p] + b * c.out.pitch, &q, kLanes);
+        else std::memcpy(out[p] + b * c.out.pitch, &q, 8);
+      }
     }
   }
 }
@@ -445,16 +495,20 @@ void run_pool(const Pool& p, const Memory& m) {
           int64_t y0, y1, x0, x1;
           inside(oy, p.stride_h, p.pad_top, p.kernel_h, p.in_h, y0, y1);
           inside(ox, p.stride_w, p.pad_left, p.kernel_w, p.in_w, x0, x1);
-          int8_t best[kLanes];
+          Byte best = Byte{} + int8_t(-128);
           int32_t sum[kLanes] = {};
-          std::memset(best, -128, sizeof best);
           for (int64_t y = y0; y < y1; ++y) {
             const int8_t* in = act + row_of(p.in, y) + b * p.in.pitch;
-            for (int64_t x = x0; x < x1; ++x)
-              for (int64_t l = 0; l < B; ++l) {
-                best[l] = std::max(best[l], in[x * B + l]);
-                sum[l] += in[x * B + l] - int32_t(p.in_zero);
+            for (int64_t x = x0; x < x1; ++x) {
+              if (p.average) {
+                for (int64_t l = 0; l < B; ++l) sum[l] += in[x * B + l] - int32_t(p.in_zero);
+                continue;
               }
+              Byte other = best;
+              if (B == kLanes) other = loaded<Byte>(in + x * B);
+              else std::memcpy(&other, in + x * B, 8);
+              best = best > other ? best : other;
+            }
           }
           int8_t* out = act + row_of(p.out, oy) + b * p.out.pitch + ox * B;
           const int64_t* r = p.record + 2 * (oy * p.out_w + ox);
