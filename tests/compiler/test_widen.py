@@ -145,7 +145,8 @@ def test_what_follows_a_layer(node, wide):
         "plane": RNG.standard_normal((6, 20)).astype(np.float32),
         "whole": RNG.standard_normal((1, 6, 20)).astype(np.float32),
         "first": np.int64([0]), "last": np.int64([1]), "firsts": np.int64([1, 3]), "lasts": np.int64([3, 9]),
-        "zero": np.int64([0]), "one_": np.int64([1]), "minus": np.int64([-2]), "both": np.int64([1, 2]), "step": np.int64([1]),
+        "zero": np.int64([0]), "one_": np.int64([1]), "minus": np.int64([-2]), "both": np.int64([1, 2]),
+        "step": np.int64([1]),
         "matrix": RNG.standard_normal((20, 3)).astype(np.float32),
     }  # fmt: skip
     found = widened(f"a = Conv(x, w) b = MaxPool <kernel_shape = [1]> (x) y = {node}", constants=arrays)
