@@ -11,7 +11,7 @@ from vlac.device.concat import ConcatOp
 from vlac.device.conv import ConvOp
 from vlac.device.copy import CopyOp
 from vlac.device.gemm import GemmOp
-from vlac.device.move import MoveOp
+from vlac.device.layout_op import LayoutOp
 from vlac.device.pool import PoolOp
 from vlac.device.select import SelectOp
 from vlac.device.vec import VecOp
@@ -244,7 +244,7 @@ WRONG = {
     "select": (lambda: SelectOp("op", "Gather", [X], Y, np.array([0, 1, 2, 4])), "a channel does not exist"),
     "open": (lambda: copy([Piece(0, 0, 0, Run(0, 1, 0, 1, 5), RUN)]), "it leaves values open"),
     "beyond": (lambda: copy([Piece(0, 0, 0, Run(0, 1, 1, 1, 6), RUN)]), "it reads behind the end of 'x'"),
-    "move": (lambda: MoveOp("op", "Reshape", [X], Y, np.arange(1, 145)), "an element does not exist"),
+    "move": (lambda: LayoutOp("op", "Reshape", [X], Y, np.arange(1, 145)), "an element does not exist"),
 }
 
 

@@ -82,7 +82,7 @@ def test_arrays_of_objects_are_never_pickled(tmp_path: Path) -> None:
 
 
 def test_a_move_reads_no_tensor_in_vain() -> None:
-    """compiler/vlac/legalize/compose.py: `index <= start + size`. The first element of the second is not the first's."""
+    """compiler/vlac/legalize/compose.py: `index <= start + size`. The second's first element is not the first's."""
     tensors = [Tensor(name, name, (1, 4, 2, 2), 1.0, 0) for name in ("a", "b")]
     kept, index = used(tensors, np.arange(16, 20))
     assert kept == tensors[1:] and index.tolist() == [0, 1, 2, 3]

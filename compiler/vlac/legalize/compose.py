@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from vlac.device.move import MoveOp
+from vlac.device.layout_op import LayoutOp
 from vlac.device.view import View
 from vlac.ir.operation import Tensor
 
@@ -16,15 +16,15 @@ __all__ = ["composed", "is_permutation", "used"]
 I64 = NDArray[np.int64]
 
 
-def composed(op: MoveOp | View) -> tuple[list[Tensor], I64, int]:
+def composed(op: LayoutOp | View) -> tuple[list[Tensor], I64, int]:
     """The whole chain behind an operation as one rearrangement; one fill value at most."""
-    fill = op.fill if isinstance(op, MoveOp) else 0
+    fill = op.fill if isinstance(op, LayoutOp) else 0
     parts: list[tuple[list[Tensor], I64]] = []
-    has_fill = isinstance(op, MoveOp) and bool((op.index < 0).any())
+    has_fill = isinstance(op, LayoutOp) and bool((op.index < 0).any())
     for t in op.inputs:
         size = math.prod(t.shape)
         part: tuple[list[Tensor], I64] = ([t], np.arange(size))
-        if isinstance(t.producer, (MoveOp, View)):
+        if isinstance(t.producer, (LayoutOp, View)):
             sources, index, other = composed(t.producer)
             filled = bool((index < 0).any())
             if not (filled and has_fill and other != fill):
@@ -44,7 +44,7 @@ def composed(op: MoveOp | View) -> tuple[list[Tensor], I64, int]:
         shift = np.array([*bases, 0]) - start
         tables.append(np.where(index < 0, -1, index + shift[local]))
     table = np.concatenate(tables)
-    own = op.index if isinstance(op, MoveOp) else (np.arange(len(table)) if op.order is None else op.order)
+    own = op.index if isinstance(op, LayoutOp) else (np.arange(len(table)) if op.order is None else op.order)
     return inputs, np.where(own < 0, -1, table[own]), fill
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vlac.device.move import MoveOp
+from vlac.device.layout_op import LayoutOp
 from vlac.device.view import View
 from vlac.ir.graph import Alias, Graph
 from vlac.ir.operation import Tensor
@@ -25,7 +25,7 @@ I64 = NDArray[np.int64]
 Layout = tuple[tuple[int, ...], tuple[int, ...]]  # (view, permutation)
 
 
-def reorder(graph: Graph, op: MoveOp, x: Tensor, index: I64) -> bool:
+def reorder(graph: Graph, op: LayoutOp, x: Tensor, index: I64) -> bool:
     """Let nothing, the host or a view do what `op` asks for, all values of `x` by `index`; False where none can.
 
     Where the model returns the result and others read it, the host may do the former's part, and False says that the
@@ -68,7 +68,7 @@ def _lies_so(x: Tensor, out: Tensor, index: I64) -> bool:
     return same and np.array_equal(out.to_hwc(index), x.to_hwc(np.arange(len(index))))
 
 
-def _drop(graph: Graph, op: MoveOp, x: Tensor, index: I64) -> None:
+def _drop(graph: Graph, op: LayoutOp, x: Tensor, index: I64) -> None:
     """Let the readers of the result read `x`."""
     out = op.output
     graph.erase(op)
@@ -82,7 +82,7 @@ def _renumber(tensor: Tensor, index: I64) -> None:
     for op in tensor.consumers:
         if isinstance(op, View):
             op.order = index if op.order is None else index[op.order]
-        elif isinstance(op, MoveOp):
+        elif isinstance(op, LayoutOp):
             bases = np.cumsum([0, *(math.prod(t.shape) for t in op.inputs)])
             for base in {int(b) for b, t in zip(bases, op.inputs, strict=False) if t is tensor}:
                 here = (op.index >= base) & (op.index < base + len(index))
@@ -95,7 +95,7 @@ def _is_view(graph: Graph, x: Tensor, out: Tensor, order: I64 | None) -> bool:
     return x.is_vector != out.is_vector and not packed and not (graph.is_output(out) and order is not None)
 
 
-def _view(graph: Graph, op: MoveOp, x: Tensor, order: I64 | None) -> None:
+def _view(graph: Graph, op: LayoutOp, x: Tensor, order: I64 | None) -> None:
     """Put a view in the place of `op`, or use one that is there."""
     out = op.output
     known = next((v for v in x.consumers if isinstance(v, View) and _alike(v, order, out)), None)
@@ -115,7 +115,7 @@ def _alike(view: View, order: I64 | None, out: Tensor) -> bool:
 # --- by the host ----------------------------------------------------------------------------------------
 
 
-def can_pack_chain(graph: Graph, op: MoveOp) -> bool:
+def can_pack_chain(graph: Graph, op: LayoutOp) -> bool:
     """Whether the host may do all that a chain up to `op` does to a model input."""
     inputs, index, _ = composed(op)
     return (
@@ -123,7 +123,7 @@ def can_pack_chain(graph: Graph, op: MoveOp) -> bool:
     )
 
 
-def pack_chain(graph: Graph, op: MoveOp) -> None:
+def pack_chain(graph: Graph, op: LayoutOp) -> None:
     """Let the host pack a model input for a chain up to `op`: what follows moves less then."""
     inputs, index, _ = composed(op)
     layout = _input_layout(graph, op, inputs[0], index)
@@ -131,7 +131,7 @@ def pack_chain(graph: Graph, op: MoveOp) -> None:
     _pack(graph, op, inputs[0], index, layout)
 
 
-def _input_layout(graph: Graph, op: MoveOp, x: Tensor, index: I64) -> Layout | None:
+def _input_layout(graph: Graph, op: LayoutOp, x: Tensor, index: I64) -> Layout | None:
     """How the host would pack a model input that only this chain reads, in the order of the result."""
     step = op.inputs[0]
     while len(step.consumers) == 1 and not graph.is_output(step) and step is not x and step.producer is not None:
@@ -142,14 +142,14 @@ def _input_layout(graph: Graph, op: MoveOp, x: Tensor, index: I64) -> Layout | N
     return axis_order(op.output.to_hwc(index).reshape(-1))
 
 
-def _pack(graph: Graph, op: MoveOp, x: Tensor, index: I64, layout: Layout) -> None:
+def _pack(graph: Graph, op: LayoutOp, x: Tensor, index: I64, layout: Layout) -> None:
     """Let the host pack `x` as the result of `op`, which becomes the model input."""
     out = op.output
     graph.erase(op)
     graph.inputs[graph.inputs.index(x)] = out
     graph.input_labels[out] = graph.input_labels.pop(x)
     graph.input_layouts[out] = (x.shape, *layout)
-    graph.input_moves[out] = index
+    graph.input_orders[out] = index
 
 
 def _output_layout(graph: Graph, out: Tensor, x: Tensor, index: I64) -> Layout | None:

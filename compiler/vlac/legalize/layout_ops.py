@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vlac.device.copy import CopyOp
+from vlac.device.layout_op import LayoutOp
 from vlac.device.matrix import zero_one
-from vlac.device.move import MoveOp
 from vlac.device.select import SelectOp
 from vlac.device.view import View
 from vlac.errors import UnsupportedError
@@ -26,22 +26,22 @@ from vlac.legalize.match import MAX_PIECES, channel_choice, grid_of, match_copie
 from vlac.legalize.prune import prune
 from vlac.legalize.reorder import can_pack_chain, pack_chain, reorder
 
-__all__ = ["realize_moves"]
+__all__ = ["realize_layout_ops"]
 
 I64 = NDArray[np.int64]
 _MATRIX = 1024  # largest vector that a 0/1 matrix rearranges
 
 
-def realize_moves(graph: Graph, hw: HardwareConfig) -> None:
-    """Replace every MoveOp that somebody reads.
+def realize_layout_ops(graph: Graph, hw: HardwareConfig) -> None:
+    """Replace every LayoutOp that somebody reads.
 
     Raises:
         UnsupportedError: all rearrangements that the machine cannot do.
     """
     reasons: dict[str, str] = {}
     for op in list(graph.ops):
-        read = graph.is_output(op.output) or any(not isinstance(c, MoveOp) for c in op.output.consumers)
-        if isinstance(op, MoveOp) and read and op in graph.ops and not _realize(graph, op, hw):
+        read = graph.is_output(op.output) or any(not isinstance(c, LayoutOp) for c in op.output.consumers)
+        if isinstance(op, LayoutOp) and read and op in graph.ops and not _realize(graph, op, hw):
             x = op.inputs[0]
             reasons[op.node] = (
                 f"{op.op_type} '{op.node}': {list(x.shape)} -> {list(op.output.shape)} moves data between pixels and "
@@ -51,18 +51,18 @@ def realize_moves(graph: Graph, hw: HardwareConfig) -> None:
     if reasons:
         raise UnsupportedError(reasons.values(), nodes=reasons)
     for op in graph.ops:  # steps of a chain that was realized as a whole
-        if isinstance(op, MoveOp):
+        if isinstance(op, LayoutOp):
             graph.aliases.append(Alias(op.output, op.inputs, op.index, op.fill))
     prune(graph)
 
 
-def _realize(graph: Graph, op: MoveOp, hw: HardwareConfig) -> bool:
-    """Replace one MoveOp; False where the machine cannot do it."""
+def _realize(graph: Graph, op: LayoutOp, hw: HardwareConfig) -> bool:
+    """Replace one LayoutOp; False where the machine cannot do it."""
     inputs, index, fill = composed(op)
-    kept = next((t.producer for t in inputs if isinstance(t.producer, MoveOp)), None)
+    kept = next((t.producer for t in inputs if isinstance(t.producer, LayoutOp)), None)
     if kept is not None:  # a step that fills with another value
         return _realize(graph, kept, hw) and _realize(graph, op, hw)
-    steps = [t.producer for t in op.inputs if isinstance(t.producer, MoveOp)]
+    steps = [t.producer for t in op.inputs if isinstance(t.producer, LayoutOp)]
     shared = next((s for s in steps if len(s.output.consumers) > 1 and can_pack_chain(graph, s)), None)
     if shared is not None:  # free for all of its readers
         pack_chain(graph, shared)
@@ -76,12 +76,12 @@ def _realize(graph: Graph, op: MoveOp, hw: HardwareConfig) -> bool:
     if _try(graph, op, inputs, index, fill, hw):
         return True
     for t in list(op.inputs):
-        if isinstance(t.producer, MoveOp) and not _realize(graph, t.producer, hw):
+        if isinstance(t.producer, LayoutOp) and not _realize(graph, t.producer, hw):
             return False
     return _try(graph, op, op.inputs, op.index, op.fill, hw)
 
 
-def _try(graph: Graph, op: MoveOp, inputs: list[Tensor], index: I64, fill: int, hw: HardwareConfig) -> bool:
+def _try(graph: Graph, op: LayoutOp, inputs: list[Tensor], index: I64, fill: int, hw: HardwareConfig) -> bool:
     """Realize `op` as one rearrangement of `inputs`, or leave everything as it is."""
     inputs, index = used(inputs, index)
     if _reordered(graph, op, inputs, index):
@@ -104,7 +104,7 @@ def _try(graph: Graph, op: MoveOp, inputs: list[Tensor], index: I64, fill: int, 
     return False
 
 
-def _reordered(graph: Graph, op: MoveOp, inputs: list[Tensor], index: I64) -> bool:
+def _reordered(graph: Graph, op: LayoutOp, inputs: list[Tensor], index: I64) -> bool:
     """Realize `op` without an instruction where it only changes an order; False where something is left to do."""
     return len(inputs) == 1 and is_permutation(index, inputs[0]) and reorder(graph, op, inputs[0], index)
 
@@ -112,7 +112,7 @@ def _reordered(graph: Graph, op: MoveOp, inputs: list[Tensor], index: I64) -> bo
 # --- by a 0/1 matrix ------------------------------------------------------------------------------------
 
 
-def _multiplied(graph: Graph, op: MoveOp, x: Tensor, index: I64, fill: int) -> None:
+def _multiplied(graph: Graph, op: LayoutOp, x: Tensor, index: I64, fill: int) -> None:
     """Flatten, multiply by a 0/1 matrix, and read the product in the output's shape."""
     new: list[Op] = []
 
