@@ -202,8 +202,10 @@ def _check_order(graph: Graph) -> None:
 
 def _check_map(tensor: Tensor) -> None:
     """A channel map names no channel that does not exist; a copy may want one twice, or not at all."""
-    if tensor.lanes is not None:
-        _require(bool((tensor.lanes < tensor.c).all()), tensor, "has a channel map with a channel that does not exist")
+    if tensor.channel_map is not None:
+        _require(
+            bool((tensor.channel_map < tensor.c).all()), tensor, "has a channel map with a channel that does not exist"
+        )
 
 
 def _require(holds: bool, tensor: Tensor, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Realize rearrangements: each chain of MoveOps becomes what the machine does cheapest.
+"""Realize rearrangements: each chain of layout operations becomes what the machine does cheapest.
 
 In this order: the host packs a model input or unpacks an output that way; nothing, where the bytes already lie so;
 a View between image and vector; a choice of channels; copies of words; and for small tensors a product with a

@@ -26,13 +26,14 @@ _ALIGN = 4096 // LINE_BYTES
 
 @dataclass(frozen=True)
 class DataRegion:
-    """Lines of a tensor: first one, steps between rows and channel blocks; w words per row and block."""
+    """Lines of a tensor: first one, steps between rows and channel blocks; w words per row, block and byte plane."""
 
     line: int
     row_stride: int
     block_stride: int
     w: int
     blocks: int
+    planes: int = 1
 
 
 @dataclass
@@ -80,25 +81,27 @@ def layout_of(
 
     `moved` is another (view, permutation) than the shape's own.
     """
-    lanes = tensor.lane_map()
-    if tensor.is_vector and moved is None:
-        words = lanes.reshape(-1, block)
+    channel_map = tensor.known_map()
+    planes = tensor.stored.planes
+    if tensor.is_vector and moved is None and planes == 1:
+        words = channel_map.reshape(-1, block)
         per_word = int((words[0] >= 0).sum())
         expected = np.full_like(words, -1)
         expected[:, :per_word] = np.arange(words.shape[0] * per_word).reshape(-1, per_word)
         if per_word and np.array_equal(words, expected):
             return TensorLayout(shape, (len(words), per_word), (0, 1), 1, len(words), per_word, block)
-    positions = np.flatnonzero(lanes >= 0)
+    positions = np.flatnonzero(channel_map >= 0)
     cuts = np.flatnonzero(np.diff(positions) > 1) + 1
     runs = tuple((int(r[0]), len(r)) for r in np.split(positions, cuts))
     h, w, c = tensor.h, tensor.w, tensor.c
     image = is_image(tensor.shape)
     view, order = moved or (((c, h, w), (1, 2, 0)) if image else ((w, c), (0, 1)))
-    return TensorLayout(shape, view, order, h, w, c, block, runs if runs != ((0, c),) else ())
+    return TensorLayout(shape, view, order, h, w, c, block, runs if runs != ((0, c),) else (), planes)
 
 
 def _region(line: int, layout: TensorLayout) -> DataRegion:
-    return DataRegion(line, layout.blocks * layout.row_lines, layout.row_lines, layout.w, layout.blocks)
+    step = layout.planes * layout.row_lines
+    return DataRegion(line, layout.blocks * step, step, layout.w, layout.blocks, layout.planes)
 
 
 def place_data(graph: Graph, plan: Plan, block: int) -> DataSpace:
@@ -108,8 +111,9 @@ def place_data(graph: Graph, plan: Plan, block: int) -> DataSpace:
         _place_input(graph, space, tensor, block)
     for tensor in dict.fromkeys(t for op in graph.ops for t in op.inputs if t.constant is not None):
         assert tensor.constant is not None
-        layout, lanes = layout_of(tensor, tensor.shape, block), tensor.lane_map()
-        values = tensor.from_hwc(tensor.to_hwc(tensor.constant)[:, :, lanes[lanes >= 0]])  # in the order of the lanes
+        layout, channel_map = layout_of(tensor, tensor.shape, block), tensor.known_map()
+        ordered = channel_map[channel_map >= 0]
+        values = tensor.from_hwc(tensor.to_hwc(tensor.constant)[:, :, ordered])
         space.sources[tensor] = _region(space.add_constant(pack(values, layout), tensor.label), layout)
     for out in graph.outputs:
         _place_output(graph, space, out, block)
@@ -131,7 +135,7 @@ def _place_input(graph: Graph, space: DataSpace, tensor: Tensor, block: int) -> 
     name, _ = graph.input_labels[tensor]
     if tensor in graph.input_layouts:
         shape, view, order = graph.input_layouts[tensor]
-        layout = TensorLayout(shape, view, order, tensor.h, tensor.w, tensor.c, block)
+        layout = TensorLayout(shape, view, order, tensor.h, tensor.w, tensor.c, block, (), tensor.stored.planes)
     else:
         image = next((op.output for op in tensor.consumers if op.view_of is tensor and tensor.is_vector), tensor)
         layout = layout_of(image, tensor.shape, block)
@@ -155,9 +159,11 @@ def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int) 
 
 
 def _padded_layout(root: Tensor, block: int) -> TensorLayout:
-    """A layout of all lanes, padding included: only the device reads it."""
-    c = len(root.lane_map())
-    return TensorLayout((1, c, root.h, root.w), (c, root.h, root.w), (1, 2, 0), root.h, root.w, c, block)
+    """A layout of all channel positions, padding included: only the device reads it."""
+    c = len(root.known_map())
+    return TensorLayout(
+        (1, c, root.h, root.w), (c, root.h, root.w), (1, 2, 0), root.h, root.w, c, block, (), root.stored.planes
+    )
 
 
 def _place_parts(graph: Graph, plan: Plan, space: DataSpace, block: int) -> None:
