@@ -14,6 +14,7 @@ import numpy as np
 
 from vla_isa.errors import ProgramError
 from vla_isa.host_functions import DTYPES, FUNCTIONS
+from vla_isa.integer import IntType
 from vla_isa.layout import TensorLayout
 from vla_isa.signature import HostOp, ModelOutput, Signature, Value
 
@@ -23,7 +24,6 @@ MAX_ELEMENTS = 1 << 28  # of one value
 _MAX_TOTAL = 1 << 30  # of all values of the host
 MAX_HOST_OPS = 4096
 MAX_RANK = 32
-_FED = ("float32", "int8", "uint8")
 
 
 def check_signature(signature: Signature, inputs: Sequence[TensorLayout], outputs: Sequence[TensorLayout]) -> None:
@@ -110,9 +110,15 @@ def _check_source(signature: Signature, op: HostOp, where: str, outputs: Sequenc
     if op.operands or len(op.numbers) != 1 or not 0 <= op.numbers[0] < len(sources):
         raise ProgramError(f"{where} takes {list(op.numbers)}; there are {len(sources)}")
     source = sources[op.numbers[0]]
-    dtypes = _FED if op.function == "Device" else (str(source.dtype),)
-    if source.shape != op.shape or op.dtype not in dtypes:
+    fits = _shows(op.dtype, source) if op.function == "Device" else op.dtype == str(source.dtype)
+    if source.shape != op.shape or not fits:
         raise ProgramError(f"{where} is {op.dtype} {list(op.shape)}; what it stands for has {list(source.shape)}")
+
+
+def _shows(dtype: str, layout: TensorLayout) -> bool:
+    """Whether real numbers or integers of this dtype are values of a tensor of the device."""
+    integers = IntType.named(dtype)
+    return dtype == "float32" if integers is None else integers.stored == layout.type
 
 
 def _check_feeds(signature: Signature, inputs: Sequence[TensorLayout]) -> None:
@@ -121,7 +127,7 @@ def _check_feeds(signature: Signature, inputs: Sequence[TensorLayout]) -> None:
         raise ProgramError(f"the device has {len(inputs)} inputs, and takes values {signature.feeds} of {known}")
     for number, layout in zip(signature.feeds, inputs, strict=True):
         value = signature.value(number)
-        if value.shape != layout.shape or value.dtype not in _FED:
+        if value.shape != layout.shape or not _shows(value.dtype, layout):
             raise ProgramError(
                 f"the device takes value {number}, {value.dtype} {list(value.shape)}, where it has {list(layout.shape)}"
             )

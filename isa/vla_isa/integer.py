@@ -6,6 +6,7 @@ Not here: scales and zero points, which belong to a tensor, and arithmetic (`num
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,29 @@ class IntType:
     def dtype(self) -> np.dtype[Any]:
         """The numpy type, little endian."""
         return np.dtype(f"<{'i' if self.signed else 'u'}{self.planes}")
+
+    @property
+    def stored(self) -> IntType:
+        """The type of the device's integers: signed, of as many bits."""
+        return IntType(self.bits, signed=True)
+
+    def from_stored(self, q: ArrayLike) -> NDArray[Any]:
+        """The device's integers as the model's: those of an unsigned type are moved up by half the range."""
+        return self._flipped(self.stored.cast(q).view(self.dtype))
+
+    def to_stored(self, q: ArrayLike) -> NDArray[Any]:
+        """The model's integers as the device's."""
+        return self._flipped(self.cast(q)).view(self.stored.dtype)
+
+    def _flipped(self, q: NDArray[Any]) -> NDArray[Any]:
+        """With the highest bit of an unsigned type inverted, which moves it by half the range."""
+        return q if self.signed else np.bitwise_xor(q, self.dtype.type(1 << (self.bits - 1)))
+
+    @classmethod
+    def named(cls, name: str) -> IntType | None:
+        """The type that numpy and ONNX write like that, None where those are no integers."""
+        found = re.fullmatch(r"(u?)int(8|16|32|64)", name)
+        return None if found is None else cls(int(found[2]), signed=not found[1])
 
     def values(self) -> NDArray[np.int64]:
         """Every value in ascending order, int64 [count]."""

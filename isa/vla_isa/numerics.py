@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vla_isa.errors import EncodingError
 from vla_isa.generated.codes import Rounding
-from vla_isa.integer import INT8
+from vla_isa.integer import INT8, IntType
 
 __all__ = [
     "RECORD_BYTES",
@@ -183,16 +183,20 @@ def scale_to_multiplier(scale: float) -> tuple[int, int]:
 
 
 def quantize(
-    x: NDArray[np.floating], scale: float, zero_point: int, rounding: int = Rounding.NEAREST_EVEN
-) -> NDArray[np.int8]:
-    """ONNX QuantizeLinear to int8 in float32: `saturate(rint(x / scale) + zero_point)`, or another rounding; no NaN."""
+    x: NDArray[np.floating],
+    scale: float,
+    zero_point: int,
+    rounding: int = Rounding.NEAREST_EVEN,
+    kind: IntType = INT8,
+) -> NDArray[Any]:
+    """ONNX QuantizeLinear in float32: `saturate(rint(x / scale) + zero_point)`, or another rounding; no NaN."""
     steps = np.asarray(x, dtype=np.float32) / np.float32(scale)
     if rounding == Rounding.NEAREST_EVEN:
         whole = np.rint(steps)
     else:
         whole = np.floor(steps.astype(np.float64) + (0.5 if rounding == Rounding.HALF_UP else 0.0)).astype(np.float32)
     q = whole + np.float32(zero_point)
-    return INT8.clip(q)
+    return kind.clip(q)
 
 
 def make_table(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.host_functions import FUNCTIONS, MOVERS
-from vla_isa.integer import INT8
+from vla_isa.integer import INT8, IntType
 from vla_isa.layout import TensorLayout
 from vla_isa.numerics import quantize
 
@@ -178,13 +178,10 @@ def moved_integers(signature: Signature, source: int, device: list[Array]) -> Ar
     return known[source]
 
 
-def to_device(value: Array, scale: float, zero_point: int) -> NDArray[np.int8]:
-    """The integers of a value that the device takes: int8 as it is, uint8 less 128, real numbers quantized."""
-    if value.dtype == np.int8:
-        return value
-    if value.dtype == np.uint8:
-        return (value.astype(np.int16) + INT8.lo).astype(np.int8)
-    return quantize(value, scale, zero_point)
+def to_device(value: Array, scale: float, zero_point: int, kind: IntType = INT8) -> Array:
+    """The integers of a value that the device takes, of type `kind`: stored as its own are, or quantized."""
+    model = IntType.named(value.dtype.name)
+    return quantize(value, scale, zero_point, kind=kind) if model is None else model.to_stored(value)
 
 
 def plain_signature(inputs: list[tuple[str, TensorLayout]], outputs: list[tuple[str, TensorLayout]]) -> Signature:

@@ -59,4 +59,4 @@ def _integers(tensor: IoTensor, value: Array) -> NDArray[np.int8]:
             f"'{tensor.name}', which the host computes from the inputs, is not a number at {at}; "
             "check the input there (Log of a negative number, or 0 / 0)"
         )
-    return to_device(value, tensor.scale, tensor.zero_point)
+    return to_device(value, tensor.scale, tensor.zero_point, tensor.layout.type)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.integer import INT8
+from vla_isa.integer import IntType
 from vla_isa.program import IoTensor, Program
 from vla_isa.signature import HostOp, HostRun, moved_integers
 from vlarun.errors import InputError
@@ -68,8 +68,7 @@ def refuse_raw_input(program: Program) -> None:
 
 def _as(dtype: str, q: Array, tensor: IoTensor) -> Array:
     """(q - zero_point) * scale in float32; of an integer output the model's integers."""
-    if dtype == "int8":
-        return q
-    if dtype == "uint8":
-        return (q.astype(np.int16) - INT8.lo).astype(np.uint8)
+    integers = IntType.named(dtype)
+    if integers is not None:
+        return integers.from_stored(q)
     return (q.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)

@@ -293,7 +293,7 @@ def test_words_of_a_row_follow_the_planes_of_the_type():
 
 
 def test_loads_take_one_plane_after_another():
-    source = DataRegion(line=100, row_stride=12, block_stride=4, w=7, blocks=3, planes=2)
+    source = DataRegion(line=100, row_stride=12, plane_stride=2, w=7, blocks=3, planes=2)
     v = load_rows(source, Region(base=0, row_stride=42, pitch=14, ring=3), (1, 3), "x").values
     assert (v["n0"], v["n1"], v["n2"]) == (7, 6, 2) and (v["src"], v["src_stride1"], v["src_stride2"]) == (112, 2, 12)
     assert (v["dst_stride1"], v["dst_stride2"]) == (7, 42)

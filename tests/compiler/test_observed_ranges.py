@@ -147,3 +147,37 @@ def test_the_range_of_least_error(low, high, seed):
     hist = np.where((edges[1:] <= low) | (edges[:-1] >= high), 0, rng.integers(1, 4, 12))
     hist[4:8] *= 10 ** rng.integers(2, 7)
     assert least_error_range(hist, edges, low, high) == pytest.approx(reference_range(hist, edges, low, high))
+
+
+def test_the_range_of_least_error_on_one_side():
+    """Many histograms, so that the number of levels and the share of a step show in some."""
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        edges = np.linspace(-40, 40, 13)
+        hist = np.where(edges[1:] <= 0, 0, rng.integers(1, 4, 12))
+        hist[6:9] *= 10 ** rng.integers(2, 7)
+        assert least_error_range(hist, edges, 0, 40) == pytest.approx(reference_range(hist, edges, 0, 40))
+
+
+@pytest.mark.parametrize("method", ["percentile", "mse"])
+def test_units_do_not_matter(method):
+    found, wanted = (observed([samples(s, 2 * s)], method, percentile=99)[0][0]["x"] for s in (2.0**-20, 1))
+    assert np.multiply(found, 2**20) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_least_range_is_a_128th_of_what_was_seen():
+    """A million million values of 0.6 beside one of 127."""
+    edges = np.linspace(-128, 128, 1025)
+    hist = np.zeros(1024)
+    hist[np.searchsorted(edges, 0.6) - 1], hist[np.searchsorted(edges, 127.1) - 1] = 1e12, 1
+    assert least_error_range(hist, edges, 0, 128) == (0, 1)
+    assert least_error_range(hist[::-1], edges, -128, 0) == (-1, 0)
+
+
+def test_small_values_beside_large_ones_keep_their_places():
+    """A hundred times smaller: a few of the wider bins."""
+    small, large = samples(0.01, 1)
+    (found, _), = observed([[small, large]], "percentile", percentile=70)  # fmt: skip
+    both = np.concatenate([small["x"], large["x"]])
+    assert found["x"] == pytest.approx((np.quantile(both, 0.3), np.quantile(both, 0.7)), abs=0.006)
+    assert np.quantile(both, 0.7) > 0.012

@@ -10,6 +10,7 @@ from vlac.rewrite.cast_pair import CAST_PAIR
 from vlac.rewrite.div_to_mul import DIV_TO_MUL
 from vlac.rewrite.gemm_bias import GEMM_BIAS
 from vlac.rewrite.group_to_dense import GROUP_TO_DENSE
+from vlac.rewrite.pad_max_pool import pad_max_pools
 from vlac.rewrite.split_variadic import split_variadic
 from vlac.rewrite.three_dimensional import flatten_depth
 
@@ -259,3 +260,47 @@ def test_pools_that_stay(body, inputs, outputs):
 def test_pools_of_another_domain_stay():
     found = rewritten(flatten_depth, "y = mine.GlobalMaxPool (x)", "float[1,3,4,6,7] x", "float[1,3,1,1,1] y", False)
     assert ops(found) == ["GlobalMaxPool"]
+
+
+# --- padding in front of a maximum ------------------------------------------------------------------------------
+
+
+def padded(pads, pool, size, axes=None, value=-1e9):
+    """The pads of a MaxPool that took them, or None."""
+    arrays = {"p": np.int64(pads), "v": np.float32(value)} | ({} if axes is None else {"axes": np.int64(axes)})
+    body = f"a = Pad (x, p, v{'' if axes is None else ', axes'}) y = MaxPool <{pool}> (a)"
+    found = rewritten(pad_max_pools, body, f"float{[1, 2, *size]} x", opset=18, constants=arrays)
+    last = found.graph.node(len(found.graph) - 1)
+    return last.attributes["pads"].value if last.inputs[0].name == "x" else None
+
+
+@pytest.mark.parametrize(
+    ("pads", "axes", "expected"),
+    [
+        ([1, 0, 0, 2], [2, 3], (1, 0, 0, 2)),
+        ([1, 0, 0, 2], [-1, -2], (0, 1, 2, 0)),
+        ([1, 2], [3], (0, 1, 0, 2)),
+        ([0, 0, 2, 1, 0, 0, 1, 0], None, (2, 1, 1, 0)),
+        ([0, 1, 2, 1, 0, 0, 1, 0], None, None),  # a channel more
+        ([0, 0, 2, 1, 1, 0, 1, 0], None, None),
+        ([0, 0, -1, 1, 0, 0, 1, 0], None, None),  # a row less
+        ([0, 0, 0, 1, 0, 0, 1, 0], None, (0, 1, 1, 0)),
+    ],
+)
+def test_padding_of_a_max_pool(pads, axes, expected):
+    assert padded(pads, "kernel_shape = [3, 3]", (5, 6), axes) == expected
+
+
+@pytest.mark.parametrize(
+    ("pads", "expected"),
+    [([1, 0], (1, 0)), ([2, 0], None), ([0, 1], (0, 1)), ([0, 2], None), ([1, 1], (1, 1)), ([3, 0], None)],
+)
+def test_padding_of_a_max_pool_is_less_than_its_kernel(pads, expected):
+    """A window of two values, every other one of the row, so that it meets a value of x all the same."""
+    found = padded([0, 0, pads[0], 0, 0, pads[1]], "kernel_shape = [2], dilations = [2]", (8,))
+    assert found == expected
+
+
+@pytest.mark.parametrize(("value", "goes"), [(-1e4, True), (-9999, False), (1e4, False), (-np.inf, True)])
+def test_padding_of_a_max_pool_that_never_wins(value, goes):
+    assert (padded([0, 0, 1, 0, 0, 0], "kernel_shape = [3]", (8,), value=value) is not None) is goes

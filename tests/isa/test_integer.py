@@ -61,3 +61,19 @@ def test_cast_keeps_an_array_of_the_type_and_refuses_another_of_its_size() -> No
         INT8.cast(np.array([0, 200], np.uint8))
     with pytest.raises(EncodingError, match="nan"):
         INT8.cast(np.array([0.0, np.nan]))
+
+
+@pytest.mark.parametrize("kind", (*TYPES, IntType(16, signed=False)), ids=lambda k: k.name)
+def test_stored_integers_are_the_models_around_the_middle_of_the_range(kind: IntType) -> None:
+    model = [kind.lo, kind.lo + 1, kind.hi - 1, kind.hi]
+    middle = 0 if kind.signed else 2 ** (kind.bits - 1)
+    stored = kind.to_stored(np.array(model, kind.dtype))
+    assert stored.dtype == np.dtype(f"int{kind.bits}") and stored.tolist() == [v - middle for v in model]
+    assert kind.from_stored(stored).dtype == kind.dtype and kind.from_stored(stored).tolist() == model
+    with pytest.raises(EncodingError, match=f"outside {kind.name}"):
+        kind.to_stored([kind.hi + 1])
+
+
+def test_types_by_name() -> None:
+    assert [IntType.named(n) for n in ("int8", "uint8", "int16")] == list(TYPES)
+    assert [IntType.named(n) for n in ("float32", "bool", "float16", "")] == [None] * 4

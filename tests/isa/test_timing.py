@@ -17,6 +17,7 @@ from vla_isa.cost import REFERENCE
 from vla_isa.encoding import make_packet
 from vla_isa.engine_cycles import packet_cost
 from vla_isa.errors import ProgramError
+from vla_isa.generated.codes import Move
 from vla_isa.hardware import BANKS, load
 from vla_isa.ordering import bits
 from vla_isa.packet import Packet
@@ -172,6 +173,17 @@ def test_copies_of_a_queue_overlap_their_latency() -> None:
 
 def test_empty_copy_only_signals() -> None:
     assert packet_cost(make_packet("COPY"), U50, None).cycles == REFERENCE.empty_copy
+
+
+@pytest.mark.parametrize("move", ["fill_act", "act_to_act"])
+def test_local_copies_move_a_line_of_each_master_per_cycle(move: str) -> None:
+    """Every run takes whole steps: 64 bytes on u50, four words of 16, so three steps for nine words."""
+    assert (U50.in_masters, U50.act_word_bytes) == (2, 16)
+    counts = {"n0": 9, "n1": 2, "n2": 3, "n3": 5}
+    packet = make_packet("COPY", move=Move[move.upper()], **counts, dst_stride1=16, dst_stride2=32, dst_stride3=96)
+    cost = packet_cost(packet, U50, None)
+    assert cost.cycles - cost.setup == 3 * 2 * 3 * 5 and cost.setup == REFERENCE.local_setup
+    assert cost.yields is (move == "act_to_act")
 
 
 def test_report_of_a_program() -> None:

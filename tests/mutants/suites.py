@@ -17,6 +17,7 @@ ISA = [*FAST, "tests/isa", "--deselect", "tests/isa/test_packet_check.py"]
 GRAPHS = ["tests/compiler/test_graphs.py"]
 NETWORKS = ["tests/compiler/test_random.py::test_networks_on_u50"]
 AFFINE = [f"tests/compiler/ops/test_{name}.py" for name in ("batch_normalization", "gemm", "matmul", "mul")]
+STEPS = ["tests/compiler/test_dialect_steps.py"]
 DIALECTS = ["tests/compiler/test_dialects.py", "tests/compiler/test_qdq.py"]
 QUANTIZE = ["tests/compiler/test_quantize.py", "tests/compiler/test_trained_ranges.py"]
 FAULTS = ["tests/compiler/test_faults_quantizer.py"]
@@ -46,10 +47,18 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("runtime/vlarun/partitions.py", (["tests/compiler/test_host_parts.py"], RUNTIME)),
     ("runtime/vlarun/*", (RUNTIME,)),
     ("compiler/vlac/rewrite/one_dimensional.py", (["tests/compiler/test_widen.py"], NETWORKS)),
-    ("compiler/vlac/rewrite/fold_affine.py", (["tests/compiler/test_fold_affine.py", *AFFINE], NETWORKS)),
+    (
+        "compiler/vlac/rewrite/fold_affine.py",
+        (["tests/compiler/test_folded_layers.py"], ["tests/compiler/test_fold_affine.py", *AFFINE], NETWORKS),
+    ),
     (
         "compiler/vlac/rewrite/pad_max_pool.py",
-        (["tests/compiler/test_pad_max_pool.py"], [*FAULTS, "-k", "pad"], NETWORKS),
+        (
+            ["tests/compiler/test_small_rewrites.py", "-k", "max_pool"],
+            ["tests/compiler/test_pad_max_pool.py"],
+            [*FAULTS, "-k", "pad"],
+            NETWORKS,
+        ),
     ),
     ("compiler/vlac/rewrite/where_mask.py", (["tests/compiler/test_where_mask.py"], [*FAULTS, "-k", "mask"], NETWORKS)),
     (
@@ -57,16 +66,14 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
         (["tests/compiler/test_turned_regions.py"], ["tests/compiler/test_axis_order.py"], NETWORKS),
     ),
     ("compiler/vlac/rewrite/*", (["tests/compiler/test_small_rewrites.py"], [*FAST, *AFFINE], NETWORKS)),
-    ("compiler/vlac/quantize/dialects/wide_weights.py", (["tests/compiler/test_wide_weights.py"], DIALECTS)),
-    (
-        "compiler/vlac/quantize/dialects/*",
-        (DIALECTS, ["tests/compiler/test_rounding.py", "tests/compiler/test_names.py"]),
-    ),
+    ("compiler/vlac/quantize/dialects/wide_weights.py", (STEPS, ["tests/compiler/test_wide_weights.py"], DIALECTS)),
+    ("compiler/vlac/quantize/dialects/*", (STEPS, ["tests/compiler/test_rounding.py"], DIALECTS)),
     *(
         (f"compiler/vlac/quantize/{name}.py", ([f"tests/compiler/test_{test}.py"], *others))
         for name, test, others in (
             ("bias_correction", "bias_correction", (QUANTIZE,)),
             ("calibration", "calibration_samples", (CALIBRATION,)),
+            ("equalize", "equalize", (QUANTIZE,)),
             ("float_session", "float_session", (QUANTIZE,)),
             ("held_out", "static", (VERIFY,)),
             ("input_ranges", "input_ranges", (FAULTS, NETWORKS)),

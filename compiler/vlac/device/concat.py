@@ -34,7 +34,7 @@ class ConcatOp(Op):
         self.require(sum(t.c for t in self.inputs) == out.c, "its inputs have not the channels of its output")
         for t in self.inputs:
             self.require((t.h, t.w) == (out.h, out.w), f"'{t.label}' is of another size")
-            same = (t.scale, t.zero_point) == (out.scale, out.zero_point)
+            same = t.same_scale(out)
             self.require(same, f"'{t.label}' has another scale")
 
     def nest(self, placer: Placer) -> None:

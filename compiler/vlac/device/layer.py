@@ -49,7 +49,8 @@ def check_requant(op: Op, requant: Requant) -> None:
     r, c = requant, op.output.c
     op.require({len(r.bias), len(r.mult), len(r.shift)} == {c}, f"it needs records of {c} channels")
     op.require(bool(((r.shift >= 0) & (r.shift <= MAX_SHIFT)).all()), f"a shift is not in 0..{MAX_SHIFT}")
-    op.require(INT8.holds([r.zero_point, r.lo, r.hi]), "zero point or clamp is no int8")
+    stored = op.output.stored
+    op.require(stored.holds([r.zero_point, r.lo, r.hi]), f"zero point or clamp is no {stored.name}")
     op.require(r.rounding in set(Rounding), f"rounding {r.rounding} does not exist")
     check_table(op, r.table)
 

@@ -103,7 +103,7 @@ class PoolOp(Op):
         self.require(bool((covered == 1).all()), "its pieces do not cover the output once")
         self.require(INT8.holds([self.zero_point, self.lo, self.hi]), "zero point or clamp is no int8")
         if self.mode == "max":
-            self.require(x.scale == out.scale and x.zero_point == out.zero_point, "a maximum keeps its scale")
+            self.require(x.same_scale(out), "a maximum keeps its scale")
             return
         mult, shift = self.records
         self.require(len(mult) == len(shift) > max(p.record for p in self.pieces), "a piece has no record")

@@ -74,12 +74,12 @@ class Tensor:
 
     @property
     def stored(self) -> IntType:
-        """The type of the device's integers: signed. Those of an unsigned model are moved down by half the range."""
-        return IntType(self.type.bits, signed=True)
+        """The type of the device's integers."""
+        return self.type.stored
 
     def to_model(self, q: NDArray[Any]) -> NDArray[Any]:
         """Stored integers as the model's."""
-        return self.type.cast(q.astype(np.int64) + (self.type.lo - self.stored.lo))
+        return self.type.from_stored(q)
 
     @property
     def is_vector(self) -> bool:
@@ -95,6 +95,11 @@ class Tensor:
     def row_by_row(self) -> bool:
         """An image inside a vector: its rows and blocks follow each other without gaps."""
         return self.parent is not None and self.parent.is_vector and not self.is_vector
+
+    def same_scale(self, other: Tensor) -> bool:
+        """Whether equal stored integers are equal real numbers."""
+        mine, others = ((t.scale, t.zero_point, t.stored) for t in (self, other))
+        return mine == others
 
     def same_order(self, other: Tensor) -> bool:
         """Whether both shapes put every element at the same (h, w, c)."""

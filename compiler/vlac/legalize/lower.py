@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import onnx_ir as ir
 
+from vla_isa.integer import IntType
 from vla_isa.signature import ModelOutput, Signature
 from vlac.analysis.host_nodes import prefix_nodes, suffix_nodes
 from vlac.errors import UnsupportedError
@@ -113,6 +114,7 @@ class _Lowering:
                 ],
                 nodes=[node_label(n) for n in [value.producer()] if n is not None],
             )
-        kind = dtype if dtype in ("int8", "uint8") else "float32"
+        integers = IntType.named(dtype)
+        kind = dtype if integers is not None and integers.stored == tensor.stored else "float32"
         number = self._device_output(tensor, shape_of(value), kind, value.name or "")
         return self._host.cast(number, dtype, shape_of(value))

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vla_isa.integer import INT8
+from vla_isa.integer import INT8, IntType
 from vla_isa.numerics import make_table, quantize
 from vlac.device.layout_op import LayoutOp
 from vlac.device.vec import VecOp
@@ -56,7 +56,8 @@ class LoweringContext:
     def device_input(self, tensor: Tensor, source: ir.Value) -> None:
         """Let the device take a value of the host as `tensor`: real numbers quantized, or the integers themselves."""
         number = self.host.numbers[source]
-        if self.host.dtype(number) not in ("int8", "uint8"):
+        integers = IntType.named(self.host.dtype(number))
+        if integers is None or integers.stored != tensor.stored:
             number = self.host.cast(number, "float32", tensor.shape)
         taken = {name for name, _ in self.graph.input_labels.values()}
         self.graph.inputs.append(tensor)
@@ -139,7 +140,7 @@ class LoweringContext:
                     ]
                 )
             self.values[q.outputs[0]] = tensor
-        clamp = bound(lo, tensor, INT8.lo, self.rounding), bound(hi, tensor, INT8.hi, self.rounding)
+        clamp = bound(lo, tensor, tensor.stored.lo, self.rounding), bound(hi, tensor, tensor.stored.hi, self.rounding)
         return Result(tensor, *clamp, label, self.rounding)
 
     def new_tensor(self, quantizer: ir.Node, label: str) -> Tensor:

@@ -198,7 +198,7 @@ def lower_max(
     pooled = x.like(name, label=value.name or name, shape=shape)
     index = np.arange(math.prod(shape)) if index is None else index
     plain = np.array_equal(index, np.arange(len(index)))
-    same = target is not None and (target.scale, target.zero_point) == (x.scale, x.zero_point)
+    same = target is not None and target.same_scale(x)
     if target is not None and same and plain and target.same_order(pooled):
         make(target)
         return

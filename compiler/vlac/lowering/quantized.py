@@ -30,11 +30,6 @@ __all__ = [
 _TYPES = {kind.dtype: kind for kind in (INT8, UINT8)}
 
 
-def _offset(model: IntType) -> int:
-    """By how much the model's integers are above the stored ones."""
-    return model.lo - INT8.lo
-
-
 @dataclass
 class Result:
     """Where an operator's result goes: its tensor, the integer clamp of absorbed Relu and Clip, and how it rounds."""
@@ -65,7 +60,7 @@ def bound(x: float, tensor: Tensor, free: int, rounding: int = Rounding.NEAREST_
     """A real bound as an integer of `tensor`, or `free` where it is infinite."""
     if not np.isfinite(x):
         return free
-    return int(quantize(np.array([x]), tensor.scale, tensor.zero_point, rounding)[0])
+    return int(quantize(np.array([x]), tensor.scale, tensor.zero_point, rounding, tensor.stored)[0])
 
 
 def activation_parameters(node: ir.Node) -> tuple[float, int, IntType]:
@@ -90,7 +85,7 @@ def activation_parameters(node: ir.Node) -> tuple[float, int, IntType]:
         raise UnsupportedError([f"{node.op_type} '{name}': {kind} is not supported; quantize to int8 or uint8"])
     model = _TYPES[kind]
     value = 0 if zero is None else int(zero.reshape(-1)[0])
-    return float(np.float32(scale.reshape(-1)[0])), value - _offset(model), model
+    return float(np.float32(scale.reshape(-1)[0])), value - (model.lo - model.stored.lo), model
 
 
 @dataclass(frozen=True)
@@ -107,7 +102,6 @@ def constant_tensor(node: ir.Node) -> Tensor | None:
     if q is None or scale is None or scale.size != 1 or q.dtype not in _TYPES:
         return None
     kind = _TYPES[q.dtype]
-    offset = _offset(kind)
     z = 0 if zero is None else int(zero.reshape(-1)[0])
     name = node.outputs[0].name or "?"
     return Tensor(
@@ -115,7 +109,7 @@ def constant_tensor(node: ir.Node) -> Tensor | None:
         name,
         q.shape,
         float(np.float32(scale.reshape(-1)[0])),
-        z - offset,
-        constant=INT8.cast(q.astype(np.int16) - offset),
+        z - (kind.lo - kind.stored.lo),
+        constant=kind.to_stored(q),
         type=kind,
     )

@@ -22,7 +22,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     out = low.result(node)
     parts = []
     for index, (source, value) in enumerate(zip(sources, node.inputs, strict=True)):
-        same = (source.scale, source.zero_point) == (out.tensor.scale, out.tensor.zero_point)
+        same = source.same_scale(out.tensor)
         if same and source.constant is None and (out.lo, out.hi) == (INT8.lo, INT8.hi):
             parts.append(source)
             continue

@@ -19,7 +19,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
         return
     tensor = low.operand(node, 0)
     target = low.new_tensor(node, source.name or "?")
-    if (tensor.scale, tensor.zero_point) == (target.scale, target.zero_point):
+    if tensor.same_scale(target):
         low.values[out] = tensor
         return
     low.requantized(tensor, target, node.name or target.name, node.op_type)
@@ -30,7 +30,7 @@ def _input(low: LoweringContext, node: ir.Node, source: ir.Value) -> None:
     """A value of the host that the device takes in this scale; the same tensor where it takes it already."""
     target, number = low.new_tensor(node, source.name or "?"), low.host.numbers[source]
     for known, (_, fed) in low.graph.input_labels.items():
-        if fed == number and (known.scale, known.zero_point) == (target.scale, target.zero_point):
+        if fed == number and known.same_scale(target):
             low.values[node.outputs[0]] = known
             return
     low.device_input(target, source)

@@ -26,14 +26,14 @@ _ALIGN = 4096 // LINE_BYTES
 
 @dataclass(frozen=True)
 class DataRegion:
-    """Lines of a tensor: first one, steps between rows and channel blocks; w words per row, block and byte plane."""
+    """Lines of a tensor: first one, steps between rows and planes; w words per row and plane, `planes` per block."""
 
     line: int
     row_stride: int
-    block_stride: int
+    plane_stride: int
     w: int
     blocks: int
-    planes: int = 1
+    planes: int
 
 
 @dataclass
@@ -83,7 +83,7 @@ def layout_of(
     """
     channel_map = tensor.known_map()
     planes = tensor.stored.planes
-    if tensor.is_vector and moved is None and planes == 1:
+    if tensor.is_vector and moved is None and planes == 1:  # words side by side
         words = channel_map.reshape(-1, block)
         per_word = int((words[0] >= 0).sum())
         expected = np.full_like(words, -1)
@@ -100,8 +100,8 @@ def layout_of(
 
 
 def _region(line: int, layout: TensorLayout) -> DataRegion:
-    step = layout.planes * layout.row_lines
-    return DataRegion(line, layout.blocks * step, step, layout.w, layout.blocks, layout.planes)
+    row = layout.blocks * layout.planes * layout.row_lines
+    return DataRegion(line, row, layout.row_lines, layout.w, layout.blocks, layout.planes)
 
 
 def place_data(graph: Graph, plan: Plan, block: int) -> DataSpace:
@@ -135,7 +135,8 @@ def _place_input(graph: Graph, space: DataSpace, tensor: Tensor, block: int) -> 
     name, _ = graph.input_labels[tensor]
     if tensor in graph.input_layouts:
         shape, view, order = graph.input_layouts[tensor]
-        layout = TensorLayout(shape, view, order, tensor.h, tensor.w, tensor.c, block, (), tensor.stored.planes)
+        planes = tensor.stored.planes
+        layout = TensorLayout(shape, view, order, tensor.h, tensor.w, tensor.c, block, (), planes)
     else:
         image = next((op.output for op in tensor.consumers if op.view_of is tensor and tensor.is_vector), tensor)
         layout = layout_of(image, tensor.shape, block)
@@ -161,9 +162,8 @@ def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int) 
 def _padded_layout(root: Tensor, block: int) -> TensorLayout:
     """A layout of all channel positions, padding included: only the device reads it."""
     c = len(root.known_map())
-    return TensorLayout(
-        (1, c, root.h, root.w), (c, root.h, root.w), (1, 2, 0), root.h, root.w, c, block, (), root.stored.planes
-    )
+    planes = root.stored.planes
+    return TensorLayout((1, c, root.h, root.w), (c, root.h, root.w), (1, 2, 0), root.h, root.w, c, block, (), planes)
 
 
 def _place_parts(graph: Graph, plan: Plan, space: DataSpace, block: int) -> None:
@@ -181,4 +181,4 @@ def _place_parts(graph: Graph, plan: Plan, space: DataSpace, block: int) -> None
 
 def _slice(whole: DataRegion, offset: int, blocks: int) -> DataRegion:
     """Some channel blocks of a region."""
-    return replace(whole, line=whole.line + offset * whole.block_stride, blocks=blocks)
+    return replace(whole, line=whole.line + offset * whole.planes * whole.plane_stride, blocks=blocks)

@@ -144,4 +144,5 @@ def _array(node: ir.Node, index: int) -> F64 | None:
 def _store(node: ir.Node, index: int, array: F64) -> None:
     value = node.inputs[index]
     assert value is not None
+    value.shape = ir.Shape(array.shape)
     value.const_value = ir.tensor(np.ascontiguousarray(array, np.float32), name=value.name)

@@ -251,7 +251,7 @@ def _draw(
     v |= draw_region(rng, arena, "out", v["out_h"], v["out_w"], v["out_blocks"], ring=out_ring)
     live = v["in_blocks"] * v["out_blocks"] if v["mask_mode"] == codes.MaskMode.DENSE else v["out_blocks"]
     if v["mask_mode"] == codes.MaskMode.MASK:
-        bits = _mask(rng, v["out_blocks"], v["in_blocks"], mask_bits)
+        bits = _draw_mask(rng, v["out_blocks"], v["in_blocks"], mask_bits)
         words = np.zeros((v["out_blocks"], hw.param_word_bytes * 8), np.uint8)
         words[:, : v["in_blocks"]] = bits
         v["mask_base"] = arena.put_params(np.packbits(words, axis=1, bitorder="little"))
@@ -261,14 +261,14 @@ def _draw(
     depth = taps * v["in_blocks"] * hw.block if v["mask_mode"] != codes.MaskMode.DIAGONAL else taps * hw.block
     parts = draw_records(rng, v["out_blocks"] * hw.block, 74 * 74 * depth**0.5, records)
     tail = np.zeros(hw.param_word_bytes, np.uint8)
-    tail[: numerics.RESIDUAL_BYTES] = np.frombuffer(_residual(rng).pack(), np.uint8)
+    tail[: numerics.RESIDUAL_BYTES] = np.frombuffer(_draw_residual(rng).pack(), np.uint8)
     v["param_base"] = arena.put_params(np.concatenate([parts.reshape(-1), tail]))
     if v["table_enable"]:
         v["table_base"] = arena.put_params(draw_table(rng))
     return v
 
 
-def _mask(rng: Rng, rows: int, columns: int, kind: str) -> NDArray[np.uint8]:
+def _draw_mask(rng: Rng, rows: int, columns: int, kind: str) -> NDArray[np.uint8]:
     bits = rng.integers(0, 2, (rows, columns), dtype=np.uint8)
     if kind == "none":
         bits[:] = 0
@@ -278,7 +278,7 @@ def _mask(rng: Rng, rows: int, columns: int, kind: str) -> NDArray[np.uint8]:
     return bits
 
 
-def _residual(rng: Rng) -> numerics.ResidualRecord:
+def _draw_residual(rng: Rng) -> numerics.ResidualRecord:
     lo, hi = (INT8.lo, INT8.hi) if rng.integers(0, 2) else (-10, 90)
     return numerics.ResidualRecord(
         a_mult=draw_number(rng, 0, (1 << 24) - 1),

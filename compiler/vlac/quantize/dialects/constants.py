@@ -91,7 +91,7 @@ def _fold_view(graph: ir.Graph, node: ir.Node) -> None:
         place = order.index(axis) if scale.size > 1 else None
     else:
         turned = q.reshape(shape_of(node.outputs[0]))
-        place = _same_axis(q.shape, turned.shape, axis)
+        place = _same_axis(q.shape, turned.shape, axis) if scale.size > 1 else None
     if scale.size > 1 and place is None:
         return  # the scales follow no axis of the view: refused later
     new = Nodes(graph, node)

@@ -173,7 +173,10 @@ class _Quant:
         low, high = self.limits
         if self.bits > 32 or (kind == np.int32 and (not self.signed or self.zero.any())):
             raise self._refused("up to 8 bits, or signed up to 32 with zero point 0 for a bias")
-        steps = np.clip(self.constant.astype(np.float32) / self.scale + self.zero, low, high)
+        try:
+            steps = np.clip(self.constant.astype(np.float32) / self.scale + self.zero, low, high)
+        except ValueError as e:  # shapes that do not go together
+            raise self._refused("one scale per tensor or per index of one axis") from e
         integers = round_constant(self.mode, steps).astype(kind)
         axis, scale, zero = self._per_axis(integers)
         arrays = {"integers": integers, "scale": scale, "zero_point": zero.astype(kind)}
@@ -193,9 +196,9 @@ class _Quant:
         """(axis, scale, zero point) of a constant: scalars with axis None, or one per index of one axis."""
         if self.scale.size == 1 and self.zero.size == 1:
             return None, self.scale.reshape(()), self.zero.reshape(())
-        full = (1,) * (integers.ndim - self.scale.ndim) + self.scale.shape
+        full, zeros = ((1,) * (integers.ndim - a.ndim) + a.shape for a in (self.scale, self.zero))
         axes = [i for i, n in enumerate(full) if n > 1]
-        if len(axes) != 1 or full[axes[0]] != integers.shape[axes[0]]:
+        if len(axes) != 1 or (self.zero.size > 1 and zeros != full):
             raise self._refused("one scale per tensor or per index of one axis")
         scale = self.scale.reshape(-1)
         return axes[0], scale, np.broadcast_to(self.zero.reshape(-1), scale.shape)
