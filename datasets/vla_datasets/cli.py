@@ -1,4 +1,4 @@
-"""Command line of the collectors: `vla-collect babyai --level GoToObj --episodes 1500 --out DIR`.
+"""Command line of the collectors: `vla-collect WORLD --level LEVEL --episodes 1500 --out DIR`.
 
 What the commands do is in `commands.py`; messages and exit codes are those of `vla_isa.command_line`.
 """

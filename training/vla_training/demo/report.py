@@ -97,8 +97,8 @@ class Results:
         first_step = f" The others part at step {apart[len(apart) // 2] + 1} (median)." if apart else ""
         return (
             f"{same} of {len(self.evaluations[0].episodes)} episodes had exactly the same actions.{first_step} "
-            f"{first} alone succeeded in {self.paired.only_first}, {second} alone in {self.paired.only_second}: a difference of "
-            f"{points:+.1f} points (McNemar p = {self.paired.p_value:.2f})."
+            f"{first} alone succeeded in {self.paired.only_first}, {second} alone in {self.paired.only_second}: "
+            f"a difference of {points:+.1f} points (McNemar p = {self.paired.p_value:.2f})."
         )
 
 
