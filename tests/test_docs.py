@@ -95,6 +95,43 @@ def test_add_a_dataset(tree: Path) -> None:
 SHORTER = {"--episodes 1500": "--episodes 12", "--episodes 200": "--episodes 2"}
 
 
+def python(page: str) -> set[str]:
+    """The Python files that a page writes or edits, without its test."""
+    return {name for name in touched(HOWTO / page) if name.endswith(".py") and not name.startswith("tests/")}
+
+
+def more_of_attention() -> set[str]:
+    """The files that attention takes besides those of its page, which names them."""
+    text = (HOWTO / "device_operation.md").read_text(encoding="utf-8").partition("## What attention takes")[2]
+    return set(re.findall(r"`([\w/]+\.py)`", text))
+
+
+def test_the_table_of_walks() -> None:
+    operation = python("device_operation.md")
+    assert len(operation) == 9 and not more_of_attention() & operation
+    assert all((ROOT / name).parent.exists() for name in more_of_attention())
+    counted = {
+        "attention": len(operation | more_of_attention()),
+        "int16": len(python("integer_type.md")),
+        "an instruction": sum(name.startswith(("isa/", "runtime/")) for name in operation),
+        "a policy": len(touched(HOWTO / "policy.md")),
+        "a data set": len(touched(HOWTO / "dataset.md")),
+        "a board": len(python("own_rtl.md")),
+    }
+    rows = re.findall(r"^\| ([\w ]+) \| (\d+) \| (\d+) \| (\d+) \|", (HOWTO / "README.md").read_text("utf-8"), re.M)
+    assert {name: int(now) for name, _, _, now in rows} == counted
+    assert all(int(now) <= int(most) < int(before) for _, before, most, now in rows)
+    assert [most for _, _, most, _ in rows] == ["18", "22", "10", "6", "6", "5"]
+
+
+def test_add_a_device_operation(tree: Path) -> None:
+    assert follow(HOWTO / "device_operation.md", tree) == 13
+
+
+def test_write_another_integer_type(tree: Path) -> None:
+    assert follow(HOWTO / "integer_type.md", tree) == 15
+
+
 @pytest.mark.slow
 def test_add_a_policy(tree: Path) -> None:
     shorter = {**SHORTER, "--config small_goto_obj": "--config small_goto_obj --steps 2"}

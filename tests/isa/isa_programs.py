@@ -35,8 +35,15 @@ def pipeline(config: str = "tiny") -> Program:
     6 result free.
     """
     hw = load(config)
-    lines = W * hw.block // 64
-    words = [
+    words = _parameters_and_weights()
+    for i in range(BATCHES):
+        words += [_load_input(hw, i), *_compute(hw, i), _store_output(hw, i)]
+    words.append(make_packet("HALT"))
+    return program_of(hw, words)
+
+
+def _parameters_and_weights() -> list[Packet]:
+    return [
         make_packet("COPY", move=3, src=PARAMS_LINE, n0=2, n1=1, n2=1, n3=1),
         make_packet(
             "COPY",
@@ -52,81 +59,88 @@ def pipeline(config: str = "tiny") -> Program:
             signal=masks(0),
         ),
     ]
-    for i in range(BATCHES):
-        half = 256 * (i % 2)
-        reuse = i >= 2
-        words += [
-            make_packet(
-                "COPY",
-                move=0,
-                src=INPUT_LINE + 2 * H * lines * i,
-                dst=half,
-                n0=W,
-                n1=2,
-                n2=H,
-                n3=1,
-                src_stride1=lines,
-                src_stride2=2 * lines,
-                dst_stride1=W,
-                dst_stride2=2 * W,
-                wait=masks(2) if reuse else 0,
-                signal=masks(1),
-            ),
-            make_packet(
-                "CONV",
-                **tensor("in", half, h=H, w=W, blocks=2),
-                kernel_h=3,
-                kernel_w=3,
-                pad_top=1,
-                pad_left=1,
-                **tensor("out", 1024 + half, h=H, w=W, blocks=2),
-                hi=127,
-                lo=-128,
-                wait=masks(1, *([0] if i == 0 else []), *([4] if reuse else [])),
-                signal=masks(3, *([2] if i < BATCHES - 2 else [])),
-            ),
-            make_packet(
-                "POOL",
-                **tensor("in", 1024 + half, h=H, w=W, blocks=2),
-                channels=2 * hw.block,
-                kernel_h=2,
-                kernel_w=2,
-                **tensor("out", 2048 + half, h=H, w=W),
-                lo=-128,
-                hi=127,
-                wait=masks(3, *([6] if reuse else [])),
-                signal=masks(4) if i < BATCHES - 2 else 0,
-            ),
-            make_packet(
-                "VEC",
-                **tensor("a", 2048 + half),
-                **tensor("b", 2048 + half),
-                **tensor("out", 2048 + half, h=H, w=W, blocks=2),
-                a_mult=1,
-                b_mult=1,
-                lo=-128,
-                hi=127,
-                signal=masks(5),
-            ),
-            make_packet(
-                "COPY",
-                move=5,
-                src=2048 + half,
-                dst=OUTPUT_LINE + 2 * H * lines * i,
-                n0=W,
-                n1=2,
-                n2=H,
-                n3=1,
-                dst_stride1=lines,
-                dst_stride2=2 * lines,
-                src_stride1=W,
-                src_stride2=2 * W,
-                wait=masks(5),
-                signal=masks(6) if i < BATCHES - 2 else 0,
-            ),
-        ]
-    words.append(make_packet("HALT"))
-    return program_of(hw, words)
+
+
+def _load_input(hw: HardwareConfig, i: int) -> Packet:
+    lines, half, reuse = W * hw.block // 64, 256 * (i % 2), i >= 2
+    return make_packet(
+        "COPY",
+        move=0,
+        src=INPUT_LINE + 2 * H * lines * i,
+        dst=half,
+        n0=W,
+        n1=2,
+        n2=H,
+        n3=1,
+        src_stride1=lines,
+        src_stride2=2 * lines,
+        dst_stride1=W,
+        dst_stride2=2 * W,
+        wait=masks(2) if reuse else 0,
+        signal=masks(1),
+    )
+
+
+def _compute(hw: HardwareConfig, i: int) -> list[Packet]:
+    half, reuse = 256 * (i % 2), i >= 2
+    return [
+        make_packet(
+            "CONV",
+            **tensor("in", half, h=H, w=W, blocks=2),
+            kernel_h=3,
+            kernel_w=3,
+            pad_top=1,
+            pad_left=1,
+            **tensor("out", 1024 + half, h=H, w=W, blocks=2),
+            hi=127,
+            lo=-128,
+            wait=masks(1, *([0] if i == 0 else []), *([4] if reuse else [])),
+            signal=masks(3, *([2] if i < BATCHES - 2 else [])),
+        ),
+        make_packet(
+            "POOL",
+            **tensor("in", 1024 + half, h=H, w=W, blocks=2),
+            channels=2 * hw.block,
+            kernel_h=2,
+            kernel_w=2,
+            **tensor("out", 2048 + half, h=H, w=W),
+            lo=-128,
+            hi=127,
+            wait=masks(3, *([6] if reuse else [])),
+            signal=masks(4) if i < BATCHES - 2 else 0,
+        ),
+        make_packet(
+            "VEC",
+            **tensor("a", 2048 + half),
+            **tensor("b", 2048 + half),
+            **tensor("out", 2048 + half, h=H, w=W, blocks=2),
+            a_mult=1,
+            b_mult=1,
+            lo=-128,
+            hi=127,
+            signal=masks(5),
+        ),
+    ]
+
+
+def _store_output(hw: HardwareConfig, i: int) -> Packet:
+    lines, half = W * hw.block // 64, 256 * (i % 2)
+    return make_packet(
+        "COPY",
+        move=5,
+        src=2048 + half,
+        dst=OUTPUT_LINE + 2 * H * lines * i,
+        n0=W,
+        n1=2,
+        n2=H,
+        n3=1,
+        dst_stride1=lines,
+        dst_stride2=2 * lines,
+        src_stride1=W,
+        src_stride2=2 * W,
+        wait=masks(5),
+        signal=masks(6) if i < BATCHES - 2 else 0,
+    )
 
 
 def program_of(hw: HardwareConfig, words: list[Packet]) -> Program:

@@ -228,66 +228,68 @@ def test_every_entry_point_is_checked() -> None:
     refused(replace(program, entries={"main": 0, "other": 2}), "packet 3")
 
 
-def test_a_program_of_two_thousand_packets() -> None:
-    """They touch about 20 MB of activations, in two heaps."""
-    hw = load("u50")
+def _layer(i: int) -> list[Packet]:
+    """Load, convolution and store of one of 666 maps of 16 x 60 pixels, in two halves of the scratchpad by turns."""
     big = {"row_stride": 4 * 64, "pitch": 64, "ring": 16}
 
     def region(role: str, base: int, **sizes: int) -> dict[str, int]:
         return {f"{role}_{k}": v for k, v in {"base": base, **big, **sizes}.items()}
 
-    words = []
-    for i in range(666):
-        a, b = (8192 * (i % 2), 16384 + 8192 * (i % 2))
-        words += [
-            make_packet(
-                "COPY",
-                move=0,
-                src=2048,
-                dst=a,
-                n0=60,
-                n1=4,
-                n2=16,
-                n3=1,
-                src_stride1=16,
-                src_stride2=64,
-                dst_stride1=64,
-                dst_stride2=256,
-                signal=masks(0),
-                wait=masks(1) if i >= 2 else 0,
-            ),
-            make_packet(
-                "CONV",
-                **region("in", a, h=16, w=60, blocks=4),
-                **region("out", b, h=16, w=60, blocks=4),
-                kernel_h=3,
-                kernel_w=3,
-                pad_top=1,
-                pad_left=1,
-                wait=masks(0, *([3] if i >= 2 else [])),
-                signal=masks(2, *([1] if i < 664 else [])),
-            ),
-            make_packet(
-                "COPY",
-                move=5,
-                src=b,
-                dst=3072,
-                n0=60,
-                n1=4,
-                n2=16,
-                n3=1,
-                dst_stride1=15,
-                dst_stride2=60,
-                src_stride1=64,
-                src_stride2=256,
-                wait=masks(2),
-                signal=masks(3) if i < 664 else 0,
-            ),
-        ]
+    a, b = (8192 * (i % 2), 16384 + 8192 * (i % 2))
+    return [
+        make_packet(
+            "COPY",
+            move=0,
+            src=2048,
+            dst=a,
+            n0=60,
+            n1=4,
+            n2=16,
+            n3=1,
+            src_stride1=16,
+            src_stride2=64,
+            dst_stride1=64,
+            dst_stride2=256,
+            signal=masks(0),
+            wait=masks(1) if i >= 2 else 0,
+        ),
+        make_packet(
+            "CONV",
+            **region("in", a, h=16, w=60, blocks=4),
+            **region("out", b, h=16, w=60, blocks=4),
+            kernel_h=3,
+            kernel_w=3,
+            pad_top=1,
+            pad_left=1,
+            wait=masks(0, *([3] if i >= 2 else [])),
+            signal=masks(2, *([1] if i < 664 else [])),
+        ),
+        make_packet(
+            "COPY",
+            move=5,
+            src=b,
+            dst=3072,
+            n0=60,
+            n1=4,
+            n2=16,
+            n3=1,
+            dst_stride1=15,
+            dst_stride2=60,
+            src_stride1=64,
+            src_stride2=256,
+            wait=masks(2),
+            signal=masks(3) if i < 664 else 0,
+        ),
+    ]
+
+
+def test_a_program_of_two_thousand_packets() -> None:
+    """They touch about 20 MB of activations, in two heaps."""
+    words = [packet for i in range(666) for packet in _layer(i)]
     heaps, per = [], 1000
     for h in range(2):
         chunk = words[h * per : (h + 1) * per]
         chunk.append(make_packet("JUMP", target=8192) if h == 0 else HALT)
         heaps.append(Segment(8192 * h, b"".join(map(encode, chunk))))
-    program = replace(program_of(hw, [HALT]), heaps=heaps, sources=[], data_bytes=64 << 14)
+    program = replace(program_of(load("u50"), [HALT]), heaps=heaps, sources=[], data_bytes=64 << 14)
     hazards.check(program)

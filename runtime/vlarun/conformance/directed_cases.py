@@ -109,6 +109,11 @@ def _conv(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     yield "ring.both", PLAIN | {"in_ring": True, "out_ring": True, "in_h": 5, "out_h": 4}
     for pitch in (16, 20, 24, 32):
         yield f"pitch.{pitch}", PLAIN | {"pitch": pitch, "in_w": 9, "in_h": 4, "in_blocks": 3}
+    yield from _conv_values(hw)
+    yield from _conv_options(hw)
+
+
+def _conv_values(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     for rounding in Rounding:
         name = rounding.name.lower()
         yield f"rounding.{name}", PLAIN | {"rounding": rounding, "out_w": 11, "out_h": 4, **FULL}
@@ -127,7 +132,6 @@ def _conv(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
             PLAIN | {"in_zero": zero, "pad_top": 1, "pad_left": 1, "kernel_h": 3, "kernel_w": 3},
         )
         yield f"zero.point.out.{zero}", PLAIN | {"out_zero": zero}
-    yield from _conv_options(hw)
 
 
 def _conv_options(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
@@ -243,6 +247,11 @@ def _pool(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
                 f"{kind}.extreme.{act}",
                 {"mode": mode, "act": act, "kernel_h": 4, "kernel_w": 4, "in_h": 8, "in_w": 8},
             )
+    yield from _pool_averages()
+    yield "max.ignores.clamp", {"mode": PoolMode.MAX, "lo": 0, "hi": 0}
+
+
+def _pool_averages() -> Iterator[tuple[str, Choices]]:
     for rounding in Rounding:
         name = rounding.name.lower()
         yield (
@@ -275,7 +284,6 @@ def _pool(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
                 "out_h": 5,
             },
         )
-    yield "max.ignores.clamp", {"mode": PoolMode.MAX, "lo": 0, "hi": 0}
 
 
 def _vec(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
