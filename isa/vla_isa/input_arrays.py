@@ -51,20 +51,23 @@ class Runs:
     def joined(self, results: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
         """The results of all runs: one after the other on axis 0 where it is 1, else on a new axis in front.
 
+        No result shares memory with an input.
+
         Raises:
             InputError: a result has another size in another run.
         """
-        if not self.many:
-            return dict(results[0])
         for name in results[0]:
             if len({r[name].shape for r in results}) > 1:
                 raise InputError(f"output '{name}' has another size in every run; give one input at a time")
-        return {
-            name: np.concatenate([r[name] for r in results])
-            if first.ndim and first.shape[0] == 1
-            else np.stack([r[name] for r in results])
-            for name, first in results[0].items()
-        }
+        return {name: self._joined([r[name] for r in results]) for name in results[0]}
+
+    def _joined(self, arrays: list[Array]) -> Array:
+        first = arrays[0]
+        along = first.ndim > 0 and first.shape[0] == 1
+        if len(arrays) > 1:
+            return np.concatenate(arrays) if along else np.stack(arrays)
+        whole = first if along or not self.many else first[None]
+        return whole.copy() if any(np.may_share_memory(whole, given) for given in self.arrays.values()) else whole
 
 
 def read_runs(wanted: Sequence[Value], given: Mapping[str, Any], optional: Collection[str] = ()) -> Runs:
@@ -145,6 +148,8 @@ def _converted(value: Value, array: Array) -> Array:
     if array.dtype.kind == "f":
         _refuse_any(~np.isfinite(array), array, where, "every value must be finite")
     if dtype.kind == "f":
+        if array.dtype == dtype:
+            return array
         with np.errstate(over="ignore"):
             found = array.astype(dtype)
         _refuse_any(~np.isfinite(found), array, where, f"{dtype} holds no such number")

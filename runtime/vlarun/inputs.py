@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.input_arrays import Runs, read_runs
+from vla_isa.integer import INT8
 from vla_isa.program import IoTensor, Program
 from vla_isa.signature import HostRun, Value, to_device
 from vlarun.errors import InputError
+from vlarun.native import quantize
 
 __all__ = ["check_inputs", "device_integers", "to_integers", "wanted_inputs"]
 
@@ -59,4 +61,6 @@ def _integers(tensor: IoTensor, value: Array) -> NDArray[np.int8]:
             f"'{tensor.name}', which the host computes from the inputs, is not a number at {at}; "
             "check the input there (Log of a negative number, or 0 / 0)"
         )
+    if value.dtype == np.float32 and tensor.layout.type == INT8:
+        return quantize(value, tensor.scale, tensor.zero_point)
     return to_device(value, tensor.scale, tensor.zero_point, tensor.layout.type)

@@ -15,6 +15,7 @@ from vla_isa.integer import IntType
 from vla_isa.program import IoTensor, Program
 from vla_isa.signature import HostOp, HostRun, moved_integers
 from vlarun.errors import InputError
+from vlarun.native import dequantize
 
 __all__ = ["raw_outputs", "real_outputs", "refuse_raw_input"]
 
@@ -71,4 +72,4 @@ def _as(dtype: str, q: Array, tensor: IoTensor) -> Array:
     integers = IntType.named(dtype)
     if integers is not None:
         return integers.from_stored(q)
-    return (q.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
+    return dequantize(q, tensor.scale, tensor.zero_point)

@@ -202,6 +202,15 @@ def test_a_file_that_unpacks_to_more_is_refused_unread(
         read_npz(tmp_path / "bomb.npz", WANTED[:1])
 
 
+def test_results_do_not_share_memory_with_the_inputs() -> None:
+    x = np.zeros((1, 4), np.float32)
+    runs = read_runs(WANTED[:1], {"x": x})
+    (given,) = runs.items()
+    assert np.may_share_memory(given["x"], x)
+    joined = runs.joined([{"same": given["x"], "part": given["x"][:, 1:], "other": np.ones(3)}])
+    assert not any(np.may_share_memory(a, x) for a in joined.values())
+
+
 def test_what_is_optional_is_zero() -> None:
     runs = read_runs(WANTED, arrays(state=None), {"state"})
     assert runs.count == 3 and (runs.arrays["state"] == 0).all()

@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vla_isa import hardware, numerics
+from vla_isa import hardware, layout, numerics
 from vla_isa.instructions import TABLE
+from vla_isa.layout import TensorLayout
 from vla_isa.numerics import ResidualRecord
 from vla_isa.operands import Arena
 from vlarun.conformance import reference
 from vlarun.conformance.operations import Operation, make_operation
 from vlarun.memory import Machine, Records
 from vlarun.native import binding as native
+from vlarun.native import dequantize, pack_into, quantize, unpack
 from vlarun.native.steps import MAKERS, make_step
 
 PACKETS = 30
@@ -164,6 +166,46 @@ def test_table_and_every_pair_of_a_residual(library: ctypes.CDLL, rounding: int)
         found = finish(library, a.astype(np.int32), one, rounding, False, (record, b), table)
         want = numerics.residual_add(numerics.apply_table(a, table), b, record, rounding)
         assert np.array_equal(found, want), record
+
+
+# --- inputs and outputs ----------------------------------------------------------------------------------------------
+
+
+def test_quantize_and_dequantize() -> None:
+    rng = np.random.default_rng(0)
+    halves = np.arange(-300, 301, dtype=np.float32) / 2
+    edges = np.array([0.0, -0.0, 1e-45, -1e-45, 3e38, -3e38, np.inf, -np.inf], np.float32)
+    for scale in (1.0, 0.5, 0.007874016, 1e-30, 3e20, 0.1):
+        many = (rng.standard_normal(1000) * 100 * scale).astype(np.float32)
+        for zero in (0, -128, 127, 5):
+            for x in (halves * np.float32(scale), np.nextafter(halves * np.float32(scale), np.float32(0)), edges, many):
+                assert np.array_equal(quantize(x, scale, zero), numerics.quantize(x, scale, zero)), (scale, zero)
+    q = np.arange(-128, 128, dtype=np.int8).reshape(2, 1, 128)
+    for scale, zero in ((0.1, 3), (3e38, -128), (1e-40, 0)):
+        with np.errstate(over="ignore"):
+            want = (q.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+        assert dequantize(q, scale, zero).tobytes() == want.tobytes() and dequantize(q, scale, zero).shape == q.shape
+    assert quantize(np.array(0.5, np.float32), 0.25, 0).shape == ()
+
+
+LAYOUTS = (
+    TensorLayout((1, 3, 5, 6), (1, 3, 5, 6), (0, 2, 3, 1), 5, 6, 3, 8),
+    TensorLayout((1, 16, 4, 4), (1, 16, 4, 4), (0, 2, 3, 1), 4, 4, 16, 16),
+    TensorLayout((2, 24), (2, 24), (0, 1), 1, 2, 24, 16),
+    TensorLayout((1, 6, 4), (1, 6, 4), (0, 2, 1), 2, 2, 6, 8),
+    TensorLayout((1, 12, 2, 2), (1, 12, 2, 2), (0, 2, 3, 1), 2, 2, 12, 8, ((1, 5), (16, 7))),
+    TensorLayout((1, 2, 6, 4), (1, 2, 3, 2, 2, 2), (0, 2, 4, 3, 5, 1), 3, 2, 8, 8),
+)
+
+
+@pytest.mark.parametrize("tensor", LAYOUTS, ids=str)
+def test_pack_and_unpack(tensor: TensorLayout) -> None:
+    q = np.random.default_rng(0).integers(-128, 128, tensor.shape).astype(np.int8)
+    for array in (q, np.asfortranarray(q)):
+        data = np.zeros(tensor.lines * 64, np.int8)
+        pack_into(data, array, tensor, -7)
+        assert np.array_equal(data, layout.pack(array, tensor, -7))
+        assert np.array_equal(unpack(data, tensor), q)
 
 
 # --- without it ----------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ __all__ = [
     "place_inputs",
     "run_once",
     "take_outputs",
+    "tensor_bytes",
 ]
 
 Integers = Mapping[str, NDArray[np.int8]]
@@ -143,7 +144,8 @@ def entry_packet(program: Program, entry: str | None) -> int:
     return program.entries[entry]
 
 
-def _tensor_bytes(data: NDArray[np.int8], tensor: IoTensor) -> NDArray[np.int8]:
+def tensor_bytes(data: NDArray[np.int8], tensor: IoTensor) -> NDArray[np.int8]:
+    """The bytes of a tensor in the data space, a view."""
     start = tensor.line * LINE_BYTES
     return data[start : start + tensor.layout.lines * LINE_BYTES]
 
@@ -151,10 +153,10 @@ def _tensor_bytes(data: NDArray[np.int8], tensor: IoTensor) -> NDArray[np.int8]:
 def place_inputs(program: Program, inputs: Integers, data: NDArray[np.int8]) -> NDArray[np.int8]:
     """Pack the inputs into the data space `data`, a copy of what `load_data` gave; returns it."""
     for tensor in program.inputs:
-        _tensor_bytes(data, tensor)[:] = layout.pack(inputs[tensor.name], tensor.layout, tensor.zero_point)
+        tensor_bytes(data, tensor)[:] = layout.pack(inputs[tensor.name], tensor.layout, tensor.zero_point)
     return data
 
 
 def take_outputs(program: Program, data: NDArray[np.int8]) -> dict[str, NDArray[np.int8]]:
     """The outputs in the data space, unpacked to their ONNX shapes."""
-    return {t.name: layout.unpack(_tensor_bytes(data, t), t.layout) for t in program.outputs}
+    return {t.name: layout.unpack(tensor_bytes(data, t), t.layout) for t in program.outputs}

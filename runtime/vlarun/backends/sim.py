@@ -16,12 +16,21 @@ from vla_isa.fields import PACKET_BYTES
 from vla_isa.instructions import ErrorCode
 from vla_isa.packet import Packet
 from vla_isa.program import Program
-from vlarun.backends.base import Backend, Integers, Loaded, RunResult, entry_packet, place_inputs, take_outputs
+from vlarun.backends.base import (
+    Backend,
+    Integers,
+    Loaded,
+    RunResult,
+    entry_packet,
+    place_inputs,
+    take_outputs,
+    tensor_bytes,
+)
 from vlarun.backends.sequencer import Ending, Sequencer
 from vlarun.backends.sim_plan import Plan, State, make_plan
 from vlarun.execute import EXECUTORS
 from vlarun.memory import Bytes, Machine, WeightCache, load_data
-from vlarun.native import library
+from vlarun.native import library, pack_into, unpack
 
 __all__ = ["SimBackend", "SimOptions"]
 
@@ -95,13 +104,15 @@ class _SimProgram(Loaded):
         state = self._state
         state.reset(plan)
         for each, data in zip(inputs, state.data, strict=False):
-            place_inputs(self.program, each, data)
+            for tensor in self.program.inputs:
+                pack_into(tensor_bytes(data, tensor), each[tensor.name], tensor.layout, tensor.zero_point)
         plan.run(state, len(inputs))
         weight, param = plan.machine.weight, plan.machine.param.view(np.int8)
         results = []
         for data, act in zip(state.data[: len(inputs)], state.act, strict=False):
             kept = {"data": data, "act": act.reshape(plan.machine.act.shape), "weight": weight, "param": param}
-            results.append(self._result(plan.ending, data, kept if memories else {}))
+            outputs = {t.name: unpack(tensor_bytes(data, t), t.layout) for t in self.program.outputs}
+            results.append(self._result(plan.ending, outputs, kept if memories else {}))
         return results
 
     def _interpret(self, inputs: Integers, start: int, memories: bool) -> RunResult:
@@ -114,11 +125,11 @@ class _SimProgram(Loaded):
 
         ending = Sequencer(machine, start * PACKET_BYTES, execute).run(self._options.max_packets)
         kept = {"data": data, "act": machine.act, "weight": machine.weight, "param": machine.param.view(np.int8)}
-        return self._result(ending, data, kept if memories else {})
+        return self._result(ending, take_outputs(self.program, data), kept if memories else {})
 
-    def _result(self, ending: Ending, data: Bytes, memories: dict[str, Bytes]) -> RunResult:
+    def _result(self, ending: Ending, outputs: dict[str, Bytes], memories: dict[str, Bytes]) -> RunResult:
         return RunResult(
-            outputs=take_outputs(self.program, data),
+            outputs=outputs,
             status=ending.status,
             message=ending.message,
             halt_code=ending.halt_code if ending.status is ErrorCode.OK else 0,

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from ctypes import c_double, c_int64, c_void_p
+from ctypes import c_double, c_float, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 
@@ -120,6 +120,15 @@ class Step(ctypes.Structure):
     _fields_ = [("kind", c_int64), ("what", c_void_p)]
 
 
+class Tensor(ctypes.Structure):
+    """`struct Tensor`."""
+
+    _fields_ = [
+        *_fields("h w blocks block row_bytes row_stride pixel_stride channel_stride padded"),
+        ("channel", c_void_p),
+    ]
+
+
 class Memory(ctypes.Structure):
     """`struct Memory`."""
 
@@ -174,4 +183,8 @@ def load(path: Path) -> ctypes.CDLL:
     found = ctypes.CDLL(str(path))
     found.vla_run.restype, found.vla_run.argtypes = None, [c_void_p, c_int64, c_void_p]
     found.vla_groups.restype, found.vla_groups.argtypes = c_int64, []
+    for convert in (found.vla_quantize, found.vla_dequantize):
+        convert.restype, convert.argtypes = None, [c_void_p, c_int64, c_float, c_float, c_void_p]
+    found.vla_pack.restype, found.vla_pack.argtypes = None, [c_void_p, c_void_p, c_void_p, c_int]
+    found.vla_unpack.restype, found.vla_unpack.argtypes = None, [c_void_p, c_void_p, c_void_p]
     return found

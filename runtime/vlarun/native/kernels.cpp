@@ -209,6 +209,11 @@ struct Pool {
   const int64_t* record;  // mult, shift of each output pixel
 };
 
+struct Tensor {
+  int64_t h, w, blocks, block, row_bytes, row_stride, pixel_stride, channel_stride, padded;
+  const int32_t* channel;
+};
+
 struct Memory {
   int8_t *act, *data, *scratch;
   int64_t act_bytes, data_bytes, scratch_bytes, count;  // of one input; count: inputs
@@ -524,6 +529,40 @@ void run_pool(const Pool& p, const Memory& m) {
 }  // namespace
 
 extern "C" {
+
+// Real numbers to int8, vla_isa.numerics.quantize rounding to nearest even, and back.
+void vla_quantize(const float* x, int64_t count, float scale, float zero, int8_t* q) {
+  for (int64_t i = 0; i < count; ++i) q[i] = int8_t(std::min(std::max(__builtin_rintf(x[i] / scale) + zero, -128.0f), 127.0f));
+}
+void vla_dequantize(const int8_t* q, int64_t count, float scale, float zero, float* x) {
+  for (int64_t i = 0; i < count; ++i) x[i] = (float(q[i]) - zero) * scale;
+}
+
+// A tensor, element (y, x, c) at y, x, c strides, to data-space rows [h][blocks][row_bytes] and back; `channel`: which
+// logical channel each stored one is, or less than 0: padding.
+void vla_pack(const Tensor* t, const int8_t* from, int8_t* rows, int fill) {
+  for (int64_t y = 0; y < t->h; ++y)
+    for (int64_t b = 0; b < t->blocks; ++b, rows += t->row_bytes) {
+      const int32_t* channel = t->channel + b * t->block;
+      if (t->padded) std::memset(rows, fill, t->row_bytes);
+      for (int64_t l = 0; l < t->block; ++l) {
+        if (channel[l] < 0) continue;
+        const int8_t* source = from + y * t->row_stride + channel[l] * t->channel_stride;
+        for (int64_t x = 0; x < t->w; ++x) rows[x * t->block + l] = source[x * t->pixel_stride];
+      }
+    }
+}
+void vla_unpack(const Tensor* t, const int8_t* rows, int8_t* to) {
+  for (int64_t y = 0; y < t->h; ++y)
+    for (int64_t b = 0; b < t->blocks; ++b, rows += t->row_bytes) {
+      const int32_t* channel = t->channel + b * t->block;
+      for (int64_t l = 0; l < t->block; ++l) {
+        if (channel[l] < 0) continue;
+        int8_t* place = to + y * t->row_stride + channel[l] * t->channel_stride;
+        for (int64_t x = 0; x < t->w; ++x) place[x * t->pixel_stride] = rows[x * t->block + l];
+      }
+    }
+}
 
 // Accumulators [rows][16] to bytes, for tests.
 void vla_finish(const Finish* f, int64_t rows, const int32_t* acc, const int8_t* residual, int8_t* out) {
