@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vla_isa.integer import INT16, UINT8
+from vla_toolchain.vlac_cli import main
 from vlac.device.channel_slice import ChannelSlice
 from vlac.device.concat import ConcatOp
 from vlac.device.conv import ConvOp
@@ -176,6 +177,16 @@ def test_the_pass_and_the_tensor_are_named(broken, text):
     passes = [("right", lambda graph: None), ("guilty", broken), ("later", lambda graph: None)]
     with pytest.raises(GraphError, match=re.escape(f"the device graph after 'guilty': {text}; please report this")):
         run_graph_passes(graph, passes, check=True)
+
+
+@pytest.mark.parametrize("options", [[], ["--check"]])
+def test_the_command_checks_when_it_is_asked_to(models, tmp_path, monkeypatch, capsys, options):
+    monkeypatch.delenv("VLAC_CHECK")
+    guilty = lambda graph: graph.inputs[0].consumers.append(graph.ops[0])  # noqa: E731
+    monkeypatch.setattr("vlac.legalize.legalize.pools_first", guilty)
+    code = main(["compile", str(models / "net.onnx"), "-o", str(tmp_path / "net.bin"), "--calib", "random:1", *options])
+    assert ("the device graph after 'order': tensor 'image" in capsys.readouterr().err) == bool(options)
+    assert bool(code) == bool(options)
 
 
 def test_without_check_nobody_looks():

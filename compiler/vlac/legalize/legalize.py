@@ -28,7 +28,7 @@ GraphPass = Callable[[Graph], None]
 
 
 def legalize(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool = False, check: bool = False) -> Graph:
-    """The device graph of a QDQ model, ready for tiling.
+    """The device graph of a QDQ model, ready for planning.
 
     Args:
         debug_outputs: return every tensor of the device as a further output, named by its quantized value.
