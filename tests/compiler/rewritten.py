@@ -10,6 +10,7 @@ from small_graphs import model
 
 def run(proto, arrays):
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(proto.SerializeToString(), options).run(None, arrays)
 

@@ -6,21 +6,25 @@ import numpy as np
 import pytest
 
 from vla_isa.integer import INT16, UINT8
+from vla_toolchain.vlac_cli import main
 from vlac.device.channel_slice import ChannelSlice
 from vlac.device.concat import ConcatOp
 from vlac.device.conv import ConvOp
 from vlac.device.copy import CopyOp
 from vlac.device.gemm import GemmOp
-from vlac.device.move import MoveOp
+from vlac.device.layout_op import LayoutOp
 from vlac.device.pool import PoolOp
 from vlac.device.select import SelectOp
 from vlac.device.vec import VecOp
 from vlac.device.view import View
+from vlac.emit.transfers import load_rows
 from vlac.errors import GraphError
 from vlac.ir.graph import Graph, GraphOutput
 from vlac.ir.operation import Tensor
+from vlac.ir.packet import Region
 from vlac.ir.records import Piece, PoolPiece, Requant, Run
 from vlac.legalize.legalize import run_graph_passes
+from vlac.plan.data_space import DataRegion, layout_of
 
 
 def tensor(name, shape=(1, 4, 6, 6)):
@@ -153,7 +157,7 @@ def name_twice(graph):
 
 
 def unknown_channel(graph):
-    graph.ops[0].output.lanes = np.array([0, 1, 2, 4])
+    graph.ops[0].output.channel_map = np.array([0, 1, 2, 4])
 
 
 @pytest.mark.parametrize(
@@ -173,6 +177,16 @@ def test_the_pass_and_the_tensor_are_named(broken, text):
     passes = [("right", lambda graph: None), ("guilty", broken), ("later", lambda graph: None)]
     with pytest.raises(GraphError, match=re.escape(f"the device graph after 'guilty': {text}; please report this")):
         run_graph_passes(graph, passes, check=True)
+
+
+@pytest.mark.parametrize("options", [[], ["--check"]])
+def test_the_command_checks_when_it_is_asked_to(models, tmp_path, monkeypatch, capsys, options):
+    monkeypatch.delenv("VLAC_CHECK")
+    guilty = lambda graph: graph.inputs[0].consumers.append(graph.ops[0])  # noqa: E731
+    monkeypatch.setattr("vlac.legalize.legalize.pools_first", guilty)
+    code = main(["compile", str(models / "net.onnx"), "-o", str(tmp_path / "net.bin"), "--calib", "random:1", *options])
+    assert ("the device graph after 'order': tensor 'image" in capsys.readouterr().err) == bool(options)
+    assert bool(code) == bool(options)
 
 
 def test_without_check_nobody_looks():
@@ -244,7 +258,7 @@ WRONG = {
     "select": (lambda: SelectOp("op", "Gather", [X], Y, np.array([0, 1, 2, 4])), "a channel does not exist"),
     "open": (lambda: copy([Piece(0, 0, 0, Run(0, 1, 0, 1, 5), RUN)]), "it leaves values open"),
     "beyond": (lambda: copy([Piece(0, 0, 0, Run(0, 1, 1, 1, 6), RUN)]), "it reads behind the end of 'x'"),
-    "move": (lambda: MoveOp("op", "Reshape", [X], Y, np.arange(1, 145)), "an element does not exist"),
+    "move": (lambda: LayoutOp("op", "Reshape", [X], Y, np.arange(1, 145)), "an element does not exist"),
 }
 
 
@@ -270,7 +284,7 @@ def test_a_tensor_like_another_has_its_type():
     x = Tensor("x", "image", (1, 4, 6, 6), 0.5, 3, type=UINT8)
     y = x.like("y", shape=(1, 8))
     assert (y.name, y.label, y.shape, y.scale, y.zero_point, y.type) == ("y", "image", (1, 8), 0.5, 3, UINT8)
-    assert y.producer is None and not y.consumers and y.constant is None and y.lanes is None
+    assert y.producer is None and not y.consumers and y.constant is None and y.channel_map is None
 
 
 def test_stored_integers_of_an_unsigned_model_are_moved_down():
@@ -283,5 +297,14 @@ def test_stored_integers_of_an_unsigned_model_are_moved_down():
 def test_words_of_a_row_follow_the_planes_of_the_type():
     for kind, planes in ((UINT8, 1), (INT16, 2)):
         x = Tensor("x", "x", (1, 20, 3, 7), 0.5, 0, type=kind)
-        x.lanes = np.where(np.arange(24) < 20, np.arange(24), -1)
+        x.channel_map = np.where(np.arange(24) < 20, np.arange(24), -1)
         assert (x.pitch, x.row_words(8)) == (7 * planes, 3 * 7 * planes)
+        layout = layout_of(x, x.shape, 8)
+        assert (layout.planes, layout.lines) == (planes, 3 * 3 * planes)  # a row of 7 words of 8 bytes is one line
+
+
+def test_loads_take_one_plane_after_another():
+    source = DataRegion(line=100, row_stride=12, plane_stride=2, w=7, blocks=3, planes=2)
+    v = load_rows(source, Region(base=0, row_stride=42, pitch=14, ring=3), (1, 3), "x").values
+    assert (v["n0"], v["n1"], v["n2"]) == (7, 6, 2) and (v["src"], v["src_stride1"], v["src_stride2"]) == (112, 2, 12)
+    assert (v["dst_stride1"], v["dst_stride2"]) == (7, 42)

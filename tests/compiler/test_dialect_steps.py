@@ -376,6 +376,41 @@ def test_rounding_of_a_constant_quant(mode):
     ]
 
 
+def activations(*modes, signed=0, zero=0.0):
+    """Quant of the input to nearest even, then Relu and Quant by each of the modes."""
+    nodes, name = [helper.make_node("Quant", list("xszb"), ["q"], domain=DOMAINS[0])], "q"
+    for i, mode in enumerate(modes):
+        nodes.append(helper.make_node("Relu", [name], [f"r{i}"]))
+        inputs, name = [f"r{i}", *"szb"], "y" if i == len(modes) - 1 else f"q{i}"
+        nodes.append(helper.make_node("Quant", inputs, [name], domain=DOMAINS[0], signed=signed, rounding_mode=mode))
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [4]) for n in "xy"]
+    numbers = {"s": 0.5, "z": zero, "b": 8.0}
+    tensors = [numpy_helper.from_array(np.float32(v), n) for n, v in numbers.items()]
+    graph = helper.make_graph(nodes, "g", infos[:1], infos[1:], tensors)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(DOMAINS[0], 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+@pytest.mark.parametrize(("mode", "options", "found"), [
+    ("ROUND", {}, "nearest-even"), ("HALF_EVEN", {"signed": 1}, "nearest-even"), ("FLOOR", {"signed": 1}, "floor"),
+    ("FLOOR", {"zero": 3.0}, "floor"), ("HALF_UP", {}, "half-up"), ("DOWN", {}, "floor"), ("CEIL", {}, None),
+    ("HALF_UP", {"signed": 1}, None), ("DOWN", {"signed": 1}, None), ("HALF_UP", {"zero": 3.0}, None),
+])  # fmt: skip
+def test_rounding_of_activations(mode, options, found):
+    """Away from zero is up, and towards it down, only where nothing is less than zero."""
+    if found is None:
+        with pytest.raises(UnsupportedError, match=f"cannot round an activation by {mode}"):
+            from_qonnx(activations(mode, **options))
+    else:
+        properties = from_qonnx(activations(mode, mode, **options)).metadata_props
+        assert {p.key: p.value for p in properties} == {"vlac.rounding": found}
+
+
+def test_a_program_rounds_in_one_way():
+    with pytest.raises(UnsupportedError, match="Quant 'q0' rounds by floor and Quant 'q1' by half-up; a program"):
+        from_qonnx(activations("FLOOR", "HALF_UP", "ROUND"))
+
+
 @pytest.mark.parametrize(("bits", "largest"), [(9.0, 255), (16.0, 32767), (32.0, 2**31 - 1)])
 def test_a_bias_of_more_bits(bits, largest):
     (given,) = run(from_qonnx(quant(np.float32([-1e10, 1e10] * 4), bits=bits)), {"x": np.zeros(8, np.float32)})

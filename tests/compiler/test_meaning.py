@@ -26,7 +26,7 @@ from vlac.device.concat import ConcatOp
 from vlac.device.conv import ConvOp
 from vlac.device.copy import CopyOp
 from vlac.device.gemm import GemmOp
-from vlac.device.move import MoveOp
+from vlac.device.layout_op import LayoutOp
 from vlac.device.pool import PoolOp
 from vlac.device.select import SelectOp
 from vlac.device.vec import VecOp
@@ -110,4 +110,4 @@ def test_no_pass_changes_what_a_graph_computes():
         residuals += sum(isinstance(op, ConvOp) and op.residual is not None for op in graph.ops)
         folded += len(graph.input_layouts)
     assert residuals and folded
-    assert kinds == {ConvOp, GemmOp, PoolOp, VecOp, CopyOp, SelectOp, View, ConcatOp, MoveOp}
+    assert kinds == {ConvOp, GemmOp, PoolOp, VecOp, CopyOp, SelectOp, View, ConcatOp, LayoutOp}

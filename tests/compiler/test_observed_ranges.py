@@ -175,9 +175,9 @@ def test_the_least_range_is_a_128th_of_what_was_seen():
 
 
 def test_small_values_beside_large_ones_keep_their_places():
-    """A hundred times smaller: a few of the wider bins."""
+    """A hundred times smaller: a few of the wider bins. 40 % of all values lie inside, 30 % on each side of them."""
     small, large = samples(0.01, 1)
-    (found, _), = observed([[small, large]], "percentile", percentile=70)  # fmt: skip
+    (found, _), = observed([[small, large]], "percentile", percentile=40)  # fmt: skip
     both = np.concatenate([small["x"], large["x"]])
     assert found["x"] == pytest.approx((np.quantile(both, 0.3), np.quantile(both, 0.7)), abs=0.006)
     assert np.quantile(both, 0.7) > 0.012

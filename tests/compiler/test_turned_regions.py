@@ -102,6 +102,8 @@ def test_operands_of_fewer_axes_stay():
     """A computed operand that broadcasts along axes it has not."""
     body = between("b = Add(a, z)")
     assert left(body, X + ", float[6,4] z") == 2
+    body = f"c = Conv(x, w) a = {LAST} (c) r = Relu(a) d = {FIRST} (r) y = Conv(d, v) s = Add(r, z)"
+    assert left(body, X + ", float[6,4] z", "y, s") == 1  # that in front of the Add
 
 
 # --- what counts ------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from vla_isa.errors import ConfigError
 from vla_isa.generated.codes import Rounding
 from vlac.emit.semaphores import assign_semaphores
 from vlac.ir.operation import Tensor
-from vlac.legalize.moves import _used
+from vlac.legalize.compose import used
 from vlac.legalize.space_to_depth import _taps
 from vlarun.conformance.limit_cases import small_packet
 from vlarun.conformance.programs import copy_packet
@@ -82,9 +82,9 @@ def test_arrays_of_objects_are_never_pickled(tmp_path: Path) -> None:
 
 
 def test_a_move_reads_no_tensor_in_vain() -> None:
-    """compiler/vlac/legalize/moves.py: `index <= start + size`. The first element of the second is not the first's."""
+    """compiler/vlac/legalize/compose.py: `index <= start + size`. The second's first element is not the first's."""
     tensors = [Tensor(name, name, (1, 4, 2, 2), 1.0, 0) for name in ("a", "b")]
-    kept, index = _used(tensors, np.arange(16, 20))
+    kept, index = used(tensors, np.arange(16, 20))
     assert kept == tensors[1:] and index.tolist() == [0, 1, 2, 3]
 
 

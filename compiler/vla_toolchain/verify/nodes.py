@@ -154,7 +154,7 @@ def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[
     host = HostRun(graph.signature, inputs)
     for tensor in graph.inputs:
         array = host.value(graph.input_labels[tensor][1])
-        array = array.reshape(-1)[graph.input_moves[tensor]] if tensor in graph.input_moves else array
+        array = array.reshape(-1)[graph.input_orders[tensor]] if tensor in graph.input_orders else array
         found[tensor] = to_device(array.reshape(tensor.shape), tensor.scale, tensor.zero_point)
     for out in graph.outputs:
         if out.source not in graph.inputs:

@@ -26,8 +26,8 @@ class ChannelSlice(Op):
     @classmethod
     def of(cls, node: str, whole: Tensor, first: int, last: int, block: int) -> ChannelSlice:
         """Channel blocks [first, last) of a placed tensor."""
-        lanes = whole.lane_map()[first * block : last * block]
-        return cls(node, "Slice", [whole], channel_blocks(whole, first, last, block), lanes[lanes >= 0])
+        channel_map = whole.known_map()[first * block : last * block]
+        return cls(node, "Slice", [whole], channel_blocks(whole, first, last, block), channel_map[channel_map >= 0])
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
@@ -43,11 +43,11 @@ class ChannelSlice(Op):
 
 def channel_blocks(whole: Tensor, first: int, last: int, block: int) -> Tensor:
     """Channel blocks [first, last) of a placed tensor, inside it; its channels are numbered from 0 in their order."""
-    lanes = whole.lane_map()[first * block : last * block]
-    real = lanes >= 0
+    channel_map = whole.known_map()[first * block : last * block]
+    real = channel_map >= 0
     channels = int(real.sum())
     shape = (1, channels, whole.h, whole.w) if len(whole.shape) == 4 else (*whole.shape[:-1], channels)
     part = whole.like(f"{whole.name}:blocks{first}", label=f"{whole.label}:blocks{first}", shape=shape)
-    part.lanes = np.where(real, np.cumsum(real) - 1, -1)
+    part.channel_map = np.where(real, np.cumsum(real) - 1, -1)
     part.parent, part.offset = whole, first
     return part

@@ -50,6 +50,6 @@ class ConcatOp(Op):
         offset, first, parts = 0, 0, []
         for t in self.inputs:
             t.offset = offset
-            parts.append(np.where(t.lane_map() < 0, -1, t.lane_map() + first))
+            parts.append(np.where(t.known_map() < 0, -1, t.known_map() + first))
             offset, first = offset + t.blocks(placer.block), first + t.c
-        self.output.lanes = np.concatenate(parts)
+        self.output.channel_map = np.concatenate(parts)

@@ -135,10 +135,10 @@ class ConvOp(Op):
         """The residual's order; else the one that was chosen, the input's for a depthwise convolution, or any."""
         x, out = self.inputs[0], self.output
         if self.residual is not None:
-            out.lanes = self.inputs[1].lane_map()
-        elif out.lanes is None:
+            out.channel_map = self.inputs[1].known_map()
+        elif out.channel_map is None:
             depthwise = 1 < self.group == x.c == out.c
-            out.lanes = x.lane_map() if depthwise else chosen_map(self, placer.block)
+            out.channel_map = x.known_map() if depthwise else chosen_map(self, placer.block)
 
     def fetch_cycles(self, row_stride: int, pixels: int) -> float:
         """Strips of the output plane times the taps of each."""
@@ -165,7 +165,7 @@ class ConvOp(Op):
 
     def parameters(self, cut: Cut, hw: HardwareConfig) -> list[Parameter]:
         """See `layer_parameters`."""
-        return layer_parameters(self.requant, self.residual, self.output.lane_map(), cut, hw)
+        return layer_parameters(self.requant, self.residual, self.output.known_map(), cut, hw)
 
     def packets(
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
@@ -201,7 +201,7 @@ class ConvOp(Op):
             relocations["mask_base"] = cut.params.mask + o0
         if self.residual is not None:
             values |= {"residual_enable": 1, **operand_fields("res", region(self.inputs[1]), y0, o0)}
-        macs = (y1 - y0) * out.w * real_channels(out.lane_map(), chunk, hw.block) * self.macs
+        macs = (y1 - y0) * out.w * real_channels(out.known_map(), chunk, hw.block) * self.macs
         packet = RelocatablePacket("CONV", values, self.node, self.op_type, macs, cut.weights.span(chunk))
         packet.relocations = relocations
         return [packet]

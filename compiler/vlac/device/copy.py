@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vla_isa.hardware import HardwareConfig
 from vlac.device.copy_packets import before, fill_fields, piece_fields
 from vlac.device.copy_parts import Parts, found, numbered, wanted
-from vlac.ir.channel_maps import padded_lanes
+from vlac.ir.channel_maps import padded_map
 from vlac.ir.cut import Cut, Span
 from vlac.ir.operation import Op, Placer, Tensor
 from vlac.ir.packet import Region, RelocatablePacket
@@ -78,14 +78,14 @@ class CopyOp(Op):
         """Let a layer that only this copy reads write its channels in the order the copy needs."""
         for x, parts in zip(self.inputs, self.in_parts, strict=True):
             free = x.producer is not None and x.producer.writes_any_order
-            lone = len(x.consumers) == 1 and x.parent is None and x.lanes is None and not placer.is_output(x)
+            lone = len(x.consumers) == 1 and x.parent is None and x.channel_map is None and not placer.is_output(x)
             if (
                 parts is not None
                 and free
                 and lone
-                and found(padded_lanes(x.c, placer.block), parts, placer.block) is None
+                and found(padded_map(x.c, placer.block), parts, placer.block) is None
             ):
-                x.lanes = wanted(parts, placer.block)[0]
+                x.channel_map = wanted(parts, placer.block)[0]
 
     def place(self, placer: Placer) -> None:
         """Find the parts in the inputs' channel maps, reordering inputs where they do not lie so; set the output's."""
@@ -93,24 +93,24 @@ class CopyOp(Op):
         maps: list[list[I64]] = []  # of each part of each input: positions in it, -1 for padding
         for number, parts in enumerate(self.in_parts):
             if parts is None:
-                placer.read_as(self, number, self.inputs[0].lane_map())
-                maps.append([self.inputs[0].lane_map()])
+                placer.read_as(self, number, self.inputs[0].known_map())
+                maps.append([self.inputs[0].known_map()])
                 here.in_starts.append([0])
                 continue
-            starts = found(self.inputs[number].lane_map(), parts, block)
+            starts = found(self.inputs[number].known_map(), parts, block)
             if starts is None:
-                lanes, starts = wanted(parts, block)
-                placer.read_as(self, number, lanes)
-            maps.append([padded_lanes(len(p), block) for p in parts])
+                channel_map, starts = wanted(parts, block)
+                placer.read_as(self, number, channel_map)
+            maps.append([padded_map(len(p), block) for p in parts])
             here.in_starts.append(starts)
         placed: list[I64] = []
         for target, channels in enumerate(self.out_parts):
             feeding = [maps[p.source][p.part] for p in self.pieces if p.target == target]
-            part = feeding[0] if feeding else padded_lanes(len(channels), block)
+            part = feeding[0] if feeding else padded_map(len(channels), block)
             placed.append(numbered(channels, part))
             here.out_starts.append(sum(here.out_blocks))
             here.out_blocks.append(len(part) // block)
-        self.output.lanes = np.concatenate(placed)
+        self.output.channel_map = np.concatenate(placed)
 
     # --- how it is cut, its packets -------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vlac.ir.channel_maps import padded_lanes
+from vlac.ir.channel_maps import padded_map
 
 __all__ = ["Parts", "found", "numbered", "wanted"]
 
@@ -28,22 +28,22 @@ class Parts:
 
 def wanted(parts: list[I64], block: int) -> tuple[I64, list[int]]:
     """A channel map in which every part starts on a block, and their first blocks."""
-    maps = [numbered(p, padded_lanes(len(p), block)) for p in parts]
+    maps = [numbered(p, padded_map(len(p), block)) for p in parts]
     starts = np.cumsum([0, *(len(m) // block for m in maps)])
     return np.concatenate(maps), [int(s) for s in starts[:-1]]
 
 
-def numbered(channels: I64, lanes: I64) -> I64:
+def numbered(channels: I64, channel_map: I64) -> I64:
     """A map of the numbers of `channels` as one of the channels."""
-    return np.where(lanes < 0, -1, channels[lanes])
+    return np.where(channel_map < 0, -1, channels[channel_map])
 
 
-def found(lanes: I64, parts: list[I64], block: int) -> list[int] | None:
+def found(channel_map: I64, parts: list[I64], block: int) -> list[int] | None:
     """The first block of each part in a channel map, where each lies in order from the start of a block."""
     starts = []
     for part in parts:
-        at = np.flatnonzero(lanes == part[0])
-        if len(at) != 1 or at[0] % block or not np.array_equal(lanes[at[0] : at[0] + len(part)], part):
+        at = np.flatnonzero(channel_map == part[0])
+        if len(at) != 1 or at[0] % block or not np.array_equal(channel_map[at[0] : at[0] + len(part)], part):
             return None
         starts.append(int(at[0]) // block)
     return starts

@@ -79,8 +79,8 @@ class GemmOp(Op):
 
     def place(self, placer: Placer) -> None:
         """The order that was chosen, or any."""
-        if self.output.lanes is None:
-            self.output.lanes = chosen_map(self, placer.block)
+        if self.output.channel_map is None:
+            self.output.channel_map = chosen_map(self, placer.block)
 
     # --- how it is cut, what it loads, its packets ----------------------------------------------------
 
@@ -90,8 +90,8 @@ class GemmOp(Op):
 
     def split(self, first: int, out: Tensor, block: int) -> list[Op]:
         """The product with the columns in `out`."""
-        lanes = self.output.lane_map()[first * block :][: len(out.lane_map())]
-        columns, r = lanes[lanes >= 0], self.requant
+        channel_map = self.output.known_map()[first * block :][: len(out.known_map())]
+        columns, r = channel_map[channel_map >= 0], self.requant
         requant = replace(r, bias=r.bias[columns], mult=r.mult[columns], shift=r.shift[columns])
         return [GemmOp(self.node, self.op_type, list(self.inputs), out, self.weight[columns], requant)]
 
@@ -102,7 +102,7 @@ class GemmOp(Op):
 
     def parameters(self, cut: Cut, hw: HardwareConfig) -> list[Parameter]:
         """See `layer_parameters`."""
-        return layer_parameters(self.requant, None, self.output.lane_map(), cut, hw)
+        return layer_parameters(self.requant, None, self.output.known_map(), cut, hw)
 
     def packets(
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
@@ -124,7 +124,7 @@ class GemmOp(Op):
             **requant_fields(self.requant),
         }
         relocations = {"param_base": cut.params.records[cut.chunks.index(chunk)], **cut.params.table_base(values)}
-        macs = x.w * real_channels(out.lane_map(), chunk, hw.block) * self.weight.shape[1]
+        macs = x.w * real_channels(out.known_map(), chunk, hw.block) * self.weight.shape[1]
         packet = RelocatablePacket("GEMM", values, self.node, self.op_type, macs, cut.weights.span(chunk))
         packet.relocations = relocations
         return [packet]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vla_isa.generated.codes import Rounding
 from vla_isa.integer import INT8, IntType
 from vla_isa.numerics import MAX_SHIFT, apply_table, requantize, wrap32
-from vlac.ir.channel_maps import padded_lanes
+from vlac.ir.channel_maps import padded_map
 from vlac.ir.operation import Op
 from vlac.ir.records import Requant
 
@@ -68,4 +68,4 @@ def check_table(op: Op, table: NDArray[np.int8] | None) -> None:
 def chosen_map(op: Op, block: int) -> I64:
     """The channel map for an output whose channels may lie in any order: what a reader wants, or plain order."""
     wishes = (reader.preferred(op.output) for reader in op.output.consumers)
-    return next((wish for wish in wishes if wish is not None), padded_lanes(op.output.c, block))
+    return next((wish for wish in wishes if wish is not None), padded_map(op.output.c, block))

@@ -20,12 +20,12 @@ Bytes = NDArray[np.uint8]
 
 
 def layer_parameters(
-    requant: Requant, residual: ResidualRecord | None, lanes: I64, cut: Cut, hw: HardwareConfig
+    requant: Requant, residual: ResidualRecord | None, channel_map: I64, cut: Cut, hw: HardwareConfig
 ) -> list[Parameter]:
     """Those of a CONV or GEMM: for each chunk its records and its residual record, then the table and the mask."""
     out: list[Parameter] = []
     for first, last in cut.chunks:
-        here = lanes[first * hw.block : last * hw.block]
+        here = channel_map[first * hw.block : last * hw.block]
         out.append(Parameter("records", last - first, partial(_channel_records, requant, here)))
         if residual is not None:
             out.append(Parameter("residual", 1, partial(_residual_record, residual)))
@@ -47,13 +47,13 @@ def table_parameter(table: NDArray[np.int8], hw: HardwareConfig) -> Parameter:
     return Parameter("table", -(-table.size // hw.param_word_bytes), lambda: table.view(np.uint8))
 
 
-def _channel_records(requant: Requant, lanes: I64) -> Bytes:
+def _channel_records(requant: Requant, channel_map: I64) -> Bytes:
     """The records of some channel positions; those of padding are zero."""
-    real = lanes >= 0
+    real = channel_map >= 0
     values = []
     for array in (requant.bias, requant.mult, requant.shift):
-        full = np.zeros(len(lanes), np.int64)
-        full[real] = array[lanes[real]]
+        full = np.zeros(len(channel_map), np.int64)
+        full[real] = array[channel_map[real]]
         values.append(full)
     return pack_records(*values)
 

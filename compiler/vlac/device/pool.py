@@ -124,7 +124,7 @@ class PoolOp(Op):
 
     def place(self, placer: Placer) -> None:
         """The input's order."""
-        self.output.lanes = self.inputs[0].lane_map()
+        self.output.channel_map = self.inputs[0].known_map()
 
     # --- how it is cut, what it loads, its packets ----------------------------------------------------
 

@@ -42,18 +42,18 @@ class SelectOp(Op):
         reads them (zero weights for the others cost no more than the matrix would).
         """
         x, out, block = self.inputs[0], self.output, placer.block
-        lanes, channels = x.lane_map(), self.channels
+        channel_map, channels = x.known_map(), self.channels
         renamed = np.full(x.c, -1, np.int64)
         kept = channels >= 0
         renamed[channels[kept]] = np.flatnonzero(kept)
-        chosen = np.where(lanes < 0, -1, renamed[lanes])
+        chosen = np.where(channel_map < 0, -1, renamed[channel_map])
         used = np.flatnonzero((chosen.reshape(-1, block) >= 0).any(axis=1))
         first, end = int(used[0]), int(used[-1]) + 1
         once = bool(kept.all()) and len(np.unique(channels)) == len(channels)
         dense = end - first <= -(-out.c // block)
         alone = len(out.consumers) == 1 and out.consumers[0].reads_any_order
-        if once and (dense or alone) and out.parent is None and out.lanes is None:
+        if once and (dense or alone) and out.parent is None and out.channel_map is None:
             out.parent, out.offset = x, first
-            out.lanes = chosen[first * block : end * block]
+            out.channel_map = chosen[first * block : end * block]
         else:
             placer.by_matrix(self, channels, self.fill)

@@ -15,7 +15,7 @@ from vla_isa.numerics import apply_table, elementwise
 from vlac.device.layer import check_table
 from vlac.device.params import table_parameter
 from vlac.device.tables import narrow
-from vlac.ir.channel_maps import padded_lanes
+from vlac.ir.channel_maps import padded_map
 from vlac.ir.cut import Cut, Parameter, Span
 from vlac.ir.operation import Op, Placer, Tensor
 from vlac.ir.packet import Region, RelocatablePacket, operand_fields, size_fields
@@ -112,26 +112,26 @@ class VecOp(Op):
 
     def preset(self, placer: Placer) -> None:
         """What is wanted of the output is wanted of the first input."""
-        if self.output.lanes is not None and self.inputs[0].lanes is None:
-            self.inputs[0].lanes = self.output.lanes
+        if self.output.channel_map is not None and self.inputs[0].channel_map is None:
+            self.inputs[0].channel_map = self.output.channel_map
 
     def place(self, placer: Placer) -> None:
         """The first input's order, in which the second must lie too."""
         a = self.inputs[0]
-        if a.lanes is None:  # a constant, on its way into a Concat
-            a.lanes = padded_lanes(a.c, placer.block)
-        lanes = a.lane_map()
+        if a.channel_map is None:  # a constant, on its way into a Concat
+            a.channel_map = padded_map(a.c, placer.block)
+        channel_map = a.known_map()
         for number, b in enumerate(self.inputs[1:], 1):
-            if b.lanes is None:
-                b.lanes = lanes
+            if b.channel_map is None:
+                b.channel_map = channel_map
             else:
-                placer.read_as(self, number, lanes)
-        self.output.lanes = lanes
+                placer.read_as(self, number, channel_map)
+        self.output.channel_map = channel_map
 
     def preferred(self, tensor: Tensor) -> I64 | None:
         """The other operand's order, where that is known."""
-        others = (t.lanes for t in self.inputs if t is not tensor and t.c == tensor.c)
-        return next((lanes for lanes in others if lanes is not None), None)
+        others = (t.channel_map for t in self.inputs if t is not tensor and t.c == tensor.c)
+        return next((channel_map for channel_map in others if channel_map is not None), None)
 
     # --- how it is cut, what it loads, its packets ----------------------------------------------------
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vlac.ir.channel_maps import padded_lanes
+from vlac.ir.channel_maps import padded_map
 from vlac.ir.operation import Op, Placer, Tensor
 
 __all__ = ["View"]
@@ -54,18 +54,18 @@ class View(Op):
     def preset(self, placer: Placer) -> None:
         """A vector that is read as an image takes the image's order."""
         if self.inputs[0].is_vector:
-            self.output.lanes = padded_lanes(self.output.c, placer.block)
-            self.inputs[0].lanes = self._image_lanes(placer.block)
+            self.output.channel_map = padded_map(self.output.c, placer.block)
+            self.inputs[0].channel_map = self._image_map(placer.block)
 
     def place(self, placer: Placer) -> None:
         """The image's order on both sides."""
         if self.inputs[0].is_vector:
-            placer.read_as(self, 0, self._image_lanes(placer.block))
+            placer.read_as(self, 0, self._image_map(placer.block))
             self.output.parent = self.inputs[0]
         else:
-            self.output.lanes = self._image_lanes(placer.block)
+            self.output.channel_map = self._image_map(placer.block)
 
-    def _image_lanes(self, block: int) -> I64:
+    def _image_map(self, block: int) -> I64:
         """The vector's element at each byte of the image, -1 for padding."""
         if self.inputs[0].is_vector:
             flat = self.output.flat_index(block).reshape(-1)

@@ -49,11 +49,11 @@ def over_positions(values: NDArray[Any], group: int, source: I64, target: I64) -
     return dense
 
 
-def _pick(values: NDArray[Any], lanes: I64, axis: int) -> NDArray[Any]:
+def _pick(values: NDArray[Any], channel_map: I64, axis: int) -> NDArray[Any]:
     """Channels of `axis` in the order of the positions, zero where a position is padding."""
     shape = list(values.shape)
     shape[axis] = 1
-    return np.concatenate([values, np.zeros(shape, values.dtype)], axis=axis).take(lanes, axis=axis)
+    return np.concatenate([values, np.zeros(shape, values.dtype)], axis=axis).take(channel_map, axis=axis)
 
 
 def _mode(live: NDArray[np.bool_], hw: HardwareConfig) -> int:

@@ -17,7 +17,7 @@ __all__ = ["pack_weights"]
 
 def pack_weights(op: Op, weights: Weights, layout: WeightLayout, block: int) -> NDArray[np.int8]:
     """The words of a layer whose tensors have their channel maps, int8 [n, B * B]; padding channels have zeros."""
-    source, target = op.inputs[0].lane_map(), op.output.lane_map()
+    source, target = op.inputs[0].known_map(), op.output.known_map()
     dense = over_positions(weights.values, weights.group, source, target)
     shape = len(target) // block, block, len(source) // block, block, *weights.values.shape[2:]
     blocks = dense.reshape(shape).transpose(0, 2, 4, 5, 1, 3)

@@ -60,7 +60,7 @@ class Graph:
     """Tensors and operations in execution order.
 
     `input_layouts` replaces the packing of an input (space to depth, transposes): input tensor -> the ONNX input's
-    (shape, view, permutation). `input_moves` says where such a tensor's elements lie in the ONNX input, unless they
+    (shape, view, permutation). `input_orders` says where such a tensor's elements lie in the ONNX input, unless they
     keep its order. `input_labels` are their names and the values of the host that they take. `signature` is the model
     seen from outside. `aliases` are tensors of the model that need no memory.
     """
@@ -70,7 +70,7 @@ class Graph:
     ops: list[Op]
     input_labels: dict[Tensor, tuple[str, int]] = field(default_factory=dict)
     input_layouts: dict[Tensor, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
-    input_moves: dict[Tensor, I64] = field(default_factory=dict)
+    input_orders: dict[Tensor, I64] = field(default_factory=dict)
     aliases: list[Alias] = field(default_factory=list)
     signature: Signature | None = None
 
@@ -202,8 +202,10 @@ def _check_order(graph: Graph) -> None:
 
 def _check_map(tensor: Tensor) -> None:
     """A channel map names no channel that does not exist; a copy may want one twice, or not at all."""
-    if tensor.lanes is not None:
-        _require(bool((tensor.lanes < tensor.c).all()), tensor, "has a channel map with a channel that does not exist")
+    if tensor.channel_map is not None:
+        _require(
+            bool((tensor.channel_map < tensor.c).all()), tensor, "has a channel map with a channel that does not exist"
+        )
 
 
 def _require(holds: bool, tensor: Tensor, text: str) -> None:

@@ -37,7 +37,7 @@ class Tensor:
         type: of the model's integers.
         producer, consumers: the operation that makes it and those that read it, once for each mention; only `Graph`
             changes them.
-        lanes: for each channel position the logical channel stored there, -1 for padding; a vector's
+        channel_map: for each channel position the logical channel stored there, -1 for padding; a vector's
             logical channel is its flat ONNX index. Set by `legalize/place`.
         parent, offset: this tensor lies inside `parent`, `offset` channel blocks from its start (words,
             where the parent is a vector and this is an image laid out row by row without gaps).
@@ -52,7 +52,7 @@ class Tensor:
     type: IntType = INT8
     producer: Op | None = field(default=None, repr=False)  # not shown: it would show the graph behind it
     consumers: list[Op] = field(default_factory=list, repr=False)
-    lanes: I64 | None = field(default=None, repr=False)
+    channel_map: I64 | None = field(default=None, repr=False)
     parent: Tensor | None = field(default=None, repr=False)
     offset: int = 0
 
@@ -117,15 +117,15 @@ class Tensor:
         """Values [h, w, c] in the ONNX shape."""
         return (values.transpose(2, 0, 1) if is_image(self.shape) else values).reshape(self.shape)
 
-    def lane_map(self) -> I64:
-        """`lanes`, which must have been set."""
-        if self.lanes is None:
+    def known_map(self) -> I64:
+        """`channel_map`, which must have been set."""
+        if self.channel_map is None:
             raise AssertionError(f"tensor '{self.name}' has no channel map yet")
-        return self.lanes
+        return self.channel_map
 
     def blocks(self, block: int) -> int:
         """Channel blocks."""
-        return len(self.lane_map()) // block
+        return len(self.known_map()) // block
 
     @property
     def pitch(self) -> int:
@@ -138,12 +138,12 @@ class Tensor:
 
     def flat_index(self, block: int) -> I64:
         """Flat ONNX index of each value in memory order [h][blocks][w][B], -1 for padding."""
-        lanes = self.lane_map().reshape(1, -1, 1, block)
+        channel_map = self.known_map().reshape(1, -1, 1, block)
         y = np.arange(self.h).reshape(-1, 1, 1, 1)
         x = np.arange(self.w).reshape(1, 1, -1, 1)
         image = is_image(self.shape)
-        index = (lanes * self.h + y) * self.w + x if image else (y * self.w + x) * self.c + lanes
-        return np.where(lanes < 0, -1, index)
+        index = (channel_map * self.h + y) * self.w + x if image else (y * self.w + x) * self.c + channel_map
+        return np.where(channel_map < 0, -1, index)
 
 
 class Placer(Protocol):
@@ -159,7 +159,7 @@ class Placer(Protocol):
     def is_output(self, tensor: Tensor) -> bool:
         """Whether the model returns the tensor."""
 
-    def read_as(self, op: Op, index: int, lanes: I64) -> None:
+    def read_as(self, op: Op, index: int, channel_map: I64) -> None:
         """Let `op` read input `index` with this channel map, through a 0/1 matrix where it has another."""
 
     def copied(self, op: Op, index: int) -> Tensor:

@@ -1,5 +1,1 @@
 """From a QDQ model to the device graph, and the rewrites of that graph that save cycles."""
-
-from vlac.legalize.legalize import legalize
-
-__all__ = ["legalize"]

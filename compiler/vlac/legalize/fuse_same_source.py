@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.integer import INT8
-from vla_isa.numerics import apply_table, elementwise
+from vla_isa.numerics import apply_table
 from vlac.device.vec import VecOp
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Tensor
@@ -46,22 +46,7 @@ def _source(a: Tensor, b: Tensor) -> Tensor | None:
 
 
 def _fuse(graph: Graph, op: VecOp, source: Tensor) -> None:
-    a, b = (_values(t, source) for t in op.inputs)
-    result = elementwise(
-        op.function,
-        a,
-        b,
-        a_zero=op.inputs[0].zero_point,
-        b_zero=op.inputs[1].zero_point,
-        a_mult=op.a_mult,
-        b_mult=op.b_mult,
-        shift=op.shift,
-        rounding=op.rounding,
-        out_zero=op.zero_point,
-        lo=op.lo,
-        hi=op.hi,
-    )
-    table = result if op.table is None else apply_table(result, op.table)
+    table = op.meaning([_values(t, source) for t in op.inputs])
     graph.drop_input(op, 1)
     graph.set_input(op, 0, source)
     op.make_table(INT8.cast(table), source.zero_point)

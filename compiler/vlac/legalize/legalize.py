@@ -14,8 +14,8 @@ from vlac.legalize.copy_inputs import copy_inputs
 from vlac.legalize.fuse_residual import fuse_residuals
 from vlac.legalize.fuse_same_source import fuse_same_source
 from vlac.legalize.fuse_table import fuse_tables
+from vlac.legalize.layout_ops import realize_layout_ops
 from vlac.legalize.lower import lower
-from vlac.legalize.moves import realize_moves
 from vlac.legalize.order import pools_first
 from vlac.legalize.place import place
 from vlac.legalize.prune import prune
@@ -28,7 +28,7 @@ GraphPass = Callable[[Graph], None]
 
 
 def legalize(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool = False, check: bool = False) -> Graph:
-    """The device graph of a QDQ model, ready for tiling.
+    """The device graph of a QDQ model, ready for planning.
 
     Args:
         debug_outputs: return every tensor of the device as a further output, named by its quantized value.
@@ -53,7 +53,7 @@ def graph_passes(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool) ->
         ("prune", prune),
         ("fuse_table", fuse_tables),
         ("fuse_residual", fuse_residuals),
-        ("moves", lambda graph: realize_moves(graph, hw)),
+        ("layout_ops", lambda graph: realize_layout_ops(graph, hw)),
         ("copy_inputs", copy_inputs),
         ("order", pools_first),
         *([("debug_outputs", _add_debug_outputs)] if debug_outputs else []),

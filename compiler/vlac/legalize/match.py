@@ -2,7 +2,7 @@
 
 Input: for each output element the input element it comes from. Everything is found from these numbers alone,
 so it does not matter which ONNX operators, or how many of them, made the rearrangement. Not here: what is done
-with it (`legalize/moves`).
+with it (`legalize/layout_ops`).
 """
 
 from __future__ import annotations

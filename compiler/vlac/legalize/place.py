@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vla_isa.hardware import HardwareConfig
 from vlac.device.matrix import REORDER, zero_one
 from vlac.device.vec import VecOp
-from vlac.ir.channel_maps import in_channel_order, padded_lanes
+from vlac.ir.channel_maps import in_channel_order, padded_map
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Op, Tensor
 
@@ -26,7 +26,7 @@ I64 = NDArray[np.int64]
 
 
 def place(graph: Graph, hw: HardwareConfig) -> None:
-    """Set `lanes`, `parent` and `offset` of every tensor."""
+    """Set `channel_map`, `parent` and `offset` of every tensor."""
     block = hw.block
     placer = _Placer(graph, block)
     views = [op for op in graph.ops if op.view_of is not None]
@@ -35,27 +35,27 @@ def place(graph: Graph, hw: HardwareConfig) -> None:
     for op in reversed(graph.ops):
         op.preset(placer)
     for tensor in graph.inputs:
-        if tensor.lanes is None:
+        if tensor.channel_map is None:
             packed = tensor in graph.input_layouts
-            tensor.lanes = padded_lanes(tensor.c, block) if packed else _input_lanes(tensor, block)
+            tensor.channel_map = padded_map(tensor.c, block) if packed else _input_map(tensor, block)
     for op in list(graph.ops):
         op.place(placer)
     for i, out in enumerate(graph.outputs):
         viewed = out.tensor.producer is not None and out.tensor.producer.view_of is not None
-        if not viewed and not in_channel_order(out.tensor.lane_map()):
-            moved = placer.reordered(out.tensor, padded_lanes(out.tensor.c, block))
+        if not viewed and not in_channel_order(out.tensor.known_map()):
+            moved = placer.reordered(out.tensor, padded_map(out.tensor.c, block))
             graph.outputs[i] = replace(out, tensor=moved, source=out.tensor)
 
 
-def _input_lanes(tensor: Tensor, block: int) -> I64:
+def _input_map(tensor: Tensor, block: int) -> I64:
     """A vector with a divisor of at most B channels is packed with that many per word, so that its lines are full."""
     if tensor.is_vector:
         per_word = max(d for d in range(1, block + 1) if tensor.c % d == 0)
         if tensor.c // per_word <= 2 * -(-tensor.c // block):
-            lanes = np.full((tensor.c // per_word, block), -1, np.int64)
-            lanes[:, :per_word] = np.arange(tensor.c).reshape(-1, per_word)
-            return lanes.reshape(-1)
-    return padded_lanes(tensor.c, block)
+            channel_map = np.full((tensor.c // per_word, block), -1, np.int64)
+            channel_map[:, :per_word] = np.arange(tensor.c).reshape(-1, per_word)
+            return channel_map.reshape(-1)
+    return padded_map(tensor.c, block)
 
 
 class _Placer:
@@ -70,10 +70,10 @@ class _Placer:
     def is_output(self, tensor: Tensor) -> bool:
         return self._graph.is_output(tensor)
 
-    def read_as(self, op: Op, index: int, lanes: I64) -> None:
+    def read_as(self, op: Op, index: int, channel_map: I64) -> None:
         tensor = op.inputs[index]
-        if not np.array_equal(tensor.lane_map(), lanes):
-            self._graph.set_input(op, index, self.reordered(tensor, lanes, before=op))
+        if not np.array_equal(tensor.known_map(), channel_map):
+            self._graph.set_input(op, index, self.reordered(tensor, channel_map, before=op))
 
     def copied(self, op: Op, index: int) -> Tensor:
         """By a VEC just before it."""
@@ -86,11 +86,11 @@ class _Placer:
     def by_matrix(self, op: Op, channels: I64, fill: int) -> None:
         out = op.output
         self._graph.replace_op(op, zero_one(op.node, op.op_type, op.inputs[0], out, channels, fill))
-        out.lanes = padded_lanes(out.c, self.block) if out.lanes is None else out.lanes
+        out.channel_map = padded_map(out.c, self.block) if out.channel_map is None else out.channel_map
 
-    def reordered(self, tensor: Tensor, lanes: I64, before: Op | None = None) -> Tensor:
+    def reordered(self, tensor: Tensor, channel_map: I64, before: Op | None = None) -> Tensor:
         """`tensor` with another channel map, by a 0/1 matrix in front of `before` or at the end."""
         out = tensor.like(f"{tensor.name}:order{len(self._graph.ops)}")
-        out.lanes = lanes
+        out.channel_map = channel_map
         self._graph.insert(zero_one(tensor.label, REORDER, tensor, out, np.arange(tensor.c)), before)
         return out

@@ -42,7 +42,7 @@ def _layout(graph: Graph, tensor: Tensor, view: tuple[int, ...]) -> tuple[Shape,
     if tensor not in graph.input_layouts:
         return tensor.shape, view, order
     numbers = np.arange(math.prod(view)).reshape(view).transpose(order).reshape(-1)
-    found = axis_order(graph.input_moves[tensor][numbers])
+    found = axis_order(graph.input_orders[tensor][numbers])
     return None if found is None else (graph.input_layouts[tensor][0], *found)
 
 

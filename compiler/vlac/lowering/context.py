@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vla_isa.integer import INT8, IntType
 from vla_isa.numerics import make_table, quantize
-from vlac.device.move import MoveOp
+from vlac.device.layout_op import LayoutOp
 from vlac.device.vec import VecOp
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph
@@ -176,7 +176,7 @@ class LoweringContext:
     def move(self, node: ir.Node, sources: list[Tensor], index: I64, out: Tensor, fill: float = 0.0) -> Tensor:
         """`out` as a rearrangement of tensors of its scale; a source itself where every element stays, or a constant.
 
-        `index`: see MoveOp; `fill` is a real value.
+        `index`: see LayoutOp; `fill` is a real value.
         """
         x = sources[0]
         integer = int(quantize(np.array([fill], np.float32), out.scale, out.zero_point)[0])
@@ -185,7 +185,7 @@ class LoweringContext:
             return out
         if len(sources) == 1 and x.same_order(out) and np.array_equal(index, np.arange(len(index))):
             return x
-        self.graph.insert(MoveOp(node_label(node), node.op_type, sources, out, index, integer))
+        self.graph.insert(LayoutOp(node_label(node), node.op_type, sources, out, index, integer))
         return out
 
 

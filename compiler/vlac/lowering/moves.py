@@ -1,6 +1,6 @@
 """Operators that only move values: one lowering for all, by running the operator on numbers (`model/rearranged`).
 
-`legalize/moves` then finds the cheapest way to move them. Integers are moved as they are.
+`legalize/layout_ops` then finds the cheapest way to move them. Integers are moved as they are.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def mover(name: str, rules: tuple[Rule, ...] = (arguments_are_constant,)) -> OpS
 
 
 def lower_move(low: LoweringContext, node: ir.Node, indices: list[I64], fill: float = 0.0) -> None:
-    """A MoveOp per output; a table where the model changes the scale; `fill` is a real value.
+    """A LayoutOp per output; a table where the model changes the scale; `fill` is a real value.
 
     The table comes first, as what is filled is in the new scale; last where nothing moves, and behind a model input,
     which the host packs.

@@ -81,16 +81,16 @@ def layout_of(
 
     `moved` is another (view, permutation) than the shape's own.
     """
-    lanes = tensor.lane_map()
+    channel_map = tensor.known_map()
     planes = tensor.stored.planes
     if tensor.is_vector and moved is None and planes == 1:  # words side by side
-        words = lanes.reshape(-1, block)
+        words = channel_map.reshape(-1, block)
         per_word = int((words[0] >= 0).sum())
         expected = np.full_like(words, -1)
         expected[:, :per_word] = np.arange(words.shape[0] * per_word).reshape(-1, per_word)
         if per_word and np.array_equal(words, expected):
             return TensorLayout(shape, (len(words), per_word), (0, 1), 1, len(words), per_word, block)
-    positions = np.flatnonzero(lanes >= 0)
+    positions = np.flatnonzero(channel_map >= 0)
     cuts = np.flatnonzero(np.diff(positions) > 1) + 1
     runs = tuple((int(r[0]), len(r)) for r in np.split(positions, cuts))
     h, w, c = tensor.h, tensor.w, tensor.c
@@ -111,8 +111,9 @@ def place_data(graph: Graph, plan: Plan, block: int) -> DataSpace:
         _place_input(graph, space, tensor, block)
     for tensor in dict.fromkeys(t for op in graph.ops for t in op.inputs if t.constant is not None):
         assert tensor.constant is not None
-        layout, lanes = layout_of(tensor, tensor.shape, block), tensor.lane_map()
-        values = tensor.from_hwc(tensor.to_hwc(tensor.constant)[:, :, lanes[lanes >= 0]])  # in the order of the lanes
+        layout, channel_map = layout_of(tensor, tensor.shape, block), tensor.known_map()
+        ordered = channel_map[channel_map >= 0]
+        values = tensor.from_hwc(tensor.to_hwc(tensor.constant)[:, :, ordered])
         space.sources[tensor] = _region(space.add_constant(pack(values, layout), tensor.label), layout)
     for out in graph.outputs:
         _place_output(graph, space, out, block)
@@ -159,8 +160,8 @@ def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int) 
 
 
 def _padded_layout(root: Tensor, block: int) -> TensorLayout:
-    """A layout of all lanes, padding included: only the device reads it."""
-    c = len(root.lane_map())
+    """A layout of all channel positions, padding included: only the device reads it."""
+    c = len(root.known_map())
     planes = root.stored.planes
     return TensorLayout((1, c, root.h, root.w), (c, root.h, root.w), (1, 2, 0), root.h, root.w, c, block, (), planes)
 

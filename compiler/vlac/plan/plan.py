@@ -106,7 +106,7 @@ def _cut_blocks(p: OpPlan, hw: HardwareConfig, layouts: dict[Op, WeightLayout]) 
     op, cut, weights = p.op, p.cut, p.op.weights
     if weights is not None:
         if op not in layouts:
-            layouts[op] = weight_layout(weights, op.inputs[0].lane_map(), op.output.lane_map(), hw)
+            layouts[op] = weight_layout(weights, op.inputs[0].known_map(), op.output.known_map(), hw)
         cut.weights = layouts[op]
         cut.chunks = chunks_of(op, cut.weights, len(cut.bands), hw)
     cut.params = param_layout(op.parameters(cut, hw))

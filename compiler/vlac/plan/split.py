@@ -34,6 +34,6 @@ def _split(graph: Graph, op: Op, size: int, block: int) -> None:
         out = channel_blocks(whole, first, min(first + size, total), block)
         results.append(out)
         made += op.split(first, out, block)
-    lanes = whole.lane_map()
-    order = np.asarray(lanes[lanes >= 0])
+    channel_map = whole.known_map()
+    order = np.asarray(channel_map[channel_map >= 0])
     graph.replace_op(op, *made, ConcatOp(op.node, "Concat", results, whole, order))

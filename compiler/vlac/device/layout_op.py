@@ -1,4 +1,4 @@
-"""What a model asks for: any rearrangement of values, which `legalize/moves` makes operations of the machine."""
+"""What a model asks for: any rearrangement of values, which `legalize/layout_ops` makes operations of the machine."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from vlac.ir.operation import Op
 
-__all__ = ["MoveOp"]
+__all__ = ["LayoutOp"]
 
 I64 = NDArray[np.int64]
 
 
 @dataclass(eq=False)
-class MoveOp(Op):
+class LayoutOp(Op):
     """Output element i is element `index[i]` of the inputs, -1 stands for the integer `fill`.
 
     `index` int64 [elements of the output], into the inputs' values in ONNX order, one input after another. It has no
