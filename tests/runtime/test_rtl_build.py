@@ -64,11 +64,11 @@ def test_what_was_hashed_is_what_is_built(sources: Path, tmp_path: Path, monkeyp
     """A source that changes while a machine is built is not in it."""
     found = rtl_build._sources("checked")
     (sources / "src" / "vla_core.v").write_text("changed")
-    _, root = rtl_build._lay_out(tmp_path, found)
+    _, root = rtl_build._lay_out(tmp_path / "work", found)
     copied = {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
     assert copied == found and copied["src/vla_core.v"] != b"changed"
     every = (p.relative_to(sources).as_posix() for p in sources.rglob("*") if p.is_file())
-    assert {n for n in copied if not n.endswith(".keep")} == {n for n in every if not n.endswith(".keep")}
+    assert {n for n in every if not n.endswith(".keep")} == {n for n in copied if not n.endswith(".keep")}
 
 
 def test_a_cached_model_needs_no_tools(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,16 +101,16 @@ def test_who_waits_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_what_is_not_used_for_long_goes(tmp_path: Path) -> None:
     """The newest stay whatever their age, and so does what was used lately."""
-    day, now = 24 * 3600, time.time()
+    (tmp_path / "new.lock").write_text("")
+    day, now = 24 * 3600, (tmp_path / "new.lock").stat().st_mtime
     ages = [*range(build_cache.NEWEST + 3), build_cache.DAYS + 1, build_cache.DAYS + 2]
     for age in ages:
         for suffix in (".so", ".lock"):
             path = tmp_path / f"machine-{age}{suffix}"
             path.write_text("")
             os.utime(path, (now - age * day, now - age * day))
-    for name, age in (("orphan.lock", 2), ("new.lock", 0)):
-        (tmp_path / name).write_text("")
-        os.utime(tmp_path / name, (now - age * day, now - age * day))
+    (tmp_path / "orphan.lock").write_text("")
+    os.utime(tmp_path / "orphan.lock", (now - 2 * day, now - 2 * day))
     for name, age in ((".cut-off", 2), (".at-work", 0)):
         (tmp_path / name).mkdir()
         os.utime(tmp_path / name, (now - age * day, now - age * day))
