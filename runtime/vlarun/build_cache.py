@@ -1,6 +1,7 @@
 """What is compiled here once and kept by content: machines of Verilator, kernels of `sim`.
 
-A file appears whole or not at all, and one process builds it while others that want it wait.
+A file appears whole or not at all, and one process builds it while others that want it wait. A file's time is that of
+its last use; the newest ones are kept, and those used lately.
 Not here: what is built, and of what (`backends/rtl_build.py`, `native/binding.py`).
 """
 
@@ -10,12 +11,17 @@ import contextlib
 import fcntl
 import os
 import platform
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from vlarun.progress import note
 
-__all__ = ["cache_folder", "cpu", "locked"]
+__all__ = ["cache_folder", "cpu", "locked", "prune", "used"]
+
+NEWEST, DAYS = 12, 30  # files that are kept in any case, and how long the others stay unused
+_DAY = 24 * 3600
 
 
 def cache_folder(kind: str) -> Path:
@@ -46,3 +52,31 @@ def locked(path: Path, what: str) -> Iterator[None]:
             yield
         finally:
             fcntl.flock(f, fcntl.LOCK_UN)
+
+
+def used(path: Path) -> None:
+    """Remember that a built file was used now."""
+    with contextlib.suppress(OSError):  # someone else's cache can be read only
+        os.utime(path)
+
+
+def prune(folder: Path) -> None:
+    """Remove built files that were not used for long, their locks, and what a build left that was cut off."""
+    built = sorted(folder.glob("*.so"), key=_age)
+    for path in built[NEWEST:]:
+        if _age(path) > DAYS * _DAY:
+            path.unlink(missing_ok=True)
+    for path in folder.glob("*.lock"):
+        if not path.with_suffix(".so").exists() and _age(path) > _DAY:
+            path.unlink(missing_ok=True)
+    for path in folder.glob(".*"):
+        if _age(path) > _DAY:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file's time; 0 where it is gone by now."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0

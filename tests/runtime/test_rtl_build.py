@@ -13,6 +13,7 @@ import pytest
 
 from vla_isa import hardware
 from vla_isa.hardware import HardwareConfig
+from vlarun import build_cache
 from vlarun.backends import rtl_build
 from vlarun.errors import BackendError
 
@@ -47,20 +48,82 @@ def key(hw: HardwareConfig = TINY, flavour: str = "fast") -> str:
     return rtl_build._key(hw, flavour, rtl_build._sources(flavour))
 
 
-def test_key_depends_on_everything_that_matters(sources: Path) -> None:
+def test_key_depends_on_everything_that_matters(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = key()
     assert key() == first
     keys = {first, key(flavour="checked"), key(replace(TINY, act_words=8192)), key(hardware.load("u50"))}
     for name in ("src/vla_core.v", "generated/vla_isa.vh", "generated/vla_isa.h", "sim/harness.cpp"):
         (sources / name).write_text((sources / name).read_text() + "\n")
         keys.add(key())
-    assert len(keys) == 8
+    monkeypatch.setattr(rtl_build, "BUILD_VERSION", rtl_build.BUILD_VERSION + 1)
+    keys.add(key())
+    assert len(keys) == 9
+
+
+def test_what_was_hashed_is_what_is_built(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that changes while a machine is built is not in it."""
+    found = rtl_build._sources("checked")
+    (sources / "src" / "vla_core.v").write_text("changed")
+    _, root = rtl_build._lay_out(tmp_path / "work", found)
+    copied = {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    assert copied == found and copied["src/vla_core.v"] != b"changed"
+    every = (p.relative_to(sources).as_posix() for p in sources.rglob("*") if p.is_file())
+    assert {n for n in every if not n.endswith(".keep")} == {n for n in copied if not n.endswith(".keep")}
+
+
+def test_a_cached_model_needs_no_tools(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = build_cache.cache_folder("rtl") / f"tiny-fast-{key()}.so"
+    library.parent.mkdir(parents=True)
+    library.write_bytes(b"built")
+    os.utime(library, (0, 0))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert rtl_build.build(TINY) == library
+    assert library.stat().st_mtime > 1e9, "its last use"
+
+
+def hold(path: Path, ready: Path) -> None:
+    with build_cache.locked(path, "something"):
+        ready.write_text("")
+        time.sleep(0.5)
+
+
+def test_who_waits_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ready = tmp_path / "ready"
+    worker = multiprocessing.get_context("fork").Process(target=hold, args=(tmp_path / "a.so", ready))
+    worker.start()
+    while not ready.exists():
+        time.sleep(0.01)
+    with build_cache.locked(tmp_path / "a.so", "a machine"):
+        pass
+    worker.join()
+    assert capsys.readouterr().err == "vlarun: waiting for another process, which builds a machine ...\n"
+
+
+def test_what_is_not_used_for_long_goes(tmp_path: Path) -> None:
+    """The newest stay whatever their age, and so does what was used lately."""
+    (tmp_path / "new.lock").write_text("")
+    day, now = 24 * 3600, (tmp_path / "new.lock").stat().st_mtime
+    ages = [*range(build_cache.NEWEST + 3), build_cache.DAYS + 1, build_cache.DAYS + 2]
+    for age in ages:
+        for suffix in (".so", ".lock"):
+            path = tmp_path / f"machine-{age}{suffix}"
+            path.write_text("")
+            os.utime(path, (now - age * day, now - age * day))
+    (tmp_path / "orphan.lock").write_text("")
+    os.utime(tmp_path / "orphan.lock", (now - 2 * day, now - 2 * day))
+    for name, age in ((".cut-off", 2), (".at-work", 0)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (now - age * day, now - age * day))
+    build_cache.prune(tmp_path)
+    left = {p.name for p in tmp_path.iterdir()}
+    kept = [f"machine-{age}" for age in ages[:-2]]
+    assert left == {*(f"{k}{s}" for k in kept for s in (".so", ".lock")), "new.lock", ".at-work"}
 
 
 def build_slowly(started: Path) -> None:
     """Build with a fake compiler that takes a while and counts its calls."""
 
-    def fake(library: Path, hw: HardwareConfig, flavour: str, sources: list[Path]) -> None:
+    def fake(library: Path, hw: HardwareConfig, flavour: str, sources: rtl_build.Sources) -> None:
         with started.open("a") as f:
             f.write("x")
         time.sleep(0.5)

@@ -1,15 +1,13 @@
 """Build the Verilated machine of a hardware config once and keep it by content.
 
-The key is a hash of everything that decides the result: RTL and harness sources, the config, the flags, the
-tools' versions and the CPU (the model is compiled for it). Processes that want the same model at once wait
-for one build; a model appears in the cache whole or not at all.
+The key is a hash of everything that decides the result: RTL and harness sources, the config, the flags, Verilator's
+version, the CPU (the model is compiled for it) and how it is built here. The compiler's version is not in it, so a
+model that is there needs no compiler. Sources are read once: what was hashed is what is built.
 Sources: in a checkout `rtl/`, in an installed package `vlarun/_rtl`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -20,17 +18,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from vla_isa.files import whole_file
 from vla_isa.hardware import HardwareConfig
+from vlarun.build_cache import cache_folder, cpu, locked, prune, used
 from vlarun.errors import BackendError
 from vlarun.progress import note
 
-__all__ = ["FLAVOURS", "build", "cache_folder", "source_folder"]
+__all__ = ["FLAVOURS", "build", "source_folder"]
 
 TOP = "vla_core"
+BUILD_VERSION = 1  # one more where a change here gives another model of the same sources and flags
+Sources = dict[str, bytes]  # by path below the source folder
 FLAVOURS = {
     "fast": ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal"],
     "checked": ["-O3", "--x-assign", "unique", "--x-initial", "unique", "--assert", "-Wno-fatal"],
@@ -53,12 +53,6 @@ def source_folder() -> Path:
     raise BackendError(f"the RTL sources ({TOP}.v) are neither in the package nor in a checkout; reinstall vlarun")
 
 
-def cache_folder() -> Path:
-    """Where built models are kept: `$XDG_CACHE_HOME/vlarun/rtl`, by default under ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "vlarun" / "rtl"
-
-
 def build(hw: HardwareConfig, flavour: str = "fast") -> Path:
     """The shared library of a machine, built now if the cache does not have it.
 
@@ -66,67 +60,55 @@ def build(hw: HardwareConfig, flavour: str = "fast") -> Path:
         BackendError: a tool is missing, or the build fails; the log's last lines are in the message.
     """
     sources = _sources(flavour)
-    key = _key(hw, flavour, sources)
-    folder = cache_folder()
-    library = folder / f"{hw.name}-{flavour}-{key}.so"
-    if library.is_file():
-        return library
+    folder = cache_folder("rtl")
+    library = folder / f"{hw.name}-{flavour}-{_key(hw, flavour, sources)}.so"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / f"{library.stem}.lock"):
-            if not library.is_file():
-                _build_into(library, hw, flavour, sources)
+        if not library.is_file():
+            _need_tools()
+            folder.mkdir(parents=True, exist_ok=True)
+            with locked(library, f"the Verilated machine '{hw.name}' ({flavour})"):
+                if not library.is_file():
+                    _build_into(library, hw, flavour, sources)
+            prune(folder)
+        used(library)
     except OSError as e:
         raise BackendError(f"the model cache {folder} cannot be used: {e.strerror}; set XDG_CACHE_HOME") from e
     return library
 
 
-def _sources(flavour: str) -> list[Path]:
-    """Verilog files, generated modules first, assertions last."""
+def _sources(flavour: str) -> Sources:
+    """All sources; Verilog in the order of the command line: generated modules first, assertions last."""
     root = source_folder()
-    files = [*sorted(root.glob("generated/*.v")), *sorted(root.glob("lib/*.v")), *sorted(root.glob("src/*.v"))]
-    if flavour == "checked":
-        files += sorted(root.glob("sva/*.sv"))
-    return files
+    patterns = ["generated/*.v", "lib/*.v", "src/*.v", *(["sva/*.sv"] if flavour == "checked" else [])]
+    patterns += ["generated/*.vh", "generated/*.h", "sim/*"]
+    found = [path for pattern in patterns for path in sorted(root.glob(pattern)) if path.is_file()]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
 
 
-def _key(hw: HardwareConfig, flavour: str, sources: list[Path]) -> str:
-    root = source_folder()
+def _key(hw: HardwareConfig, flavour: str, sources: Sources) -> str:
     digest = hashlib.sha256()
-    others = [*sorted(root.glob("generated/*.vh")), *sorted(root.glob("generated/*.h")), *sorted(root.glob("sim/*"))]
-    for path in (*sources, *(p for p in others if p.is_file())):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for name, content in sources.items():
+        digest.update(name.encode() + b"\0" + content + b"\0")
     facts = (
+        BUILD_VERSION,
         sorted(hw.to_dict().items()),
         FLAVOURS[flavour],
         _command_flags(hw),
         platform.machine(),
-        _cpu(),
+        cpu(),
         importlib.metadata.version("verilator"),
-        _compiler_version(),
     )
     digest.update(repr(facts).encode())
     return digest.hexdigest()[:24]
 
 
-def _cpu() -> str:
-    """What -march=native depends on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return "".join(dict.fromkeys(x for x in lines if x.startswith(("flags", "Features", "model name"))))
-
-
-def _compiler_version() -> str:
-    compiler = shutil.which("g++")
-    if compiler is None or shutil.which("make") is None or shutil.which("perl") is None:
-        missing = [t for t in ("g++", "make", "perl") if shutil.which(t) is None]
+def _need_tools() -> None:
+    missing = [t for t in ("g++", "make", "perl") if shutil.which(t) is None]
+    if missing:
         raise BackendError(
             f"building the Verilated machine needs {', '.join(missing)}, not found on PATH; "
             "install it, or use --backend sim"
         )
-    return subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True, check=False).stdout
 
 
 def _command_flags(hw: HardwareConfig) -> list[str]:
@@ -176,8 +158,8 @@ def _workplace(library: Path) -> Path:
     )
 
 
-def _link_tools(work: Path) -> tuple[Path, Path]:
-    """Verilator's program and the RTL sources, under names in the work folder, wherever they are installed.
+def _lay_out(work: Path, sources: Sources) -> tuple[Path, Path]:
+    """Verilator's program and the sources, in the work folder, wherever they are installed.
 
     The program looks for the rest of Verilator beside its own real place, so it is copied and the rest is linked.
     """
@@ -188,11 +170,14 @@ def _link_tools(work: Path) -> tuple[Path, Path]:
         if tool.name != "verilator":
             (here / "bin" / tool.name).symlink_to(tool)
     shutil.copyfile(installed / "bin" / "verilator", here / "bin" / "verilator")
-    (work / "rtl").symlink_to(source_folder())
+    for name, content in sources.items():
+        path = work / "rtl" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
     return here / "bin" / "verilator", work / "rtl"
 
 
-def _build_into(library: Path, hw: HardwareConfig, flavour: str, sources: list[Path]) -> None:
+def _build_into(library: Path, hw: HardwareConfig, flavour: str, sources: Sources) -> None:
     """Verilate and compile in a temporary folder, then move the library into place."""
     note(f"building the Verilated machine '{hw.name}' ({flavour}); this happens once per config ...")
     start = time.monotonic()
@@ -206,14 +191,14 @@ def _build_into(library: Path, hw: HardwareConfig, flavour: str, sources: list[P
     note(f"built '{hw.name}' ({flavour}) in {time.monotonic() - start:.0f} s")
 
 
-def _verilate(work: Path, library: Path, hw: HardwareConfig, flavour: str, sources: list[Path]) -> None:
+def _verilate(work: Path, library: Path, hw: HardwareConfig, flavour: str, sources: Sources) -> None:
     """Make `libvla.so` in the work folder.
 
     Raises:
         BackendError: the build fails; the log stays beside the library's place.
     """
-    verilator, root = _link_tools(work)
-    places = [root / path.relative_to(source_folder()) for path in sources]
+    verilator, root = _lay_out(work, sources)
+    places = [root / name for name in sources if name.endswith((".v", ".sv"))]
     command = [
         "perl",
         str(verilator),
@@ -257,18 +242,3 @@ def _end(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     short = [f"{line[:LOG_COLUMNS]} ..." if len(line) > LOG_COLUMNS else line for line in lines[-LOG_LINES:]]
     return "\n".join(short) or "(nothing; is the disk full?)"
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock file; another process that wants the same says so and waits."""
-    with path.open("a") as f:
-        try:
-            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            note("waiting for another process, which builds the same Verilated machine ...")
-            fcntl.flock(f, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(f, fcntl.LOCK_UN)

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from vla_isa.files import whole_file
-from vlarun.build_cache import cache_folder, cpu, locked
+from vlarun.build_cache import cache_folder, cpu, locked, prune, used
 from vlarun.progress import note
 
 __all__ = [
@@ -151,6 +151,8 @@ def library() -> ctypes.CDLL | None:
             with locked(path, "the kernels of sim"):
                 if not path.is_file():
                     build(path)
+            prune(path.parent)
+        used(path)
         return load(path)
     except OSError as e:
         note(f"sim runs in numpy, which is slower: {e}")
