@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,22 @@ def test_many_inputs_are_each_of_them() -> None:
         assert len(found) == len(seeds)
         for result, seed in zip(found, seeds, strict=True):
             assert_equal(result, one.run([integers(seed)], memories=True)[0])
+
+
+def test_threads_that_run_one_program_do_not_mix() -> None:
+    many, one = loaded(make_program()), loaded(make_program(), native=False)
+    wanted = [one.run([integers(s)], memories=True)[0] for s in range(20)]
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(10):
+            found = threads.map(lambda s: many.run([integers(s)], memories=True)[0], range(20))
+            for result, want in zip(found, wanted, strict=True):
+                assert_equal(result, want)
+
+
+def test_a_loop_has_no_plan() -> None:
+    """Each round would add its steps, with their weights, until the watchdog."""
+    program, _ = program_of(copy_packet("fill_act", n0=8, pad=7), make_packet("JUMP", signal=1, target=0))
+    assert both(program, planned=False).status is ErrorCode.SEMAPHORE_OVERFLOW
 
 
 def test_packets_in_numpy_between_native_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from the performance model, `vla_isa.timing`, not from running.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,6 +73,7 @@ class _SimProgram(Loaded):
         self._library = library() if options.native else None
         self._plans: dict[int, Plan | None] = {}  # by the entry point's packet; None: it has to be interpreted
         self._state: State | None = None
+        self._one_at_a_time = threading.Lock()  # runs share the state, and the library runs without Python's lock
         each = self._image.size + program.config.act_words * program.config.act_word_bytes
         self.most_at_once = max(1, min(MOST_AT_ONCE, MEMORY_BYTES // each)) if self._library else 1
 
@@ -90,7 +92,8 @@ class _SimProgram(Loaded):
             return [self._interpret(each, start, memories) for each in inputs]
         results: list[RunResult] = []
         for first in range(0, len(inputs), self.most_at_once):
-            results += self._execute(plan, inputs[first : first + self.most_at_once], memories)
+            with self._one_at_a_time:
+                results += self._execute(plan, inputs[first : first + self.most_at_once], memories)
         return results
 
     def close(self) -> None:

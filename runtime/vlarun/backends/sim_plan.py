@@ -144,6 +144,7 @@ class _Planner:
         for tensor in program.inputs:
             self._computed[tensor.line : tensor.line + tensor.layout.lines] = True
         self._steps: list[NativeStep | NumpyStep] = []
+        self._met: set[int] = set()  # addresses of packets
         self._written = {"act": np.zeros(program.config.act_words, np.bool_), "data": np.zeros_like(self._computed)}
         self._padded: NativeStep | None = None  # the step whose padded input is in the scratch memory
         self._found: tuple[NDArray[np.uint8], Bytes] | None = None  # parameters and weights, for steps in numpy
@@ -176,12 +177,15 @@ class _Planner:
         """Prepare one packet.
 
         Raises:
-            _NoPlanError: its 64 bytes, or what it would write to parameters or weights, may depend on the inputs.
+            _NoPlanError: its 64 bytes, or what it would write to parameters or weights, may depend on the inputs; or it
+                is met again: a loop's plan would hold its steps once a round.
             ProgramError: an operand larger than its memory.
             DataSpaceError: it leaves the data space or the weight space.
         """
-        if self._computed[self._sequencer.address // LINE_BYTES]:
+        address = self._sequencer.address
+        if address in self._met or self._computed[address // LINE_BYTES]:
             raise _NoPlanError
+        self._met.add(address)
         made = make_step(packet, self._machine, self._groups)
         accesses = footprint(packet, self._machine.hw, self._machine.param)
         if any(a.write and a.space in ("param", "weight") for a in accesses):

@@ -16,6 +16,7 @@ from ctypes import c_double, c_float, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 
+from vla_isa.errors import OutputError
 from vla_isa.files import whole_file
 from vlarun.build_cache import cache_folder, cpu, locked, prune, used
 from vlarun.progress import note
@@ -142,8 +143,8 @@ class Memory(ctypes.Structure):
 def library() -> ctypes.CDLL | None:
     """The library, built now if the cache does not have it; None where it cannot be had, with a note of why."""
     content = hashlib.sha256(repr((SOURCE.read_bytes(), FLAGS, platform.machine(), cpu())).encode())
-    path = cache_folder("native") / f"kernels-{content.hexdigest()[:24]}.so"
     try:
+        path = cache_folder("native") / f"kernels-{content.hexdigest()[:24]}.so"
         if not path.is_file():
             if shutil.which("g++") is None:
                 return None
@@ -154,7 +155,7 @@ def library() -> ctypes.CDLL | None:
             prune(path.parent)
         used(path)
         return load(path)
-    except OSError as e:
+    except (OSError, OutputError, RuntimeError) as e:  # a full disk; a user without a home
         note(f"sim runs in numpy, which is slower: {e}")
         return None
 
@@ -163,7 +164,7 @@ def build(path: Path, flags: Sequence[str] = FLAGS) -> None:
     """Compile the library to `path`, whole or not at all.
 
     Raises:
-        OSError: the folder cannot be written, or g++ fails.
+        OSError, OutputError: the folder cannot be written, or g++ fails.
     """
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as work:
         made = Path(work) / path.name
