@@ -71,10 +71,37 @@ def test_what_was_hashed_is_what_is_built(sources: Path, tmp_path: Path, monkeyp
     assert {n for n in every if not n.endswith(".keep")} == {n for n in copied if not n.endswith(".keep")}
 
 
+def built(library: Path) -> None:
+    made = library.with_suffix(".made")
+    made.write_bytes(b"built" * 100)
+    build_cache.keep(made, library)
+    made.unlink()
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 100, 499, 531])
+def test_what_was_cut_short_is_not_loaded(size: int, tmp_path: Path) -> None:
+    """500 bytes and 32 of their digest: a loader would take some of them."""
+    path = tmp_path / "library.so"
+    assert not build_cache.intact(path)
+    built(path)
+    assert build_cache.intact(path) and path.read_bytes()[:500] == b"built" * 100
+    path.write_bytes(path.read_bytes()[:size])
+    assert not build_cache.intact(path)
+
+
+def test_a_damaged_model_is_built_again(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = build_cache.cache_folder("rtl") / f"tiny-fast-{key()}.so"
+    library.parent.mkdir(parents=True)
+    built(library)
+    library.write_bytes(library.read_bytes()[:300])
+    monkeypatch.setattr(rtl_build, "_build_into", lambda path, *_: built(path))
+    assert build_cache.intact(rtl_build.build(TINY))
+
+
 def test_a_cached_model_needs_no_tools(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = build_cache.cache_folder("rtl") / f"tiny-fast-{key()}.so"
     library.parent.mkdir(parents=True)
-    library.write_bytes(b"built")
+    built(library)
     os.utime(library, (0, 0))
     monkeypatch.setenv("PATH", "/nowhere")
     assert rtl_build.build(TINY) == library
@@ -127,10 +154,10 @@ def build_slowly(started: Path) -> None:
         with started.open("a") as f:
             f.write("x")
         time.sleep(0.5)
-        library.write_bytes(b"built")
+        built(library)
 
     rtl_build._build_into = fake
-    assert rtl_build.build(TINY).read_bytes() == b"built"
+    assert build_cache.intact(rtl_build.build(TINY))
 
 
 def test_parallel_processes_build_once(sources: Path, tmp_path: Path) -> None:
@@ -203,6 +230,16 @@ def test_unusable_cache(sources: Path, tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(BackendError, match="set XDG_CACHE_HOME"):
+        rtl_build.build(TINY)
+
+
+def test_a_user_without_a_home_folder(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Path:
+        raise RuntimeError("no home")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", fail)
+    with pytest.raises(BackendError, match="cannot be used: there is no home folder; set XDG_CACHE_HOME"):
         rtl_build.build(TINY)
 
 

@@ -25,7 +25,7 @@ def test_a_cluster_evaluates_the_same_episodes(run: Path) -> None:
 
 
 def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
-    """Each computes half of every batch; only the order of sums differs. Stopped and resumed, not even that."""
+    """Each computes half of every batch; only the order of sums differs."""
     from safetensors.numpy import load_file
 
     def train(name: str, processes: int, *options: str) -> dict[str, np.ndarray]:

@@ -20,9 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from vla_isa.files import whole_file
 from vla_isa.hardware import HardwareConfig
-from vlarun.build_cache import cache_folder, cpu, locked, prune, used
+from vlarun.build_cache import cache_folder, cpu, intact, keep, locked, prune, used
 from vlarun.errors import BackendError
 from vlarun.progress import note
 
@@ -60,19 +59,20 @@ def build(hw: HardwareConfig, flavour: str = "fast") -> Path:
         BackendError: a tool is missing, or the build fails; the log's last lines are in the message.
     """
     sources = _sources(flavour)
-    folder = cache_folder("rtl")
-    library = folder / f"{hw.name}-{flavour}-{_key(hw, flavour, sources)}.so"
     try:
-        if not library.is_file():
+        folder = cache_folder("rtl")
+        library = folder / f"{hw.name}-{flavour}-{_key(hw, flavour, sources)}.so"
+        if not intact(library):
             _need_tools()
             folder.mkdir(parents=True, exist_ok=True)
             with locked(library, f"the Verilated machine '{hw.name}' ({flavour})"):
-                if not library.is_file():
+                if not intact(library):
                     _build_into(library, hw, flavour, sources)
             prune(folder)
         used(library)
     except OSError as e:
-        raise BackendError(f"the model cache {folder} cannot be used: {e.strerror}; set XDG_CACHE_HOME") from e
+        place = f" {e.filename}" if e.filename else ""
+        raise BackendError(f"the model cache{place} cannot be used: {e.strerror}; set XDG_CACHE_HOME") from e
     return library
 
 
@@ -184,8 +184,7 @@ def _build_into(library: Path, hw: HardwareConfig, flavour: str, sources: Source
     work = _workplace(library)
     try:
         _verilate(work, library, hw, flavour, sources)
-        with whole_file(library) as temporary:
-            shutil.copyfile(work / "libvla.so", temporary)
+        keep(work / "libvla.so", library)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     note(f"built '{hw.name}' ({flavour}) in {time.monotonic() - start:.0f} s")

@@ -17,8 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from vla_isa.errors import OutputError
-from vla_isa.files import whole_file
-from vlarun.build_cache import cache_folder, cpu, locked, prune, used
+from vlarun.build_cache import cache_folder, cpu, intact, keep, locked, prune, used
 from vlarun.progress import note
 
 __all__ = [
@@ -145,17 +144,17 @@ def library() -> ctypes.CDLL | None:
     content = hashlib.sha256(repr((SOURCE.read_bytes(), FLAGS, platform.machine(), cpu())).encode())
     try:
         path = cache_folder("native") / f"kernels-{content.hexdigest()[:24]}.so"
-        if not path.is_file():
+        if not intact(path):
             if shutil.which("g++") is None:
-                return None
+                raise FileNotFoundError("its kernels need g++, which is not on PATH")
             path.parent.mkdir(parents=True, exist_ok=True)
             with locked(path, "the kernels of sim"):
-                if not path.is_file():
+                if not intact(path):
                     build(path)
             prune(path.parent)
         used(path)
         return load(path)
-    except (OSError, OutputError, RuntimeError) as e:  # a full disk; a user without a home
+    except (OSError, OutputError) as e:
         note(f"sim runs in numpy, which is slower: {e}")
         return None
 
@@ -173,8 +172,7 @@ def build(path: Path, flags: Sequence[str] = FLAGS) -> None:
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if "error" in line]
             raise OSError(f"g++ does not build {SOURCE.name}: {' '.join(errors[:1])}")
-        with whole_file(path) as temporary:
-            shutil.copyfile(made, temporary)
+        keep(made, path)
 
 
 def load(path: Path) -> ctypes.CDLL:
