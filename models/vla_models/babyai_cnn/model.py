@@ -87,7 +87,7 @@ def babyai_batch(samples: Mapping[str, Any]) -> Batch:
     frames, actions = samples[CAMERA], samples[ACTION].flatten(1)  # (N, 4, H, W, 3), (N, 2)
     if int(actions.min()) < 0 or int(actions.max()) >= ACTIONS:
         raise ObservationError(f"The data has an action outside 0..{ACTIONS - 1}.")
-    pixels = frames.permute(0, 2, 3, 1, 4).flatten(3).float() / 255.0  # (N, H, W, 12)
+    pixels = torch.cat(frames.unbind(1), dim=-1).float().div_(255.0)  # (N, H, W, 12)
     known = ~samples[is_pad(ACTION)][:, :1]  # before the first step of an episode there was no action
     previous = nn.functional.one_hot(actions[:, 0], ACTIONS).float() * known
     words = torch.from_numpy(np.stack([_words(task) for task in samples[TASK]])).to(pixels.device)
