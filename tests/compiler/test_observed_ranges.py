@@ -156,7 +156,18 @@ def test_the_range_of_least_error_on_one_side():
         edges = np.linspace(-40, 40, 13)
         hist = np.where(edges[1:] <= 0, 0, rng.integers(1, 4, 12))
         hist[6:9] *= 10 ** rng.integers(2, 7)
-        assert least_error_range(hist, edges, 0, 40) == pytest.approx(reference_range(hist, edges, 0, 40))
+        wanted = reference_range(hist, edges, 0, 40)
+        for unit in (1, 1 / 64):  # and the other way round
+            found = least_error_range(hist, edges * unit, 0, 40 * unit)
+            assert found == pytest.approx((0, wanted[1] * unit))
+            assert least_error_range(hist[::-1], edges * unit, -40 * unit, 0) == pytest.approx((-found[1], 0))
+
+
+def test_the_range_of_least_error_holds_nothing_that_was_not_seen():
+    """Its bin reaches further than the largest value."""
+    edges = np.linspace(-40, 40, 13)
+    hist = np.where(edges[:-1] > 33, 9, 0)
+    assert least_error_range(hist, edges, 0, 36) == (0, 36) and least_error_range(hist[::-1], edges, -36, 0) == (-36, 0)
 
 
 @pytest.mark.parametrize("method", ["percentile", "mse"])
