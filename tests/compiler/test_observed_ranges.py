@@ -192,3 +192,16 @@ def test_small_values_beside_large_ones_keep_their_places():
     both = np.concatenate([small["x"], large["x"]])
     assert found["x"] == pytest.approx((np.quantile(both, 0.3), np.quantile(both, 0.7)), abs=0.006)
     assert np.quantile(both, 0.7) > 0.012
+
+
+def test_values_at_the_end_of_a_range_are_not_rounded():
+    """1e9 of 0.64, and 3000 of 1.222 = 0.582 beyond. To 0.64 that is 3000 * 0.582^2 = 1016 and nothing for the others; to
+    any r beyond it is 3000 * (1.222 - r)^2 + 1e9 * (r / 255)^2 / 12, at least 1330. With a step's error for what lies
+    at the end, 1e9 * (0.64 / 255)^2 / 12 = 525, it would be more.
+    """
+    edges = np.linspace(-1.28, 1.28, 23)
+    hist = np.zeros(22)
+    hist[16], hist[21] = 1e9, 3000
+    high = 1.28 * (1 - 1e-9)
+    assert least_error_range(hist, edges, 0, high) == pytest.approx((0, 0.64))
+    assert least_error_range(hist[::-1], edges, -high, 0) == pytest.approx((-0.64, 0))
