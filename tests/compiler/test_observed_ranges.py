@@ -195,9 +195,10 @@ def test_small_values_beside_large_ones_keep_their_places():
 
 
 def test_values_at_the_end_of_a_range_are_not_rounded():
-    """1e9 of 0.64, and 3000 of 1.222 = 0.582 beyond. To 0.64 that is 3000 * 0.582^2 = 1016 and nothing for the others; to
-    any r beyond it is 3000 * (1.222 - r)^2 + 1e9 * (r / 255)^2 / 12, at least 1330. With a step's error for what lies
-    at the end, 1e9 * (0.64 / 255)^2 / 12 = 525, it would be more.
+    """1e9 of 0.64, and 3000 of 1.222, which is 0.582 more.
+
+    A range to 0.64 costs 3000 * 0.582^2 = 1016; one to r beyond it 3000 * (1.222 - r)^2 + 1e9 * (r / 255)^2 / 12, at
+    least 1330. With a step's error for what lies at the end, 1e9 * (0.64 / 255)^2 / 12 = 525, the first would be more.
     """
     edges = np.linspace(-1.28, 1.28, 23)
     hist = np.zeros(22)
