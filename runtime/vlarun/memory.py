@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.generated.codes import TABLE_BYTES
-from vla_isa.hardware import LINE_BYTES, HardwareConfig
+from vla_isa.hardware import LINE_BYTES
+from vla_isa.memories import Memories
 from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vlarun.errors import DataSpaceError
@@ -159,32 +160,16 @@ class WeightCache:
 
 
 @dataclass
-class Machine:
-    """All memories of a machine while it runs, zero at power-up.
+class Machine(Memories):
+    """A machine's memories with the numpy executors' ways into them.
 
     Attributes:
-        hw: the hardware config.
-        data: the data space, int8 [bytes].
-        weight_space: the weight space, int8 [words, B*B], never written.
-        act: activation scratchpad, int8 [act_words, B].
-        weight: weight scratchpad, int8 [weight_words, B*B].
-        param: parameter memory, uint8 [param_words, 8*B].
-        address: data-space byte address of the packet that runs.
         weight_cache: rearranged weights, shared between runs.
+        address: data-space byte address of the packet that runs.
     """
 
-    hw: HardwareConfig
-    data: Bytes
-    weight_space: Bytes
     weight_cache: WeightCache = field(default_factory=WeightCache)
     address: int = 0
-
-    def __post_init__(self) -> None:
-        """Make the on-chip memories."""
-        hw = self.hw
-        self.act: Bytes = np.zeros((hw.act_words, hw.act_word_bytes), np.int8)
-        self.weight: Bytes = np.zeros((hw.weight_words, hw.weight_word_bytes), np.int8)
-        self.param = np.zeros((hw.param_words, hw.param_word_bytes), np.uint8)
 
     def read_act(self, region: Region) -> Bytes:
         """Read a region of the activation scratchpad as int8 [rows, blocks, pixels, B]."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_execute import machine_for
 
 from vla_isa import hardware, layout, numerics
 from vla_isa.generated.codes import OutBytes, ScaleBy
@@ -34,17 +35,6 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     path = tmp_path_factory.mktemp("native") / "kernels.so"
     native.build(path, [FLAVOURS[request.param] if f == "-march=native" else f for f in native.FLAGS])
     yield native.load(path)
-
-
-def machine_for(op: Operation, seed: int) -> Machine:
-    hw = op.arena.hw
-    machine = Machine(hw, np.zeros(0, np.int8), np.zeros((0, hw.weight_word_bytes), np.int8))
-    rng = np.random.default_rng(seed)
-    machine.act[:] = rng.integers(-128, 128, machine.act.shape, dtype=np.int8)
-    machine.act[: len(op.act)] = op.act
-    machine.weight[: len(op.weight)] = op.weight
-    machine.param[: len(op.param)] = op.param
-    return machine
 
 
 def run_natively(library: ctypes.CDLL, op: Operation, machine: Machine, inputs: int) -> np.ndarray | None:
