@@ -17,7 +17,6 @@ DATA_CHANNELS = 4  # memory channels that 4 KB pages of the data space lie on in
 WEIGHT_BASES = 8  # weight masters at most, each with a base of its own
 
 
-
 @dataclass(frozen=True)
 class Register:
     """One register: byte offset, width in bits (32 or 64), access ("rw", "ro", "wtc": write to clear)."""
@@ -51,7 +50,11 @@ _FIXED = (
     Register("INTERRUPT_STATUS", 0x0C, 32, "wtc", "bit 0 done, bit 1 ready; write 1 to toggle"),
     *(
         Register(
-            f"DATA_BASE_{c}", 0x10 + 8 * c, 64, "rw", f"byte address of data channel {c}: pages {c}, {c + 4}, {c + 8}, .."
+            f"DATA_BASE_{c}",
+            0x10 + 8 * c,
+            64,
+            "rw",
+            f"byte address of data channel {c}: pages {c}, {c + 4}, {c + 8}, ..",
         )
         for c in range(DATA_CHANNELS)
     ),
