@@ -73,9 +73,10 @@ enum ErrorCode : uint32_t {
   ERROR_SEMAPHORE_OVERFLOW = 6,
   ERROR_AXI_READ = 7,
   ERROR_AXI_WRITE = 8,
+  ERROR_INDEX_RANGE = 9,
 };
 
-constexpr int kErrorCodes = 9;
+constexpr int kErrorCodes = 10;
 constexpr const char* kErrorNames[kErrorCodes] = {
     "OK",
     "ILLEGAL_OPCODE",
@@ -86,6 +87,7 @@ constexpr const char* kErrorNames[kErrorCodes] = {
     "SEMAPHORE_OVERFLOW",
     "AXI_READ",
     "AXI_WRITE",
+    "INDEX_RANGE",
 };
 
 }  // namespace vla_isa

@@ -101,6 +101,7 @@ _ERROR_DOCS = {
     ErrorCode.SEMAPHORE_OVERFLOW: "a count would exceed 255; address of the signalling packet",
     ErrorCode.AXI_READ: "the memory answered a read with an error",
     ErrorCode.AXI_WRITE: "the memory answered a write with an error",
+    ErrorCode.INDEX_RANGE: "an item or an index register is negative or not below its declared count",
 }
 
 
