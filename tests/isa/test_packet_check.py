@@ -1,4 +1,4 @@
-"""The generated `vla_packet_check` says of every packet what `encoding.illegal` says, in Icarus and Verilator."""
+"""The generated `vla_packet_check` says of every packet what `encoding.illegal` says of the Verilog machine, in Icarus and Verilator."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from isa_strategies import legal_packet
 
+from vla_isa.capability import VERILOG
 from vla_isa.encoding import decode, encode, illegal
 from vla_isa.hardware import HardwareConfig, load
 from vla_isa.instructions import BY_OPCODE, TABLE, ErrorCode
@@ -74,7 +75,7 @@ def corpus(hw: HardwareConfig) -> list[bytes]:
 
 
 def expected(data: bytes, hw: HardwareConfig) -> tuple[int, int]:
-    code = illegal(data, hw)[0]
+    code = illegal(data, hw, VERILOG)[0]
     queue = decode(data).queue if code is ErrorCode.OK else "fetch"
     return code.value, QUEUES.index(queue) if queue in QUEUES else len(QUEUES)
 
@@ -126,7 +127,7 @@ def test_same_as_python(simulator: str, config: str) -> None:
     got = [tuple(map(int, line.split())) for line in out.splitlines() if line[:1].isdigit()]
     assert len(got) == len(want)
     for data, (code, queue), (error, answer) in zip(words, want, got, strict=True):
-        assert error == code, (data.hex(), illegal(data, hw))
+        assert error == code, (data.hex(), illegal(data, hw, VERILOG))
         if code == 0:
             assert answer == queue, data.hex()
 

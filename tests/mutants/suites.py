@@ -29,7 +29,7 @@ COPIES = ["tests/rtl/vla_store_engine", "tests/rtl/vla_data_loader", "tests/rtl/
 
 # the first pattern that fits decides
 SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
-    ("isa/vla_isa/numerics.py", (["tests/isa/test_numerics.py"], EXECUTE)),
+    ("isa/vla_isa/numerics/*", (["tests/isa/test_numerics.py", "tests/isa/test_row_numerics.py"], EXECUTE)),
     ("isa/vla_isa/timing.py", (["tests/isa/test_timing.py"], GRAPHS)),
     ("isa/vla_isa/engine_cycles.py", (["tests/isa/test_timing.py", "tests/mutants/test_found.py"], GRAPHS)),
     (

@@ -81,7 +81,8 @@ def _broken_rule(hw: HardwareConfig, ins: Instruction, rule: Rule, number: int) 
         values = {f.name: f.legal_max for f in ins.value_fields if f.name.endswith("_ring")}
         for name in rule.names:
             field = ins.by_name[name]
-            values[name] = int(rng.integers(field.legal_min, min(field.legal_max, field.legal_min + 7) + 1))
+            near = int(rng.choice((7, 70)))
+            values[name] = int(rng.integers(field.legal_min, min(field.legal_max, field.legal_min + near) + 1))
         packet = make_packet(ins.name, **values)
         everything = dict(packet.values)
         if not rule.holds(everything) and all(r.holds(everything) for r in ins.rules if r is not rule):
