@@ -317,7 +317,7 @@ def _draw(rng: Rng, arena: Arena, *, in_ring: bool | None = None, out_ring: bool
     sides += [("b", "dst", out_ring)] if v["move"] != codes.Move.ACT_TO_WEIGHT else []
     for side, name, ring in sides:
         first = arena.act
-        r = draw_region(rng, arena, side, v["n2"], width, v["n1"], ring=ring)
+        r = draw_region(rng, arena, side, max(v["n2"], 1), width, v["n1"], ring=ring)
         size = arena.act - first
         arena.take_act(size * (v["n3"] - 1))
         v |= {

@@ -167,7 +167,7 @@ def _draw(rng: Rng, arena: Arena, *, records: str = "usual", in_place: bool | No
         "m": draw_number(rng, 1, 11),
         "k_blocks": draw_number(rng, 1, 4),
         "n_blocks": draw_number(rng, 1, 4),
-        "out_bytes": draw_number(rng, 0, 1),
+        "out_bytes": 0 if fixed.get("table_enable") else draw_number(rng, 0, 1),
         "limit": draw_number(rng, 0, 5 * hw.block),
         "limit_step": draw_number(rng, 0, 1),
         **draw_clamps(rng),

@@ -41,7 +41,7 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
 
 def _meaning(packet: Packet, memories: Memories) -> None:
     root = packet["function"] == codes.RecipFunction.RSQRT
-    inverse = numerics.reciprocal_root if root else numerics.reciprocal
+    inverse = numerics.rsqrt if root else numerics.reciprocal
     for n in range(packet["n"]):
         value, second = item(memories, packet["in_base"], n)
         x = np.array(value, np.int64) + np.array(packet["add"], np.int64)  # wraps at 64 bits
@@ -78,8 +78,8 @@ RECIP = Instruction(
     queue="vec",
     summary="Per item with value v: K / (v + add) or K / sqrt(v + add) as a row record (bias i32, mult u24, shift u8, "
     "8 zero bytes), K = mult * 2^-shift, to 24 bits (numerics/reciprocal.py says each bit). mult and shift are 0 where "
-    "v + add, which wraps at 64 bits, is not positive, or the shift would exceed 63; where it would be below 0 they "
-    "are 2^24 - 1 and 0. The bias is 0, or the item's second value negated.",
+    "v + add, which wraps at 64 bits, is not positive, or the shift would exceed 63. The bias is 0, or the item's "
+    "second value negated, which wraps at 32 bits.",
     fields=pack_fields(
         [
             *header(),

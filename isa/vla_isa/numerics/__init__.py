@@ -9,9 +9,10 @@ Sources: ONNX operator specification (QuantizeLinear rounds to nearest even), IE
 from __future__ import annotations
 
 from vla_isa.numerics.elementwise import apply_table, average, elementwise, requantize, residual_add
-from vla_isa.numerics.reciprocal import reciprocal, reciprocal_root
+from vla_isa.numerics.reciprocal import reciprocal, rsqrt
 from vla_isa.numerics.records import (
     ITEM_BYTES,
+    MAX_SHIFT,
     RECORD_BYTES,
     RESIDUAL_BYTES,
     ResidualRecord,
@@ -54,6 +55,7 @@ from vla_isa.numerics.scales import (
 __all__ = [
     "ITEM_BYTES",
     "MASKED",
+    "MAX_SHIFT",
     "RECORD_BYTES",
     "RESIDUAL_BYTES",
     "ResidualRecord",
@@ -82,13 +84,13 @@ __all__ = [
     "product_multipliers",
     "quantize",
     "reciprocal",
-    "reciprocal_root",
     "requantize",
     "requantize16",
     "requantize_scale",
     "residual16",
     "residual_add",
     "round_shift",
+    "rsqrt",
     "saturate16",
     "scale_to_multiplier",
     "topk_mask",

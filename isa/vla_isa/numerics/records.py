@@ -17,6 +17,7 @@ from vla_isa.numerics.rounding import I64, IntLike, wrap32
 
 __all__ = [
     "ITEM_BYTES",
+    "MAX_SHIFT",
     "RECORD_BYTES",
     "RESIDUAL_BYTES",
     "ResidualRecord",
