@@ -16,26 +16,38 @@ enum Register : uint32_t {
   REG_GLOBAL_INTERRUPT = 0x04,  // 32 bits, rw: bit 0 enables the interrupt output
   REG_INTERRUPT_ENABLE = 0x08,  // 32 bits, rw: bit 0 done, bit 1 ready
   REG_INTERRUPT_STATUS = 0x0C,  // 32 bits, wtc: bit 0 done, bit 1 ready; write 1 to toggle
-  REG_DATA_BASE = 0x10,  // 64 bits, rw: byte address of the data space, a multiple of 4096
-  REG_WEIGHT_BASE = 0x18,  // 64 bits, rw: byte address of each master's stripe of the weight space
-  REG_START_PACKET = 0x20,  // 32 bits, rw: packet number where execution starts (entry point)
-  REG_STATUS = 0x28,  // 32 bits, ro: error code of the last run, 0 is fine
-  REG_ERROR_ADDR = 0x30,  // 64 bits, ro: data-space byte address of the packet that caused the error
-  REG_HALT_CODE = 0x38,  // 32 bits, ro: code field of the HALT that ended the run
-  REG_COUNTER_CYCLES = 0x40,  // 64 bits, ro: cycles from start to done
-  REG_COUNTER_PACKETS = 0x48,  // 64 bits, ro: packets retired
-  REG_COUNTER_MAC_BUSY = 0x50,  // 64 bits, ro: cycles in which the array multiplied
-  REG_COUNTER_MAC_ACTIVE = 0x58,  // 64 bits, ro: cycles in which the MAC queue ran a packet
-  REG_COUNTER_VEC_ACTIVE = 0x60,  // 64 bits, ro: cycles in which the VEC queue ran a packet
-  REG_COUNTER_WLOAD_ACTIVE = 0x68,  // 64 bits, ro: cycles in which the WLOAD queue ran a packet
-  REG_COUNTER_LOAD_ACTIVE = 0x70,  // 64 bits, ro: cycles in which the LOAD queue ran a packet
-  REG_COUNTER_STORE_ACTIVE = 0x78,  // 64 bits, ro: cycles in which the STORE queue ran a packet
-  REG_COUNTER_ACT_CONFLICT = 0x80,  // 64 bits, ro: cycles the MAC operand fetch lost to bank conflicts or arbitration
-  REG_COUNTER_READ_BEATS = 0x88,  // 64 bits, ro: 32-byte beats read by all masters
-  REG_COUNTER_WRITE_BEATS = 0x90,  // 64 bits, ro: 32-byte beats written by all masters
+  REG_DATA_BASE_0 = 0x10,  // 64 bits, rw: byte address of data channel 0: pages 0, 4, 8, ..
+  REG_DATA_BASE_1 = 0x18,  // 64 bits, rw: byte address of data channel 1: pages 1, 5, 9, ..
+  REG_DATA_BASE_2 = 0x20,  // 64 bits, rw: byte address of data channel 2: pages 2, 6, 10, ..
+  REG_DATA_BASE_3 = 0x28,  // 64 bits, rw: byte address of data channel 3: pages 3, 7, 11, ..
+  REG_WEIGHT_BASE_0 = 0x30,  // 64 bits, rw: byte address of what weight master 0 reads
+  REG_WEIGHT_BASE_1 = 0x38,  // 64 bits, rw: byte address of what weight master 1 reads
+  REG_WEIGHT_BASE_2 = 0x40,  // 64 bits, rw: byte address of what weight master 2 reads
+  REG_WEIGHT_BASE_3 = 0x48,  // 64 bits, rw: byte address of what weight master 3 reads
+  REG_WEIGHT_BASE_4 = 0x50,  // 64 bits, rw: byte address of what weight master 4 reads
+  REG_WEIGHT_BASE_5 = 0x58,  // 64 bits, rw: byte address of what weight master 5 reads
+  REG_WEIGHT_BASE_6 = 0x60,  // 64 bits, rw: byte address of what weight master 6 reads
+  REG_WEIGHT_BASE_7 = 0x68,  // 64 bits, rw: byte address of what weight master 7 reads
+  REG_START_PACKET = 0x70,  // 32 bits, rw: packet number where execution starts (entry point)
+  REG_STATUS = 0x78,  // 32 bits, ro: error code of the last run, 0 is fine
+  REG_ERROR_ADDR = 0x80,  // 64 bits, ro: data-space byte address of the packet that caused the error
+  REG_HALT_CODE = 0x88,  // 32 bits, ro: code field of the HALT that ended the run
+  REG_COUNTER_CYCLES = 0x90,  // 64 bits, ro: cycles from start to done
+  REG_COUNTER_PACKETS = 0x98,  // 64 bits, ro: packets retired
+  REG_COUNTER_MAC_BUSY = 0xA0,  // 64 bits, ro: cycles in which the array multiplied
+  REG_COUNTER_MAC_ACTIVE = 0xA8,  // 64 bits, ro: cycles in which the MAC queue ran a packet
+  REG_COUNTER_VEC_ACTIVE = 0xB0,  // 64 bits, ro: cycles in which the VEC queue ran a packet
+  REG_COUNTER_WLOAD_ACTIVE = 0xB8,  // 64 bits, ro: cycles in which the WLOAD queue ran a packet
+  REG_COUNTER_LOAD_ACTIVE = 0xC0,  // 64 bits, ro: cycles in which the LOAD queue ran a packet
+  REG_COUNTER_STORE_ACTIVE = 0xC8,  // 64 bits, ro: cycles in which the STORE queue ran a packet
+  REG_COUNTER_ACT_CONFLICT = 0xD0,  // 64 bits, ro: cycles the MAC operand fetch lost to bank conflicts or arbitration
+  REG_COUNTER_READ_BEATS = 0xD8,  // 64 bits, ro: 32-byte beats read by all masters
+  REG_COUNTER_WRITE_BEATS = 0xE0,  // 64 bits, ro: 32-byte beats written by all masters
 };
 
-constexpr uint32_t kCounterBase = 0x40;
+constexpr int kDataChannels = 4;
+constexpr int kWeightBases = 8;
+constexpr uint32_t kCounterBase = 0x90;
 constexpr int kCounters = 11;
 constexpr const char* kCounterNames[kCounters] = {
     "cycles",  // cycles from start to done
@@ -61,9 +73,10 @@ enum ErrorCode : uint32_t {
   ERROR_SEMAPHORE_OVERFLOW = 6,
   ERROR_AXI_READ = 7,
   ERROR_AXI_WRITE = 8,
+  ERROR_INDEX_RANGE = 9,
 };
 
-constexpr int kErrorCodes = 9;
+constexpr int kErrorCodes = 10;
 constexpr const char* kErrorNames[kErrorCodes] = {
     "OK",
     "ILLEGAL_OPCODE",
@@ -74,6 +87,7 @@ constexpr const char* kErrorNames[kErrorCodes] = {
     "SEMAPHORE_OVERFLOW",
     "AXI_READ",
     "AXI_WRITE",
+    "INDEX_RANGE",
 };
 
 }  // namespace vla_isa

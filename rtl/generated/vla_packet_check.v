@@ -13,7 +13,7 @@ module vla_packet_check #(
   output reg  [2:0]   queue_o    // 0 wload, 1 load, 2 mac, 3 vec, 4 store, 5 fetch; meaningless with an error
 );
 
-  wire conv_reserved = (|packet_i[511:492]);
+  wire conv_reserved = (|packet_i[511:481]);
   wire conv_limit =
     ({12'd0, packet_i[59:40]} >= ActWords) ||  // in_base
     (packet_i[104:94] == 11'd0) ||  // in_ring
@@ -41,9 +41,6 @@ module vla_packet_check #(
     ({16'd0, packet_i[402:387]} >= ParamWords) ||  // mask_base
     ({12'd0, packet_i[424:405]} >= ActWords) ||  // res_base
     (packet_i[469:459] == 11'd0) ||  // res_ring
-    (packet_i[481:481] != 1'd0) ||  // index_enable
-    (packet_i[483:482] != 2'd0) ||  // index_register
-    (packet_i[491:484] != 8'd0) ||  // index_count
     1'b0;
   wire conv_rule =
     !({29'd0, packet_i[115:105]} < {29'd0, packet_i[104:94]}) ||
@@ -55,37 +52,36 @@ module vla_packet_check #(
     !({38'd0, packet_i[386:385]} != 40'd2 || {30'd0, packet_i[150:141]} == {30'd0, packet_i[309:300]}) ||
     1'b0;
 
-  wire gemm_reserved = (|packet_i[511:323]);
+  wire gemm_reserved = (|packet_i[511:473]);
   wire gemm_limit =
     (packet_i[49:40] == 10'd0) ||  // batch
-    (packet_i[63:50] == 14'd0) ||  // m
-    (packet_i[75:64] == 12'd0) ||  // k_blocks
-    (packet_i[87:76] == 12'd0) ||  // n_blocks
-    ({12'd0, packet_i[107:88]} >= ActWords) ||  // in_base
-    ({12'd0, packet_i[161:142]} >= ActWords) ||  // out_base
-    ({16'd0, packet_i[211:196]} >= WeightWords) ||  // weight_base
-    ({16'd0, packet_i[243:228]} >= ParamWords) ||  // param_base
-    (packet_i[245:244] > 2'd1) ||  // scale_by
-    (packet_i[247:246] > 2'd2) ||  // rounding
-    ({16'd0, packet_i[288:273]} >= ParamWords) ||  // table_base
-    (packet_i[290:289] != 2'd0) ||  // out_bytes
-    (packet_i[310:291] != 20'd0) ||  // row_scale_base
-    (packet_i[311:311] != 1'd0) ||  // weights_from
-    (packet_i[312:312] != 1'd0) ||  // index_enable
-    (packet_i[314:313] != 2'd0) ||  // index_register
-    (packet_i[322:315] != 8'd0) ||  // index_count
+    (packet_i[60:50] == 11'd0) ||  // h
+    (packet_i[60:50] > 11'd1) ||  // h
+    (packet_i[74:61] == 14'd0) ||  // m
+    (packet_i[86:75] == 12'd0) ||  // k_blocks
+    (packet_i[98:87] == 12'd0) ||  // n_blocks
+    ({12'd0, packet_i[118:99]} >= ActWords) ||  // in_base
+    ({12'd0, packet_i[192:173]} >= ActWords) ||  // out_base
+    (packet_i[247:247] != 1'd0) ||  // out_bytes
+    ({16'd0, packet_i[263:248]} >= WeightWords) ||  // weight_base
+    ({16'd0, packet_i[295:280]} >= ParamWords) ||  // param_base
+    (packet_i[297:296] > 2'd1) ||  // scale_by
+    (packet_i[299:298] > 2'd2) ||  // rounding
+    ({16'd0, packet_i[340:325]} >= ParamWords) ||  // table_base
+    ({12'd0, packet_i[360:341]} >= ActWords) ||  // row_base
+    (packet_i[382:381] != 2'd0) ||  // res_kind
+    ({12'd0, packet_i[402:383]} >= ActWords) ||  // res_base
+    (packet_i[457:457] != 1'd0) ||  // row_max
     1'b0;
   wire gemm_rule =
     1'b0;
 
-  wire copy_reserved = (|packet_i[511:372]);
+  wire copy_reserved = (|packet_i[511:413]);
   wire copy_limit =
     (packet_i[42:40] > 3'd5) ||  // move
     ({16'd0, packet_i[359:344]} >= ParamWords) ||  // mask_base
     (packet_i[360:360] != 1'd0) ||  // unit
-    (packet_i[361:361] != 1'd0) ||  // index_enable
-    (packet_i[363:362] != 2'd0) ||  // index_register
-    (packet_i[371:364] != 8'd0) ||  // index_count
+    (packet_i[362:362] != 1'd0) ||  // index_enable
     1'b0;
   wire copy_rule =
     !({29'd0, packet_i[301:291]} == 40'd0 || ({29'd0, packet_i[312:302]} < {29'd0, packet_i[301:291]} && {28'd0, packet_i[146:135]} <= {29'd0, packet_i[301:291]})) ||
@@ -119,7 +115,7 @@ module vla_packet_check #(
     !({29'd0, packet_i[307:297]} <= {29'd0, packet_i[285:275]}) ||
     1'b0;
 
-  wire vec_reserved = (|packet_i[511:432]);
+  wire vec_reserved = (|packet_i[511:430]);
   wire vec_limit =
     (packet_i[43:40] > 4'd7) ||  // function
     ({12'd0, packet_i[73:54]} >= ActWords) ||  // a_base
@@ -133,7 +129,6 @@ module vla_packet_check #(
     (packet_i[316:307] == 10'd0) ||  // out_blocks
     (packet_i[388:387] > 2'd2) ||  // rounding
     ({16'd0, packet_i[429:414]} >= ParamWords) ||  // table_base
-    (packet_i[431:430] != 2'd0) ||  // element_bytes
     1'b0;
   wire vec_rule =
     !({29'd0, packet_i[129:119]} < {29'd0, packet_i[118:108]}) ||
@@ -183,6 +178,8 @@ module vla_packet_check #(
           3'd3: queue_o = 3'd0;  // data_to_param
           3'd4: queue_o = 3'd0;  // weight_to_weight
           3'd5: queue_o = 3'd4;  // act_to_data
+          3'd6: queue_o = 3'd0;  // act_to_weight
+          3'd7: queue_o = 3'd0;  // data_to_weight
           default: queue_o = 3'd5;
         endcase
       end

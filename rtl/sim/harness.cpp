@@ -22,9 +22,6 @@ constexpr int kWeightMasters = sizeof(std::declval<Top>().m_axi_weight_rdata) / 
 constexpr int kInMasters = sizeof(std::declval<Top>().m_axi_in_rdata) / vla::kBeat;
 constexpr int kOutMasters = sizeof(std::declval<Top>().m_axi_out_wdata) / vla::kBeat;
 constexpr int kBlock = vla::block<Vvla_core___024root>();
-constexpr uint32_t kWeightBeats = kBlock * kBlock / vla::kBeat;
-constexpr uint64_t kDataBase = 0x0000'0040'0000'0000;    // above 32 bits, so that no address is cut unseen
-constexpr uint64_t kWeightBase = 0x0000'0080'0000'0000;
 constexpr int kLiteTimeout = 1000;  // cycles
 
 // Drives and samples `Count` read masters whose signals are called m_axi_<group>_*.
@@ -57,8 +54,8 @@ constexpr int kLiteTimeout = 1000;  // cycles
 
 class Machine {
  public:
-  int run(vla::DataSpace data, const uint8_t* weights, uint64_t weight_bytes, const vla_options& options,
-          vla_result& result) {
+  int run(uint8_t* data, uint64_t data_bytes, const uint8_t* weights, uint64_t weight_bytes,
+          const vla_options& options, vla_result& result) {
     message_.clear();
     result = {};
     if (options.outstanding < 1 || options.outstanding > vla::kMaxBursts || options.stall_percent > 90) {
@@ -66,10 +63,15 @@ class Machine {
       return 2;
     }
     make_model();
-    connect(data, weights, weight_bytes, options);
+    images_.put(data, data_bytes, weights, weight_bytes, kBlock * kBlock, kWeightMasters);
+    connect(options);
     reset();
-    write64(vla_isa::REG_DATA_BASE, kDataBase);
-    write64(vla_isa::REG_WEIGHT_BASE, kWeightBase);
+    for (int c = 0; c < vla_isa::kDataChannels; ++c) {
+      write64(vla_isa::REG_DATA_BASE_0 + 8 * c, vla::Images::data_base(c));
+    }
+    for (int m = 0; m < kWeightMasters; ++m) {
+      write64(vla_isa::REG_WEIGHT_BASE_0 + 8 * m, vla::Images::weight_base(m));
+    }
     write(vla_isa::REG_START_PACKET, options.start_packet);
     write(vla_isa::REG_GLOBAL_INTERRUPT, 1);
     write(vla_isa::REG_INTERRUPT_ENABLE, 1);
@@ -78,6 +80,7 @@ class Machine {
     while (!top_->interrupt_o && now_ < limit && message_.empty() && !context_->gotError()) tick();
     result.timed_out = !top_->interrupt_o && now_ >= limit;
     if (top_->interrupt_o) collect(result);
+    images_.get(data, data_bytes);
     if (context_->gotError() && message_.empty()) message_ = "an assertion failed; it is on standard error";
 #if VM_COVERAGE
     if (const char* path = std::getenv("VLA_COVERAGE")) context_->coveragep()->write(path);  // of this run alone
@@ -100,16 +103,12 @@ class Machine {
     now_ = 0;
   }
 
-  void connect(vla::DataSpace data, const uint8_t* weights, uint64_t weight_bytes, const vla_options& options) {
+  void connect(const vla_options& options) {
     const vla::Timing timing{options.latency, options.outstanding, options.stall_percent * 256 / 100};
     uint64_t seed = options.stall_seed * 64;
-    data.base = kDataBase;
-    for (auto& port : in_) port.reset(timing, data, seed += 2);
-    for (auto& port : out_) port.reset(timing, data, seed += 2);
-    uint32_t master = 0;
-    for (auto& port : weight_) {
-      port.reset(timing, {kWeightBase, weight_bytes, weights, kWeightBeats, kWeightMasters, master++}, seed += 2);
-    }
+    for (auto& port : in_) port.reset(timing, images_.memory(), seed += 2);
+    for (auto& port : out_) port.reset(timing, images_.memory(), seed += 2);
+    for (auto& port : weight_) port.reset(timing, images_.memory(), seed += 2);
   }
 
   void reset() {
@@ -182,10 +181,10 @@ class Machine {
     top_->s_axi_control_wstrb = 0xF;
     top_->s_axi_control_awvalid = top_->s_axi_control_wvalid = top_->s_axi_control_bready = 1;
     for (int i = 0; i < kLiteTimeout && !top_->s_axi_control_bvalid; ++i) {
-      top_->eval();  // both readies are high in the cycle that takes the write
-      const bool taken = top_->s_axi_control_awready && top_->s_axi_control_wready;
+      const bool address_taken = top_->s_axi_control_awready, data_taken = top_->s_axi_control_wready;
       tick();
-      if (taken) top_->s_axi_control_awvalid = top_->s_axi_control_wvalid = 0;
+      if (address_taken) top_->s_axi_control_awvalid = 0;
+      if (data_taken) top_->s_axi_control_wvalid = 0;
     }
     if (!top_->s_axi_control_bvalid) report("the control port does not answer a write", "control", 0);
     tick();
@@ -228,9 +227,10 @@ class Machine {
 
   std::unique_ptr<VerilatedContext> context_;
   std::unique_ptr<Top> top_;
-  vla::ReadPort<vla::WeightStripe> weight_[kWeightMasters];
-  vla::ReadPort<vla::DataSpace> in_[kInMasters];
-  vla::WritePort<vla::DataSpace> out_[kOutMasters];
+  vla::Images images_;
+  vla::ReadPort weight_[kWeightMasters];
+  vla::ReadPort in_[kInMasters];
+  vla::WritePort out_[kOutMasters];
   uint64_t now_ = 0;
   std::string message_;
 };
@@ -254,7 +254,7 @@ void vla_destroy(void* handle) { delete static_cast<Machine*>(handle); }
 
 int vla_run(void* handle, uint8_t* data, uint64_t data_bytes, const uint8_t* weights, uint64_t weight_bytes,
             const vla_options* options, vla_result* result) {
-  return machine(handle).run({0, data_bytes, data}, weights, weight_bytes, *options, *result);
+  return machine(handle).run(data, data_bytes, weights, weight_bytes, *options, *result);
 }
 
 const char* vla_message(void* handle) { return machine(handle).message(); }

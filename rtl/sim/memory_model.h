@@ -1,6 +1,6 @@
-// The reference memory: one AXI4 read or write port per master, with latency, bursts in flight and stalls.
+// The reference memory: one AXI4 read or write port per master onto hbm.h, with latency, bursts in flight and stalls.
 // Does: answer the first beat `latency` cycles after its address, then a beat per cycle, bursts in order; take a
-// write beat per cycle and answer `latency` cycles after the last; answer DECERR outside the space; check that
+// write beat per cycle and answer `latency` cycles after the last; answer DECERR outside its buffers; check that
 // bursts are whole and that a waiting valid keeps its payload.
 // Does not: model banks, refresh or ports that share bandwidth.
 // A port is driven before and sampled at each clock edge; signals of all masters are packed in one vector each.
@@ -10,9 +10,10 @@
 #include <cstring>
 #include <string>
 
+#include "hbm.h"
+
 namespace vla {
 
-constexpr uint32_t kBeat = 32;
 constexpr uint32_t kMaxBursts = 64;
 
 struct Timing {
@@ -115,15 +116,14 @@ class AddressChannel {
   Address last_;
 };
 
-// Read side of a master. `Space::find(addr)` gives the 32 bytes at a beat's address, or nullptr.
-template <class Space>
+// Read side of a master.
 class ReadPort {
  public:
-  void reset(const Timing& timing, const Space& space, uint64_t seed) {
+  void reset(const Timing& timing, Hbm& memory, uint64_t seed) {
     address_.reset(timing, seed);
     stalls_.reset(seed + 1, timing.stall);
     latency_ = timing.latency;
-    space_ = space;
+    memory_ = &memory;
     valid_ = false;
   }
   bool drive_ready() { return address_.drive(); }
@@ -133,7 +133,7 @@ class ReadPort {
     if (valid_) return last = last_, error = error_, true;
     if (address_.empty() || address_.head().at > now || stalls_.flip()) return false;
     const auto& burst = address_.head();
-    const uint8_t* found = space_.find(burst.addr);
+    const uint8_t* found = memory_->find(burst.addr, kBeat);
     if (found) std::memcpy(data, found, kBeat);
     else std::memset(data, 0, kBeat);
     last = last_ = burst.beats == 1;
@@ -153,20 +153,19 @@ class ReadPort {
  private:
   AddressChannel address_;
   Stalls stalls_;
-  Space space_{};
+  Hbm* memory_ = nullptr;
   uint64_t latency_ = 0;
   bool valid_ = false, last_ = false, error_ = false;
 };
 
-// Write side of a master; `Space::find` as above, of writable bytes.
-template <class Space>
+// Write side of a master.
 class WritePort {
  public:
-  void reset(const Timing& timing, const Space& space, uint64_t seed) {
+  void reset(const Timing& timing, Hbm& memory, uint64_t seed) {
     address_.reset(timing, seed);
     stalls_.reset(seed + 1, timing.stall);
     latency_ = timing.latency;
-    space_ = space;
+    memory_ = &memory;
     writing_ = 0;
     ready_ = answer_ = waiting_ = false;
   }
@@ -203,7 +202,7 @@ class WritePort {
  private:
   const char* beat(uint64_t now, const uint8_t* data, uint32_t strobe, bool last) {
     auto& burst = address_.at(writing_);
-    uint8_t* to = const_cast<uint8_t*>(space_.find(burst.addr));
+    uint8_t* to = memory_->find(burst.addr, kBeat);
     if (!to) burst.bad = true;
     else if (strobe == ~0u) std::memcpy(to, data, kBeat);
     else for (uint32_t i = 0; i < kBeat; ++i) if (strobe >> i & 1) to[i] = data[i];
@@ -218,36 +217,12 @@ class WritePort {
 
   AddressChannel address_;
   Stalls stalls_;
-  Space space_{};
+  Hbm* memory_ = nullptr;
   uint64_t latency_ = 0;
   uint32_t writing_ = 0;  // burst whose beats come next
   bool ready_ = false, answer_ = false, waiting_ = false, last_ = false;
   uint8_t data_[kBeat] = {};
   uint32_t strobe_ = 0;
-};
-
-// The data space: contiguous bytes from a base.
-struct DataSpace {
-  uint64_t base = 0, size = 0;
-  uint8_t* bytes = nullptr;
-  const uint8_t* find(uint64_t addr) const {
-    const uint64_t at = addr - base;
-    return size >= kBeat && at <= size - kBeat ? bytes + at : nullptr;
-  }
-};
-
-// One master's stripe of the weight space: local beat i is beat (i mod share) * masters + master of word i / share.
-struct WeightStripe {
-  uint64_t base = 0, size = 0;
-  const uint8_t* bytes = nullptr;
-  uint32_t beats = 1, masters = 1, master = 0;  // beats of a word
-  const uint8_t* find(uint64_t addr) const {
-    const uint64_t local = (addr - base) / kBeat;
-    const uint32_t share = beats / masters;
-    const uint64_t word = local / share;
-    const uint64_t at = (word * beats + (local % share) * masters + master) * kBeat;
-    return addr >= base && word < size / (beats * kBeat) ? bytes + at : nullptr;
-  }
 };
 
 }  // namespace vla

@@ -53,7 +53,8 @@ void* vla_create(void);
 void vla_destroy(void* handle);
 
 // Reset the machine, zero its memories, run and wait. `data` is the data space, read and written in place; `weights`
-// are plain weight words, word w at byte w*B*B. Fills in all of `result`.
+// are plain weight words, word w at byte w*B*B. Where they lie in the memory of a machine is its own affair; this
+// one copies them to the channels of docs/reference/registers.md and `data` back (hbm.h). Fills in all of `result`.
 // Returns 0; 1 if the machine broke the AXI protocol or an assertion; 2 for bad options.
 int vla_run(void* handle, uint8_t* data, uint64_t data_bytes, const uint8_t* weights, uint64_t weight_bytes,
             const struct vla_options* options, struct vla_result* result);

@@ -97,8 +97,8 @@ module vla_core #(
   wire                        running;
   wire                        done;
   wire [31:0]                 entry;
-  wire [63:0]                 data_base;
-  wire [63:0]                 weight_base;
+  wire [64*`VLA_DATA_CHANNELS-1:0] data_bases;
+  wire [64*`VLA_WEIGHT_BASES-1:0] weight_bases;
   wire [3:0]                  status;
   wire [37:0]                 error_addr;
   wire [31:0]                 halt_code;
@@ -126,8 +126,8 @@ module vla_core #(
     .s_axi_rresp  (s_axi_control_rresp),
     .start_o      (start),
     .entry_o      (entry),
-    .data_base_o  (data_base),
-    .weight_base_o(weight_base),
+    .data_bases_o (data_bases),
+    .weight_bases_o(weight_bases),
     .done_i       (done),
     .status_i     (status),
     .error_addr_i (error_addr),
@@ -170,7 +170,7 @@ module vla_core #(
     .rst_i         (rst_i),
     .start_i       (start),
     .entry_i       (entry),
-    .data_base_i   (data_base),
+    .data_bases_i  (data_bases),
     .done_o        (done),
     .status_o      (status),
     .error_addr_o  (error_addr),
@@ -220,8 +220,8 @@ module vla_core #(
   ) u_datapath (
     .clk_i            (clk_i),
     .rst_i            (rst_i),
-    .data_base_i      (data_base),
-    .weight_base_i    (weight_base),
+    .data_bases_i     (data_bases),
+    .weight_bases_i   (weight_bases[64*WeightMasters-1:0]),
     .packet_valid_i   (packet_valid),
     .packet_ready_o   (packet_ready),
     .packet_i         (packet),
@@ -365,6 +365,7 @@ module vla_core #(
   // one ID and error or not is all that is read of the answers
   wire unused_answers = &{1'b0, m_axi_weight_rid, m_axi_in_rid, m_axi_out_bid,
                           m_axi_weight_rresp, m_axi_out_bresp};
+  wire unused_bases = ^weight_bases;
 
   generate
     if (Pixels != 2 && Pixels != 4 && Pixels != 8) begin : g_check_pixels

@@ -15,7 +15,7 @@ module vla_core_dispatch #(
   // run
   input  wire          start_i,
   input  wire [31:0]   entry_i,
-  input  wire [63:0]   data_base_i,
+  input  wire [64*`VLA_DATA_CHANNELS-1:0] data_bases_i,
   output wire          done_o,
   output wire [3:0]    status_o,
   output wire [37:0]   error_addr_o,
@@ -86,7 +86,7 @@ module vla_core_dispatch #(
     .start_i       (start_i),
     .entry_i       (entry_i),
     .stop_i        (stop),
-    .data_base_i   (data_base_i),
+    .data_bases_i  (data_bases_i),
     .ar_valid_o    (ar_valid_o),
     .ar_ready_i    (ar_ready_i),
     .ar_addr_o     (ar_addr_o),

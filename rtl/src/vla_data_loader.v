@@ -16,7 +16,7 @@ module vla_data_loader #(
 ) (
   input  wire                                                  clk_i,
   input  wire                                                  rst_i,
-  input  wire [63:0]                                           data_base_i,  // a multiple of 4096
+  input  wire [64*`VLA_DATA_CHANNELS-1:0] data_bases_i,
   // packet
   input  wire                                                  packet_valid_i,
   output wire                                                  packet_ready_o,
@@ -168,7 +168,7 @@ module vla_data_loader #(
   generate
     for (m = 0; m < InMasters; m = m + 1) begin : g_mover
       vla_data_mover #(.Block(Block), .ActAw(ActAw), .SegBits(SegBits)) u_mover (
-        .clk_i(clk_i), .rst_i(rst_i), .data_base_i(data_base_i), .head_tag_i(head_tag),
+        .clk_i(clk_i), .rst_i(rst_i), .data_bases_i(data_bases_i), .head_tag_i(head_tag),
         .seg_valid_i(mover_seg_valid[m]), .seg_ready_o(mover_seg_ready[m]),
         .seg_word_i(seg_dst), .seg_words_i(seg_words),
         .burst_valid_i(mover_burst_valid[m]), .burst_ready_o(mover_burst_ready[m]),

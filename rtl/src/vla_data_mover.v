@@ -7,6 +7,7 @@
 // Handshake: segments, bursts and the read client are ready/valid; a segment comes before its burst. retire_o
 // is high for one cycle per burst, error_o for each beat that the memory answered with an error, both with
 // the tag of their packet.
+`include "vla_isa.vh"
 `default_nettype none
 module vla_data_mover #(
   parameter Block   = 16,  // B, bytes of a word
@@ -15,7 +16,7 @@ module vla_data_mover #(
 ) (
   input  wire                         clk_i,
   input  wire                         rst_i,
-  input  wire [63:0]                  data_base_i,
+  input  wire [64*`VLA_DATA_CHANNELS-1:0] data_bases_i,
   input  wire                         head_tag_i,
   // segments
   input  wire                         seg_valid_i,
@@ -54,10 +55,13 @@ module vla_data_mover #(
 
   wire         beat_valid, beat_ready, beat_last, beat_error, beat_tag;
   wire [255:0] beat_data;
+  wire [63:0]  burst_addr;
+  vla_data_map u_map (.bases_i(data_bases_i), .line_i(burst_line_i), .addr_o(burst_addr));
+
   vla_burst_reader #(.TagBits(1)) u_reader (
     .clk_i(clk_i), .rst_i(rst_i),
     .seg_valid_i(burst_valid_i), .seg_ready_o(burst_ready_o),
-    .seg_addr_i(data_base_i + {26'd0, burst_line_i, 6'd0}), .seg_len_i(burst_len_i), .seg_tag_i(burst_tag_i),
+    .seg_addr_i(burst_addr), .seg_len_i(burst_len_i), .seg_tag_i(burst_tag_i),
     .ar_valid_o(ar_valid_o), .ar_ready_i(ar_ready_i), .ar_addr_o(ar_addr_o), .ar_len_o(ar_len_o),
     .r_valid_i(r_valid_i), .r_ready_o(r_ready_o), .r_data_i(r_data_i), .r_last_i(r_last_i),
     .r_error_i(r_error_i),

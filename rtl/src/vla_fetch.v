@@ -20,7 +20,7 @@ module vla_fetch #(
   input  wire         start_i,      // begin at packet entry_i
   input  wire [31:0]  entry_i,
   input  wire         stop_i,
-  input  wire [63:0]  data_base_i,
+  input  wire [64*`VLA_DATA_CHANNELS-1:0] data_bases_i,
   // read client
   output wire         ar_valid_o,
   input  wire         ar_ready_i,
@@ -86,7 +86,7 @@ module vla_fetch #(
     .enable_i      (state_q == Run),
     .redirect_i    (redirect),
     .line_i        (target),
-    .data_base_i   (data_base_i),
+    .data_bases_i  (data_bases_i),
     .ar_valid_o    (ar_valid_o),
     .ar_ready_i    (ar_ready_i),
     .ar_addr_o     (ar_addr_o),

@@ -7,6 +7,7 @@
 // Handshake: ready/valid; ar_valid_o stays until ar_ready_i also across a redirect, the answers of reads
 // from before a redirect are dropped. r_ready_o is always high: room is kept for everything asked for.
 `default_nettype none
+`include "vla_isa.vh"
 module vla_fetch_prefetch #(
   parameter Depth = 32,  // packets held, a power of two
   parameter Burst = 8    // packets of a read, a power of two, at most Depth and 64
@@ -16,7 +17,7 @@ module vla_fetch_prefetch #(
   input  wire         enable_i,    // start new reads
   input  wire         redirect_i,  // go on at line_i
   input  wire [31:0]  line_i,
-  input  wire [63:0]  data_base_i,
+  input  wire [64*`VLA_DATA_CHANNELS-1:0] data_bases_i,
   // read client
   output wire         ar_valid_o,
   input  wire         ar_ready_i,
@@ -75,11 +76,14 @@ module vla_fetch_prefetch #(
     end
   end
 
+  wire [63:0] line_addr;
+  vla_data_map u_map (.bases_i(data_bases_i), .line_i(line_q), .addr_o(line_addr));
+
   always @(posedge clk_i) begin
     if (redirect_i) line_q <= line_i;
     else if (issue) line_q <= line_q + {{(31-BurstW){1'b0}}, burst};
     if (issue) begin
-      ar_addr_q <= data_base_i + {26'd0, line_q, 6'd0};
+      ar_addr_q <= line_addr;
       ar_len_q  <= beats - 8'd1;
     end
   end

@@ -3,7 +3,9 @@
 // takes its beats.
 // Latency: 3 cycles plus that of the memory from a segment to its first write; a line every two cycles.
 // Handshake: segments and the read client are ready/valid; retire_o is high for one cycle per segment,
-// error_o for each beat answered with an error, both with the tag of their packet. Destinations count lines: the address of a word times the lines of a word.
+// error_o for each beat answered with an error, both with the tag of their packet. Destinations count lines: the
+// address of a word times the lines of a word.
+`include "vla_isa.vh"
 `default_nettype none
 module vla_param_mover #(
   parameter DstAw   = 17,  // bits of a destination line
@@ -11,7 +13,7 @@ module vla_param_mover #(
 ) (
   input  wire               clk_i,
   input  wire               rst_i,
-  input  wire [63:0]        data_base_i,
+  input  wire [64*`VLA_DATA_CHANNELS-1:0] data_bases_i,
   // segments
   input  wire               seg_valid_i,
   output wire               seg_ready_o,
@@ -43,10 +45,13 @@ module vla_param_mover #(
   wire [DstAw-1:0]  beat_base;
   wire [8:0]        seg_len = {{(8 - SegBits){1'b0}}, seg_lines_i, 1'b0} - 9'd1;
 
+  wire [63:0] seg_addr;
+  vla_data_map u_map (.bases_i(data_bases_i), .line_i(seg_src_i), .addr_o(seg_addr));
+
   vla_burst_reader #(.TagBits(1 + DstAw), .Queue(2)) u_reader (
     .clk_i(clk_i), .rst_i(rst_i),
     .seg_valid_i(seg_valid_i), .seg_ready_o(seg_ready_o),
-    .seg_addr_i(data_base_i + {26'd0, seg_src_i, 6'd0}), .seg_len_i(seg_len[7:0]),
+    .seg_addr_i(seg_addr), .seg_len_i(seg_len[7:0]),
     .seg_tag_i({seg_tag_i, seg_dst_i}),
     .ar_valid_o(ar_valid_o), .ar_ready_i(ar_ready_i), .ar_addr_o(ar_addr_o), .ar_len_o(ar_len_o),
     .r_valid_i(r_valid_i), .r_ready_o(r_ready_o), .r_data_i(r_data_i), .r_last_i(r_last_i),

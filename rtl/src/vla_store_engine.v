@@ -16,7 +16,7 @@ module vla_store_engine #(
 ) (
   input  wire                                               clk_i,
   input  wire                                               rst_i,
-  input  wire [63:0]                                        data_base_i,  // a multiple of 4096
+  input  wire [64*`VLA_DATA_CHANNELS-1:0]                   data_bases_i,
   // packet
   input  wire                                               packet_valid_i,
   output wire                                               packet_ready_o,
@@ -159,7 +159,7 @@ module vla_store_engine #(
   generate
     for (m = 0; m < OutMasters; m = m + 1) begin : g_mover
       vla_store_mover #(.Block(Block), .ActAw(ActAw), .SegBits(SegBits)) u_mover (
-        .clk_i(clk_i), .rst_i(rst_i), .data_base_i(data_base_i),
+        .clk_i(clk_i), .rst_i(rst_i), .data_bases_i(data_bases_i),
         .seg_valid_i(mover_seg_valid[m]), .seg_ready_o(mover_seg_ready[m]),
         .seg_word_i(seg_word), .seg_words_i(seg_words),
         .burst_valid_i(mover_burst_valid[m]), .burst_ready_o(mover_burst_ready[m]),

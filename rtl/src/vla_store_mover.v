@@ -7,6 +7,7 @@
 // address was taken; one beat per cycle when its lanes are granted.
 // Handshake: segments, bursts and AXI are ready/valid; a segment comes before its burst. retire_o is high for
 // one cycle per burst, at its response, with the tag of its packet; error_o with it if the response is an error.
+`include "vla_isa.vh"
 `default_nettype none
 module vla_store_mover #(
   parameter Block    = 16,  // B, bytes of a word
@@ -16,7 +17,7 @@ module vla_store_mover #(
 ) (
   input  wire                         clk_i,
   input  wire                         rst_i,
-  input  wire [63:0]                  data_base_i,
+  input  wire [64*`VLA_DATA_CHANNELS-1:0] data_bases_i,
   // segments
   input  wire                         seg_valid_i,
   output wire                         seg_ready_o,
@@ -57,16 +58,16 @@ module vla_store_mover #(
 
   // Bursts wait for their address to be taken.
   wire        wait_valid, wait_tag, order_ready, unused_data_ready;
-  wire [31:0] wait_line;
+  wire [63:0] burst_addr;
   wire        aw_fire = aw_valid_o && aw_ready_i;
-  vla_fifo #(.Width(1 + 32 + 8), .Depth(4)) u_wait (
+  vla_data_map u_map (.bases_i(data_bases_i), .line_i(burst_line_i), .addr_o(burst_addr));
+  vla_fifo #(.Width(1 + 64 + 8), .Depth(4)) u_wait (
     .clk_i(clk_i), .rst_i(rst_i),
     .in_valid_i(burst_valid_i), .in_ready_o(burst_ready_o),
-    .in_data_i({burst_tag_i, burst_line_i, burst_len_i}),
-    .out_valid_o(wait_valid), .out_ready_i(aw_fire), .out_data_o({wait_tag, wait_line, aw_len_o})
+    .in_data_i({burst_tag_i, burst_addr, burst_len_i}),
+    .out_valid_o(wait_valid), .out_ready_i(aw_fire), .out_data_o({wait_tag, aw_addr_o, aw_len_o})
   );
   assign aw_valid_o = wait_valid && order_ready;
-  assign aw_addr_o  = data_base_i + {26'd0, wait_line, 6'd0};
 
   // Bursts whose response is due; no more than these have data to send, so u_data never overflows.
   wire order_valid;

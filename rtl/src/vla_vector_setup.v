@@ -74,7 +74,7 @@ module vla_vector_setup #(
 
   // Semaphores are the queue's; above the table base lies nothing that a legal packet sets.
   wire fields_unused = ^{shadow_q[`VLA_PACKET_WAIT], shadow_q[`VLA_PACKET_SIGNAL],
-                         shadow_q[511:`VLA_VEC_ELEMENT_BYTES_LSB]};
+                         shadow_q[511:`VLA_VEC_TABLE_BASE_LSB+`VLA_VEC_TABLE_BASE_WIDTH]};
 
   wire pool       = shadow_q[`VLA_PACKET_OPCODE] == `VLA_OP_POOL;
   // A row is one pixel per block: no steps in it, and it starts where its slot lies. A column is one block.

@@ -17,8 +17,8 @@ module vla_weight_loader #(
 ) (
   input  wire                                             clk_i,
   input  wire                                             rst_i,
-  input  wire [63:0]                                      data_base_i,    // multiples of 4096
-  input  wire [63:0]                                      weight_base_i,
+  input  wire [64*`VLA_DATA_CHANNELS-1:0]                 data_bases_i,
+  input  wire [64*WeightMasters-1:0]                      weight_bases_i,
   // packet
   input  wire                                             packet_valid_i,
   output wire                                             packet_ready_o,
@@ -170,7 +170,7 @@ module vla_weight_loader #(
       wire [WeightAw-1:0] wr_addr;
       wire [255:0]        wr_data;
       vla_weight_stripe #(.Beats(Beats), .WeightAw(WeightAw), .SegBits(SegBits)) u_stripe (
-        .clk_i(clk_i), .rst_i(rst_i), .weight_base_i(weight_base_i),
+        .clk_i(clk_i), .rst_i(rst_i), .base_i(weight_bases_i[m*64 +: 64]),
         .seg_valid_i(weight_fire), .seg_ready_o(stripe_ready[m]),
         .seg_src_i(seg_src), .seg_dst_i(seg_dst[WeightAw-1:0]), .seg_words_i(seg_units), .seg_tag_i(walk_tag),
         .retire_o(stripe_retire[m]), .retire_tag_o(stripe_retire_tag[m]),
@@ -194,7 +194,7 @@ module vla_weight_loader #(
 
   wire [DstAw-1:0] param_line;
   vla_param_mover #(.DstAw(DstAw), .SegBits(SegBits)) u_param (
-    .clk_i(clk_i), .rst_i(rst_i), .data_base_i(data_base_i),
+    .clk_i(clk_i), .rst_i(rst_i), .data_bases_i(data_bases_i),
     .seg_valid_i(seg_valid && to_param_q), .seg_ready_o(param_ready),
     .seg_src_i(seg_src), .seg_dst_i(seg_dst), .seg_lines_i(seg_units), .seg_tag_i(walk_tag),
     .retire_o(param_retire), .retire_tag_o(param_retire_tag),

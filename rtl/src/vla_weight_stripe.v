@@ -1,6 +1,6 @@
-// One weight master: moves its own columns of a segment of weight words from the weight space into the weight
-// memory. Beat b of a word lies on master b mod WeightMasters, so this master's k-th beat of a word is the
-// word's column k * WeightMasters + its own number.
+// One weight master: moves its own columns of a segment of weight words from its own part of the weight space
+// into the weight memory. Beat b of a word is read by master b mod WeightMasters, so this master's k-th beat of a
+// word is the word's column k * WeightMasters + its own number. Its part holds its beats of word 0, then of word 1, ...
 // Does: read ahead, several bursts in flight; write one column per beat. Does not: wait for other masters.
 // Latency: 2 cycles plus that of the memory from a segment to its first write; one beat per cycle, always
 // taken. Handshake: segments and the read client are ready/valid; retire_o is high for one cycle per segment,
@@ -13,7 +13,7 @@ module vla_weight_stripe #(
 ) (
   input  wire                clk_i,
   input  wire                rst_i,
-  input  wire [63:0]         weight_base_i,
+  input  wire [63:0]         base_i,  // of what this master reads
   // segments
   input  wire                seg_valid_i,
   output wire                seg_ready_o,
@@ -53,7 +53,7 @@ module vla_weight_stripe #(
   vla_burst_reader #(.TagBits(1 + WeightAw)) u_reader (
     .clk_i(clk_i), .rst_i(rst_i),
     .seg_valid_i(seg_valid_i), .seg_ready_o(seg_ready_o),
-    .seg_addr_i(weight_base_i + ({27'd0, seg_src_i, 5'd0} << BeatLog)), .seg_len_i(seg_len[7:0]),
+    .seg_addr_i(base_i + ({27'd0, seg_src_i, 5'd0} << BeatLog)), .seg_len_i(seg_len[7:0]),
     .seg_tag_i({seg_tag_i, seg_dst_i}),
     .ar_valid_o(ar_valid_o), .ar_ready_i(ar_ready_i), .ar_addr_o(ar_addr_o), .ar_len_o(ar_len_o),
     .r_valid_i(r_valid_i), .r_ready_o(r_ready_o), .r_data_i(r_data_i), .r_last_i(r_last_i),

@@ -13,7 +13,7 @@ import pytest
 from vla_isa import hardware
 from vla_isa.generate.__main__ import generated_files, main
 from vla_isa.instructions import TABLE, ErrorCode
-from vla_isa.registers import COUNTERS, REGISTERS
+from vla_isa.registers import COUNTER_BASE, COUNTERS, REGISTERS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,4 +99,4 @@ def test_cpp_header_compiles(tmp_path: Path) -> None:
         check=True,
     )
     out = subprocess.run([str(binary)], check=True, capture_output=True, text=True).stdout
-    assert out == f"64 4 {len(COUNTERS)} {COUNTERS[-1][0]} {list(ErrorCode)[-1].name}"
+    assert out == f"{COUNTER_BASE} 4 {len(COUNTERS)} {COUNTERS[-1][0]} {list(ErrorCode)[-1].name}"

@@ -76,6 +76,7 @@ def test_fixed_contract() -> None:
         "COPY": 3,
         "POOL": 4,
         "VEC": 5,
+        "ROW": 11,
         "REDUCE": 6,
         "RECIP": 7,
         "GATHER": 8,
@@ -93,8 +94,17 @@ def test_fixed_contract() -> None:
         "data_to_param": "wload",
         "weight_to_weight": "wload",
         "act_to_data": "store",
+        "act_to_weight": "wload",
+        "data_to_weight": "wload",
     }
-    assert [i.name for i in TABLE if i.queues] == ["COPY"] and BY_OPCODE[3].queue == "move"
+    assert dict(zip(BY_OPCODE[8].by_name["move"].enum, BY_OPCODE[8].queues, strict=True)) == {
+        "gather_act": "load",
+        "scatter_act": "load",
+        "gather_data": "load",
+        "scatter_data": "store",
+    }
+    assert [i.name for i in TABLE if i.queues] == ["COPY", "GATHER"]
+    assert all(i.queue == "move" for i in TABLE if i.queues)
     assert all(i.queue in (*QUEUES, FETCH) for i in TABLE if not i.queues)
     for ins in TABLE:
         assert [(f.name, f.lsb) for f in ins.fields[:3]] == [("opcode", 0), ("wait", 8), ("signal", 24)]

@@ -71,7 +71,7 @@ def build_bench(top: str, sources: tuple[Path, ...], flags: tuple[str, ...] = ()
             *flags,
             *(f"-I{d}" for d in INCLUDES),
             *(f"-G{k}={v}" for k, v in sizes),
-            *("-MAKEFLAGS", COMPILER, "-CFLAGS", f"-std=c++17 -I{RTL / 'sim'}"),
+            *("-MAKEFLAGS", COMPILER, "-CFLAGS", f"-std=c++17 -I{RTL / 'sim'} -I{RTL / 'generated'}"),
             *("--top-module", top, "--Mdir", str(folder), "-o", "bench"),
             *map(str, sources),
         ]

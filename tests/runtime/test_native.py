@@ -12,7 +12,7 @@ import pytest
 from test_execute import machine_for
 
 from vla_isa import hardware, layout, numerics
-from vla_isa.generated.codes import OutBytes, ScaleBy
+from vla_isa.generated.codes import Element, ScaleBy
 from vla_isa.instructions import TABLE
 from vla_isa.layout import TensorLayout
 from vla_isa.numerics import ResidualRecord
@@ -83,7 +83,7 @@ def test_what_costs_time_has_a_native_form() -> None:
     assert {"CONV", "GEMM", "COPY", "POOL", "VEC", "JUMP", "HALT"} <= set(MAKERS) <= {i.name for i in TABLE}
 
 
-@pytest.mark.parametrize("change", [{"out_bytes": OutBytes.INT16}, {"scale_by": ScaleBy.ROW}, {"weights_from": 1}])
+@pytest.mark.parametrize("change", [{"out_bytes": Element.INT16}, {"scale_by": ScaleBy.ROW}, {"h": 2}])
 def test_what_is_only_laid_out_is_left_to_the_executor(library: ctypes.CDLL, change: dict[str, int]) -> None:
     op = make_operation("GEMM", np.random.default_rng(0), Arena(hardware.load("tiny")))
     machine, groups = machine_for(op, 0), int(library.vla_groups())

@@ -11,7 +11,15 @@ from pathlib import Path
 
 from vla_isa import hardware
 from vla_isa.files import make_folder, write_whole
-from vla_isa.generate import cpp_header, packet_check, program_page, python_codes, reference_pages, verilog_header
+from vla_isa.generate import (
+    cpp_header,
+    packet_check,
+    program_page,
+    python_codes,
+    recip_rom,
+    reference_pages,
+    verilog_header,
+)
 
 __all__ = ["generated_files", "main"]
 
@@ -22,6 +30,7 @@ def generated_files() -> dict[str, str]:
     out = {
         "rtl/generated/vla_isa.vh": verilog_header.isa_header(),
         "rtl/generated/vla_packet_check.v": packet_check.module(),
+        "rtl/generated/vla_recip_rom.vh": recip_rom.rom(),
         "rtl/generated/vla_isa.h": cpp_header.header(),
         "isa/vla_isa/generated/codes.py": python_codes.module(),
         "docs/reference/isa.md": reference_pages.isa_page(),

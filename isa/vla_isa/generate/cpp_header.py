@@ -5,7 +5,7 @@ from __future__ import annotations
 from vla_isa.generate.verilog_header import GENERATED
 from vla_isa.hardware import BEAT_BYTES, HEAP_BYTES, LINE_BYTES
 from vla_isa.instructions import ErrorCode
-from vla_isa.registers import COUNTER_BASE, COUNTERS, REGISTERS
+from vla_isa.registers import COUNTER_BASE, COUNTERS, DATA_CHANNELS, REGISTERS, WEIGHT_BASES
 
 __all__ = ["header"]
 
@@ -33,6 +33,8 @@ def header() -> str:
     out += [
         "};",
         "",
+        f"constexpr int kDataChannels = {DATA_CHANNELS};",
+        f"constexpr int kWeightBases = {WEIGHT_BASES};",
         f"constexpr uint32_t kCounterBase = 0x{COUNTER_BASE:02X};",
         f"constexpr int kCounters = {len(COUNTERS)};",
         "constexpr const char* kCounterNames[kCounters] = {",

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from vla_isa.fields import Field
-from vla_isa.hardware import HardwareConfig
+from vla_isa.hardware import BEAT_BYTES, HardwareConfig
 from vla_isa.instructions import TABLE, ErrorCode
 from vla_isa.packet import QUEUES, Instruction
-from vla_isa.registers import REGISTERS
+from vla_isa.registers import DATA_CHANNELS, REGISTERS
 
 __all__ = ["GENERATED", "configs_page", "isa_page", "markdown_table", "registers_page"]
 
@@ -101,7 +101,24 @@ _ERROR_DOCS = {
     ErrorCode.SEMAPHORE_OVERFLOW: "a count would exceed 255; address of the signalling packet",
     ErrorCode.AXI_READ: "the memory answered a read with an error",
     ErrorCode.AXI_WRITE: "the memory answered a write with an error",
+    ErrorCode.INDEX_RANGE: "an item or an index register is negative or not below its declared count",
 }
+
+
+_MEMORY_MAP = (
+    "## Where the spaces lie in memory",
+    "",
+    "All masters address one memory. The low 12 bits of a base are zero, whatever is written; bases and "
+    "`START_PACKET` are taken over when a run starts, so a host may write those of the next run during a run.",
+    "",
+    f"- **Data space**: {DATA_CHANNELS} buffers, best on {DATA_CHANNELS} channels of the memory, which pages of 4 KB "
+    f"lie on in turn. Byte `a` is on channel `c = (a / 4096) mod {DATA_CHANNELS}`, at `DATA_BASE_c + "
+    f"a / {4096 * DATA_CHANNELS} * 4096 + a mod 4096`. Every in and out master reaches all channels.",
+    "- **Weight space**: a buffer for each of the M weight masters. A weight word is B x B bytes, in beats of "
+    f"{BEAT_BYTES}. Beat `b` of word `w` is read by master `m = b mod M`, at `WEIGHT_BASE_m + "
+    f"(w * (B * B / {BEAT_BYTES} / M) + b / M) * {BEAT_BYTES}`.",
+    "",
+)
 
 
 def registers_page() -> str:
@@ -116,7 +133,8 @@ def registers_page() -> str:
         "",
     ]
     rows = [(f"0x{r.offset:02x}", f"`{r.name}`", str(r.width), r.access, r.doc) for r in REGISTERS]
-    out += [*markdown_table(("offset", "register", "bits", "access", "meaning"), rows), "", "## Error codes", ""]
+    out += [*markdown_table(("offset", "register", "bits", "access", "meaning"), rows), "", *_MEMORY_MAP]
+    out += ["## Error codes", ""]
     codes = [(str(e.value), f"`{e.name}`", _ERROR_DOCS[e]) for e in ErrorCode]
     return "\n".join([*out, *markdown_table(("code", "name", "meaning"), codes), ""])
 

@@ -14,7 +14,7 @@ from vla_isa.hardware import BANKS, BEAT_BYTES, HEAP_BYTES, LINE_BYTES, Hardware
 from vla_isa.instructions import TABLE, ErrorCode
 from vla_isa.instructions.conv import CONV
 from vla_isa.packet import FETCH, QUEUES, Instruction
-from vla_isa.registers import COUNTER_BASE, COUNTERS, REGISTERS
+from vla_isa.registers import COUNTER_BASE, COUNTERS, DATA_CHANNELS, REGISTERS, WEIGHT_BASES
 
 __all__ = ["FETCH_QUEUE", "GENERATED", "config_header", "isa_header"]
 
@@ -83,6 +83,8 @@ def _registers() -> Iterator[Line]:
     yield "", "register byte offsets"
     for r in REGISTERS:
         yield f"VLA_REG_{r.name}", f"12'h{r.offset:03X}"
+    yield "VLA_DATA_CHANNELS", str(DATA_CHANNELS)
+    yield "VLA_WEIGHT_BASES", str(WEIGHT_BASES)
     yield "", "counter numbers: counter n is the 64-bit register at VLA_REG_COUNTER_BASE + 8 * n"
     yield "VLA_REG_COUNTER_BASE", f"12'h{COUNTER_BASE:03X}"
     yield "VLA_COUNTERS", str(len(COUNTERS))

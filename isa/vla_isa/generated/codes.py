@@ -17,21 +17,28 @@ __all__ = [
     "TABLE_BYTES",
     "WEIGHT_WORDS",
     "BKind",
-    "GatherDirection",
-    "GatherFrom",
-    "InBytes",
+    "Element",
+    "GatherIndex",
+    "GatherMove",
+    "IndexSide",
     "MaskEmpty",
     "MaskMode",
     "Move",
-    "OutBytes",
+    "OperandKind",
     "PoolCount",
     "PoolMode",
     "Queue",
+    "RecipBias",
     "RecipFunction",
     "ReduceFunction",
     "Rounding",
+    "RowFunction",
+    "RowMode",
+    "RowReduce",
+    "RowTable",
     "ScaleBy",
     "SetSource",
+    "Unit",
     "VecFunction",
 ]
 
@@ -78,20 +85,27 @@ class MaskEmpty(IntEnum):
     BIAS = 1
 
 
+class Element(IntEnum):
+    """GEMM's `out_bytes`: element of the output."""
+
+    INT8 = 0
+    INT16 = 1
+
+
 class ScaleBy(IntEnum):
-    """GEMM's `scale_by`: records per output column, or one record (the first) for all."""
+    """GEMM's `scale_by`: parameter records per output column; one (the first) for all; a row record per pixel."""
 
     COLUMN = 0
     TENSOR = 1
     ROW = 2
 
 
-class OutBytes(IntEnum):
-    """GEMM's `out_bytes`: output element: int8 (others are laid out for transformers)."""
+class OperandKind(IntEnum):
+    """GEMM's `res_kind`: what the int16 residual is: not there; as large as the output; one pixel for all pixels."""
 
-    INT8 = 0
-    INT16 = 1
-    INT32 = 2
+    NONE = 0
+    TENSOR = 1
+    ROW = 2
 
 
 class Move(IntEnum):
@@ -103,6 +117,22 @@ class Move(IntEnum):
     DATA_TO_PARAM = 3
     WEIGHT_TO_WEIGHT = 4
     ACT_TO_DATA = 5
+    ACT_TO_WEIGHT = 6
+    DATA_TO_WEIGHT = 7
+
+
+class Unit(IntEnum):
+    """COPY's `unit`: what n0 counts: words, or squares of B words whose bytes are transposed (act_to_act)."""
+
+    WORD = 0
+    TRANSPOSE = 1
+
+
+class IndexSide(IntEnum):
+    """COPY's `index_side`: what the index is added to."""
+
+    SRC = 0
+    DST = 1
 
 
 class PoolMode(IntEnum):
@@ -141,21 +171,47 @@ class BKind(IntEnum):
     SCALAR = 3
 
 
+class RowFunction(IntEnum):
+    """ROW's `function`: what is computed."""
+
+    LINEAR = 0
+    MUL = 1
+    CHANNEL = 2
+
+
+class RowMode(IntEnum):
+    """ROW's `row_mode`: what happens to a first: nothing; less the pixel's item; the pixel's record."""
+
+    NONE = 0
+    LESS = 1
+    RECORD = 2
+
+
+class RowTable(IntEnum):
+    """ROW's `table_mode`: none; int8 over results; interpolated int16 over a; dithered u16 over results."""
+
+    NONE = 0
+    OUT8 = 1
+    IN16 = 2
+    DITHER = 3
+
+
+class RowReduce(IntEnum):
+    """ROW's `reduce`: write the sum of each pixel's results as an item."""
+
+    NONE = 0
+    SUM = 1
+
+
 class ReduceFunction(IntEnum):
     """REDUCE's `function`: what is reduced."""
 
     SUM = 0
     MAX = 1
-    VARIANCE = 2
-    ARGMAX = 3
-    TOPK_MASK = 4
-
-
-class InBytes(IntEnum):
-    """REDUCE's `in_bytes`: input element."""
-
-    INT8 = 0
-    INT16 = 1
+    SQUARES = 2
+    MOMENTS = 3
+    ARGMAX = 4
+    TOPK_MASK = 5
 
 
 class RecipFunction(IntEnum):
@@ -165,23 +221,31 @@ class RecipFunction(IntEnum):
     RSQRT = 1
 
 
-class GatherDirection(IntEnum):
-    """GATHER's `direction`: gather or scatter."""
+class RecipBias(IntEnum):
+    """RECIP's `bias`: bias of the records."""
 
-    GATHER = 0
-    SCATTER = 1
+    ZERO = 0
+    MINUS_SECOND = 1
 
 
-class GatherFrom(IntEnum):
-    """GATHER's `from_data`: table in the activation scratchpad or the data space."""
+class GatherMove(IntEnum):
+    """GATHER's `move`: rows read or written, and the table's memory."""
 
-    ACT = 0
-    DATA = 1
+    GATHER_ACT = 0
+    SCATTER_ACT = 1
+    GATHER_DATA = 2
+    SCATTER_DATA = 3
+
+
+class GatherIndex(IntEnum):
+    """GATHER's `index_kind`: where row numbers come from."""
+
+    ITEMS = 0
+    RANGE = 1
 
 
 class SetSource(IntEnum):
     """SET's `source`: where the value comes from."""
 
     IMMEDIATE = 0
-    ACT = 1
-    PARAM = 2
+    ITEM = 1

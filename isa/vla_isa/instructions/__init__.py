@@ -31,6 +31,7 @@ from vla_isa.instructions.loop import LOOP
 from vla_isa.instructions.pool import POOL
 from vla_isa.instructions.recip import RECIP
 from vla_isa.instructions.reduce import REDUCE
+from vla_isa.instructions.row import ROW
 from vla_isa.instructions.set import SET
 from vla_isa.instructions.vec import VEC
 from vla_isa.table_check import check_table
@@ -50,9 +51,10 @@ class ErrorCode(IntEnum):
     SEMAPHORE_OVERFLOW = 6  # a count would exceed 255; address of the signalling packet
     AXI_READ = 7  # the memory answered a read with an error
     AXI_WRITE = 8  # the memory answered a write with an error
+    INDEX_RANGE = 9  # an item or an index register is not below its declared count
 
 
-TABLE = (CONV, GEMM, COPY, POOL, VEC, REDUCE, RECIP, GATHER, SET, LOOP, JUMP, HALT)
+TABLE = (CONV, GEMM, COPY, POOL, VEC, ROW, REDUCE, RECIP, GATHER, SET, LOOP, JUMP, HALT)
 check_table(TABLE)
 
 BY_OPCODE = {i.opcode: i for i in TABLE}

@@ -16,7 +16,7 @@ from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, live_blocks, region_words, require_fit, table_access, taps, whole_region
 from vla_isa.generated import codes
 from vla_isa.hardware import HardwareConfig
-from vla_isa.instructions.shared_fields import header, index, region, requantize, ring_rules, table
+from vla_isa.instructions.shared_fields import header, region, requantize, ring_rules, table
 from vla_isa.instructions.shared_meaning import (
     I64,
     act_word,
@@ -344,7 +344,6 @@ CONV = Instruction(
             ),
             Field("residual_enable", 1, "add a second tensor to the requantized result"),
             *region("res", "the residual", size=False),
-            *index(),
         ]
     ),
     rules=(

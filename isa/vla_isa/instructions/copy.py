@@ -28,7 +28,16 @@ from vla_isa.packet import Instruction, Packet
 __all__ = ["COPY"]
 
 _LINE_BEATS = LINE_BYTES // BEAT_BYTES
-_MOVES = ("data_to_act", "act_to_act", "fill_act", "data_to_param", "weight_to_weight", "act_to_data")
+_MOVES = (
+    "data_to_act",
+    "act_to_act",
+    "fill_act",
+    "data_to_param",
+    "weight_to_weight",
+    "act_to_data",
+    "act_to_weight",
+    "data_to_weight",
+)
 # who gets in-master 0 when both ask: bursts of parameters are longer than those of activations
 _PARAM_SHARE, _LOAD_SHARE = 0.8, 0.2
 
@@ -291,7 +300,7 @@ COPY = Instruction(
     name="COPY",
     opcode=0x03,
     queue="move",  # by destination
-    queues=("load", "load", "load", "wload", "wload", "store"),
+    queues=("load", "load", "load", "wload", "wload", "store", "wload", "wload"),
     summary="Strided 4-D move. n0 is contiguous and counts words of the destination memory (of the source "
     "for act_to_data); n1 channel blocks, n2 rows, n3 outer. Strides of the data space are in "
     "lines, of the others in words. Rings apply to dimension 2 on the activation side. A count of "
@@ -301,7 +310,7 @@ COPY = Instruction(
     fields=pack_fields(
         [
             *header(),
-            Field("move", 3, "from where to where", enum=_MOVES, code="Move"),
+            Field("move", 3, "from where to where", enum=_MOVES, code="Move", maximum=5),
             Field("src", 32, "source: data line, or word"),
             Field("dst", 32, "destination: data line, or word"),
             Field("n0", 16, "contiguous words"),
@@ -321,8 +330,16 @@ COPY = Instruction(
             Field("pad", 8, "byte that fill_act writes", signed=True),
             Field("mask_enable", 1, "skip weight blocks whose mask bit is zero"),
             Field("mask_base", 16, "parameter word of the mask: one word per out block", below="param_words"),
-            Field("unit", 1, "word (the byte transpose is laid out for transformers)", maximum=0),
-            *index(),
+            Field(
+                "unit",
+                1,
+                "what n0 counts: words, or squares of B words whose bytes are transposed (act_to_act)",
+                enum=("word", "transpose"),
+                code="Unit",
+                maximum=0,
+            ),
+            Field("index_side", 1, "what the index is added to", enum=("src", "dst"), code="IndexSide"),
+            *index("src or dst"),
         ]
     ),
     rules=(

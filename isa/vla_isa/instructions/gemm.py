@@ -13,7 +13,7 @@ from vla_isa.fields import Field, pack_fields
 from vla_isa.footprint import access, require_fit, table_access
 from vla_isa.generated import codes
 from vla_isa.hardware import HardwareConfig
-from vla_isa.instructions.shared_fields import header, index, requantize, table
+from vla_isa.instructions.shared_fields import header, matrix, requantize, table
 from vla_isa.instructions.shared_meaning import act_word, look_up, put_act, records, requantized, weight_word
 from vla_isa.intervals import single
 from vla_isa.memories import Memories
@@ -21,6 +21,11 @@ from vla_isa.operands import Arena, Operands, RegionUse, Rng, Values, draw_clamp
 from vla_isa.packet import Instruction, Packet
 
 __all__ = ["GEMM"]
+
+
+def _act_bases(packet: Packet) -> tuple[str, ...]:
+    rows = ("row_base",) if packet["row_max"] or packet["scale_by"] == codes.ScaleBy.ROW else ()
+    return ("in_base", "out_base", *rows, *(("res_base",) if packet["res_kind"] else ()))
 
 
 def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Iterator[Access]:
@@ -107,44 +112,37 @@ GEMM = Instruction(
         [
             *header(),
             Field("batch", 10, "how many products", minimum=1),
-            Field("m", 14, "rows of the activations (pixels)", minimum=1),
+            Field("h", 11, "rows of a batch, which share its weights", minimum=1, maximum=1),
+            Field("m", 14, "pixels of a row", minimum=1),
             Field("k_blocks", 12, "channel blocks of the shared dimension", minimum=1),
             Field("n_blocks", 12, "channel blocks of the output", minimum=1),
-            Field("in_base", 20, "activation word of the input", below="act_words"),
-            Field("in_pitch", 14, "words between channel blocks of the input"),
-            Field("in_batch_stride", 20, "words between batches of the input"),
-            Field("out_base", 20, "activation word of the output", below="act_words"),
-            Field("out_pitch", 14, "words between channel blocks of the output"),
-            Field("out_batch_stride", 20, "words between batches of the output"),
+            *matrix("in", "the input", batch=True, wide=False),
+            *matrix("out", "the output", batch=True, limits={"bytes": 0}),
             Field("weight_base", 16, "weight word of the first weight block", below="weight_words"),
             Field("weight_batch_stride", 16, "weight words between batches"),
             Field("param_base", 16, "parameter word of the records", below="param_words"),
             Field(
                 "scale_by",
                 2,
-                "records per output column, or one record (the first) for all",
+                "parameter records per output column; one (the first) for all; a row record per pixel",
                 enum=("column", "tensor", "row"),
                 code="ScaleBy",
                 maximum=1,
             ),
             *requantize(),
             *table(),
-            Field(
-                "out_bytes",
-                2,
-                "output element: int8 (others are laid out for transformers)",
-                enum=("int8", "int16", "int32"),
-                code="OutBytes",
-                maximum=0,
-            ),
-            Field("row_scale_base", 20, "activation word of per-row scale records", maximum=0),
-            Field("weights_from", 1, "weight scratchpad (activations as weights come with attention)", maximum=0),
-            *index(),
+            Field("row_base", 20, "activation word of the row records read, or maxima written", below="act_words"),
+            Field("row_batch_stride", 20, "words between batches of the row records or maxima"),
+            *matrix("res", "the int16 residual", kinds=True, batch=True, wide=False, limits={"kind": 0}),
+            Field("row_max", 1, "mask columns by the limit and write the maximum of each pixel", maximum=0),
+            Field("limit", 14, "columns of pixel 0 of a row that are not masked"),
+            Field("limit_step", 1, "one more column from pixel to pixel"),
         ]
     ),
     footprint=_footprint,
     cost=_cost,
     meaning=_meaning,
+    act_bases=_act_bases,
     operands=Operands(
         _draw,
         inputs=("in_base",),

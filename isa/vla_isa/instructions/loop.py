@@ -13,11 +13,11 @@ LOOP = Instruction(
     opcode=0x0A,
     queue=FETCH,
     implemented=False,
-    summary="Repeat the next n packets; depth 2; the counter is an index register.",
+    summary="Repeat the next n packets count times, an index register counting from 0; two loops may be nested.",
     fields=pack_fields(
         [
             *header(),
-            Field("n", 10, "packets in the body", minimum=1),
+            Field("n", 16, "packets in the body", minimum=1),
             Field("count", 16, "repetitions", minimum=1),
             Field("register", 2, "index register that counts"),
         ]

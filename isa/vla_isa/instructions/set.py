@@ -13,15 +13,16 @@ SET = Instruction(
     opcode=0x09,
     queue=FETCH,
     implemented=False,
-    summary="Index register = immediate, or a word in memory.",
+    summary="Index register = an immediate, or an item in the activation scratchpad, which must be below count; fetch "
+    "waits for it.",
     fields=pack_fields(
         [
             *header(),
             Field("register", 2, "which index register"),
-            Field("source", 2, "where the value comes from", enum=("immediate", "act", "param"), code="SetSource"),
+            Field("source", 1, "where the value comes from", enum=("immediate", "item"), code="SetSource"),
             Field("immediate", 16, "the value"),
-            Field("base", 20, "word that holds the value"),
-            Field("count", 8, "declared number of values; a larger one is an error", minimum=1),
+            Field("base", 20, "activation word of the item", below="act_words"),
+            Field("count", 16, "an item that is not below stops the machine with INDEX_RANGE", minimum=1),
         ]
     ),
 )

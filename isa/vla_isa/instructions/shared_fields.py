@@ -1,13 +1,15 @@
-"""Fields and rules that several instructions have: the header, tensor regions, requantization, table, index.
+"""Fields and rules that several instructions have: header, regions, matrices, requantization, table, index.
 
 Not an instruction. Not here: what several of them mean the same way (`shared_meaning.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vla_isa.fields import Field, Rule
 
-__all__ = ["REGION_FIELDS", "header", "index", "region", "requantize", "ring_rules", "table"]
+__all__ = ["REGION_FIELDS", "header", "index", "matrix", "region", "requantize", "ring_rules", "table"]
 
 
 def header() -> list[Field]:
@@ -35,6 +37,44 @@ def region(p: str, what: str, *, size: bool, blocks: bool = False) -> list[Field
         ]
     if blocks:
         out.append(Field(f"{p}_blocks", 10, f"channel blocks of {what}", minimum=1))
+    return out
+
+
+def matrix(
+    p: str,
+    what: str,
+    *,
+    kinds: bool = False,
+    batch: bool = False,
+    wide: bool = True,
+    limits: Mapping[str, int] | None = None,
+) -> list[Field]:
+    """A matrix operand in the activation scratchpad: `[h][C/B][bytes][m][B]`, an int16 as two planes, low byte first.
+
+    Args:
+        p, what: the prefix of its fields, and what they say of it.
+        kinds: whether it may be left out, or one pixel for all.
+        batch: whether it steps from batch to batch.
+        wide: whether int16 is a choice.
+        limits: the largest legal value of fields, by name without prefix.
+    """
+    low = dict(limits or {})
+    out = []
+    if kinds:
+        doc = f"what {what} is: not there; as large as the output; one pixel for all pixels"
+        out.append(
+            Field(f"{p}_kind", 2, doc, enum=("none", "tensor", "row"), code="OperandKind", maximum=low.get("kind"))
+        )
+    out += [
+        Field(f"{p}_base", 20, f"activation word of {what}: row 0, block 0, pixel 0", below="act_words"),
+        Field(f"{p}_row_stride", 20, f"words between rows of {what}"),
+        Field(f"{p}_pitch", 14, f"words between byte planes of {what}, and so between its channel blocks"),
+    ]
+    if batch:
+        out.append(Field(f"{p}_batch_stride", 20, f"words between batches of {what}"))
+    if wide:
+        enum = ("int8", "int16")
+        out.append(Field(f"{p}_bytes", 1, f"element of {what}", enum=enum, code="Element", maximum=low.get("bytes")))
     return out
 
 
@@ -69,10 +109,11 @@ def table() -> list[Field]:
     ]
 
 
-def index() -> list[Field]:
-    """Index registers, not yet."""
+def index(bases: str) -> list[Field]:
+    """The optional index: fetch adds a multiple of a register to `bases` (in words for messages)."""
     return [
-        Field("index_enable", 1, "add index register * stride to the bases (needs SET)", maximum=0),
-        Field("index_register", 2, "which index register", maximum=0),
-        Field("index_count", 8, "declared number of values of the register", maximum=0),
+        Field("index_enable", 1, f"add index_register * index_stride to {bases}, modulo 2^32", maximum=0),
+        Field("index_register", 2, "which index register"),
+        Field("index_count", 16, "the register must be below, or the machine stops with INDEX_RANGE"),
+        Field("index_stride", 32, "step, in words or lines of what it is added to"),
     ]

@@ -172,7 +172,6 @@ VEC = Instruction(
             Field("shift", 6, "shift of the scaled result"),
             *requantize(),
             *table(),
-            Field("element_bytes", 2, "int8 (int16 and int32 are laid out for transformers)", maximum=0),
         ]
     ),
     rules=(

@@ -134,8 +134,8 @@ def _conv(packet: Packet, machine: Machine, groups: int) -> list[NativeStep] | N
 
 def _gemm(packet: Packet, machine: Machine, groups: int) -> list[NativeStep] | None:
     """A matrix product is a 1x1 convolution over one row of `m` pixels; each batch has its own weights."""
-    if packet["out_bytes"] or packet["weights_from"] or packet["scale_by"] == ScaleBy.ROW:
-        return None  # laid out in the table; the executor may come to know them first
+    if packet["h"] > 1 or packet["out_bytes"] or packet["scale_by"] == ScaleBy.ROW:
+        return None  # the executor knows them first
     block, m, n_blocks, k_blocks = machine.hw.block, packet["m"], packet["n_blocks"], packet["k_blocks"]
     records = machine.records_at(packet["param_base"], n_blocks)
     if packet["scale_by"] == ScaleBy.TENSOR:

@@ -21,8 +21,6 @@ constexpr int kOutMasters = sizeof(std::declval<Top>().out_w_data_o) / vla::kBea
 constexpr uint64_t kActBytes = sizeof(std::declval<Top>().peek_act_o);
 constexpr uint64_t kWeightBytes = sizeof(std::declval<Top>().peek_weight_o);
 constexpr uint64_t kParamBytes = sizeof(std::declval<Top>().peek_param_o);
-constexpr uint64_t kDataBase = 0x0000'0040'0000'0000;
-constexpr uint64_t kWeightBase = 0x0000'0080'0000'0000;
 constexpr int kQueues = 3;
 
 struct Head {
@@ -45,9 +43,10 @@ struct Bench {
   std::vector<uint8_t> act, data, weights;
   std::vector<Packet> packets[kQueues];
   std::vector<Record> records[kQueues];
-  vla::ReadPort<vla::WeightStripe> weight[kWeightMasters];
-  vla::ReadPort<vla::DataSpace> in[kInMasters];
-  vla::WritePort<vla::DataSpace> out[kOutMasters];
+  vla::Images images;
+  vla::ReadPort weight[kWeightMasters];
+  vla::ReadPort in[kInMasters];
+  vla::WritePort out[kOutMasters];
   vla::Stalls noise;
   uint64_t now = 0;
   std::string wrong;
@@ -150,13 +149,10 @@ struct Bench {
     const vla::Timing timing{head.latency, static_cast<uint32_t>(head.outstanding),
                              static_cast<uint32_t>(head.stall)};
     uint64_t seed = head.seed * 64;
-    const vla::DataSpace space{kDataBase, data.size(), data.data()};
-    for (auto& port : in) port.reset(timing, space, seed += 2);
-    for (auto& port : out) port.reset(timing, space, seed += 2);
-    uint32_t master = 0;
-    for (auto& port : weight)
-      port.reset(timing, {kWeightBase, weights.size(), weights.data(), kWeightBytes / vla::kBeat, kWeightMasters,
-                          master++}, seed += 2);
+    images.put(data.data(), data.size(), weights.data(), weights.size(), kWeightBytes, kWeightMasters);
+    for (auto& port : in) port.reset(timing, images.memory(), seed += 2);
+    for (auto& port : out) port.reset(timing, images.memory(), seed += 2);
+    for (auto& port : weight) port.reset(timing, images.memory(), seed += 2);
     noise.reset(seed + 2, head.noise);
   }
 
@@ -218,9 +214,14 @@ struct Bench {
     return found;
   }
 
+  template <class Port>
+  static void put64(Port& port, int lane, uint64_t value) {
+    std::memcpy(lane_bytes(port, lane, 8), &value, 8);
+  }
+
   void all() {
-    top.data_base_i = kDataBase;
-    top.weight_base_i = kWeightBase;
+    for (int c = 0; c < vla_isa::kDataChannels; ++c) put64(top.data_bases_i, c, vla::Images::data_base(c));
+    for (int m = 0; m < kWeightMasters; ++m) put64(top.weight_bases_i, m, vla::Images::weight_base(m));
     connect();
     top.rst_i = 1;
     for (int i = 0; i < 4; ++i) tick();
@@ -229,6 +230,7 @@ struct Bench {
     poke_act();
     connect();
     run();
+    images.get(data.data(), data.size());
   }
 };
 

@@ -1,6 +1,7 @@
 // Test bench top: the three COPY engines with the on-chip memories and the arbiter of in-master 0.
 // Does: stand in for the other users of the memories with noise lanes of higher priority; let the bench read
 // and write the memories while nothing runs. Queue numbers here: 0 WLOAD, 1 LOAD, 2 STORE.
+`include "vla_isa.vh"
 `default_nettype none
 module copy_side #(
   parameter Block         = 16,
@@ -13,8 +14,8 @@ module copy_side #(
 ) (
   input  wire                         clk_i,
   input  wire                         rst_i,
-  input  wire [63:0]                  data_base_i,
-  input  wire [63:0]                  weight_base_i,
+  input  wire [64*`VLA_DATA_CHANNELS-1:0] data_bases_i,
+  input  wire [64*WeightMasters-1:0]  weight_bases_i,
   input  wire [2:0]                   packet_valid_i,
   output wire [2:0]                   packet_ready_o,
   input  wire [1535:0]                packet_i,
@@ -162,7 +163,7 @@ module copy_side #(
   vla_weight_loader #(
     .Block(Block), .WeightWords(WeightWords), .ParamWords(ParamWords), .WeightMasters(WeightMasters)
   ) u_weight_loader (
-    .clk_i(clk_i), .rst_i(rst_i), .data_base_i(data_base_i), .weight_base_i(weight_base_i),
+    .clk_i(clk_i), .rst_i(rst_i), .data_bases_i(data_bases_i), .weight_bases_i(weight_bases_i),
     .packet_valid_i(packet_valid_i[0]), .packet_ready_o(packet_ready_o[0]), .packet_i(packet_i[511:0]),
     .done_o(done_o[0]), .active_o(active_o[0]),
     .ar_valid_o(weight_ar_valid_o), .ar_ready_i(weight_ar_ready_i), .ar_addr_o(weight_ar_addr_o),
@@ -193,7 +194,7 @@ module copy_side #(
   endgenerate
 
   vla_data_loader #(.Block(Block), .ActWords(ActWords), .InMasters(InMasters)) u_data_loader (
-    .clk_i(clk_i), .rst_i(rst_i), .data_base_i(data_base_i),
+    .clk_i(clk_i), .rst_i(rst_i), .data_bases_i(data_bases_i),
     .packet_valid_i(packet_valid_i[1]), .packet_ready_o(packet_ready_o[1]), .packet_i(packet_i[1023:512]),
     .done_o(done_o[1]), .active_o(active_o[1]),
     .ar_valid_o(load_ar_valid), .ar_ready_i(load_ar_ready), .ar_addr_o(load_ar_addr), .ar_len_o(load_ar_len),
@@ -208,7 +209,7 @@ module copy_side #(
   );
 
   vla_store_engine #(.Block(Block), .ActWords(ActWords), .OutMasters(OutMasters)) u_store_engine (
-    .clk_i(clk_i), .rst_i(rst_i), .data_base_i(data_base_i),
+    .clk_i(clk_i), .rst_i(rst_i), .data_bases_i(data_bases_i),
     .packet_valid_i(packet_valid_i[2]), .packet_ready_o(packet_ready_o[2]), .packet_i(packet_i[1535:1024]),
     .done_o(done_o[2]), .active_o(active_o[2]),
     .aw_valid_o(out_aw_valid_o), .aw_ready_i(out_aw_ready_i), .aw_addr_o(out_aw_addr_o),

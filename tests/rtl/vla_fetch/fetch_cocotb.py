@@ -13,8 +13,9 @@ from cocotb.triggers import FallingEdge, Timer
 from vla_isa.encoding import encode, make_packet
 from vla_isa.instructions import MOVES, ErrorCode
 from vla_isa.packet import QUEUES
+from vla_isa.registers import DATA_CHANNELS
 
-BASE = 0x12_3456_7000
+BASES = [0x12_3456_7000 + (c << 48) for c in range(DATA_CHANNELS)]
 ZERO = (
     "start_i",
     "entry_i",
@@ -46,7 +47,7 @@ class Bench:
     async def start(self, entry: int) -> None:
         for name in ZERO:
             getattr(self.dut, name).value = 0
-        self.dut.data_base_i.value = BASE
+        self.dut.data_bases_i.value = sum(base << (64 * c) for c, base in enumerate(BASES))
         self.dut.rst_i.value = 1
         await FallingEdge(self.dut.clk_i)
         await FallingEdge(self.dut.clk_i)
@@ -106,7 +107,9 @@ class Bench:
 
     def accept(self, address: int, beats: int) -> None:
         assert beats * 32 <= 4096 and address // 4096 == (address + beats * 32 - 1) // 4096
-        line, odd = divmod(address - BASE, 64)
+        channel = address >> 48
+        page, byte = divmod(address - BASES[channel], 4096)
+        line, odd = divmod((page * DATA_CHANNELS + channel) * 4096 + byte, 64)
         assert odd == 0
         at = max(self.now + self.rng.randint(1, 80), self.reads[-1][0] if self.reads else 0)
         for i in range(beats):
