@@ -1,72 +1,29 @@
-"""Export a PyTorch module as users do, and what a module of the corpus is: its spelling, inputs and what it becomes."""
+"""Export the module of a spelling as users do."""
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import onnx
-import torch
+from spellings import EXPORTERS, Case
 
-__all__ = ["EXPORTERS", "Case", "Fn", "exported"]
+__all__ = ["exported"]
 
-# exporter and opset, as `torch.onnx.export` takes them
-EXPORTERS = {
-    "dynamo-18": {"dynamo": True, "opset_version": 18},
-    "dynamo-23": {"dynamo": True, "opset_version": 23},
-    "legacy-17": {"dynamo": False, "opset_version": 17},
-}
+MODULES = ("attention_modules", "norm_modules")
 
 
-class Fn(torch.nn.Module):
-    """A function as a module; its keywords are parameters, buffers or modules."""
-
-    def __init__(self, function: Callable[..., object], **parts: object) -> None:
-        super().__init__()
-        self.function = function
-        for name, part in parts.items():
-            if isinstance(part, torch.Tensor) and part.is_floating_point():
-                part = torch.nn.Parameter(part, requires_grad=False)
-            elif isinstance(part, torch.Tensor):
-                self.register_buffer(name, part)
-                continue
-            setattr(self, name, part)
-
-    def forward(self, *inputs: torch.Tensor) -> object:
-        return self.function(self, *inputs)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One spelling.
-
-    Attributes:
-        what: how the documentation calls it.
-        make: the module and its inputs; called once, after a fixed seed.
-        nodes: canonical nodes that must come out, by operator.
-        gone: operators that must not.
-        exporters: those that can export it; the others are skipped with `why`.
-    """
-
-    name: str
-    family: str
-    what: str
-    make: Callable[[], tuple[torch.nn.Module, tuple[torch.Tensor, ...]]]
-    nodes: dict[str, int] = field(default_factory=dict)
-    gone: tuple[str, ...] = ("Softmax",)
-    exporters: tuple[str, ...] = tuple(EXPORTERS)
-    why: str = ""
-
-
-@cache
 def exported(case: Case, exporter: str) -> tuple[onnx.ModelProto, dict[str, object]]:
     """The ONNX model of a case and inputs for it by name."""
+    import torch
+
     torch.manual_seed(0)
-    module, inputs = case.make()
+    module, inputs = _makers()[case.name]()
     module.eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -80,12 +37,17 @@ def exported(case: Case, exporter: str) -> tuple[onnx.ModelProto, dict[str, obje
     return model, {name: x.numpy() for name, x in zip(names, inputs, strict=True)}
 
 
-def _export(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], **how: object) -> onnx.ModelProto:
+@cache
+def _makers() -> dict[str, Callable[[], Any]]:
+    """The modules of all spellings, by name; PyTorch is imported here."""
+    return {name: make for module in MODULES for name, make in importlib.import_module(module).MODULES.items()}
+
+
+def _export(module: Any, inputs: Any, **how: Any) -> onnx.ModelProto:
+    import torch
+
     if how["dynamo"]:
         return torch.onnx.export(module, inputs, verbose=False, **how).model_proto
     file = io.BytesIO()
     torch.onnx.export(module, inputs, file, **how)
     return onnx.load_from_string(file.getvalue())
-
-
-Case.__hash__ = lambda self: hash(self.name)  # its dicts are not changed

@@ -6,14 +6,11 @@ import math
 
 import torch
 import torch.nn.functional as F
-from exported import Case, Fn
 from torch import nn
+from torch_modules import Fn
 
 B, H, S, D = 1, 4, 6, 8
 C = H * D
-ONE = {"Attention": 1}
-DYNAMO = ("dynamo-18", "dynamo-23")
-NO_LEGACY = "the legacy exporter of PyTorch 2.13 fails on it"
 
 
 def r(*shape):
@@ -230,145 +227,51 @@ def padded(forward):
     return make
 
 
-A = "attention"
-CASES = [
-    Case("sdpa", A, "`F.scaled_dot_product_attention`", sdpa(), ONE),
-    Case("sdpa_scale", A, "the same with `scale`", sdpa(scale=0.3), ONE),
-    Case("sdpa_causal", A, "the same with `is_causal`", sdpa(is_causal=True), ONE),
-    Case(
-        "sdpa_gqa",
-        A,
-        "the same with `enable_gqa`",
-        lambda: (
-            Fn(lambda m, q, k, v: F.scaled_dot_product_attention(q, k, v, enable_gqa=True)),
-            (r(B, H, S, D), r(B, 2, S, D), r(B, 2, S, D)),
-        ),
-        ONE,
-        exporters=DYNAMO,
-        why=NO_LEGACY,
+# by name: makes the module and its inputs
+MODULES = {
+    "sdpa": sdpa(),
+    "sdpa_scale": sdpa(scale=0.3),
+    "sdpa_causal": sdpa(is_causal=True),
+    "sdpa_gqa": lambda: (
+        Fn(lambda m, q, k, v: F.scaled_dot_product_attention(q, k, v, enable_gqa=True)),
+        (r(B, H, S, D), r(B, 2, S, D), r(B, 2, S, D)),
     ),
-    Case("sdpa_bool", A, "a computed mask of truth values", sdpa_with(some_pairs), ONE),
-    Case("sdpa_float", A, "a computed additive mask", sdpa_with(lambda: r(1, H, S, S)), ONE),
-    Case("sdpa_fixed_causal", A, "a causal mask of truth values", sdpa_fixed(causal_bool), ONE),
-    Case("sdpa_fixed_float", A, "a causal mask of -inf", sdpa_fixed(causal_float), ONE),
-    Case("sdpa_prefix", A, "a prefix mask", sdpa_fixed(prefix), ONE),
-    Case("sdpa_window", A, "a sliding window", sdpa_fixed(window), ONE),
-    Case("sdpa_keys", A, "a fixed mask of keys", sdpa_fixed(some_keys), ONE),
-    Case("hand", A, "MatMul, division by sqrt(d), Softmax, MatMul", by_hand(plain), ONE),
-    Case(
-        "hand_scaled_q", A, "queries scaled instead", by_hand(lambda m, q, k: (q * D**-0.5) @ k.transpose(-2, -1)), ONE
-    ),
-    Case("hand_no_scale", A, "no scale (T5)", by_hand(lambda m, q, k: q @ k.transpose(-2, -1)), ONE),
-    Case(
-        "hand_masked_fill",
-        A,
-        "`masked_fill` with -inf",
-        by_hand(lambda m, q, k: plain(m, q, k).masked_fill(~m.causal, -torch.inf)),
-        ONE,
-    ),
-    Case(
-        "hand_where",
-        A,
-        "`torch.where` with -1e9",
-        by_hand(lambda m, q, k: torch.where(m.causal, plain(m, q, k), torch.tensor(-1e9))),
-        ONE,
-    ),
-    Case(
-        "hand_minus_10000",
-        A,
-        "an additive mask of -10000",
-        by_hand(lambda m, q, k: plain(m, q, k) + (1 - m.causal.float()) * -10000.0),
-        ONE,
-    ),
-    Case(
-        "hand_mask_before_scale",
-        A,
-        "a mask added in front of the scale",
-        by_hand(lambda m, q, k: (q @ k.transpose(-2, -1) + m.bias) * D**-0.5),
-        ONE,
-    ),
-    Case(
-        "relative_bias",
-        A,
-        "a relative position bias (T5, Swin)",
-        by_hand(lambda m, q, k: q @ k.transpose(-2, -1) + m.bias),
-        ONE,
-    ),
-    Case(
-        "alibi",
-        A,
-        "ALiBi",
-        by_hand(lambda m, q, k: (plain(m, q, k) + m.slopes).masked_fill(~m.causal, -torch.inf)),
-        ONE,
-    ),
-    Case("bmm", A, "`torch.bmm` over heads", of_x(_bmm), ONE),
-    Case("einsum", A, "`torch.einsum`", of_x(_einsum), ONE, gone=("Softmax", "Einsum")),
-    Case("einsum_gqa", A, "`torch.einsum` with grouped heads", of_x(_einsum_gqa), ONE, gone=("Softmax", "Einsum")),
-    Case("fused_qkv", A, "one projection, `permute` and `unbind` (timm)", of_x(_fused_qkv), ONE),
-    Case("split_qkv", A, "one projection, `split`, a buffer of `tril` (nanoGPT)", of_x(_chunked_qkv), ONE),
-    Case("repeat_kv", A, "keys repeated by `expand` (Llama)", of_x(_repeat_kv), ONE),
-    Case("repeat_interleave", A, "keys repeated by `repeat_interleave`", of_x(_interleave), ONE),
-    Case("mqa", A, "one head of keys, broadcast", of_x(_mqa), ONE),
-    Case("one_head", A, "one head", of_x(_one_head), ONE),
-    Case("no_batch", A, "one head, matrices", of_x(_no_batch), ONE),
-    Case("padding_additive", A, "a padding mask as `(1 - mask) * min` (BERT)", padded(hf_padding), ONE),
-    Case("padding_and_causal", A, "a padding mask and a causal one", padded(causal_and_padding), ONE),
-    Case("mha", A, "`nn.MultiheadAttention`", mha(need_weights=False), ONE, exporters=DYNAMO, why=NO_LEGACY),
-    Case("mha_weights", A, "the same with `need_weights`", mha(), ONE),
-    Case(
-        "mha_sequence_first",
-        A,
-        "the same, sequence first",
-        mha(batch_first=False, need_weights=False),
-        ONE,
-        exporters=DYNAMO,
-        why=NO_LEGACY,
-    ),
-    Case(
-        "mha_cross",
-        A,
-        "the same over another sequence",
-        mha(False, need_weights=False),
-        ONE,
-        exporters=DYNAMO,
-        why=NO_LEGACY,
-    ),
-    Case("mha_causal", A, "the same with `attn_mask`", mha(need_weights=False, attn_mask=lambda: ~causal_bool()), ONE),
-    Case("mha_padding", A, "the same with `key_padding_mask`", _mha_padding, ONE),
-    Case(
-        "encoder_pre",
-        A,
-        "`nn.TransformerEncoderLayer`, norm first",
-        encoder(norm_first=True, activation="gelu"),
-        {"Attention": 1, "LayerNormalization": 2, "Gelu": 1},
-        exporters=DYNAMO,
-        why=NO_LEGACY,
-    ),
-    Case(
-        "encoder_post",
-        A,
-        "the same, norm last, ReLU",
-        encoder(),
-        {"Attention": 1, "LayerNormalization": 2},
-        exporters=DYNAMO,
-        why=NO_LEGACY,
-    ),
-    Case(
-        "decoder_pre",
-        A,
-        "`nn.TransformerDecoderLayer`, norm first",
-        decoder(norm_first=True, activation="gelu"),
-        {"Attention": 2, "LayerNormalization": 3, "Gelu": 1},
-        exporters=DYNAMO,
-        why=NO_LEGACY,
-    ),
-    Case(
-        "decoder_post",
-        A,
-        "the same, norm last, ReLU",
-        decoder(),
-        {"Attention": 2, "LayerNormalization": 3},
-        exporters=DYNAMO,
-        why=NO_LEGACY,
-    ),
-]
+    "sdpa_bool": sdpa_with(some_pairs),
+    "sdpa_float": sdpa_with(lambda: r(1, H, S, S)),
+    "sdpa_fixed_causal": sdpa_fixed(causal_bool),
+    "sdpa_fixed_float": sdpa_fixed(causal_float),
+    "sdpa_prefix": sdpa_fixed(prefix),
+    "sdpa_window": sdpa_fixed(window),
+    "sdpa_keys": sdpa_fixed(some_keys),
+    "hand": by_hand(plain),
+    "hand_scaled_q": by_hand(lambda m, q, k: q * D ** (-0.5) @ k.transpose(-2, -1)),
+    "hand_no_scale": by_hand(lambda m, q, k: q @ k.transpose(-2, -1)),
+    "hand_masked_fill": by_hand(lambda m, q, k: plain(m, q, k).masked_fill(~m.causal, -torch.inf)),
+    "hand_where": by_hand(lambda m, q, k: torch.where(m.causal, plain(m, q, k), torch.tensor(-1000000000.0))),
+    "hand_minus_10000": by_hand(lambda m, q, k: plain(m, q, k) + (1 - m.causal.float()) * -10000.0),
+    "hand_mask_before_scale": by_hand(lambda m, q, k: (q @ k.transpose(-2, -1) + m.bias) * D ** (-0.5)),
+    "relative_bias": by_hand(lambda m, q, k: q @ k.transpose(-2, -1) + m.bias),
+    "alibi": by_hand(lambda m, q, k: (plain(m, q, k) + m.slopes).masked_fill(~m.causal, -torch.inf)),
+    "bmm": of_x(_bmm),
+    "einsum": of_x(_einsum),
+    "einsum_gqa": of_x(_einsum_gqa),
+    "fused_qkv": of_x(_fused_qkv),
+    "split_qkv": of_x(_chunked_qkv),
+    "repeat_kv": of_x(_repeat_kv),
+    "repeat_interleave": of_x(_interleave),
+    "mqa": of_x(_mqa),
+    "one_head": of_x(_one_head),
+    "no_batch": of_x(_no_batch),
+    "padding_additive": padded(hf_padding),
+    "padding_and_causal": padded(causal_and_padding),
+    "mha": mha(need_weights=False),
+    "mha_weights": mha(),
+    "mha_sequence_first": mha(batch_first=False, need_weights=False),
+    "mha_cross": mha(False, need_weights=False),
+    "mha_causal": mha(need_weights=False, attn_mask=lambda: ~causal_bool()),
+    "mha_padding": _mha_padding,
+    "encoder_pre": encoder(norm_first=True, activation="gelu"),
+    "encoder_post": encoder(),
+    "decoder_pre": decoder(norm_first=True, activation="gelu"),
+    "decoder_post": decoder(),
+}
