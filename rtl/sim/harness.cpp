@@ -104,6 +104,8 @@ class Machine {
     context_->randReset(2);  // registers without a reset start random where the model is built for it
     context_->randSeed(1);
     top_ = std::make_unique<Top>(context_.get(), "");
+    top_->s_axi_control_awvalid = top_->s_axi_control_wvalid = top_->s_axi_control_bready = 0;
+    top_->s_axi_control_arvalid = top_->s_axi_control_rready = 0;
     vla::clear(vla::act_rams(*top_->rootp));
     vla::clear(vla::weight_rams<kBlock>(*top_->rootp));
     vla::clear(vla::param_rams<kBlock>(*top_->rootp));

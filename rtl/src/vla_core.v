@@ -332,22 +332,18 @@ module vla_core #(
   assign m_axi_out_awid       = {OutMasters{1'd0}};
 
   // counters, in the order of vla_isa.registers.COUNTERS
-  reg [4:0] read_beats;
-  reg [4:0] write_beats;
-  integer   i;
-  always @(*) begin
-    read_beats  = 5'd0;
-    write_beats = 5'd0;
-    for (i = 0; i < WeightMasters; i = i + 1) begin
-      read_beats = read_beats + {4'd0, m_axi_weight_rvalid[i] && m_axi_weight_rready[i]};
+  function [4:0] count;  // how many of some bits are set
+    input [15:0] bits;
+    integer i;
+    begin
+      count = 5'd0;
+      for (i = 0; i < 16; i = i + 1) count = count + {4'd0, bits[i]};
     end
-    for (i = 0; i < InMasters; i = i + 1) begin
-      read_beats = read_beats + {4'd0, m_axi_in_rvalid[i] && m_axi_in_rready[i]};
-    end
-    for (i = 0; i < OutMasters; i = i + 1) begin
-      write_beats = write_beats + {4'd0, m_axi_out_wvalid[i] && m_axi_out_wready[i]};
-    end
-  end
+  endfunction
+
+  wire [4:0] read_beats  = count({{(16-WeightMasters-InMasters){1'b0}}, m_axi_weight_rvalid & m_axi_weight_rready,
+                                  m_axi_in_rvalid & m_axi_in_rready});
+  wire [4:0] write_beats = count({{(16-OutMasters){1'b0}}, m_axi_out_wvalid & m_axi_out_wready});
 
   vla_control_counters #(
     .Counters(`VLA_COUNTERS),

@@ -2,7 +2,7 @@
 // Does: take a group of pixels per cycle when its accumulators, its record and its place are there; requantize
 // Group x Block values, look them up, add the residual, write a word for each pixel.
 // Does not: stall once a group is taken; the queues of places and results have room for all groups on the way.
-// Latency: group -> write request 10 cycles, 16 with a residual.
+// Latency: group -> write request 11 cycles, 18 with a residual.
 `include "vla_isa.vh"
 `default_nettype none
 module vla_mac_drain #(
@@ -93,7 +93,7 @@ module vla_mac_drain #(
     .valid_o(q_valid), .q_o(q)
   );
 
-  vla_mac_table #(.Lanes(Lanes), .ParamBits(ParamBits)) u_table (
+  vla_table #(.Lanes(Lanes), .ParamBits(ParamBits)) u_table (
     .clk_i(clk_i), .rst_i(rst_i),
     .enable_i(conv_i[`VLA_CONV_TABLE_ENABLE]),
     .word_valid_i(table_valid_i), .word_first_i(table_first_i), .word_i(table_word_i), .busy_o(table_busy_o),

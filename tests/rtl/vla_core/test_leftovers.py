@@ -1,5 +1,5 @@
-"""A machine that has run before: random registers at power-up, random bytes on chip, one program after the other without
-a reset, also behind one that ended in an error. The data memory is that of the simulator each time.
+"""A machine that has run before: random registers at power-up, random bytes on chip, programs in a row without a reset,
+also behind one that ended in an error. The data memory is that of the simulator each time.
 
 The machine is the `checked` one, whose registers without a reset start random.
 """
