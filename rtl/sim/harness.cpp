@@ -69,6 +69,7 @@ class Machine {
     if (!goes_on) connect(options);
     if (!goes_on) reset();
     if (leftovers_) litter(leftovers_);
+    else clear();
     leftovers_ = 0;
     for (int c = 0; c < vla_isa::kDataChannels; ++c) {
       write64(vla_isa::REG_DATA_BASE_0 + 8 * c, vla::Images::data_base(c));
@@ -106,10 +107,14 @@ class Machine {
     top_ = std::make_unique<Top>(context_.get(), "");
     top_->s_axi_control_awvalid = top_->s_axi_control_wvalid = top_->s_axi_control_bready = 0;
     top_->s_axi_control_arvalid = top_->s_axi_control_rready = 0;
+    now_ = 0;
+  }
+
+  // After reset: registers that start random may write once before.
+  void clear() {
     vla::clear(vla::act_rams(*top_->rootp));
     vla::clear(vla::weight_rams<kBlock>(*top_->rootp));
     vla::clear(vla::param_rams<kBlock>(*top_->rootp));
-    now_ = 0;
   }
 
   // Random bytes in the on-chip memories.
