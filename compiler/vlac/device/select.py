@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vlac.device.copy_parts import wanted
 from vlac.ir.operation import Op, Placer
 
 __all__ = ["SelectOp"]
@@ -34,6 +35,22 @@ class SelectOp(Op):
         x, out = self.inputs[0], self.output
         self.require((x.h, x.w) == (out.h, out.w) and len(self.channels) == out.c, "its output is of another size")
         self.require(bool((self.channels < x.c).all()), "a channel does not exist")
+
+    def preset(self, placer: Placer) -> None:
+        """Where only choices of different channels read a layer's result, each is to begin on a block of its own.
+
+        So heads that share a projection, and queries, keys and values that do, cost no instruction.
+        """
+        x = self.inputs[0]
+        made = x.producer
+        others = [op for op in dict.fromkeys(x.consumers) if isinstance(op, SelectOp)]
+        lone = len(others) == len(x.consumers) and not placer.is_output(x) and x.parent is None
+        if x.channel_map is not None or made is None or not made.writes_any_order or not lone:
+            return
+        chosen = np.concatenate([op.channels for op in sorted(others, key=lambda op: int(op.channels[0]))])
+        if len(others) > 1 and np.array_equal(np.sort(chosen), np.arange(x.c)):
+            parts = [op.channels for op in sorted(others, key=lambda op: int(op.channels[0]))]
+            x.channel_map = wanted(parts, placer.block)[0]
 
     def place(self, placer: Placer) -> None:
         """Read the input's bytes under other channel numbers, or make the choice a 0/1 matrix.

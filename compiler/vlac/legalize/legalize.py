@@ -15,6 +15,7 @@ from vlac.legalize.copy_inputs import copy_inputs
 from vlac.legalize.fuse_residual import fuse_residuals
 from vlac.legalize.fuse_same_source import fuse_same_source
 from vlac.legalize.fuse_table import fuse_tables
+from vlac.legalize.fuse_wide_add import fuse_wide_adds
 from vlac.legalize.layout_ops import realize_layout_ops
 from vlac.legalize.lower import lower
 from vlac.legalize.order import pools_first
@@ -54,6 +55,7 @@ def graph_passes(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool) ->
         ("prune", prune),
         ("fuse_table", fuse_tables),
         ("fuse_residual", fuse_residuals),
+        ("fuse_wide_add", fuse_wide_adds),
         ("layout_ops", lambda graph: realize_layout_ops(graph, hw)),
         ("copy_inputs", copy_inputs),
         ("order", pools_first),
