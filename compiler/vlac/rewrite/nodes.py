@@ -52,6 +52,23 @@ class Nodes:
         self._new.append(node)
         return value
 
+    def several(
+        self,
+        op: str,
+        inputs: Sequence[ir.Value | None],
+        outputs: Sequence[tuple[Sequence[int], ir.DataType | None]],
+        attributes: Mapping[str, Any] | None = None,
+    ) -> list[ir.Value]:
+        """A node of several outputs, given by their shapes and dtypes."""
+        first = self.add(op, inputs, outputs[0][0], attributes, outputs[0][1])
+        node = first.producer()
+        assert node is not None
+        node.resize_outputs(len(outputs))
+        for value, (shape, dtype) in zip(node.outputs[1:], outputs[1:], strict=True):
+            value.name = unique_name(self._graph, f"{first.name}.{value.index()}")
+            value.dtype, value.shape = dtype or self._out.dtype, ir.Shape(shape)
+        return list(node.outputs)
+
     def constant(self, array: NDArray[Any] | np.generic) -> ir.Value:
         """An initializer."""
         return initializer(self._graph, f"{self._out.name}.constant", array)
