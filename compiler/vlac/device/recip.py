@@ -42,7 +42,7 @@ class RecipOp(Op):
         """See the class."""
         x, root = inputs[0], self.function == RecipFunction.RSQRT
         value = x[..., 0] if self.inputs[0].home is Home.ITEMS else x.sum(axis=2)
-        inverse = numerics.reciprocal_root if root else numerics.reciprocal
+        inverse = numerics.rsqrt if root else numerics.reciprocal
         mult, shift = inverse(value + self.add, self.mult, self.shift)
         bias = -x[..., 1] if self.centred else np.zeros_like(mult)
         return np.stack([bias, mult, shift], axis=2)

@@ -138,7 +138,9 @@ def _arranged(low: LoweringContext, node: ir.Node, b: Tensor, out: Shape) -> Ten
     spread = None if full == out else _spread(b.shape, out)
     if b.constant is not None:
         data = b.constant.reshape(full)
-        if spread != "row":
+        if spread == "scalar" and is_wide(b) and not is_image(out):  # ROW takes one row for all pixels
+            data = np.ascontiguousarray(np.broadcast_to(data, (1,) * (len(out) - 1) + out[-1:]))
+        elif spread != "row":
             data = np.ascontiguousarray(np.broadcast_to(data, out))
         return b.like(b.name, shape=data.shape, constant=data)
     if spread is None:

@@ -75,11 +75,12 @@ def _head_counts(node: ir.Node) -> tuple[int, int]:
 def _packed(low: LoweringContext, node: ir.Node, index: int) -> Tensor:
     """An operand as [1, pixels, heads * d]."""
     x = low.operand(node, index)
-    if len(x.shape) == 3:
+    shape = shape_of(node.inputs[index])
+    if len(shape) == 3:
         return x
-    _, heads, length, d = x.shape
+    _, heads, length, d = shape
     out = x.like(f"{x.name}:packed", shape=(1, length, heads * d))
-    moved = np.arange(math.prod(x.shape)).reshape(x.shape).transpose(0, 2, 1, 3).reshape(-1)
+    moved = np.arange(math.prod(shape)).reshape(shape).transpose(0, 2, 1, 3).reshape(-1)
     return low.move(node, [x], moved, out)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vlac.analysis.chains import find_chains
+from vlac.analysis.chains import Chain, find_chains
 from vlac.import_onnx.names import name_all, unique_name
 from vlac.lowering.spec import OpSpec
 from vlac.model.clamps import clamp_bounds, clamped_result
@@ -34,7 +34,7 @@ from vlac.quantize.parameters import (
     quantize_bias,
     quantize_weight,
 )
-from vlac.quantize.wide import centred_scale, find_forms, wide_scale
+from vlac.quantize.wide import Forms, centred_scale, find_forms, wide_scale
 from vlac.rewrite.nodes import initializer
 
 __all__ = ["Operand", "Range", "Ranges", "activations", "hands_on", "insert_qdq", "observable"]
@@ -80,7 +80,7 @@ def insert_qdq(
 def activations(model: ir.Model, exclude: Collection[str] = (), only: Collection[str] | None = None) -> list[ir.Value]:
     """The values of a float model that get a pair, in the order they are made."""
     quantized = _quantized_nodes(model, exclude, only)
-    chains = [c for c in find_chains(model, exclude) if only is None or c.nodes[0] in only]
+    chains = _tables(model, find_forms(model, quantized), exclude, only)
     inner = {name for c in chains for name in c.nodes}
     ends = {name for c in chains for name in (c.source, c.result)}
     found: dict[ir.Value, None] = {}
@@ -123,6 +123,16 @@ def _quantized_nodes(model: ir.Model, exclude: Collection[str], only: Collection
     return out
 
 
+def _tables(
+    model: ir.Model, forms: Forms, exclude: Collection[str], only: Collection[str] | None
+) -> list[Chain]:
+    """Chains of functions that become one table each: of int8, so none that an int16 is part of."""
+    wide = {v.name for v in forms.wide}
+    parts = {node_label(n): {v.name for v in (*n.inputs, *n.outputs) if v is not None} for n in model.graph}
+    found = [c for c in find_chains(model, exclude) if only is None or c.nodes[0] in only]
+    return [c for c in found if not any(parts[name] & wide for name in c.nodes)]
+
+
 def _spec(node: ir.Node) -> OpSpec | None:
     return BY_NAME.get(node.op_type) if node.domain in ("", "ai.onnx") else None
 
@@ -149,10 +159,9 @@ class _Inserter:
         self.graph = model.graph
         self.ranges = ranges
         self.nodes = _quantized_nodes(model, exclude, only)
-        chains = [c for c in find_chains(model, exclude) if only is None or c.nodes[0] in only]
-        self.float_inside = {n for c in chains for n in c.nodes}
-        self.values = activations(model, exclude, only)
         self.forms = find_forms(model, self.nodes)
+        self.float_inside = {n for c in _tables(model, self.forms, exclude, only) for n in c.nodes}
+        self.values = activations(model, exclude, only)
         self.scales: dict[ir.Value, Scale] = {}
         self.narrow: dict[ir.Value, Scale] = {}  # of the second pairs of int16 values
 

@@ -129,13 +129,17 @@ class _Search:
                 for source in node.inputs:
                     self._add(source)
         for user in value.consumers():
-            if user in self._inside and (user.op_type in ("Add", "Concat") or _moves(user)):
-                for out in user.outputs:
-                    self._add(out, value)
+            if user not in self._inside:
+                continue
+            sums = user.op_type == "Add" and shape_of(user.outputs[0]) == shape_of(value)
+            for out in user.outputs if sums or user.op_type == "Concat" or _moves(user) else ():
+                self._add(out, value)
 
     def _sharing(self, node: ir.Node) -> list[ir.Value]:
         """Operands that have the scale of the result."""
-        count = len(node.inputs) if node.op_type in ("Add", "Concat") else int(_moves(node))
+        if node.op_type == "Add":  # a row for all pixels has a scale of its own
+            return [v for v in node.inputs if v is not None and shape_of(v) == shape_of(node.outputs[0])]
+        count = len(node.inputs) if node.op_type == "Concat" else int(_moves(node))
         return [v for v in node.inputs[:count] if v is not None]
 
     # --- centred --------------------------------------------------------------------------------------
