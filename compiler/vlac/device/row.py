@@ -133,7 +133,9 @@ class RowOp(Op):
         if self.table_mode != RowTable.NONE:
             kind, shape = _TABLES[self.table_mode]
             table = self.requant.table
-            self.require(table is not None and (table.dtype, table.shape) == (kind, shape), "its table is of another kind")
+            self.require(
+                table is not None and (table.dtype, table.shape) == (kind, shape), "its table is of another kind"
+            )
 
     def multipliers(self) -> I64:
         """Those of records or operands."""

@@ -37,7 +37,9 @@ class ToWeightsOp(Op):
     def verify(self) -> None:
         """The same values in another memory."""
         x, out = self.inputs[0], self.output
-        self.require(out.home is Home.WEIGHTS and (out.w, out.c) == (x.w, x.c), "its output is not its input in weights")
+        self.require(
+            out.home is Home.WEIGHTS and (out.w, out.c) == (x.w, x.c), "its output is not its input in weights"
+        )
         self.require(x.h == 1 and x.planes == 1 and x.same_scale(out), "its input is no int8 matrix")
 
     def place(self, placer: Placer) -> None:

@@ -32,9 +32,9 @@ ITEM_BYTES = 16  # of a pixel of a row vector
 class Home(Enum):
     """Where a tensor lies and how.
 
-        MATRIX   activation scratchpad, [h][blocks][planes][w][B]
-        ITEMS    activation scratchpad, 16 bytes for each pixel; c values of any width that the instruction lays out
-        WEIGHTS  weight scratchpad, words [w / B][blocks] of B x B bytes: w output channels of c input channels
+    MATRIX   activation scratchpad, [h][blocks][planes][w][B]
+    ITEMS    activation scratchpad, 16 bytes for each pixel; c values of any width that the instruction lays out
+    WEIGHTS  weight scratchpad, words [w / B][blocks] of B x B bytes: w output channels of c input channels
     """
 
     MATRIX = "matrix"

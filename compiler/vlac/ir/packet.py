@@ -63,7 +63,9 @@ def operand_fields(role: str, r: Region, row: int, block: int = 0) -> dict[str, 
     }
 
 
-def matrix_fields(role: str, r: Region, block: int = 0, *, kind: int | None = None, wide: bool = True) -> dict[str, int]:
+def matrix_fields(
+    role: str, r: Region, block: int = 0, *, kind: int | None = None, wide: bool = True
+) -> dict[str, int]:
     """The fields of a matrix operand from channel block `block` on; `kind` and the element where it has such fields."""
     values = {f"{role}_base": r.block(block), f"{role}_row_stride": r.row_stride, f"{role}_pitch": r.pitch}
     if kind is not None:

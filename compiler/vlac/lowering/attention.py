@@ -99,8 +99,9 @@ class _Chain:
     def keys(self, head: int) -> tuple[Tensor, Tensor]:
         """Keys and values of a head as weights; once for all heads that share them."""
         if head not in self.known:
-            self.known[head] = self._weights(self._head_of(self.a.k, "k", head, self.a.key_heads), f"k{head}"), self._values(
-                head
+            self.known[head] = (
+                self._weights(self._head_of(self.a.k, "k", head, self.a.key_heads), f"k{head}"),
+                self._values(head),
             )
         return self.known[head]
 

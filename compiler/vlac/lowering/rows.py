@@ -40,7 +40,9 @@ def _result(node: ir.Node, out: Result) -> Requant:
     """How ROW finishes a result: clamp and zero point of int8; int16 has none."""
     t = out.tensor
     if t.planes == 2 and (out.lo, out.hi) != (INT16.lo, INT16.hi):
-        raise UnsupportedError([f"{node.op_type} '{node_label(node)}': a Relu or Clip of an int16 result is not there yet"])
+        raise UnsupportedError(
+            [f"{node.op_type} '{node_label(node)}': a Relu or Clip of an int16 result is not there yet"]
+        )
     lo, hi = (out.lo, out.hi) if t.planes == 1 else (INT8.lo, INT8.hi)
     return Requant(_NOTHING, _NOTHING, _NOTHING, t.zero_point, lo, hi, rounding=out.rounding)
 

@@ -123,9 +123,7 @@ def _quantized_nodes(model: ir.Model, exclude: Collection[str], only: Collection
     return out
 
 
-def _tables(
-    model: ir.Model, forms: Forms, exclude: Collection[str], only: Collection[str] | None
-) -> list[Chain]:
+def _tables(model: ir.Model, forms: Forms, exclude: Collection[str], only: Collection[str] | None) -> list[Chain]:
     """Chains of functions that become one table each: of int8, so none that an int16 is part of."""
     wide = {v.name for v in forms.wide}
     parts = {node_label(n): {v.name for v in (*n.inputs, *n.outputs) if v is not None} for n in model.graph}
