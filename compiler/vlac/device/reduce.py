@@ -23,7 +23,7 @@ I64 = NDArray[np.int64]
 
 @dataclass(eq=False)
 class ReduceOp(Op):
-    """(value, second) of each pixel over its channels, less the zero point: `numerics.moments`, or (sum of squares, 0)."""
+    """(value, second) of each pixel, over q less the zero point: `numerics.moments`, or (sum of squares, 0)."""
 
     function: ReduceFunction
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
-from vla_isa.generated.codes import OperandKind, Rounding, RowFunction, RowMode, RowTable
+from vla_isa.generated.codes import OperandKind, RowFunction, RowMode, RowTable
 from vla_isa.hardware import HardwareConfig
 from vla_isa.integer import INT8, INT16
 from vlac.device.layer import requant_fields
@@ -23,7 +24,7 @@ from vlac.ir.records import UNIT, Requant
 __all__ = ["RowOp"]
 
 I64 = NDArray[np.int64]
-_TABLES = {RowTable.OUT8: (np.int8, (256,)), RowTable.IN16: (np.int16, (256, 2)), RowTable.DITHER: (np.uint16, (256,))}
+_TABLES = {RowTable.OUT8: ("int8", (256,)), RowTable.IN16: ("int16", (256, 2)), RowTable.DITHER: ("uint16", (256,))}
 
 
 @dataclass(eq=False)
@@ -35,7 +36,7 @@ class RowOp(Op):
 
     Attributes:
         roles: of each input "a", "b", "c", or "rows", the row records.
-        records: bias, signed mult and shift per channel, zero point and clamp of the result.
+        requant: bias, signed mult and shift per channel, zero point and clamp of the result; no table.
         row_k: what a is multiplied by in front of the record's bias.
         table, table_mode: int8 [256], int16 [256, 2] (`make_steps`) or uint16 [256], as the mode says.
     """
@@ -50,6 +51,7 @@ class RowOp(Op):
     c_shift: int = 0
     shift: int = 0
     table_mode: RowTable = RowTable.NONE
+    table: NDArray[Any] | None = None
 
     queue = "vec"
     in_bands = False
@@ -93,18 +95,18 @@ class RowOp(Op):
         if self.output.planes == 2:
             return np.where(masked, INT16.lo, numerics.saturate16(p))
         q: I64 = np.where(masked, INT8.lo, numerics.clamp(p + r.zero_point, r.lo, r.hi))
-        if r.table is None or self.table_mode == RowTable.IN16:
+        if self.table is None or self.table_mode == RowTable.IN16:
             return q
         if self.table_mode == RowTable.DITHER:
-            return numerics.dithered(q, r.table.view(np.uint16), np.arange(self.output.c))
-        return numerics.apply_table(q, r.table)
+            return numerics.dithered(q, self.table, np.arange(self.output.c))
+        return numerics.apply_table(q, self.table)
 
     def _first(self, raw: I64, rows: I64 | None) -> I64:
         """Operand a after its table, and what the pixel does to it."""
         a = raw - self.inputs[0].zero_point
         if self.table_mode == RowTable.IN16:
-            assert self.requant.table is not None
-            a = numerics.interpolate(a, self.requant.table)
+            assert self.table is not None
+            a = numerics.interpolate(a, self.table)
         if self.row_mode == RowMode.LESS:
             return numerics.less(a, raw.max(axis=2, keepdims=True))
         if self.row_mode == RowMode.RECORD:
@@ -132,10 +134,8 @@ class RowOp(Op):
             self.require({len(r.bias), len(r.mult), len(r.shift)} == {out.c}, f"it needs records of {out.c} channels")
         if self.table_mode != RowTable.NONE:
             kind, shape = _TABLES[self.table_mode]
-            table = self.requant.table
-            self.require(
-                table is not None and (table.dtype, table.shape) == (kind, shape), "its table is of another kind"
-            )
+            right = self.table is not None and self.table.dtype.name == kind and self.table.shape == shape
+            self.require(right, "its table is of another kind")
 
     def multipliers(self) -> I64:
         """Those of records or operands."""
@@ -151,7 +151,7 @@ class RowOp(Op):
         """One behind an int8 result."""
         free = self.table_mode == RowTable.NONE and self.output.planes == 1
         if free:
-            self.table_mode, self.requant.table = RowTable.OUT8, table
+            self.table_mode, self.table = RowTable.OUT8, table
         return free
 
     # --- where its operands lie -----------------------------------------------------------------------
@@ -175,8 +175,8 @@ class RowOp(Op):
         out = []
         if self.function == RowFunction.CHANNEL:
             out.append(channel_parameter(self.requant, self.output.known_map(), hw))
-        if self.requant.table is not None:
-            out.append(table_parameter(self.requant.table, hw))
+        if self.table is not None:
+            out.append(table_parameter(self.table, hw))
         return out
 
     def packets(

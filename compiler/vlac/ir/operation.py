@@ -1,8 +1,8 @@
 """Tensors of the device graph, and the base of the operations between them.
 
 A tensor of any ONNX shape lies on the device as (h, w, c): an image [1, C, H, W] as it is, anything else with its
-last axis as channels and the others as pixels of one row. A tensor with h = w = 1 is a *vector*. Row vectors and weights
-that are computed are tensors too, of another home.
+last axis as channels and the others as pixels of one row. A tensor with h = w = 1 is a *vector*. Row vectors, and
+weights that are computed, are tensors of another home.
 Not here: the operations themselves (`device/`), the graph, which alone edits uses and producers (`ir/graph.py`).
 """
 

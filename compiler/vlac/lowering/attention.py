@@ -128,10 +128,10 @@ class _Chain:
         shares = self._tensor(f"exponents{head}", (1, m, s), 1 / INT8.hi, with_items=True)
         a_mult, shift, table = exponents(LOGIT)
         nothing = np.zeros(0, np.int64)
-        requant = Requant(nothing, nothing, nothing, INT8.hi, table=table)
+        requant = Requant(nothing, nothing, nothing, INT8.hi)
         roles = ("a",)
         row = RowOp(self.label, "Attention", [logits], shares, roles, RowFunction.LINEAR, requant, RowMode.LESS)
-        row.a_mult, row.shift, row.table_mode = a_mult, shift, RowTable.OUT8
+        row.a_mult, row.shift, row.table_mode, row.table = a_mult, shift, RowTable.OUT8, table
         graph.insert(row)
         records = self._tensor(f"records{head}", (m, 3), 1.0, home=Home.ITEMS)
         k = scale_to_multiplier(float(np.float32(values.scale / a.out.scale)))

@@ -78,8 +78,8 @@ def add_wide(graph: Graph, node: ir.Node, a: Tensor, c: Tensor, out: Result) -> 
     step = float(np.float32(out.tensor.scale))
     a_mult, c_mult, shift = two_multipliers(a.scale / step, c.scale / step)
     requant = _result(node, out)
-    scales = {"a_mult": a_mult, "c_mult": c_mult, "shift": shift}
-    op = RowOp(out.label, node.op_type, [a, c], out.tensor, ("a", "c"), RowFunction.LINEAR, requant, **scales)
+    op = RowOp(out.label, node.op_type, [a, c], out.tensor, ("a", "c"), RowFunction.LINEAR, requant)
+    op.a_mult, op.c_mult, op.shift = a_mult, c_mult, shift
     graph.insert(op)
 
 
@@ -89,8 +89,8 @@ def multiply_wide(graph: Graph, node: ir.Node, a: Tensor, b: Tensor, out: Result
         raise AssertionError("an int16 has zero point 0")
     a_mult, _, _, shift = product_multipliers(a.scale * b.scale / out.tensor.scale, 0.0)
     requant = _result(node, out)
-    op = RowOp(out.label, node.op_type, [a, b], out.tensor, ("a", "b"), RowFunction.MUL, requant, a_mult=a_mult)
-    op.shift = shift
+    op = RowOp(out.label, node.op_type, [a, b], out.tensor, ("a", "b"), RowFunction.MUL, requant)
+    op.a_mult, op.shift = a_mult, shift
     graph.insert(op)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -107,7 +108,7 @@ def _spread(shape: tuple[int, ...], queries: int, keys: int) -> tuple[int, ...]:
     return (1, full[1], queries, keys)
 
 
-def _units(mask: NDArray[np.generic]) -> NDArray[np.int16]:
+def _units(mask: NDArray[Any]) -> NDArray[np.int16]:
     """A mask of truth values or numbers in the unit of logits."""
     if mask.dtype == np.bool_:
         return np.where(mask, 0, INT16.lo).astype(np.int16)

@@ -119,8 +119,8 @@ def _place_weights(items: list[_Item], plan: Plan, hw: HardwareConfig) -> None:
         op = plan.stages[failed.first].plans[0].op
         raise AllocationError(
             f"{op.op_type} '{op.node}' needs {failed.size} words of the weight scratchpad for '{failed.tensor.label}', "
-            f"beside others at the same time; '{hw.name}' has {hw.weight_words // 2} for what is computed. Use a config "
-            "with more memory, fewer keys or a smaller head",
+            f"beside others at the same time; '{hw.name}' has {hw.weight_words // 2} for what is computed. Use a "
+            "config with more memory, fewer keys or a smaller head",
             op.node,
         )
     for item in items:

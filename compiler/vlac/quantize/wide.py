@@ -1,7 +1,7 @@
 """Which values of a float model become int16, which of them share a scale, and which int8 values lie around 0.
 
-    wide      what a norm reads and what is added to it (a residual stream), through moves; the model's results, and what
-              stands in front of a gate. Values joined by adds and moves have one scale, so that an add is exact.
+    wide      what a norm reads and what is added to it (a residual stream), through moves; the model's results, and
+              what stands in front of a gate. Values joined by adds and moves have one scale: an add is exact.
     centred   int8 with zero point 0: operands and results of attention, results of norms
 
 A model without norms and attention has neither. Images never are wide, nor are results of tables and clamps.
