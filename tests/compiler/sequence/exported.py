@@ -15,7 +15,7 @@ from spellings import EXPORTERS, Case
 
 __all__ = ["exported"]
 
-MODULES = ("attention_modules", "norm_modules")
+MODULES = ("attention_modules", "norm_modules", "rotary_modules")
 
 
 def exported(case: Case, exporter: str) -> tuple[onnx.ModelProto, dict[str, object]]:

@@ -37,7 +37,7 @@ class Case:
     exporters: tuple[str, ...] = tuple(EXPORTERS)
 
 
-A, N, F = "attention", "norms", "activations"
+A, N, F, R = "attention", "norms", "activations", "rotary embeddings"
 ONE = {"Attention": 1}
 LN, RMS, GN = ({name: 1} for name in ("LayerNormalization", "RMSNormalization", "GroupNormalization"))
 REDUCED = ("ReduceMean", "Sqrt", "Pow", "Reciprocal", "InstanceNormalization")
@@ -129,4 +129,20 @@ NORMS = (
     Case("swiglu", F, "SwiGLU", {"Swish": 1}, ("Sigmoid",)),
     Case("geglu", F, "GeGLU of one projection", {"Gelu": 1}, ("Erf",)),
 )
-CASES = (*ATTENTION, *NORMS)
+ROPE = {"Attention": 1, "RotaryEmbedding": 2}
+TURNED = ("Softmax", "Neg", "Cos")
+ROTARY = (
+    Case("rope_half", R, "`x * cos + rotate_half(x) * sin` (Llama)", ROPE, TURNED),
+    Case("rope_half_over_heads", R, "the same with heads behind the sequence", ROPE, TURNED),
+    Case("rope_every_two", R, "`x * cos + rotate_every_two(x) * sin` (GPT-J)", ROPE, TURNED),
+    Case("rope_by_parts", R, "`cat(x1 * cos - x2 * sin, x2 * cos + x1 * sin)`", ROPE, TURNED),
+    Case("rope_by_pairs", R, "the same by pairs, `stack` and `flatten`", ROPE, TURNED),
+    Case("rope_partial", R, "over the first channels of a head", ROPE, TURNED),
+    Case("rope_positions", R, "angles of position numbers, an input", ROPE, ("Softmax", "Neg")),
+    Case("rope_positions_every_two", R, "the same by pairs", ROPE, ("Softmax", "Neg"), DYNAMO),
+    Case("rope_table", R, "rows of tables by position numbers", ROPE, ("Softmax", "Neg")),
+    Case("qk_norm", R, "LayerNorm of queries and keys", {**ROPE, "LayerNormalization": 2}, TURNED),
+    Case("qk_rms_norm", R, "RMSNorm of queries and keys", {**ROPE, "RMSNormalization": 2}, TURNED, DYNAMO),
+    Case("qk_norm_behind", R, "norms behind the Transpose to heads", {**ONE, "LayerNormalization": 2}),
+)
+CASES = (*ATTENTION, *NORMS, *ROTARY)

@@ -12,6 +12,9 @@ number of heads, D the channels of a head. All are ONNX's own operators, so ONNX
         past_* and present_* [B, Hkv, S, D] are inputs and outputs of the model. A row without keys is 0.
     LayerNormalization(x, gamma, beta?), RMSNormalization(x, gamma)                                   opset 17, 23
         x of any rank, over the last axes from `axis` (negative) on; gamma and beta constants of these axes' sizes.
+    RotaryEmbedding(x, cos, sin)                                                                      opset 23
+        x [B, S, H*D], num_heads H, cos and sin [B, S, R/2] (R: rotary_embedding_dim, D where not given), constants or
+        computed of position numbers; interleaved: pairs are neighbours, else channels R/2 apart.
     GroupNormalization(x, gamma, beta)                                                                opset 21
         x [B, C, ...], num_groups; gamma and beta [C]. InstanceNorm is one group per channel.
     Gelu(x), approximate none or tanh; Swish(x), alpha 1 where it is not given                        opset 20, 24
@@ -30,9 +33,11 @@ from vlac.rewrite.sequence.activations import recover_activations
 from vlac.rewrite.sequence.attention import recover_attention
 from vlac.rewrite.sequence.attention_op import pack_attention
 from vlac.rewrite.sequence.einsum import split_einsums
+from vlac.rewrite.sequence.embedding import gather_rows
 from vlac.rewrite.sequence.group_norm import recover_group_norms
 from vlac.rewrite.sequence.norms import recover_norms
 from vlac.rewrite.sequence.opset import raise_opset
+from vlac.rewrite.sequence.rotary import recover_rotations
 
 __all__ = ["recover_sequences"]
 
@@ -42,8 +47,10 @@ _SEQUENCE = ("Attention", "LayerNormalization", "RMSNormalization", "RotaryEmbed
 def recover_sequences(model: ir.Model) -> None:
     """Rewrite what a float model spells out, in place; a model without any of it stays as it is."""
     split_einsums(model)
+    gather_rows(model)
     recover_norms(model)
     recover_group_norms(model)
+    recover_rotations(model)
     pack_attention(model)
     recover_attention(model)
     found = {n.op_type for n in model.graph if n.domain in ("", "ai.onnx")}
