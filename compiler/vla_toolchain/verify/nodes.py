@@ -106,7 +106,7 @@ def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[Nod
     return checks + _copies(state.graph, dict(known), outputs)
 
 
-def _copies(graph: Graph, known: dict[Tensor, NDArray[np.int8]], outputs: Arrays) -> list[NodeCheck]:
+def _copies(graph: Graph, known: dict[Tensor, NDArray[Any]], outputs: Arrays) -> list[NodeCheck]:
     """Outputs that are copies of inputs against the inputs' integers."""
     return [
         compared(out.name, known[out.source], out.tensor_values(outputs[out.name]))
@@ -147,15 +147,15 @@ def _ties(model: onnx.ModelProto, averages: list[Tensor], feeds: Arrays) -> dict
     return {name: np.abs(half - 0.5) < _TIE for name, half in halves.items()}
 
 
-def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[Tensor, NDArray[np.int8]]]:
-    """Every tensor the device read or wrote, with its int8 values in the ONNX shape."""
-    found: dict[Tensor, NDArray[np.int8]] = {}
+def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[Tensor, NDArray[Any]]]:
+    """Every tensor the device read or wrote, with its integers in the ONNX shape."""
+    found: dict[Tensor, NDArray[Any]] = {}
     assert graph.signature is not None
     host = HostRun(graph.signature, inputs)
     for tensor in graph.inputs:
         array = host.value(graph.input_labels[tensor][1])
         array = array.reshape(-1)[graph.input_orders[tensor]] if tensor in graph.input_orders else array
-        found[tensor] = to_device(array.reshape(tensor.shape), tensor.scale, tensor.zero_point)
+        found[tensor] = to_device(array.reshape(tensor.shape), tensor.scale, tensor.zero_point, tensor.stored)
     for out in graph.outputs:
         if out.source not in graph.inputs:
             found[out.source or out.tensor] = out.tensor_values(outputs[out.name])
@@ -166,7 +166,8 @@ def device_tensors(graph: Graph, inputs: Arrays, outputs: Arrays) -> list[tuple[
             found[op.output] = op.output.stored.cast(op.output.from_hwc(op.meaning(hwc)))
     for alias in graph.aliases:
         if all(t in found for t in alias.holders):
-            values = np.concatenate([*(found[t].reshape(-1) for t in alias.holders), np.array([alias.fill], np.int8)])
+            fill = np.array([alias.fill], alias.tensor.stored.dtype)
+            values = np.concatenate([*(found[t].reshape(-1) for t in alias.holders), fill])
             found[alias.tensor] = values[alias.index].reshape(alias.tensor.shape)
     return list(found.items())
 

@@ -97,6 +97,11 @@ class GemmOp(Op):
         """The weights are permuted; not where a residual lies in its own order."""
         return len(self.inputs) == 1 and self.output.planes == 1
 
+    @property
+    def pads_zero(self) -> bool:
+        """Records of padding are 0."""
+        return self.requant.zero_point == 0 and self.requant.table is None
+
     def place(self, placer: Placer) -> None:
         """The order that was chosen, or any; of int16 the plain one."""
         if self.output.planes == 2:

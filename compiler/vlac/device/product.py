@@ -86,8 +86,10 @@ class LogitsOp(Op):
         self.rounding = rounding
 
     def place(self, placer: Placer) -> None:
-        """Keys in order."""
+        """Keys in order. Of the channels of queries and keys one side must be 0 where the map has none."""
         placer.read_as(self, 0, self.inputs[1].known_map())
+        if not self.inputs[1].pads_zero:
+            placer.zero_padded(self, 0)
         self.output.channel_map = padded_map(self.output.c, placer.block)
         for number, t in enumerate(self.inputs[2:], 2):
             if t.channel_map is None:
@@ -150,7 +152,7 @@ class MixOp(Op):
         self.rounding = rounding
 
     def place(self, placer: Placer) -> None:
-        """Keys in order; channels as the weights have them."""
+        """Keys in order, whose exponents are 0 in the padding; channels as the weights have them."""
         placer.read_as(self, 0, self.inputs[1].known_map())
         self.output.channel_map = padded_map(self.output.c, placer.block)
 

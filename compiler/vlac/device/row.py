@@ -156,6 +156,11 @@ class RowOp(Op):
 
     # --- where its operands lie -----------------------------------------------------------------------
 
+    @property
+    def pads_zero(self) -> bool:
+        """By its definition."""
+        return True
+
     def place(self, placer: Placer) -> None:
         """Channels in order from the first: what lies behind them is written as 0."""
         plain = padded_map(self.output.c, placer.block)

@@ -25,6 +25,7 @@ class SelectOp(Op):
 
     channels: I64
     fill: int = 0
+    is_whole: bool = False  # no position that is padding now holds a channel of the input; known when it is placed
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
@@ -44,13 +45,17 @@ class SelectOp(Op):
         x = self.inputs[0]
         made = x.producer
         others = [op for op in dict.fromkeys(x.consumers) if isinstance(op, SelectOp)]
-        lone = len(others) == len(x.consumers) and not placer.is_output(x) and x.parent is None
+        lone = len(others) == len(x.consumers) and x.parent is None
         if x.channel_map is not None or made is None or not made.writes_any_order or not lone:
             return
-        chosen = np.concatenate([op.channels for op in sorted(others, key=lambda op: int(op.channels[0]))])
-        if len(others) > 1 and np.array_equal(np.sort(chosen), np.arange(x.c)):
-            parts = [op.channels for op in sorted(others, key=lambda op: int(op.channels[0]))]
+        parts = [op.channels for op in sorted(others, key=lambda op: int(op.channels[0]))]
+        if len(parts) > 1 and np.array_equal(np.sort(np.concatenate(parts)), np.arange(x.c)):
             x.channel_map = wanted(parts, placer.block)[0]
+
+    @property
+    def pads_zero(self) -> bool:
+        """Where the input has no channels either."""
+        return self.is_whole and self.inputs[0].pads_zero
 
     def place(self, placer: Placer) -> None:
         """Read the input's bytes under other channel numbers, or make the choice a 0/1 matrix.
@@ -72,5 +77,6 @@ class SelectOp(Op):
         if once and (dense or alone) and out.parent is None and out.channel_map is None:
             out.parent, out.offset = x, first
             out.channel_map = chosen[first * block : end * block]
+            self.is_whole = bool((channel_map[first * block : end * block][out.channel_map < 0] < 0).all())
         else:
             placer.by_matrix(self, channels, self.fill)

@@ -28,6 +28,7 @@ class ToWeightsOp(Op):
     """
 
     queue = "wload"
+    reads_any_order = True
     in_bands = False
 
     def meaning(self, inputs: list[I64]) -> I64:
@@ -42,10 +43,14 @@ class ToWeightsOp(Op):
         )
         self.require(x.h == 1 and x.planes == 1 and x.same_scale(out), "its input is no int8 matrix")
 
+    @property
+    def pads_zero(self) -> bool:
+        """Where the input does."""
+        return self.inputs[0].pads_zero
+
     def place(self, placer: Placer) -> None:
-        """Channels in order."""
-        self.output.channel_map = padded_map(self.output.c, placer.block)
-        placer.read_as(self, 0, self.output.channel_map)
+        """Channels as they lie."""
+        self.output.channel_map = self.inputs[0].known_map()
 
     def touched_pixels(self, tensor: Tensor, block: int) -> int:
         """Whole blocks."""

@@ -157,6 +157,13 @@ class Tensor:
         """Words from one byte plane of a row to the next, at least: a word for each pixel."""
         return self.w
 
+    @property
+    def pads_zero(self) -> bool:
+        """Whether it is 0 where a channel position of it holds no channel."""
+        if self.channel_map is not None and (self.channel_map >= 0).all():
+            return True
+        return self.zero_point == 0 if self.producer is None else self.producer.pads_zero
+
     def row_words(self, block: int) -> int:
         """Words of a row, without items behind it."""
         if self.home is Home.ITEMS:
@@ -194,6 +201,9 @@ class Placer(Protocol):
 
     def read_as(self, op: Op, index: int, channel_map: I64) -> None:
         """Let `op` read input `index` with this channel map, through a 0/1 matrix where it has another."""
+
+    def zero_padded(self, op: Op, index: int) -> None:
+        """Let `op` read an input whose padding is 0, through a 0/1 matrix where it is not."""
 
     def copied(self, op: Op, index: int) -> Tensor:
         """Let `op` read a copy of input `index`, which nobody else does."""
@@ -276,6 +286,11 @@ class Op:
     @property
     def writes_any_order(self) -> bool:
         """Whether channels may be written in any order at no cost."""
+        return False
+
+    @property
+    def pads_zero(self) -> bool:
+        """Whether the output is 0 where a channel position holds no channel; asked when it is placed."""
         return False
 
     def nest(self, placer: Placer) -> None:

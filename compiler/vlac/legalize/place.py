@@ -76,6 +76,11 @@ class _Placer:
         if not np.array_equal(tensor.known_map(), channel_map):
             self._graph.set_input(op, index, self.reordered(tensor, channel_map, before=op))
 
+    def zero_padded(self, op: Op, index: int) -> None:
+        tensor = op.inputs[index]
+        if not tensor.pads_zero:
+            self._graph.set_input(op, index, self.reordered(tensor, tensor.known_map(), before=op))
+
     def copied(self, op: Op, index: int) -> Tensor:
         """By a VEC just before it, or a ROW."""
         tensor = op.inputs[index]
