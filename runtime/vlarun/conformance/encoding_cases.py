@@ -95,7 +95,7 @@ def _broken_rule(hw: HardwareConfig, ins: Instruction, rule: Rule, number: int) 
 
 def _accepted(hw: HardwareConfig) -> Iterator[Case]:
     """Packets at their limits that move nothing: they must be accepted."""
-    needs = {"unit": {"move": Move.ACT_TO_ACT}, "index_enable": {"index_count": 1}}
+    needs: dict[str, dict[str, int]] = {"unit": {"move": Move.ACT_TO_ACT}, "index_enable": {"index_count": 1}}
     for field in copy_packet("fill_act").instruction.value_fields:
         if field.name in ("n0", "wait", "signal", "mask_enable") or field.name.endswith(("_ring", "_slot")):
             continue

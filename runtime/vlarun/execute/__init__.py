@@ -11,7 +11,21 @@ from collections.abc import Callable
 from vla_isa.errors import ConfigError
 from vla_isa.instructions import TABLE
 from vla_isa.packet import Packet
-from vlarun.execute import conv, copy, gather, gemm, halt, jump, loop, pool, recip, reduce, row, set_register, vec
+from vlarun.execute import (
+    conv,
+    copy,
+    gather,
+    gemm,
+    halt,
+    jump,
+    loop,
+    pool,
+    recip,
+    reduce,
+    row,
+    set_register,
+    vec,
+)
 from vlarun.memory import Machine
 
 __all__ = ["EXECUTORS"]
