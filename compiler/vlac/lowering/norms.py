@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import onnx_ir as ir
 
@@ -11,7 +9,7 @@ from vla_isa.hardware import HardwareConfig
 from vlac.ir.geometry import is_image
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.rows import Norm, lower_norm
-from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.lowering.spec import OpSpec, Rule, RuleResult
 from vlac.model.reading import attribute, constant_input, input_name, is_constant, shape_of
 
 __all__ = ["norm_spec"]
@@ -33,14 +31,9 @@ def constants_are_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(not computed, " and ".join(f"computed input {i} {input_name(node, i)}" for i in computed))
 
 
-def one_result(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """Only its first result may be read."""
-    read = [v.name for v in node.outputs[1:] if v.consumers() or v.is_graph_output()]
-    return RuleResult(not read, " and ".join(f"'{name}'" for name in read))
-
-
-def norm_spec(name: str, *, centred: bool) -> OpSpec:
-    """The spec of a norm; `centred`: the mean is taken off."""
+def norm_spec(name: str, *, centred: bool, more: tuple[Rule, ...] = ()) -> OpSpec:
+    """The spec of a norm; `centred`: the mean is taken off; `more` rules than those of all norms."""
+    rules = (over_the_last_axis, constants_are_known, *more)
 
     def lower(low: LoweringContext, node: ir.Node) -> None:
         x = low.operand(node, 0)
@@ -54,9 +47,4 @@ def norm_spec(name: str, *, centred: bool) -> OpSpec:
         )
         lower_norm(low.graph, node, x, low.result(node), norm)
 
-    rules: tuple[Callable[[ir.Node, HardwareConfig], RuleResult], ...] = (
-        over_the_last_axis,
-        constants_are_known,
-        one_result,
-    )
     return OpSpec(name, "REDUCE, RECIP and ROW; statistics are exact.", rules, lower)
