@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from vla_isa.numerics import scale_to_multiplier
-from vla_isa.reciprocal import reciprocal, rsqrt
+from vla_isa.numerics.reciprocal import reciprocal, rsqrt
 
 RELATIVE = Fraction(21, 10**8)
 
