@@ -14,13 +14,13 @@ def pairs(cases):
             yield pytest.param(case, exporter, marks=marks, id=f"{case.name}-{exporter}")
 
 
-@pytest.mark.parametrize(("case", "exporter"), pairs(CASES))
+@pytest.mark.parametrize(("case", "exporter"), list(pairs(CASES)))
 def test_spelling(case, exporter):
     pytest.importorskip("torch", reason="pip install .[train]")
     check(*exported(case, exporter), case.nodes, case.gone)
 
 
-@pytest.mark.parametrize(("case", "exporter"), pairs(HUGGING_FACE))
+@pytest.mark.parametrize(("case", "exporter"), list(pairs(HUGGING_FACE)))
 def test_hugging_face(case, exporter):
     pytest.importorskip("torch", reason="pip install .[train]")
     pytest.importorskip("transformers", reason="pip install .[transformers]")

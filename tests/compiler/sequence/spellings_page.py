@@ -1,4 +1,4 @@
-"""Write docs/reference/spellings.md: python tests/compiler/sequence/write_page.py > docs/reference/spellings.md"""
+"""Write docs/reference/spellings.md: python tests/compiler/sequence/spellings_page.py > docs/reference/spellings.md"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ them, in one form (`vlac.rewrite.sequence` says which). Each line is a test: the
 named, rewritten, and computes in ONNX Runtime what it computed before. A spelling that is not understood stays as it
 is, and its nodes are refused one by one.
 
-Generated from the tests by `python tests/compiler/sequence/write_page.py > docs/reference/spellings.md`.
+Generated from the tests by `python tests/compiler/sequence/spellings_page.py > docs/reference/spellings.md`.
 """
 
 

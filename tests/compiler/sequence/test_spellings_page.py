@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from write_page import page
+from spellings_page import page
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "spellings.md"
 
