@@ -1,4 +1,4 @@
-"""Channels of rows between a norm, or a gate, and the layers behind it get ranges alike (SmoothQuant, Xiao et al. 2022).
+"""Channels of rows between a norm, or a gate, and the layers behind it get ranges alike (as SmoothQuant, 2022).
 
 One scale holds all channels of an 8-bit tensor, and transformers have channels 20 to 300 times the others. Channel c is
 divided by t_c, and row c of the layers' weights multiplied by it:

@@ -39,6 +39,7 @@ from vlac.rewrite.sequence.collapse_moves import collapse_moves
 from vlac.rewrite.sequence.einsum import split_einsums
 from vlac.rewrite.sequence.embedding import gather_rows
 from vlac.rewrite.sequence.group_norm import recover_group_norms
+from vlac.rewrite.sequence.microsoft import expand_microsoft
 from vlac.rewrite.sequence.norm_order import order_norms
 from vlac.rewrite.sequence.norms import recover_norms
 from vlac.rewrite.sequence.opset import raise_opset
@@ -52,6 +53,7 @@ _SEQUENCE = ("Attention", "LayerNormalization", "RMSNormalization", "RotaryEmbed
 
 def recover_sequences(model: ir.Model) -> None:
     """Rewrite what a float model spells out, in place; a model without any of it stays as it is."""
+    expand_microsoft(model)
     split_einsums(model)
     gather_rows(model)
     recover_norms(model)
@@ -62,12 +64,10 @@ def recover_sequences(model: ir.Model) -> None:
     pack_attention(model)
     recover_attention(model)
     found = {n.op_type for n in model.graph if n.domain in ("", "ai.onnx")}
-    if not found.intersection((*_SEQUENCE, "GroupNormalization")):
-        return
     if found.intersection(_SEQUENCE):
         recover_activations(model)
         read_rows(model)
         collapse_moves(model)
-    raise_opset(model)
-    model.graph.sort()
-    onnx_passes.RemoveUnusedNodesPass()(model)
+    if raise_opset(model) or found.intersection((*_SEQUENCE, "GroupNormalization")):
+        model.graph.sort()
+        onnx_passes.RemoveUnusedNodesPass()(model)
