@@ -108,7 +108,7 @@ def shared_encoder(r):
         ]
         last = f"n{i}"
     nodes.append(N("MatMul", [last, "wy"], ["y"]))
-    weights = {f"w{k}{i}": r.w(8, 8) for k in "qkv" for i in "ab"}
+    weights = {f"w{k}{i}": r.w(8, 8) * np.float32(0.93 + 0.01 * n) for n, k in enumerate("qkv") for i in "ab"}
     named = constants(we=r.w(8, 8), wy=r.w(8, 4), **weights)
     inputs = [value("x", [1, 6, 8]), value("q0", [1, 3, 8])]
     outputs = [value("y", [1, 3, 4]), *(value(f"p{i}", [1, 3, 6]) for i in "ab")]
