@@ -44,7 +44,8 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
     if image.size:
         data.constants.append(Segment(planned.params_line, image.tobytes()))
     sizes = [len(words) for words in params]
-    scheduled = with_loads(schedule(graph, plan, regions, data, hw), sizes, planned.params_line, hw)
+    ordered = schedule(graph, plan, regions, data, hw)
+    scheduled = with_loads(ordered, sizes, planned.params_line, regions.ring_words, hw)
     packets = [make_packet(p.name, **p.values) for p in scheduled]
     masks = assign_semaphores(packets, hw)
     packets = [
