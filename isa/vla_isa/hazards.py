@@ -16,6 +16,7 @@ Not here: addresses outside a memory (`validate.py`); what is computed.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -143,7 +144,7 @@ class _Run:
         semaphore.signals.append((step.number, clock))
         # waits surely taken when this signal comes: those of packets known complete, and this packet's own
         covered = clock[semaphore.wait_queue] if semaphore.wait_queue >= 0 else 0
-        taken = int(np.searchsorted(semaphore.wait_positions, covered, side="right"))
+        taken = bisect_right(semaphore.wait_positions, covered)
         count = len(semaphore.signals) - taken
         if count > LARGEST_COUNT:
             raise HazardError(

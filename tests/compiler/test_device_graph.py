@@ -298,13 +298,13 @@ def test_words_of_a_row_follow_the_planes_of_the_type():
     for kind, planes in ((UINT8, 1), (INT16, 2)):
         x = Tensor("x", "x", (1, 20, 3, 7), 0.5, 0, type=kind)
         x.channel_map = np.where(np.arange(24) < 20, np.arange(24), -1)
-        assert (x.pitch, x.row_words(8)) == (7 * planes, 3 * 7 * planes)
+        assert (x.pitch, x.row_words(8)) == (7, 3 * 7 * planes)
         layout = layout_of(x, x.shape, 8)
         assert (layout.planes, layout.lines) == (planes, 3 * 3 * planes)  # a row of 7 words of 8 bytes is one line
 
 
 def test_loads_take_one_plane_after_another():
     source = DataRegion(line=100, row_stride=12, plane_stride=2, w=7, blocks=3, planes=2)
-    v = load_rows(source, Region(base=0, row_stride=42, pitch=14, ring=3), (1, 3), "x").values
+    v = load_rows(source, Region(base=0, row_stride=42, pitch=7, ring=3, planes=2), (1, 3), "x").values
     assert (v["n0"], v["n1"], v["n2"]) == (7, 6, 2) and (v["src"], v["src_stride1"], v["src_stride2"]) == (112, 2, 12)
     assert (v["dst_stride1"], v["dst_stride2"]) == (7, 42)

@@ -388,7 +388,7 @@ def test_verify_of_a_program_with_host_parts(tmp_path, capsys):
     g = GraphBuilder("host")
     x = g.conv(g.input("x", (1, 3, 8, 8)), 8, 3, 2)
     flat = g.node("Flatten", [x], 128)
-    flat = g.node("LayerNormalization", [flat, g.constant(np.ones(128, np.float32))], 128)
+    flat = g.node("LpNormalization", [flat], 128)
     out = verified(g.model(g.gemm(flat, 128, 5, relu=False)), tmp_path, capsys, "--calib", "random:4", "--allow-host")
     assert "the rewritten float model beside the given one" in out and "parts" in out
 

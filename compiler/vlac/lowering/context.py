@@ -23,6 +23,7 @@ from vlac.ir.graph import Graph
 from vlac.ir.operation import Tensor
 from vlac.lowering.host_graph import HostGraph
 from vlac.lowering.quantized import Result, Traced, activation_parameters, bound, constant_tensor, unquantized
+from vlac.lowering.rows import is_wide, rescale
 from vlac.model.clamps import clamp_bounds
 from vlac.model.labels import node_label, value_label
 from vlac.model.reading import shape_of
@@ -162,7 +163,10 @@ class LoweringContext:
     def requantized(
         self, source: Tensor, target: Tensor, node: str, op_type: str, lo: int = INT8.lo, hi: int = INT8.hi
     ) -> None:
-        """Let `target` be `source` in target's scale, clamped (a table; exact by construction)."""
+        """Let `target` be `source` in target's scale, clamped (a table; exact by construction; of int16 a ROW)."""
+        if is_wide(source, target):
+            rescale(self.graph, node, op_type, source, target, lo, hi)
+            return
         scales = source.scale, source.zero_point, target.scale, target.zero_point
         table = make_table(lambda x: x, *scales, self.rounding)
         table = np.clip(table, lo, hi).astype(np.int8)
@@ -179,9 +183,9 @@ class LoweringContext:
         `index`: see LayoutOp; `fill` is a real value.
         """
         x = sources[0]
-        integer = int(quantize(np.array([fill], np.float32), out.scale, out.zero_point)[0])
+        integer = int(quantize(np.array([fill], np.float32), out.scale, out.zero_point, kind=out.stored)[0])
         if len(sources) == 1 and x.constant is not None:
-            out.constant = np.append(x.constant.reshape(-1), np.int8(integer))[index].reshape(out.shape)
+            out.constant = np.append(x.constant.reshape(-1), x.stored.dtype.type(integer))[index].reshape(out.shape)
             return out
         if len(sources) == 1 and x.same_order(out) and np.array_equal(index, np.arange(len(index))):
             return x

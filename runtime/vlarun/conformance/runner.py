@@ -188,7 +188,9 @@ def check(case: Case, backend: Backend, spaces: tuple[str, ...] = SPACES) -> str
 def _memory_problem(case: Case, memories: dict[str, Any]) -> str:
     """The first word of any of the memories that differs from the reference's."""
     entry = next(iter(case.program.entries.values()))
-    expected = reference.run(case.original or case.program, entry, case.stop_at)
+    expected = reference.run(case.original or case.program, entry, case.stop_at, case.visits)
+    for heap in (case.original or case.program).heaps:
+        expected.data[heap.line * LINE_BYTES :][: len(heap.data)] = 0
     for heap in case.program.heaps:  # another schedule has other instructions
         expected.data[heap.line * LINE_BYTES :][: len(heap.data)] = np.frombuffer(heap.data, np.int8)
     right = {

@@ -11,11 +11,12 @@ from functools import cache
 from typing import Any
 
 import onnx
-from spellings import EXPORTERS, Case
+from spellings import EXPORTERS, HUGGING_FACE, Case
 
 __all__ = ["exported"]
 
-MODULES = ("attention_modules", "norm_modules", "rotary_modules")
+MODULES = ("attention_modules", "norm_modules", "rotary_modules", "state_modules")
+LIBRARY = "huggingface_modules"
 
 
 def exported(case: Case, exporter: str) -> tuple[onnx.ModelProto, dict[str, object]]:
@@ -23,7 +24,7 @@ def exported(case: Case, exporter: str) -> tuple[onnx.ModelProto, dict[str, obje
     import torch
 
     torch.manual_seed(0)
-    module, inputs = _makers()[case.name]()
+    module, inputs = _makers(LIBRARY if case in HUGGING_FACE else None)[case.name]()
     module.eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -38,9 +39,10 @@ def exported(case: Case, exporter: str) -> tuple[onnx.ModelProto, dict[str, obje
 
 
 @cache
-def _makers() -> dict[str, Callable[[], Any]]:
-    """The modules of all spellings, by name; PyTorch is imported here."""
-    return {name: make for module in MODULES for name, make in importlib.import_module(module).MODULES.items()}
+def _makers(library: str | None) -> dict[str, Callable[[], Any]]:
+    """The modules of all spellings, or of a library's, by name; PyTorch is imported here."""
+    modules = MODULES if library is None else (library,)
+    return {name: make for module in modules for name, make in importlib.import_module(module).MODULES.items()}
 
 
 def _export(module: Any, inputs: Any, **how: Any) -> onnx.ModelProto:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["CASES", "EXPORTERS", "Case"]
+__all__ = ["CASES", "EXPORTERS", "HUGGING_FACE", "Case"]
 
 # exporter and opset, as `torch.onnx.export` takes them
 EXPORTERS = {
@@ -145,4 +145,48 @@ ROTARY = (
     Case("qk_rms_norm", R, "RMSNorm of queries and keys", {**ROPE, "RMSNormalization": 2}, TURNED, DYNAMO),
     Case("qk_norm_behind", R, "norms behind the Transpose to heads", {**ONE, "LayerNormalization": 2}),
 )
-CASES = (*ATTENTION, *NORMS, *ROTARY)
+E, K, X = "embeddings", "caches", "other"
+ROW = {"Gather": 1}
+STATE = (
+    Case("embedding", E, "`nn.Embedding`", ROW, ("GatherND",)),
+    Case("embedding_learned", E, "with learned positions", ROW, ("GatherND",)),
+    Case("embedding_sinusoid", E, "with sinusoidal positions", ROW, ("GatherND", "Sin")),
+    Case("embedding_rows", E, "`table[index]`", ROW, ("GatherND",)),
+    Case("cache", K, "`cat` of earlier keys and a new one", ONE, ("Softmax", "Concat")),
+    Case("cache_grouped", K, "the same with grouped heads", ONE, ("Softmax", "Concat")),
+    Case("cache_several", K, "several new ones, causal", ONE, ("Softmax", "Concat")),
+    Case("cache_rows", K, "heads behind the sequence", {**ONE, "Concat": 2}),
+    Case("cache_written", K, "`index_copy` at a position", {**ONE, "TensorScatter": 2}, ("Softmax", "ScatterND")),
+    Case("prefix_keys", K, "computed keys of a prefix", {**ONE, "Concat": 2}),
+    Case("argmax_router", X, "a router by `argmax`", {"ArgMax": 1, **ROW}),
+    Case("topk_router", X, "a router by `topk`", {"TopK": 1}, ()),
+    Case("lstm_cell", X, "`nn.LSTMCell`", {"Sigmoid": 3}, ()),
+    Case("gru_cell", X, "`nn.GRUCell`", {"Sigmoid": 2}, ()),
+)
+
+G = "Hugging Face"
+BLOCK = {**ONE, "LayerNormalization": 3}
+RMS_BLOCK = {**ONE, "RMSNormalization": 3}
+ROPE_BLOCK = {**RMS_BLOCK, "RotaryEmbedding": 2}
+PARTS = ("Softmax", "ReduceMean", "Erf", "Tanh", "Sigmoid", "Neg", "Cos", "Transpose", "GatherND")
+PATCHES = PARTS[:-2]  # those of an image are moved behind their convolution
+HUGGING_FACE = (
+    Case("hf_vit", G, "ViT", {**BLOCK, "Gelu": 1}, PATCHES),
+    Case("hf_vit_eager", G, "ViT, eager", {**BLOCK, "Gelu": 1}, PATCHES),
+    Case("hf_siglip", G, "SigLIP, vision", {**BLOCK, "Gelu": 1}, PATCHES),
+    Case("hf_clip_text", G, "CLIP, text", {**BLOCK, "Swish": 1}, PARTS),
+    Case("hf_clip_text_eager", G, "CLIP, text, eager", {**BLOCK, "Swish": 1}, PARTS),
+    Case("hf_bert", G, "BERT, MiniLM, with a padding mask", {**BLOCK, "Gelu": 1}, PARTS),
+    Case("hf_bert_eager", G, "the same, eager", {**BLOCK, "Gelu": 1}, PARTS),
+    Case("hf_gpt2", G, "GPT-2", {**BLOCK, "Gelu": 1}, PARTS, DYNAMO),
+    Case("hf_gpt2_eager", G, "GPT-2, eager", {**BLOCK, "Gelu": 1}, PARTS, DYNAMO),
+    Case("hf_opt", G, "OPT, with a padding mask", {**BLOCK, "Relu": 1}, PARTS),
+    Case("hf_llama", G, "Llama", {**ROPE_BLOCK, "Swish": 1}, PARTS, DYNAMO),
+    Case("hf_llama_eager", G, "Llama, eager, with a padding mask", {**ROPE_BLOCK, "Swish": 1}, PARTS),
+    Case("hf_gemma", G, "Gemma", {**ROPE_BLOCK, "Gelu": 1}, PARTS, DYNAMO),
+    Case("hf_qwen2", G, "Qwen2, with a padding mask", {**ROPE_BLOCK, "Swish": 1}, PARTS),
+    Case("hf_qwen3", G, "Qwen3 (QK-norm)", {**ROPE_BLOCK, "RMSNormalization": 5, "Swish": 1}, PARTS, DYNAMO),
+    Case("hf_t5_encoder", G, "T5, encoder", {**RMS_BLOCK, "Relu": 1}, PARTS),
+    Case("hf_t5_gated", G, "T5 1.1, encoder, with a padding mask", {**RMS_BLOCK, "Gelu": 1}, PARTS),
+)
+CASES = (*ATTENTION, *NORMS, *ROTARY, *STATE)

@@ -20,7 +20,9 @@ def chains(draw):
     graph = ir.Graph([x], [], nodes=[], opset_imports={"": 18}, name="g")
     value, array = x, np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     for number in range(draw(st.integers(1, 5))):
-        kinds = ["Transpose", "Reshape", "Slice", "Gather", "Expand", "Unsqueeze"] if array.ndim else ["Unsqueeze"]
+        kinds = (
+            ["Transpose", "Reshape", "Slice", "Gather", "Expand", "Unsqueeze", "Tile"] if array.ndim else ["Unsqueeze"]
+        )
         kind = draw(st.sampled_from(kinds))
         value, array = _move(draw, graph, kind, number, value, array)
     out = ir.node("Relu", [value])
@@ -60,6 +62,10 @@ def _move(draw, graph, kind, number, value, array):
         inputs.append(const(pattern))
         attributes["axis"] = axis
         array = array.take(pattern, axis)
+    elif kind == "Tile":
+        repeats = [draw(st.sampled_from([1, 1, 2])) for _ in array.shape]
+        inputs.append(const(repeats))
+        array = np.tile(array, repeats)
     elif kind == "Expand":
         target = [draw(st.sampled_from([1, 2])) if n == 1 else 1 for n in array.shape]
         inputs.append(const(target))

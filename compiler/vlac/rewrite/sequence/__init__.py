@@ -15,6 +15,8 @@ number of heads, D the channels of a head. All are ONNX's own operators, so ONNX
     RotaryEmbedding(x, cos, sin)                                                                      opset 23
         x [B, S, H*D], num_heads H, cos and sin [B, S, R/2] (R: rotary_embedding_dim, D where not given), constants or
         computed of position numbers; interleaved: pairs are neighbours, else channels R/2 apart.
+    TensorScatter(cache, new, position)                                                               opset 24
+        a cache written at a computed position [B]; a cache that grows is past_key of Attention, or a Concat.
     GroupNormalization(x, gamma, beta)                                                                opset 21
         x [B, C, ...], num_groups; gamma and beta [C]. InstanceNorm is one group per channel.
     Gelu(x), approximate none or tanh; Swish(x), alpha 1 where it is not given                        opset 20, 24
@@ -32,32 +34,40 @@ from onnx_ir.passes import common as onnx_passes
 from vlac.rewrite.sequence.activations import recover_activations
 from vlac.rewrite.sequence.attention import recover_attention
 from vlac.rewrite.sequence.attention_op import pack_attention
+from vlac.rewrite.sequence.cache_write import recover_cache_writes
+from vlac.rewrite.sequence.collapse_moves import collapse_moves
 from vlac.rewrite.sequence.einsum import split_einsums
 from vlac.rewrite.sequence.embedding import gather_rows
 from vlac.rewrite.sequence.group_norm import recover_group_norms
+from vlac.rewrite.sequence.microsoft import expand_microsoft
+from vlac.rewrite.sequence.norm_order import order_norms
 from vlac.rewrite.sequence.norms import recover_norms
 from vlac.rewrite.sequence.opset import raise_opset
 from vlac.rewrite.sequence.rotary import recover_rotations
+from vlac.rewrite.sequence.rows import read_rows
 
 __all__ = ["recover_sequences"]
 
-_SEQUENCE = ("Attention", "LayerNormalization", "RMSNormalization", "RotaryEmbedding")
+_SEQUENCE = ("Attention", "LayerNormalization", "RMSNormalization", "RotaryEmbedding", "TensorScatter")
 
 
 def recover_sequences(model: ir.Model) -> None:
     """Rewrite what a float model spells out, in place; a model without any of it stays as it is."""
+    expand_microsoft(model)
     split_einsums(model)
     gather_rows(model)
     recover_norms(model)
     recover_group_norms(model)
+    order_norms(model)
     recover_rotations(model)
+    recover_cache_writes(model)
     pack_attention(model)
     recover_attention(model)
     found = {n.op_type for n in model.graph if n.domain in ("", "ai.onnx")}
-    if not found.intersection((*_SEQUENCE, "GroupNormalization")):
-        return
     if found.intersection(_SEQUENCE):
         recover_activations(model)
-    raise_opset(model)
-    onnx_passes.RemoveUnusedNodesPass()(model)
-    model.graph.sort()
+        read_rows(model)
+        collapse_moves(model)
+    if raise_opset(model) or found.intersection((*_SEQUENCE, "GroupNormalization")):
+        model.graph.sort()
+        onnx_passes.RemoveUnusedNodesPass()(model)

@@ -57,12 +57,12 @@ def _recover(graph: ir.Graph, node: ir.Node) -> None:
         logits = _logits(softmax.inputs[0])
         if logits is None or constant(logits.keys) is not None:
             continue
-        new = Nodes(graph, node)
-        view = _swapped(view_of(values)) if turned else view_of(values)
-        result = _attention(new, logits, view, shape_of(node.outputs[0]), turned)
-        if result is not None:
-            new.replace(result)
-            return
+        with Nodes(graph, node) as new:
+            view = _swapped(view_of(values)) if turned else view_of(values)
+            result = _attention(new, logits, view, shape_of(node.outputs[0]), turned)
+            if result is not None:
+                new.replace(result)
+                return
 
 
 def _softmax(weights: ir.Value, turned: bool) -> ir.Node | None:

@@ -34,21 +34,21 @@ def _pack(graph: ir.Graph, node: ir.Node) -> None:
     read = len(node.outputs) > 3 and (node.outputs[3].consumers() or node.outputs[3].is_graph_output())
     if read or inputs[6] is not None or attribute(node, "softmax_precision", 1) not in (0, 1):
         return
-    new = Nodes(graph, node)
-    given = _operands(node, inputs)
-    if given is None:
-        return
-    past = None if given.past or any(v.is_graph_output() for v in node.outputs[1:3]) else past_of(given.k, given.v)
-    if past is not None and given.causal:
-        past = None  # ONNX counts keys from the first of all, but with a past from the first new one
-    if past is not None:
-        given = replace(given, k=past.k, v=past.v, past=past.values)
-    results = build(new, given)
-    if results is None:
-        return
-    if past is not None:
-        past.replace(results[1:])
-    _replace(new, node, results, given)
+    with Nodes(graph, node) as new:
+        given = _operands(node, inputs)
+        if given is None:
+            return
+        past = None if given.past or any(v.is_graph_output() for v in node.outputs[1:3]) else past_of(given.k, given.v)
+        if past is not None and given.causal:
+            past = None  # ONNX counts keys from the first of all, but with a past from the first new one
+        if past is not None:
+            given = replace(given, k=past.k, v=past.v, past=past.values)
+        results = build(new, given)
+        if results is None:
+            return
+        if past is not None:
+            past.replace(results[1:])
+        _replace(new, node, results, given)
 
 
 def _operands(node: ir.Node, inputs: list[ir.Value | None]) -> Operands | None:

@@ -32,14 +32,14 @@ def _split(graph: ir.Graph, node: ir.Node) -> None:
     if terms is None or len(inputs) > 2 or any(len(set(t)) < len(t) for t in terms):
         return
     *sources, out = terms
-    new = Nodes(graph, node)
-    if len(inputs) == 1:
-        if set(sources[0]) == set(out):
-            new.replace(_ordered(new, inputs[0], sources[0], out))
-        return
-    result = _product(new, inputs, sources, out)
-    if result is not None:
-        new.replace(result)
+    with Nodes(graph, node) as new:
+        if len(inputs) == 1:
+            if set(sources[0]) == set(out):
+                new.replace(_ordered(new, inputs[0], sources[0], out))
+            return
+        result = _product(new, inputs, sources, out)
+        if result is not None:
+            new.replace(result)
 
 
 def _terms(equation: str, ranks: list[int]) -> list[str] | None:

@@ -32,10 +32,9 @@ def emit(new: Nodes, view: View) -> ir.Value | None:
         if size < cut.blocks[axis]:
             value = _slice(new, value, axis, first, size)
     places = [cut.strides.index(stride) for _, stride in cut.wanted if stride]
-    rest = [i for i in range(len(cut.sizes)) if i not in places]  # of one element
-    order = [*rest, *places]
-    shape = shape_of(value)
-    if [i for i in order if shape[i] > 1] != sorted(i for i in order if shape[i] > 1):
+    if places != sorted(places):
+        rest = [i for i in range(len(cut.sizes)) if i not in places]  # of one element
+        order, shape = [*rest, *places], shape_of(value)
         value = new.add("Transpose", [value], [shape[i] for i in order], {"perm": order}, view.root.dtype)
     if all(stride for _, stride in cut.wanted):
         return _reshape(new, value, view.shape)
@@ -73,6 +72,17 @@ class _Cut:
             self.firsts.append(first)
             self.sizes.append(size)
             above = stride
+        self._keep_axes(shape)
+
+    def _keep_axes(self, shape: tuple[int, ...]) -> None:
+        """Count axes of one element as the source does, where that spares a Reshape."""
+        blocks = [i for i, n in enumerate(self.blocks) if n > 1]
+        if [self.blocks[i] for i in blocks] != [n for n in shape if n > 1]:
+            return
+        rest = iter(blocks)
+        axes = [next(rest) if n > 1 else -1 for n in shape]
+        self.blocks, self.sizes = ([v[i] if i >= 0 else 1 for i in axes] for v in (self.blocks, self.sizes))
+        self.firsts, self.strides = ([v[i] if i >= 0 else 0 for i in axes] for v in (self.firsts, self.strides))
 
 
 def _split(atom: Atom, seams: list[int]) -> list[Atom]:

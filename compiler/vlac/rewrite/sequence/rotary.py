@@ -200,15 +200,15 @@ def _partial(node: ir.Node) -> _Rotation | None:
 
 
 def _replace(graph: ir.Graph, node: ir.Node, found: _Rotation) -> None:
-    new = Nodes(graph, node)
-    angles = angles_of(new, found.cos, found.sin, found.x.shape, found.rotated, found.interleaved, found.doubled)
-    if angles is None:
-        return
-    y = _rotated(new, found.x, angles, found.rotated, found.interleaved)
-    back = None if y is None else View.whole(y).reshape(shape_of(node.outputs[0]))
-    result = None if back is None else emit(new, back)
-    if result is not None:
-        new.replace(result)
+    with Nodes(graph, node) as new:
+        angles = angles_of(new, found.cos, found.sin, found.x.shape, found.rotated, found.interleaved, found.doubled)
+        if angles is None:
+            return
+        y = _rotated(new, found.x, angles, found.rotated, found.interleaved)
+        back = None if y is None else View.whole(y).reshape(shape_of(node.outputs[0]))
+        result = None if back is None else emit(new, back)
+        if result is not None:
+            new.replace(result)
 
 
 def _rotated(new: Nodes, x: View, angles: Angles, rotated: int, interleaved: bool) -> ir.Value | None:
@@ -238,25 +238,25 @@ def _pack(graph: ir.Graph, node: ir.Node) -> None:
     assert x is not None and cos is not None and sin is not None
     if len(shape_of(x)) == 3 and not positions:
         return
-    new = Nodes(graph, node)
-    if positions and positions[0] is not None:
-        shape = (*shape_of(positions[0]), shape_of(cos)[1])
-        cos, sin = (new.add("Gather", [v, positions[0]], shape, {"axis": 0}, v.dtype) for v in (cos, sin))
-    view, heads = view_of(x), attribute(node, "num_heads", 0)
-    if len(view.axes) == 3:
-        batch, length, channels = view.shape
-        split = view.reshape((batch, length, heads, channels // heads)) if heads else None
-        if split is None:
+    with Nodes(graph, node) as new:
+        if positions and positions[0] is not None:
+            shape = (*shape_of(positions[0]), shape_of(cos)[1])
+            cos, sin = (new.add("Gather", [v, positions[0]], shape, {"axis": 0}, v.dtype) for v in (cos, sin))
+        view, heads = view_of(x), attribute(node, "num_heads", 0)
+        if len(view.axes) == 3:
+            batch, length, channels = view.shape
+            split = view.reshape((batch, length, heads, channels // heads)) if heads else None
+            if split is None:
+                return
+            view = split.transpose((0, 2, 1, 3))
+        rotated = attribute(node, "rotary_embedding_dim", 0) or view.shape[-1]
+        y = _rotated(new, view, Angles(cos, sin, 2), rotated, bool(attribute(node, "interleaved", 0)))
+        if y is None:
             return
-        view = split.transpose((0, 2, 1, 3))
-    rotated = attribute(node, "rotary_embedding_dim", 0) or view.shape[-1]
-    y = _rotated(new, view, Angles(cos, sin, 2), rotated, bool(attribute(node, "interleaved", 0)))
-    if y is None:
-        return
-    if len(shape_of(x)) == 3:
-        back = View.whole(y).transpose((0, 2, 1, 3)).reshape(shape_of(x))
-        assert back is not None
-        made = emit(new, back)
-        assert made is not None
-        y = made
-    new.replace(y)
+        if len(shape_of(x)) == 3:
+            back = View.whole(y).transpose((0, 2, 1, 3)).reshape(shape_of(x))
+            assert back is not None
+            made = emit(new, back)
+            assert made is not None
+            y = made
+        new.replace(y)

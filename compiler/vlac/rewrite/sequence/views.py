@@ -161,6 +161,14 @@ def _expanded(node: ir.Node, view: View) -> View | None:
     return view.expand(shape_of(node.outputs[0]))
 
 
+def _tiled(node: ir.Node, view: View) -> View | None:
+    repeats = constant_input(node, 1)
+    if repeats is None:
+        return None
+    axes = tuple(((int(n), 0), *axis) if n > 1 else axis for n, axis in zip(repeats, view.axes, strict=True))
+    return View(view.root, view.offset, axes)
+
+
 def _sliced(node: ir.Node, view: View) -> View | None:
     arrays = [constant_input(node, i) for i in range(1, len(node.inputs))]
     if len(arrays) < 2 or any(a is None and node.inputs[i + 1] is not None for i, a in enumerate(arrays)):
@@ -202,6 +210,7 @@ _MOVES: dict[str, Callable[[ir.Node, View], View | None]] = {
     "Transpose": _transposed,
     "Expand": _expanded,
     "Slice": _sliced,
+    "Tile": _tiled,
     "Gather": _gathered,
 }
 
