@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -222,6 +223,20 @@ def test_a_compiler_that_fails_is_a_note(
     assert "sim runs in numpy, which is slower: g++ does not build kernels.cpp" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.so"))
     native.library.cache_clear()
+
+
+def test_a_change_in_any_file_is_another_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(shutil.copytree(native.SOURCE.parent, tmp_path / "kernels"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(native, "SOURCE", folder / native.SOURCE.name)
+    monkeypatch.setattr(native, "load", lambda path: path)
+    monkeypatch.setattr(native, "build", lambda path: native.keep(native.SOURCE, path))
+    files = sorted(folder.iterdir())
+    found = {native.library.__wrapped__()}
+    for file in files:
+        file.write_text(file.read_text() + "\n")
+        found.add(native.library.__wrapped__())
+    assert len(files) > 5 and len(found) == 1 + len(files)
 
 
 @pytest.mark.parametrize("function", ["keep", "cache_folder"])

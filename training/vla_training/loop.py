@@ -87,19 +87,12 @@ def train(
         steps: Any = state.policy.windows
         training, held_out = load_windows(data, "train", steps), load_windows(data, "val", steps)
         sampler = EpochSampler(len(training), config.batch_size, config.seed)
-        if config.validate_episodes:
-            find_world(config.world).make(config.level).close()  # an unknown one is refused before hours of training
         main = accelerator.is_main_process
-        with _alone(out, checkpoint, main), _loggers(out, first_step, main) as loggers:
-            if main:
-                write_json(out / "config.json", config.to_json())
+        with _alone(config, out, checkpoint, main), _loggers(out, first_step, main) as loggers:
             started = time.perf_counter()
             for step in range(first_step, last_step):
                 values, watched = _step(config, accelerator, state, model, training, sampler, step)
                 done = step + 1
-                _check_finite(done, values)
-                if accelerator.scaler is None:  # which skips steps whose gradient is not finite
-                    _check_finite(done, watched)
                 if done % config.log_every == 0 or done == last_step:
                     values |= watched | {"seconds": time.perf_counter() - started}
                 saves = done % config.save_every == 0 or done == config.steps
@@ -151,11 +144,14 @@ def _step(
         losses.append(loss.item())
     if state.averaged is not None:
         state.averaged.update_parameters(state.policy)
-    watched = {name: float(value) for name, value in metrics.items()}
     loss = sum(losses) / len(losses)
     if accelerator.num_processes > 1:
         loss = float(accelerator.reduce(torch.tensor(loss, device=accelerator.device), "mean"))
-    return {"loss": loss}, {**watched, "gradient_norm": float(norm), "learning_rate": rate}
+    watched = {**{name: float(value) for name, value in metrics.items()}, "gradient_norm": float(norm)}
+    _check_finite(step + 1, {"loss": loss})
+    if accelerator.scaler is None:  # which skips steps whose gradient is not finite
+        _check_finite(step + 1, watched)
+    return {"loss": loss}, {**watched, "learning_rate": rate}
 
 
 def _check_finite(step: int, values: Mapping[str, float]) -> None:
@@ -195,6 +191,8 @@ def _accelerator(config: Config) -> Iterator[Accelerator]:
 def _start(config: Config, data: Path, accelerator: Accelerator) -> tuple[TrainingState, torch.nn.Module]:
     """The state of a run before its first step, and the policy as training calls it (wrapped, on many devices)."""
     open_dataset(data)
+    if config.validate_episodes:
+        find_world(config.world).make(config.level).close()  # an unknown one is refused before hours of training
     spec = find_policy(config.policy)
     torch.manual_seed(config.seed)
     statistics = read_statistics(data)
@@ -220,8 +218,8 @@ def _digest(data: Path) -> str:
 
 
 @contextlib.contextmanager
-def _alone(out: Path, checkpoint: Path | None, main: bool) -> Iterator[None]:
-    """Hold the run's folder, whose newest checkpoint was read, and clear what a run that was killed left there."""
+def _alone(config: Config, out: Path, checkpoint: Path | None, main: bool) -> Iterator[None]:
+    """Hold the run's folder, whose newest checkpoint was read; clear what a run that was killed left in it."""
     if not main:
         yield
         return
@@ -231,6 +229,7 @@ def _alone(out: Path, checkpoint: Path | None, main: bool) -> Iterator[None]:
             raise OutputError(f"output folder '{out}': another process has just trained there; start again")
         for left in (out / "checkpoints").glob(".saving-*"):
             shutil.rmtree(left, ignore_errors=True)
+        write_json(out / "config.json", config.to_json())
         yield
 
 
