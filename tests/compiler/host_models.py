@@ -403,4 +403,4 @@ MODELS = [
     detector,
     non_zero_tail,
 ]
-WHOLE = [time_step]  # which a program computes without host parts
+WHOLE = [time_step]  # which a program computes without host partitions

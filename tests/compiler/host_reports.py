@@ -238,7 +238,7 @@ def recurrent_policy(r):
 
 
 def sequences(r):
-    """A sequence inside a host part, and a position in it that is a model input."""
+    """A sequence inside a host partition, and a position in it that is a model input."""
     nodes = [
         N("MatMul", ["x", "w"], ["h"]),
         N("SequenceConstruct", ["h", "x"], ["seq"]),

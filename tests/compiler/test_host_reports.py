@@ -111,7 +111,7 @@ def test_truth_values_go_with_what_reads_them(tmp_path, capsys):
 
 
 def test_what_is_behind_a_loop_runs_on_the_device(tmp_path, capsys):
-    """What a Loop carries keeps its shape, so the layer behind it is a device part of its own."""
+    """What a Loop carries keeps its shape, so the layer behind it is a device partition of its own."""
     assert compiled(loop_with_captures(Numbers()), tmp_path) == 0
     kinds = [isinstance(p, HostPartition) for p in package.load(tmp_path / "p.bin").partitions]
     assert kinds == [False, True, False] and [n.op for n in hosted(tmp_path)] == ["Loop"]
@@ -143,7 +143,7 @@ def test_a_broken_host_part_is_an_error_that_names_it(tmp_path):
     number, part = next((i, p) for i, p in enumerate(state.package.partitions) if isinstance(p, HostPartition))
     assert all(c.milliseconds > 0 for c in partition_costs(state.package, values) if c.kind == "host")
     wrong = {**values, part.inputs[0]: np.zeros((2, 2, 2), np.float32)}
-    with pytest.raises(ModelError, match=f"part {number}, on the host .*cannot run it on a calibration sample"):
+    with pytest.raises(ModelError, match=f"partition {number}, on the host .*cannot run it on a calibration sample"):
         partition_costs(state.package, wrong)
     state.package.partitions[number] = HostPartition(b"", part.inputs, part.outputs, part.nodes)
     with pytest.raises(ModelError, match="cannot load it"):
@@ -166,7 +166,7 @@ def test_more_parts_than_a_file_holds(tmp_path, capsys):
 
 
 def test_segments_that_stay_are_compiled_once(tmp_path, monkeypatch):
-    """A Transpose is refused late, by the second device part; the first is not compiled again, nothing quantized."""
+    """A Transpose is refused late, by the second device partition; the first is not compiled again."""
     r, ran, original = Numbers(), [], passes.run_passes
     nodes = [
         N("MatMul", ["x", "w"], ["a"]),

@@ -390,7 +390,7 @@ def test_verify_of_a_program_with_host_parts(tmp_path, capsys):
     flat = g.node("Flatten", [x], 128)
     flat = g.node("LayerNormalization", [flat, g.constant(np.ones(128, np.float32))], 128)
     out = verified(g.model(g.gemm(flat, 128, 5, relu=False)), tmp_path, capsys, "--calib", "random:4", "--allow-host")
-    assert "the rewritten float model beside the given one" in out and "parts" in out
+    assert "the rewritten float model beside the given one" in out and "partitions" in out
 
 
 def test_verify_reads_the_file_again(tmp_path):
