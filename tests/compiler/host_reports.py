@@ -4,7 +4,7 @@ Each function names the report it is after; each gives a float model and inputs 
 """
 
 import numpy as np
-from host_models import N, constant, model, value
+from host_nodes import N, constant, model, value
 from onnx import TensorProto as T
 from onnx import helper
 

@@ -259,7 +259,7 @@ def test_the_file_is_checked(compiled):
         (lambda b: b.inputs.append(package.Value("u", (1,) * 99, "int8")), "up to 32 axes"),
         (
             lambda b: b.partitions.__setitem__(slice(None), b.partitions[1:2]),
-            "none of the program's parts runs",
+            "none of the program's partitions runs",
         ),
     ],
 )

@@ -8,19 +8,15 @@ import onnx
 import onnxruntime
 import pytest
 from host_models import (
-    N,
-    Numbers,
-    constant,
     detector,
     learned_queries,
     loop_with_captures,
-    model,
     non_zero_tail,
     split_of_a_constant,
     transformer,
     truth_values,
-    value,
 )
+from host_nodes import N, Numbers, constant, model, value
 from host_reports import shared_encoder
 from onnx import TensorProto as T
 from refusals import compile_refused
@@ -161,7 +157,7 @@ def test_more_parts_than_a_file_holds(tmp_path, capsys):
     constants = [constant("w", r.w(8, 8)), constant("g", np.ones(8, np.float32))]
     made = model(nodes, [value("x", [1, 8])], [value(last, [1, 8])], constants), {"x": r.f(4, 8)}
     assert compiled(made, tmp_path) == 0
-    assert f"more parts than the {MAX_PARTITIONS} of a file" in " ".join(capsys.readouterr().out.split())
+    assert f"more partitions than the {MAX_PARTITIONS} of a file" in " ".join(capsys.readouterr().out.split())
     assert MAX_PARTITIONS - 2 <= len(package.load(tmp_path / "p.bin").partitions) <= MAX_PARTITIONS
 
 
