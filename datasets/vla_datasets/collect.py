@@ -8,7 +8,6 @@ is not finished: run all shards, then once more without a shard.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from vla_datasets.files import write_json, write_table
 from vla_datasets.lerobot.format import BOOKKEEPING, INFO_PATH, Feature
 from vla_datasets.lerobot.writer import Episode, write_dataset
 from vla_datasets.worlds.registry import find_world
+from vla_isa.documents import read_json
 
 __all__ = ["EPISODES_PER_BLOCK", "CollectOptions", "collect"]
 
@@ -114,7 +114,7 @@ def _claim(options: CollectOptions, staging: Path) -> None:
 
 def _check_same(options: CollectOptions, path: Path, key: str | None) -> None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         found = found[key] if key else found
     except (ValueError, KeyError, TypeError) as error:
         raise CollectError(f"{path} is damaged ({error}); delete it or choose another --out.") from error

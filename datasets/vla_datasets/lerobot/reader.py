@@ -6,7 +6,6 @@ Images must be stored as PNG bytes in the parquet files; video features are refu
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,9 +19,18 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from vla_datasets.errors import DatasetError
-from vla_datasets.lerobot.format import CODEBASE_VERSION, DATA_PATH, EPISODES_PATH, INFO_PATH, TASKS_PATH, Feature
+from vla_datasets.lerobot.format import (
+    CODEBASE_VERSION,
+    DATA_PATH,
+    EPISODES_PATH,
+    INFO_PATH,
+    STATS_PATH,
+    TASKS_PATH,
+    Feature,
+)
+from vla_isa.documents import read_json
 
-__all__ = ["Dataset", "EpisodeFrames", "open_dataset"]
+__all__ = ["Dataset", "EpisodeFrames", "open_dataset", "read_statistics"]
 
 _MAX_INFO_BYTES = 10_000_000
 _MAX_PNG_BYTES = 50_000_000
@@ -141,13 +149,29 @@ def open_dataset(root: Path) -> Dataset:
     return Dataset(root, info, _splits(info, total_episodes, root), tasks, episodes)
 
 
+def read_statistics(root: Path) -> Mapping[str, Any]:
+    """The statistics of each feature; see `vla_datasets.lerobot.statistics`.
+
+    Raises:
+        DatasetError: missing or damaged.
+    """
+    path = root / STATS_PATH
+    try:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(found, dict) or not all(isinstance(values, dict) for values in found.values()):
+        raise DatasetError(f"{path} holds no statistics: they are a table of features, each a table of numbers.")
+    return found
+
+
 def _read_info(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DatasetError(f"{path} does not exist: not a LeRobot data set, or its collection is not finished.")
     if path.stat().st_size > _MAX_INFO_BYTES:
         raise DatasetError(f"{path} has {path.stat().st_size} bytes; at most {_MAX_INFO_BYTES} are read.")
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        info = read_json(path)
     except ValueError as error:
         raise DatasetError(f"{path} is not JSON: {error}.") from error
     if not isinstance(info, dict) or info.get("codebase_version") != CODEBASE_VERSION:

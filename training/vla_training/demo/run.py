@@ -7,7 +7,6 @@ Each stage leaves its files in the output folder; started again, only stages wit
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from rich.table import Table
 from vla_datasets.engine import Engine
 from vla_datasets.files import write_json
 from vla_isa import hardware
+from vla_isa.documents import read_json
 from vla_isa.files import make_folder
 from vla_training.config.load import load_config
 from vla_training.config.run import TrainConfig
@@ -138,7 +138,7 @@ class _Demo:
     def results(self) -> Results:
         """Everything the report shows."""
         evaluations = [load_evaluation(path) for path in self.evaluations.values()]
-        checks = [FrameCheck(**json.loads(path.read_text(encoding="utf-8"))) for path in self.checks.values()]
+        checks = [FrameCheck(**read_json(path)) for path in self.checks.values()]
         files = [self.model, self.calibration, *self.programs.values()]
         return Results(
             world=self.config.world,

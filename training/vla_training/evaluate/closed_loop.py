@@ -8,7 +8,6 @@ on the number of processes.
 from __future__ import annotations
 
 import functools
-import json
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from vla_datasets.engine import ALONE, Engine
 from vla_datasets.files import write_json
 from vla_datasets.seeds import FIRST_EVALUATION_SEED
 from vla_datasets.worlds.registry import find_world
+from vla_isa.documents import read_json
 from vla_models.registry import find_policy
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
@@ -202,7 +202,7 @@ def load_evaluation(path: Path) -> Evaluation:
         EvaluationError: missing or damaged.
     """
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path)
         episodes = tuple(EpisodeResult(**{**e, "actions": tuple(e["actions"])}) for e in stored["results"])
         head = {key: stored[key] for key in ("world", "level", "backend", "max_steps", "cycles")}
         return Evaluation(**head, episodes=episodes)
