@@ -79,8 +79,8 @@ def layout_of(
 ) -> TensorLayout:
     """How a tensor whose channels are in ascending order lies in the data space, seen with an ONNX shape.
 
-    `moved` is another (view, permutation) than the shape's own. A vector of single bytes lies as one row of words side by
-    side, so that one burst moves it; of more bytes, as any tensor does, plane after plane.
+    `moved` is another (view, permutation) than the shape's. Vectors of single bytes are one row of words side by side;
+    those of more bytes lie as any tensor does, plane after plane.
     """
     channel_map = tensor.known_map()
     planes = tensor.stored.planes
