@@ -153,7 +153,7 @@ def _end(
 
 
 def _run(probed: Compilation, parts: Sequence[HostRunner | Session], inputs: Arrays) -> tuple[list[DeviceRun], Arrays]:
-    """All parts one after the other, as the runtime does: the device parts' runs, and every value by name."""
+    """All parts one after the other, as the runtime does: the device partitions' runs, and every value by name."""
     values, runs, states = dict(inputs), [], iter(probed.partitions or [probed])
     for part in parts:
         if isinstance(part, HostRunner):
