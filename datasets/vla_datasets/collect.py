@@ -78,6 +78,7 @@ def collect(
         _check_same(options, out / INFO_PATH, "collection")
         progress(options.episodes)
         return True
+    engine.check()
     staging = out / ".staging"
     _claim(options, staging)
     blocks = range((options.episodes + EPISODES_PER_BLOCK - 1) // EPISODES_PER_BLOCK)
@@ -92,7 +93,10 @@ def collect(
         return False
     write_dataset(
         out,
-        blocks=(_read_block(_block_path(staging, block), schema.features) for block in blocks),
+        blocks=(
+            _read_block(_block_path(staging, block), schema.features, len(_episodes_of(options, block)))
+            for block in blocks
+        ),
         features=schema.features,
         fps=schema.fps,
         robot_type=options.world,
@@ -151,6 +155,13 @@ def _collect_block(options: CollectOptions, staging: Path, block: int, episodes:
     write_table(_block_path(staging, block), pa.Table.from_pylist(rows, schema=schema))
 
 
-def _read_block(path: Path, features: Mapping[str, Feature]) -> list[Episode]:
-    rows = pq.read_table(path, schema=_block_schema(features)).to_pylist()
+def _read_block(path: Path, features: Mapping[str, Feature], episodes: int) -> list[Episode]:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
+        if table.schema != _block_schema(features) or table.num_rows != episodes:
+            raise ValueError(f"{table.num_rows} episodes of {', '.join(table.schema.names)}")
+        rows = table.to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise CollectError(f"{path} is damaged ({error}); delete it, and its episodes are collected again.") from error
     return [Episode(seed=row.pop("seed"), task=row.pop("task"), columns=row) for row in rows]

@@ -205,6 +205,8 @@ def load_evaluation(path: Path) -> Evaluation:
         stored = read_json(path)
         episodes = tuple(EpisodeResult(**{**e, "actions": tuple(e["actions"])}) for e in stored["results"])
         head = {key: stored[key] for key in ("world", "level", "backend", "max_steps", "cycles")}
+        if not episodes or not all(isinstance(e.seed, int) for e in episodes):
+            raise ValueError("it has no episodes, or one without a seed")
         return Evaluation(**head, episodes=episodes)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"{path} is not an evaluation: {error}.") from error
