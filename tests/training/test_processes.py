@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,5 +42,22 @@ def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
 
     one, two = train("one", 1, "--steps", "4"), train("two", 2, "--steps", "4")
     assert all(np.allclose(one[key], two[key], atol=1e-4) for key in one)
-    log = (tmp_path / "two" / "train.jsonl").read_text().splitlines()
-    assert len(log) == 4
+    logs = [
+        [json.loads(line) for line in (tmp_path / n / "train.jsonl").read_text().splitlines()] for n in ("one", "two")
+    ]
+    assert len(logs[1]) == 4
+    for single, double in zip(*logs, strict=True):  # of the whole batch, not of one process's half
+        assert double["loss"] == pytest.approx(single["loss"], abs=1e-4)
+
+    # stopped after step 2, and gone on with by as many processes
+    shutil.copytree(tmp_path / "two", tmp_path / "stopped", symlinks=True)
+    checkpoints = tmp_path / "stopped" / "checkpoints"
+    shutil.rmtree(checkpoints / "000004")
+    (checkpoints / "last").unlink()
+    (checkpoints / "last").symlink_to("000002")
+    resumed = train("stopped", 2, "--steps", "4")
+    assert all(np.array_equal(resumed[key], two[key]) for key in two)
+    whole, parts = (
+        tmp_path / n / "checkpoints/000004/training_state/optimizer.safetensors" for n in ("two", "stopped")
+    )
+    assert whole.read_bytes() == parts.read_bytes()
