@@ -66,12 +66,13 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
         AllocationError: something does not fit however it is cut.
     """
     streamed: dict[Tensor, None] = {}
-    layouts: dict[Op, WeightLayout] = {}
+    layouts: dict[Op, WeightLayout] = {}  # kept from one attempt to the next, as are
+    rows: dict[Tensor, int] = {}  # words of a row of each root tensor
     shares = [4, 8, 16, 32]  # a ring may take one such part of the scratchpad; one row of output in any case
     split_operations(graph, hw)
     while True:
         plan = make_plan(graph, hw, streamed, layouts, hw.act_words // shares[0])
-        items = _items(graph, plan, hw)
+        items = _items(graph, plan, hw, rows)
         failed = _first_fit(items, hw.act_words)
         if failed is None:
             return plan, Regions(items, plan, hw.block)
@@ -99,7 +100,7 @@ def _too_large(plan: Plan, items: list[_Item], failed: _Item, hw: HardwareConfig
     )
 
 
-def _items(graph: Graph, plan: Plan, hw: HardwareConfig) -> list[_Item]:
+def _items(graph: Graph, plan: Plan, hw: HardwareConfig, rows: dict[Tensor, int]) -> list[_Item]:
     items = [_Item(t, number, number, t.row_words(hw.block), t.pitch, ring) for (number, t), ring in plan.rings.items()]
     ranges: dict[Tensor, tuple[int, int]] = {}
     for number, stage in enumerate(plan.stages):
@@ -112,8 +113,9 @@ def _items(graph: Graph, plan: Plan, hw: HardwareConfig) -> list[_Item]:
             continue
         if any(o.tensor.root is root for o in graph.outputs):
             last = max(last, min(last + 1, len(plan.stages) - 1))  # its stores overlap the next stage
-        row = root.row_words(hw.block) + _row_padding(root, hw)
-        items.append(_Item(root, first, last, row, root.pitch, root.h))
+        if root not in rows:
+            rows[root] = root.row_words(hw.block) + _row_padding(root, hw)
+        items.append(_Item(root, first, last, rows[root], root.pitch, root.h))
     return items
 
 
