@@ -163,6 +163,78 @@ def test_output_that_nobody_can_take(work: Path) -> None:
         assert (done.returncode, done.stderr) == (141, ""), line
 
 
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)], ids=["out", "error", "all"])
+def test_streams_that_are_closed(work: Path, tmp_path: Path, closed: tuple[int, ...]) -> None:
+    """What a file descriptor leads to matters: the first file that is opened would be number 1."""
+    for name, arguments in (
+        ("vlac", ["--version"]),
+        ("vlac", ["info", work / "p.bin"]),
+        ("vlarun", [work / "p.bin", "--input", work / "in.npz", "--output", tmp_path / "out.npz"]),
+        ("vla-train", ["train", "--config", "debug", "--options"]),
+    ):
+        line = [sys.executable, "-m", MODULES[name], *map(str, arguments)]
+        done = subprocess.run(line, preexec_fn=lambda: [os.close(n) for n in closed], check=False)
+        assert done.returncode == 0, line
+    with np.load(tmp_path / "out.npz") as stored:
+        assert stored.files == ["y"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("vla-train", ["train", "--config", "debug", "--data", "d", "--out", ""]),
+        ("vla-train", ["export", "--policy", "", "-o", "m.onnx"]),
+        ("vla-train", ["evaluate", "", "--level", "GoToObj"]),
+        ("vla-train", ["demo", "--out", ""]),
+        ("vla-collect", ["babyai", "--out", ""]),
+        ("vlac", ["compile", "m.onnx", "-o", "p.bin", "--report", ""]),
+        ("vlac", ["info", ""]),
+        ("vlarun", ["", "--input", "x.npz"]),
+        ("vlarun", ["p.bin", "--input", "x.npz", "--output", ""]),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(
+    name: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sys.modules[MODULES[name]].main(arguments) == 2
+    assert "it is empty; give a path" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("vlac", ["compile", "model.onnx", "-o", "q.bin", "--calib", "/dev/zero"], "is a device or a pipe"),
+        ("vlac", ["compile", "model.onnx", "-o", "q.bin", "--config", "zero.toml"], "is a device or a pipe"),
+        ("vlarun", ["p.bin", "--input", "/dev/zero"], "is a device or a pipe"),
+        ("vlarun", ["p.bin", "--input", "in.npz", "--backend", "ref", "--onnx", "/dev/zero"], "is a device or a pipe"),
+        ("vlarun", ["conformance", "--seed", "-1"], "-1 is less than 0"),
+        ("vla-train", ["demo", "--episodes", "0"], "--episodes is 0; it must be at least 1"),
+        ("vla-train", ["demo", "--rtl-frames", "-5"], "--rtl-frames is -5; it must be at least 1"),
+        ("vla-train", ["demo", "--hardware", "tiny,tiny"], "--hardware names 'tiny' more than once"),
+        ("vla-train", ["evaluate", ".", "--level", "GoToObj", "--episodes", "9" * 30], "and at most 10,000,000"),
+    ],
+)
+def test_what_would_never_end_or_fail_late_is_refused_at_once(
+    name: str,
+    arguments: list[str],
+    message: str,
+    work: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for file in work.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
+    assert sys.modules[MODULES[name]].main(arguments) in (1, 2)
+    assert message in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("name", "package", "extra", "arguments"),
     [

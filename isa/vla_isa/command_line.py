@@ -17,12 +17,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from vla_isa import __version__
 from vla_isa.errors import BadUsageError, VlaError, did_you_mean
 
-__all__ = ["CommandParser", "positive", "run"]
+__all__ = ["CommandParser", "not_negative", "positive", "run"]
 
 _INTERRUPTED, _NO_READER = 130, 141  # 128 + the number of the signal, as a shell reports it
 
@@ -41,6 +42,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, "formatter_class": _HelpFormatter, **kwargs})
+        self.register("type", Path, _path)
         self.add_argument("--version", action="version", version=f"%(prog)s {__version__}", help="print the version")
         self.commands: argparse._SubParsersAction[CommandParser] | None = None
 
@@ -78,13 +80,29 @@ class CommandParser(argparse.ArgumentParser):
 
 def positive(text: str) -> int:
     """An argument that is a count of at least 1."""
+    return _whole(text, 1)
+
+
+def not_negative(text: str) -> int:
+    """An argument that is a whole number of at least 0."""
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
     try:
         value = int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{value} is less than {least}")
     return value
+
+
+def _path(text: str) -> Path:
+    """A path; the empty one, of a shell's variable that is not set, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; give a path")
+    return Path(text)
 
 
 def run(
@@ -101,6 +119,7 @@ def run(
         extra: the extra of the package that the commands need.
         stopped: what is said at Ctrl-C.
     """
+    _open_streams()
     try:
         code = _run(make_parser(), list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -127,6 +146,20 @@ def run(
     except OSError as e:
         _drop_output()
         return _refused(f"{e.filename or 'the output'}: {e.strerror or e}")
+
+
+def _open_streams() -> None:
+    """Give a process that was started without standard streams ones that lead nowhere.
+
+    Without them the first file that is opened would be number 1 or 2, and take what a library prints.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _run(parser: CommandParser, arguments: list[str]) -> int:

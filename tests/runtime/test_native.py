@@ -255,6 +255,18 @@ def test_a_cache_that_cannot_be_used_is_a_note(
     native.library.cache_clear()
 
 
+def test_without_sources_there_is_no_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(native, "SOURCE", tmp_path / "kernels" / "kernels.cpp")
+    native.library.cache_clear()
+    try:
+        assert native.library() is None
+    finally:
+        native.library.cache_clear()
+    assert "sim runs in numpy, which is slower: " in capsys.readouterr().err
+
+
 def test_without_a_compiler_there_is_no_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,8 +1,9 @@
 """The one training loop, for any policy, objective and world. Read it from top to bottom.
 
-A run writes `OUT/checkpoints/`, `OUT/train.jsonl`, `OUT/tensorboard/` and `OUT/config.json`. Started again it goes on
-from the last checkpoint, and ends with the bytes of a run that never stopped: all randomness of a step comes from its
-number. On several devices `torchrun` starts one process each; every process computes its share of each batch.
+A run writes `OUT/checkpoints/`, `OUT/train.jsonl`, `OUT/tensorboard/` and `OUT/config.json`. Started again with as many
+processes it goes on from the last checkpoint, and ends with the bytes of a run that never stopped: all randomness of a
+step comes from its number. On several devices `torchrun` starts one process each; every process computes its share of
+each batch.
 
 Not here: losses (`objectives/`), what a policy makes of a frame (`vla_models`), what is stored (`checkpoint.py`).
 """

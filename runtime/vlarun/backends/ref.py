@@ -17,7 +17,7 @@ from vla_isa.numerics import quantize
 from vla_isa.package import Package
 from vla_isa.program import Program
 from vla_isa.signature import HostOp
-from vlarun.backends.base import Backend, Integers, Loaded, Model, Reals, RunResult
+from vlarun.backends.base import Backend, Integers, Loaded, Model, Reals, RunResult, checked
 from vlarun.errors import BackendError
 from vlarun.onnx_runtime import OnnxSession
 
@@ -91,11 +91,13 @@ class _Integers(Loaded):
 
     def run(self, inputs: Sequence[Integers], entry: str | None = None, *, memories: bool = False) -> list[RunResult]:
         """See `Loaded.run`."""
-        reals = (self._model.run(_model_inputs(self.program, each)) for each in inputs)
+        reals = (self._model.run(_model_inputs(self.program, each)) for each in checked(self.program, inputs))
         return [RunResult(_device_outputs(self.program, each)) for each in reals]
 
 
 def _session(program: Program | Package, path: str | Path | None) -> OnnxSession:
+    if path and Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+        raise BackendError(f"the ONNX model '{path}' is a device or a pipe; give a file")  # there may be no end of it
     try:
         model = Path(path).read_bytes() if path else _embedded(program)
     except OSError as e:

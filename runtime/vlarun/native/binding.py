@@ -141,9 +141,9 @@ class Memory(ctypes.Structure):
 @cache
 def library() -> ctypes.CDLL | None:
     """The library, built now if the cache does not have it; None where it cannot be had, with a note of why."""
-    sources = [(p.name, p.read_bytes()) for p in sorted(SOURCE.parent.iterdir()) if p.suffix in (".cpp", ".h")]
-    content = hashlib.sha256(repr((sources, FLAGS, platform.machine(), cpu())).encode())
     try:
+        sources = [(p.name, p.read_bytes()) for p in sorted(SOURCE.parent.iterdir()) if p.suffix in (".cpp", ".h")]
+        content = hashlib.sha256(repr((sources, FLAGS, platform.machine(), cpu())).encode())
         path = cache_folder("native") / f"kernels-{content.hexdigest()[:24]}.so"
         if not intact(path):
             if shutil.which("g++") is None:

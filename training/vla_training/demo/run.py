@@ -48,6 +48,14 @@ class DemoOptions:
     workers: int = 2
     hardware: tuple[str, ...] = ("u50", "tiny")
 
+    def __post_init__(self) -> None:
+        for name in ("episodes", "rtl_frames"):
+            if getattr(self, name) < 1:
+                raise EvaluationError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1.")
+        twice = [name for name in self.hardware if self.hardware.count(name) > 1]
+        if twice:
+            raise EvaluationError(f"--hardware names '{twice[0]}' more than once.")
+
 
 def run_demo(options: DemoOptions, console: Console) -> Results:
     """Run all stages, print the table and write `report.html`.

@@ -28,6 +28,7 @@ from vla_training.evaluate.statistics import Paired, mcnemar, wilson_interval
 
 __all__ = [
     "LOCKSTEP",
+    "MOST_EPISODES",
     "Evaluation",
     "compare",
     "evaluate",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 LOCKSTEP = 16  # episodes at a time in one process
+MOST_EPISODES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,8 @@ def evaluate(
     Raises:
         EvaluationError: nothing to play, or the policy cannot be loaded.
     """
-    if episodes < 1:
-        raise EvaluationError(f"--episodes is {episodes}; it must be at least 1.")
+    if not 1 <= episodes <= MOST_EPISODES:
+        raise EvaluationError(f"--episodes is {episodes}; it must be at least 1, and at most {MOST_EPISODES:,}.")
     opened = find_world(world).make(level)
     opened.reset(seed=FIRST_EVALUATION_SEED)
     max_steps = opened.max_steps
