@@ -30,8 +30,12 @@ PARSERS = [vlac_cli._parser, vlarun_cli._parser, vla_datasets.cli._parser, vla_t
 
 
 def command(name: str, *arguments: str | Path, before: str = "") -> list[str]:
-    """A command line of the project as a process of its own; `before` are statements that run first."""
-    code = f"import sys; {before}\nfrom {MODULES[name]} import main\nprint('up', flush=True)\nsys.exit(main())"
+    """A command line of the project as a process of its own; `before` are statements that run first.
+
+    It says "up" once it has begun: what comes between an interpreter's start and that is Python's, not ours.
+    """
+    up = "begun = c._open_streams\nc._open_streams = lambda: (begun(), print('up', flush=True))"
+    code = f"import sys; {before}\nfrom {MODULES[name]} import main\nimport vla_isa.command_line as c\n{up}\nsys.exit(main())"
     return [sys.executable, "-c", code, *map(str, arguments)]
 
 

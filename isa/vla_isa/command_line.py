@@ -119,8 +119,8 @@ def run(
         extra: the extra of the package that the commands need.
         stopped: what is said at Ctrl-C.
     """
-    _open_streams()
     try:
+        _open_streams()
         code = _run(make_parser(), list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return code
