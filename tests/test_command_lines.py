@@ -35,7 +35,8 @@ def command(name: str, *arguments: str | Path, before: str = "") -> list[str]:
     It says "up" once it has begun: what comes between an interpreter's start and that is Python's, not ours.
     """
     up = "begun = c._open_streams\nc._open_streams = lambda: (begun(), print('up', flush=True))"
-    code = f"import sys; {before}\nfrom {MODULES[name]} import main\nimport vla_isa.command_line as c\n{up}\nsys.exit(main())"
+    imports = f"import sys; {before}\nfrom {MODULES[name]} import main\nimport vla_isa.command_line as c"
+    code = f"{imports}\n{up}\nsys.exit(main())"
     return [sys.executable, "-c", code, *map(str, arguments)]
 
 
