@@ -138,7 +138,7 @@ def test_write_another_integer_type(tree: Path) -> None:
 
 @pytest.mark.slow
 def test_add_a_policy(tree: Path) -> None:
-    shorter = {**SHORTER, "--config small_goto_obj": "--config small_goto_obj --steps 2"}
+    shorter = {**SHORTER, "--config small_goto_obj": "--config small_goto_obj --steps 2 --batch-size 8"}
     assert len(touched(HOWTO / "policy.md")) == 6
     assert follow(HOWTO / "policy.md", tree, shorter) == 8
 
