@@ -148,6 +148,24 @@ def test_an_interrupt_at_any_time_is_one_line(name: str, delay: float, work: Pat
     assert list(tmp_path.glob("*.bin")) == [] and list(tmp_path.glob(".*")) == []
 
 
+def test_an_interrupt_inside_an_import_that_swallows_it(tmp_path: Path) -> None:
+    """A library with a bare `except` around its imports, which a command imports when it needs it."""
+    careless = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    sum(range(1000))\nexcept: pass\n"
+    (tmp_path / "careless.py").write_text(careless)
+    late = "def late(args):\n    import careless\n    time.sleep(60)"
+    imports = f"import sys, time\nimport vlarun.commands as c\nfrom {MODULES['vlarun']} import main"
+    code = f"{imports}\nsys.path.insert(0, sys.argv.pop())\n{late}\nc.run = late\nsys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "p.bin", "--input", "in.npz", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+        preexec_fn=interruptible,
+    )
+    assert (done.returncode, done.stderr) == (130, "stopped\n")
+
+
 def test_output_that_nobody_can_take(work: Path) -> None:
     for name, arguments in (
         ("vlac", ["info", work / "p.bin"]),

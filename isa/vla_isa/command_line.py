@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from vla_isa import __version__
@@ -25,6 +26,7 @@ from vla_isa.errors import BadUsageError, VlaError, did_you_mean
 
 __all__ = ["CommandParser", "not_negative", "positive", "run"]
 
+_MOMENT = 0.02  # seconds until an interrupt is tried again
 _INTERRUPTED, _NO_READER = 130, 141  # 128 + the number of the signal, as a shell reports it
 
 
@@ -169,30 +171,35 @@ def _run(parser: CommandParser, arguments: list[str]) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     args.rest = rest  # of a command that takes the options of its config, and looks at them itself
     module, _, function = args.run.partition(":")
-    with _ended_by_interrupt():
+    with _interrupted_between_imports():
         command = getattr(importlib.import_module(module), function)
-    return int(command(args))
+        return int(command(args))
 
 
 @contextlib.contextmanager
-def _ended_by_interrupt() -> Iterator[None]:
-    """End the process at Ctrl-C while modules are imported: there is nothing to clean up, and an exception raised
-    inside an import may be swallowed or come out as another one."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def _interrupted_between_imports() -> Iterator[None]:
+    """Let Ctrl-C wait while modules are imported, here or by what a command does later: an exception raised inside an
+    import may be swallowed by a library, or come out as another one."""
 
-    def end(signum: int, frame: object) -> None:
-        os.write(2, b"stopped\n")
-        os._exit(_INTERRUPTED)
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                again = threading.Timer(_MOMENT, os.kill, (os.getpid(), signum))
+                again.daemon = True
+                again.start()
+                return
+            frame = frame.f_back
+        raise KeyboardInterrupt
 
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, end)
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT) if main else None
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, before)
 
 
 def _refused(message: str, code: int = 1) -> int:
