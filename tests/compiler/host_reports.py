@@ -340,4 +340,4 @@ REPORTS = [
     spectrum,
 ]
 
-ON_THE_DEVICE = [attention_operator, fast_gelu]
+ON_THE_DEVICE = [attention_operator]
