@@ -67,8 +67,27 @@ ATTENTION = [
     Case("Attention", "mask_is_constant", attention(mask=(5, 5)), "computed mask 'attention0.0.1'"),
 ]
 
+ANGLES = np.zeros((1, 5, 4), np.float32)
+ROTARY = [
+    Case(
+        "RotaryEmbedding",
+        "of_one_row_of_heads",
+        one(
+            "RotaryEmbedding", (2, 5, 16), np.zeros((2, 5, 4), np.float32), np.zeros((2, 5, 4), np.float32), num_heads=2
+        ),
+        "shape [2, 5, 16] of 2 heads",
+    ),
+    Case(
+        "RotaryEmbedding",
+        "angles_are_constant",
+        one("RotaryEmbedding", (1, 5, 16), (1, 5, 4), ANGLES, num_heads=2),
+        "computed 'b'",
+    ),
+]
+
 SEQUENCES = [
     *cases(("LayerNormalization", "RMSNormalization"), norm),
     Case("LayerNormalization", "one_result", with_mean, "'mean'"),
     *ATTENTION,
+    *ROTARY,
 ]

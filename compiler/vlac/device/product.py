@@ -60,6 +60,7 @@ class LogitsOp(Op):
 
     queue = "mac"
     in_bands = False
+    reads_any_order = True
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""

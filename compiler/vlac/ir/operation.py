@@ -169,7 +169,7 @@ class Tensor:
         if self.home is Home.ITEMS:
             return self.item_words(block)
         if self.home is Home.WEIGHTS:
-            return -(-self.w // block) * -(-self.c // block)
+            return -(-self.w // block) * self.blocks(block)
         return self.blocks(block) * self.planes * self.pitch
 
     def item_words(self, block: int) -> int:
@@ -230,6 +230,11 @@ class Op:
     leads: ClassVar[bool] = False  # others may run in its stage, band by band
     is_early: ClassVar[bool] = False  # best right behind what it reads
     reads_any_order: ClassVar[bool] = False  # of channels, at no cost
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether its output can be compared: a matrix whose channels the host can put in order."""
+        return bool(self.queue) and self.output.home is Home.MATRIX
 
     # --- what it computes -----------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ import onnx_ir as ir
 from vla_isa.hardware import HardwareConfig
 from vlac.analysis.support import check_support
 from vlac.ir.graph import Graph, GraphOutput
-from vlac.ir.operation import Home
 from vlac.legalize.copy_inputs import copy_inputs
 from vlac.legalize.fuse_residual import fuse_residuals
 from vlac.legalize.fuse_same_source import fuse_same_source
@@ -82,7 +81,7 @@ def _add_debug_outputs(graph: Graph) -> None:
     taken = {o.name for o in graph.outputs}
     for op in graph.ops:
         t = op.output
-        if op.queue and t not in known and t.home is Home.MATRIX:
+        if op.is_shown and t not in known:
             numbered = (f"{t.name}#{n}" if n else t.name for n in count())  # two copies of one tensor have one name
             name = next(n for n in numbered if n not in taken)
             taken.add(name)

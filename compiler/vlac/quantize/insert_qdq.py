@@ -49,7 +49,9 @@ _WIDE_OPSET = 21  # the first with Q/DQ of int16
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # operators whose inputs behind these many are numbers of their own
 _DATA_INPUTS = {
-    **dict.fromkeys(("Clip", "Resize", "Pad", "Dropout", "LayerNormalization", "RMSNormalization"), 1),
+    **dict.fromkeys(
+        ("Clip", "Resize", "Pad", "Dropout", "LayerNormalization", "RMSNormalization", "RotaryEmbedding"), 1
+    ),
     "Attention": 3,
 }
 

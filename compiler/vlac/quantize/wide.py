@@ -28,6 +28,7 @@ NORMS = ("LayerNormalization", "RMSNormalization")
 _HEADROOM = 1.25  # over what calibration saw: a sum that saturates costs more than a quarter of a step
 _MAKERS = ("Gemm", "MatMul", "Add", "Mul", "Concat", *NORMS)  # of int16, besides inputs and moves
 _READERS = ("Add", "Mul", "Concat", *NORMS)  # of int16, besides moves
+_SEQUENCE = (*NORMS, "Attention", "RotaryEmbedding")
 _SMALLEST = 1e-8
 
 
@@ -71,7 +72,7 @@ def _moves(node: ir.Node) -> bool:
 def find_forms(model: ir.Model, nodes: Collection[ir.Node]) -> Forms:
     """The forms of the values that `nodes`, those of the device, read and make."""
     inside = set(nodes)
-    if not any(n.op_type in (*NORMS, "Attention") for n in inside):
+    if not any(n.op_type in _SEQUENCE for n in inside):
         return Forms()
     found = _Search(model, inside)
     return Forms(found.wide(), frozenset(found.centred()))
@@ -151,6 +152,9 @@ class _Search:
                 continue
             if node.op_type == "Attention":
                 for value in (*node.inputs[:3], *node.outputs):
+                    self._centre(value, found)
+            elif node.op_type == "RotaryEmbedding":
+                for value in (node.inputs[0], node.outputs[0]):
                     self._centre(value, found)
             elif node.op_type in NORMS:
                 self._centre(node.outputs[0], found)

@@ -47,6 +47,8 @@ class Block:
     rms: bool = False
     packed: bool = False  # one projection for queries, keys and values
     gelu: str = "Gelu"
+    rotary: int = 0  # channels of a head that are rotated
+    interleaved: bool = False
 
     def __str__(self) -> str:
         mask = [] if self.mask is None else [f"mask{np.shape(self.mask)}".replace(" ", "")]
@@ -65,6 +67,8 @@ class Block:
             )
         else:
             parts = [g.linear(y, d, n) for n in (d, wide, wide)]
+        for i, heads in enumerate((self.heads, self.key_heads) if self.rotary else ()):
+            parts[i] = self.rotated(g, parts[i], heads)
         if self.mask is not None:
             parts.append(g.constant(np.asarray(self.mask)))
         heads = {"q_num_heads": self.heads, "kv_num_heads": self.key_heads}
@@ -72,6 +76,14 @@ class Block:
         x = g.node("Add", [x, g.linear(a, d, d)], d)
         hidden = g.node(self.gelu, [g.linear(g.norm(x, d, rms=self.rms), d, 3 * d)], 3 * d)
         return g.node("Add", [x, g.linear(hidden, 3 * d, d)], d)
+
+    def rotated(self, g: Sequence, x: str, heads: int) -> str:
+        """Rotary positions of x, with ONNX's own operator."""
+        steps = 100.0 ** (-np.arange(self.rotary // 2) / (self.rotary // 2))
+        angles = np.outer(np.arange(self.length), steps)[None]
+        tables = [g.constant(f(angles).astype(np.float32)) for f in (np.cos, np.sin)]
+        partial = {} if self.rotary == self.channels // self.heads else {"rotary_embedding_dim": self.rotary}
+        return g.node("RotaryEmbedding", [x, *tables], num_heads=heads, interleaved=int(self.interleaved), **partial)
 
     def model(self) -> onnx.ModelProto:
         """The block alone."""

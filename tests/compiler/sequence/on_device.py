@@ -23,7 +23,13 @@ from vlac.passes import Compilation
 __all__ = ["Run", "check", "run", "snr"]
 
 Arrays = dict[str, NDArray[Any]]
-LEAST_EQUAL = {"norm": 0.99, "logits": 0.999, "exponents": 1.0, "mix": 0.999}  # of the values of a stage
+LEAST_EQUAL = {
+    "norm": 0.99,
+    "logits": 0.999,
+    "exponents": 1.0,
+    "mix": 0.999,
+    "rotation": 0.85,
+}  # of the values of a stage
 
 
 @dataclass

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from vlac.device.product import LogitsOp, MixOp
+from vlac.device.rotate import RotateOp
 from vlac.device.row import RowOp
 from vlac.ir.operation import Op, Tensor
 from vlac.passes import Compilation
@@ -62,6 +63,8 @@ def _wanted(op: Op, known: dict[Tensor, Any], nodes: Any, constants: Any) -> tup
         return "logits", _logits(op, known, nodes, constants)
     if isinstance(op, MixOp):
         return "mix", _mix(op, known)
+    if isinstance(op, RotateOp) and op.exchanged:
+        return "rotation", _rotation(op, known, nodes[out.label], constants)
     if isinstance(op, RowOp) and op.op_type == "Attention":
         return "exponents", _exponents(known[op.inputs[0]])
     if isinstance(op, RowOp) and op.op_type in ("LayerNormalization", "RMSNormalization"):
@@ -91,6 +94,20 @@ def _logits(op: LogitsOp, known: dict[Tensor, Any], nodes: Any, constants: Any) 
         added = np.where(added, 0.0, -np.inf) if added.dtype == bool else added.astype(np.float64)
         logits = np.where(np.isneginf(added), LOWEST, np.clip(logits + np.rint(256 * added), -32767, 32767))
     return np.where(known[op.output] == LOWEST, LOWEST, np.clip(logits, LOWEST, 32767))
+
+
+def _rotation(op: RotateOp, known: dict[Tensor, Any], node: onnx.NodeProto, constants: Any) -> F64:
+    """Pairs of channels (a, b) become (a cos - b sin, a sin + b cos)."""
+    given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    x = known[op.inputs[0]].astype(np.float64).reshape(op.output.w, given["num_heads"], -1)
+    cos, sin = (constants[name].astype(np.float64)[0, :, None] for name in node.input[1:3])
+    n = given.get("rotary_embedding_dim", 0) or x.shape[-1]
+    at = np.arange(n)
+    first, second = (at[::2], at[1::2]) if given.get("interleaved", 0) else (at[: n // 2], at[n // 2 :])
+    y = x.copy()
+    y[..., first] = x[..., first] * cos - x[..., second] * sin
+    y[..., second] = x[..., first] * sin + x[..., second] * cos
+    return y.reshape(op.output.w, -1) * op.inputs[0].scale / op.output.scale
 
 
 def _exponents(logits: NDArray[Any]) -> F64:
