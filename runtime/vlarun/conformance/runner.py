@@ -46,7 +46,7 @@ SUITES: Mapping[str, Suite] = {
 SPACES = ("data", "act", "weight", "param")
 MAX_CYCLES = 5_000_000
 SHOWN_FAILURES = 20
-PROGRAMS = 50  # random programs of T2
+PROGRAMS = 80  # random programs of T2
 STALL_PERCENT = 30
 
 
