@@ -156,10 +156,10 @@ def gemm_row_sizes(hw: HardwareConfig) -> Iterator[Values]:
         yield {**logits, "limit": 9, "row_base": base}
         yield {"scale_by": ScaleBy.ROW, "row_base": base}
     for p in ("in", "out", "res"):
-        kind = {"res_kind": OperandKind.TENSOR, "out_bytes": 1, "res_pitch": 0} if p == "res" else {}
+        tensor: Values = {"res_kind": OperandKind.TENSOR, "out_bytes": 1, "res_pitch": 0} if p == "res" else {}
         for step in (0, 1, 5, 3 * hw.act_words // 4, hw.act_words - 1):
             two = {"batch": 2, "out_batch_stride": 2, f"{p}_base": 0, f"{p}_batch_stride": max(step, p == "out")}
-            yield {**kind, **two}
+            yield {**tensor, **two}
     item = ITEM_BYTES // hw.act_word_bytes
     for step in (0, 1, 5, 3 * hw.act_words // 4, hw.act_words - item):
         two = {"batch": 2, "out_batch_stride": 2, "row_base": 0, "row_batch_stride": step}
