@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from vla_isa.documents import read_toml
 from vla_isa.errors import ConfigError, did_you_mean
 from vla_isa.generated.codes import ACT_WORDS, PARAM_WORDS, WEIGHT_WORDS
 
@@ -153,7 +153,7 @@ def load(name: str | Path) -> HardwareConfig:
             + did_you_mean(text, names())
         )
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        values = read_toml(path)
+    except (OSError, ValueError) as e:
         raise ConfigError(f"hardware config '{text}' cannot be read: {e}") from e
     return from_dict(values, f"hardware config '{text}'")
