@@ -52,7 +52,7 @@ SUITES: Mapping[str, Suite] = {
 SPACES = ("data", "act", "weight", "param")
 MAX_CYCLES = 5_000_000
 SHOWN_FAILURES = 20
-PROGRAMS = 50  # random programs of T2
+PROGRAMS = 80  # random programs of T2
 PARALLEL = 10  # so many of them to a program of T4
 STALL_PERCENT = 30
 
