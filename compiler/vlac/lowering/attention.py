@@ -95,7 +95,7 @@ class _Chain:
             return x
         out = self._tensor(f"{which}{head}", (1, x.w, d), x.scale)
         index = (np.arange(x.w)[:, None] * x.c + head * d + np.arange(d)).reshape(-1)
-        return self.low.move(self.node, [x], index, out)
+        return self.low.layout(self.node, [x], index, out)
 
     def keys(self, head: int) -> tuple[Tensor, Tensor]:
         """Keys and values of a head as weights; once for all heads that share them."""

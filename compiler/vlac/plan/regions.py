@@ -85,12 +85,13 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
         AllocationError: something does not fit however it is cut.
     """
     streamed: dict[Tensor, None] = {}
-    layouts: dict[Op, WeightLayout] = {}
+    layouts: dict[Op, WeightLayout] = {}  # kept from one attempt to the next, as are
+    rows: dict[Tensor, int] = {}  # words of a row of each root tensor
     shares = [4, 8, 16, 32]  # a ring may take one such part of the scratchpad; one row of output in any case
     split_operations(graph, hw)
     while True:
         plan = make_plan(graph, hw, streamed, layouts, hw.act_words // shares[0])
-        items, weights = _items(graph, plan, hw)
+        items, weights = _items(graph, plan, hw, rows)
         failed = _fit(items, hw.act_words)
         if failed is None:
             _place_weights(weights, plan, hw)
@@ -134,7 +135,7 @@ def _place_weights(items: list[_Item], plan: Plan, hw: HardwareConfig) -> None:
         item.base = hw.weight_words - item.base - item.size
 
 
-def _items(graph: Graph, plan: Plan, hw: HardwareConfig) -> tuple[list[_Item], list[_Item]]:
+def _items(graph: Graph, plan: Plan, hw: HardwareConfig, rows: dict[Tensor, int]) -> tuple[list[_Item], list[_Item]]:
     """What needs words of the activation and of the weight scratchpad."""
     items = [_Item(t, number, number, t.row_words(hw.block), t.pitch, ring) for (number, t), ring in plan.rings.items()]
     ranges: dict[Tensor, tuple[int, int]] = {}
@@ -150,10 +151,11 @@ def _items(graph: Graph, plan: Plan, hw: HardwareConfig) -> tuple[list[_Item], l
         if any(o.tensor.root is root for o in graph.outputs):
             last = max(last, min(last + 1, len(plan.stages) - 1))  # its stores overlap the next stage
         pitch = pitches.get(root, root.pitch)
-        row = root.blocks(hw.block) * root.planes * pitch if root in pitches else root.row_words(hw.block)
-        row += _row_padding(root, hw)
+        if root not in rows:
+            words = root.blocks(hw.block) * root.planes * pitch if root in pitches else root.row_words(hw.block)
+            rows[root] = words + _row_padding(root, hw)
         behind = root.item_words(hw.block) if root.with_items else 0
-        items.append(_Item(root, first, last, row, pitch, root.h, behind))
+        items.append(_Item(root, first, last, rows[root], pitch, root.h, behind))
     return [i for i in items if i.tensor.home is not Home.WEIGHTS], [i for i in items if i.tensor.home is Home.WEIGHTS]
 
 

@@ -25,7 +25,7 @@ def f(*shape):
 NOT_ATTENTION = {
     "softmax over queries": (LOGITS + " p = Softmax<axis = 2>(l) y = MatMul(p, v)", QKV, {}),
     "a computed scale": (LOGITS + " s = Mul(l, c) p = Softmax(s) y = MatMul(p, v)", f"{QKV}, float[1] c", {}),
-    "a scale per head": (LOGITS + " s = Mul(l, c) p = Softmax(s) y = MatMul(p, v)", QKV, {"c": f(1, H, 1, 1)}),
+    "a scale per query": (LOGITS + " s = Mul(l, c) p = Softmax(s) y = MatMul(p, v)", QKV, {"c": f(1, 1, S, 1)}),
     "a negative scale of a choice": (
         LOGITS + " s = Where(m, l, c) n = Mul(s, d) p = Softmax(n) y = MatMul(p, v)",
         f"{QKV}, bool[1,1,{S},{S}] m",
