@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["CASES", "EXPORTERS", "HUGGING_FACE", "Case"]
+__all__ = ["CASES", "EXPORTERS", "HUGGING_FACE", "OTHER_OPSETS", "Case"]
 
 # exporter and opset, as `torch.onnx.export` takes them
 EXPORTERS = {
@@ -15,6 +15,7 @@ EXPORTERS = {
     "dynamo-23": {"dynamo": True, "opset_version": 23},
     "legacy-17": {"dynamo": False, "opset_version": 17},
 }
+OTHER_OPSETS = {f"dynamo-{n}": {"dynamo": True, "opset_version": n} for n in (17, 20, 21, 22, 24)}
 DYNAMO = ("dynamo-18", "dynamo-23")  # the legacy exporter of PyTorch 2.13 fails on it
 
 
