@@ -143,6 +143,7 @@ ROTARY = (
     Case("rope_positions", R, "angles of position numbers, an input", ROPE, ("Softmax", "Neg")),
     Case("rope_positions_every_two", R, "the same by pairs", ROPE, ("Softmax", "Neg"), DYNAMO),
     Case("rope_table", R, "rows of tables by position numbers", ROPE, ("Softmax", "Neg")),
+    Case("rope_cache", R, "rotated keys behind those of earlier runs", ROPE, ("Softmax", "Neg", "Transpose")),
     Case("qk_norm", R, "LayerNorm of queries and keys", {**ROPE, "LayerNormalization": 2}, TURNED),
     Case("qk_rms_norm", R, "RMSNorm of queries and keys", {**ROPE, "RMSNormalization": 2}, TURNED, DYNAMO),
     Case("qk_norm_behind", R, "norms behind the Transpose to heads", {**ONE, "LayerNormalization": 2}),
