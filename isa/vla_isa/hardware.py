@@ -69,8 +69,8 @@ class HardwareConfig:
         need(self.block in (8, 16), f"block must be 8 or 16, found {self.block}")
         need(self.pixels in (2, 4, 8), f"pixels must be 2, 4 or 8, found {self.pixels}")
         need(
-            self.requant_pixels == 2,
-            f"requant_pixels must be 2 (the accelerator has no other), found {self.requant_pixels}",
+            self.requant_pixels in (2, 4, 8) and self.requant_pixels <= self.pixels,
+            f"requant_pixels must be 2, 4 or 8 and at most pixels ({self.pixels}), found {self.requant_pixels}",
         )
         for key, limit in (("act_words", ACT_WORDS), ("weight_words", WEIGHT_WORDS), ("param_words", PARAM_WORDS)):
             value = getattr(self, key)
