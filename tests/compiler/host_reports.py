@@ -4,7 +4,7 @@ Each function names the report it is after; each gives a float model and inputs 
 """
 
 import numpy as np
-from host_models import N, constant, model, value
+from host_nodes import N, constant, model, value
 from onnx import TensorProto as T
 from onnx import helper
 
@@ -239,7 +239,7 @@ def recurrent_policy(r):
 
 
 def sequences(r):
-    """A sequence inside a host part, and a position in it that is a model input."""
+    """A sequence inside a host partition, and a position in it that is a model input."""
     nodes = [
         N("MatMul", ["x", "w"], ["h"]),
         N("SequenceConstruct", ["h", "x"], ["seq"]),

@@ -4,7 +4,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from host_models import MODELS, WHOLE, Numbers
+from host_models import MODELS, WHOLE
+from host_nodes import Numbers
 from host_reports import ON_THE_DEVICE, REPORTS
 from refusals import compile_refused
 

@@ -8,18 +8,14 @@ import onnx
 import onnxruntime
 import pytest
 from host_models import (
-    N,
-    Numbers,
-    constant,
     detector,
     learned_queries,
     loop_with_captures,
-    model,
     non_zero_tail,
     transformer,
     truth_values,
-    value,
 )
+from host_nodes import N, Numbers, constant, model, value
 from host_reports import shared_encoder
 from onnx import TensorProto as T
 from refusals import compile_refused
@@ -102,7 +98,7 @@ def test_truth_values_go_with_what_reads_them(tmp_path, capsys):
 
 
 def test_what_is_behind_a_loop_runs_on_the_device(tmp_path, capsys):
-    """What a Loop carries keeps its shape, so the layer behind it is a device part of its own."""
+    """What a Loop carries keeps its shape, so the layer behind it is a device partition of its own."""
     assert compiled(loop_with_captures(Numbers()), tmp_path) == 0
     kinds = [isinstance(p, HostPartition) for p in package.load(tmp_path / "p.bin").partitions]
     assert kinds == [False, True, False] and [n.op for n in hosted(tmp_path)] == ["Loop"]
@@ -134,7 +130,7 @@ def test_a_broken_host_part_is_an_error_that_names_it(tmp_path):
     number, part = next((i, p) for i, p in enumerate(state.package.partitions) if isinstance(p, HostPartition))
     assert all(c.milliseconds > 0 for c in partition_costs(state.package, values) if c.kind == "host")
     wrong = {**values, part.inputs[0]: np.zeros((2, 2, 2), np.float32)}
-    with pytest.raises(ModelError, match=f"part {number}, on the host .*cannot run it on a calibration sample"):
+    with pytest.raises(ModelError, match=f"partition {number}, on the host .*cannot run it on a calibration sample"):
         partition_costs(state.package, wrong)
     state.package.partitions[number] = HostPartition(b"", part.inputs, part.outputs, part.nodes)
     with pytest.raises(ModelError, match="cannot load it"):
@@ -152,12 +148,12 @@ def test_more_parts_than_a_file_holds(tmp_path, capsys):
     constants = [constant("w", r.w(8, 8)), constant("g", np.ones(8, np.float32))]
     made = model(nodes, [value("x", [1, 8])], [value(last, [1, 8])], constants), {"x": r.f(4, 8)}
     assert compiled(made, tmp_path) == 0
-    assert f"more parts than the {MAX_PARTITIONS} of a file" in " ".join(capsys.readouterr().out.split())
+    assert f"more partitions than the {MAX_PARTITIONS} of a file" in " ".join(capsys.readouterr().out.split())
     assert MAX_PARTITIONS - 2 <= len(package.load(tmp_path / "p.bin").partitions) <= MAX_PARTITIONS
 
 
 def test_segments_that_stay_are_compiled_once(tmp_path, monkeypatch):
-    """A Transpose is refused late, by the second device part; the first is not compiled again, nothing quantized."""
+    """A Transpose is refused late, by the second device partition; the first is not compiled again."""
     r, ran, original = Numbers(), [], passes.run_passes
     nodes = [
         N("MatMul", ["x", "w"], ["a"]),

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from host_models import N, Numbers, constant, model, value
+from host_nodes import N, Numbers, constant, model, value
 from onnx import TensorProto as T
 from test_host_models import check, runs
 from test_host_reports import gemm, quantized

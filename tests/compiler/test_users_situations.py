@@ -363,7 +363,7 @@ def test_a_policy_with_attention_on_the_host(tmp_path, capsys):
 
 
 def test_verify_where_the_device_hands_an_input_on(tmp_path):
-    """A device part whose output is a copy of its input, as the host reads what two parts share."""
+    """A device partition whose output is a copy of its input, as the host reads what two parts share."""
     nodes = [
         NODE("Div", ["x", "k"], ["a"]),
         NODE("Conv", ["a", "w"], ["c"]),

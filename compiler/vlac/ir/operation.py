@@ -331,6 +331,11 @@ class Op:
         """Whether output row y does not depend on the padding behind the input alone."""
         return True
 
+    @property
+    def in_spans(self) -> bool:
+        """Whether it can take some pixels of one row at a time, as many packets as spans."""
+        return False
+
     def joins(self, leader: Op) -> bool:
         """Whether it runs in the stage of the operation that is emitted before it, as soon as rows are there."""
         return False

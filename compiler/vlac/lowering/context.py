@@ -39,12 +39,12 @@ class LoweringContext:
     Args:
         model: the QDQ model.
         rounding: the code of `numerics.round_shift`.
-        is_move: whether a node only moves values.
+        keeps_scale: whether a node only picks or rearranges values (`OpSpec.keeps_scale`).
     """
 
-    def __init__(self, model: ir.Model, rounding: int, is_move: Callable[[ir.Node], bool]) -> None:
+    def __init__(self, model: ir.Model, rounding: int, keeps_scale: Callable[[ir.Node], bool]) -> None:
         """Start with an empty device graph."""
-        self.rounding, self._is_move = rounding, is_move
+        self.rounding, self._keeps_scale = rounding, keeps_scale
         self.opset = model.opset_imports.get("", 17)
         self.graph = Graph([], [], [])
         self.values: dict[ir.Value, Tensor] = {}
@@ -103,10 +103,10 @@ class LoweringContext:
         return tensor
 
     def _first_quantizer(self, node: ir.Node) -> ir.Node | None:
-        """The QuantizeLinear behind a node that only moves values, through others that do or clamp, or None."""
+        """The QuantizeLinear behind a node that keeps the scale, through others that do or clamp, or None."""
         for user in (u for value in node.outputs for u in value.consumers()):
-            moves = self._is_move(user) or clamp_bounds(user) is not None
-            found = user if user.op_type == "QuantizeLinear" else self._first_quantizer(user) if moves else None
+            through = self._keeps_scale(user) or clamp_bounds(user) is not None
+            found = user if user.op_type == "QuantizeLinear" else self._first_quantizer(user) if through else None
             if found is not None:
                 return found
         return None
@@ -175,9 +175,9 @@ class LoweringContext:
     def moved(self, node: ir.Node, source: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
         """`source` seen with another shape of as many elements."""
         probe = source.like(name, label=name, shape=shape)
-        return self.move(node, [source], np.arange(math.prod(shape)), probe)
+        return self.layout(node, [source], np.arange(math.prod(shape)), probe)
 
-    def move(self, node: ir.Node, sources: list[Tensor], index: I64, out: Tensor, fill: float = 0.0) -> Tensor:
+    def layout(self, node: ir.Node, sources: list[Tensor], index: I64, out: Tensor, fill: float = 0.0) -> Tensor:
         """`out` as a rearrangement of tensors of its scale; a source itself where every element stays, or a constant.
 
         `index`: see LayoutOp; `fill` is a real value.

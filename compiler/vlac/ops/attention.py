@@ -63,7 +63,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     lower_attention(low, node, out.label, given)
     if four:
         index = np.arange(math.prod(shape)).reshape(1, q.w, heads, -1).transpose(0, 2, 1, 3).reshape(-1)
-        low.move(node, [target], index, out.tensor)
+        low.layout(node, [target], index, out.tensor)
 
 
 def _head_counts(node: ir.Node) -> tuple[int, int]:
@@ -82,7 +82,7 @@ def _packed(low: LoweringContext, node: ir.Node, index: int) -> Tensor:
     _, heads, length, d = shape
     out = x.like(f"{x.name}:packed", shape=(1, length, heads * d))
     moved = np.arange(math.prod(shape)).reshape(shape).transpose(0, 2, 1, 3).reshape(-1)
-    return low.move(node, [x], moved, out)
+    return low.layout(node, [x], moved, out)
 
 
 def _mask(node: ir.Node, heads: int, queries: int, keys: int) -> Mask:

@@ -23,6 +23,7 @@ __all__ = ["Regions", "allocate_regions"]
 
 
 _ARRAY_PITCH, _WIDE_PITCH = 8, 11  # modulo BANKS: the array takes 8 neighbouring banks, vector work finds others
+_SLACKS = (24, 12, 6, 3, 0)  # stages that words are in no use
 _WIDE_ENOUGH = 2 * BANKS  # pixels from which the words between planes are worth it
 
 
@@ -37,11 +38,17 @@ class _Item:
     pitch: int
     ring: int
     items: int = 0
+    slack: int = 0
     base: int = -1
 
     @property
     def size(self) -> int:
         return self.ring * self.row_stride + self.items
+
+    @property
+    def until(self) -> int:
+        """The last stage that nothing else may have its words in."""
+        return self.last + self.slack
 
 
 class Regions:
@@ -78,13 +85,14 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
         AllocationError: something does not fit however it is cut.
     """
     streamed: dict[Tensor, None] = {}
-    layouts: dict[Op, WeightLayout] = {}
+    layouts: dict[Op, WeightLayout] = {}  # kept from one attempt to the next, as are
+    rows: dict[Tensor, int] = {}  # words of a row of each root tensor
     shares = [4, 8, 16, 32]  # a ring may take one such part of the scratchpad; one row of output in any case
     split_operations(graph, hw)
     while True:
         plan = make_plan(graph, hw, streamed, layouts, hw.act_words // shares[0])
-        items, weights = _items(graph, plan, hw)
-        failed = _first_fit(items, hw.act_words)
+        items, weights = _items(graph, plan, hw, rows)
+        failed = _fit(items, hw.act_words)
         if failed is None:
             _place_weights(weights, plan, hw)
             return plan, Regions(items, weights, plan, hw)
@@ -114,7 +122,7 @@ def _too_large(plan: Plan, items: list[_Item], failed: _Item, hw: HardwareConfig
 
 def _place_weights(items: list[_Item], plan: Plan, hw: HardwareConfig) -> None:
     """Place weights that are computed, the first to be placed at the end, in half of the weight scratchpad."""
-    failed = _first_fit(items, hw.weight_words // 2)
+    failed = _fit(items, hw.weight_words // 2)
     if failed is not None:
         op = plan.stages[failed.first].plans[0].op
         raise AllocationError(
@@ -127,7 +135,7 @@ def _place_weights(items: list[_Item], plan: Plan, hw: HardwareConfig) -> None:
         item.base = hw.weight_words - item.base - item.size
 
 
-def _items(graph: Graph, plan: Plan, hw: HardwareConfig) -> tuple[list[_Item], list[_Item]]:
+def _items(graph: Graph, plan: Plan, hw: HardwareConfig, rows: dict[Tensor, int]) -> tuple[list[_Item], list[_Item]]:
     """What needs words of the activation and of the weight scratchpad."""
     items = [_Item(t, number, number, t.row_words(hw.block), t.pitch, ring) for (number, t), ring in plan.rings.items()]
     ranges: dict[Tensor, tuple[int, int]] = {}
@@ -143,10 +151,11 @@ def _items(graph: Graph, plan: Plan, hw: HardwareConfig) -> tuple[list[_Item], l
         if any(o.tensor.root is root for o in graph.outputs):
             last = max(last, min(last + 1, len(plan.stages) - 1))  # its stores overlap the next stage
         pitch = pitches.get(root, root.pitch)
-        row = root.blocks(hw.block) * root.planes * pitch if root in pitches else root.row_words(hw.block)
-        row += _row_padding(root, hw)
+        if root not in rows:
+            words = root.blocks(hw.block) * root.planes * pitch if root in pitches else root.row_words(hw.block)
+            rows[root] = words + _row_padding(root, hw)
         behind = root.item_words(hw.block) if root.with_items else 0
-        items.append(_Item(root, first, last, row, pitch, root.h, behind))
+        items.append(_Item(root, first, last, rows[root], pitch, root.h, behind))
     return [i for i in items if i.tensor.home is not Home.WEIGHTS], [i for i in items if i.tensor.home is Home.WEIGHTS]
 
 
@@ -172,13 +181,29 @@ def _pitches(graph: Graph, hw: HardwareConfig) -> dict[Tensor, int]:
     return {root: pitch for root, pitch in least.items() if pitch != root.pitch}
 
 
+def _fit(items: list[_Item], capacity: int) -> _Item | None:
+    """Place, where row vectors are about with words in no use for some stages, as many as there is room for.
+
+    Heads and norms are chains of short operations on several queues: what is made next must not wait for the words of
+    what was read last. Returns an item that does not fit, or None.
+    """
+    chains = any(i.tensor.home is not Home.MATRIX for i in items)
+    for slack in _SLACKS if chains else (0,):
+        for item in items:
+            item.slack = slack
+        failed = _first_fit(items, capacity)
+        if failed is None:
+            break
+    return failed
+
+
 def _first_fit(items: list[_Item], capacity: int) -> _Item | None:
     """Place by decreasing size at the lowest free address; returns an item that does not fit, or None."""
     placed: list[_Item] = []
     for item in sorted(items, key=lambda i: (-i.size, i.first)):
         base = 0
         for other in sorted(placed, key=lambda i: i.base):
-            if other.last < item.first or item.last < other.first:
+            if other.until < item.first or item.until < other.first:
                 continue
             if base + item.size <= other.base:
                 break

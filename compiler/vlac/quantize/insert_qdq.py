@@ -108,7 +108,7 @@ def observable(model: ir.Model, exclude: Collection[str] = ()) -> list[ir.Value]
 
 def hands_on(node: ir.Node) -> bool:
     """Whether an operator's results have the scale of its input: it moves values, and adds none from outside."""
-    if not BY_NAME[node.op_type].moves:
+    if not BY_NAME[node.op_type].keeps_scale:
         return False
     if node.op_type == "Pad":
         fill = constant_input(node, 2)

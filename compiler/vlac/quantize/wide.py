@@ -66,7 +66,7 @@ def centred_scale(low: float, high: float) -> Scale:
 def _moves(node: ir.Node) -> bool:
     """Whether an operator only moves the values of its first input."""
     spec = BY_NAME.get(node.op_type)
-    return spec is not None and spec.moves and node.op_type not in ("Pad", "Resize", "Concat")
+    return spec is not None and spec.keeps_scale and node.op_type not in ("Pad", "Resize", "Concat")
 
 
 def find_forms(model: ir.Model, nodes: Collection[ir.Node]) -> Forms:
