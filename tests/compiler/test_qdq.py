@@ -115,10 +115,10 @@ def test_float_weights_are_refused():
         compile_proto(model_with(body), calib=None)
 
 
-def test_sixteen_bits_are_refused():
-    with pytest.raises(UnsupportedError, match="int16 is not supported; quantize to int8 or uint8"):
+def test_sixteen_bits_without_a_sign_are_refused():
+    with pytest.raises(UnsupportedError, match="uint16 is not supported; quantize to int8, uint8 or int16"):
         g = QdqBuilder("wide")
-        compile_proto(g.model(g.qdq(g.input("x", (1, 8)), 0.1, 0, np.int16), opset=21), calib=None)
+        compile_proto(g.model(g.qdq(g.input("x", (1, 8)), 0.1, 0, np.uint16), opset=21), calib=None)
 
 
 @pytest.mark.parametrize("group", [1, 4, 12])

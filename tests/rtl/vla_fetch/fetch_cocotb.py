@@ -10,12 +10,14 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, Timer
 
+from vla_isa.capability import VERILOG
 from vla_isa.encoding import encode, make_packet
-from vla_isa.instructions import MOVES, ErrorCode
+from vla_isa.instructions import BY_NAME, ErrorCode
 from vla_isa.packet import QUEUES
 from vla_isa.registers import DATA_CHANNELS
 
 BASES = [0x12_3456_7000 + (c << 48) for c in range(DATA_CHANNELS)]
+MOST = VERILOG[BY_NAME["COPY"].opcode].by_name["move"].legal_max  # of the moves
 ZERO = (
     "start_i",
     "entry_i",
@@ -123,7 +125,7 @@ def packet(rng: random.Random) -> tuple[int, bytes]:
     if rng.random() < 0.7:
         p = make_packet(
             "COPY",
-            move=rng.randrange(len(MOVES)),
+            move=rng.randint(0, MOST),
             src=rng.getrandbits(32),
             wait=rng.getrandbits(16),
             signal=rng.getrandbits(16),
