@@ -32,12 +32,19 @@ class Timing:
     mac_setup: int = 5  # constants of a MAC packet, besides one cycle per pixel of a strip
     mac_overhead: int = 17  # first operands to first write, and the start of the next packet
     mac_residual: int = 6  # of the residual add
+    mac_maxima: int = 4  # writing the row maxima of a strip
     mac_table: int = 10  # steps of the first strip that hide the reading of a table
     vec_setup: int = 5  # constants of a VEC or POOL packet
     vec_overhead: int = 15  # a VEC packet besides its words
     vec_table: int = 40  # reading a 256-byte table
+    row_overhead: int = 24  # a ROW packet besides its steps
+    row_table: int = 70  # reading a table of 1024 bytes
+    reduce_overhead: int = 24  # a REDUCE packet besides its steps
+    recip_overhead: int = 30  # a RECIP packet besides its items
     pool_overhead: int = 20  # a POOL packet besides its windows
-    fetch_overhead: int = 2  # JUMP and HALT
+    gather_setup: int = 12  # of a GATHER: from its semaphores to its first row
+    fetch_overhead: int = 2  # JUMP, HALT, LOOP and SET
+    set_item: int = 8  # reading SET's item
 
 
 REFERENCE = Timing()

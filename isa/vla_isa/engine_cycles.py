@@ -8,6 +8,8 @@ The instructions say what they cost; here are asking them, and what several of t
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ from vla_isa.cost import REFERENCE, Cost, Timing
 from vla_isa.hardware import BANKS, HardwareConfig
 from vla_isa.packet import Packet
 
-__all__ = ["busiest_bank", "last_strip", "mac_cost", "packet_cost", "vector_cost"]
+__all__ = ["busiest_bank", "last_strip", "mac_cost", "packet_cost", "row_cost", "strip_steps", "vector_cost"]
 
 
 def packet_cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing = REFERENCE) -> Cost:
@@ -41,6 +43,8 @@ def mac_cost(
     taps: int = 1,
     table: int,
     residual: int = 0,
+    drain: int = 1,
+    behind: int = 0,
 ) -> Cost:
     """A packet of the MAC engine.
 
@@ -50,9 +54,11 @@ def mac_cost(
         pixels: of an output plane.
         hw, timing: the machine.
         taps: of the kernel.
-        table, residual: 1 where the packet has an output table, or adds a residual.
+        table, residual: 1 where the packet has an output table, or reads rows or a residual beside its results.
+        drain: how often the results of a strip take the time of their requantization.
+        behind: cycles of what is written behind the results.
     """
-    requantize = hw.pixels // hw.requant_pixels
+    requantize = drain * hw.pixels // hw.requant_pixels
     work = sum(
         int(np.maximum(strips * n, requantize).sum()) * int(times)
         for n, times in zip(*np.unique(outs, return_counts=True), strict=True)
@@ -65,6 +71,7 @@ def mac_cost(
         extra += max(0, timing.mac_table - first)
     if residual:
         extra += timing.mac_residual
+    extra += behind
     bound = "compute" if 10 * work < 11 * multiply else "requantize"
     if 2 * work < extra:
         bound = "latency"
@@ -80,6 +87,39 @@ def mac_cost(
     )
 
 
+@lru_cache(maxsize=512)
+def strip_steps(
+    pixels: int,
+    out: tuple[int, int],
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    pad: tuple[int, int],
+    rows: tuple[int, int, int],
+) -> NDArray[np.int64]:
+    """Cycles of each strip for one channel block: the most pixels in one bank, summed over the taps.
+
+    Args:
+        pixels: PP.
+        out, size, kernel, stride, dilation, pad: (rows, columns).
+        rows: ring, slot and row stride of the input.
+    """
+    ring, slot, row_stride = rows
+    strips = -(-out[0] * out[1] // pixels)
+    index = np.arange(strips * pixels)
+    oy, ox = index // out[1], index % out[1]
+    steps = np.zeros(strips, np.int64)
+    for ky in range(kernel[0]):
+        iy = oy * stride[0] + ky * dilation[0] - pad[0]
+        row = (slot + iy) % ring * row_stride
+        inside = (iy >= 0) & (iy < size[0]) & (index < out[0] * out[1])
+        for kx in range(kernel[1]):
+            ix = ox * stride[1] + kx * dilation[1] - pad[1]
+            steps += busiest_bank(np.where(inside & (ix >= 0) & (ix < size[1]), row + ix, -1), pixels)
+    return steps
+
+
 def last_strip(pixels: int, strip: int) -> int:
     """Pixels of the last of the strips that an output plane is cut into."""
     return (pixels - 1) % strip + 1
@@ -89,6 +129,21 @@ def vector_cost(work: int, overhead: int, bound: str, timing: Timing) -> Cost:
     """A packet of the vector engine, `work` cycles besides its overhead; the MAC engine takes banks first."""
     cycles = timing.vec_setup + work + overhead
     return Cost(cycles, bound, setup=timing.vec_setup, resource="banks", yields=True)
+
+
+def row_cost(packet: Packet, words: tuple[int, int], overhead: int, timing: Timing) -> Cost:
+    """A packet of the vector engine that walks pairs of pixels, and blocks in them.
+
+    Args:
+        packet: with h, m and blocks.
+        words: that one block of a pair of pixels reads and writes; four are read and two written in a cycle.
+        overhead: cycles besides.
+        timing: constants.
+    """
+    step = max(1, -(-words[0] // 4), -(-words[1] // 2))
+    pairs = -(-packet["h"] * packet["m"] // 2)
+    work = pairs * packet["blocks"] * step
+    return vector_cost(work, overhead, "compute" if work > overhead else "latency", timing)
 
 
 def busiest_bank(words: NDArray[np.int64], pixels: int) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ __all__ = [
     "ConfigError",
     "EncodingError",
     "HazardError",
+    "IndexRangeError",
     "InputError",
     "OutputError",
     "ProgramError",
@@ -49,6 +50,10 @@ class ProgramError(VlaError):
 
 class HazardError(VlaError):
     """A program's queues and semaphores do not order its memory accesses."""
+
+
+class IndexRangeError(VlaError):
+    """An item or an index register is not below its declared count: the machine stops with INDEX_RANGE."""
 
 
 class InputError(VlaError):

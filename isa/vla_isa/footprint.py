@@ -18,9 +18,22 @@ from vla_isa.errors import ProgramError
 from vla_isa.generated import codes
 from vla_isa.hardware import HardwareConfig
 from vla_isa.intervals import Intervals, merge, single
+from vla_isa.numerics import ITEM_BYTES
 from vla_isa.packet import Packet
 
-__all__ = ["access", "footprint", "live_blocks", "region_words", "require_fit", "table_access", "taps", "whole_region"]
+__all__ = [
+    "access",
+    "footprint",
+    "item_words",
+    "live_blocks",
+    "matrix_words",
+    "region_words",
+    "require_fit",
+    "table_access",
+    "table_words",
+    "taps",
+    "whole_region",
+]
 
 Bools = NDArray[np.bool_]
 
@@ -110,8 +123,53 @@ def whole_region(packet: Packet, role: str, h: int, w: int, blocks: int) -> Inte
     return region_words(packet, role, np.arange(h), np.arange(blocks), single(0, w))
 
 
+def matrix_words(
+    packet: Packet, role: str, size: tuple[int, int, int], hw: HardwareConfig, *, batch: int = 1, write: bool = False
+) -> Intervals:
+    """Words of a matrix operand `[batch][h][planes][m]` of the packet.
+
+    Args:
+        packet: of an instruction with `shared_fields.matrix` fields of that role.
+        role: its prefix.
+        size: (h, m, byte planes of all channel blocks).
+        hw: the machine.
+        batch: how many batches.
+        write: a step of 0 then writes the same words again; read ones are visited once.
+
+    Raises:
+        ProgramError: more words than the scratchpad has.
+    """
+    h, m, planes = size
+    steps = {"batch_stride": batch, "row_stride": h, "pitch": planes}
+    start, words = np.array([packet[f"{role}_base"]]), m
+    counts = {name: count if write or packet[f"{role}_{name}"] else 1 for name, count in steps.items() if count > 1}
+    for count in counts.values():
+        words *= count
+    require_fit(packet, role, words, hw.act_words, "activation scratchpad")
+    for name, count in counts.items():
+        start = (start[:, None] + np.arange(count) * packet[f"{role}_{name}"]).ravel()
+    return np.stack([start, start + m], axis=1)
+
+
+def item_words(packet: Packet, base: str, items: int, hw: HardwareConfig, *, batch: int = 1) -> Intervals:
+    """Words of a row vector of `items` items from field `base` on, and of those of other batches.
+
+    Raises:
+        ProgramError: more words than the scratchpad has.
+    """
+    words = items * ITEM_BYTES // hw.act_word_bytes
+    require_fit(packet, base.removesuffix("_base"), batch * words, hw.act_words, "activation scratchpad")
+    stride = packet["row_batch_stride"] if batch > 1 else 0
+    start = packet[base] + np.arange(batch) * stride
+    return np.stack([start, start + words], axis=1)
+
+
 def table_access(packet: Packet, hw: HardwareConfig) -> Iterator[Access]:
     """The output table, where the packet uses one."""
     if packet["table_enable"]:
-        words = -(-codes.TABLE_BYTES // hw.param_word_bytes)
-        yield access("param", False, "table", single(packet["table_base"], words))
+        yield table_words(packet, codes.TABLE_BYTES, hw)
+
+
+def table_words(packet: Packet, size: int, hw: HardwareConfig) -> Access:
+    """A table of `size` bytes in parameter memory."""
+    return access("param", False, "table", single(packet["table_base"], -(-size // hw.param_word_bytes)))

@@ -8,7 +8,7 @@ A program is legal when, for every entry point,
 (c) no semaphore exceeds 255 in any execution that respects these orders;
 (d) a packet's own accesses do not depend on the order inside it: it writes no word twice, and writes no
     word it reads, except where its instruction goes element by element over one and the same region
-    (`Instruction.in_place`: VEC, and CONV's residual);
+    (`Instruction.in_place`: VEC, ROW, RECIP, and the residuals of CONV and GEMM);
 (e) no packet writes an instruction heap or a constant.
 
 Not here: addresses outside a memory (`validate.py`); what is computed.
@@ -16,6 +16,7 @@ Not here: addresses outside a memory (`validate.py`); what is computed.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,7 +25,7 @@ from vla_isa.access import Access
 from vla_isa.errors import HazardError
 from vla_isa.generated.codes import LARGEST_COUNT, SEMAPHORES
 from vla_isa.hardware import LINE_BYTES
-from vla_isa.instructions.shared_fields import REGION_FIELDS
+from vla_isa.instructions.shared_fields import PLACE_FIELDS
 from vla_isa.ordering import QUEUE_NAMES, Clock, Conflict, WordHistory, bits, queue_number
 from vla_isa.packet import Packet
 from vla_isa.program import Program
@@ -143,7 +144,7 @@ class _Run:
         semaphore.signals.append((step.number, clock))
         # waits surely taken when this signal comes: those of packets known complete, and this packet's own
         covered = clock[semaphore.wait_queue] if semaphore.wait_queue >= 0 else 0
-        taken = int(np.searchsorted(semaphore.wait_positions, covered, side="right"))
+        taken = bisect_right(semaphore.wait_positions, covered)
         count = len(semaphore.signals) - taken
         if count > LARGEST_COUNT:
             raise HazardError(
@@ -160,9 +161,16 @@ class _Run:
                     f"{self.name(step)} writes a {write.space} word of {write.words[0, 0]}.."
                     f"{write.words[-1, 1] - 1} more than once; its strides overlap"
                 )
+            for other in (a for a in step.accesses if a.write and a is not write):
+                word = _common(write, other)
+                if word is not None:
+                    raise HazardError(
+                        f"{self.name(step)} writes {write.space} word {word} as '{write.role}' and as '{other.role}'; "
+                        "give one of them another place"
+                    )
             for read in reads:
                 word = _common(write, read)
-                if word is not None and not _same_region(step.packet, read.role):
+                if word is not None and not (write.role == "out" and _same_region(step.packet, read.role)):
                     raise HazardError(
                         f"{self.name(step)} writes {write.space} word {word}, which it also "
                         f"reads as '{read.role}'; give it another place for its result"
@@ -198,8 +206,9 @@ class _Run:
 
 def _same_region(packet: Packet, role: str) -> bool:
     """Whether an operand and the result are one region, walked in one order."""
-    one = role in packet.instruction.in_place(packet)
-    return one and all(packet[f"{role}_{f}"] == packet[f"out_{f}"] for f in REGION_FIELDS)
+    one, values = role in packet.instruction.in_place(packet), packet.values
+    places = [f for f in PLACE_FIELDS if f"{role}_{f}" in values and f"out_{f}" in values]
+    return one and all(packet[f"{role}_{f}"] == packet[f"out_{f}"] for f in places)
 
 
 def _common(a: Access, b: Access) -> int | None:

@@ -1,7 +1,7 @@
 """Integer types of tensors: their range, their numpy type, and the bytes that one value takes.
 
 A value of more than one byte lies as byte planes, the low byte's first (see `layout.py`).
-Not here: scales and zero points, which belong to a tensor, and arithmetic (`numerics.py`).
+Not here: scales and zero points, which belong to a tensor, and arithmetic (`numerics/`).
 """
 
 from __future__ import annotations

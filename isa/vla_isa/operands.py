@@ -25,9 +25,13 @@ __all__ = [
     "Values",
     "draw_clamps",
     "draw_int8",
+    "draw_items",
+    "draw_kind",
+    "draw_matrix",
     "draw_number",
     "draw_records",
     "draw_region",
+    "draw_row_records",
     "draw_table",
     "fill",
 ]
@@ -44,6 +48,7 @@ class Arena:
     act: int = 0
     weight: int = 0
     params: list[NDArray[np.uint8]] = field(default_factory=list)
+    contents: list[tuple[int, NDArray[np.int8]]] = field(default_factory=list)  # of activation words, by the first
 
     def take_act(self, words: int) -> int:
         """The base of `words` fresh activation words."""
@@ -54,6 +59,10 @@ class Arena:
         """The base of `words` fresh weight words."""
         base, self.weight = self.weight, self.weight + words
         return base
+
+    def put_act(self, base: int, data: NDArray[np.int8]) -> None:
+        """What words that were taken hold, where random bytes would not do."""
+        self.contents.append((base, data.reshape(-1, self.hw.act_word_bytes)))
 
     def put_params(self, data: NDArray[np.uint8]) -> int:
         """Store bytes from a fresh parameter word on; returns that word."""
@@ -152,6 +161,22 @@ def draw_region(
     }
 
 
+def draw_matrix(rng: Rng, arena: Arena, name: str, size: tuple[int, int, int], *, batch: int = 0) -> dict[str, int]:
+    """Fields of a fresh matrix operand of `size` (h, m, byte planes), and of `batch` of them where that is given."""
+    h, m, planes = size
+    pitch = m + int(rng.integers(0, 4))
+    row_stride = planes * pitch + int(rng.integers(0, 3))
+    step = h * row_stride + int(rng.integers(0, 3))
+    base = arena.take_act(max(batch, 1) * step + int(rng.integers(0, 5)))
+    fields = {"base": base, "row_stride": row_stride, "pitch": pitch, **({"batch_stride": step} if batch else {})}
+    return {f"{name}_{key}": value for key, value in fields.items()}
+
+
+def draw_kind(rng: Rng) -> int:
+    """None, a tensor or a row (`codes.OperandKind`)."""
+    return int(rng.integers(0, 3))
+
+
 def draw_clamps(rng: Rng) -> dict[str, int]:
     """Rounding, zero point and clamp; full range most of the time."""
     lo, hi = (INT8.lo, INT8.hi) if rng.integers(0, 3) else sorted(int(v) for v in rng.integers(INT8.lo, INT8.hi + 1, 2))
@@ -170,6 +195,21 @@ def draw_records(rng: Rng, count: int, magnitude: float, style: str = "usual") -
         shift = rng.choice(np.array([0, 1, 24, 31, 32, 55, 62, 63]), count)
         bias = rng.choice(np.array([-(1 << 31), -1, 0, 1, (1 << 31) - 1, 12345]), count)
     return numerics.pack_records(bias, mult, shift)
+
+
+def draw_row_records(rng: Rng, count: int, magnitude: float) -> NDArray[np.int8]:
+    """Row records, int8 [count, 16]; one in eight is that of a sum of 0."""
+    records = draw_records(rng, count, magnitude)
+    records[rng.random(count) < 1 / 8] = 0
+    out = np.zeros((count, numerics.ITEM_BYTES), np.int8)
+    out[:, : numerics.RECORD_BYTES] = records.view(np.int8)
+    return out
+
+
+def draw_items(rng: Rng, count: int, low: int, high: int) -> NDArray[np.int8]:
+    """Items with values from low to high and any second value, int8 [count, 16]."""
+    second = rng.integers(-(1 << 31), 1 << 31, count)
+    return numerics.pack_items(rng.integers(low, high + 1, count), second)
 
 
 def draw_table(rng: Rng) -> NDArray[np.uint8]:

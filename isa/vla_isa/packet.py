@@ -23,7 +23,7 @@ from vla_isa.operands import Operands
 __all__ = ["FETCH", "LARGEST_COUNT", "QUEUES", "Instruction", "Packet", "only_fetched", "touches_nothing"]
 
 QUEUES = ("wload", "load", "mac", "vec", "store")
-FETCH = "fetch"  # what JUMP and HALT run in instead of a queue
+FETCH = "fetch"  # what JUMP, HALT, SET and LOOP run in instead of a queue
 LARGEST_COUNT = 255  # of a semaphore, which has 8 bits
 
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vla_isa import hazards
-from vla_isa.encoding import encode
+from vla_isa.encoding import decode, encode
 from vla_isa.errors import HazardError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.generated.codes import SEMAPHORES
 from vla_isa.ordering import QUEUE_NAMES, WordHistory, queue_number
 from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment
-from vla_isa.trace import Step, walk
+from vla_isa.trace import Step, packets, walk
 
 __all__ = ["reschedule"]
 
@@ -135,9 +135,9 @@ def _synchronize(nodes: list[_Node], order: list[int], rng: random.Random, extra
 
 
 def _rebuild(program: Program, nodes: list[_Node], order: list[int], masks: dict[int, tuple[int, int]]) -> Program:
-    data = b""
+    data, words = b"", packets(program)
     for node in order:
-        packet = nodes[node].step.packet
+        packet = decode(words[nodes[node].step.number])  # with its index
         wait, signal = masks[node]
         data += encode(Packet(packet.instruction, {**packet.values, "wait": wait, "signal": signal}))
     heaps, at = [], 0

@@ -132,7 +132,17 @@ class _Run:
             self.spans.append((start, end))
             for s in bits(item.packet["signal"]):
                 self.signals[s].append(end)
-            fetched = end + self.timing.read_latency if item.packet.name == "JUMP" else ready + self.timing.dispatch
+            fetched = self._next(index, ready, end)
+
+    def _next(self, index: int, ready: int, end: int) -> int:
+        """When the packet behind a packet is fetched; a long body of a loop is fetched again in every round."""
+        item, latency = self.items[index], self.timing.read_latency
+        if item.packet.name == "JUMP":
+            return end + latency
+        fetched = end if item.packet.name == "SET" else ready + self.timing.dispatch
+        following = self.items[index + 1].number if index + 1 < len(self.items) else item.number + 1
+        back = item.number + 1 - following
+        return fetched + latency if back > self.timing.prefetch_packets else fetched
 
     def _span(self, item: _Item, ready: int) -> tuple[int, int]:
         """When a packet takes its semaphores and when it is done; `ready` is its dispatch."""

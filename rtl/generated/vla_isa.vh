@@ -666,7 +666,7 @@
 `define VLA_VEC_TABLE_BASE_LSB               414
 `define VLA_VEC_TABLE_BASE_WIDTH             16
 
-// ROW (laid out, not implemented)
+// ROW
 `define VLA_ROW_FUNCTION                     41:40
 `define VLA_ROW_FUNCTION_LSB                 40
 `define VLA_ROW_FUNCTION_WIDTH               2
@@ -820,7 +820,7 @@
 `define VLA_ROW_REDUCE_BASE_LSB              486
 `define VLA_ROW_REDUCE_BASE_WIDTH            20
 
-// REDUCE (laid out, not implemented)
+// REDUCE
 `define VLA_REDUCE_FUNCTION                  42:40
 `define VLA_REDUCE_FUNCTION_LSB              40
 `define VLA_REDUCE_FUNCTION_WIDTH            3
@@ -872,7 +872,7 @@
 `define VLA_REDUCE_OUT_PITCH_LSB             205
 `define VLA_REDUCE_OUT_PITCH_WIDTH           14
 
-// RECIP (laid out, not implemented)
+// RECIP
 `define VLA_RECIP_FUNCTION                   40:40
 `define VLA_RECIP_FUNCTION_LSB               40
 `define VLA_RECIP_FUNCTION_WIDTH             1
@@ -902,7 +902,7 @@
 `define VLA_RECIP_OUT_BASE_LSB               164
 `define VLA_RECIP_OUT_BASE_WIDTH             20
 
-// GATHER (laid out, not implemented)
+// GATHER
 `define VLA_GATHER_MOVE                      41:40
 `define VLA_GATHER_MOVE_LSB                  40
 `define VLA_GATHER_MOVE_WIDTH                2
@@ -955,7 +955,7 @@
 `define VLA_GATHER_INDEX_STRIDE_LSB          236
 `define VLA_GATHER_INDEX_STRIDE_WIDTH        32
 
-// SET (laid out, not implemented)
+// SET
 `define VLA_SET_REGISTER                     41:40
 `define VLA_SET_REGISTER_LSB                 40
 `define VLA_SET_REGISTER_WIDTH               2
@@ -974,7 +974,7 @@
 `define VLA_SET_COUNT_LSB                    79
 `define VLA_SET_COUNT_WIDTH                  16
 
-// LOOP (laid out, not implemented)
+// LOOP
 `define VLA_LOOP_N                           55:40
 `define VLA_LOOP_N_LSB                       40
 `define VLA_LOOP_N_WIDTH                     16

@@ -74,6 +74,10 @@ module vla_packet_check #(
     (packet_i[457:457] != 1'd0) ||  // row_max
     1'b0;
   wire gemm_rule =
+    !({39'd0, packet_i[457:457]} == 40'd0 || ({39'd0, packet_i[247:247]} == 40'd1 && {38'd0, packet_i[297:296]} == 40'd1)) ||
+    !({39'd0, packet_i[457:457]} == 40'd0 || {29'd0, packet_i[60:50]} * {26'd0, packet_i[74:61]} <= 40'd1024) ||
+    !({38'd0, packet_i[382:381]} == 40'd0 || ({39'd0, packet_i[247:247]} == 40'd1 && {38'd0, packet_i[297:296]} < 40'd2)) ||
+    !({39'd0, packet_i[324:324]} == 40'd0 || {39'd0, packet_i[247:247]} == 40'd0) ||
     1'b0;
 
   wire copy_reserved = (|packet_i[511:413]);
@@ -87,6 +91,7 @@ module vla_packet_check #(
     !({29'd0, packet_i[301:291]} == 40'd0 || ({29'd0, packet_i[312:302]} < {29'd0, packet_i[301:291]} && {28'd0, packet_i[146:135]} <= {29'd0, packet_i[301:291]})) ||
     !({29'd0, packet_i[323:313]} == 40'd0 || ({29'd0, packet_i[334:324]} < {29'd0, packet_i[323:313]} && {28'd0, packet_i[146:135]} <= {29'd0, packet_i[323:313]})) ||
     !({39'd0, packet_i[343:343]} == 40'd0 || ({37'd0, packet_i[42:40]} == 40'd4 && {28'd0, packet_i[158:147]} <= 40'd1)) ||
+    !({39'd0, packet_i[360:360]} == 40'd0 || {37'd0, packet_i[42:40]} == 40'd1) ||
     1'b0;
 
   wire pool_reserved = (|packet_i[511:364]);

@@ -1,7 +1,7 @@
 // Which packets of a COPY engine are held, and when each is done: at most two, the head (oldest) and the
 // one behind it, told apart by a tag of one bit.
 // Does: count the pieces dealt and retired of each; say done for the head when its walk has ended and all
-// its pieces have retired, with error_o if one of its pieces met an error; accept a packet when none is being
+// its pieces have retired and settled, with error_o if one of its pieces met an error; accept a packet when none is being
 // walked and fewer than two are held.
 // Does not: know what a piece is. A piece retires at least one cycle after it was dealt.
 // Handshake: accept_i in a cycle in which ready_o is high; walk_idle_i is low from the next cycle until the
@@ -16,6 +16,7 @@ module vla_copy_tracker #(
   input  wire                 accept_i,
   output wire                 ready_o,
   input  wire                 walk_idle_i,
+  input  wire                 settled_i,     // what retired pieces wrote is written
   input  wire [CountBits-1:0] dealt_i,       // pieces of the packet being walked dealt in this cycle
   input  wire [Movers-1:0]    retire_i,
   input  wire [Movers-1:0]    error_i,       // a piece that has not retired before meets an error
@@ -35,24 +36,24 @@ module vla_copy_tracker #(
 
   reg [1:0]           failed_q;            // a piece of it met an error, by tag
 
-  reg [CountBits-1:0] retired0, retired1;
-  reg [1:0]           failed;
-  integer i;
-  always @* begin
-    retired0 = 0;
-    retired1 = 0;
-    failed   = 2'b00;
-    for (i = 0; i < Movers; i = i + 1) begin
-      if (retire_i[i] && !retire_tag_i[i]) retired0 = retired0 + 1'b1;
-      if (retire_i[i] && retire_tag_i[i])  retired1 = retired1 + 1'b1;
-      if (error_i[i]) failed = failed | (retire_tag_i[i] ? 2'b10 : 2'b01);
+  // How many of some bits are set.
+  function [CountBits-1:0] count;
+    input [Movers-1:0] bits;
+    integer i;
+    begin
+      count = {CountBits{1'b0}};
+      for (i = 0; i < Movers; i = i + 1) count = count + {{CountBits-1{1'b0}}, bits[i]};
     end
-  end
+  endfunction
+
+  wire [CountBits-1:0] retired0 = count(retire_i & ~retire_tag_i);
+  wire [CountBits-1:0] retired1 = count(retire_i & retire_tag_i);
+  wire [1:0]           failed   = {(error_i & retire_tag_i) != {Movers{1'b0}}, (error_i & ~retire_tag_i) != {Movers{1'b0}}};
 
   wire head_left = head_tag_q ? count1_q != 0 : count0_q != 0;
   wire head_walk = walking_q && walk_tag_q == head_tag_q;
 
-  assign done_o     = held_q != 2'd0 && !head_left && !head_walk;
+  assign done_o     = held_q != 2'd0 && !head_left && !head_walk && settled_i;
   assign error_o    = done_o && failed_q[head_tag_q];
   assign ready_o    = !walking_q && held_q != 2'd2;
   assign walk_tag_o = walk_tag_q;

@@ -102,6 +102,7 @@ module vla_core_datapath #(
   wire [Readers-1:0]            act_rd_valid;
   wire [Readers*ActAw-1:0]      act_rd_addr;
   wire [Readers-1:0]            act_rd_grant;
+  wire [Readers-1:0]            act_rd_word;
   wire [Readers*WordBits-1:0]   act_rd_data;
   wire [Writers-1:0]            act_wr_valid;
   wire [Writers*ActAw-1:0]      act_wr_addr;
@@ -111,6 +112,7 @@ module vla_core_datapath #(
   vla_act_memory #(
     .Block   (Block),
     .ActWords(ActWords),
+    .Operands(Pixels),
     .Readers (Readers),
     .Writers (Writers)
   ) u_act_memory (
@@ -119,12 +121,15 @@ module vla_core_datapath #(
     .rd_valid_i(act_rd_valid),
     .rd_addr_i (act_rd_addr),
     .rd_grant_o(act_rd_grant),
+    .rd_word_o (act_rd_word),
     .rd_data_o (act_rd_data),
     .wr_valid_i(act_wr_valid),
     .wr_addr_i (act_wr_addr),
     .wr_data_i (act_wr_data),
     .wr_grant_o(act_wr_grant)
   );
+
+  wire unused_grants = ^act_rd_grant[RdOperand +: Pixels];  // operands are always granted
 
   wire                        weight_rd_en;
   wire [WeightAw-1:0]         weight_rd_addr;
@@ -246,6 +251,7 @@ module vla_core_datapath #(
     .copy_rd_valid_o(act_rd_valid[RdCopy +: LoadLanes]),
     .copy_rd_addr_o (act_rd_addr[RdCopy*ActAw +: LoadLanes*ActAw]),
     .copy_rd_grant_i(act_rd_grant[RdCopy +: LoadLanes]),
+    .copy_rd_word_i (act_rd_word[RdCopy +: LoadLanes]),
     .copy_rd_data_i (act_rd_data[RdCopy*WordBits +: LoadLanes*WordBits]),
     .wr_valid_o     (act_wr_valid[WrLoad +: LoadLanes]),
     .wr_addr_o      (act_wr_addr[WrLoad*ActAw +: LoadLanes*ActAw]),
@@ -271,11 +277,12 @@ module vla_core_datapath #(
     .active_o        (active_o[2]),
     .op_rd_valid_o   (act_rd_valid[RdOperand +: Pixels]),
     .op_rd_addr_o    (act_rd_addr[RdOperand*ActAw +: Pixels*ActAw]),
-    .op_rd_grant_i   (act_rd_grant[RdOperand +: Pixels]),
+    .op_rd_word_i    (act_rd_word[RdOperand +: Pixels]),
     .op_rd_data_i    (act_rd_data[RdOperand*WordBits +: Pixels*WordBits]),
     .res_rd_valid_o  (act_rd_valid[RdResidual +: 2]),
     .res_rd_addr_o   (act_rd_addr[RdResidual*ActAw +: 2*ActAw]),
     .res_rd_grant_i  (act_rd_grant[RdResidual +: 2]),
+    .res_rd_word_i   (act_rd_word[RdResidual +: 2]),
     .res_rd_data_i   (act_rd_data[RdResidual*WordBits +: 2*WordBits]),
     .wr_valid_o      (act_wr_valid[WrMac +: 2]),
     .wr_addr_o       (act_wr_addr[WrMac*ActAw +: 2*ActAw]),
@@ -307,6 +314,7 @@ module vla_core_datapath #(
     .rd_valid_o      (act_rd_valid[RdVector +: 4]),
     .rd_addr_o       (act_rd_addr[RdVector*ActAw +: 4*ActAw]),
     .rd_grant_i      (act_rd_grant[RdVector +: 4]),
+    .rd_word_i       (act_rd_word[RdVector +: 4]),
     .rd_data_i       (act_rd_data[RdVector*WordBits +: 4*WordBits]),
     .wr_valid_o      (act_wr_valid[WrVector +: 2]),
     .wr_addr_o       (act_wr_addr[WrVector*ActAw +: 2*ActAw]),
@@ -346,6 +354,7 @@ module vla_core_datapath #(
     .rd_valid_o    (act_rd_valid[RdStore +: StoreLanes]),
     .rd_addr_o     (act_rd_addr[RdStore*ActAw +: StoreLanes*ActAw]),
     .rd_grant_i    (act_rd_grant[RdStore +: StoreLanes]),
+    .rd_word_i     (act_rd_word[RdStore +: StoreLanes]),
     .rd_data_i     (act_rd_data[RdStore*WordBits +: StoreLanes*WordBits]),
     .axi_error_o   (store_error_o)
   );

@@ -1,7 +1,7 @@
 // Everything between the program in memory and the engines: fetch, five queues, semaphores, monitor.
 // Does: wire them; lane n of every five-lane port belongs to queue n (0 wload, 1 load, 2 mac, 3 vec,
 // 4 store), semaphore client 5 is fetch.
-// Does not: hold state of its own.
+// Does not: hold state of its own, except how long engines have been idle.
 // Latency and handshake: those of the parts.
 `default_nettype none
 module vla_core_dispatch #(
@@ -57,7 +57,12 @@ module vla_core_dispatch #(
   wire [159:0] running_seq;
   wire [4:0]   queue_busy;
   wire [4:0]   queue_empty;
-  wire         busy = queue_busy != 5'd0 || active_i != 5'd0;
+  // A packet that is done may still have an error or a signal on its way: those come within Linger cycles.
+  localparam        Linger = 6;
+  reg  [Linger-1:0] busy_q;
+  wire              busy_now = queue_busy != 5'd0 || active_i != 5'd0;
+  wire              busy     = busy_now || busy_q != {Linger{1'b0}};
+  always @(posedge clk_i) busy_q <= rst_i ? {Linger{1'b0}} : {busy_q[Linger-2:0], busy_now};
 
   wire [5:0]   take_valid;
   wire [95:0]  take_mask;
@@ -75,6 +80,7 @@ module vla_core_dispatch #(
   wire         halted;
   wire [31:0]  halt_code;
   wire         retire;
+  wire [4:0]   errors = {store_error_i, 2'b00, load_error_i, wload_error_i};
 
   vla_fetch #(
     .ActWords   (ActWords),
@@ -140,6 +146,7 @@ module vla_core_dispatch #(
         .packet_ready_i(packet_ready_i[n]),
         .packet_o      (packet_o[512*n +: 512]),
         .done_i        (done_i[n]),
+        .error_i       (errors[n]),
         .head_waiting_o(head_waiting[n]),
         .head_addr_o   (head_addr[38*n +: 38]),
         .head_seq_o    (head_seq[32*n +: 32]),

@@ -38,6 +38,7 @@ module vla_data_loader #(
   output wire [InMasters*(32/Block)-1:0]                       copy_rd_valid_o,
   output wire [InMasters*(32/Block)*$clog2(ActWords)-1:0]      copy_rd_addr_o,
   input  wire [InMasters*(32/Block)-1:0]                       copy_rd_grant_i,
+  input  wire [InMasters*(32/Block)-1:0]                       copy_rd_word_i,
   input  wire [InMasters*256-1:0]                              copy_rd_data_i,
   output wire [InMasters*(32/Block)-1:0]                       wr_valid_o,
   output wire [InMasters*(32/Block)*$clog2(ActWords)-1:0]      wr_addr_o,
@@ -124,7 +125,8 @@ module vla_data_loader #(
   wire [InMasters-1:0] mover_retire, mover_retire_tag, mover_error;
   wire [31:0]          burst_line;
   wire [7:0]           burst_len;
-  wire                 local_ready, local_retire, local_retire_tag;
+  wire [InMasters-1:0] mover_idle;
+  wire                 local_ready, local_idle, local_retire, local_retire_tag;
   wire                 local_fire = seg_valid && walk_local && local_ready;
   assign seg_ready = walk_local ? local_ready : deal_ready;
 
@@ -149,7 +151,7 @@ module vla_data_loader #(
   vla_copy_tracker #(.Movers(InMasters + 1), .CountBits(8)) u_tracker (
     .clk_i(clk_i), .rst_i(rst_i),
     .accept_i(accept), .ready_o(packet_ready_o), .walk_idle_i(!walk_busy && !cut_busy && !deal_busy),
-    .dealt_i({7'd0, local_fire || burst_fire}),
+    .dealt_i({7'd0, local_fire || burst_fire}), .settled_i(local_idle && (&mover_idle)),
     .retire_i({local_retire, mover_retire}), .retire_tag_i({local_retire_tag, mover_retire_tag}),
     .error_i({1'b0, mover_error}),
     .walk_tag_o(walk_tag), .head_tag_o(head_tag), .done_o(done_o), .error_o(axi_error_o), .active_o(active_o)
@@ -173,7 +175,7 @@ module vla_data_loader #(
         .seg_word_i(seg_dst), .seg_words_i(seg_words),
         .burst_valid_i(mover_burst_valid[m]), .burst_ready_o(mover_burst_ready[m]),
         .burst_line_i(burst_line), .burst_len_i(burst_len), .burst_tag_i(walk_tag),
-        .retire_o(mover_retire[m]), .retire_tag_o(mover_retire_tag[m]),
+        .idle_o(mover_idle[m]), .retire_o(mover_retire[m]), .retire_tag_o(mover_retire_tag[m]),
         .ar_valid_o(ar_valid_o[m]), .ar_ready_i(ar_ready_i[m]),
         .ar_addr_o(ar_addr_o[m*64 +: 64]), .ar_len_o(ar_len_o[m*8 +: 8]),
         .r_valid_i(r_valid_i[m]), .r_ready_o(r_ready_o[m]), .r_data_i(r_data_i[m*256 +: 256]),
@@ -191,9 +193,9 @@ module vla_data_loader #(
     .fill_i(fill_q[head_tag]), .pad_i(head_tag ? pad1_q : pad0_q),
     .seg_valid_i(seg_valid && walk_local), .seg_ready_o(local_ready),
     .seg_src_i(seg_src[ActAw-1:0]), .seg_dst_i(seg_dst), .seg_words_i(seg_words[3:0]), .seg_tag_i(walk_tag),
-    .retire_o(local_retire), .retire_tag_o(local_retire_tag),
+    .idle_o(local_idle), .retire_o(local_retire), .retire_tag_o(local_retire_tag),
     .rd_valid_o(copy_rd_valid_o), .rd_addr_o(copy_rd_addr_o),
-    .rd_grant_i(copy_rd_grant_i), .rd_data_i(copy_rd_data_i),
+    .rd_grant_i(copy_rd_grant_i), .rd_word_i(copy_rd_word_i), .rd_data_i(copy_rd_data_i),
     .wr_valid_o(local_wr_valid), .wr_addr_o(local_wr_addr), .wr_data_o(local_wr_data), .wr_grant_i(wr_grant_i)
   );
 

@@ -3,9 +3,9 @@
 // Does: read ahead of what is written, also for the packet after the head; write only words of the head
 // packet, and only the words of a segment, not the padding up to its line's end.
 // Does not: form bursts, or choose the master.
-// Latency: 3 cycles plus that of the memory from a burst to its first write; one beat per cycle.
+// Latency: 4 cycles plus that of the memory from a burst to its first write; one beat per cycle.
 // Handshake: segments, bursts and the read client are ready/valid; a segment comes before its burst. retire_o
-// is high for one cycle per burst, error_o for each beat that the memory answered with an error, both with
+// is high for one cycle per burst when all its words are at the write lanes, error_o for each beat that the memory answered with an error, both with
 // the tag of their packet.
 `include "vla_isa.vh"
 `default_nettype none
@@ -29,6 +29,7 @@ module vla_data_mover #(
   input  wire [31:0]                  burst_line_i,
   input  wire [7:0]                   burst_len_i,   // beats - 1
   input  wire                         burst_tag_i,
+  output wire                         idle_o,       // every word taken is written
   output wire                         retire_o,
   output wire                         retire_tag_o,
   // read client
@@ -90,9 +91,13 @@ module vla_data_mover #(
     else if (beat_ready) offset_q <= seg_end ? {SegBits{1'b0}} : offset_q + Step;
   end
 
+  wire mine = beat_valid && beat_tag == head_tag_i;
+  wire writer_ready;
+  assign beat_ready = mine && writer_ready;
+
   vla_word_writer #(.Block(Block), .ActAw(ActAw), .Lanes(BeatWords)) u_writer (
     .clk_i(clk_i), .rst_i(rst_i),
-    .group_valid_i(beat_valid && beat_tag == head_tag_i), .group_ready_o(beat_ready),
+    .group_valid_i(mine), .group_ready_o(writer_ready), .idle_o(idle_o),
     .group_addr_i(seg_word + offset[ActAw-1:0]), .group_words_i(covered ? left[3:0] : BeatWords[3:0]),
     .group_data_i(beat_data),
     .wr_valid_o(wr_valid_o), .wr_addr_o(wr_addr_o), .wr_data_o(wr_data_o), .wr_grant_i(wr_grant_i)

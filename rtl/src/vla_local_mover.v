@@ -1,8 +1,8 @@
 // Moves groups of words inside the activation memory, or fills them with a byte.
 // Does: read and write Lanes words per cycle when all lanes are granted; touch only groups of the head packet.
 // Does not: notice an overlap of source and destination (a legal program has none).
-// Latency: 4 cycles from a group to its write. Handshake: groups are ready/valid; retire_o is high for one
-// cycle per group, with the tag of its packet. fill_i and pad_i belong to the head packet.
+// Latency: 9 cycles from a group to its write. Handshake: groups are ready/valid; retire_o is high for one
+// cycle per group when its words are at the write lanes, with the tag of its packet. fill_i and pad_i belong to the head packet.
 `default_nettype none
 module vla_local_mover #(
   parameter Block = 16,  // B, bytes of a word
@@ -21,12 +21,14 @@ module vla_local_mover #(
   input  wire [ActAw-1:0]         seg_dst_i,
   input  wire [3:0]               seg_words_i,  // 1 to Lanes
   input  wire                     seg_tag_i,
+  output wire                     idle_o,       // every word taken is written
   output wire                     retire_o,
   output wire                     retire_tag_o,
   // read lanes
   output wire [Lanes-1:0]         rd_valid_o,
   output wire [Lanes*ActAw-1:0]   rd_addr_o,
   input  wire [Lanes-1:0]         rd_grant_i,
+  input  wire [Lanes-1:0]         rd_word_i,
   input  wire [Lanes*8*Block-1:0] rd_data_i,
   // write lanes
   output wire [Lanes-1:0]         wr_valid_o,
@@ -47,6 +49,10 @@ module vla_local_mover #(
     .out_data_o({group_tag, group_words, group_dst, group_src})
   );
 
+  wire mine = group_valid && group_tag == head_tag_i;
+  wire reader_ready, writer_ready;
+  assign group_ready = mine && reader_ready;
+
   wire                     word_valid;
   wire [Lanes*8*Block-1:0] word_data;
   wire [3:0]               word_words;
@@ -54,22 +60,24 @@ module vla_local_mover #(
 
   vla_word_reader #(.Block(Block), .ActAw(ActAw), .Lanes(Lanes), .NoteBits(4 + ActAw)) u_reader (
     .clk_i(clk_i), .rst_i(rst_i),
-    .group_valid_i(group_valid && group_tag == head_tag_i), .group_ready_o(group_ready),
+    .group_valid_i(mine), .group_ready_o(reader_ready),
     .group_addr_i(group_src), .group_words_i(group_words), .group_skip_i(fill_i),
     .group_note_i({group_words, group_dst}),
-    .rd_valid_o(rd_valid_o), .rd_addr_o(rd_addr_o), .rd_grant_i(rd_grant_i), .rd_data_i(rd_data_i),
+    .rd_valid_o(rd_valid_o), .rd_addr_o(rd_addr_o), .rd_grant_i(rd_grant_i), .rd_word_i(rd_word_i),
+    .rd_data_i(rd_data_i),
     .out_valid_o(word_valid), .out_ready_i(retire_o), .out_data_o(word_data),
     .out_note_o({word_words, word_dst})
   );
 
   vla_word_writer #(.Block(Block), .ActAw(ActAw), .Lanes(Lanes)) u_writer (
     .clk_i(clk_i), .rst_i(rst_i),
-    .group_valid_i(word_valid), .group_ready_o(retire_o),
+    .group_valid_i(word_valid), .group_ready_o(writer_ready), .idle_o(idle_o),
     .group_addr_i(word_dst), .group_words_i(word_words),
     .group_data_i(fill_i ? {(Lanes * Block){pad_i}} : word_data),
     .wr_valid_o(wr_valid_o), .wr_addr_o(wr_addr_o), .wr_data_o(wr_data_o), .wr_grant_i(wr_grant_i)
   );
 
+  assign retire_o     = word_valid && writer_ready;
   assign retire_tag_o = head_tag_i;
 
 endmodule

@@ -31,12 +31,13 @@ module vla_mac_engine #(
   // activation memory: operands
   output wire [Pixels-1:0]                  op_rd_valid_o,
   output wire [Pixels*$clog2(ActWords)-1:0] op_rd_addr_o,
-  input  wire [Pixels-1:0]                  op_rd_grant_i,
+  input  wire [Pixels-1:0]                  op_rd_word_i,
   input  wire [Pixels*8*Block-1:0]          op_rd_data_i,
   // activation memory: residual
   output wire [1:0]                         res_rd_valid_o,
   output wire [2*$clog2(ActWords)-1:0]      res_rd_addr_o,
   input  wire [1:0]                         res_rd_grant_i,
+  input  wire [1:0]                         res_rd_word_i,
   input  wire [2*8*Block-1:0]               res_rd_data_i,
   // activation memory: results
   output wire [1:0]                         wr_valid_o,
@@ -54,7 +55,7 @@ module vla_mac_engine #(
   input  wire [64*Block-1:0]                param_rd_data_i,
   // counters
   output wire                               count_busy_o,     // the array multiplies in this cycle
-  output wire                               count_conflict_o  // operands not granted whole in this cycle
+  output wire                               count_conflict_o  // a lane's operand waits for another's in this cycle
 );
 
   localparam ActAw     = $clog2(ActWords);
@@ -182,7 +183,7 @@ module vla_mac_engine #(
     .step_valid_i(step_valid), .step_first_i(step_first), .step_last_i(step_last), .step_empty_i(step_empty),
     .step_silent_i(step_silent), .step_weight_i(step_weight),
     .lane_addr_i(lane_addr), .lane_need_i(lane_need), .lane_on_i(lane_on),
-    .op_rd_valid_o(op_rd_valid_o), .op_rd_addr_o(op_rd_addr_o), .op_rd_grant_i(op_rd_grant_i),
+    .op_rd_valid_o(op_rd_valid_o), .op_rd_addr_o(op_rd_addr_o), .op_rd_word_i(op_rd_word_i),
     .op_rd_data_i(op_rd_data_i),
     .weight_rd_en_o(weight_rd_en_o), .weight_rd_addr_o(weight_rd_addr_o), .weight_rd_data_i(weight_rd_data_i),
     .valid_o(array_valid), .first_o(array_first), .last_o(array_last), .empty_o(array_empty),
@@ -231,7 +232,7 @@ module vla_mac_engine #(
     .clk_i(clk_i), .rst_i(rst_i),
     .start_i(start), .conv_i(conv), .out_blocks_i(out_blocks), .batches_i(batches),
     .out_batch_stride_i(out_batch_stride), .out_slot_row_i(out_slot_row), .res_slot_row_i(res_slot_row),
-    .res_rd_valid_o(res_rd_valid_o), .res_rd_addr_o(res_rd_addr_o), .res_rd_grant_i(res_rd_grant_i),
+    .res_rd_valid_o(res_rd_valid_o), .res_rd_addr_o(res_rd_addr_o), .res_rd_grant_i(res_rd_grant_i), .res_rd_word_i(res_rd_word_i),
     .res_rd_data_i(res_rd_data_i),
     .freed_i(pair_freed), .pair_valid_o(pair_valid), .pair_both_o(pair_both),
     .pair_strip_last_o(pair_strip_last), .pair_tile_last_o(pair_tile_last),

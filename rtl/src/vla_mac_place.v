@@ -3,7 +3,8 @@
 // flags of a pair, and the words of the residual, read beforehand through two lanes.
 // Does not: wait for results, or overrun the queues behind it: it holds Credits, spends one per pair and
 // gets it back with freed_i.
-// Latency: start_i -> first pair 3 cycles, then one pair per cycle while all residual words are granted.
+// Latency: start_i -> first pair 2 cycles, with a residual 7, then one pair per cycle while all residual words are
+// granted.
 // Handshake: pair_valid_o for one cycle per pair; there is always room.
 `include "vla_isa.vh"
 `default_nettype none
@@ -27,6 +28,7 @@ module vla_mac_place #(
   output wire [1:0]           res_rd_valid_o,
   output wire [2*ActAw-1:0]   res_rd_addr_o,
   input  wire [1:0]           res_rd_grant_i,
+  input  wire [1:0]           res_rd_word_i,
   input  wire [16*Block-1:0]  res_rd_data_i,
   // pairs
   input  wire                 freed_i,
@@ -74,8 +76,8 @@ module vla_mac_place #(
   wire        packet_end = batch_end && batches_left_q == 10'd1;
   wire        strip_end  = tile_end || pair_q == LastPair;
 
-  wire complete;  // the words of the pair being requested are granted
-  wire step = busy_q && credits_q != 0 && complete;
+  wire may_step;  // the queues of pairs and of residual addresses have room
+  wire step = busy_q && credits_q != 0 && may_step;
 
   always @(posedge clk_i) begin
     if (rst_i) begin
@@ -130,56 +132,37 @@ module vla_mac_place #(
     .row_o(res_row), .next_row_o(res_next_row)
   );
 
-  // ---- requested: the residual words; then arriving ----
-  reg               valid_req_q, valid_word_q;
-  reg [3:0]         flags_req_q, flags_word_q;
-  reg [2*ActAw-1:0] out_req_q, out_word_q;
-  reg [1:0]         pending_q;
-  reg [1:0]         granted_q;
-  reg [2*ActAw-1:0] res_addr_q;
+  // ---- residual words on their way, and the pairs that wait for them ----
+  wire [1:0]        lane_ready, word_valid;
+  wire              queue_ready, queue_valid, queue_both;
+  wire              release_pair = queue_valid && (!residual || (word_valid | {!queue_both, 1'b0}) == 2'b11);
+  assign may_step = queue_ready && (!residual || lane_ready == 2'b11);
 
-  wire [1:0] left = pending_q & ~res_rd_grant_i;
-  assign complete       = left == 2'b00;
-  assign res_rd_valid_o = pending_q;
-  assign res_rd_addr_o  = res_addr_q;
+  vla_fifo #(.Width(4 + 2*ActAw), .Depth(16)) u_pairs (
+    .clk_i(clk_i), .rst_i(rst_i),
+    .in_valid_i(step), .in_ready_o(queue_ready),
+    .in_data_i({both, strip_end, tile_end, packet_end,
+                (wrap1 ? out_next_row : out_row) + x1_wide[ActAw-1:0], out_row + x_wide[ActAw-1:0]}),
+    .out_valid_o(queue_valid), .out_ready_i(release_pair),
+    .out_data_o({queue_both, pair_strip_last_o, pair_tile_last_o, pair_packet_last_o, pair_addr_o})
+  );
 
-  always @(posedge clk_i) begin
-    if (rst_i) begin
-      valid_req_q  <= 1'b0;
-      valid_word_q <= 1'b0;
-      pending_q    <= 2'b00;
-      granted_q    <= 2'b00;
-    end else begin
-      if (complete) valid_req_q <= step;
-      valid_word_q <= valid_req_q && complete;
-      pending_q    <= step && residual ? {both, 1'b1} : left;
-      granted_q    <= pending_q & res_rd_grant_i;
-    end
-  end
+  assign pair_valid_o = release_pair;
+  assign pair_both_o  = queue_both;
 
-  always @(posedge clk_i) begin
-    if (step) begin
-      flags_req_q <= {both, strip_end, tile_end, packet_end};
-      out_req_q   <= {(wrap1 ? out_next_row : out_row) + x1_wide[ActAw-1:0], out_row + x_wide[ActAw-1:0]};
-      res_addr_q  <= {(wrap1 ? res_next_row : res_row) + x1_wide[ActAw-1:0], res_row + x_wide[ActAw-1:0]};
-    end
-    flags_word_q <= flags_req_q;
-    out_word_q   <= out_req_q;
-  end
-
-  assign pair_valid_o = valid_word_q;
-  assign {pair_both_o, pair_strip_last_o, pair_tile_last_o, pair_packet_last_o} = flags_word_q;
-  assign pair_addr_o  = out_word_q;
-
+  wire [2*ActAw-1:0] res_addr = {(wrap1 ? res_next_row : res_row) + x1_wide[ActAw-1:0], res_row + x_wide[ActAw-1:0]};
   genvar l;
   generate
     for (l = 0; l < 2; l = l + 1) begin : g_lane
-      reg  [WordBits-1:0] hold_q;  // a word that came before its partner
-      wire [WordBits-1:0] data = res_rd_data_i[l*WordBits +: WordBits];
-      assign pair_residual_o[l*WordBits +: WordBits] = granted_q[l] ? data : hold_q;
-      always @(posedge clk_i) begin
-        if (granted_q[l]) hold_q <= data;
-      end
+      vla_read_lane #(.Aw(ActAw), .WordBits(WordBits), .Depth(8)) u_lane (
+        .clk_i(clk_i), .rst_i(rst_i),
+        .addr_valid_i(step && residual && (l == 0 || both)), .addr_ready_o(lane_ready[l]),
+        .addr_i(res_addr[l*ActAw +: ActAw]),
+        .rd_valid_o(res_rd_valid_o[l]), .rd_addr_o(res_rd_addr_o[l*ActAw +: ActAw]), .rd_grant_i(res_rd_grant_i[l]),
+        .rd_word_i(res_rd_word_i[l]), .rd_data_i(res_rd_data_i[l*WordBits +: WordBits]),
+        .word_valid_o(word_valid[l]), .word_ready_i(release_pair && residual && (l == 0 || queue_both)),
+        .word_o(pair_residual_o[l*WordBits +: WordBits])
+      );
     end
   endgenerate
 

@@ -1,11 +1,11 @@
 // One of the five packet queues: holds packets in order, takes their semaphores, hands them to an engine.
 // Does: take the head's wait mask in one step, then offer the packet to the engine; remember the signal
 // mask, address and number of every packet the engine holds and signal when the engine says done.
-// Does not: look at anything but the masks of a packet, or reorder. A packet without waits takes its empty
-// mask like any other.
-// Latency: a packet pushed into an empty queue takes its semaphores in the next cycle and is offered in
-// the one after. Handshake: ready/valid on both sides; packet_valid_o stays until packet_ready_i.
-// stop_i: no further head takes its semaphores; a packet whose semaphores are taken still goes on.
+// Does not: look at anything but the masks of a packet, or reorder. A packet without waits asks nobody; one that is
+// done with error_i signals nothing: in program order nothing comes after it.
+// Latency: a packet pushed into an empty queue asks for its semaphores in the next cycle (one without waits needs
+// none) and is offered in the cycle after their grant. Handshake: ready/valid on both sides; packet_valid_o stays until
+// packet_ready_i. stop_i: no further head asks for its semaphores; a packet whose semaphores are taken still goes on.
 `default_nettype none
 `include "vla_isa.vh"
 module vla_queue #(
@@ -32,6 +32,7 @@ module vla_queue #(
   input  wire         packet_ready_i,
   output wire [511:0] packet_o,
   input  wire         done_i,
+  input  wire         error_i,  // with done_i: an answer of the packet was an error
   // what the monitor looks at
   output wire         head_waiting_o,  // the head has not got its semaphores
   output wire [37:0]  head_addr_o,
@@ -70,14 +71,16 @@ module vla_queue #(
 
   // the head's semaphores are taken
   reg  taken_q;
-  wire give = packet_valid_o && packet_ready_i;
+  wire give  = packet_valid_o && packet_ready_i;
+  wire waits = head_valid && !taken_q && !stop_i;
+  wire free  = take_mask_o == 16'd0;
   always @(posedge clk_i) begin
-    if (reset)                             taken_q <= 1'b0;
-    else if (take_valid_o && take_grant_i) taken_q <= 1'b1;
-    else if (give)                         taken_q <= 1'b0;
+    if (reset)                                taken_q <= 1'b0;
+    else if (take_grant_i || (waits && free)) taken_q <= 1'b1;
+    else if (give)                            taken_q <= 1'b0;
   end
 
-  assign take_valid_o   = head_valid && !taken_q && !stop_i;
+  assign take_valid_o   = waits && !free;
   assign take_mask_o    = packet_o[`VLA_PACKET_WAIT];
   assign head_waiting_o = head_valid && !taken_q;
   assign empty_o        = !head_valid;
@@ -101,7 +104,7 @@ module vla_queue #(
 
   assign packet_valid_o = taken_q && running_ready;
   assign head_ready     = give;
-  assign signal_valid_o = running_valid && done_i;
+  assign signal_valid_o = running_valid && done_i && !error_i;
   assign busy_o         = taken_q || running_valid;
 
 endmodule

@@ -5,7 +5,7 @@
 // Latency: valid_i -> valid_o 20 cycles. The constants must not change while items are inside.
 // Each register in front of and behind a multiplier lies in the DSP: no product is wider than 27 x 18 bits,
 // wider ones are sums of two.
-// Same arithmetic as vla_isa.reciprocal; enumerated over all mantissas in tests/rtl/vla_recip.
+// Same arithmetic as vla_isa.numerics.reciprocal; enumerated over all mantissas in tests/rtl/vla_recip.
 `default_nettype none
 module vla_recip (
   input  wire        clk_i,

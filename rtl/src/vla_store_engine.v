@@ -41,6 +41,7 @@ module vla_store_engine #(
   output wire [OutMasters*(32/Block)-1:0]                   rd_valid_o,
   output wire [OutMasters*(32/Block)*$clog2(ActWords)-1:0]  rd_addr_o,
   input  wire [OutMasters*(32/Block)-1:0]                   rd_grant_i,
+  input  wire [OutMasters*(32/Block)-1:0]                   rd_word_i,
   input  wire [OutMasters*256-1:0]                          rd_data_i
 );
 
@@ -150,7 +151,7 @@ module vla_store_engine #(
   vla_copy_tracker #(.Movers(OutMasters), .CountBits(8)) u_tracker (
     .clk_i(clk_i), .rst_i(rst_i),
     .accept_i(accept), .ready_o(packet_ready_o), .walk_idle_i(!walk_busy && !cut_busy && !deal_busy),
-    .dealt_i({7'd0, burst_fire}),
+    .dealt_i({7'd0, burst_fire}), .settled_i(1'b1),
     .retire_i(mover_retire), .error_i(mover_error), .retire_tag_i(mover_retire_tag),
     .walk_tag_o(walk_tag), .head_tag_o(head_tag), .done_o(done_o), .error_o(axi_error_o), .active_o(active_o)
   );
@@ -173,7 +174,8 @@ module vla_store_engine #(
         .error_o(mover_error[m]),
         .rd_valid_o(rd_valid_o[m*BeatWords +: BeatWords]),
         .rd_addr_o(rd_addr_o[m*BeatWords*ActAw +: BeatWords*ActAw]),
-        .rd_grant_i(rd_grant_i[m*BeatWords +: BeatWords]), .rd_data_i(rd_data_i[m*256 +: 256])
+        .rd_grant_i(rd_grant_i[m*BeatWords +: BeatWords]), .rd_word_i(rd_word_i[m*BeatWords +: BeatWords]),
+        .rd_data_i(rd_data_i[m*256 +: 256])
       );
     end
   endgenerate

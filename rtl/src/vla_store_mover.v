@@ -3,7 +3,7 @@
 // Does: send the addresses of the next bursts while earlier ones are written; keep at most InFlight bursts
 // without a response; write only the words of a segment, not the padding up to its line's end (byte strobes).
 // Does not: form bursts, or choose the master.
-// Latency: an address is offered one cycle after its burst was accepted, its first beat 4 cycles after the
+// Latency: an address is offered one cycle after its burst was accepted, its first beat 8 cycles after the
 // address was taken; one beat per cycle when its lanes are granted.
 // Handshake: segments, bursts and AXI are ready/valid; a segment comes before its burst. retire_o is high for
 // one cycle per burst, at its response, with the tag of its packet; error_o with it if the response is an error.
@@ -49,6 +49,7 @@ module vla_store_mover #(
   output wire [32/Block-1:0]          rd_valid_o,
   output wire [(32/Block)*ActAw-1:0]  rd_addr_o,
   input  wire [32/Block-1:0]          rd_grant_i,
+  input  wire [32/Block-1:0]          rd_word_i,
   input  wire [255:0]                 rd_data_i
 );
 
@@ -114,13 +115,16 @@ module vla_store_mover #(
     end
   end
 
+  wire       reader_ready;
   wire [3:0] w_words;
+  assign beat_ready = data_valid && reader_ready;
   vla_word_reader #(.Block(Block), .ActAw(ActAw), .Lanes(BeatWords), .NoteBits(5)) u_reader (
     .clk_i(clk_i), .rst_i(rst_i),
-    .group_valid_i(data_valid), .group_ready_o(beat_ready),
+    .group_valid_i(data_valid), .group_ready_o(reader_ready),
     .group_addr_i(seg_word + offset[ActAw-1:0]), .group_words_i(beat_words),
     .group_skip_i(1'b0), .group_note_i({beat_last, beat_words}),
-    .rd_valid_o(rd_valid_o), .rd_addr_o(rd_addr_o), .rd_grant_i(rd_grant_i), .rd_data_i(rd_data_i),
+    .rd_valid_o(rd_valid_o), .rd_addr_o(rd_addr_o), .rd_grant_i(rd_grant_i), .rd_word_i(rd_word_i),
+    .rd_data_i(rd_data_i),
     .out_valid_o(w_valid_o), .out_ready_i(w_ready_i), .out_data_o(w_data_o), .out_note_o({w_last_o, w_words})
   );
 

@@ -26,6 +26,7 @@ module vla_vector_engine #(
   output wire [3:0]                      rd_valid_o,
   output wire [4*$clog2(ActWords)-1:0]   rd_addr_o,
   input  wire [3:0]                      rd_grant_i,
+  input  wire [3:0]                      rd_word_i,
   input  wire [4*8*Block-1:0]            rd_data_i,
   output wire [1:0]                      wr_valid_o,
   output wire [2*$clog2(ActWords)-1:0]   wr_addr_o,
@@ -127,7 +128,7 @@ module vla_vector_engine #(
         .x_step_i(job_x_step[i]), .row_stride_i(job_row_stride[Aw*i +: Aw]),
         .pitch_i(job_pitch[Aw*i +: Aw]), .ring_i(job_ring[11*i +: 11]),
         .rd_valid_o(rd_valid_o[2*i +: 2]), .rd_addr_o(rd_addr_o[2*Aw*i +: 2*Aw]),
-        .rd_grant_i(rd_grant_i[2*i +: 2]), .rd_data_i(rd_data_i[2*WordBits*i +: 2*WordBits]),
+        .rd_grant_i(rd_grant_i[2*i +: 2]), .rd_word_i(rd_word_i[2*i +: 2]), .rd_data_i(rd_data_i[2*WordBits*i +: 2*WordBits]),
         .step_valid_o(step_valid[i]), .step_ready_i(step_ready[i]), .step_mask_o(step_mask[2*i +: 2]),
         .step_last_o(step_last[i]), .step_tag_o(step_tag[TagBits*i +: TagBits]),
         .step_words_o(words[2*WordBits*i +: 2*WordBits])

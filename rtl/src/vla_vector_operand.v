@@ -2,8 +2,8 @@
 // output pixel of POOL.
 // Does: walk jobs, read two words per cycle, give them out in steps as the walk made them, each step with
 // its job's tag and the mark of the job's end.
-// Does not: wait for both lanes at the memory: each runs on its own, up to 8 words ahead.
-// Latency: job to first step 5 cycles when granted at once. Handshake: job and step are valid/ready.
+// Does not: wait for both lanes at the memory: each runs on its own, up to 16 words ahead.
+// Latency: job to first step 7 cycles when granted at once. Handshake: job and step are valid/ready.
 `default_nettype none
 module vla_vector_operand #(
   parameter Aw       = 17,  // address bits of the activation scratchpad
@@ -32,6 +32,7 @@ module vla_vector_operand #(
   output wire [1:0]            rd_valid_o,
   output wire [2*Aw-1:0]       rd_addr_o,
   input  wire [1:0]            rd_grant_i,
+  input  wire [1:0]            rd_word_i,
   input  wire [2*WordBits-1:0] rd_data_i,
   // steps with their words
   output wire                  step_valid_o,
@@ -71,7 +72,7 @@ module vla_vector_operand #(
 
   wire head_valid;
   wire step_taken = step_valid_o && step_ready_i;
-  vla_fifo #(.Width(TagBits + 3), .Depth(16)) u_steps (
+  vla_fifo #(.Width(TagBits + 3), .Depth(32)) u_steps (
     .clk_i(clk_i), .rst_i(rst_i),
     .in_valid_i(push), .in_ready_o(steps_ready), .in_data_i({tag_q, walk_last, walk_mask}),
     .out_valid_o(head_valid), .out_ready_i(step_taken),
@@ -84,11 +85,12 @@ module vla_vector_operand #(
   genvar i;
   generate
     for (i = 0; i < 2; i = i + 1) begin : g_lane
-      vla_vector_read_lane #(.Aw(Aw), .WordBits(WordBits)) u_lane (
+      vla_read_lane #(.Aw(Aw), .WordBits(WordBits)) u_lane (
         .clk_i(clk_i), .rst_i(rst_i),
         .addr_valid_i(push && walk_mask[i]), .addr_ready_o(lane_ready[i]),
         .addr_i(walk_addr[i*Aw +: Aw]),
         .rd_valid_o(rd_valid_o[i]), .rd_addr_o(rd_addr_o[i*Aw +: Aw]), .rd_grant_i(rd_grant_i[i]),
+        .rd_word_i(rd_word_i[i]),
         .rd_data_i(rd_data_i[i*WordBits +: WordBits]),
         .word_valid_o(word_valid[i]), .word_ready_i(step_taken && step_mask_o[i]),
         .word_o(step_words_o[i*WordBits +: WordBits])

@@ -1,9 +1,9 @@
 // Write the vector engine's results: two words per cycle, in the order of the output walk.
 // Does: give each pair of results its addresses and say which of its lanes are real channels; queue up to
-// 16 words per lane; count what is under way so that the queues never overflow; say when the packet's last
+// 16 words per lane, the next one in registers; count what is under way so that the queues never overflow; say when the packet's last
 // word is written.
 // Does not: stall the pipeline: pairs are launched only while room_o is high.
-// Latency: a pair is requested in the cycle after pair_valid_i. Memory handshake: valid, addr and data hold
+// Latency: a pair is requested two cycles after pair_valid_i. Memory handshake: valid, addr and data hold
 // until grant. finish_o is high from the cycle after the last grant until the next start.
 `default_nettype none
 module vla_vector_writer #(
@@ -91,6 +91,8 @@ module vla_vector_writer #(
       wire             drop  = pair_valid_i && !mask_q[i];
       wire             write = wr_valid_o[i] && wr_grant_i[i];
       wire             room_unused;  // `used_q` keeps the queue from overflowing
+      wire             word_valid, word_ready;
+      wire [Aw+WordBits-1:0] word;
 
       assign pair_live_o[Block*i +: Block] = live;
       always @* begin
@@ -102,6 +104,11 @@ module vla_vector_writer #(
         .clk_i(clk_i), .rst_i(rst_i),
         .in_valid_i(push), .in_ready_o(room_unused),
         .in_data_i({addr_q[i*Aw +: Aw], pair_words_i[i*WordBits +: WordBits]}),
+        .out_valid_o(word_valid), .out_ready_i(word_ready), .out_data_o(word)
+      );
+      vla_slice #(.Width(Aw + WordBits)) u_request (
+        .clk_i(clk_i), .rst_i(rst_i),
+        .in_valid_i(word_valid), .in_ready_o(word_ready), .in_data_i(word),
         .out_valid_o(wr_valid_o[i]), .out_ready_i(wr_grant_i[i]),
         .out_data_o({wr_addr_o[i*Aw +: Aw], wr_data_o[i*WordBits +: WordBits]})
       );

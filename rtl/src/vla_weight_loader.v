@@ -158,7 +158,7 @@ module vla_weight_loader #(
     .clk_i(clk_i), .rst_i(rst_i),
     .accept_i(accept), .ready_o(packet_ready_o), .walk_idle_i(!walk_busy && !join_busy && !cut_busy),
     .dealt_i(weight_fire ? WeightPieces : {7'd0, param_fire}),
-    .retire_i({param_retire, stripe_retire}), .retire_tag_i({param_retire_tag, stripe_retire_tag}),
+    .settled_i(1'b1), .retire_i({param_retire, stripe_retire}), .retire_tag_i({param_retire_tag, stripe_retire_tag}),
     .error_i({param_error, stripe_error}),
     .walk_tag_o(walk_tag), .head_tag_o(head_tag), .done_o(done_o), .error_o(axi_error_o), .active_o(active_o)
   );

@@ -1,10 +1,9 @@
-// Reads groups of up to Lanes consecutive words of the activation memory over lanes that are granted one by
-// one, and hands each group out whole, in order.
-// Does: one group per cycle when all its lanes are granted at once.
+// Reads groups of up to Lanes consecutive words of the activation memory and hands each group out whole, in order.
+// Does: one group per cycle when all its lanes are granted at once; lanes run ahead of each other.
 // Does not: know whose words they are; `note` travels with the group.
-// Latency: a group is on out_data_o two cycles after its last lane was granted.
-// Handshake: groups in and out are ready/valid; group_ready_o depends on rd_grant_i. A group taken with
-// group_skip_i is passed on without reading (its words are undefined).
+// Latency: a group is on out_data_o six cycles after it was taken when its lanes are granted at once.
+// Handshake: groups in and out are ready/valid, group_ready_o depends on registers and group_words_i. A group taken
+// with group_skip_i is passed on without reading. Words that a group does not use are zero.
 `default_nettype none
 module vla_word_reader #(
   parameter Block    = 16,  // B, bytes of a word
@@ -25,6 +24,7 @@ module vla_word_reader #(
   output wire [Lanes-1:0]         rd_valid_o,
   output wire [Lanes*ActAw-1:0]   rd_addr_o,
   input  wire [Lanes-1:0]         rd_grant_i,
+  input  wire [Lanes-1:0]         rd_word_i,
   input  wire [Lanes*8*Block-1:0] rd_data_i,
   // words
   output wire                     out_valid_o,
@@ -34,64 +34,44 @@ module vla_word_reader #(
 );
 
   localparam WordBits = 8 * Block;
-  localparam Room     = 4;  // groups between the lanes and out_ready_i
 
-  reg [2:0]          ahead_q;  // groups in that room
-  reg [Lanes-1:0]    had_q;    // lanes of this group granted before
-  reg [Lanes-1:0]    fresh_q;  // lanes granted in the last cycle: their words are on rd_data_i
-  reg                push_q;   // a group was completed in the last cycle
-  reg [NoteBits-1:0] note_q;
+  wire [Lanes-1:0] wanted, lane_ready, word_valid;
+  wire [Lanes-1:0] used = group_skip_i ? {Lanes{1'b0}} : wanted;  // lanes that read for the group
+  wire             note_ready, note_valid;
+  wire             take = group_valid_i && group_ready_o;
+  wire             give = out_valid_o && out_ready_i;
+  wire [Lanes-1:0] out_used;
 
-  wire [Lanes-1:0] wanted;     // lanes this group uses
-  wire             go       = group_valid_i && ahead_q != Room;
-  wire             out_fire = out_valid_o && out_ready_i;
+  assign group_ready_o = note_ready && (lane_ready | ~used) == {Lanes{1'b1}};
+  assign out_valid_o   = note_valid && (word_valid | ~out_used) == {Lanes{1'b1}};
 
-  assign rd_valid_o    = go && !group_skip_i ? wanted & ~had_q : {Lanes{1'b0}};
-  assign group_ready_o = go && (group_skip_i || (rd_grant_i | had_q | ~wanted) == {Lanes{1'b1}});
+  vla_fifo #(.Width(NoteBits + Lanes), .Depth(16)) u_notes (
+    .clk_i(clk_i), .rst_i(rst_i),
+    .in_valid_i(take), .in_ready_o(note_ready), .in_data_i({group_note_i, used}),
+    .out_valid_o(note_valid), .out_ready_i(give), .out_data_o({out_note_o, out_used})
+  );
 
-  always @(posedge clk_i) begin
-    if (rst_i) begin
-      ahead_q <= 3'd0;
-      had_q   <= {Lanes{1'b0}};
-      fresh_q <= {Lanes{1'b0}};
-      push_q  <= 1'b0;
-    end else begin
-      ahead_q <= ahead_q + {2'd0, group_ready_o} - {2'd0, out_fire};
-      had_q   <= group_ready_o ? {Lanes{1'b0}} : had_q | (rd_valid_o & rd_grant_i);
-      fresh_q <= rd_valid_o & rd_grant_i;
-      push_q  <= group_ready_o;
-    end
-  end
-
-  always @(posedge clk_i) begin
-    note_q <= group_note_i;
-  end
-
-  wire [Lanes*WordBits-1:0] words;
   genvar g;
   generate
     for (g = 0; g < Lanes; g = g + 1) begin : g_lane
       localparam [ActAw-1:0] Offset = g;
-      reg [WordBits-1:0] word_q;  // granted earlier than the last lane of its group
+      wire [WordBits-1:0] word;
       assign wanted[g] = group_words_i > g;
-      assign rd_addr_o[g*ActAw +: ActAw] = group_addr_i + Offset;
-      assign words[g*WordBits +: WordBits] = fresh_q[g] ? rd_data_i[g*WordBits +: WordBits] : word_q;
-      always @(posedge clk_i) begin
-        if (fresh_q[g]) word_q <= rd_data_i[g*WordBits +: WordBits];
-      end
+      vla_read_lane #(.Aw(ActAw), .WordBits(WordBits), .Depth(8)) u_lane (
+        .clk_i(clk_i), .rst_i(rst_i),
+        .addr_valid_i(take && used[g]), .addr_ready_o(lane_ready[g]), .addr_i(group_addr_i + Offset),
+        .rd_valid_o(rd_valid_o[g]), .rd_addr_o(rd_addr_o[g*ActAw +: ActAw]), .rd_grant_i(rd_grant_i[g]),
+        .rd_word_i(rd_word_i[g]), .rd_data_i(rd_data_i[g*WordBits +: WordBits]),
+        .word_valid_o(word_valid[g]), .word_ready_i(give && out_used[g]),
+        .word_o(word)
+      );
+      assign out_data_o[g*WordBits +: WordBits] = out_used[g] ? word : {WordBits{1'b0}};
     end
 
     if (Lanes < 2 || Lanes > 8) begin : g_check
       vla_bad_parameter_word_reader_lanes_2_to_8 u_bad ();
     end
   endgenerate
-
-  wire unused_ready;
-  vla_fifo #(.Width(NoteBits + Lanes * WordBits), .Depth(Room)) u_out (
-    .clk_i(clk_i), .rst_i(rst_i),
-    .in_valid_i(push_q), .in_ready_o(unused_ready), .in_data_i({note_q, words}),
-    .out_valid_o(out_valid_o), .out_ready_i(out_ready_i), .out_data_o({out_note_o, out_data_o})
-  );
 
 endmodule
 `default_nettype wire

@@ -1,9 +1,8 @@
-// Writes groups of up to Lanes consecutive words of the activation memory over lanes that are granted one
-// by one.
+// Writes groups of up to Lanes consecutive words of the activation memory, one group after the other.
 // Does: take one group per cycle when all its lanes are granted at once.
-// Does not: store the group; the sender holds it until group_ready_o.
-// Latency: none. Handshake: groups are ready/valid; group_ready_o depends on wr_grant_i, the lanes' valid
-// does not.
+// Does not: say which group is written; idle_o says that all are.
+// Latency: a group is requested in the cycle after it was taken. Handshake: groups are ready/valid, group_ready_o is a
+// register.
 `default_nettype none
 module vla_word_writer #(
   parameter Block = 16,  // B, bytes of a word
@@ -18,6 +17,7 @@ module vla_word_writer #(
   input  wire [ActAw-1:0]         group_addr_i,
   input  wire [3:0]               group_words_i,  // 1 to Lanes
   input  wire [Lanes*8*Block-1:0] group_data_i,
+  output wire                     idle_o,
   // write lanes
   output wire [Lanes-1:0]         wr_valid_o,
   output wire [Lanes*ActAw-1:0]   wr_addr_o,
@@ -25,24 +25,22 @@ module vla_word_writer #(
   input  wire [Lanes-1:0]         wr_grant_i
 );
 
-  reg  [Lanes-1:0] had_q;   // lanes of this group granted before
-  wire [Lanes-1:0] wanted;  // lanes this group uses
+  wire [Lanes-1:0]       wanted;  // lanes this group uses
+  wire [Lanes*ActAw-1:0] addr;
 
-  assign wr_valid_o    = group_valid_i ? wanted & ~had_q : {Lanes{1'b0}};
-  assign wr_data_o     = group_data_i;
-  assign group_ready_o = group_valid_i && (wr_grant_i | had_q | ~wanted) == {Lanes{1'b1}};
-
-  always @(posedge clk_i) begin
-    if (rst_i || group_ready_o) had_q <= {Lanes{1'b0}};
-    else had_q <= had_q | (wr_valid_o & wr_grant_i);
-  end
+  vla_write_lanes #(.Block(Block), .ActAw(ActAw), .Lanes(Lanes)) u_lanes (
+    .clk_i(clk_i), .rst_i(rst_i),
+    .group_valid_i(group_valid_i), .group_ready_o(group_ready_o), .group_lanes_i(wanted), .group_addr_i(addr),
+    .group_data_i(group_data_i), .idle_o(idle_o),
+    .wr_valid_o(wr_valid_o), .wr_addr_o(wr_addr_o), .wr_data_o(wr_data_o), .wr_grant_i(wr_grant_i)
+  );
 
   genvar g;
   generate
     for (g = 0; g < Lanes; g = g + 1) begin : g_lane
       localparam [ActAw-1:0] Offset = g;
       assign wanted[g] = group_words_i > g;
-      assign wr_addr_o[g*ActAw +: ActAw] = group_addr_i + Offset;
+      assign addr[g*ActAw +: ActAw] = group_addr_i + Offset;
     end
 
     if (Lanes < 2 || Lanes > 8) begin : g_check

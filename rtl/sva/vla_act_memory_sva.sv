@@ -1,8 +1,9 @@
-// Lanes of the activation scratchpad: a request that is not granted is held.
+// Lanes of the activation scratchpad: a request that is not granted is held; operands ask for one row of a bank.
 `default_nettype none
 module vla_act_memory_sva #(
   parameter int Block    = 16,
   parameter int ActWords = 64,
+  parameter int Operands = 1,
   parameter int Readers  = 1,
   parameter int Writers  = 1
 ) (
@@ -33,11 +34,23 @@ module vla_act_memory_sva #(
     ) else $error("%m: a grant without a request");
   end
 
+  localparam int Aw = $clog2(ActWords);
+  for (genvar r = 1; r < Operands; r++) begin : g_operand
+    for (genvar s = 0; s < r; s++) begin : g_other
+      one_row_of_a_bank : assert property (
+        @(posedge clk_i) disable iff (rst_i)
+        rd_valid_i[r] && rd_valid_i[s] && rd_addr_i[Aw*r +: 4] == rd_addr_i[Aw*s +: 4]
+        |-> rd_addr_i[Aw*r +: Aw] == rd_addr_i[Aw*s +: Aw]
+      ) else $error("%m: two operands ask for two rows of a bank");
+    end
+  end
+
 endmodule
 
 bind vla_act_memory vla_act_memory_sva #(
   .Block   (Block),
   .ActWords(ActWords),
+  .Operands(Operands),
   .Readers (Readers),
   .Writers (Writers)
 ) u_sva (.*);

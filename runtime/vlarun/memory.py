@@ -25,6 +25,7 @@ from vlarun.errors import DataSpaceError
 __all__ = ["Machine", "Records", "Region", "WeightCache", "act_region", "load_data", "word_dtype"]
 
 Bytes = NDArray[np.int8]
+Wide = NDArray[np.int16]
 
 
 def word_dtype(block: int) -> np.dtype[np.generic]:
@@ -130,6 +131,18 @@ def act_region(packet: Packet, prefix: str, block: int, *, rows: int, width: int
     )
 
 
+def _matrix_region(packet: Packet, prefix: str, size: tuple[int, int, int, int], planes: int, block: int) -> Region:
+    """A matrix operand: batches are outer, byte planes of channel blocks are blocks."""
+    batch, h, blocks, m = size
+    step = packet.values.get(f"{prefix}_batch_stride", 0)
+    strides = (step * block, packet[f"{prefix}_row_stride"] * block, packet[f"{prefix}_pitch"] * block)
+    return Region(packet[f"{prefix}_base"] * block, (batch, h, blocks * planes), strides, m * block)
+
+
+def _item_region(base: int, count: int, batch: int, stride: int, block: int) -> Region:
+    return Region(base * block, (1, batch, 1), (0, stride * block, 0), count * numerics.ITEM_BYTES)
+
+
 class Records(NamedTuple):
     """Requantization records, by part; int64 arrays of one shape."""
 
@@ -180,6 +193,37 @@ class Machine(Memories):
         """Write int8 [rows, blocks, pixels, B] to a region of the activation scratchpad."""
         region.write(self.act.reshape(-1), values.reshape(region.shape))
 
+    def read_matrix(self, packet: Packet, prefix: str, size: tuple[int, int, int, int], *, wide: bool) -> Bytes | Wide:
+        """A matrix operand of `size` (batch, h, blocks, m), int8 or int16 [batch, h, blocks, m, B]."""
+        block, planes = self.hw.block, 2 if wide else 1
+        read = _matrix_region(packet, prefix, size, planes, block).read(self.act.reshape(-1))
+        values = read.reshape(*size[:3], planes, size[3], block)
+        if not wide:
+            return values[:, :, :, 0]
+        return np.ascontiguousarray(values.transpose(0, 1, 2, 4, 5, 3)).view("<i2")[..., 0]
+
+    def write_matrix(self, packet: Packet, prefix: str, values: Bytes | Wide) -> None:
+        """Write what `read_matrix` reads."""
+        planes = values.dtype.itemsize
+        batch, h, blocks, m, block = values.shape
+        split = np.ascontiguousarray(values).view(np.int8).reshape(batch, h, blocks, m, block, planes)
+        region = _matrix_region(packet, prefix, (batch, h, blocks, m), planes, block)
+        region.write(self.act.reshape(-1), split.transpose(0, 1, 2, 5, 3, 4).reshape(region.shape))
+
+    def read_items(self, base: int, count: int, batch: int = 1, stride: int = 0) -> Bytes:
+        """Items of row vectors from word `base` on, int8 [batch, count, 16]; `stride` words between batches."""
+        region = _item_region(base, count, batch, stride, self.hw.block)
+        return region.read(self.act.reshape(-1)).reshape(batch, count, -1)
+
+    def write_items(self, base: int, items: Bytes, stride: int = 0) -> None:
+        """Write int8 [batch, count, 16]; see `read_items`."""
+        region = _item_region(base, items.shape[1], items.shape[0], stride, self.hw.block)
+        region.write(self.act.reshape(-1), items.reshape(region.shape))
+
+    def item_at(self, base: int) -> int:
+        """The value of the item at word `base`."""
+        return int(numerics.unpack_items(self.read_items(base, 1))[0][0, 0])
+
     def weights_at(self, base: int, count: int) -> Bytes:
         """`count` words of the weight scratchpad from `base`, int8 [count, B*B]; wraps at the end."""
         if base + count <= self.hw.weight_words:
@@ -194,10 +238,10 @@ class Machine(Memories):
         """The records in `words` parameter words, each part int64 [words * B]."""
         return Records(*numerics.unpack_records(self.params_at(base, words).reshape(-1, numerics.RECORD_BYTES)))
 
-    def table_at(self, base: int) -> Bytes:
-        """The 256-byte table that starts at parameter word `base`, int8 [256]."""
-        words = -(-TABLE_BYTES // self.hw.param_word_bytes)
-        return self.params_at(base, words).reshape(-1)[:TABLE_BYTES].view(np.int8)
+    def table_at(self, base: int, size: int = TABLE_BYTES) -> Bytes:
+        """The table that starts at parameter word `base`, int8 [size]."""
+        words = -(-size // self.hw.param_word_bytes)
+        return self.params_at(base, words).reshape(-1)[:size].view(np.int8)
 
     def mask_at(self, base: int, out_blocks: int, in_blocks: int) -> NDArray[np.bool_]:
         """Mask bits, bool [out_blocks, in_blocks]; a bit past the end of its parameter word is zero."""

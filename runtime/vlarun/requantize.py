@@ -19,7 +19,7 @@ from vla_isa.packet import Packet
 from vlarun.matmul import SIGN
 from vlarun.memory import Records
 
-__all__ = ["apply_pairs", "apply_table", "elementwise_pairs", "requantize", "residual_pairs"]
+__all__ = ["apply_pairs", "apply_table", "elementwise_pairs", "requantize", "residual_pairs", "rounded"]
 
 EXACT_BOUND = 1 << 29
 
@@ -32,21 +32,30 @@ def requantize(acc: NDArray[np.int32], records: Records, packet: Packet, bound: 
 
     Args: records broadcast against acc; bound: |acc| cannot exceed it.
     """
+    x = rounded(acc, records, packet["rounding"], bound)
+    x += packet["out_zero"]
+    q: I8 = np.clip(x, packet["lo"], packet["hi"], out=x).astype(np.int8)
+    return q
+
+
+def rounded(
+    acc: NDArray[np.int32], records: Records, rounding: int, bound: int
+) -> NDArray[np.float64] | NDArray[np.int64]:
+    """`round_shift((acc + bias) * mult, shift)` of accumulators, whole numbers in a fresh array; see `requantize`."""
     bias, mult, shift = records
-    rounding, zero, lo, hi = packet["rounding"], packet["out_zero"], packet["lo"], packet["hi"]
     largest = int(np.abs(bias).max(initial=0)) + bound
     if largest >= EXACT_BOUND:
         largest -= bound - int(np.abs(acc.astype(np.int64)).max(initial=0))
     if largest >= EXACT_BOUND:
-        return numerics.requantize(acc, bias, mult, shift, rounding, zero, lo, hi).astype(np.int8)
+        return numerics.round_shift((acc.astype(np.int64) + bias) * mult, shift, rounding)
     x = acc.astype(np.float64)
     x += bias.astype(np.float64)
     x *= mult * np.exp2(-shift.astype(np.float64))
-    return _round_clamp(x, rounding, zero, lo, hi)
+    return _round(x, rounding)
 
 
-def _round_clamp(x: NDArray[np.float64], rounding: int, zero: int, lo: int, hi: int) -> I8:
-    """Round exact quotients as numerics.round_shift does, add the zero point, clamp. Overwrites x."""
+def _round(x: NDArray[np.float64], rounding: int) -> NDArray[np.float64]:
+    """Round exact quotients as numerics.round_shift does. Overwrites x."""
     if rounding == Rounding.NEAREST_EVEN:
         np.rint(x, out=x)
     elif rounding == Rounding.FLOOR:
@@ -55,9 +64,7 @@ def _round_clamp(x: NDArray[np.float64], rounding: int, zero: int, lo: int, hi: 
         # x - floor(x) is exact for |x| >= 1/2 and monotone elsewhere, so the test against 1/2 is exact.
         low = np.floor(x)
         x = low + (x - low >= 0.5)
-    x += zero
-    np.clip(x, lo, hi, out=x)
-    return x.astype(np.int8)
+    return x
 
 
 def apply_table(q: I8, table: I8) -> I8:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from vla_isa.encoding import encode, illegal
 from vla_isa.fields import Field
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import TABLE, ErrorCode
-from vla_isa.packet import Packet
+from vla_isa.packet import Instruction, Packet
 
 
 @st.composite
@@ -28,9 +29,9 @@ def _legal_value(f: Field, hw: HardwareConfig, rng: random.Random) -> int:
     return top if edge < 0.4 else rng.randint(f.legal_min, top)
 
 
-def legal_packet(hw: HardwareConfig, rng: random.Random) -> Packet:
+def legal_packet(hw: HardwareConfig, rng: random.Random, table: Iterable[Instruction] = TABLE) -> Packet:
     """A packet that dispatch accepts: limits first, then fields of broken rules drawn again."""
-    ins = rng.choice([i for i in TABLE if i.implemented])
+    ins = rng.choice([i for i in table if i.implemented])
     values = {f.name: _legal_value(f, hw, rng) for f in ins.value_fields}
     while True:
         broken = [r for r in ins.rules if not r.holds(values)]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from isa_strategies import any_packets, legal_packet
 
 from vla_isa.assembly import assemble, disassemble, format_packet
+from vla_isa.capability import VERILOG, on_verilog
 from vla_isa.encoding import decode, encode, illegal, make_packet
 from vla_isa.errors import EncodingError
 from vla_isa.hardware import load
@@ -91,7 +92,8 @@ def _word(name: str, **values: int) -> int:
     ("word", "code"),
     [
         (0, ErrorCode.ILLEGAL_OPCODE),
-        (_word("SET"), ErrorCode.ILLEGAL_OPCODE),
+        (0x0E, ErrorCode.ILLEGAL_OPCODE),
+        (_word("SET"), ErrorCode.OK),
         (_word("HALT"), ErrorCode.OK),
         (_word("HALT") | 1 << 511, ErrorCode.RESERVED_BITS),
         (_word("CONV"), ErrorCode.OK),
@@ -102,15 +104,40 @@ def _word(name: str, **values: int) -> int:
         (_word("CONV", in_slot=1), ErrorCode.FIELD_LIMIT),
         (_word("CONV", mask_mode=2, in_blocks=2), ErrorCode.FIELD_LIMIT),
         (_word("CONV", stride_h=5) | 1 << 511, ErrorCode.RESERVED_BITS),
-        (_word("COPY", move=6), ErrorCode.FIELD_LIMIT),
+        (_word("COPY", move=6), ErrorCode.OK),
+        (_word("COPY", move=6, unit=1), ErrorCode.FIELD_LIMIT),
+        (_word("COPY", move=1, unit=1), ErrorCode.OK),
         (_word("COPY", mask_enable=1, move=4, n3=1), ErrorCode.OK),
         (_word("COPY", mask_enable=1, move=3, n3=1), ErrorCode.FIELD_LIMIT),
-        (_word("GEMM", scale_by=2), ErrorCode.FIELD_LIMIT),
+        (_word("GEMM", scale_by=2), ErrorCode.OK),
+        (_word("GEMM", scale_by=3), ErrorCode.FIELD_LIMIT),
+        (_word("GEMM", row_max=1, scale_by=1), ErrorCode.FIELD_LIMIT),
+        (_word("GEMM", row_max=1, scale_by=1, out_bytes=1, h=32, m=32), ErrorCode.OK),
+        (_word("GEMM", row_max=1, scale_by=1, out_bytes=1, h=25, m=41), ErrorCode.FIELD_LIMIT),
+        (_word("ROW", function=1), ErrorCode.FIELD_LIMIT),
+        (_word("ROW", function=1, b_kind=2), ErrorCode.OK),
+        (_word("ROW", row_mode=1, table_mode=2), ErrorCode.FIELD_LIMIT),
+        (_word("RECIP", mult=(1 << 23) - 1), ErrorCode.FIELD_LIMIT),
+        (_word("GATHER", index_kind=1, first=7, n=3, table_rows=9), ErrorCode.FIELD_LIMIT),
+        (_word("GATHER", index_kind=1, first=7, n=2, table_rows=9), ErrorCode.OK),
     ],
 )
 def test_illegal_codes(word: int, code: ErrorCode) -> None:
     found, reason = illegal(word.to_bytes(64, "little"), HW)
     assert found is code and bool(reason) == (code is not ErrorCode.OK)
+
+
+def test_what_is_not_built_in_verilog_yet_is_refused_there() -> None:
+    """And nothing else: a machine that does more says so in `capability.py`."""
+    for word, code in (
+        (_word("SET"), ErrorCode.ILLEGAL_OPCODE),
+        (_word("GEMM", scale_by=2), ErrorCode.FIELD_LIMIT),
+        (_word("GEMM", scale_by=1), ErrorCode.OK),
+        (_word("COPY", move=6), ErrorCode.FIELD_LIMIT),
+    ):
+        data = word.to_bytes(64, "little")
+        assert illegal(data, HW, VERILOG)[0] is code
+        assert on_verilog(data, HW) is (code is ErrorCode.OK)
 
 
 @settings(max_examples=200)

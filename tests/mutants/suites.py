@@ -23,13 +23,14 @@ QUANTIZE = ["tests/compiler/test_quantize.py", "tests/compiler/test_trained_rang
 FAULTS = ["tests/compiler/test_faults_quantizer.py"]
 CALIBRATION = ["tests/compiler/test_refusals.py", "tests/compiler/test_input_arrays.py"]
 VERIFY = ["tests/compiler/test_verify.py", "tests/compiler/test_parity.py", *FAST]
+NUMERICS = [f"tests/isa/test_{name}.py" for name in ("numerics", "row_numerics", "reciprocal")]
 MAC = ["tests/rtl/vla_mac_engine"]
 CORE = ["tests/rtl/vla_core"]
 COPIES = ["tests/rtl/vla_store_engine", "tests/rtl/vla_data_loader", "tests/rtl/vla_weight_loader"]
 
 # the first pattern that fits decides
 SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
-    ("isa/vla_isa/numerics.py", (["tests/isa/test_numerics.py"], EXECUTE)),
+    ("isa/vla_isa/numerics/*", (NUMERICS, EXECUTE)),
     ("isa/vla_isa/timing.py", (["tests/isa/test_timing.py"], GRAPHS)),
     ("isa/vla_isa/engine_cycles.py", (["tests/isa/test_timing.py", "tests/mutants/test_found.py"], GRAPHS)),
     (

@@ -111,6 +111,7 @@ def run_cocotb(module: str, tests: Path, folder: Path, coverage: bool = False, *
     runner = get_runner("verilator")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", tool_path())
+        patch.setenv("MAKEFLAGS", f"-- {COMPILER}")  # the runner calls make itself
         kind, counting = ("cocotb-coverage", ["--coverage-line"]) if coverage else ("cocotb", [])
         with build_folder(kind, module, tuple(parameters.items())) as build:
             runner.build(
@@ -119,7 +120,7 @@ def run_cocotb(module: str, tests: Path, folder: Path, coverage: bool = False, *
                 parameters=parameters,
                 includes=[RTL / "generated"],
                 build_dir=build,
-                build_args=["-Wall", *counting, "-y", str(RTL / "src"), "-y", str(RTL / "lib"), "-MAKEFLAGS", COMPILER],
+                build_args=["-Wall", *counting, "-y", str(RTL / "src"), "-y", str(RTL / "lib")],
             )
         patch.setenv(
             "PYTHONPATH",

@@ -190,23 +190,27 @@ def _vec(rng: random.Random, hw: HardwareConfig) -> Packet:
     )
 
 
+# source and destination of the moves that random COPYs make
+SIDES = {
+    "data_to_act": ("data", "act"),
+    "act_to_act": ("act", "act"),
+    "fill_act": ("none", "act"),
+    "data_to_param": ("data", "param"),
+    "weight_to_weight": ("weight space", "weight"),
+    "act_to_data": ("act", "data"),
+}
+
+
 def _copy(rng: random.Random, hw: HardwareConfig, lines: int, weight_words: int) -> Packet:
-    """A COPY of any move; data-space sources and destinations lie in the second half of `lines`."""
-    move = MOVES[rng.randrange(len(MOVES))]
+    """A COPY of any move of SIDES; data-space sources and destinations lie in the second half of `lines`."""
+    move = rng.choice(list(SIDES))
     counts = [rng.randint(1, 20), rng.randint(1, 3), rng.randint(1, 4), rng.randint(1, 2)]
     fields: Fields = {"move": MOVES.index(move), "pad": rng.randint(-128, 127)}
     if move == "weight_to_weight":
         counts[0] = rng.randint(1, 6)
     for i, name in enumerate(("n0", "n1", "n2", "n3")):
         fields[name] = counts[i]
-    sides = {
-        "data_to_act": ("data", "act"),
-        "act_to_act": ("act", "act"),
-        "fill_act": ("none", "act"),
-        "data_to_param": ("data", "param"),
-        "weight_to_weight": ("weight space", "weight"),
-        "act_to_data": ("act", "data"),
-    }[move]
+    sides = SIDES[move]
     word = {"data_to_param": hw.param_word_bytes, "weight_to_weight": 64}.get(move, hw.act_word_bytes)
     run_lines = -(-counts[0] * word // 64)
     size = {

@@ -18,8 +18,8 @@ from vlarun.errors import MachineError
 
 TINY = hardware.load("tiny")
 # a grant that does not look at the counts
-RIGHT = "take_grant_o[i] = take_valid_i[i] && (mask & ~(above_zero & ~taken)) == 16'd0;"
-WRONG = "take_grant_o[i] = take_valid_i[i];"
+RIGHT = "covered[c] = want_q[c] && (mask_q[16*c +: 16] & ~above_zero) == 16'd0;"
+WRONG = "covered[c] = want_q[c];"
 
 
 @pytest.mark.slow

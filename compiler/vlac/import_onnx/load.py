@@ -32,7 +32,7 @@ __all__ = ["MAX_OPSET", "MIN_OPSET", "load_model", "parse_model"]
 
 MIN_OPSET, MAX_OPSET = 13, 24
 _TYPES = tuple(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)) for name in DTYPES)
-_MASKED = ("Add", "Sub", "Where", "Max", "Min")  # where a constant may hold infinities
+_MASKED = ("Add", "Sub", "Where", "Max", "Min", "Attention")  # where a constant may hold infinities
 _MAX_NODES = 100_000
 _MAX_ELEMENTS = 1 << 28  # of one tensor, 1 GB in float32
 

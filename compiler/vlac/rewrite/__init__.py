@@ -26,6 +26,7 @@ from vlac.rewrite.gemm_bias import GEMM_BIAS
 from vlac.rewrite.group_to_dense import GROUP_TO_DENSE
 from vlac.rewrite.one_dimensional import widen
 from vlac.rewrite.pad_max_pool import pad_max_pools
+from vlac.rewrite.sequence import recover_sequences
 from vlac.rewrite.split_variadic import split_variadic
 from vlac.rewrite.three_dimensional import flatten_depth
 from vlac.rewrite.where_mask import where_masks
@@ -48,6 +49,7 @@ RULES = (
 def rewrite_float(model: ir.Model) -> ir.Model:
     """Apply RULES, fold what became constant, and drop what nothing uses."""
     outputs = [v.name for v in model.graph.outputs]
+    recover_sequences(model)
     split_variadic(model)
     split_batches(model)
     where_masks(model)

@@ -27,12 +27,30 @@ def initializer(graph: ir.Graph, name: str, array: NDArray[Any] | np.generic) ->
 
 
 class Nodes:
-    """New nodes, named after `node`; `replace` puts them into the graph in its place, `insert` in front of it."""
+    """New nodes, named after `node` and one of its outputs (the first if none is given).
 
-    def __init__(self, graph: ir.Graph, node: ir.Node) -> None:
+    `replace` puts them into the graph in its place, `insert` in front of it. As a context (`with`), nodes that were not
+    put anywhere are taken apart at its end, so that they do not count as readers of the graph's values.
+    """
+
+    def __init__(self, graph: ir.Graph, node: ir.Node, out: ir.Value | None = None) -> None:
         self._graph, self._node = graph, node
-        self._out = node.outputs[0]
+        self._out = node.outputs[0] if out is None else out
         self._new: list[ir.Node] = []
+        self._placed = False
+
+    def __enter__(self) -> Nodes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for node in () if self._placed else self._new:
+            for index in range(len(node.inputs)):
+                node.replace_input_with(index, None)
+
+    @property
+    def made(self) -> list[ir.Node]:
+        """The nodes so far, in order."""
+        return list(self._new)
 
     def add(
         self,
@@ -52,6 +70,23 @@ class Nodes:
         self._new.append(node)
         return value
 
+    def several(
+        self,
+        op: str,
+        inputs: Sequence[ir.Value | None],
+        outputs: Sequence[tuple[Sequence[int], ir.DataType | None]],
+        attributes: Mapping[str, Any] | None = None,
+    ) -> list[ir.Value]:
+        """A node of several outputs, given by their shapes and dtypes."""
+        first = self.add(op, inputs, outputs[0][0], attributes, outputs[0][1])
+        node = first.producer()
+        assert node is not None
+        node.resize_outputs(len(outputs))
+        for value, (shape, dtype) in zip(node.outputs[1:], outputs[1:], strict=True):
+            value.name = unique_name(self._graph, f"{first.name}.{value.index()}")
+            value.dtype, value.shape = dtype or self._out.dtype, ir.Shape(shape)
+        return list(node.outputs)
+
     def constant(self, array: NDArray[Any] | np.generic) -> ir.Value:
         """An initializer."""
         return initializer(self._graph, f"{self._out.name}.constant", array)
@@ -63,9 +98,11 @@ class Nodes:
     def insert(self) -> None:
         """Put the nodes into the graph in front of the old one, which stays."""
         self._graph.insert_before(self._node, self._new)
+        self._placed = True
 
     def replace(self, result: ir.Value) -> None:
         """Put the nodes into the graph; `result` is read instead of the old node's output."""
+        self._placed = True
         if not self._new:  # nothing but a value that is there already: it keeps its name
             self._out.replace_all_uses_with(result, replace_graph_outputs=True)
             self._graph.remove(self._node, safe=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vla_isa.generate.verilog_header import GENERATED
-from vla_isa.reciprocal import ROM_RECIPROCAL, ROM_RSQRT
+from vla_isa.numerics.reciprocal import ROM_RECIPROCAL, ROM_RSQRT
 
 __all__ = ["rom"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from vla_isa import numerics
 from vla_isa.access import Access, Params
 from vla_isa.cost import Cost, Timing
-from vla_isa.engine_cycles import busiest_bank, mac_cost
+from vla_isa.engine_cycles import mac_cost, strip_steps
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, live_blocks, region_words, require_fit, table_access, taps, whole_region
 from vla_isa.generated import codes
@@ -93,42 +92,9 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
     yield access("act", True, "out", whole_region(packet, "out", v["out_h"], v["out_w"], v["out_blocks"]))
 
 
-@lru_cache(maxsize=512)
-def _strip_steps(
-    pixels: int,
-    out: tuple[int, int],
-    size: tuple[int, int],
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-    pad: tuple[int, int],
-    rows: tuple[int, int, int],
-) -> NDArray[np.int64]:
-    """Cycles of each strip for one channel block: the most pixels in one bank, summed over the taps.
-
-    Args:
-        pixels: PP.
-        out, size, kernel, stride, dilation, pad: (rows, columns).
-        rows: ring, slot and row stride of the input.
-    """
-    ring, slot, row_stride = rows
-    strips = -(-out[0] * out[1] // pixels)
-    index = np.arange(strips * pixels)
-    oy, ox = index // out[1], index % out[1]
-    steps = np.zeros(strips, np.int64)
-    for ky in range(kernel[0]):
-        iy = oy * stride[0] + ky * dilation[0] - pad[0]
-        row = (slot + iy) % ring * row_stride
-        inside = (iy >= 0) & (iy < size[0]) & (index < out[0] * out[1])
-        for kx in range(kernel[1]):
-            ix = ox * stride[1] + kx * dilation[1] - pad[1]
-            steps += busiest_bank(np.where(inside & (ix >= 0) & (ix < size[1]), row + ix, -1), pixels)
-    return steps
-
-
 def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
     v = packet.values
-    strips = _strip_steps(
+    strips = strip_steps(
         hw.pixels,
         (v["out_h"], v["out_w"]),
         (v["in_h"], v["in_w"]),

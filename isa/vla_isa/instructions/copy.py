@@ -61,10 +61,17 @@ def _ends(packet: Packet) -> tuple[str, str]:
     return source, target
 
 
+def _words(packet: Packet, memory: str, hw: HardwareConfig) -> int:
+    """Words of a contiguous run on the side that lies in `memory`."""
+    squares = packet["unit"] == codes.Unit.TRANSPOSE
+    gathers = packet["move"] == codes.Move.ACT_TO_WEIGHT and memory == "act"
+    return packet["n0"] * hw.block if squares or gathers else packet["n0"]
+
+
 def _run_lines(packet: Packet, hw: HardwareConfig) -> int:
     """Data-space lines of one contiguous run of n0 words."""
-    word = hw.param_word_bytes if packet["move"] == codes.Move.DATA_TO_PARAM else hw.act_word_bytes
-    return -(-packet["n0"] * word // LINE_BYTES)
+    words = {codes.Move.DATA_TO_PARAM: hw.param_word_bytes, codes.Move.DATA_TO_WEIGHT: hw.weight_word_bytes}
+    return -(-packet["n0"] * words.get(codes.Move(packet["move"]), hw.act_word_bytes) // LINE_BYTES)
 
 
 def _copy_side(packet: Packet, side: str, length: int, ring: bool) -> Intervals:
@@ -92,10 +99,11 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
         return
     source, target = _ends(packet)
     limit = {"param": hw.param_words, "weight": hw.weight_words}.get(target, hw.act_words)
+    words *= _words(packet, "act", hw) // packet["n0"] if target == "act" else 1
     require_fit(packet, "dst", words, limit, "memory it moves to or from")
     for side, space in (("src", "weight_hbm" if source == "weight" else source), ("dst", target)):
         if space != "fill":
-            length = _run_lines(packet, hw) if space == "data" else v["n0"]
+            length = _run_lines(packet, hw) if space == "data" else _words(packet, space, hw)
             yield access(space, side == "dst", side, _copy_side(packet, side, length, space == "act"))
 
 
@@ -119,14 +127,14 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         return Cost(timing.empty_copy, "latency")
     if move == codes.Move.WEIGHT_TO_WEIGHT:
         return _weight_cost(packet, hw, params, timing)
-    if move == codes.Move.DATA_TO_PARAM:
+    if move in (codes.Move.DATA_TO_PARAM, codes.Move.DATA_TO_WEIGHT):
         return _param_cost(packet, hw, timing)
     if move == codes.Move.ACT_TO_DATA:
         return _line_cost(packet, "dst", hw.out_masters, timing.write_latency, hw, timing)
     if move == codes.Move.DATA_TO_ACT:
         return _line_cost(packet, "src", hw.in_masters, timing.read_latency, hw, timing)
     lanes = hw.in_masters * BEAT_BYTES // hw.act_word_bytes
-    work = runs * -(-v["n0"] // lanes)
+    work = runs * -(-_words(packet, "act", hw) // lanes)
     setup = timing.local_setup
     return Cost(setup + work, "memory", setup=setup, resource="banks", yields=move == codes.Move.ACT_TO_ACT)
 
@@ -166,7 +174,7 @@ def _line_cost(packet: Packet, side: str, masters: int, latency: int, hw: Hardwa
 
 
 def _param_cost(packet: Packet, hw: HardwareConfig, timing: Timing) -> Cost:
-    """Parameters come over in-master 0."""
+    """Parameters, and weights out of the data space, come over in-master 0."""
     starts = _run_starts(packet, "src")
     units = np.full(starts.shape, _run_lines(packet, hw))
     work, beats, waits = burst_cycles(starts, units, timing.burst_weight_words, LINE_BYTES, timing.read_latency, timing)
@@ -233,6 +241,9 @@ def _steps(packet: Packet, side: str, ring: bool) -> Iterator[tuple[int, int, in
 
 def _meaning(packet: Packet, memories: Memories) -> None:
     """Read all words in order, then write them in order."""
+    if packet["unit"] == codes.Unit.TRANSPOSE or packet["move"] == codes.Move.ACT_TO_WEIGHT:
+        _move_squares(packet, memories)
+        return
     source, target = _ends(packet)
     on_chip = {"act": memories.act, "weight": memories.weight, "param": memories.param.view(np.int8)}
     block_bytes = on_chip[source if target == "data" else target].shape[1]
@@ -266,9 +277,27 @@ def _meaning(packet: Packet, memories: Memories) -> None:
             number += 1
 
 
+def _move_squares(packet: Packet, memories: Memories) -> None:
+    """B consecutive activation words at a time: into one weight word, or with bytes and words exchanged."""
+    hw, squares = memories.hw, []
+    for _, _, offset in _steps(packet, "src", ring=True):
+        for i0 in range(packet["n0"]):
+            address = offset + i0 * hw.block + np.arange(hw.block)
+            squares.append(memories.act[address % hw.act_words])
+    number, to_weight = 0, packet["move"] == codes.Move.ACT_TO_WEIGHT
+    for _, _, offset in _steps(packet, "dst", ring=not to_weight):
+        for i0 in range(packet["n0"]):
+            if to_weight:
+                memories.weight[(offset + i0) % hw.weight_words] = squares[number].reshape(-1)
+            else:
+                address = offset + i0 * hw.block + np.arange(hw.block)
+                memories.act[address % hw.act_words] = squares[number].T
+            number += 1
+
+
 def _draw(rng: Rng, arena: Arena, *, in_ring: bool | None = None, out_ring: bool | None = None, **fixed: int) -> Values:
-    """An on-chip COPY (act_to_act or fill_act); the other moves are in every program. Choices: rings, any field."""
-    inside = [int(m) for m in (codes.Move.ACT_TO_ACT, codes.Move.FILL_ACT)]
+    """A COPY on chip; the moves from and to HBM are in every program. Choices: rings, any field."""
+    inside = [int(m) for m in (codes.Move.ACT_TO_ACT, codes.Move.FILL_ACT, codes.Move.ACT_TO_WEIGHT)]
     v: Values = {
         "move": int(rng.choice(inside)),
         "n0": draw_number(rng, 1, 9),
@@ -278,9 +307,17 @@ def _draw(rng: Rng, arena: Arena, *, in_ring: bool | None = None, out_ring: bool
         "pad": draw_int8(rng),
         **fixed,
     }
-    for side, name, ring in (("a", "src", in_ring), ("b", "dst", out_ring)):
+    if v["move"] == codes.Move.ACT_TO_ACT:
+        v.setdefault("unit", draw_number(rng, 0, 3) // 3)
+    squares = v.get("unit") or v["move"] == codes.Move.ACT_TO_WEIGHT
+    if squares:
+        v["n0"] = fixed.get("n0", draw_number(rng, 1, 3))
+    width = v["n0"] * (arena.hw.block if squares else 1)
+    sides = [("a", "src", in_ring)] if v["move"] != codes.Move.FILL_ACT else []
+    sides += [("b", "dst", out_ring)] if v["move"] != codes.Move.ACT_TO_WEIGHT else []
+    for side, name, ring in sides:
         first = arena.act
-        r = draw_region(rng, arena, side, v["n2"], v["n0"], v["n1"], ring=ring)
+        r = draw_region(rng, arena, side, max(v["n2"], 1), width, v["n1"], ring=ring)
         size = arena.act - first
         arena.take_act(size * (v["n3"] - 1))
         v |= {
@@ -291,9 +328,18 @@ def _draw(rng: Rng, arena: Arena, *, in_ring: bool | None = None, out_ring: bool
             f"{name}_ring": r[f"{side}_ring"] if r[f"{side}_slot"] else 0,
             f"{name}_slot": r[f"{side}_slot"],
         }
-    if v["move"] == codes.Move.FILL_ACT:
-        v |= {k: 0 for k in v if k.startswith("src")}
+    if v["move"] == codes.Move.ACT_TO_WEIGHT:
+        v |= _draw_weights(rng, arena, v)
     return v
+
+
+def _draw_weights(rng: Rng, arena: Arena, v: Values) -> Values:
+    """Where weight words go, with gaps."""
+    steps, size = [], v["n0"]
+    for n in ("n1", "n2", "n3"):
+        steps.append(size + draw_number(rng, 0, 1))
+        size = steps[-1] * v[n]
+    return {"dst": arena.take_weight(size), **{f"dst_stride{i}": step for i, step in enumerate(steps, 1)}}
 
 
 COPY = Instruction(
@@ -306,11 +352,15 @@ COPY = Instruction(
     "lines, of the others in words. Rings apply to dimension 2 on the activation side. A count of "
     "zero moves nothing: the packet only waits and signals. With mask_enable (weight_to_weight "
     "only) block (i2 = out block, i1 = in block) of n0 words is skipped where its mask bit is "
-    "zero, and what is moved is written without gaps from dst.",
+    "zero, and what is moved is written without gaps from dst. act_to_weight makes each weight word of B "
+    "consecutive activation words, the first one its first out channel. data_to_weight takes weight words "
+    "from consecutive lines. With unit transpose n0 counts squares of B consecutive words on both sides: "
+    "byte i of word j of a square becomes byte j of its word i. With index_enable the source or destination "
+    "is further by index_register * index_stride.",
     fields=pack_fields(
         [
             *header(),
-            Field("move", 3, "from where to where", enum=_MOVES, code="Move", maximum=5),
+            Field("move", 3, "from where to where", enum=_MOVES, code="Move"),
             Field("src", 32, "source: data line, or word"),
             Field("dst", 32, "destination: data line, or word"),
             Field("n0", 16, "contiguous words"),
@@ -336,7 +386,6 @@ COPY = Instruction(
                 "what n0 counts: words, or squares of B words whose bytes are transposed (act_to_act)",
                 enum=("word", "transpose"),
                 code="Unit",
-                maximum=0,
             ),
             Field("index_side", 1, "what the index is added to", enum=("src", "dst"), code="IndexSide"),
             *index("src or dst"),
@@ -346,6 +395,7 @@ COPY = Instruction(
         Rule("src_ring == 0 || (src_slot < src_ring && n2 <= src_ring)", "source rows lie in the ring (0: no ring)"),
         Rule("dst_ring == 0 || (dst_slot < dst_ring && n2 <= dst_ring)", "destination rows lie in the ring"),
         Rule("mask_enable == 0 || (move == 4 && n3 <= 1)", "a mask belongs to one weight_to_weight COPY"),
+        Rule("unit == 0 || move == 1", "words are transposed inside the activation scratchpad"),
     ),
     footprint=_footprint,
     cost=_cost,

@@ -1,4 +1,4 @@
-"""LOOP: repeat packets. Laid out, not implemented."""
+"""LOOP: repeat packets."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ LOOP = Instruction(
     name="LOOP",
     opcode=0x0A,
     queue=FETCH,
-    implemented=False,
-    summary="Repeat the next n packets count times, an index register counting from 0; two loops may be nested.",
+    summary="Execute the next n packets count times; at the start of each round the register becomes its number, 0, 1, "
+    "... A body may hold a whole loop, which may hold none. JUMP and HALT in a body, a third loop, and one that ends "
+    "behind the loop around it are refused where they stand (FIELD_LIMIT). The semaphores of the LOOP are taken and "
+    "given once.",
     fields=pack_fields(
         [
             *header(),

@@ -1,19 +1,85 @@
-"""RECIP: reciprocals of items, as records for requantization per row. Laid out, not implemented."""
+"""RECIP: reciprocals of items, as records for requantization per row."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+
+from vla_isa import numerics
+from vla_isa.access import Access, Params
+from vla_isa.cost import Cost, Timing
+from vla_isa.engine_cycles import vector_cost
 from vla_isa.fields import Field, pack_fields
+from vla_isa.footprint import access, item_words
+from vla_isa.generated import codes
+from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions.shared_fields import header
-from vla_isa.packet import Instruction
+from vla_isa.instructions.shared_meaning import item, put_item
+from vla_isa.memories import Memories
+from vla_isa.operands import Arena, Operands, Rng, Values, draw_items, draw_number
+from vla_isa.packet import Instruction, Packet
 
 __all__ = ["RECIP"]
+
+
+def _in_place(packet: Packet) -> tuple[str, ...]:
+    """A record may take its item's place."""
+    return ("in",)
+
+
+def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Iterator[Access]:
+    yield access("act", False, "in", item_words(packet, "in_base", packet["n"], hw))
+    yield access("act", True, "out", item_words(packet, "out_base", packet["n"], hw))
+
+
+def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
+    words = numerics.ITEM_BYTES // hw.act_word_bytes
+    bound = "compute" if packet["n"] > timing.recip_overhead else "latency"
+    return vector_cost(packet["n"] * words, timing.recip_overhead, bound, timing)
+
+
+def _meaning(packet: Packet, memories: Memories) -> None:
+    root = packet["function"] == codes.RecipFunction.RSQRT
+    inverse = numerics.rsqrt if root else numerics.reciprocal
+    for n in range(packet["n"]):
+        value, second = item(memories, packet["in_base"], n)
+        x = np.array(value, np.int64) + np.array(packet["add"], np.int64)  # wraps at 64 bits
+        mult, shift = inverse(x, packet["mult"], packet["shift"])
+        bias = -second if packet["bias"] == codes.RecipBias.MINUS_SECOND else 0
+        put_item(memories, packet["out_base"], n, numerics.pack_row_records(bias, mult, shift))
+
+
+def _draw(rng: Rng, arena: Arena, *, in_place: bool | None = None, **fixed: int) -> Values:
+    """A RECIP. Choices: `in_place`, any field."""
+    v: Values = {
+        "function": draw_number(rng, 0, 1),
+        "n": draw_number(rng, 1, 20),
+        "mult": draw_number(rng, 1 << 23, RECIP.limit("mult")),
+        "shift": draw_number(rng, 0, 40),
+        "add": draw_number(rng, 0, 1 << draw_number(rng, 0, 56)) & RECIP.limit("add"),
+        "bias": draw_number(rng, 0, 1),
+        **fixed,
+    }
+    words = v["n"] * numerics.ITEM_BYTES // arena.hw.act_word_bytes
+    v["in_base"] = arena.take_act(words)
+    items = draw_items(rng, v["n"], 0, (1 << 62) - 1)
+    values, seconds = numerics.unpack_items(items)
+    small = numerics.pack_items(values >> rng.integers(0, 63, v["n"]), seconds)  # of any number of bits
+    arena.put_act(v["in_base"], small)
+    same = draw_number(rng, 0, 3) == 0 if in_place is None else in_place
+    v["out_base"] = v["in_base"] if same else arena.take_act(words)
+    return v
+
 
 RECIP = Instruction(
     name="RECIP",
     opcode=0x07,
     queue="vec",
-    implemented=False,
-    summary="Per item with value v: K / (v + add) or K / sqrt(v + add) as a row record, K = mult * 2^-shift.",
+    summary="Per item with value v: K / (v + add) or K / sqrt(v + add) as a row record (bias i32, mult u24, shift u8, "
+    "8 zero bytes), K = mult * 2^-shift, to 24 bits (numerics/reciprocal.py says each bit). mult and shift are 0 where "
+    "v + add, which wraps at 64 bits, is not positive, or the shift would exceed 63. The bias is 0, or the item's "
+    "second value negated, which wraps at 32 bits.",
     fields=pack_fields(
         [
             *header(),
@@ -27,4 +93,9 @@ RECIP = Instruction(
             Field("out_base", 20, "activation word of the records", below="act_words"),
         ]
     ),
+    footprint=_footprint,
+    cost=_cost,
+    meaning=_meaning,
+    in_place=_in_place,
+    operands=Operands(_draw, inputs=("in_base",)),
 )

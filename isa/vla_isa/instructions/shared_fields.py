@@ -5,11 +5,9 @@ Not an instruction. Not here: what several of them mean the same way (`shared_me
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from vla_isa.fields import Field, Rule
 
-__all__ = ["REGION_FIELDS", "header", "index", "matrix", "region", "requantize", "ring_rules", "table"]
+__all__ = ["PLACE_FIELDS", "REGION_FIELDS", "header", "index", "matrix", "region", "requantize", "ring_rules", "table"]
 
 
 def header() -> list[Field]:
@@ -47,7 +45,6 @@ def matrix(
     kinds: bool = False,
     batch: bool = False,
     wide: bool = True,
-    limits: Mapping[str, int] | None = None,
 ) -> list[Field]:
     """A matrix operand in the activation scratchpad: `[h][C/B][bytes][m][B]`, an int16 as two planes, low byte first.
 
@@ -56,15 +53,11 @@ def matrix(
         kinds: whether it may be left out, or one pixel for all.
         batch: whether it steps from batch to batch.
         wide: whether int16 is a choice.
-        limits: the largest legal value of fields, by name without prefix.
     """
-    low = dict(limits or {})
     out = []
     if kinds:
         doc = f"what {what} is: not there; as large as the output; one pixel for all pixels"
-        out.append(
-            Field(f"{p}_kind", 2, doc, enum=("none", "tensor", "row"), code="OperandKind", maximum=low.get("kind"))
-        )
+        out.append(Field(f"{p}_kind", 2, doc, enum=("none", "tensor", "row"), code="OperandKind"))
     out += [
         Field(f"{p}_base", 20, f"activation word of {what}: row 0, block 0, pixel 0", below="act_words"),
         Field(f"{p}_row_stride", 20, f"words between rows of {what}"),
@@ -74,12 +67,14 @@ def matrix(
         out.append(Field(f"{p}_batch_stride", 20, f"words between batches of {what}"))
     if wide:
         enum = ("int8", "int16")
-        out.append(Field(f"{p}_bytes", 1, f"element of {what}", enum=enum, code="Element", maximum=low.get("bytes")))
+        out.append(Field(f"{p}_bytes", 1, f"element of {what}", enum=enum, code="Element"))
     return out
 
 
 # what says where the words of a region lie: two regions equal in these are one
 REGION_FIELDS = tuple(f.name.removeprefix("x_") for f in region("x", "", size=False))
+# and of matrices too, where a region and a matrix have them
+PLACE_FIELDS = (*REGION_FIELDS, "batch_stride", "bytes")
 
 
 def ring_rules(p: str, rows: str) -> list[Rule]:
@@ -112,7 +107,7 @@ def table() -> list[Field]:
 def index(bases: str) -> list[Field]:
     """The optional index: fetch adds a multiple of a register to `bases` (in words for messages)."""
     return [
-        Field("index_enable", 1, f"add index_register * index_stride to {bases}, modulo 2^32", maximum=0),
+        Field("index_enable", 1, f"add index_register * index_stride to {bases}, modulo 2^32"),
         Field("index_register", 2, "which index register"),
         Field("index_count", 16, "the register must be below, or the machine stops with INDEX_RANGE"),
         Field("index_stride", 32, "step, in words or lines of what it is added to"),

@@ -1,4 +1,4 @@
-"""Fetch and semaphores in program order: which packet comes next, whether it may start, and how a run ends.
+"""Dispatch and semaphores in program order: which packet comes next, whether it may start, and how a run ends.
 
 Program order is a program's meaning, so a packet that finds a semaphore at zero would wait for ever here: DEADLOCK.
 Not here: what a packet does (`execute/`), preparing a whole program (`sim_plan.py`).
@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.encoding import decode, illegal
+from vla_isa.errors import IndexRangeError
+from vla_isa.fetch import Fetch, indexed, item_value
 from vla_isa.fields import PACKET_BYTES
-from vla_isa.generated.codes import LARGEST_COUNT, SEMAPHORES, Move
-from vla_isa.hardware import LINE_BYTES
+from vla_isa.generated.codes import LARGEST_COUNT, SEMAPHORES, SetSource
 from vla_isa.instructions import ErrorCode
 from vla_isa.packet import Packet
 from vlarun.errors import DataSpaceError, MachineError
@@ -58,8 +59,13 @@ class Sequencer:
 
     def __init__(self, machine: Machine, start: int, execute: Callable[[Packet], None]) -> None:
         self._machine, self._execute = machine, execute
-        self.address, self.executed = start, 0
+        self._at, self.executed = Fetch(start), 0
         self._semaphores = np.zeros(SEMAPHORES, np.int64)
+
+    @property
+    def address(self) -> int:
+        """Byte address of the packet that runs, or comes next."""
+        return self._at.address
 
     def run(self, most: int) -> Ending:
         """Until HALT or an error.
@@ -90,7 +96,15 @@ class Sequencer:
         status, reason = _legality(raw, self._machine.hw)
         if status is not ErrorCode.OK:
             raise _StopError(status, reason)
-        return _decoded(raw)
+        packet = _decoded(raw)
+        refusal = self._at.refusal(packet)
+        if refusal:
+            raise _StopError(ErrorCode.FIELD_LIMIT, refusal)
+        try:
+            values = self._at.values(packet)
+        except IndexRangeError as e:
+            raise _StopError(ErrorCode.INDEX_RANGE, str(e)) from e
+        return packet if values is None else indexed(packet, values.start)
 
     def _step(self, packet: Packet) -> None:
         """Take its semaphores, execute, signal.
@@ -104,11 +118,16 @@ class Sequencer:
             raise _StopError(ErrorCode.DEADLOCK, f"{packet.name} waits for semaphore {empty[0]}, which is zero")
         self._semaphores -= wait
         self._machine.address = self.address
+        item = None
         try:
             self._execute(packet)
+            if packet.name == "SET" and packet["source"] == SetSource.ITEM:
+                item = item_value(packet, self._machine.item_at(packet["base"]))
         except DataSpaceError as e:
-            write = packet.name == "COPY" and packet["move"] == Move.ACT_TO_DATA
+            write = packet.queue == "store"
             raise _StopError(ErrorCode.AXI_WRITE if write else ErrorCode.AXI_READ, str(e)) from e
+        except IndexRangeError as e:
+            raise _StopError(ErrorCode.INDEX_RANGE, str(e)) from e
         self.executed += 1
         if (self._semaphores + signal > LARGEST_COUNT).any():
             raise _StopError(ErrorCode.SEMAPHORE_OVERFLOW, f"{packet.name} signals a semaphore past {LARGEST_COUNT}")
@@ -119,7 +138,7 @@ class Sequencer:
                 ErrorCode.SEMAPHORE_LEFT,
                 f"semaphore {left} is {self._semaphores[left]} at HALT; every semaphore must be zero",
             )
-        self.address = packet["target"] * LINE_BYTES if packet.name == "JUMP" else self.address + PACKET_BYTES
+        self._at.advance(packet, item)
 
 
 def _bits(mask: int) -> NDArray[np.int64]:

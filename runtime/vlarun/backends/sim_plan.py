@@ -19,6 +19,7 @@ from vla_isa.access import Access
 from vla_isa.errors import ProgramError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.footprint import footprint
+from vla_isa.generated.codes import GatherIndex, SetSource
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vla_isa.packet import Packet
 from vla_isa.program import Program
@@ -178,12 +179,12 @@ class _Planner:
 
         Raises:
             _NoPlanError: its 64 bytes, or what it would write to parameters or weights, may depend on the inputs; or it
-                is met again: a loop's plan would hold its steps once a round.
+                is met again: a loop's plan would hold its steps once a round; or items say what comes, or moves.
             ProgramError: an operand larger than its memory.
             DataSpaceError: it leaves the data space or the weight space.
         """
         address = self._sequencer.address
-        if address in self._met or self._computed[address // LINE_BYTES]:
+        if address in self._met or self._computed[address // LINE_BYTES] or _reads_items(packet):
             raise _NoPlanError
         self._met.add(address)
         made = make_step(packet, self._machine, self._groups)
@@ -227,6 +228,12 @@ class _Planner:
             self._computed |= written
         elif self._padded is not None and self._padded.reads(access.words * self._machine.hw.act_word_bytes):
             self._padded = None
+
+
+def _reads_items(packet: Packet) -> bool:
+    return (packet.name == "SET" and packet["source"] == SetSource.ITEM) or (
+        packet.name == "GATHER" and packet["index_kind"] == GatherIndex.ITEMS
+    )
 
 
 def _parts(steps: list[NativeStep | NumpyStep]) -> Iterator[ctypes.Array[Step] | NumpyStep]:

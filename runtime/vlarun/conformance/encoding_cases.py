@@ -13,6 +13,7 @@ import numpy as np
 from vla_isa import encoding
 from vla_isa.encoding import encode, make_packet
 from vla_isa.fields import PACKET_BYTES, Field, Rule
+from vla_isa.generated.codes import Move
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import BY_OPCODE, MOVES, TABLE, ErrorCode
 from vla_isa.packet import Instruction, Packet
@@ -79,9 +80,11 @@ def _broken_rule(hw: HardwareConfig, ins: Instruction, rule: Rule, number: int) 
     rng = np.random.default_rng(number)
     for _ in range(TRIES):
         values = {f.name: f.legal_max for f in ins.value_fields if f.name.endswith("_ring")}
-        for name in rule.names:
+        others = [name for r in ins.rules if r is not rule for name in r.names if rng.random() < 0.3]
+        for name in (*others, *rule.names):
             field = ins.by_name[name]
-            values[name] = int(rng.integers(field.legal_min, min(field.legal_max, field.legal_min + 7) + 1))
+            near = int(rng.choice((7, 70)))
+            values[name] = int(rng.integers(field.legal_min, min(field.legal_max, field.legal_min + near) + 1))
         packet = make_packet(ins.name, **values)
         everything = dict(packet.values)
         if not rule.holds(everything) and all(r.holds(everything) for r in ins.rules if r is not rule):
@@ -92,13 +95,15 @@ def _broken_rule(hw: HardwareConfig, ins: Instruction, rule: Rule, number: int) 
 
 def _accepted(hw: HardwareConfig) -> Iterator[Case]:
     """Packets at their limits that move nothing: they must be accepted."""
+    needs: dict[str, dict[str, int]] = {"unit": {"move": Move.ACT_TO_ACT}, "index_enable": {"index_count": 1}}
     for field in copy_packet("fill_act").instruction.value_fields:
         if field.name in ("n0", "wait", "signal", "mask_enable") or field.name.endswith(("_ring", "_slot")):
             continue
         top = field.legal_max if field.below is None else min(field.legal_max, getattr(hw, field.below) - 1)
         for value in dict.fromkeys((field.legal_min, top)):
             builder = Builder(hw)
-            packet = copy_packet("fill_act", **{"n0": 0, field.name: value} if field.name != "move" else {"n0": 0})
+            values = {**copy_packet("fill_act", n0=0).values, **needs.get(field.name, {}), field.name: value}
+            packet = make_packet("COPY", **values)
             builder.add(packet if field.name != "move" else copy_packet(MOVES[value], n0=0))
             builder.halt(7)
             yield Case(f"T0.accepted.copy.{field.name}.{value}", builder.build(), halt_code=7)

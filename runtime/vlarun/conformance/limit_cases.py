@@ -53,12 +53,19 @@ def fitting(hw: HardwareConfig, name: str, changes: Iterable[Values]) -> list[Pa
     for change in changes:
         try:
             packet = small_packet(hw, name, change)
-            fits = illegal(encode(packet), hw)[0] is ErrorCode.OK and (name == "VEC" or _apart(packet, hw))
+            fits = illegal(encode(packet), hw)[0] is ErrorCode.OK and _inside(packet, hw)
+            fits &= name == "VEC" or _apart(packet, hw)
         except VlaError:  # a region longer than the scratchpad, or a field below 0
             fits = False
         if fits:
             packets.append(packet)
     return packets
+
+
+def _inside(packet: Packet, hw: HardwareConfig) -> bool:
+    """Whether no word lies behind the end of its memory."""
+    ends = {"act": hw.act_words, "weight": hw.weight_words, "param": hw.param_words}
+    return all(a.words[-1, 1] <= ends.get(a.space, a.words[-1, 1]) for a in footprint(packet, hw))
 
 
 def _apart(packet: Packet, hw: HardwareConfig) -> bool:

@@ -56,9 +56,12 @@ def make_operation(
     assert operands is not None, name
     packet = BY_NAME[name].packet(**operands.draw(rng, arena, **choices))
     hw = arena.hw
+    words = fill(rng, (arena.act, hw.act_word_bytes), act)
+    for base, data in arena.contents:
+        words[base : base + len(data)] = data
     return Operation(
         packet,
         arena,
-        fill(rng, (arena.act, hw.act_word_bytes), act),
+        words,
         fill(rng, (arena.weight, hw.weight_word_bytes), weight),
     )

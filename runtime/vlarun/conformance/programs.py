@@ -6,12 +6,14 @@ program is legal; another schedule of it comes from `vla_isa.schedules`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.encoding import encode, make_packet
+from vla_isa.fields import PACKET_BYTES
 from vla_isa.generated.codes import Move
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig
 from vla_isa.instructions import ErrorCode
@@ -34,6 +36,7 @@ class Case:
         stop_at: byte address of the packet that the machine refuses (None: it reaches HALT); earlier packets
             are complete.
         original: the program whose memory this one must leave (None: itself).
+        visits: how often the packet at `stop_at` is reached until it is refused: in a loop, once a round.
     """
 
     id: str
@@ -42,6 +45,7 @@ class Case:
     stop_at: int | None = None
     halt_code: int = 0
     original: Program | None = None
+    visits: int = 1
 
 
 def copy_packet(move: str, **values: int) -> Packet:
@@ -60,6 +64,7 @@ class Builder:
     line: int = HEAP_BYTES // LINE_BYTES
     _pairs: dict[tuple[str, str], int] = field(default_factory=dict)
     _last: Packet | None = None
+    _last_at: int = 0  # its number
 
     @property
     def address(self) -> int:
@@ -89,10 +94,10 @@ class Builder:
             pair = (self._last.queue, packet.queue)
             bit = 1 << self._pairs.setdefault(pair, len(self._pairs))
             before = replace(self._last, values={**self._last.values, "signal": self._last["signal"] | bit})
-            self.packets[-1] = encode(before)
+            self.packets[self._last_at] = encode(before)
             packet = replace(packet, values={**packet.values, "wait": packet["wait"] | bit})
+        self._last, self._last_at = packet, len(self.packets)
         self.packets.append(encode(packet))
-        self._last = packet
 
     def raw(self, data: bytes) -> int:
         """Append 64 bytes as they are, unordered; returns their address."""
@@ -100,6 +105,24 @@ class Builder:
         self.packets.append(data)
         self._last = None
         return address
+
+    def loop(self, body: Callable[[], None], count: int, register: int = 0) -> int:
+        """Append a loop with the packets that `body` adds; returns the address of the LOOP.
+
+        A packet of one queue before the loop and at the end of its body signals, one of another queue at the start of
+        its body and behind it waits, so that rounds follow one another.
+        """
+        first, last = copy_packet("act_to_data", n0=0), copy_packet("data_to_act", n0=0)
+        self.add(last)
+        at = len(self.packets)
+        self.packets.append(b"")
+        self.add(first)
+        body()
+        self.add(last)
+        n = len(self.packets) - at - 1
+        self.packets[at] = encode(make_packet("LOOP", n=n, count=count, register=register))
+        self.add(first)
+        return at * PACKET_BYTES
 
     def load_act(self, words: NDArray[np.int8], to: int = 0) -> None:
         """Load activation words int8 [n, B] to word `to`."""

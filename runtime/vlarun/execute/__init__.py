@@ -11,7 +11,21 @@ from collections.abc import Callable
 from vla_isa.errors import ConfigError
 from vla_isa.instructions import TABLE
 from vla_isa.packet import Packet
-from vlarun.execute import conv, copy, gemm, halt, jump, pool, vec
+from vlarun.execute import (
+    conv,
+    copy,
+    gather,
+    gemm,
+    halt,
+    jump,
+    loop,
+    pool,
+    recip,
+    reduce,
+    row,
+    set_register,
+    vec,
+)
 from vlarun.memory import Machine
 
 __all__ = ["EXECUTORS"]
@@ -22,6 +36,12 @@ EXECUTORS: dict[str, Callable[[Packet, Machine], None]] = {
     "COPY": copy.execute,
     "POOL": pool.execute,
     "VEC": vec.execute,
+    "ROW": row.execute,
+    "REDUCE": reduce.execute,
+    "RECIP": recip.execute,
+    "GATHER": gather.execute,
+    "SET": set_register.execute,
+    "LOOP": loop.execute,
     "JUMP": jump.execute,
     "HALT": halt.execute,
 }

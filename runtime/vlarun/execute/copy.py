@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.generated.codes import Move
+from vla_isa.generated.codes import Move, Unit
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.packet import Packet
 from vlarun.memory import Bytes, Machine, Region
@@ -20,6 +20,8 @@ _MEMORIES = {
     Move.DATA_TO_PARAM: ("data", "param"),
     Move.WEIGHT_TO_WEIGHT: ("weight space", "weight"),
     Move.ACT_TO_DATA: ("act", "data"),
+    Move.ACT_TO_WEIGHT: ("act", "weight"),
+    Move.DATA_TO_WEIGHT: ("data", "weight"),
 }
 
 
@@ -38,6 +40,9 @@ def execute(packet: Packet, machine: Machine) -> None:
         to.write(_bytes(machine, destination), np.full(to.shape, packet["pad"], np.int8))
         return
     values = origin.read(_bytes(machine, source))
+    if packet["unit"] == Unit.TRANSPOSE:
+        block = machine.hw.block
+        values = values.reshape(-1, block, block).transpose(0, 2, 1)
     if packet["mask_enable"]:
         live = machine.mask_at(packet["mask_base"], packet["n2"], packet["n1"])
         values = values[0][live]
@@ -57,6 +62,8 @@ def sides(packet: Packet, machine: Machine) -> tuple[Region | None, Region] | No
         return None
     source, destination = _MEMORIES[Move(packet["move"])]
     inner = packet["n0"] * _unit(machine, source if destination == "data" else destination)
+    if packet["unit"] == Unit.TRANSPOSE:
+        inner *= machine.hw.block
     to = _side(packet, machine, "dst", destination, inner)
     return None if source is None else _side(packet, machine, "src", source, inner), to
 

@@ -135,7 +135,7 @@ def _conv(packet: Packet, machine: Machine, groups: int) -> list[NativeStep] | N
 def _gemm(packet: Packet, machine: Machine, groups: int) -> list[NativeStep] | None:
     """A matrix product is a 1x1 convolution over one row of `m` pixels; each batch has its own weights."""
     if packet["h"] > 1 or packet["out_bytes"] or packet["scale_by"] == ScaleBy.ROW:
-        return None  # the executor knows them first
+        return None
     block, m, n_blocks, k_blocks = machine.hw.block, packet["m"], packet["n_blocks"], packet["k_blocks"]
     records = machine.records_at(packet["param_base"], n_blocks)
     if packet["scale_by"] == ScaleBy.TENSOR:
@@ -265,7 +265,9 @@ def _copy(packet: Packet, machine: Machine, groups: int) -> list[NativeStep] | N
         return []
     source, to = found
     move = Move(packet["move"])
-    if packet["mask_enable"] or move in (Move.DATA_TO_PARAM, Move.WEIGHT_TO_WEIGHT) or to.overlaps_itself():
+    if move not in (Move.DATA_TO_ACT, Move.ACT_TO_ACT, Move.FILL_ACT, Move.ACT_TO_DATA) or to.overlaps_itself():
+        return None
+    if packet["unit"]:
         return None
     in_data = (move == Move.DATA_TO_ACT, move == Move.ACT_TO_DATA)
     for region, data in zip((source, to), in_data, strict=True):

@@ -79,7 +79,7 @@ module copy_side #(
   localparam Readers    = 14 + StoreLanes + LoadLanes;
   localparam Writers    = 4 + LoadLanes;
 
-  wire [Readers-1:0]          rd_valid, rd_grant;
+  wire [Readers-1:0]          rd_valid, rd_grant, rd_word;
   wire [Readers*ActAw-1:0]    rd_addr;
   wire [Readers*WordBits-1:0] rd_data;
   wire [Writers-1:0]          wr_valid, wr_grant;
@@ -103,9 +103,10 @@ module copy_side #(
     end
   endgenerate
 
-  vla_act_memory #(.Block(Block), .ActWords(ActWords), .Readers(Readers), .Writers(Writers)) u_act_memory (
+  vla_act_memory #(.Block(Block), .ActWords(ActWords), .Operands(8), .Readers(Readers), .Writers(Writers)) u_act_memory (
     .clk_i(clk_i), .rst_i(rst_i),
-    .rd_valid_i(rd_valid), .rd_addr_i(rd_addr), .rd_grant_o(rd_grant), .rd_data_o(rd_data),
+    .rd_valid_i(rd_valid), .rd_addr_i(rd_addr), .rd_grant_o(rd_grant), .rd_word_o(rd_word),
+    .rd_data_o(rd_data),
     .wr_valid_i(wr_valid), .wr_addr_i(wr_addr), .wr_data_i(wr_data), .wr_grant_o(wr_grant)
   );
 
@@ -203,6 +204,7 @@ module copy_side #(
     .copy_rd_valid_o(rd_valid[14+StoreLanes +: LoadLanes]),
     .copy_rd_addr_o(rd_addr[(14+StoreLanes)*ActAw +: LoadLanes*ActAw]),
     .copy_rd_grant_i(rd_grant[14+StoreLanes +: LoadLanes]),
+    .copy_rd_word_i(rd_word[14+StoreLanes +: LoadLanes]),
     .copy_rd_data_i(rd_data[(14+StoreLanes)*WordBits +: LoadLanes*WordBits]),
     .wr_valid_o(wr_valid[4 +: LoadLanes]), .wr_addr_o(wr_addr[4*ActAw +: LoadLanes*ActAw]),
     .wr_data_o(wr_data[4*WordBits +: LoadLanes*WordBits]), .wr_grant_i(wr_grant[4 +: LoadLanes])
@@ -217,7 +219,8 @@ module copy_side #(
     .w_strb_o(out_w_strb_o), .w_last_o(out_w_last_o), .b_valid_i(out_b_valid_i), .b_ready_o(out_b_ready_o),
     .b_error_i(out_b_error_i), .axi_error_o(error_o[2]),
     .rd_valid_o(rd_valid[14 +: StoreLanes]), .rd_addr_o(rd_addr[14*ActAw +: StoreLanes*ActAw]),
-    .rd_grant_i(rd_grant[14 +: StoreLanes]), .rd_data_i(rd_data[14*WordBits +: StoreLanes*WordBits])
+    .rd_grant_i(rd_grant[14 +: StoreLanes]), .rd_word_i(rd_word[14 +: StoreLanes]),
+    .rd_data_i(rd_data[14*WordBits +: StoreLanes*WordBits])
   );
 
 endmodule

@@ -10,7 +10,8 @@ HERE = Path(__file__).parent
 
 
 def test_activation_lanes(tmp_path: Path) -> None:
-    run_cocotb("vla_act_memory", HERE / "act_memory_cocotb.py", tmp_path, Block=8, ActWords=256, Readers=5, Writers=3)
+    sizes = {"Block": 8, "ActWords": 256, "Operands": 2, "Readers": 6, "Writers": 3}
+    run_cocotb("vla_act_memory", HERE / "act_memory_cocotb.py", tmp_path, **sizes)
 
 
 def test_parameter_clients(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ INPUTS = (
     "store_error_i",
 )
 WLOAD, LOAD, MAC, VEC, STORE = range(5)
+RECORD, END = 4, 12  # cycles from an error to its record, and to the end of the run
 ERRORS = {WLOAD: "wload_error_i", LOAD: "load_error_i", STORE: "store_error_i"}
 
 
@@ -65,6 +66,13 @@ class Bench:
         self.dut.running_seq_i.value = pack(numbers, 32)
         self.dut.running_addr_i.value = pack((64 * n for n in numbers), 38)
         self.dut.busy_i.value = int(bool(running))
+
+    async def drain(self) -> None:
+        """All engines are done; dispatch calls them busy until no error of theirs can come."""
+        self.engines({})
+        self.dut.busy_i.value = 1
+        await self.cycles(RECORD + 1)
+        self.dut.busy_i.value = 0
 
     def heads(self, heads: dict[int, int]) -> None:
         numbers = [heads.get(q, 0) for q in range(5)]
@@ -103,8 +111,8 @@ async def halt(dut: Any) -> None:
     for zero in (1, 0):
         await bench.begin()
         dut.zero_i.value = zero
-        await bench.pulse(fetch_halted_i=1, fetch_halt_code_i=77)
-        await bench.cycles(3)
+        dut.fetch_halted_i.value, dut.fetch_halt_code_i.value = 1, 77
+        await bench.cycles(END)
         assert bench.end() == ((ErrorCode.OK, 0) if zero else (ErrorCode.SEMAPHORE_LEFT, 20))
         assert dut.halt_code_o.value == 77 * zero
 
@@ -124,15 +132,15 @@ async def an_older_error_replaces_a_younger_one(dut: Any) -> None:
                 else:
                     await bench.pulse(**{ERRORS[first]: 1, ERRORS[second]: 1})
                 assert not bench.ended
-                bench.engines({})
-                await bench.cycles(2)
+                await bench.drain()
+                await bench.cycles(END)
                 code = ErrorCode.AXI_WRITE if second == STORE else ErrorCode.AXI_READ
                 assert bench.end() == (code, 5), (first, second, gap)
                 await bench.begin(running={first: 5, second: 9})
                 await bench.pulse(**{ERRORS[first]: 1})
                 await bench.pulse(**{ERRORS[second]: 1})
-                bench.engines({})
-                await bench.cycles(2)
+                await bench.drain()
+                await bench.cycles(END)
                 assert bench.end()[1] == 5, (first, second, gap)
 
 
@@ -145,6 +153,7 @@ async def only_older_packets_start_after_an_error(dut: Any) -> None:
         assert bench.may_start() == {WLOAD, LOAD, MAC, VEC, STORE}
         await bench.pulse(load_error_i=1)
         bench.engines({})
+        await bench.cycles(RECORD)
         await settle()
         assert {WLOAD, VEC} & bench.may_start() == set() and MAC in bench.may_start()
         await bench.cycles(20)
@@ -154,7 +163,7 @@ async def only_older_packets_start_after_an_error(dut: Any) -> None:
             assert bench.end() == (ErrorCode.DEADLOCK, 4)
         else:
             bench.heads({WLOAD: 9, VEC: 7})
-            await bench.cycles(2)
+            await bench.cycles(END)
             assert bench.end() == (ErrorCode.AXI_READ, 6)
 
 
@@ -164,9 +173,14 @@ async def overflow_and_deadlock(dut: Any) -> None:
     bench = await Bench.make(dut)
     for client in range(6):
         await bench.begin(running={q: 3 + q for q in range(5)})
-        await bench.pulse(overflow_i=1, overflow_client_i=client)
+        await bench.cycles(1)  # the signal
         bench.engines({})
-        await bench.cycles(2)
+        dut.busy_i.value = 1
+        dut.fetch_seq_i.value, dut.fetch_addr_i.value = 21, 21 * 64
+        await bench.cycles(1)
+        await bench.pulse(overflow_i=1, overflow_client_i=client)
+        dut.busy_i.value = 0
+        await bench.cycles(END)
         assert bench.end() == (ErrorCode.SEMAPHORE_OVERFLOW, 3 + client if client < 5 else 20)
     for heads, waiting, wanted in (({LOAD: 8, STORE: 7, VEC: 12}, 0, 7), ({}, 1, 20)):
         await bench.begin(heads=heads)
@@ -182,12 +196,15 @@ async def an_illegal_packet(dut: Any) -> None:
     """It ends the run with its code; errors before it come first."""
     bench = await Bench.make(dut)
     await bench.begin()
-    await bench.pulse(fetch_fault_i=1, fetch_fault_code_i=ErrorCode.RESERVED_BITS)
-    await bench.cycles(2)
+    dut.fetch_fault_i.value, dut.fetch_fault_code_i.value = 1, ErrorCode.RESERVED_BITS
+    await bench.cycles(END)
     assert bench.end() == (ErrorCode.RESERVED_BITS, 20)
     await bench.begin(running={STORE: 19})
     await bench.pulse(store_error_i=1)
     bench.engines({})
-    await bench.pulse(fetch_fault_i=1, fetch_fault_code_i=ErrorCode.RESERVED_BITS)
-    await bench.cycles(2)
+    dut.busy_i.value = 1
+    dut.fetch_fault_i.value, dut.fetch_fault_code_i.value = 1, ErrorCode.RESERVED_BITS
+    await bench.cycles(RECORD + 1)
+    dut.busy_i.value = 0
+    await bench.cycles(END)
     assert bench.end() == (ErrorCode.AXI_WRITE, 19)

@@ -20,6 +20,7 @@
 namespace {
 
 constexpr int kResidual = 2, kWrites = 2, kBanks = 16, kMaxReads = 16;
+constexpr int kReadCycles = 3;      // from a granted read to its word
 constexpr uint64_t kHang = 200000;  // cycles without a write or a done
 
 uint64_t g_random;
@@ -55,13 +56,21 @@ std::vector<uint8_t> take(FILE* file, size_t size) {
   return out;
 }
 
+// The words of a cycle's grants.
+struct Words {
+  uint32_t valid = 0;
+  uint8_t bytes[kMaxReads * 16] = {};
+};
+
 struct Lane {
   bool holding = false;  // a request that was not granted must not change
   uint32_t addr = 0;
 };
 
-// One cycle of lanes that share 16 banks: lower lanes first. Returns the grants.
-uint32_t arbitrate(Lane* lanes, uint32_t valid, const uint32_t* addr, int count, bool share, uint32_t stalls, uint64_t cycle) {
+// One cycle of lanes that share 16 banks: lower lanes first; the first `sure` ones must not ask for two rows of a bank
+// and are granted. Returns the grants.
+uint32_t arbitrate(Lane* lanes, uint32_t valid, const uint32_t* addr, int count, int sure, bool share, uint32_t stalls,
+                   uint64_t cycle) {
   int64_t bank[kBanks];
   std::memset(bank, -1, sizeof bank);
   uint32_t grants = 0;
@@ -69,7 +78,9 @@ uint32_t arbitrate(Lane* lanes, uint32_t valid, const uint32_t* addr, int count,
     const bool on = (valid >> i) & 1;
     if (lanes[i].holding && (!on || addr[i] != lanes[i].addr)) fail("a request changed before its grant", cycle);
     int64_t& user = bank[addr[i] % kBanks];
-    const bool grant = on && (user < 0 || (share && user == addr[i])) && !percent(stalls);
+    const bool fits = user < 0 || (share && user == addr[i]);
+    if (on && i < sure && !fits) fail("two operands ask for two rows of a bank", cycle);
+    const bool grant = on && fits && (i < sure || !percent(stalls));
     if (grant) {
       user = addr[i];
       grants |= 1u << i;
@@ -101,6 +112,7 @@ int main(int argc, char** argv) {
   std::vector<uint64_t> accepted, done, counts(size_t(packets) * 3);
   std::vector<uint8_t> writes;
   Lane read_lanes[kMaxReads], write_lanes[kWrites];
+  Words coming[kReadCycles];
   bool offering = false;
   uint64_t quiet = 0, cycle = 0;
 
@@ -126,12 +138,11 @@ int main(int argc, char** argv) {
       addr[pixels + i] = bits(&top.res_rd_addr_o, sizeof top.res_rd_addr_o, i * act_aw, act_aw);
       wr_addr[i] = bits(&top.wr_addr_o, sizeof top.wr_addr_o, i * act_aw, act_aw);
     }
-    const uint32_t grant = arbitrate(read_lanes, valid, addr, reads, true, stalls, cycle);
-    const uint32_t wr_grant = arbitrate(write_lanes, wr_valid, wr_addr, kWrites, false, stalls, cycle);
+    const uint32_t grant = arbitrate(read_lanes, valid, addr, reads, pixels, true, stalls, cycle);
+    const uint32_t wr_grant = arbitrate(write_lanes, wr_valid, wr_addr, kWrites, 0, false, stalls, cycle);
     const bool param_grant = top.param_rd_valid_o && !percent(stalls);
     const uint32_t param_addr = top.param_rd_addr_o, weight_addr = top.weight_rd_addr_o;
     const bool weight_en = top.weight_rd_en_o;
-    top.op_rd_grant_i = grant & ((1u << pixels) - 1);
     top.res_rd_grant_i = grant >> pixels;
     top.wr_grant_i = wr_grant;
     top.param_rd_grant_i = param_grant;
@@ -159,11 +170,13 @@ int main(int argc, char** argv) {
       writes.insert(writes.end(), where, where + 4);
       writes.insert(writes.end(), word, word + block);
     }
-    // what this cycle's grants give is on the data ports in the next cycle, and only then
-    uint8_t next[kMaxReads * 16];
-    std::memset(next, 0xA5, sizeof next);
+    // what this cycle's grants give is on the data ports kReadCycles later, and only then
+    Words& now = coming[cycle % kReadCycles];
+    const Words& next = coming[(cycle + 1) % kReadCycles];
+    now.valid = grant;
+    std::memset(now.bytes, 0xA5, sizeof now.bytes);
     for (int i = 0; i < reads; ++i)
-      if ((grant >> i) & 1) std::memcpy(next + i * block, &act[size_t(addr[i]) * block], block);
+      if ((grant >> i) & 1) std::memcpy(now.bytes + i * block, &act[size_t(addr[i]) * block], block);
     for (int i = 0; i < kWrites; ++i)
       if ((wr_grant >> i) & 1)
         std::memcpy(&act[size_t(wr_addr[i]) * block], reinterpret_cast<const uint8_t*>(&top.wr_data_o) + i * block, block);
@@ -173,8 +186,10 @@ int main(int argc, char** argv) {
     }
     top.clk_i = 1;
     top.eval();
-    std::memcpy(&top.op_rd_data_i, next, size_t(pixels) * block);
-    std::memcpy(&top.res_rd_data_i, next + pixels * block, size_t(kResidual) * block);
+    top.op_rd_word_i = next.valid & ((1u << pixels) - 1);
+    top.res_rd_word_i = next.valid >> pixels;
+    std::memcpy(&top.op_rd_data_i, next.bytes, size_t(pixels) * block);
+    std::memcpy(&top.res_rd_data_i, next.bytes + pixels * block, size_t(kResidual) * block);
     if (weight_en) std::memcpy(&top.weight_rd_data_i, &weight[size_t(weight_addr) * block * block], size_t(block) * block);
     if (param_grant) std::memcpy(&top.param_rd_data_i, &param[size_t(param_addr) * 8 * block], size_t(8) * block);
     else std::memset(&top.param_rd_data_i, 0x5A, size_t(8) * block);

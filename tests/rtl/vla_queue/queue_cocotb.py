@@ -41,6 +41,7 @@ async def start(dut) -> None:
         "take_grant_i",
         "packet_ready_i",
         "done_i",
+        "error_i",
     ):
         getattr(dut, name).value = 0
     dut.rst_i.value = 1
@@ -55,31 +56,36 @@ async def traffic(dut, rng: random.Random, cycles: int, stop_at: int | None = No
     waiting: deque[Entry] = deque()
     engine: deque[Entry] = deque()
     taken, seq = False, 0
-    count = {"in": 0, "take": 0, "give": 0, "done": 0, "full": 0}
+    count = dict.fromkeys(("in", "take", "free", "give", "done", "fails", "full"), 0)
     offer: Entry | None = None
     for cycle in range(cycles):
         if offer is None and rng.random() < 0.6:
-            offer = Entry(rng.getrandbits(512), rng.getrandbits(38), seq)
+            packet = rng.getrandbits(512) & ~(0xFFFF << WAIT if rng.random() < 0.3 else 0)  # some wait for nothing
+            offer = Entry(packet, rng.getrandbits(38), seq)
             seq += 1
         stop = stop_at is not None and cycle >= stop_at
+        asks = bool(waiting) and not taken and not stop
+        free = asks and not waiting[0].wait
         grant, ready, done = (
-            rng.random() < 0.5,
+            asks and not free and rng.random() < 0.5,
             len(engine) < 2 and rng.random() < 0.7,
             bool(engine) and rng.random() < 0.2,
         )
         dut.stop_i.value, dut.in_valid_i.value = int(stop), int(offer is not None)
         if offer:
             dut.in_packet_i.value, dut.in_addr_i.value, dut.in_seq_i.value = offer.packet, offer.addr, offer.seq
+        fails = done and rng.random() < 0.2
         dut.take_grant_i.value, dut.packet_ready_i.value, dut.done_i.value = int(grant), int(ready), int(done)
+        dut.error_i.value = int(fails)
         await Timer(500, "ps")
         depth = int(dut.Depth.value)
         assert bool(dut.in_ready_o.value) == (len(waiting) < depth)
         assert bool(dut.empty_o.value) == (not waiting)
         assert bool(dut.busy_o.value) == (taken or bool(engine))
         assert bool(dut.head_waiting_o.value) == (bool(waiting) and not taken)
-        assert bool(dut.take_valid_o.value) == (bool(waiting) and not taken and not stop)
+        assert bool(dut.take_valid_o.value) == (asks and not free)
         assert bool(dut.packet_valid_o.value) == taken
-        assert bool(dut.signal_valid_o.value) == done
+        assert bool(dut.signal_valid_o.value) == (done and not fails)
         if waiting:
             head = waiting[0]
             assert dut.take_mask_o.value == head.wait
@@ -89,7 +95,7 @@ async def traffic(dut, rng: random.Random, cycles: int, stop_at: int | None = No
             oldest = engine[0]
             assert (dut.signal_mask_o.value, dut.running_addr_o.value) == (oldest.signal, oldest.addr)
             assert dut.running_seq_o.value == oldest.seq
-        take, give = bool(waiting) and not taken and not stop and grant, taken and ready
+        take, give = free or grant, taken and ready
         push = offer is not None and len(waiting) < depth
         count["full"] += len(waiting) == depth
         if done:
@@ -100,6 +106,8 @@ async def traffic(dut, rng: random.Random, cycles: int, stop_at: int | None = No
             waiting.append(offer)
             offer = None
         taken = take or (taken and not give)
+        count["free"] += free
+        count["fails"] += fails
         for name, event in (("in", push), ("take", take), ("give", give), ("done", done)):
             count[name] += event
         await FallingEdge(dut.clk_i)

@@ -18,6 +18,7 @@
 namespace {
 
 constexpr int kReads = 4, kWrites = 2, kBanks = 16;
+constexpr int kReadCycles = 3;      // from a granted read to its word
 constexpr uint64_t kHang = 200000;  // cycles without a write or a done
 
 uint64_t g_random;
@@ -85,6 +86,7 @@ int main(int argc, char** argv) {
   for (int i = 0; i < 4; ++i) tick();
   top.rst_i = 0;
 
+  std::vector<uint8_t> coming[kReadCycles];  // the words of a cycle's grants, then which lanes they are of
   for (uint64_t cycle = 0; done.size() < packets; ++cycle) {
     if (!offering) offering = accepted.size() < packets && !percent(head[6]);
     top.packet_valid_i = offering;
@@ -146,11 +148,13 @@ int main(int argc, char** argv) {
       writes.insert(writes.end(), addr, addr + 4);
       writes.insert(writes.end(), word, word + block);
     }
-    // the words of this cycle's grants are on the data ports in the next cycle, and only then
-    std::vector<uint8_t> next(size_t(kReads) * block);
-    for (auto& byte : next) byte = static_cast<uint8_t>(0xA5);
+    // the words of this cycle's grants are on the data ports kReadCycles later, and only then
+    std::vector<uint8_t>& now = coming[cycle % kReadCycles];
+    now.assign(size_t(kReads) * block, 0xA5);
+    now.push_back(read_grant);
     for (int i = 0; i < kReads; ++i)
-      if ((read_grant >> i) & 1) std::memcpy(&next[i * block], &act[size_t(held_read[i]) * block], block);
+      if ((read_grant >> i) & 1) std::memcpy(&now[i * block], &act[size_t(held_read[i]) * block], block);
+    const std::vector<uint8_t>& next = coming[(cycle + 1) % kReadCycles];
     for (int i = 0; i < kWrites; ++i)
       if ((write_grant >> i) & 1)
         std::memcpy(&act[size_t(held_write[i]) * block], reinterpret_cast<const uint8_t*>(&top.wr_data_o) + i * block, block);
@@ -160,7 +164,8 @@ int main(int argc, char** argv) {
     }
     top.clk_i = 1;
     top.eval();
-    std::memcpy(&top.rd_data_i, next.data(), next.size());
+    top.rd_word_i = next.empty() ? 0 : next.back();
+    if (!next.empty()) std::memcpy(&top.rd_data_i, next.data(), next.size() - 1);
     if (param_grant) std::memcpy(&top.param_rd_data_i, &param[size_t(param_addr) * 8 * block], 8 * block);
     else std::memset(&top.param_rd_data_i, 0x5A, 8 * block);
     if (++quiet > kHang) fail("nothing happens any more", cycle);

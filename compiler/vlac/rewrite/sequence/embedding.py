@@ -1,0 +1,53 @@
+"""Rows of a table by numbers, as `table[index]` is exported, become Gather.
+
+matches: GatherND of rows, data [V, ...] by computed indices [..., 1]; GatherND by constants that takes all elements in
+their order becomes a Reshape (masks of libraries are looked up so).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from vlac.model.reading import attribute, constant, shape_of
+from vlac.rewrite.nodes import Nodes
+from vlac.rewrite.sequence.emit import emit
+from vlac.rewrite.sequence.match import is_op
+from vlac.rewrite.sequence.views import View
+
+__all__ = ["gather_rows"]
+
+
+def gather_rows(model: ir.Model) -> None:
+    """Rewrite every such GatherND of a float model, in place."""
+    for node in list(model.graph):
+        if is_op(node, "GatherND") and not attribute(node, "batch_dims", 0):
+            table, index = node.inputs
+            if table is not None and index is not None:
+                with Nodes(model.graph, node) as new:
+                    _replace(new, table, index, shape_of(node.outputs[0]))
+
+
+def _replace(new: Nodes, table: ir.Value, index: ir.Value, out: tuple[int, ...]) -> None:
+    array = constant(index)
+    if array is not None:
+        if _takes_all(array, shape_of(table)):
+            target = new.constant(np.array(out, np.int64))
+            new.replace(new.add("Reshape", [table, target], out, dtype=table.dtype))
+    elif shape_of(index)[-1:] == (1,):
+        plain = View.whole(index).reshape(shape_of(index)[:-1])
+        made = None if plain is None else emit(new, plain)
+        if made is not None:
+            new.replace(new.add("Gather", [table, made], out, {"axis": 0}, table.dtype))
+
+
+def _takes_all(index: NDArray[np.int64], shape: tuple[int, ...]) -> bool:
+    """Whether indices of leading axes count through all of them in order."""
+    depth = index.shape[-1]
+    sizes = np.array(shape[:depth])
+    rows = np.where(index < 0, index + sizes, index).reshape(-1, depth)
+    steps = np.array([math.prod(shape[i + 1 : depth]) for i in range(depth)])
+    return np.array_equal(rows @ steps, np.arange(math.prod(shape[:depth])))

@@ -1,0 +1,38 @@
+"""Which part of the table the Verilog machine does, where it is less than the whole.
+
+An instruction is first executed by `sim`, then built in Verilog. Until then the generated packet check refuses it, or
+the fields that it cannot have, as any illegal packet, and conformance asks the Verilog machine for nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from vla_isa.encoding import illegal
+from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions import TABLE
+from vla_isa.packet import Instruction
+
+__all__ = ["VERILOG", "on_verilog"]
+
+_ABSENT = ("ROW", "REDUCE", "RECIP", "GATHER", "SET", "LOOP")
+# the largest value of fields that the machine does not have in full
+_LIMITS: Mapping[str, Mapping[str, int]] = {
+    "GEMM": {"h": 1, "out_bytes": 0, "scale_by": 1, "res_kind": 0, "row_max": 0},
+    "COPY": {"move": 5, "unit": 0, "index_enable": 0},
+}
+
+
+def _narrowed(ins: Instruction) -> Instruction:
+    limits = _LIMITS.get(ins.name, {})
+    fields = tuple(replace(f, maximum=limits.get(f.name, f.maximum)) for f in ins.fields)
+    return replace(ins, fields=fields, implemented=ins.implemented and ins.name not in _ABSENT)
+
+
+VERILOG: Mapping[int, Instruction] = {ins.opcode: _narrowed(ins) for ins in TABLE}
+
+
+def on_verilog(data: bytes, hw: HardwareConfig) -> bool:
+    """Whether the Verilog machine says of 64 bytes what the table says."""
+    return illegal(data, hw, VERILOG)[0] == illegal(data, hw)[0]

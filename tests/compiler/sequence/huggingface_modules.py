@@ -1,0 +1,90 @@
+"""Blocks of Hugging Face's transformers, of small offline configs with random weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers as hf
+from torch_modules import Fn
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
+LLAMA = {**SMALL, "num_key_value_heads": 2, "vocab_size": 50, "max_position_embeddings": 32}
+TOKENS = torch.tensor([[3, 7, 1, 9, 4, 2]])
+PADDED = torch.tensor([[1, 1, 1, 1, 0, 0]])
+IMAGE = {"image_size": 16, "patch_size": 8}
+
+
+def of(model: str, config: Any, inputs: dict[str, Any], attention: str = "sdpa") -> Any:
+    def make() -> Any:
+        config._attn_implementation = attention
+        module = getattr(hf, model)(config)
+        names = list(inputs)
+
+        def forward(m: Any, *values: torch.Tensor) -> torch.Tensor:
+            return m.module(**dict(zip(names, values, strict=True)), **fixed)[0]
+
+        fixed = {"use_cache": False} if hasattr(config, "use_cache") else {}
+        return Fn(forward, module=module), tuple(v() if callable(v) else v for v in inputs.values())
+
+    return make
+
+
+def pixels() -> torch.Tensor:
+    return torch.randn(1, 3, 16, 16)
+
+
+def clip() -> Any:
+    return hf.CLIPTextConfig(**SMALL, vocab_size=50, max_position_embeddings=16)
+
+
+def bert() -> Any:
+    return hf.BertConfig(**SMALL, vocab_size=50, max_position_embeddings=16)
+
+
+def gpt2() -> Any:
+    return hf.GPT2Config(n_embd=32, n_layer=1, n_head=4, vocab_size=50, n_positions=16)
+
+
+def opt() -> Any:
+    return hf.OPTConfig(
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        ffn_dim=64,
+        vocab_size=50,
+        max_position_embeddings=16,
+        word_embed_proj_dim=32,
+    )
+
+
+def t5() -> Any:
+    return hf.T5Config(d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4, vocab_size=50)
+
+
+def gated_t5() -> Any:
+    return hf.T5Config(
+        d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4, vocab_size=50, feed_forward_proj="gated-gelu"
+    )
+
+
+TEXT, MASKED = {"input_ids": TOKENS}, {"input_ids": TOKENS, "attention_mask": PADDED}
+MODULES = {
+    "hf_vit": of("ViTModel", hf.ViTConfig(**SMALL, **IMAGE), {"pixel_values": pixels}),
+    "hf_vit_eager": of("ViTModel", hf.ViTConfig(**SMALL, **IMAGE), {"pixel_values": pixels}, "eager"),
+    "hf_siglip": of("SiglipVisionModel", hf.SiglipVisionConfig(**SMALL, **IMAGE), {"pixel_values": pixels}),
+    "hf_clip_text": of("CLIPTextModel", clip(), TEXT),
+    "hf_clip_text_eager": of("CLIPTextModel", clip(), TEXT, "eager"),
+    "hf_bert": of("BertModel", bert(), MASKED),
+    "hf_bert_eager": of("BertModel", bert(), MASKED, "eager"),
+    "hf_gpt2": of("GPT2Model", gpt2(), TEXT),
+    "hf_gpt2_eager": of("GPT2Model", gpt2(), TEXT, "eager"),
+    "hf_opt": of("OPTModel", opt(), MASKED),
+    "hf_llama": of("LlamaModel", hf.LlamaConfig(**LLAMA), TEXT),
+    "hf_llama_eager": of("LlamaModel", hf.LlamaConfig(**LLAMA), MASKED, "eager"),
+    "hf_gemma": of("GemmaModel", hf.GemmaConfig(**LLAMA, head_dim=16), TEXT),
+    "hf_qwen2": of("Qwen2Model", hf.Qwen2Config(**LLAMA), MASKED),
+    "hf_qwen3": of("Qwen3Model", hf.Qwen3Config(**LLAMA, head_dim=8), TEXT),
+    "hf_t5_encoder": of("T5EncoderModel", t5(), TEXT, "eager"),
+    "hf_t5_gated": of("T5EncoderModel", gated_t5(), MASKED, "eager"),
+}

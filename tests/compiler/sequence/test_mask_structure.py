@@ -1,0 +1,77 @@
+"""Limits and what is added, of masks: together they are the mask again, and what has a limit needs no tensor."""
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from vlac.rewrite.sequence.mask_structure import mask_structure
+
+Q, K = 5, 7
+NEVER = -np.inf
+
+
+def attention(mask, *, queries=Q, keys=K, **attributes):
+    values = [ir.Value(name=n, shape=ir.Shape([1, s, 8])) for n, s in (("q", queries), ("k", keys), ("v", keys))]
+    if mask is not None:
+        tensor = ir.tensor(np.asarray(mask))
+        values.append(ir.Value(name="m", shape=ir.Shape(mask.shape), const_value=tensor))
+    return ir.node("Attention", values, {"q_num_heads": 2, "kv_num_heads": 2, **attributes})
+
+
+def added(found, heads=1):
+    """The mask that a structure stands for."""
+    inside = np.arange(K) < (found.limit + found.limit_step * np.arange(Q))[:, None]
+    rest = 0 if found.constant is None else found.constant
+    return np.broadcast_to(np.where(inside, rest, NEVER), (1, heads, Q, K))
+
+
+def tri(shift=0):
+    return np.where(np.tri(Q, K, shift), 0, NEVER).astype(np.float32)[None, None]
+
+
+def keys(*masked):
+    return np.where(np.isin(np.arange(K), masked), NEVER, 0).astype(np.float32).reshape(1, 1, 1, K)
+
+
+RNG = np.random.default_rng(0)
+MASKS = {
+    "causal": (tri(), 1, 1, "none"),
+    "causal behind a past": (tri(2), 3, 1, "none"),
+    "padding at the end": (keys(5, 6), 5, 0, "none"),
+    "padding inside": (keys(1, 6), 6, 0, "row"),
+    "causal and padding": (tri(2) + keys(0), 3, 1, "row"),
+    "bias": (RNG.standard_normal((1, 2, Q, K)).astype(np.float32), K, 0, "tensor"),
+    "causal bias": (tri(2) + RNG.standard_normal((1, 2, Q, K)).astype(np.float32), 3, 1, "tensor"),
+    "prefix": (np.where(np.tri(Q, K, 0) + (np.arange(K) < 3), 0, NEVER).astype(np.float32)[None, None], 3, 1, "tensor"),
+    "window": (tri(2) + np.where(np.tri(Q, K, -1), NEVER, 0).astype(np.float32), 3, 1, "tensor"),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_structure(name):
+    mask, limit, step, kind = MASKS[name]
+    found = mask_structure(attention(mask))
+    assert np.array_equal(added(found, mask.shape[1]), np.broadcast_to(mask, (1, mask.shape[1], Q, K)))
+    if name != "prefix":  # its limit may be either
+        assert (found.limit, found.limit_step, found.kind) == (limit, step, kind)
+
+
+def test_truth_values():
+    found = mask_structure(attention(np.isfinite(tri(2))))
+    assert (found.limit, found.limit_step, found.kind) == (3, 1, "none")
+
+
+def test_no_mask_and_causal():
+    assert mask_structure(attention(None)).limit == K
+    found = mask_structure(attention(None, is_causal=1))
+    assert (found.limit, found.limit_step) == (1, 1)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_masks(seed):
+    rng = np.random.default_rng(seed)
+    mask = np.where(rng.random((1, 2, Q, K)) > rng.random(), 0, NEVER).astype(np.float32)
+    mask = mask + (rng.random() > 0.5) * rng.standard_normal((1, 1, 1, K)).astype(np.float32)
+    mask = mask + np.where(np.tri(Q, K, int(rng.integers(-1, K))), 0, NEVER).astype(np.float32)
+    found = mask_structure(attention(mask))
+    assert np.array_equal(added(found, 2), mask)
