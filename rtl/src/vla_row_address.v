@@ -26,9 +26,10 @@ module vla_row_address #(
   reg [Aw-1:0] next_low_q, next_high_q;  // the pair that begins next
   reg [Aw-1:0] row_low_q, row_high_q;    // the row it is in
 
-  wire [Aw-1:0] pair    = still_i ? {Aw{1'b0}} : {{(Aw - 2){1'b0}}, 2'd2};
-  wire [Aw-1:0] row     = still_i ? {Aw{1'b0}} : row_stride_i;
-  wire [Aw-1:0] new_low = row_low_q + row, new_high = row_high_q + row;
+  wire [Aw-1:0] pair     = still_i ? {Aw{1'b0}} : {{(Aw - 2){1'b0}}, 2'd2};
+  wire [Aw-1:0] row      = still_i ? {Aw{1'b0}} : row_stride_i;
+  wire [Aw-1:0] new_low  = row_low_q + row;
+  wire [Aw-1:0] new_high = row_high_q + row;
 
   always @(posedge clk_i) begin
     if (start_i) begin

@@ -1,10 +1,10 @@
 // Read the words of ROW, REDUCE and RECIP and give them out step by step.
 // Does: per pixel pair one read of its items (where the packet has them), then per block the slots of operands a, b, c,
-// two slots (four words) per cycle; lanes run on their own, up to 8 words ahead. A step comes as int16 of both pixels:
+// two slots (four words) per cycle; lanes run on their own, up to 16 words ahead. A step comes as int16 of both pixels:
 // int8 is extended, an operand that is not there is 0.
 // Does not: launch by itself: items_take_i and step_take_i say when what is at the head may go; what was taken is in
 // registers in the next cycle.
-// Latency: start to first head 7 cycles when granted at once.
+// Latency: start to first head 9 cycles when granted at once.
 `default_nettype none
 module vla_row_reader #(
   parameter Block = 16,
@@ -32,6 +32,7 @@ module vla_row_reader #(
   output wire [3:0]          rd_valid_o,
   output wire [4*Aw-1:0]     rd_addr_o,
   input  wire [3:0]          rd_grant_i,
+  input  wire [3:0]          rd_word_i,
   input  wire [32*Block-1:0] rd_data_i,
   // a step is on its way (for who fetches other things for it)
   output wire                ahead_o,
@@ -136,7 +137,7 @@ module vla_row_reader #(
   assign push    = valid && beats_ready && (&lane_ready);
   assign ahead_o = next;
 
-  vla_fifo #(.Width(12), .Depth(16)) u_beats (
+  vla_fifo #(.Width(12), .Depth(32)) u_beats (
     .clk_i(clk_i), .rst_i(rst_i), .in_valid_i(push), .in_ready_o(beats_ready),
     .in_data_i({mask, items_now, !items_now && beat_end, beat_q, both, block_first, block_last, pair_last}),
     .out_valid_o(head_valid), .out_ready_i(take),
@@ -150,12 +151,12 @@ module vla_row_reader #(
 
   generate
     for (l = 0; l < 4; l = l + 1) begin : g_lane
-      vla_vector_read_lane #(.Aw(Aw), .WordBits(WordBits)) u_lane (
+      vla_read_lane #(.Aw(Aw), .WordBits(WordBits)) u_lane (
         .clk_i(clk_i), .rst_i(rst_i),
         .addr_valid_i(push && mask[l]), .addr_ready_o(lane_ready[l]),
         .addr_i(items_now ? item_addr[Aw*l +: Aw] : data_addr[Aw*l +: Aw]),
         .rd_valid_o(rd_valid_o[l]), .rd_addr_o(rd_addr_o[Aw*l +: Aw]), .rd_grant_i(rd_grant_i[l]),
-        .rd_data_i(rd_data_i[WordBits*l +: WordBits]),
+        .rd_word_i(rd_word_i[l]), .rd_data_i(rd_data_i[WordBits*l +: WordBits]),
         .word_valid_o(word_valid[l]), .word_ready_i(take && head_mask[l]), .word_o(words[WordBits*l +: WordBits])
       );
     end

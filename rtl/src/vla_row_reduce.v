@@ -59,11 +59,11 @@ module vla_row_reduce #(
   endgenerate
 
   // ---- 2: four lanes each ----
-  function signed [18:0] wide19;
+  function [18:0] wide19;
     input [16:0] v;
     wide19 = {{2{v[16]}}, v};
   endfunction
-  function signed [20:0] wide21;
+  function [20:0] wide21;
     input [18:0] v;
     wide21 = {{2{v[18]}}, v};
   endfunction
