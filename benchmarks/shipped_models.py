@@ -231,7 +231,7 @@ def compiled(shipped: Shipped, data: bytes, calibration: F32, config: str) -> tu
 
 
 def cycles(program: Program | Package) -> int:
-    """The performance model's, of all device parts."""
+    """The performance model's, of all device partitions."""
     parts = program.partitions if isinstance(program, Package) else [program]
     return sum(timing.estimate(p).total_cycles for p in parts if isinstance(p, Program))
 

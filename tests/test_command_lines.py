@@ -30,8 +30,13 @@ PARSERS = [vlac_cli._parser, vlarun_cli._parser, vla_datasets.cli._parser, vla_t
 
 
 def command(name: str, *arguments: str | Path, before: str = "") -> list[str]:
-    """A command line of the project as a process of its own; `before` are statements that run first."""
-    code = f"import sys; {before}\nfrom {MODULES[name]} import main\nprint('up', flush=True)\nsys.exit(main())"
+    """A command line of the project as a process of its own; `before` are statements that run first.
+
+    It says "up" once it has begun: what comes between an interpreter's start and that is Python's, not ours.
+    """
+    up = "begun = c._open_streams\nc._open_streams = lambda: (begun(), print('up', flush=True))"
+    imports = f"import sys; {before}\nfrom {MODULES[name]} import main\nimport vla_isa.command_line as c"
+    code = f"{imports}\n{up}\nsys.exit(main())"
     return [sys.executable, "-c", code, *map(str, arguments)]
 
 
@@ -143,6 +148,24 @@ def test_an_interrupt_at_any_time_is_one_line(name: str, delay: float, work: Pat
     assert list(tmp_path.glob("*.bin")) == [] and list(tmp_path.glob(".*")) == []
 
 
+def test_an_interrupt_inside_an_import_that_swallows_it(tmp_path: Path) -> None:
+    """A library with a bare `except` around its imports, which a command imports when it needs it."""
+    careless = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    sum(range(1000))\nexcept: pass\n"
+    (tmp_path / "careless.py").write_text(careless)
+    late = "def late(args):\n    import careless\n    time.sleep(60)"
+    imports = f"import sys, time\nimport vlarun.commands as c\nfrom {MODULES['vlarun']} import main"
+    code = f"{imports}\nsys.path.insert(0, sys.argv.pop())\n{late}\nc.run = late\nsys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "p.bin", "--input", "in.npz", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+        preexec_fn=interruptible,
+    )
+    assert (done.returncode, done.stderr) == (130, "stopped\n")
+
+
 def test_output_that_nobody_can_take(work: Path) -> None:
     for name, arguments in (
         ("vlac", ["info", work / "p.bin"]),
@@ -161,6 +184,78 @@ def test_output_that_nobody_can_take(work: Path) -> None:
         done = subprocess.run(line, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
         os.close(writer)
         assert (done.returncode, done.stderr) == (141, ""), line
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)], ids=["out", "error", "all"])
+def test_streams_that_are_closed(work: Path, tmp_path: Path, closed: tuple[int, ...]) -> None:
+    """What a file descriptor leads to matters: the first file that is opened would be number 1."""
+    for name, arguments in (
+        ("vlac", ["--version"]),
+        ("vlac", ["info", work / "p.bin"]),
+        ("vlarun", [work / "p.bin", "--input", work / "in.npz", "--output", tmp_path / "out.npz"]),
+        ("vla-train", ["train", "--config", "debug", "--options"]),
+    ):
+        line = [sys.executable, "-m", MODULES[name], *map(str, arguments)]
+        done = subprocess.run(line, preexec_fn=lambda: [os.close(n) for n in closed], check=False)
+        assert done.returncode == 0, line
+    with np.load(tmp_path / "out.npz") as stored:
+        assert stored.files == ["y"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("vla-train", ["train", "--config", "debug", "--data", "d", "--out", ""]),
+        ("vla-train", ["export", "--policy", "", "-o", "m.onnx"]),
+        ("vla-train", ["evaluate", "", "--level", "GoToObj"]),
+        ("vla-train", ["demo", "--out", ""]),
+        ("vla-collect", ["babyai", "--out", ""]),
+        ("vlac", ["compile", "m.onnx", "-o", "p.bin", "--report", ""]),
+        ("vlac", ["info", ""]),
+        ("vlarun", ["", "--input", "x.npz"]),
+        ("vlarun", ["p.bin", "--input", "x.npz", "--output", ""]),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(
+    name: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sys.modules[MODULES[name]].main(arguments) == 2
+    assert "it is empty; give a path" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("vlac", ["compile", "model.onnx", "-o", "q.bin", "--calib", "/dev/zero"], "is a device or a pipe"),
+        ("vlac", ["compile", "model.onnx", "-o", "q.bin", "--config", "zero.toml"], "is a device or a pipe"),
+        ("vlarun", ["p.bin", "--input", "/dev/zero"], "is a device or a pipe"),
+        ("vlarun", ["p.bin", "--input", "in.npz", "--backend", "ref", "--onnx", "/dev/zero"], "is a device or a pipe"),
+        ("vlarun", ["conformance", "--seed", "-1"], "-1 is less than 0"),
+        ("vla-train", ["demo", "--episodes", "0"], "--episodes is 0; it must be at least 1"),
+        ("vla-train", ["demo", "--rtl-frames", "-5"], "--rtl-frames is -5; it must be at least 1"),
+        ("vla-train", ["demo", "--hardware", "tiny,tiny"], "--hardware names 'tiny' more than once"),
+        ("vla-train", ["evaluate", ".", "--level", "GoToObj", "--episodes", "9" * 30], "and at most 10,000,000"),
+    ],
+)
+def test_what_would_never_end_or_fail_late_is_refused_at_once(
+    name: str,
+    arguments: list[str],
+    message: str,
+    work: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for file in work.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
+    assert sys.modules[MODULES[name]].main(arguments) in (1, 2)
+    assert message in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,10 @@ def test_check_a_machine_of_your_own(tree: Path) -> None:
     assert follow(HOWTO / "own_rtl.md", tree) == 4
 
 
+def test_add_a_backend(tree: Path) -> None:
+    assert follow(HOWTO / "board.md", tree) == 5
+
+
 def test_add_a_dataset(tree: Path) -> None:
     assert len(touched(HOWTO / "dataset.md")) == 6
     assert follow(HOWTO / "dataset.md", tree) == 7
@@ -129,7 +133,7 @@ def test_add_a_device_operation(tree: Path) -> None:
 
 @pytest.mark.slow
 def test_add_a_policy(tree: Path) -> None:
-    shorter = {**SHORTER, "--config small_goto_obj": "--config small_goto_obj --steps 2"}
+    shorter = {**SHORTER, "--config small_goto_obj": "--config small_goto_obj --steps 2 --batch-size 8"}
     assert len(touched(HOWTO / "policy.md")) == 6
     assert follow(HOWTO / "policy.md", tree, shorter) == 8
 

@@ -1,4 +1,4 @@
-"""No function of the sources is longer than a screen, and no file much longer than the others."""
+"""No function is longer than a screen, and no file much longer than the others; of sources and of tests."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("isa", "compiler", "runtime", "models", "datasets", "training", "benchmarks", "examples")
-MOST_LINES, MOST_FILE_LINES = 60, 420
+SOURCES = ("isa", "compiler", "runtime", "models", "datasets", "training", "benchmarks", "examples", "tests")
+MOST_LINES, MOST_FILE_LINES = 60, 410
 
 
 def test_functions() -> None:
@@ -28,5 +28,5 @@ def test_files() -> None:
 
 def sources() -> list[Path]:
     found = [path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")]
-    assert len(found) > 300
+    assert len(found) > 500
     return found

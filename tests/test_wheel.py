@@ -72,7 +72,8 @@ def test_the_wheel_holds_the_machine_and_nothing_else_of_the_checkout(installed:
             assert path.name.startswith(".") or f"vlarun/_rtl/{folder}/{path.name}" in names, path
     tops = {n.split("/")[0] for n in names if ".dist-info" not in n}
     assert tops == {"vla_isa", "vlac", "vlarun", "vla_toolchain", "vla_models", "vla_datasets", "vla_training"}
-    assert {f"{top}/py.typed" for top in tops} | {"vla_isa/configs/tiny.toml", "vlarun/native/kernels.cpp"} <= names
+    kernels = {f"vlarun/native/kernels/{p.name}" for p in (ROOT / "runtime/vlarun/native/kernels").iterdir()}
+    assert {f"{top}/py.typed" for top in tops} | {"vla_isa/configs/tiny.toml"} | kernels <= names
 
 
 def test_metadata(installed: Path, tmp_path: Path) -> None:

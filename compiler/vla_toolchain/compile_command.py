@@ -180,10 +180,10 @@ def _product(state: Compilation) -> Program | Package:
 
 
 def _result(path: Path, product: Program | Package, costs: list[PartitionCost], note: str) -> str:
-    """One line about a program, with a note behind it; the table of parts where there are host parts."""
+    """One line about a program, with a note behind it; the table of partitions where there are host partitions."""
     if isinstance(product, Package):
         hosted = sum(len(p.nodes) for p in product.partitions if isinstance(p, HostPartition))
-        head = f"{path}: {len(product.partitions)} parts, {hosted} nodes on the host; {total_text(costs)}{note}"
+        head = f"{path}: {len(product.partitions)} partitions, {hosted} nodes on the host; {total_text(costs)}{note}"
         return f"{head}\n{partitions_text(costs)}"
     facts, hw = summary(product), product.config
     return (

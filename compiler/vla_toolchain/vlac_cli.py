@@ -71,7 +71,7 @@ def _compile_arguments(p: CommandParser) -> None:
     p.add_argument(
         "--allow-host",
         action="store_true",
-        help="run what the machine refuses in ONNX Runtime, between device parts; without it that is an error",
+        help="run what the machine refuses in ONNX Runtime, between device partitions; without it that is an error",
     )
     p.add_argument(
         "--input-shape",

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vla_isa.command_line import CommandParser, positive, run
+from vla_isa.command_line import CommandParser, not_negative, positive, run
 
 __all__ = ["main"]
 
@@ -95,10 +95,10 @@ def _conformance_arguments(p: CommandParser) -> None:
     p.add_argument("--config", default="u50", metavar="NAME", help="hardware config")
     p.add_argument("--library", metavar="MACHINE.so", default="", help="your machine for --backend rtl (vla_api.h)")
     p.add_argument("--show-header", action="store_true", help="print where vla_api.h is, and no more")
-    p.add_argument("--suite", default="T0,T1,T2,T3", help="which of T0,T1,T2,T3")
+    p.add_argument("--suite", default="T0,T1,T2,T3,T4", help="which of T0,T1,T2,T3,T4")
     p.add_argument("--stalls", choices=("off", "random"), default="off", help="memory stalls (rtl)")
     p.add_argument("--programs", type=positive, metavar="N", help="random programs of T2 (default: 50)")
-    p.add_argument("--seed", type=int, default=0, help="seed of T2 and of the stalls")
+    p.add_argument("--seed", type=not_negative, default=0, help="seed of T2 and of the stalls")
     p.add_argument("--match", default="", metavar="TEXT", help="only cases whose id contains TEXT")
     p.add_argument("--checked", action="store_true", help="rtl with its assertions on")
     p.add_argument("--json", type=Path, metavar="FILE", help="write every case's result here")

@@ -57,7 +57,7 @@ def compile_file(
 def compile_model(
     model: str | Path | onnx.ModelProto, hw: HardwareConfig | str, options: CompileOptions | None = None
 ) -> Program:
-    """Compile an ONNX model to a program without host parts; see `compile_file`.
+    """Compile an ONNX model to a program without host partitions; see `compile_file`.
 
     Raises:
         VlaError, TypeError: see `compile_file`.

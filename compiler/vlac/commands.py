@@ -42,13 +42,13 @@ _FACTS = {
 
 
 def _programs(found: Program | Package) -> Iterator[tuple[str, Program]]:
-    """The programs in what a file held, each with a title that is empty where there are no host parts."""
+    """The programs in what a file held, each with a title that is empty where there are no host partitions."""
     if not isinstance(found, Package):
         yield "", found
         return
     for number, part in enumerate(found.partitions):
         if isinstance(part, Program):
-            yield f"part {number}", part
+            yield f"partition {number}", part
 
 
 def info(args: argparse.Namespace) -> int:
@@ -59,7 +59,7 @@ def info(args: argparse.Namespace) -> int:
         print(json.dumps(facts, indent=1, default=vars))
         return 0
     if isinstance(found, Package):
-        print(f"{args.program}: {len(found.partitions)} parts")
+        print(f"{args.program}: {len(found.partitions)} partitions")
         print(partitions_text(partition_costs(found)))
     for title, program in _programs(found):
         _info(program, title or str(args.program))

@@ -12,7 +12,7 @@ from vla_isa.errors import VlaError
 
 __all__ = ["AllocationError", "CalibrationError", "GraphError", "ModelError", "Refusal", "UnsupportedError", "grouped"]
 
-_HINT = "\nWith --allow-host such nodes run in ONNX Runtime, between device parts."
+_HINT = "\nWith --allow-host such nodes run in ONNX Runtime, between device partitions."
 _NAMED = 3  # nodes that a message about many of a kind names
 
 

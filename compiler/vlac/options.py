@@ -31,7 +31,7 @@ class CompileOptions:
         equalize: scale channels between layers of a float model before calibration (cross-layer equalization).
         bias_correction: move biases by the mean error that rounding the weights makes.
         rounding: how results of a quantized model are rounded (see `quantize/rounding.py`); None: as the model says.
-        allow_host: run nodes that the machine cannot take in ONNX Runtime, between device parts.
+        allow_host: run nodes that the machine cannot take in ONNX Runtime, between device partitions.
         debug_outputs: make every tensor of the device an output of the program, for node by node comparison.
         input_shapes: sizes of inputs that are dynamic in the model.
         batch: first size of the other inputs, where that is dynamic in the model.

@@ -34,8 +34,8 @@ class Compilation:
 
     `given` is the model where it is not a file's, `source` the ONNX model as it was read, `tail` its end without fixed
     shapes, `direct` its outputs that need no computing; `host` the nodes that the machine refuses, with the reason,
-    where the options allow a host; `quantized` what quantization made and made it from. A model with host parts has no
-    `program` but a `package`, and in `partitions` the compilation of each of its device parts.
+    where the options allow a host; `quantized` what quantization made and made it from. A model with host
+    partitions has no `program` but a `package`, and in `partitions` the compilation of each of its device partitions.
     """
 
     path: Path

@@ -8,7 +8,6 @@ is not finished: run all shards, then once more without a shard.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from vla_datasets.files import write_json, write_table
 from vla_datasets.lerobot.format import BOOKKEEPING, INFO_PATH, Feature
 from vla_datasets.lerobot.writer import Episode, write_dataset
 from vla_datasets.worlds.registry import find_world
+from vla_isa.documents import read_json
 
 __all__ = ["EPISODES_PER_BLOCK", "CollectOptions", "collect"]
 
@@ -78,6 +78,7 @@ def collect(
         _check_same(options, out / INFO_PATH, "collection")
         progress(options.episodes)
         return True
+    engine.check()
     staging = out / ".staging"
     _claim(options, staging)
     blocks = range((options.episodes + EPISODES_PER_BLOCK - 1) // EPISODES_PER_BLOCK)
@@ -92,7 +93,10 @@ def collect(
         return False
     write_dataset(
         out,
-        blocks=(_read_block(_block_path(staging, block), schema.features) for block in blocks),
+        blocks=(
+            _read_block(_block_path(staging, block), schema.features, len(_episodes_of(options, block)))
+            for block in blocks
+        ),
         features=schema.features,
         fps=schema.fps,
         robot_type=options.world,
@@ -114,7 +118,7 @@ def _claim(options: CollectOptions, staging: Path) -> None:
 
 def _check_same(options: CollectOptions, path: Path, key: str | None) -> None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         found = found[key] if key else found
     except (ValueError, KeyError, TypeError) as error:
         raise CollectError(f"{path} is damaged ({error}); delete it or choose another --out.") from error
@@ -151,6 +155,13 @@ def _collect_block(options: CollectOptions, staging: Path, block: int, episodes:
     write_table(_block_path(staging, block), pa.Table.from_pylist(rows, schema=schema))
 
 
-def _read_block(path: Path, features: Mapping[str, Feature]) -> list[Episode]:
-    rows = pq.read_table(path, schema=_block_schema(features)).to_pylist()
+def _read_block(path: Path, features: Mapping[str, Feature], episodes: int) -> list[Episode]:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
+        if table.schema != _block_schema(features) or table.num_rows != episodes:
+            raise ValueError(f"{table.num_rows} episodes of {', '.join(table.schema.names)}")
+        rows = table.to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise CollectError(f"{path} is damaged ({error}); delete it, and its episodes are collected again.") from error
     return [Episode(seed=row.pop("seed"), task=row.pop("task"), columns=row) for row in rows]

@@ -6,7 +6,6 @@ Not here: which episodes, how many at a time, and where they are stored (`collec
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from vla_datasets.errors import CollectError
-from vla_datasets.keys import ACTION, DONE, REWARD, TASK, Sample
-from vla_datasets.lerobot.format import BOOKKEEPING, Feature
+from vla_datasets.keys import ACTION, DONE, REWARD
+from vla_datasets.lerobot.format import BOOKKEEPING
 from vla_datasets.lerobot.writer import Episode
 from vla_datasets.seeds import episode_seed
+from vla_datasets.worlds.episode import WorldEpisode
 from vla_datasets.worlds.registry import WorldSpec
 from vla_datasets.worlds.world import ExpertError, World
 
@@ -30,6 +30,7 @@ def demonstrate(spec: WorldSpec, world: World, base: int, episode: int) -> Episo
     """The demonstration of slot `episode`; a start at which the expert fails is replaced by the next attempt's.
 
     Raises:
+        WorldError: the world breaks its contract.
         CollectError: the expert failed on every attempt, so the level is not one it can solve.
     """
     for attempt in range(_MAX_ATTEMPTS):
@@ -43,28 +44,26 @@ def demonstrate(spec: WorldSpec, world: World, base: int, episode: int) -> Episo
 
 
 def _play(spec: WorldSpec, world: World, seed: int) -> Episode | None:
-    observation, _ = world.reset(seed=seed)
-    task = str(observation[TASK])
+    playing = WorldEpisode(world, seed)
     expert = spec.expert_of(world)
     features = {name: f for name, f in spec.frame().features.items() if name not in BOOKKEEPING}
     columns: dict[str, list[Any]] = {name: [] for name in features}
-    done, info = False, {"success": False}
-    while not done:
+    while True:
         try:
             action = expert()
         except ExpertError:
             return None
-        seen = observation
-        observation, reward, terminated, truncated, info = world.step(action)
-        done = terminated or truncated
-        _append(columns, features, {**seen, ACTION: action, REWARD: reward, DONE: done})
-    return Episode(seed, task, columns) if info["success"] else None
+        seen = playing.observation
+        outcome = playing.step(action)
+        frame = {**seen, ACTION: action, REWARD: outcome.reward, DONE: outcome.ended}
+        for name, value in playing.frame_values(frame, features).items():
+            columns[name].append(_png(value) if features[name].dtype == "image" else _plain(value))
+        if outcome.ended:
+            return Episode(seed, playing.task, columns) if outcome.success else None
 
 
-def _append(columns: dict[str, list[Any]], features: Mapping[str, Feature], frame: Sample) -> None:
-    for name, feature in features.items():
-        value = frame[name]
-        columns[name].append(_png(value) if feature.dtype == "image" else np.asarray(value).tolist())
+def _plain(value: npt.NDArray[Any]) -> Any:
+    return value.item() if value.shape == (1,) else value.tolist()
 
 
 def _png(pixels: npt.NDArray[np.uint8]) -> bytes:

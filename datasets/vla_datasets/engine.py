@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +32,20 @@ class Engine:
     workers: int = 1
     name: str = "processes"
 
+    def check(self) -> None:
+        """Refuse an engine that is not installed.
+
+        Raises:
+            CollectError: what is missing.
+        """
+        if self.name == "ray":
+            _ray()
+
     def run(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
         """Call `function(*task)` for every task; yields (number of the task, result) as they are done.
 
         Raises:
-            CollectError: Ray is not installed.
+            CollectError: Ray is not installed, or a process was killed.
             Exception: the first that a task raises; what has not begun is given up.
         """
         if self.name == "ray":
@@ -47,15 +57,17 @@ class Engine:
             with _environment(_ONE_THREAD), WorkerPool(min(self.workers, len(tasks))) as pool:
                 futures = {pool.submit(function, *task): number for number, task in enumerate(tasks)}
                 for future in as_completed(futures):
-                    yield futures[future], future.result()
+                    try:
+                        result = future.result()
+                    except BrokenProcessPool as error:
+                        raise CollectError(
+                            "a worker process was killed, by the system for want of memory or by somebody; use fewer "
+                            "--workers"
+                        ) from error
+                    yield futures[future], result
 
     def _ray(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
-        try:
-            import ray
-        except ImportError as error:
-            raise CollectError(
-                "--engine ray needs the package 'ray', which is not installed; pip install 'vla-toolchain[dist]'"
-            ) from error
+        ray = _ray()
         mine = not ray.is_initialized()
         if mine:  # Ray gives each worker as many threads as it has cores: one
             local: dict[str, Any] = (
@@ -72,6 +84,16 @@ class Engine:
         finally:
             if mine:
                 ray.shutdown()
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise CollectError(
+            "--engine ray needs the package 'ray', which is not installed; pip install 'vla-toolchain[dist]'"
+        ) from error
+    return ray
 
 
 ALONE = Engine()  # everything in this process

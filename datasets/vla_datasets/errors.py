@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vla_isa.errors import VlaError
 
-__all__ = ["CollectError", "DatasetError"]
+__all__ = ["CollectError", "DatasetError", "WorldError"]
 
 
 class DatasetError(VlaError):
@@ -13,3 +13,7 @@ class DatasetError(VlaError):
 
 class CollectError(VlaError):
     """A collection cannot start or go on as asked."""
+
+
+class WorldError(VlaError):
+    """A world does something else than its contract says."""

@@ -21,7 +21,7 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def write_table(target: Path, table: pa.Table) -> None:
-    """Write one parquet file (snappy, as LeRobot does)."""
+    """Write one parquet file (snappy, as LeRobot does), with checksums: a reader sees what a disk has changed."""
     make_folder(target.parent)
     with whole_file(target) as path:
-        pq.write_table(table, path, compression="snappy")
+        pq.write_table(table, path, compression="snappy", write_page_checksum=True)

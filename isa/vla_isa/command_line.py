@@ -17,13 +17,16 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from vla_isa import __version__
 from vla_isa.errors import BadUsageError, VlaError, did_you_mean
 
-__all__ = ["CommandParser", "positive", "run"]
+__all__ = ["CommandParser", "not_negative", "positive", "run"]
 
+_MOMENT = 0.02  # seconds until an interrupt is tried again
 _INTERRUPTED, _NO_READER = 130, 141  # 128 + the number of the signal, as a shell reports it
 
 
@@ -41,6 +44,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, "formatter_class": _HelpFormatter, **kwargs})
+        self.register("type", Path, _path)
         self.add_argument("--version", action="version", version=f"%(prog)s {__version__}", help="print the version")
         self.commands: argparse._SubParsersAction[CommandParser] | None = None
 
@@ -78,13 +82,29 @@ class CommandParser(argparse.ArgumentParser):
 
 def positive(text: str) -> int:
     """An argument that is a count of at least 1."""
+    return _whole(text, 1)
+
+
+def not_negative(text: str) -> int:
+    """An argument that is a whole number of at least 0."""
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
     try:
         value = int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{value} is less than {least}")
     return value
+
+
+def _path(text: str) -> Path:
+    """A path; the empty one, of a shell's variable that is not set, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; give a path")
+    return Path(text)
 
 
 def run(
@@ -102,6 +122,7 @@ def run(
         stopped: what is said at Ctrl-C.
     """
     try:
+        _open_streams()
         code = _run(make_parser(), list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return code
@@ -129,6 +150,20 @@ def run(
         return _refused(f"{e.filename or 'the output'}: {e.strerror or e}")
 
 
+def _open_streams() -> None:
+    """Give a process that was started without standard streams ones that lead nowhere.
+
+    Without them the first file that is opened would be number 1 or 2, and take what a library prints.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
 def _run(parser: CommandParser, arguments: list[str]) -> int:
     parser.check_command(arguments)
     args, rest = parser.parse_known_args(arguments)
@@ -136,30 +171,35 @@ def _run(parser: CommandParser, arguments: list[str]) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     args.rest = rest  # of a command that takes the options of its config, and looks at them itself
     module, _, function = args.run.partition(":")
-    with _ended_by_interrupt():
+    with _interrupted_between_imports():
         command = getattr(importlib.import_module(module), function)
-    return int(command(args))
+        return int(command(args))
 
 
 @contextlib.contextmanager
-def _ended_by_interrupt() -> Iterator[None]:
-    """End the process at Ctrl-C while modules are imported: there is nothing to clean up, and an exception raised
-    inside an import may be swallowed or come out as another one."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def _interrupted_between_imports() -> Iterator[None]:
+    """Let Ctrl-C wait while modules are imported, here or by what a command does later: an exception raised inside an
+    import may be swallowed by a library, or come out as another one."""
 
-    def end(signum: int, frame: object) -> None:
-        os.write(2, b"stopped\n")
-        os._exit(_INTERRUPTED)
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                again = threading.Timer(_MOMENT, os.kill, (os.getpid(), signum))
+                again.daemon = True
+                again.start()
+                return
+            frame = frame.f_back
+        raise KeyboardInterrupt
 
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, end)
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT) if main else None
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, before)
 
 
 def _refused(message: str, code: int = 1) -> int:

@@ -6,6 +6,7 @@ The one way in which all packages write. Not here: what is in a file.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from vla_isa.errors import OutputError
 
-__all__ = ["check_folder", "check_writable", "make_folder", "whole_file", "write_whole"]
+__all__ = ["alone", "check_folder", "check_writable", "make_folder", "whole_file", "write_whole"]
 
 
 def check_writable(path: Path) -> None:
@@ -73,6 +74,26 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise OutputError(f"output folder '{path}' cannot be made: {e.strerror}; choose another place") from e
+
+
+@contextlib.contextmanager
+def alone(folder: Path, does: str) -> Iterator[None]:
+    """Hold an output folder that one process at a time may write; it is free when that ends, in whichever way.
+
+    Args:
+        does: what the other process does there, for the message.
+
+    Raises:
+        OutputError: another process holds it.
+    """
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            raise OutputError(f"output folder '{folder}': another process {does} there; give another folder") from e
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 @contextlib.contextmanager

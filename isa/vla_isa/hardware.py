@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from vla_isa.documents import read_toml
 from vla_isa.errors import ConfigError, did_you_mean
 from vla_isa.generated.codes import ACT_WORDS, PARAM_WORDS, WEIGHT_WORDS
 
@@ -69,8 +69,8 @@ class HardwareConfig:
         need(self.block in (8, 16), f"block must be 8 or 16, found {self.block}")
         need(self.pixels in (2, 4, 8), f"pixels must be 2, 4 or 8, found {self.pixels}")
         need(
-            self.requant_pixels == 2,
-            f"requant_pixels must be 2 (the accelerator has no other), found {self.requant_pixels}",
+            self.requant_pixels in (2, 4, 8) and self.requant_pixels <= self.pixels,
+            f"requant_pixels must be 2, 4 or 8 and at most pixels ({self.pixels}), found {self.requant_pixels}",
         )
         for key, limit in (("act_words", ACT_WORDS), ("weight_words", WEIGHT_WORDS), ("param_words", PARAM_WORDS)):
             value = getattr(self, key)
@@ -153,7 +153,7 @@ def load(name: str | Path) -> HardwareConfig:
             + did_you_mean(text, names())
         )
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        values = read_toml(path)
+    except (OSError, ValueError) as e:
         raise ConfigError(f"hardware config '{text}' cannot be read: {e}") from e
     return from_dict(values, f"hardware config '{text}'")

@@ -31,7 +31,7 @@ from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vla_isa.trace import Step, describe, walk
 
-__all__ = ["check", "followed_spaces"]
+__all__ = ["check", "followed_spaces", "same_region"]
 
 
 def check(program: Program) -> None:
@@ -170,7 +170,7 @@ class _Run:
                     )
             for read in reads:
                 word = _common(write, read)
-                if word is not None and not (write.role == "out" and _same_region(step.packet, read.role)):
+                if word is not None and not (write.role == "out" and same_region(step.packet, read.role)):
                     raise HazardError(
                         f"{self.name(step)} writes {write.space} word {word}, which it also "
                         f"reads as '{read.role}'; give it another place for its result"
@@ -204,7 +204,7 @@ class _Run:
                 )
 
 
-def _same_region(packet: Packet, role: str) -> bool:
+def same_region(packet: Packet, role: str) -> bool:
     """Whether an operand and the result are one region, walked in one order."""
     one, values = role in packet.instruction.in_place(packet), packet.values
     places = [f for f in PLACE_FIELDS if f"{role}_{f}" in values and f"out_{f}" in values]

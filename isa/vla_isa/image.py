@@ -117,7 +117,7 @@ def _pieces(program: Program) -> list[Buffer]:
 def _program(data: NDArray[np.uint8], allow_illegal: bool) -> Program:
     sections = read(data.data)
     if "parts" in sections:
-        raise ProgramError("the file is a program with host parts, which this command does not take")
+        raise ProgramError("the file is a program with host partitions, which this command does not take")
     if tuple(sections) != SECTIONS + tuple(name for name in OPTIONAL if name in sections):
         raise ProgramError(f"the file has sections {', '.join(sections)}; expected {', '.join(SECTIONS)}")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import lzma
 import math
+import os
 import tokenize
 import zipfile
 import zlib
@@ -176,6 +177,8 @@ def read_npz(path: str | Path, wanted: Sequence[Value], optional: Collection[str
         InputError: missing, damaged, no .npz, pickled objects, or arrays that `read_runs` refuses by name or shape.
     """
     try:
+        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+            raise InputError("it is a device or a pipe; give a file")  # there may be no end of it
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             if len(members) < len(archive.infolist()):

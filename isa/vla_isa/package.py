@@ -1,4 +1,4 @@
-"""A program with host parts: device programs and ONNX models that run one after the other, in one file.
+"""A program with host partitions: device programs and ONNX models that run one after the other, in one file.
 
     parts        JSON: the model's inputs and outputs, and what each part reads and makes
     part0, ...   a whole program file (kind "device") or an ONNX model (kind "host"), in the order they run
@@ -76,7 +76,7 @@ class HostPartition:
 
 @dataclass
 class Package:
-    """Partitions in the order they run, "parts" to the user; `inputs` and `outputs` are the model's, in its order."""
+    """Partitions in the order they run; `inputs` and `outputs` are the model's, in its order."""
 
     inputs: list[Value]
     outputs: list[Value]
@@ -97,7 +97,7 @@ class _Index:
 
 
 def reads_and_makes(part: Program | HostPartition) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of the values a part reads and makes."""
+    """The names of the values a partition reads and makes."""
     if isinstance(part, HostPartition):
         return part.inputs, part.outputs
     return tuple(v.name for v in part.model_inputs), tuple(v.name for v in part.model_outputs)
@@ -126,7 +126,7 @@ def load(path: str | Path) -> Program | Package:
     """Read and check a file of either kind.
 
     Raises:
-        ProgramError: see `image.load`; a device part is checked as a program is.
+        ProgramError: see `image.load`; a device partition is checked as a program is.
         TypeError: it is no path.
     """
     check_type("program", path, "a file or a Program", str, os.PathLike)
@@ -141,7 +141,7 @@ def load(path: str | Path) -> Program | Package:
 
 
 def loads(data: bytes | memoryview) -> Program | Package:
-    """A program, with host parts or without, from the bytes of its file."""
+    """A program, with host partitions or without, from the bytes of its file."""
     sections = read(memoryview(data))
     if "parts" not in sections:
         return image.loads(data)
@@ -161,39 +161,39 @@ def _part(entry: Any, data: memoryview, number: int) -> Program | HostPartition:
     if entry.kind == "host":
         return HostPartition(bytes(data), entry.inputs, entry.outputs, entry.nodes)
     if entry.kind != "device":
-        raise ProgramError(f"part {number} is of kind '{entry.kind}'; there are device and host")
+        raise ProgramError(f"partition {number} is of kind '{entry.kind}'; there are device and host")
     try:
         program = image.loads(data)
     except ProgramError as e:
-        raise ProgramError(f"part {number}: {e}") from e
+        raise ProgramError(f"partition {number}: {e}") from e
     if reads_and_makes(program) != (entry.inputs, entry.outputs):
-        raise ProgramError(f"part {number} reads and makes other values than the file says")
+        raise ProgramError(f"partition {number} reads and makes other values than the file says")
     return program
 
 
 def _check(package: Package) -> None:
-    """Every part reads what the model takes or an earlier part made, and every output is made once."""
+    """Every partition reads what the model takes or an earlier one made, and every output is made once."""
     if not 0 < len(package.partitions) <= MAX_PARTITIONS:
-        raise ProgramError(f"the program has {len(package.partitions)} parts; a file holds 1 to {MAX_PARTITIONS}")
+        raise ProgramError(f"the program has {len(package.partitions)} partitions; a file holds 1 to {MAX_PARTITIONS}")
     if not package.programs:
-        raise ProgramError("none of the program's parts runs on the device")
+        raise ProgramError("none of the program's partitions runs on the device")
     _check_values(package)
     known = {v.name for v in package.inputs}
     for number, part in enumerate(package.partitions):
         reads, makes = reads_and_makes(part)
         for name in reads:
             if name not in known:
-                raise ProgramError(f"part {number} reads '{name}', which no earlier part makes")
+                raise ProgramError(f"partition {number} reads '{name}', which no earlier partition makes")
         for name in makes:
             if name in known:
-                raise ProgramError(f"part {number} makes '{name}', which exists already")
+                raise ProgramError(f"partition {number} makes '{name}', which exists already")
         known |= set(makes)
     missing = [v.name for v in package.outputs if v.name not in known]
     if missing:
-        raise ProgramError(f"no part makes the output '{missing[0]}'")
+        raise ProgramError(f"no partition makes the output '{missing[0]}'")
     configs = {p.config.name for p in package.programs}
     if len(configs) > 1:
-        raise ProgramError(f"the device parts are for different hardware configs: {', '.join(sorted(configs))}")
+        raise ProgramError(f"the device partitions are for different hardware configs: {', '.join(sorted(configs))}")
 
 
 def _check_values(package: Package) -> None:

@@ -139,8 +139,6 @@ def _check_io(program: Program) -> None:
 
 def _check_tensor(program: Program, kind: str, tensor: IoTensor) -> None:
     where = f"{kind} '{tensor.name}'"
-    if tensor.layout.type != INT8:
-        raise ProgramError(f"{where} is {tensor.layout.type.name}; inputs and outputs of this machine are {INT8.name}")
     _inside(program, [(tensor.line, tensor.line + tensor.layout.lines, where)])
     if tensor.layout.block != program.config.block:
         raise ProgramError(

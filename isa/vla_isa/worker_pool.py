@@ -1,7 +1,8 @@
 """A pool of processes that ends at Ctrl-C without a word: a terminal sends the interrupt to all of them.
 
 Processes are spawned with the interrupt held back; once they run they leave at once and silently when it comes. The
-process that started them sees it as any other, and stops those that it alone was sent to.
+process that started them sees it as any other, and stops those that it alone was sent to. They also leave when that
+process is gone, be it killed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from types import TracebackType
@@ -60,9 +62,18 @@ def _held() -> Iterator[None]:
 
 def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, _leave)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPT)
     if initializer is not None:
         initializer(*arguments)
+
+
+def _end_with_parent() -> None:
+    """Leave when the process that started this one is gone, in whichever way: nobody else would end it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this one was spawned
+    parent.join()
+    os._exit(1)
 
 
 def _leave(signum: int, frame: object) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 import logging
+import math
 import warnings
 from pathlib import Path
 from typing import Any, cast
@@ -75,7 +76,7 @@ def check_parity(graph: GraphSpec, path: Path, samples: int = 8) -> float:
     """Largest absolute difference between torch and ONNX Runtime over random inputs.
 
     Raises:
-        ExportError: it exceeds `TOLERANCE`.
+        ExportError: it exceeds `TOLERANCE`, or an output is not a number.
     """
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     largest = 0.0
@@ -86,7 +87,9 @@ def check_parity(graph: GraphSpec, path: Path, samples: int = 8) -> float:
         expected = (returned,) if isinstance(returned, torch.Tensor) else returned
         found = session.run(list(graph.outputs), {name: value.numpy() for name, value in inputs.items()})
         for one, other in zip(expected, found, strict=True):
-            largest = max(largest, float(np.abs(one.numpy() - other).max()))
+            largest = float(np.maximum(largest, np.abs(one.numpy() - other).max()))  # NaN, if there is one
+    if math.isnan(largest):
+        raise ExportError(f"'{graph.name}': outputs are not numbers; its weights may not be, so train it again.")
     if not largest <= TOLERANCE:
         raise ExportError(
             f"'{graph.name}': ONNX Runtime differs from torch by {largest:.3g}, more than {TOLERANCE:.3g}; "

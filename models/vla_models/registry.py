@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vla_isa.errors import did_you_mean
+from vla_isa.registry import find_named
 from vla_models.babyai_cnn.config import BabyAICnnConfig
 from vla_models.babyai_cnn.preprocess import BabyAIPreprocessor
 from vla_models.errors import PolicyError
@@ -65,8 +65,4 @@ def find_policy(name: str) -> PolicySpec:
     Raises:
         PolicyError: none is.
     """
-    for spec in POLICIES:
-        if spec.name == name:
-            return spec
-    names = [spec.name for spec in POLICIES]
-    raise PolicyError(f"Unknown policy '{name}'." + did_you_mean(name, names, f"Known: {', '.join(names)}."))
+    return find_named("policy", name, POLICIES, PolicyError)

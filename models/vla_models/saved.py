@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vla_isa.documents import read_json
 from vla_models.errors import PolicyError
 from vla_models.policy import Preprocessor
 from vla_models.registry import PolicySpec, find_policy
@@ -41,10 +42,10 @@ def load_config(folder: Path) -> tuple[PolicySpec, Any]:
         PolicyError: the file is missing or damaged.
     """
     try:
-        options = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        options = read_json(folder / CONFIG_FILE)
         spec = find_policy(str(options.pop("type")))
         return spec, spec.configured(options)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise PolicyError(f"{folder} is not a saved policy: {error}.") from error
 
 

@@ -1,6 +1,7 @@
 // A machine on a host: clock, AXI4-Lite host and the reference memory around the Verilated vla_core.
 // Does: run one program per call exactly as a driver would: reset, arguments, start, interrupt, results.
-// Does not: keep anything between runs; the model is made anew and its memories are zero.
+// Does not: keep anything between runs: the model is made anew and its memories are zero, unless vla_test_leftovers
+// asks for a start as on a board that has run before.
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -62,10 +63,14 @@ class Machine {
       message_ = "outstanding must be 1..64 and stall_percent 0..90";
       return 2;
     }
-    make_model();
+    const bool goes_on = leftovers_ && top_;
+    if (!goes_on) make_model();
     images_.put(data, data_bytes, weights, weight_bytes, kBlock * kBlock, kWeightMasters);
-    connect(options);
-    reset();
+    if (!goes_on) connect(options);
+    if (!goes_on) reset();
+    if (leftovers_) litter(leftovers_);
+    else clear();
+    leftovers_ = 0;
     for (int c = 0; c < vla_isa::kDataChannels; ++c) {
       write64(vla_isa::REG_DATA_BASE_0 + 8 * c, vla::Images::data_base(c));
     }
@@ -88,6 +93,7 @@ class Machine {
     return message_.empty() ? 0 : 1;
   }
 
+  void leave(uint64_t seed) { leftovers_ = seed; }
   const char* message() const { return message_.c_str(); }
   Top* top() { return top_.get(); }
 
@@ -96,11 +102,26 @@ class Machine {
     top_.reset();
     context_ = std::make_unique<VerilatedContext>();
     context_->fatalOnError(false);
+    context_->randReset(2);  // registers without a reset start random where the model is built for it
+    context_->randSeed(1);
     top_ = std::make_unique<Top>(context_.get(), "");
+    top_->s_axi_control_awvalid = top_->s_axi_control_wvalid = top_->s_axi_control_bready = 0;
+    top_->s_axi_control_arvalid = top_->s_axi_control_rready = 0;
+    now_ = 0;
+  }
+
+  // After reset: registers that start random may write once before.
+  void clear() {
     vla::clear(vla::act_rams(*top_->rootp));
     vla::clear(vla::weight_rams<kBlock>(*top_->rootp));
     vla::clear(vla::param_rams<kBlock>(*top_->rootp));
-    now_ = 0;
+  }
+
+  // Random bytes in the on-chip memories.
+  void litter(uint64_t seed) {
+    vla::fill(vla::act_rams(*top_->rootp), seed);
+    vla::fill(vla::weight_rams<kBlock>(*top_->rootp), seed + 1);
+    vla::fill(vla::param_rams<kBlock>(*top_->rootp), seed + 2);
   }
 
   void connect(const vla_options& options) {
@@ -125,9 +146,11 @@ class Machine {
     drive_out();
     top_->clk_i = 0;
     top_->eval();
-    sample_weight();
-    sample_in();
-    sample_out();
+    if (!top_->rst_i) {  // before, the ports say nothing
+      sample_weight();
+      sample_in();
+      sample_out();
+    }
     top_->clk_i = 1;
     top_->eval();
     ++now_;
@@ -219,6 +242,7 @@ class Machine {
 
   void collect(vla_result& result) {
     result.done = read(vla_isa::REG_CONTROL) >> 1 & 1;
+    write(vla_isa::REG_INTERRUPT_STATUS, read(vla_isa::REG_INTERRUPT_STATUS));
     result.status = read(vla_isa::REG_STATUS);
     result.error_addr = read64(vla_isa::REG_ERROR_ADDR);
     result.halt_code = read(vla_isa::REG_HALT_CODE);
@@ -232,6 +256,7 @@ class Machine {
   vla::ReadPort in_[kInMasters];
   vla::WritePort out_[kOutMasters];
   uint64_t now_ = 0;
+  uint64_t leftovers_ = 0;  // not 0: the next run goes on where the last one ended, with this seed's bytes on chip
   std::string message_;
 };
 
@@ -240,6 +265,10 @@ Machine& machine(void* handle) { return *static_cast<Machine*>(handle); }
 int peek(bool copied) { return copied ? 0 : 1; }
 
 }  // namespace
+
+// For tests of this machine, not a part of vla_api.h: the next run has no reset and finds random bytes on chip (seed not
+// 0); a machine that has not run yet is reset. The memory's latency and stalls stay those of the first run.
+extern "C" void vla_test_leftovers(void* handle, uint64_t seed);
 
 uint32_t vla_api_version(void) { return VLA_API_VERSION; }
 
@@ -256,6 +285,8 @@ int vla_run(void* handle, uint8_t* data, uint64_t data_bytes, const uint8_t* wei
             const vla_options* options, vla_result* result) {
   return machine(handle).run(data, data_bytes, weights, weight_bytes, *options, *result);
 }
+
+void vla_test_leftovers(void* handle, uint64_t seed) { machine(handle).leave(seed); }
 
 const char* vla_message(void* handle) { return machine(handle).message(); }
 

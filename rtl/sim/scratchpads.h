@@ -1,5 +1,5 @@
 // The on-chip memories of the Verilated machine as plain bytes.
-// Does: find the arrays of vla_ram_1r1w by their place in the hierarchy; clear and copy them in address order.
+// Does: find the arrays of vla_ram_1r1w by their place in the hierarchy; clear, fill and copy them in address order.
 // Does not: know what is in them. The names follow vla_core_datapath: u_act_memory.g_bank[n], u_weight_memory.g_column[n],
 // u_param_memory.g_line[n]; a renamed instance is a compile error here.
 #pragma once
@@ -78,6 +78,18 @@ template <int Block, class Root>
 std::vector<Ram> param_rams(Root& root) {
   if constexpr (Block == 16) return {VLA_RAMS_2(u_param_memory, g_line)};
   else return {VLA_RAM(u_param_memory, g_line, 0)};
+}
+
+// Bytes of a random sequence, others for each seed.
+inline void fill(const std::vector<Ram>& rams, uint64_t seed) {
+  uint64_t state = seed * 0x9E3779B97F4A7C15ull + 1;
+  for (const Ram& ram : rams)
+    for (uint64_t i = 0; i < ram.words * ram.word; ++i) {
+      state ^= state << 13;
+      state ^= state >> 7;
+      state ^= state << 17;
+      ram.bytes[i] = static_cast<uint8_t>(state >> 32);
+    }
 }
 
 inline void clear(const std::vector<Ram>& rams) {

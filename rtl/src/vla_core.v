@@ -9,7 +9,7 @@
 module vla_core #(
   parameter Pixels        = 8,       // PP, output pixels at once
   parameter Block         = 16,      // B, channels of a channel block
-  parameter RequantPixels = 2,       // pixels requantized per cycle
+  parameter RequantPixels = 2,       // pixels requantized per cycle: 2, 4 or 8, at most Pixels
   parameter ActWords      = 131072,  // activation scratchpad, words of B bytes
   parameter WeightWords   = 8192,    // weight scratchpad, words of B*B bytes
   parameter ParamWords    = 2048,    // parameter memory, words of 8*B bytes
@@ -332,22 +332,18 @@ module vla_core #(
   assign m_axi_out_awid       = {OutMasters{1'd0}};
 
   // counters, in the order of vla_isa.registers.COUNTERS
-  reg [4:0] read_beats;
-  reg [4:0] write_beats;
-  integer   i;
-  always @(*) begin
-    read_beats  = 5'd0;
-    write_beats = 5'd0;
-    for (i = 0; i < WeightMasters; i = i + 1) begin
-      read_beats = read_beats + {4'd0, m_axi_weight_rvalid[i] && m_axi_weight_rready[i]};
+  function [4:0] count;  // how many of some bits are set
+    input [15:0] bits;
+    integer i;
+    begin
+      count = 5'd0;
+      for (i = 0; i < 16; i = i + 1) count = count + {4'd0, bits[i]};
     end
-    for (i = 0; i < InMasters; i = i + 1) begin
-      read_beats = read_beats + {4'd0, m_axi_in_rvalid[i] && m_axi_in_rready[i]};
-    end
-    for (i = 0; i < OutMasters; i = i + 1) begin
-      write_beats = write_beats + {4'd0, m_axi_out_wvalid[i] && m_axi_out_wready[i]};
-    end
-  end
+  endfunction
+
+  wire [4:0] read_beats  = count({{(16-WeightMasters-InMasters){1'b0}}, m_axi_weight_rvalid & m_axi_weight_rready,
+                                  m_axi_in_rvalid & m_axi_in_rready});
+  wire [4:0] write_beats = count({{(16-OutMasters){1'b0}}, m_axi_out_wvalid & m_axi_out_wready});
 
   vla_control_counters #(
     .Counters(`VLA_COUNTERS),

@@ -89,12 +89,12 @@ module vla_core_datapath #(
   // activation memory: first lane of each user
   localparam RdOperand  = 0;
   localparam RdResidual = RdOperand + Pixels;
-  localparam RdVector   = RdResidual + 2;
+  localparam RdVector   = RdResidual + RequantPixels;
   localparam RdStore    = RdVector + 4;
   localparam RdCopy     = RdStore + StoreLanes;
   localparam Readers    = RdCopy + LoadLanes;
   localparam WrMac      = 0;
-  localparam WrVector   = WrMac + 2;
+  localparam WrVector   = WrMac + RequantPixels;
   localparam WrLoad     = WrVector + 2;
   localparam Writers    = WrLoad + LoadLanes;
 
@@ -279,15 +279,15 @@ module vla_core_datapath #(
     .op_rd_addr_o    (act_rd_addr[RdOperand*ActAw +: Pixels*ActAw]),
     .op_rd_word_i    (act_rd_word[RdOperand +: Pixels]),
     .op_rd_data_i    (act_rd_data[RdOperand*WordBits +: Pixels*WordBits]),
-    .res_rd_valid_o  (act_rd_valid[RdResidual +: 2]),
-    .res_rd_addr_o   (act_rd_addr[RdResidual*ActAw +: 2*ActAw]),
-    .res_rd_grant_i  (act_rd_grant[RdResidual +: 2]),
-    .res_rd_word_i   (act_rd_word[RdResidual +: 2]),
-    .res_rd_data_i   (act_rd_data[RdResidual*WordBits +: 2*WordBits]),
-    .wr_valid_o      (act_wr_valid[WrMac +: 2]),
-    .wr_addr_o       (act_wr_addr[WrMac*ActAw +: 2*ActAw]),
-    .wr_data_o       (act_wr_data[WrMac*WordBits +: 2*WordBits]),
-    .wr_grant_i      (act_wr_grant[WrMac +: 2]),
+    .res_rd_valid_o  (act_rd_valid[RdResidual +: RequantPixels]),
+    .res_rd_addr_o   (act_rd_addr[RdResidual*ActAw +: RequantPixels*ActAw]),
+    .res_rd_grant_i  (act_rd_grant[RdResidual +: RequantPixels]),
+    .res_rd_word_i   (act_rd_word[RdResidual +: RequantPixels]),
+    .res_rd_data_i   (act_rd_data[RdResidual*WordBits +: RequantPixels*WordBits]),
+    .wr_valid_o      (act_wr_valid[WrMac +: RequantPixels]),
+    .wr_addr_o       (act_wr_addr[WrMac*ActAw +: RequantPixels*ActAw]),
+    .wr_data_o       (act_wr_data[WrMac*WordBits +: RequantPixels*WordBits]),
+    .wr_grant_i      (act_wr_grant[WrMac +: RequantPixels]),
     .weight_rd_en_o  (weight_rd_en),
     .weight_rd_addr_o(weight_rd_addr),
     .weight_rd_data_i(weight_rd_data),

@@ -4,7 +4,7 @@
 //                ^ live lists                             ^ place (addresses, residual words), params
 //
 // Does: run one packet after the other at Pixels x Block x Block multiply-accumulates per cycle, as long as
-// the words of a step lie in different banks and a strip has at least Pixels / 2 steps.
+// the words of a step lie in different banks and a strip has at least Pixels / RequantPixels steps.
 // Does not: check packets, take semaphores, or order a packet's output after its own inputs: an output region
 // may equal the residual, and must not overlap anything else the packet reads.
 // Latency: about 21 cycles from start to the write of a strip's first pixels besides its steps; a packet
@@ -15,7 +15,7 @@
 module vla_mac_engine #(
   parameter Pixels        = 8,       // pixels of a strip
   parameter Block         = 16,      // channels of a channel block
-  parameter RequantPixels = 2,       // pixels requantized per cycle
+  parameter RequantPixels = 2,       // pixels requantized per cycle: 2, 4 or 8, at most Pixels
   parameter ActWords      = 131072,
   parameter WeightWords   = 8192,
   parameter ParamWords    = 2048
@@ -34,16 +34,16 @@ module vla_mac_engine #(
   input  wire [Pixels-1:0]                  op_rd_word_i,
   input  wire [Pixels*8*Block-1:0]          op_rd_data_i,
   // activation memory: residual
-  output wire [1:0]                         res_rd_valid_o,
-  output wire [2*$clog2(ActWords)-1:0]      res_rd_addr_o,
-  input  wire [1:0]                         res_rd_grant_i,
-  input  wire [1:0]                         res_rd_word_i,
-  input  wire [2*8*Block-1:0]               res_rd_data_i,
+  output wire [RequantPixels-1:0]           res_rd_valid_o,
+  output wire [RequantPixels*$clog2(ActWords)-1:0] res_rd_addr_o,
+  input  wire [RequantPixels-1:0]           res_rd_grant_i,
+  input  wire [RequantPixels-1:0]           res_rd_word_i,
+  input  wire [RequantPixels*8*Block-1:0]   res_rd_data_i,
   // activation memory: results
-  output wire [1:0]                         wr_valid_o,
-  output wire [2*$clog2(ActWords)-1:0]      wr_addr_o,
-  output wire [2*8*Block-1:0]               wr_data_o,
-  input  wire [1:0]                         wr_grant_i,
+  output wire [RequantPixels-1:0]           wr_valid_o,
+  output wire [RequantPixels*$clog2(ActWords)-1:0] wr_addr_o,
+  output wire [RequantPixels*8*Block-1:0]   wr_data_o,
+  input  wire [RequantPixels-1:0]           wr_grant_i,
   // weight memory
   output wire                               weight_rd_en_o,
   output wire [$clog2(WeightWords)-1:0]     weight_rd_addr_o,
@@ -65,7 +65,7 @@ module vla_mac_engine #(
   localparam IndexBits = $clog2(ParamBits);
   localparam LaneBits  = ActAw + 42;
   localparam Strips    = 4;   // strips behind the array
-  localparam Depth     = 32;  // pixel pairs behind the strips
+  localparam Depth     = 32;  // groups of pixels behind the strips
 
   // ---- packets ----
   reg  running_q;
@@ -93,6 +93,7 @@ module vla_mac_engine #(
   wire [15:0]                 weight_batch_stride;
   wire                        one_record;
   wire [ActAw-1:0]            origin, ring_span, tap_row, row_step, out_slot_row, res_slot_row;
+  wire [ActAw-1:0]            out_ring_span, res_ring_span;
   wire [15:0]                 row_pixels;
   wire [LaneBits*Pixels-1:0]  first_lanes;
   wire [LaneBits-1:0]         strip_step;
@@ -110,6 +111,7 @@ module vla_mac_engine #(
     .weight_batch_stride_o(weight_batch_stride), .one_record_o(one_record),
     .origin_o(origin), .ring_span_o(ring_span), .tap_row_o(tap_row), .row_pixels_o(row_pixels),
     .row_step_o(row_step), .out_slot_row_o(out_slot_row), .res_slot_row_o(res_slot_row),
+    .out_ring_span_o(out_ring_span), .res_ring_span_o(res_ring_span),
     .lanes_o(first_lanes), .strip_step_o(strip_step)
   );
 
@@ -203,14 +205,16 @@ module vla_mac_engine #(
 
   // ---- strips, parameters, results ----
   wire                strip_valid, strip_silent, strip_take, strip_take_last;
-  wire [64*Block-1:0] strip_acc, record;
+  wire [64*Block-1:0] record;
+  wire [32*RequantPixels*Block-1:0] strip_acc;
   wire                record_valid, record_take, params_ready, table_valid, table_first, table_busy;
   wire [95:0]         residual_record;
-  wire                pair_valid, pair_both, pair_strip_last, pair_tile_last, pair_packet_last, pair_freed;
-  wire [2*ActAw-1:0]  pair_addr;
-  wire [16*Block-1:0] pair_residual;
+  wire                     group_valid, group_strip_last, group_tile_last, group_packet_last, group_freed;
+  wire [RequantPixels-1:0] group_live;
+  wire [RequantPixels*ActAw-1:0]   group_addr;
+  wire [RequantPixels*8*Block-1:0] group_residual;
 
-  vla_mac_strips #(.Pairs(Pixels/2), .Block(Block), .Depth(Strips)) u_strips (
+  vla_mac_strips #(.Pairs(Pixels/2), .Group(RequantPixels/2), .Block(Block), .Depth(Strips)) u_strips (
     .clk_i(clk_i), .rst_i(rst_i),
     .strip_valid_i(strip_done), .strip_silent_i(strip_done_silent), .strip_acc_i(strip_done_acc),
     .valid_o(strip_valid), .silent_o(strip_silent), .acc_o(strip_acc),
@@ -228,25 +232,30 @@ module vla_mac_engine #(
     .record_valid_o(record_valid), .record_o(record), .record_take_i(record_take)
   );
 
-  vla_mac_place #(.Pixels(Pixels), .Block(Block), .ActAw(ActAw), .Credits(Depth)) u_place (
+  vla_mac_place #(
+    .Pixels(Pixels), .Block(Block), .ActAw(ActAw), .Group(RequantPixels), .Credits(Depth)
+  ) u_place (
     .clk_i(clk_i), .rst_i(rst_i),
     .start_i(start), .conv_i(conv), .out_blocks_i(out_blocks), .batches_i(batches),
-    .out_batch_stride_i(out_batch_stride), .out_slot_row_i(out_slot_row), .res_slot_row_i(res_slot_row),
+    .out_batch_stride_i(out_batch_stride), .out_slot_row_i(out_slot_row), .out_ring_span_i(out_ring_span),
+    .res_slot_row_i(res_slot_row), .res_ring_span_i(res_ring_span),
     .res_rd_valid_o(res_rd_valid_o), .res_rd_addr_o(res_rd_addr_o), .res_rd_grant_i(res_rd_grant_i), .res_rd_word_i(res_rd_word_i),
     .res_rd_data_i(res_rd_data_i),
-    .freed_i(pair_freed), .pair_valid_o(pair_valid), .pair_both_o(pair_both),
-    .pair_strip_last_o(pair_strip_last), .pair_tile_last_o(pair_tile_last),
-    .pair_packet_last_o(pair_packet_last), .pair_addr_o(pair_addr), .pair_residual_o(pair_residual)
+    .freed_i(group_freed), .group_valid_o(group_valid), .group_live_o(group_live),
+    .group_strip_last_o(group_strip_last), .group_tile_last_o(group_tile_last),
+    .group_packet_last_o(group_packet_last), .group_addr_o(group_addr), .group_residual_o(group_residual)
   );
 
-  vla_mac_drain #(.Block(Block), .ActAw(ActAw), .ParamBits(ParamBits), .Depth(Depth)) u_drain (
+  vla_mac_drain #(
+    .Block(Block), .ActAw(ActAw), .ParamBits(ParamBits), .Group(RequantPixels), .Depth(Depth)
+  ) u_drain (
     .clk_i(clk_i), .rst_i(rst_i),
     .conv_i(conv), .ready_i(params_ready), .residual_record_i(residual_record),
     .table_valid_i(table_valid), .table_first_i(table_first), .table_word_i(param_rd_data_i),
     .table_busy_o(table_busy),
-    .pair_valid_i(pair_valid), .pair_both_i(pair_both), .pair_strip_last_i(pair_strip_last),
-    .pair_tile_last_i(pair_tile_last), .pair_packet_last_i(pair_packet_last), .pair_addr_i(pair_addr),
-    .pair_residual_i(pair_residual), .freed_o(pair_freed),
+    .group_valid_i(group_valid), .group_live_i(group_live), .group_strip_last_i(group_strip_last),
+    .group_tile_last_i(group_tile_last), .group_packet_last_i(group_packet_last), .group_addr_i(group_addr),
+    .group_residual_i(group_residual), .freed_o(group_freed),
     .strip_valid_i(strip_valid), .strip_silent_i(strip_silent), .strip_acc_i(strip_acc),
     .strip_take_o(strip_take), .strip_take_last_o(strip_take_last),
     .record_valid_i(record_valid), .record_i(record), .record_take_o(record_take),
@@ -255,9 +264,6 @@ module vla_mac_engine #(
   );
 
   generate
-    if (RequantPixels != 2) begin : g_check_requant
-      vla_bad_parameter_requant_pixels_2 u_bad ();
-    end
     if (Pixels != 2 && Pixels != 4 && Pixels != 8) begin : g_check_pixels
       vla_bad_parameter_pixels_2_4_or_8 u_bad ();
     end

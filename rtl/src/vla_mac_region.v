@@ -1,59 +1,97 @@
-// Row addresses of a region as its tiles are visited: rows in order, block after block, batch after batch.
-// Does: give the addresses of the current and the next row, around the ring, by adding.
-// Does not: know pixels.
-// Latency: start_i, step_i -> addresses 1 cycle. start_i goes to the first tile; step_i moves on by rows_i
-// (0, 1 or 2) rows, or with tile_i to the first row of the next tile (with batch_i of the next batch).
+// Row addresses of a group of pixels in a region, as vla_mac_place_walk visits it: pixels in order, block after block,
+// batch after batch.
+// Does: give the address of each pixel's row, around the ring, by adding.
+// Does not: know columns.
+// Latency: one cycle from load_i or step_i.
+// Handshake: start_i, then pixel_i once for each pixel of a group, load_i with each tile, step_i with each group.
 `default_nettype none
 module vla_mac_region #(
-  parameter ActAw = 17
+  parameter ActAw = 17,
+  parameter Group = 2
 ) (
-  input  wire             clk_i,
+  input  wire                   clk_i,
   // constant while a packet runs
-  input  wire [ActAw-1:0] base_i,
-  input  wire [ActAw-1:0] row_stride_i,
-  input  wire [ActAw-1:0] pitch_i,
-  input  wire [10:0]      ring_i,
-  input  wire [10:0]      slot_i,
-  input  wire [ActAw-1:0] slot_row_i,      // slot_i * row_stride_i
-  input  wire [ActAw-1:0] batch_stride_i,
-  input  wire             start_i,
-  input  wire             step_i,
-  input  wire [1:0]       rows_i,
-  input  wire             tile_i,
-  input  wire             batch_i,
-  output wire [ActAw-1:0] row_o,
-  output wire [ActAw-1:0] next_row_o
+  input  wire [ActAw-1:0]       base_i,
+  input  wire [ActAw-1:0]       row_stride_i,
+  input  wire [ActAw-1:0]       pitch_i,
+  input  wire [10:0]            ring_i,
+  input  wire [10:0]            slot_i,
+  input  wire [ActAw-1:0]       slot_row_i,     // slot_i * row_stride_i
+  input  wire [ActAw-1:0]       ring_span_i,    // ring_i * row_stride_i
+  input  wire [ActAw-1:0]       batch_stride_i,
+  // the walk
+  input  wire                   start_i,
+  input  wire                   pixel_i,
+  input  wire                   pixel_wrap_i,
+  input  wire                   load_i,
+  input  wire                   load_batch_i,
+  input  wire                   step_i,
+  input  wire [Group-1:0]       wrap_i,
+  output wire [ActAw*Group-1:0] row_o
 );
 
-  reg [ActAw-1:0] batch_q;  // slot 0, block 0 of the batch
-  reg [ActAw-1:0] block_q;  // slot 0 of the tile
-  reg [ActAw-1:0] row_q;
-  reg [10:0]      slot_q;
+  // Pixel after pixel: its slot and row from the first slot, and the rows that it is behind the first pixel, modulo
+  // the ring; after the last one, these are the length of a step.
+  reg [10:0]      slot_q, rows_q;
+  reg [ActAw-1:0] row_q, step_q;
+  wire            slot_end = slot_q + 11'd1 == ring_i;
+  wire            rows_end = rows_q + 11'd1 == ring_i;
 
-  wire             wrap1 = slot_q + 11'd1 == ring_i;
-  wire [10:0]      slot1 = wrap1 ? 11'd0 : slot_q + 11'd1;
-  wire [ActAw-1:0] row1  = wrap1 ? block_q : row_q + row_stride_i;
-  wire             wrap2 = slot1 + 11'd1 == ring_i;
-  wire [10:0]      slot2 = wrap2 ? 11'd0 : slot1 + 11'd1;
-  wire [ActAw-1:0] row2  = wrap2 ? block_q : row1 + row_stride_i;
-
-  wire [ActAw-1:0] batch_next = start_i ? base_i : batch_q + batch_stride_i;
-  wire [ActAw-1:0] tile_next  = start_i || batch_i ? batch_next : block_q + pitch_i;
-
-  assign row_o      = row_q;
-  assign next_row_o = row1;
+  reg [ActAw-1:0] tile_q;   // block 0 row of the next tile
+  reg [ActAw-1:0] batch_q;  // of the first tile of the next batch
 
   always @(posedge clk_i) begin
-    if (start_i || (step_i && tile_i)) begin
-      if (start_i || batch_i) batch_q <= batch_next;
-      block_q <= tile_next;
-      row_q   <= tile_next + slot_row_i;
-      slot_q  <= slot_i;
-    end else if (step_i && rows_i != 2'd0) begin
-      row_q  <= rows_i[1] ? row2 : row1;
-      slot_q <= rows_i[1] ? slot2 : slot1;
+    if (start_i) begin
+      slot_q <= slot_i;
+      row_q  <= slot_row_i;
+      rows_q <= 11'd0;
+      step_q <= {ActAw{1'b0}};
+    end else if (pixel_i && pixel_wrap_i) begin
+      slot_q <= slot_end ? 11'd0 : slot_q + 11'd1;
+      row_q  <= slot_end ? {ActAw{1'b0}} : row_q + row_stride_i;
+      rows_q <= rows_end ? 11'd0 : rows_q + 11'd1;
+      step_q <= rows_end ? {ActAw{1'b0}} : step_q + row_stride_i;
+    end
+    if (start_i) begin
+      tile_q  <= base_i;
+      batch_q <= base_i + batch_stride_i;
+    end else if (load_i) begin
+      tile_q <= load_batch_i ? batch_q : tile_q + pitch_i;
+      if (load_batch_i) batch_q <= batch_q + batch_stride_i;
     end
   end
+
+  genvar l;
+  generate
+    for (l = 0; l < Group; l = l + 1) begin : g_lane
+      localparam Behind = Group - l;  // pixels counted after this one
+      reg  [10:0]      first_slot_q, at_q;
+      reg  [ActAw-1:0] first_row_q, addr_q;
+      reg  [3:0]       left_q;  // pixels that are still to come when this one is reached
+      wire [11:0]      slots  = {1'b0, at_q} + {1'b0, rows_q} + {11'd0, wrap_i[l]};
+      wire             around = ring_i != 11'd0 && slots >= {1'b0, ring_i};
+      wire [11:0]      at     = around ? slots - {1'b0, ring_i} : slots;
+      wire             unused_at = at[11];
+
+      always @(posedge clk_i) begin
+        if (start_i) left_q <= Group[3:0];
+        else if (pixel_i) left_q <= left_q - 4'd1;
+        if (pixel_i && left_q == Behind[3:0]) begin
+          first_slot_q <= slot_q;
+          first_row_q  <= row_q;
+        end
+        if (load_i) begin
+          at_q   <= first_slot_q;
+          addr_q <= tile_q + first_row_q;
+        end else if (step_i) begin
+          at_q   <= at[10:0];
+          addr_q <= addr_q + step_q + (wrap_i[l] ? row_stride_i : {ActAw{1'b0}})
+                    - (around ? ring_span_i : {ActAw{1'b0}});
+        end
+      end
+      assign row_o[ActAw*l +: ActAw] = addr_q;
+    end
+  endgenerate
 
 endmodule
 `default_nettype wire

@@ -1,7 +1,7 @@
 // Add a residual: clamp(round_shift((a - a_zero) * a_mult + (b - b_zero) * b_mult, shift) + out_zero, lo, hi).
 // Does: Lanes values per cycle with one record for all; the sum of products is exact.
 // Does not: fetch the residual, or stall.
-// Latency: valid_i -> valid_o 6 cycles. Record and rounding must not change while values are inside.
+// Latency: valid_i -> valid_o 7 cycles. Record and rounding must not change while values are inside.
 // Same arithmetic as vla_isa.numerics.residual_add; the record is numerics.ResidualRecord.
 `default_nettype none
 module vla_mac_residual #(
@@ -26,12 +26,12 @@ module vla_mac_residual #(
   wire signed [7:0]  b_zero = record_i[71:64];
   wire               unused_record = ^record_i[31:30];
 
-  reg [6:1] valid_q;  // index k: registers of stage k hold a value
+  reg [7:1] valid_q;  // index k: registers of stage k hold a value
   always @(posedge clk_i) begin
-    if (rst_i) valid_q <= 6'd0;
-    else valid_q <= {valid_q[5:1], valid_i};
+    if (rst_i) valid_q <= 7'd0;
+    else valid_q <= {valid_q[6:1], valid_i};
   end
-  assign valid_o = valid_q[6];
+  assign valid_o = valid_q[7];
 
   genvar l;
   generate
@@ -58,9 +58,9 @@ module vla_mac_residual #(
       end
 
       vla_requantize_round u_round (
-        .clk_i(clk_i), .en_i(valid_q[5:3]),
+        .clk_i(clk_i), .en_i(valid_q[6:3]),
         .rounding_i(rounding_i), .zero_i(record_i[79:72]), .lo_i(record_i[87:80]), .hi_i(record_i[95:88]),
-        .p_i({{29{p_q[34]}}, p_q}), .shift_i(shift), .q_o(q_o[8*l +: 8])
+        .p_i({{23{p_q[34]}}, p_q}), .shift_i(shift), .q_o(q_o[8*l +: 8])
       );
     end
   endgenerate

@@ -3,7 +3,7 @@
 // the positions of the first strip's lanes by stepping pixel after pixel; on start, hand everything to the
 // running registers.
 // Does not: touch a memory, or check a packet.
-// Latency: a packet taken is ready to start Pixels + 1 cycles later; start_o is high in the first cycle in
+// Latency: a packet taken is ready to start Pixels + 1 cycles later, and at least 7; start_o is high in the first cycle in
 // which the running registers hold it.
 // Handshake: packet_ready_o says that the shadow is empty. A packet starts when it is ready, free_i says
 // that its predecessor is done, and the builder of live lists has taken it (packets with a mask).
@@ -44,11 +44,13 @@ module vla_mac_setup #(
   output reg  [ActAw-1:0]           row_step_o,        // words from behind an output row to the next one
   output reg  [ActAw-1:0]           out_slot_row_o,    // words from slot 0 to row 0 of the output
   output reg  [ActAw-1:0]           res_slot_row_o,
+  output reg  [ActAw-1:0]           out_ring_span_o,   // words of the whole ring
+  output reg  [ActAw-1:0]           res_ring_span_o,
   output reg  [LaneBits*Pixels-1:0] lanes_o,           // positions of the first strip's lanes
   output reg  [LaneBits-1:0]        strip_step_o       // from a strip to the next one
 );
 
-  localparam       Counts   = Pixels > 4 ? Pixels : 4;  // counts 0..4 multiply, 0..Pixels place a lane
+  localparam       Counts   = Pixels > 6 ? Pixels : 6;  // counts 0..6 multiply, 0..Pixels place a lane
   localparam [3:0] Last     = Counts[3:0];
   localparam [3:0] LastLane = Pixels[3:0];
 
@@ -137,13 +139,15 @@ module vla_mac_setup #(
       4'd1:    {factor, stride} = {7'd0, conv_q[`VLA_CONV_DILATION_H], row_stride};
       4'd2:    {factor, stride} = {first_row, row_stride};
       4'd3:    {factor, stride} = {1'b0, conv_q[`VLA_CONV_OUT_SLOT], conv_q[`VLA_CONV_OUT_ROW_STRIDE_LSB +: ActAw]};
-      default: {factor, stride} = {1'b0, conv_q[`VLA_CONV_RES_SLOT], conv_q[`VLA_CONV_RES_ROW_STRIDE_LSB +: ActAw]};
+      4'd4:    {factor, stride} = {1'b0, conv_q[`VLA_CONV_RES_SLOT], conv_q[`VLA_CONV_RES_ROW_STRIDE_LSB +: ActAw]};
+      4'd5:    {factor, stride} = {1'b0, conv_q[`VLA_CONV_OUT_RING], conv_q[`VLA_CONV_OUT_ROW_STRIDE_LSB +: ActAw]};
+      default: {factor, stride} = {1'b0, conv_q[`VLA_CONV_RES_RING], conv_q[`VLA_CONV_RES_ROW_STRIDE_LSB +: ActAw]};
     endcase
   end
   wire [ActAw+11:0] factor_wide = {{ActAw{factor[11]}}, factor};
   wire [ActAw-1:0]  product     = factor_wide[ActAw-1:0] * stride;
 
-  reg [ActAw-1:0] ring_span_q, tap_row_q, origin_q, out_slot_row_q, res_slot_row_q;
+  reg [ActAw-1:0] ring_span_q, tap_row_q, origin_q, out_slot_row_q, res_slot_row_q, out_ring_span_q, res_ring_span_q;
   always @(posedge clk_i) begin
     if (compute) begin
       case (count_q)
@@ -153,6 +157,8 @@ module vla_mac_setup #(
                         - {{ActAw-8{1'b0}}, conv_q[`VLA_CONV_PAD_LEFT]};
         4'd3: out_slot_row_q <= product;
         4'd4: res_slot_row_q <= product;
+        4'd5: out_ring_span_q <= product;
+        4'd6: res_ring_span_q <= product;
         default: ;
       endcase
     end
@@ -209,6 +215,8 @@ module vla_mac_setup #(
       row_step_o            <= row_step;
       out_slot_row_o        <= out_slot_row_q;
       res_slot_row_o        <= res_slot_row_q;
+      out_ring_span_o       <= out_ring_span_q;
+      res_ring_span_o       <= res_ring_span_q;
       lanes_o               <= lanes_q[LaneBits*Pixels-1:0];
       strip_step_o          <= lanes_q[LaneBits*(Pixels+1)-1:LaneBits*Pixels];
     end

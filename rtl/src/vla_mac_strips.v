@@ -1,11 +1,12 @@
 // Complete strips of accumulators, waiting to be requantized.
-// Does: keep Depth strips; give one pixel pair of the oldest after the other, in order.
+// Does: keep Depth strips; give one group of pixels of the oldest after the other, in order.
 // Does not: refuse a strip. The writer holds Depth credits and gets one back with each freed_o.
 // Latency: a strip written at a clock edge can be read after it.
-// Handshake: take_i while valid_o; take_last_i with it says that the strip has no further live pair.
+// Handshake: take_i while valid_o; take_last_i with it says that the strip has no further live group.
 `default_nettype none
 module vla_mac_strips #(
   parameter Pairs = 4,   // pixel pairs of a strip
+  parameter Group = 1,   // pixel pairs of a group, dividing those of a strip
   parameter Block = 16,
   parameter Depth = 4    // strips, a power of two
 ) (
@@ -16,18 +17,20 @@ module vla_mac_strips #(
   input  wire [64*Block*Pairs-1:0] strip_acc_i,     // [pair][out channel][pixel of the pair]
   output wire                      valid_o,
   output wire                      silent_o,
-  output wire [64*Block-1:0]       acc_o,           // [out channel][pixel of the pair]
+  output wire [64*Block*Group-1:0] acc_o,           // [pair][out channel][pixel of the pair]
   input  wire                      take_i,
   input  wire                      take_last_i,
   output wire                      freed_o
 );
 
   localparam Aw     = $clog2(Depth);
-  localparam PairAw = Pairs > 1 ? $clog2(Pairs) : 1;
+  localparam Groups    = Pairs / Group;
+  localparam GroupAw   = Groups > 1 ? $clog2(Groups) : 1;
+  localparam GroupBits = 64 * Block * Group;
 
   reg [Aw:0]       head_q;
   reg [Aw:0]       tail_q;
-  reg [PairAw-1:0] pair_q;
+  reg [GroupAw-1:0] group_q;
   reg [Depth-1:0]  silent_q;
 
   assign valid_o  = head_q != tail_q;
@@ -38,12 +41,12 @@ module vla_mac_strips #(
     if (rst_i) begin
       head_q <= 0;
       tail_q <= 0;
-      pair_q <= 0;
+      group_q <= 0;
     end else begin
       if (strip_valid_i) tail_q <= tail_q + 1'b1;
       if (freed_o) head_q <= head_q + 1'b1;
-      if (freed_o) pair_q <= 0;
-      else if (take_i) pair_q <= pair_q + 1'b1;
+      if (freed_o) group_q <= 0;
+      else if (take_i) group_q <= group_q + 1'b1;
     end
   end
 
@@ -51,17 +54,21 @@ module vla_mac_strips #(
     if (strip_valid_i) silent_q[tail_q[Aw-1:0]] <= strip_silent_i;
   end
 
-  wire [64*Block-1:0] pair_acc [0:Pairs-1];
-  assign acc_o = pair_acc[pair_q];
+  wire [GroupBits-1:0] group_acc [0:Groups-1];
+  assign acc_o = group_acc[group_q];
 
   genvar p;
   generate
-    for (p = 0; p < Pairs; p = p + 1) begin : g_pair
-      reg [64*Block-1:0] store_q [0:Depth-1];
-      assign pair_acc[p] = store_q[head_q[Aw-1:0]];
+    for (p = 0; p < Groups; p = p + 1) begin : g_group
+      reg [GroupBits-1:0] store_q [0:Depth-1];
+      assign group_acc[p] = store_q[head_q[Aw-1:0]];
       always @(posedge clk_i) begin
-        if (strip_valid_i) store_q[tail_q[Aw-1:0]] <= strip_acc_i[p*64*Block +: 64*Block];
+        if (strip_valid_i) store_q[tail_q[Aw-1:0]] <= strip_acc_i[p*GroupBits +: GroupBits];
       end
+    end
+
+    if (Pairs % Group != 0) begin : g_check
+      vla_bad_parameter_strips_group_divides_pairs u_bad ();
     end
   endgenerate
 

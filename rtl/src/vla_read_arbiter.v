@@ -43,17 +43,22 @@ module vla_read_arbiter #(
   reg  [Aw-1:0] held_q;    // whose
   wire          order_ready;
 
-  reg  [Aw-1:0] first;  // the client found
-  integer       i, c;
-  always @* begin
-    first = turn_q;
-    for (i = Clients - 1; i >= 0; i = i - 1) begin
-      c = {{(32 - Aw){1'b0}}, turn_q} + i;
-      if (c >= Clients) c = c - Clients;
-      if (ar_valid_i[c[Aw-1:0]]) first = c[Aw-1:0];
+  // The first client at or after `from` that asks; `from` where none does.
+  function [Aw-1:0] next_client;
+    input [Clients-1:0] valid;
+    input [Aw-1:0]      from;
+    integer i, c;
+    begin
+      next_client = from;
+      for (i = Clients - 1; i >= 0; i = i - 1) begin
+        c = {{(32 - Aw){1'b0}}, from} + i;
+        if (c >= Clients) c = c - Clients;
+        if (valid[c[Aw-1:0]]) next_client = c[Aw-1:0];
+      end
     end
-  end
+  endfunction
 
+  wire [Aw-1:0] first = next_client(ar_valid_i, turn_q);
   wire [Aw-1:0] choice = locked_q ? held_q : first;
   assign m_ar_valid_o = ar_valid_i[choice] && order_ready;
   wire          ar_fire = m_ar_valid_o && m_ar_ready_i;
@@ -70,21 +75,21 @@ module vla_read_arbiter #(
     end
   end
 
-  reg [63:0] addr;
-  reg [7:0]  len;
-  integer    j;
-  always @* begin
-    addr = ar_addr_i[63:0];
-    len  = ar_len_i[7:0];
-    for (j = 1; j < Clients; j = j + 1) begin
-      if (choice == j[Aw-1:0]) begin
-        addr = ar_addr_i[j*64 +: 64];
-        len  = ar_len_i[j*8 +: 8];
+  // The address and length of a client.
+  function [71:0] burst_of;
+    input [Aw-1:0]         client;
+    input [Clients*64-1:0] addr;
+    input [Clients*8-1:0]  len;
+    integer j;
+    begin
+      burst_of = 72'd0;
+      for (j = 0; j < Clients; j = j + 1) begin
+        burst_of = burst_of | ({72{client == j[Aw-1:0]}} & {addr[j*64 +: 64], len[j*8 +: 8]});
       end
     end
-  end
-  assign m_ar_addr_o = addr;
-  assign m_ar_len_o  = len;
+  endfunction
+
+  assign {m_ar_addr_o, m_ar_len_o} = burst_of(choice, ar_addr_i, ar_len_i);
 
   // Beats: the burst at the head of the order says whose they are.
   wire          order_valid;

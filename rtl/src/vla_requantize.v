@@ -2,7 +2,7 @@
 // Does: Lanes values per cycle, each with its own record (bias, mult, shift as in parameter memory); the sum
 // has 33 bits, the product 57, nothing wraps.
 // Does not: know channels or pixels, stall, or apply a table.
-// Latency: valid_i -> valid_o 6 cycles, one set of lanes per cycle. The constants must not change while
+// Latency: valid_i -> valid_o 7 cycles, one set of lanes per cycle. The constants must not change while
 // values are inside.
 // Same arithmetic as vla_isa.numerics.requantize; compared in tests/rtl/vla_requantize.
 `default_nettype none
@@ -23,12 +23,12 @@ module vla_requantize #(
   output wire [8*Lanes-1:0]  q_o
 );
 
-  reg [6:1] valid_q;  // index k: registers of stage k hold a value
+  reg [7:1] valid_q;  // index k: registers of stage k hold a value
   always @(posedge clk_i) begin
-    if (rst_i) valid_q <= 6'd0;
-    else valid_q <= {valid_q[5:1], valid_i};
+    if (rst_i) valid_q <= 7'd0;
+    else valid_q <= {valid_q[6:1], valid_i};
   end
-  assign valid_o = valid_q[6];
+  assign valid_o = valid_q[7];
 
   wire [Lanes-1:0] unused_reserved;
 
@@ -39,37 +39,30 @@ module vla_requantize #(
       wire [31:0] bias = silent_i ? 32'd0 : record_i[64*l +: 32];
       assign unused_reserved[l] = ^record_i[64*l + 62 +: 2];
 
-      reg signed [32:0] t_q;
-      reg        [23:0] mult_q;
-      reg        [5:0]  shift_q;
-      reg signed [63:0] p_q;
-      reg        [5:0]  p_shift_q;
-      reg signed [63:0] p_late_q;      // for the synthesizer to move into the multiplier
-      reg        [5:0]  p_late_shift_q;
-
-      wire signed [63:0] t_wide    = {{31{t_q[32]}}, t_q};
-      wire signed [63:0] mult_wide = {40'd0, mult_q};
+      reg  signed [32:0] t_q;
+      reg         [23:0] mult_q;
+      wire signed [57:0] p;
+      wire        [5:0]  shift;
 
       always @(posedge clk_i) begin
         if (valid_i) begin
-          t_q     <= {acc[31], acc} + {bias[31], bias};
-          mult_q  <= record_i[64*l + 32 +: 24];
-          shift_q <= record_i[64*l + 56 +: 6];
-        end
-        if (valid_q[1]) begin
-          p_q       <= t_wide * mult_wide;
-          p_shift_q <= shift_q;
-        end
-        if (valid_q[2]) begin
-          p_late_q       <= p_q;
-          p_late_shift_q <= p_shift_q;
+          t_q    <= {acc[31], acc} + {bias[31], bias};
+          mult_q <= record_i[64*l + 32 +: 24];
         end
       end
 
+      vla_delay #(.Width(6), .Cycles(3)) u_shift (
+        .clk_i(clk_i), .data_i(record_i[64*l + 56 +: 6]), .data_o(shift)
+      );
+
+      vla_scale u_scale (
+        .clk_i(clk_i), .en_i(valid_q[2:1]), .x_i(t_q), .mult_i(mult_q), .p_o(p)
+      );
+
       vla_requantize_round u_round (
-        .clk_i(clk_i), .en_i(valid_q[5:3]),
+        .clk_i(clk_i), .en_i(valid_q[6:3]),
         .rounding_i(rounding_i), .zero_i(zero_i), .lo_i(lo_i), .hi_i(hi_i),
-        .p_i(p_late_q), .shift_i(p_late_shift_q), .q_o(q_o[8*l +: 8])
+        .p_i(p), .shift_i(shift), .q_o(q_o[8*l +: 8])
       );
     end
   endgenerate

@@ -174,14 +174,14 @@ module vla_tensor_engine #(
   // --- launch into the pipeline -------------------------------------------------------------------
 
   wire       room, table_ready;
-  reg  [8:0] stage_q;  // which stages hold a pair
+  reg  [10:0] stage_q;  // which stages hold a pair
   wire       operands = pool ? results && (max || record_hit) : step_valid[0] && (step_valid[1] || !b_read);
   assign     launch     = busy && operands && room && table_ready;
   assign     step_ready = pool ? sum_ready : {launch && b_read, launch};
 
   always @(posedge clk_i) begin
-    if (rst_i) stage_q <= 9'd0;
-    else stage_q <= {stage_q[7:0], launch};
+    if (rst_i) stage_q <= 11'd0;
+    else stage_q <= {stage_q[9:0], launch};
   end
 
   wire [2*WordBits-1:0] pixel_words, pair_words;
@@ -192,7 +192,7 @@ module vla_tensor_engine #(
       wire [WordBits-1:0] b      = b_scalar ? {Block{b_scalar_value}}
                                  : b_column ? {Block{b_word[7:0]}} : b_word;
       vla_vector_pixel #(.Block(Block)) u_pixel (
-        .clk_i(clk_i), .en_i({stage_q[6:0], launch}), .pool_i(pool), .function_i(func),
+        .clk_i(clk_i), .en_i({stage_q[8:0], launch}), .pool_i(pool), .function_i(func),
         .a_zero_i(a_zero), .b_zero_i(b_zero), .b_mult_i(b_mult), .rounding_i(rounding),
         .zero_i(zero), .lo_i(lo), .hi_i(hi),
         .mult_i(pool && !max ? record_mult[24*i +: 24] : a_mult),
@@ -209,7 +209,7 @@ module vla_tensor_engine #(
     .clk_i(clk_i), .rst_i(rst_i), .start_i(start), .enable_i(table_enable), .base_i(table_base),
     .ready_o(table_ready), .param_rd_valid_o(table_rd_valid), .param_rd_addr_o(table_rd_addr),
     .param_rd_grant_i(param_rd_grant_i), .param_rd_data_i(param_rd_data_i),
-    .en_i(stage_q[7]), .live_i(pair_live), .fill_i(fill), .words_i(pixel_words), .words_o(pair_words)
+    .en_i(stage_q[9]), .live_i(pair_live), .fill_i(fill), .words_i(pixel_words), .words_o(pair_words)
   );
 
   // POOL has records and VEC a table, so the two never ask at once.
@@ -223,7 +223,7 @@ module vla_tensor_engine #(
     .base_i(out_base), .off_i(out_off), .slot_i(out_slot), .row_stride_i(out_row_stride),
     .pitch_i(out_pitch), .ring_i(out_ring), .w_i(out_w), .h_i(out_h), .blocks_i(out_blocks),
     .padding_i(padding), .launch_i(launch), .room_o(room),
-    .pair_next_i(stage_q[7]), .pair_live_o(pair_live), .pair_valid_i(stage_q[8]), .pair_words_i(pair_words),
+    .pair_next_i(stage_q[9]), .pair_live_o(pair_live), .pair_valid_i(stage_q[10]), .pair_words_i(pair_words),
     .wr_valid_o(wr_valid_o), .wr_addr_o(wr_addr_o), .wr_data_o(wr_data_o), .wr_grant_i(wr_grant_i),
     .finish_o(finish)
   );

@@ -1,6 +1,6 @@
 // Write the vector engine's results: two words per cycle, in the order of the output walk.
 // Does: give each pair of results its addresses and say which of its lanes are real channels; queue up to
-// 16 words per lane, the next one in registers; count what is under way so that the queues never overflow; say when the packet's last
+// 32 words per lane, the next one in registers; count what is under way so that the queues never overflow; say when the packet's last
 // word is written.
 // Does not: stall the pipeline: pairs are launched only while room_o is high.
 // Latency: a pair is requested two cycles after pair_valid_i. Memory handshake: valid, addr and data hold
@@ -85,8 +85,7 @@ module vla_vector_writer #(
   genvar i;
   generate
     for (i = 0; i < 2; i = i + 1) begin : g_lane
-      reg  [4:0]       used_q;  // words launched and not yet written
-      reg  [Block-1:0] live;
+      reg  [5:0]       used_q;  // words launched and not yet written
       wire             push  = pair_valid_i && mask_q[i];
       wire             drop  = pair_valid_i && !mask_q[i];
       wire             write = wr_valid_o[i] && wr_grant_i[i];
@@ -94,13 +93,9 @@ module vla_vector_writer #(
       wire             word_valid, word_ready;
       wire [Aw+WordBits-1:0] word;
 
-      assign pair_live_o[Block*i +: Block] = live;
-      always @* begin
-        live = {Block{1'b1}};
-        if (pair_next_i) live = live_lanes(walk_left[10*i +: 10], padding_i);
-      end
+      assign pair_live_o[Block*i +: Block] = live_lanes(walk_left[10*i +: 10], padding_i);
 
-      vla_fifo #(.Width(Aw + WordBits), .Depth(16)) u_words (
+      vla_fifo #(.Width(Aw + WordBits), .Depth(32)) u_words (
         .clk_i(clk_i), .rst_i(rst_i),
         .in_valid_i(push), .in_ready_o(room_unused),
         .in_data_i({addr_q[i*Aw +: Aw], pair_words_i[i*WordBits +: WordBits]}),
@@ -114,15 +109,15 @@ module vla_vector_writer #(
       );
 
       always @(posedge clk_i) begin
-        if (rst_i) used_q <= 5'd0;
-        else used_q <= used_q + {4'd0, launch_i} - {4'd0, write} - {4'd0, drop};
+        if (rst_i) used_q <= 6'd0;
+        else used_q <= used_q + {5'd0, launch_i} - {5'd0, write} - {5'd0, drop};
       end
-      assign empty_lane[i] = used_q == 5'd0;
+      assign empty_lane[i] = used_q == 6'd0;
     end
   endgenerate
 
   reg last_q;  // the packet's last pair has arrived
-  assign room_o   = !g_lane[0].used_q[4] && !g_lane[1].used_q[4];
+  assign room_o   = !g_lane[0].used_q[5] && !g_lane[1].used_q[5];
   assign finish_o = last_q && (&empty_lane);
 
   always @(posedge clk_i) begin

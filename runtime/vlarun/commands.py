@@ -119,13 +119,13 @@ def compare(args: argparse.Namespace) -> int:
 
 
 def _compare_package(args: argparse.Namespace, program: package.Package, backends: tuple[Backend, Backend]) -> int:
-    """Part by part: every run of every device part on both."""
+    """Part by part: every run of every device partition on both."""
     if args.entry is not None:
-        raise BadUsageError("a program with host parts has no entry points; leave out --entry")
+        raise BadUsageError("a program with host partitions has no entry points; leave out --entry")
     for part in program.programs:
         load_program(part, args.config)
     if args.raw_input:
-        raise BadUsageError("a program with host parts takes real inputs only; leave out --raw-input")
+        raise BadUsageError("a program with host partitions takes real inputs only; leave out --raw-input")
     optional = unused_inputs(program)
     batch = read_runs(program.inputs, read_npz(args.input, program.inputs, optional), optional)
     runs, difference = batch.count, None

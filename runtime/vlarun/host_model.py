@@ -1,4 +1,4 @@
-"""Check the ONNX model of a host part before ONNX Runtime sees it: it comes from a file that anybody may have made.
+"""Check the ONNX model of a host partition before ONNX Runtime sees it: anybody may have made the file.
 
 Refused are models that are none, that name files outside the program (external data), whose inputs and outputs are
 not the part's, or whose tensors claim more memory than the limit. Not here: what the nodes do; ONNX Runtime has no
@@ -22,7 +22,7 @@ MAX_ELEMENTS = 1 << 28  # of one tensor, as in the compiler
 
 
 def check_host_model(part: HostPartition) -> None:
-    """Refuse a host part that the compiler cannot have made.
+    """Refuse a host partition that the compiler cannot have made.
 
     Raises:
         BackendError: what is wrong with it.
@@ -30,22 +30,23 @@ def check_host_model(part: HostPartition) -> None:
     try:
         model = onnx.load_model_from_string(part.model)
     except (DecodeError, ValueError) as e:
-        raise BackendError(f"a host part is no ONNX model: {e}") from e
+        raise BackendError(f"a host partition is no ONNX model: {e}") from e
     names = tuple(v.name for v in model.graph.input), tuple(v.name for v in model.graph.output)
     if names != (part.inputs, part.outputs):
         raise BackendError(
-            f"a host part's model takes {', '.join(names[0]) or 'nothing'} and makes {', '.join(names[1])}; the file "
-            f"says {', '.join(part.inputs) or 'nothing'} and {', '.join(part.outputs)}"
+            f"a host partition's model takes {', '.join(names[0]) or 'nothing'} and makes {', '.join(names[1])}; the "
+            f"file says {', '.join(part.inputs) or 'nothing'} and {', '.join(part.outputs)}"
         )
     for value in model.graph.output:
         if value.type.WhichOneof("value") != "tensor_type":
-            raise BackendError(f"a host part makes '{value.name}', which is no tensor; parts hand each other tensors")
+            raise BackendError(f"a host partition makes '{value.name}', which is no tensor; partitions pass on tensors")
     graphs = [model.graph, *_bodies(model.graph.node)]
     nodes = [n for g in graphs for n in g.node] + [n for f in model.functions for n in f.node]
     for tensor in (*_initializers(graphs), *_attributes(nodes)):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise BackendError(
-                f"a host part's constant '{tensor.name}' is in another file, which is not read; compile the model again"
+                f"a host partition's constant '{tensor.name}' is in another file, which is not read; compile "
+                "the model again"
             )
         _check_size(tensor.name, tensor.dims)
     for value in (v for g in graphs for v in (*g.input, *g.output, *g.value_info)):
@@ -55,7 +56,7 @@ def check_host_model(part: HostPartition) -> None:
 def _check_size(name: str, shape: Iterable[int]) -> None:
     sizes = list(shape)
     if min(sizes, default=0) < 0 or math.prod(sizes) > MAX_ELEMENTS:
-        raise BackendError(f"a host part's value '{name}' has shape {sizes}; the limit is {MAX_ELEMENTS} values")
+        raise BackendError(f"a host partition's value '{name}' has shape {sizes}; the limit is {MAX_ELEMENTS} values")
 
 
 def _bodies(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.GraphProto]:

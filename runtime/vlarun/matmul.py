@@ -11,9 +11,10 @@ from functools import cache
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from vlarun.onnx_runtime import OnnxSession
 
 __all__ = ["SIGN", "matmul", "signed_weights_are_exact"]
 
@@ -41,15 +42,13 @@ def signed_weights_are_exact() -> bool:
     return bool(np.array_equal(_run(_session(True), a, b), expected))
 
 
-def _run(
-    session: onnxruntime.InferenceSession, a: NDArray[np.uint8], b: NDArray[np.int8] | NDArray[np.uint8]
-) -> NDArray[np.int32]:
-    result: NDArray[np.int32] = session.run(None, {"a": np.ascontiguousarray(a), "b": np.ascontiguousarray(b)})[0]
+def _run(session: OnnxSession, a: NDArray[np.uint8], b: NDArray[np.int8] | NDArray[np.uint8]) -> NDArray[np.int32]:
+    result: NDArray[np.int32] = session.run(["y"], {"a": np.ascontiguousarray(a), "b": np.ascontiguousarray(b)})[0]
     return result
 
 
 @cache
-def _session(signed: bool) -> onnxruntime.InferenceSession:
+def _session(signed: bool) -> OnnxSession:
     """A session with one MatMulInteger of any shape; `signed` says whether b is int8 or uint8."""
     zero = np.array(128, np.uint8)
     constants = [numpy_helper.from_array(zero, "a_zero")]
@@ -66,7 +65,4 @@ def _session(signed: bool) -> onnxruntime.InferenceSession:
         constants,
     )
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return OnnxSession(model.SerializeToString(), "MatMulInteger")

@@ -1,7 +1,7 @@
-"""Run a program with host parts: device parts on a backend, host parts in ONNX Runtime, values handed on by name.
+"""Run a program with host partitions: device ones on a backend, host ones in ONNX Runtime, values handed on by name.
 
-Host parts compute in float32 as ONNX Runtime does, so device parts get the same integers on every backend.
-Not here: programs without host parts (`session.py`).
+Host partitions compute in float32 as ONNX Runtime does, so device partitions get the same integers on every backend.
+Not here: programs without host partitions (`session.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from vla_isa.errors import BadUsageError
@@ -28,6 +27,7 @@ from vlarun.compare import compare
 from vlarun.errors import BackendError, InputError, MachineError
 from vlarun.host_model import check_host_model
 from vlarun.inputs import check_inputs, to_integers
+from vlarun.onnx_runtime import OnnxSession
 from vlarun.outputs import raw_outputs, real_outputs
 from vlarun.progress import track
 from vlarun.session import Session
@@ -47,7 +47,7 @@ def open_session(
     check: bool = False,
     onnx: str | Path | None = None,
 ) -> Session | PackageSession:
-    """A `Session`, or a `PackageSession` where the program has host parts; the arguments are `Session`'s.
+    """A `Session`, or a `PackageSession` where the program has host partitions; the arguments are `Session`'s.
 
     Raises:
         VlaError: the program, config or backend is refused.
@@ -60,14 +60,14 @@ def open_session(
 
 
 def compare_partitions(package: Package, backends: tuple[Backend, Backend], arrays: Mapping[str, Array]) -> str | None:
-    """The first difference between two backends in any device part, fed with what the first one made, or None.
+    """The first difference between two backends in any device partition, fed with what the first one made, or None.
 
     Raises:
-        VlaError: a backend or a host part cannot run, or a backend knows no parts.
+        VlaError: a backend or a host partition cannot run, or a backend knows no parts.
     """
     if any(b.model(package) is not None for b in backends):
         raise BadUsageError(
-            "backend 'ref' runs the whole ONNX model, so there is no part to compare; compare the outputs of "
+            "backend 'ref' runs the whole ONNX model, so there is no partition to compare; compare the outputs of "
             "`vlarun --backend ref` and of another backend"
         )
     values = dict(arrays)
@@ -78,25 +78,18 @@ def compare_partitions(package: Package, backends: tuple[Backend, Backend], arra
         inputs = {v.name: values[v.name] for v in part.model_inputs}
         difference = compare(part, backends, to_integers(part, inputs))
         if difference is not None:
-            return f"part {number}: {difference.message((backends[0].name, backends[1].name))}"
+            return f"partition {number}: {difference.message((backends[0].name, backends[1].name))}"
         values |= Session(part, backends[0]).run(inputs)
     return None
 
 
 class HostRunner:
-    """One host part, ready to run."""
+    """One host partition, ready to run."""
 
     def __init__(self, part: HostPartition) -> None:
         check_host_model(part)
         self.part, self.seconds = part, 0.0
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.qdqisint8allowed", "1")
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # many parts wait for one another
-        try:
-            self._session = onnxruntime.InferenceSession(part.model, options, providers=["CPUExecutionProvider"])
-        except Exception as e:  # ONNX Runtime raises its own classes, without a common base
-            raise BackendError(f"ONNX Runtime cannot load a host part ({self.names}): {e}") from e
+        self._session = OnnxSession(part.model, f"a host partition ({self.names})", integers=True)
 
     @property
     def names(self) -> str:
@@ -111,22 +104,19 @@ class HostRunner:
             BackendError: ONNX Runtime refuses to run it.
         """
         start = time.perf_counter()
-        try:
-            found = self._session.run(list(self.part.outputs), {n: np.asarray(values[n]) for n in self.part.inputs})
-        except Exception as e:  # see __init__
-            raise BackendError(f"ONNX Runtime refuses to run a host part ({self.names}): {e}") from e
+        found = self._session.run(self.part.outputs, {n: np.asarray(values[n]) for n in self.part.inputs})
         self.seconds = time.perf_counter() - start
         return dict(zip(self.part.outputs, found, strict=True))
 
 
 class PackageSession:
-    """As `Session`, for a program with host parts.
+    """As `Session`, for a program with host partitions.
 
     Args:
         package: what `vla_isa.package.load` gave.
-        backend: for the device parts; `ref` runs the whole ONNX model instead.
+        backend: for the device partitions; `ref` runs the whole ONNX model instead.
         config: refuse a program that is not for this hardware config.
-        check: run the hazard checker on every device part first.
+        check: run the hazard checker on every device partition first.
 
     Raises:
         VlaError: a part or the backend is refused.
@@ -148,15 +138,15 @@ class PackageSession:
     def run(
         self, inputs: Mapping[str, Any], raw: bool = False, entry: str | None = None, *, raw_input: bool = False
     ) -> dict[str, Array]:
-        """See `Session.run`; inputs are real numbers, `raw` outputs of host parts are what they computed.
+        """See `Session.run`; inputs are real numbers, `raw` outputs of host partitions are what they computed.
 
         Raises:
             BadUsageError: an entry point is named (these programs have one way through), or raw input.
         """
         if entry is not None:
-            raise BadUsageError(f"a program with host parts has no entry points; leave out '{entry}'")
+            raise BadUsageError(f"a program with host partitions has no entry points; leave out '{entry}'")
         if raw_input:
-            raise BadUsageError("a program with host parts takes real inputs only; run it without raw input")
+            raise BadUsageError("a program with host partitions takes real inputs only; run it without raw input")
         batch = read_runs(self.package.inputs, inputs, unused_inputs(self.package))
         self._check_joinable(batch.count)
         start, runs = time.perf_counter(), list(batch.items())
@@ -190,11 +180,11 @@ class PackageSession:
     def _check_dtypes(self, values: dict[str, Array]) -> None:
         for v in self.package.outputs:
             if values[v.name].dtype != v.dtype:
-                raise BackendError(f"a part made '{v.name}' in {values[v.name].dtype}; the program says {v.dtype}")
+                raise BackendError(f"a partition made '{v.name}' in {values[v.name].dtype}; the program says {v.dtype}")
 
     @property
     def stats(self) -> dict[str, Any]:
-        """Figures of the last run: sums over the device parts, and every part on its own.
+        """Figures of the last run: sums over the device partitions, and every part on its own.
 
         Raises:
             MachineError: nothing ran yet.
@@ -227,7 +217,7 @@ class PackageSession:
 
     @property
     def trace(self) -> dict[str, Any]:
-        """The last run as a Chrome trace: one process per part, device parts in modelled time."""
+        """The last run as a Chrome trace: one process per part, device partitions in modelled time."""
         events: list[dict[str, Any]] = []
         offset = 0.0
         for number, part in enumerate(self._partitions):
@@ -254,7 +244,7 @@ class _Values:
 
 
 def _run_device_part(part: Session, every: list[_Values], raw: bool) -> None:
-    """Run one device part for some runs at once and add what it makes."""
+    """Run one device partition for some runs at once and add what it makes."""
     program = part.program
     batches = [check_inputs(program, {v.name: e.reals[v.name] for v in program.model_inputs}) for e in every]
     results = part.run_each([arrays for batch in batches for arrays in batch.items()])
@@ -267,6 +257,6 @@ def _run_device_part(part: Session, every: list[_Values], raw: bool) -> None:
 
 
 def unused_inputs(package: Package) -> set[str]:
-    """Names of model inputs that no part reads and that are no output."""
+    """Names of model inputs that no partition reads and that are no output."""
     used = {v.name for v in package.outputs}.union(*(reads_and_makes(p)[0] for p in package.partitions))
     return {v.name for v in package.inputs} - used

@@ -39,7 +39,7 @@ def load_program(program: str | Path | Program, config: str | None = None) -> Pr
     """
     loaded = program if isinstance(program, Program) else package.load(program)
     if isinstance(loaded, package.Package):
-        raise ProgramError("the program has host parts; open it with vlarun.open_session, which takes any program")
+        raise ProgramError("the program has host partitions; open it with vlarun.open_session, which takes any program")
     if config is not None and hardware.load(config) != loaded.config:
         raise ProgramError(
             f"the program was compiled for '{loaded.config.name}', which is not '{config}'; "

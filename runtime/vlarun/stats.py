@@ -48,7 +48,7 @@ def summary(stats: dict[str, Any]) -> str:
     """The figures of `run_stats` that a person asks for first, in one line."""
     counted = "counted by the machine" if stats["cycles_from"] == "machine" else "by the performance model"
     megabytes = (stats["hbm_read_bytes"] + stats["hbm_write_bytes"]) / 1e6
-    host = stats.get("host_seconds")  # of a program with host parts
+    host = stats.get("host_seconds")  # of a program with host partitions
     more = "" if host is None else f" + {1000 * host:.3g} ms on the host"
     return (
         f"{stats['cycles']:,} cycles {counted} ({stats['milliseconds']:.3g} ms on '{stats['config']}'){more}, "

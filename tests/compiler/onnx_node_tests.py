@@ -135,7 +135,7 @@ def _is_by_element(model: onnx.ModelProto) -> bool:
         specs = [BY_NAME.get(n.op_type) for n in parse_model(model, "case")[0].graph]
     except (ModelError, UnsupportedError):
         return False
-    return bool(specs) and all(s and (s.function or s.moves or s.name in ("Cast", "Concat")) for s in specs)
+    return bool(specs) and all(s and (s.function or s.keeps_scale or s.name in ("Cast", "Concat")) for s in specs)
 
 
 # --- running ------------------------------------------------------------------------------------------------

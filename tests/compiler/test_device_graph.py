@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vla_isa.integer import INT16, UINT8
+from vla_isa.layout import pack, unpack
 from vla_toolchain.vlac_cli import main
 from vlac.device.channel_slice import ChannelSlice
 from vlac.device.concat import ConcatOp
@@ -298,13 +299,28 @@ def test_words_of_a_row_follow_the_planes_of_the_type():
     for kind, planes in ((UINT8, 1), (INT16, 2)):
         x = Tensor("x", "x", (1, 20, 3, 7), 0.5, 0, type=kind)
         x.channel_map = np.where(np.arange(24) < 20, np.arange(24), -1)
-        assert (x.pitch, x.row_words(8)) == (7 * planes, 3 * 7 * planes)
+        assert (x.pitch, x.row_words(8)) == (7, 3 * 7 * planes)
         layout = layout_of(x, x.shape, 8)
         assert (layout.planes, layout.lines) == (planes, 3 * 3 * planes)  # a row of 7 words of 8 bytes is one line
 
 
+@pytest.mark.parametrize("shape", [(1, 20), (20,), (1, 20, 1, 1)])
+def test_a_vector_of_two_planes(shape):
+    """Three blocks of 8 channels, each as a line of low bytes and a line of high bytes."""
+    x = Tensor("x", "x", shape, 0.5, 0, type=INT16)
+    x.channel_map = np.where(np.arange(24) < 20, np.arange(24), -1)
+    q = np.array([-32768, 32767, -1, 258, *range(1000, 1016)], np.int16)
+    layout = layout_of(x, shape, 8)
+    packed = pack(q.reshape(shape), layout)
+    lines = packed.reshape(3, 2, 64)
+    for channel, value in enumerate(q.tolist()):
+        low, high = lines[channel // 8, :, channel % 8].astype(np.uint8).tolist()
+        assert low + 256 * high == value % 65536, channel
+    assert np.array_equal(unpack(packed, layout), q.reshape(shape))
+
+
 def test_loads_take_one_plane_after_another():
     source = DataRegion(line=100, row_stride=12, plane_stride=2, w=7, blocks=3, planes=2)
-    v = load_rows(source, Region(base=0, row_stride=42, pitch=14, ring=3), (1, 3), "x").values
+    v = load_rows(source, Region(base=0, row_stride=42, pitch=7, ring=3, planes=2), (1, 3), "x").values
     assert (v["n0"], v["n1"], v["n2"]) == (7, 6, 2) and (v["src"], v["src_stride1"], v["src_stride2"]) == (112, 2, 12)
     assert (v["dst_stride1"], v["dst_stride2"]) == (7, 42)

@@ -4,8 +4,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from host_models import MODELS, WHOLE, Numbers
-from host_reports import REPORTS
+from host_models import MODELS, WHOLE
+from host_nodes import Numbers
+from host_reports import ON_THE_DEVICE, REPORTS
 from refusals import compile_refused
 
 from vla_isa import package
@@ -65,7 +66,7 @@ def check(model, feeds, program, left_out=()):
             assert snr(*zip(*pairs, strict=True)) >= LEAST, name
 
 
-@pytest.mark.parametrize("make", WHOLE, ids=lambda m: m.__name__)
+@pytest.mark.parametrize("make", [*WHOLE, *ON_THE_DEVICE], ids=lambda m: m.__name__)
 def test_no_host_part_is_needed(make, tmp_path, capsys):
     model, feeds = save(make, tmp_path)
     arguments = ["compile", tmp_path / "m.onnx", "-o", tmp_path / "p.bin", "--calib", tmp_path / "calib.npz"]

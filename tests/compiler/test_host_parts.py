@@ -49,7 +49,7 @@ def branched():
     y = g.conv(g.node("InstanceNormalization", [x, ones, zeros]), 24, 3, 2)
     y = g.node("Add", [y, g.conv(x, 24, 3, 2)])
     v = g.node("CumSum", [g.node("Flatten", [y], 216), g.constant(np.array(1, np.int64))], 216)
-    v = g.node("LayerNormalization", [v, g.constant(np.ones(216, np.float32))], 216)
+    v = g.node("LpNormalization", [v], 216)
     v = g.node("Concat", [v, g.gemm(g.input("state", (1, 8)), 8, 16)], 232, axis=1)
     return g.model(g.gemm(v, 232, 5, relu=False))
 
@@ -105,7 +105,7 @@ def test_without_the_flag_all_nodes_are_listed(tmp_path, capsys):
     onnx.save(branched(), tmp_path / "m.onnx")
     assert main(["compile", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "p.bin"), "--calib", "random:1"]) == 1
     error = capsys.readouterr().err
-    assert all(f"{op} '" in error for op in ("InstanceNormalization", "CumSum", "LayerNormalization"))
+    assert all(f"{op} '" in error for op in ("GroupNormalization", "CumSum", "LpNormalization"))
     assert "3 nodes" in error and "--allow-host" in error and not (tmp_path / "p.bin").exists()
 
 
@@ -217,12 +217,13 @@ def test_costs_reasons_and_page(compiled, capsys):
     assert host.bytes_in == host.bytes_out == 16 * 36 * 4 and host.milliseconds > 0
     assert main(["info", str(compiled / "p.bin")]) == 0
     text = capsys.readouterr().out
-    assert "5 parts" in text and "part 4: program for 'tiny'" in text and "the operator is not supported" in text
+    assert "5 partitions" in text and "partition 4: program for 'tiny'" in text
+    assert "the operator is not supported" in text
     assert main(["info", str(compiled / "p.bin"), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["parts"]) == 5
     assert main(["estimate", str(compiled / "p.bin"), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["parts"]) == 3
-    assert main(["disasm", str(compiled / "p.bin")]) == 0 and "part 4 for tiny" in capsys.readouterr().out
+    assert main(["disasm", str(compiled / "p.bin")]) == 0 and "partition 4 for tiny" in capsys.readouterr().out
     page = (compiled / "report" / "report.html").read_text()
     assert "why on the host" in page and "CumSum" in page and page.count("Activation scratchpad") == 3
     assert main(["report", str(compiled / "p.bin"), "-o", str(compiled / "r.html")]) == 0
@@ -244,10 +245,10 @@ def test_the_file_is_checked(compiled):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda b: b.partitions.pop(0), "reads .* which no earlier part makes"),
+        (lambda b: b.partitions.pop(0), "reads .* which no earlier partition makes"),
         (lambda b: b.partitions.insert(0, b.partitions[0]), "exists already"),
-        (lambda b: b.partitions.clear(), "0 parts"),
-        (lambda b: b.outputs.append(package.Value("more", (1,), "float32")), "no part makes the output 'more'"),
+        (lambda b: b.partitions.clear(), "0 partitions"),
+        (lambda b: b.outputs.append(package.Value("more", (1,), "float32")), "no partition makes the output 'more'"),
         (lambda b: b.outputs.append(b.outputs[0]), "two model outputs have the name"),
         (lambda b: b.outputs.clear(), "no outputs"),
         (lambda b: b.outputs.append(package.Value("x", (-2,), "float32")), r"model output 'x' has shape \[-2\]"),
@@ -258,7 +259,7 @@ def test_the_file_is_checked(compiled):
         (lambda b: b.inputs.append(package.Value("u", (1,) * 99, "int8")), "up to 32 axes"),
         (
             lambda b: b.partitions.__setitem__(slice(None), b.partitions[1:2]),
-            "none of the program's parts runs",
+            "none of the program's partitions runs",
         ),
     ],
 )

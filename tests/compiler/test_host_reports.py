@@ -8,19 +8,14 @@ import onnx
 import onnxruntime
 import pytest
 from host_models import (
-    N,
-    Numbers,
-    constant,
     detector,
     learned_queries,
     loop_with_captures,
-    model,
     non_zero_tail,
-    split_of_a_constant,
     transformer,
     truth_values,
-    value,
 )
+from host_nodes import N, Numbers, constant, model, value
 from host_reports import shared_encoder
 from onnx import TensorProto as T
 from refusals import compile_refused
@@ -56,17 +51,17 @@ def compiled(made, folder, *extra, calib=True):
 def test_a_refusal_says_each_cause_once(tmp_path, capsys):
     made = shared_encoder(Numbers())
     onnx.save(made[0], tmp_path / "m.onnx")
-    compile_refused(capsys, tmp_path, tmp_path / "m.onnx", "8 nodes cannot run", "LayerNormalization x 2 ('")
+    compile_refused(capsys, tmp_path, tmp_path / "m.onnx", "4 nodes cannot run", "LpNormalization x 2 ('")
     main(["compile", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "p.bin"), "--calib", "random:1"])
     lines = capsys.readouterr().err.splitlines()
-    assert [re.match(r"  (\w+) x \d", line)[1] for line in lines[1:-1]] == ["MatMul", "Softmax", "LayerNormalization"]
+    assert [re.match(r"  (\w+) x \d", line)[1] for line in lines[1:-1]] == ["MatMul", "LpNormalization"]
     assert not any("near:" in line for line in lines)
 
 
 def test_the_table_says_each_cause_once_and_has_a_total(tmp_path, capsys):
     assert compiled(shared_encoder(Numbers()), tmp_path, "--report", tmp_path / "report") == 0
     out = capsys.readouterr().out
-    assert out.count("LayerNormalization x 2") == 1 and out.count("the operator is not") == 1
+    assert out.count("LpNormalization x 2") == 1 and out.count("the operator is not") == 1
     costs = partition_costs(package.load(tmp_path / "p.bin"))
     cycles = sum(c.cycles for c in costs)
     moved = sum(c.bytes_in + c.bytes_out for c in costs if c.kind == "device")
@@ -74,7 +69,7 @@ def test_the_table_says_each_cause_once_and_has_a_total(tmp_path, capsys):
     total = re.search(pattern, out, re.MULTILINE)
     assert total[1] == f"{cycles:,}" and float(total[2]) > 0 and f"{moved:,} bytes to and from the device" in out
     assert "cycles on the device" in out.splitlines()[0], "one line is enough to see both"
-    assert "LayerNormalization x 2" in (tmp_path / "report" / "report.html").read_text()
+    assert "LpNormalization x 2" in (tmp_path / "report" / "report.html").read_text()
     assert main(["info", str(tmp_path / "p.bin")]) == 0 and "\ntotal " in capsys.readouterr().out
 
 
@@ -94,14 +89,6 @@ def hosted(folder):
     return [n for p in parts if isinstance(p, HostPartition) for n in p.nodes]
 
 
-def test_folded_weights_stay_on_the_device(tmp_path, capsys):
-    """The projections by a Split of a constant are layers; only the products of two activations are the host's."""
-    assert compiled(split_of_a_constant(Numbers()), tmp_path) == 0
-    assert sorted(n.op for n in hosted(tmp_path)) == ["MatMul", "MatMul", "Softmax"]
-    assert compiled(learned_queries(Numbers()), tmp_path) == 0
-    assert [n.op for n in hosted(tmp_path)] == ["LayerNormalization"]
-
-
 def test_truth_values_go_with_what_reads_them(tmp_path, capsys):
     assert compiled(truth_values(Numbers()), tmp_path) == 0
     reasons = {n.op: n.reason for n in hosted(tmp_path)}
@@ -111,7 +98,7 @@ def test_truth_values_go_with_what_reads_them(tmp_path, capsys):
 
 
 def test_what_is_behind_a_loop_runs_on_the_device(tmp_path, capsys):
-    """What a Loop carries keeps its shape, so the layer behind it is a device part of its own."""
+    """What a Loop carries keeps its shape, so the layer behind it is a device partition of its own."""
     assert compiled(loop_with_captures(Numbers()), tmp_path) == 0
     kinds = [isinstance(p, HostPartition) for p in package.load(tmp_path / "p.bin").partitions]
     assert kinds == [False, True, False] and [n.op for n in hosted(tmp_path)] == ["Loop"]
@@ -143,7 +130,7 @@ def test_a_broken_host_part_is_an_error_that_names_it(tmp_path):
     number, part = next((i, p) for i, p in enumerate(state.package.partitions) if isinstance(p, HostPartition))
     assert all(c.milliseconds > 0 for c in partition_costs(state.package, values) if c.kind == "host")
     wrong = {**values, part.inputs[0]: np.zeros((2, 2, 2), np.float32)}
-    with pytest.raises(ModelError, match=f"part {number}, on the host .*cannot run it on a calibration sample"):
+    with pytest.raises(ModelError, match=f"partition {number}, on the host .*cannot run it on a calibration sample"):
         partition_costs(state.package, wrong)
     state.package.partitions[number] = HostPartition(b"", part.inputs, part.outputs, part.nodes)
     with pytest.raises(ModelError, match="cannot load it"):
@@ -156,21 +143,21 @@ def test_a_broken_host_part_is_an_error_that_names_it(tmp_path):
 def test_more_parts_than_a_file_holds(tmp_path, capsys):
     r, nodes, last = Numbers(), [], "x"
     for i in range(40):
-        nodes += [N("MatMul", [last, "w"], [f"m{i}"]), N("LayerNormalization", [f"m{i}", "g"], [f"n{i}"])]
+        nodes += [N("MatMul", [last, "w"], [f"m{i}"]), N("LpNormalization", [f"m{i}"], [f"n{i}"])]
         last = f"n{i}"
     constants = [constant("w", r.w(8, 8)), constant("g", np.ones(8, np.float32))]
     made = model(nodes, [value("x", [1, 8])], [value(last, [1, 8])], constants), {"x": r.f(4, 8)}
     assert compiled(made, tmp_path) == 0
-    assert f"more parts than the {MAX_PARTITIONS} of a file" in " ".join(capsys.readouterr().out.split())
+    assert f"more partitions than the {MAX_PARTITIONS} of a file" in " ".join(capsys.readouterr().out.split())
     assert MAX_PARTITIONS - 2 <= len(package.load(tmp_path / "p.bin").partitions) <= MAX_PARTITIONS
 
 
 def test_segments_that_stay_are_compiled_once(tmp_path, monkeypatch):
-    """A Transpose is refused late, by the second device part; the first is not compiled again, nothing quantized."""
+    """A Transpose is refused late, by the second device partition; the first is not compiled again."""
     r, ran, original = Numbers(), [], passes.run_passes
     nodes = [
         N("MatMul", ["x", "w"], ["a"]),
-        N("LayerNormalization", ["a", "g"], ["b"]),
+        N("LpNormalization", ["a"], ["b"]),
         N("MatMul", ["b", "w"], ["c"]),
         N("Transpose", ["c"], ["d"], perm=[0, 2, 1]),
         N("MatMul", ["d", "w2"], ["y"]),
@@ -256,7 +243,7 @@ def reshaped_integers(r):
         *gemm("x", "a"),
         N("Reshape", ["aq", "shape"], ["ar"]),
         N("DequantizeLinear", ["ar", "sy", "z"], ["ad"]),
-        N("LayerNormalization", ["ad", "g"], ["n"]),
+        N("LpNormalization", ["ad"], ["n"]),
         *gemm("n", "y"),
         N("DequantizeLinear", ["yq", "sy", "z"], ["y"]),
     ]
@@ -280,7 +267,7 @@ def test_quantized_models_give_onnx_runtimes_integers(make, tmp_path, capsys):
         outputs = session.run(sample)
         assert set(outputs) == {o.name for o in reference.get_outputs()}
         wanted, found = reference.run(["y"], sample)[0], outputs["y"]
-        assert np.abs(wanted).max() > 1 and np.allclose(wanted, found, rtol=0, atol=1e-6)
+        assert np.abs(wanted).max() > 0.5 and np.allclose(wanted, found, rtol=0, atol=1e-6)
 
 
 def test_random_numbers_are_drawn_once(tmp_path, capsys):

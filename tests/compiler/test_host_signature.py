@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from host_models import N, Numbers, constant, model, value
+from host_nodes import N, Numbers, constant, model, value
 from onnx import TensorProto as T
 from test_host_models import check, runs
 from test_host_reports import gemm, quantized
@@ -31,7 +31,7 @@ def hosted(folder):
 
 
 def camera_policy(r):
-    """An image normalized inside, LayerNormalization in the middle, Softmax at the end, outputs that are known."""
+    """An image normalized inside, LpNormalization in the middle, Softmax at the end, outputs that are known."""
     nodes = [
         N("Cast", ["image"], ["real"], to=T.FLOAT),
         N("Sub", ["real", "mean"], ["centred"]),
@@ -40,7 +40,7 @@ def camera_policy(r):
         N("Relu", ["c"], ["relu"]),
         N("GlobalAveragePool", ["relu"], ["pool"]),
         N("Flatten", ["pool"], ["flat"]),
-        N("LayerNormalization", ["flat", "gain"], ["even"]),
+        N("LpNormalization", ["flat"], ["even"]),
         N("Gemm", ["even", "head"], ["logits"]),
         N("Softmax", ["logits"], ["action"]),
         N("Identity", ["anchors"], ["grid"]),
@@ -72,7 +72,7 @@ def test_a_normalized_image_and_a_host_part(tmp_path):
     """The image's channels, whose units differ, lose nothing; outputs that need no computing are exact."""
     made, feeds = camera_policy(Numbers())
     assert compiled((made, feeds), tmp_path) == 0
-    assert {"Cast", "Sub", "Mul", "Softmax"}.isdisjoint(hosted(tmp_path)) and "LayerNormalization" in hosted(tmp_path)
+    assert {"Cast", "Sub", "Mul", "Softmax"}.isdisjoint(hosted(tmp_path)) and "LpNormalization" in hosted(tmp_path)
     check(made, feeds, tmp_path / "p.bin")
     samples, wanted = runs(made, feeds)
     for sample, want in zip(samples, wanted, strict=True):

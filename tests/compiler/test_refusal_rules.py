@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from refused_elementwise import ELEMENTWISE
 from refused_layers import LAYERS
 from refused_moves import MOVES
 from refused_pools import POOLS_AND_SUMS
+from refused_sequences import SEQUENCES
 
 from vla_isa.hardware import load
 from vlac.analysis.support import refusals
@@ -24,7 +26,7 @@ from vlac.passes import Compilation
 from vlac.pipeline import PASSES
 
 HW = load("u50")
-CASES = [*LAYERS, *POOLS_AND_SUMS, *ELEMENTWISE, *MOVES]
+CASES = [*LAYERS, *POOLS_AND_SUMS, *ELEMENTWISE, *MOVES, *SEQUENCES]
 
 
 def rule_of(case: Case) -> Rule:
@@ -49,9 +51,11 @@ def test_a_model_that_breaks_the_rule_is_told_so(case):
     quantized = any(n.op_type == "QuantizeLinear" for n in model.graph.node)
     with pytest.raises(UnsupportedError) as caught:
         compile_proto(model, HW, calib=None if quantized else "random:1")
-    where = f"{case.operator} '{node_of(case, model)}' cannot run on 'u50'"
+    # a node that a rewrite put in the place of one has a number behind its name
+    where = rf"{case.operator} '{re.escape(node_of(case, model))}(\.\d+)?' cannot run on 'u50': "
     lines = [line.strip() for line in str(caught.value).splitlines()]
-    assert f"{where}: {rule_text(rule_of(case), HW)} Found {case.found}." in lines
+    wanted = re.compile(where + re.escape(f"{rule_text(rule_of(case), HW)} Found {case.found}."))
+    assert any(wanted.fullmatch(line) for line in lines), lines
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.kept], ids=lambda c: c.name)

@@ -17,11 +17,25 @@ from pathlib import Path
 from value_classes import classes, measure
 
 from vla_isa import hardware
-from vla_isa.generated.codes import BKind, MaskMode, Move, PoolMode, VecFunction
+from vla_isa.encoding import decode
+from vla_isa.generated.codes import (
+    BKind,
+    GatherIndex,
+    MaskMode,
+    Move,
+    OperandKind,
+    PoolMode,
+    ReduceFunction,
+    RowFunction,
+    RowMode,
+    ScaleBy,
+    SetSource,
+    VecFunction,
+)
 from vla_isa.instructions import BY_NAME, TABLE, ErrorCode
 from vla_isa.instructions.shared_fields import REGION_FIELDS
 from vla_isa.packet import Packet
-from vla_isa.trace import walk
+from vla_isa.trace import packets, walk
 from vlarun.conformance import runner
 from vlarun.conformance.runner import Choice
 
@@ -29,10 +43,12 @@ __all__ = ["CONFIGS", "PROGRAMS", "Combination", "Row", "combinations", "execute
 
 CONFIGS = ("tiny", "u50")
 SUITES = ("T1", "T2")
-PROGRAMS = 50
+PROGRAMS = 80
 REASONS = Path(__file__).with_name("field_reasons.toml")
 OF_AN_EMPTY_COPY = ("move", "n0", "n1", "n2", "n3", "wait", "signal")
 _SCALES_B = (VecFunction.ADD, VecFunction.SUB, VecFunction.MAX, VecFunction.MIN)
+MATRIX = ("base", "row_stride", "pitch")
+INDEX = ("index_register", "index_count", "index_stride")
 # fields, and packets in which they have no effect
 IDLE: dict[str, tuple[tuple[tuple[str, ...], Callable[[Packet], bool]], ...]] = {
     "CONV": (
@@ -40,13 +56,52 @@ IDLE: dict[str, tuple[tuple[tuple[str, ...], Callable[[Packet], bool]], ...]] = 
         (("mask_base", "mask_empty"), lambda p: p["mask_mode"] != MaskMode.MASK),
         (tuple(f"res_{r}" for r in REGION_FIELDS), lambda p: not p["residual_enable"]),
     ),
-    "GEMM": ((("table_base",), lambda p: not p["table_enable"]),),
+    "GEMM": (
+        (("table_base",), lambda p: not p["table_enable"]),
+        (("out_zero", "lo", "hi"), lambda p: p["out_bytes"]),
+        (("param_base",), lambda p: p["scale_by"] == ScaleBy.ROW),
+        (("row_base",), lambda p: not p["row_max"] and p["scale_by"] != ScaleBy.ROW),
+        (("row_batch_stride",), lambda p: p["batch"] < 2 or (not p["row_max"] and p["scale_by"] != ScaleBy.ROW)),
+        (tuple(f"res_{r}" for r in (*MATRIX, "batch_stride")), lambda p: not p["res_kind"]),
+        (("res_row_stride",), lambda p: p["res_kind"] == OperandKind.ROW),
+        (("limit", "limit_step"), lambda p: not p["row_max"]),
+    ),
+    "ROW": (
+        (("out_zero", "lo", "hi"), lambda p: p["out_bytes"]),
+        (("table_base",), lambda p: not p["table_mode"]),
+        (("row_base",), lambda p: not p["row_mode"]),
+        (("row_k",), lambda p: p["row_mode"] != RowMode.RECORD),
+        (("param_base",), lambda p: p["function"] != RowFunction.CHANNEL),
+        (("a_mult", "shift"), lambda p: p["function"] == RowFunction.CHANNEL),
+        (("b_zero", "b_bytes", *(f"b_{r}" for r in MATRIX)), lambda p: not p["b_kind"]),
+        (("c_mult", "c_shift", "c_bytes", *(f"c_{r}" for r in MATRIX)), lambda p: not p["c_kind"]),
+        (("b_row_stride",), lambda p: p["b_kind"] == OperandKind.ROW),
+        (("c_row_stride",), lambda p: p["c_kind"] == OperandKind.ROW),
+        (("reduce_base",), lambda p: not p["reduce"]),
+    ),
+    "REDUCE": (
+        (("k", "out_row_stride", "out_pitch"), lambda p: p["function"] != ReduceFunction.TOPK_MASK),
+        (("in_zero",), lambda p: p["function"] in (ReduceFunction.ARGMAX, ReduceFunction.TOPK_MASK)),
+    ),
+    "GATHER": (
+        (("index_base",), lambda p: p["index_kind"] == GatherIndex.RANGE),
+        (("first",), lambda p: p["index_kind"] == GatherIndex.ITEMS),
+        (INDEX, lambda p: not p["index_enable"]),
+    ),
+    "SET": (
+        (("immediate",), lambda p: p["source"] == SetSource.ITEM),
+        (("base", "count"), lambda p: p["source"] == SetSource.IMMEDIATE),
+    ),
     "COPY": (
         (("pad",), lambda p: p["move"] != Move.FILL_ACT),
         (("src", *(f"src_stride{n}" for n in "123")), lambda p: p["move"] == Move.FILL_ACT),
-        (("src_ring", "src_slot"), lambda p: p["move"] not in (Move.ACT_TO_ACT, Move.ACT_TO_DATA)),
+        (
+            ("src_ring", "src_slot"),
+            lambda p: p["move"] not in (Move.ACT_TO_ACT, Move.ACT_TO_DATA, Move.ACT_TO_WEIGHT),
+        ),
         (("dst_ring", "dst_slot"), lambda p: p["move"] not in (Move.DATA_TO_ACT, Move.ACT_TO_ACT, Move.FILL_ACT)),
         (("mask_base",), lambda p: not p["mask_enable"]),
+        (("index_side", *INDEX), lambda p: not p["index_enable"]),
     ),
     "POOL": ((("in_zero", "count", "param_base", "rounding", "lo", "hi"), lambda p: p["mode"] == PoolMode.MAX),),
     "VEC": (
@@ -97,8 +152,8 @@ def executed(config: str, without: str | None = None) -> tuple[Packet, ...]:
     found = []
     for case in runner.collect(Choice("sim", config, SUITES, programs=PROGRAMS)):
         if case.status is ErrorCode.OK and case.id != without:
-            entry = next(iter(case.program.entries.values()))
-            found += [step.packet for step in walk(case.program, entry)]
+            entry, words = next(iter(case.program.entries.values())), packets(case.program)
+            found += [decode(words[n]) for n in dict.fromkeys(step.number for step in walk(case.program, entry))]
     return tuple(found)
 
 

@@ -14,6 +14,7 @@ from fnmatch import fnmatch
 from vla_isa.fields import Field
 from vla_isa.generated.codes import SEMAPHORES, TABLE_BYTES
 from vla_isa.hardware import HardwareConfig
+from vla_isa.numerics import ITEM_BYTES
 
 __all__ = ["FITS", "Fit", "ValueClass", "classes", "highest", "measure"]
 
@@ -44,12 +45,24 @@ class Fit:
 FITS = (
     Fit(("*_slot",), lambda hw: 2046, "2046", "a rule of the table: the slot is below the ring, which is at most 2047"),
     Fit(
-        ("*_row_stride", "GEMM.in_batch_stride", "GEMM.out_batch_stride", "COPY.*_stride?"),
+        (
+            "*_row_stride",
+            "GEMM.out_batch_stride",
+            "GEMM.res_batch_stride",
+            "GEMM.in_batch_stride",
+            "COPY.*_stride?",
+            "GATHER.table_stride",
+        ),
         lambda hw: hw.act_words - 1,
         "act_words - 1",
         "two rows, blocks or batches both lie in the scratchpad; steps in HBM can be longer, in larger data spaces",
     ),
-    Fit(("GEMM.m",), lambda hw: hw.act_words // 2, "act_words / 2", "input and output both lie in the scratchpad"),
+    Fit(
+        ("GEMM.m", "REDUCE.m"),
+        lambda hw: hw.act_words // 2,
+        "act_words / 2",
+        "input and output both lie in the scratchpad",
+    ),
     Fit(
         ("GEMM.k_blocks", "GEMM.n_blocks"),
         lambda hw: hw.weight_words,
@@ -63,16 +76,29 @@ FITS = (
         "two batches of weights both lie in the weight scratchpad",
     ),
     Fit(
-        ("*.table_base",),
+        ("CONV.table_base", "GEMM.table_base", "VEC.table_base", "ROW.table_base"),
         lambda hw: hw.param_words - TABLE_BYTES // hw.param_word_bytes,
         "param_words - words of a table",
         "the whole table lies in the parameter memory",
     ),
     Fit(
+        ("*.row_base", "*.reduce_base", "*.index_base", "RECIP.*_base", "SET.base", "GEMM.row_batch_stride"),
+        lambda hw: hw.act_words - ITEM_BYTES // hw.act_word_bytes,
+        "act_words - words of an item",
+        "the whole item lies in the scratchpad",
+    ),
+    Fit(("GATHER.first",), lambda hw: (1 << 20) - 2, "2^20 - 2", "a rule of the table: a range lies inside it"),
+    Fit(
+        ("RECIP.n",),
+        lambda hw: hw.act_words * hw.act_word_bytes // ITEM_BYTES,
+        "items of the scratchpad",
+        "all items lie in the scratchpad",
+    ),
+    Fit(
         ("COPY.n0",), lambda hw: hw.act_words, "act_words", "one run lies in the scratchpad, the largest on-chip memory"
     ),
     Fit(
-        ("COPY.src", "COPY.dst"),
+        ("COPY.src", "COPY.dst", "GATHER.table_base"),
         lambda hw: hw.act_words - 1,
         "act_words - 1",
         "the last word of the scratchpad; lines of HBM can be higher, in larger data spaces",

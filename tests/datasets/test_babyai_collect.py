@@ -90,6 +90,20 @@ def test_another_collection_is_not_mixed_in(tmp_path: Path) -> None:
         collect(CollectOptions("babyai", "GoToLocal", episodes=11, seed=3), tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"PAR1", None])
+def test_a_damaged_block_is_named(tmp_path: Path, content: bytes | None) -> None:
+    assert not collect(OPTIONS, tmp_path, shard=(0, 2))
+    block = tmp_path / ".staging" / "block-00000.parquet"
+    if content is None:  # of fewer episodes
+        block.write_bytes((tmp_path / ".staging" / "block-00002.parquet").read_bytes())
+    else:
+        block.write_bytes(content)
+    with pytest.raises(CollectError, match=r"block-00000.parquet is damaged .*; delete it"):
+        collect(OPTIONS, tmp_path)
+    block.unlink()
+    assert collect(OPTIONS, tmp_path)
+
+
 @pytest.mark.slow
 def test_workers_do_not_change_a_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EPISODES_PER_BLOCK", 100)  # worker processes have the real size

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,33 @@ def test_lerobot_conventions(root: Path) -> None:
     assert data.field("timestamp").type == pa.float32()
 
 
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _header(side: int, more: bytes) -> bytes:
+    """A PNG that says it has side x side pixels, and has none."""
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + more + _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
+
+
+def _no_utf8(path: Path) -> None:
+    table = pq.read_table(path)
+    starts = pa.py_buffer(np.arange(len(table) + 1, dtype=np.int32).tobytes())
+    words = pa.Array.from_buffers(pa.string(), len(table), [None, starts, pa.py_buffer(b"\xff" * len(table))])
+    pq.write_table(table.set_column(table.schema.get_field_index("task"), "task", words), path)
+
+
+def _change_a_value(path: Path) -> None:
+    """Flip one bit of the first page of the actions, as a disk does."""
+    columns = pq.read_metadata(path).row_group(0)
+    places = {columns.column(i).path_in_schema: columns.column(i) for i in range(columns.num_columns)}
+    data = bytearray(path.read_bytes())
+    column = places["action"]
+    data[column.dictionary_page_offset + 40] ^= 1
+    path.write_bytes(data)
+
+
 def _edit_info(**changes: Any) -> Callable[[Path], None]:
     def edit(root: Path) -> None:
         path = root / "meta/info.json"
@@ -125,6 +154,10 @@ def _replace(name: str, values: list[Any], kind: pa.DataType | None = None) -> C
         (_edit_data(_replace("frame_index", [0, 2, 1, 0, 1])), "frame_index is not"),
         (_edit_data(_replace("task_index", [7] * 5)), "not one known task"),
         (_edit_data(lambda table: table.slice(0, 4)), "expected 2"),
+        (_edit_data(lambda table: table.append_column("action", table["action"])), "'action' is there more than once"),
+        (lambda root: (root / "meta/info.json").write_text("[" * 100_000), "nested too deep"),
+        (lambda root: _no_utf8(root / "meta/tasks.parquet"), "UTF8|utf-8"),
+        (lambda root: _change_a_value(root / DATA), "checksum"),
     ],
 )
 def test_damage_is_refused_with_a_reason(root: Path, damage: Callable[[Path], None], message: str) -> None:
@@ -139,6 +172,8 @@ def test_damage_is_refused_with_a_reason(root: Path, damage: Callable[[Path], No
         ({"bytes": None, "path": "/etc/passwd"}, "no PNG bytes"),
         ({"bytes": b"GIF89a", "path": None}, "cannot be decoded"),
         ({"bytes": _png(0)[:-20], "path": None}, "cannot be decoded"),
+        ({"bytes": _header(100_000, b""), "path": None}, "cannot be decoded: Image size"),
+        ({"bytes": _header(4, _chunk(b"fcTL", b"")), "path": None}, "cannot be decoded"),
     ],
 )
 def test_bad_images_are_refused(root: Path, stored: Any, message: str) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 import posixpath
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,11 +39,43 @@ def test_a_mistake_is_the_same_message_everywhere(engine: Engine) -> None:
     assert type(caught.value) is CollectError and str(caught.value) == "Unknown world 'babyay'. Did you mean 'babyai'?"
 
 
-def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(CollectError, match=r"pip install 'vla-toolchain\[dist\]'"):
         list(Engine(2, "ray").run(posixpath.join, [("a", "b")]))
     assert ENGINES == ("processes", "ray")
+    with pytest.raises(CollectError, match="needs the package 'ray'"):
+        collect(CollectOptions("babyai", "GoToObj", 2), tmp_path / "set", Engine(2, "ray"))
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_worker_that_was_killed_is_a_message() -> None:
+    with pytest.raises(CollectError, match=r"a worker process was killed, .*use fewer --workers"):
+        list(Engine(2).run(os._exit, [(1,), (1,)]))
+
+
+PARENT = """
+import os, time
+from vla_datasets.engine import Engine
+if __name__ == "__main__":
+    for _, pid in Engine(2).run(os.getpid, [()] * 2):
+        print(pid, flush=True)
+        for _ in Engine(2).run(time.sleep, [(600,)] * 2): pass
+"""
+
+
+def test_workers_leave_when_their_parent_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT)
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "parent.py")], stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout is not None and process.stdout.readline().strip().isdigit()
+    try:
+        process.kill()
+        process.stdout.read()  # ends when the last process that has it open is gone
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow

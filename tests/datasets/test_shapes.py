@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import shaped_set
 from shaped_set import FEATURES, IMAGE, LENGTHS, write_shaped_set
 
 from vla_datasets.errors import DatasetError
 from vla_datasets.lerobot.format import BOOKKEEPING, Feature
-from vla_datasets.lerobot.reader import open_dataset
+from vla_datasets.lerobot.reader import open_dataset, read_statistics
+from vla_datasets.lerobot.windows import load_windows
 from vla_datasets.lerobot.writer import Episode, write_dataset
 
 VALUES = [name for name in FEATURES if name not in (IMAGE, *BOOKKEEPING)]
@@ -76,6 +80,7 @@ def test_features_that_cannot_be_stored(dtype: str, shape: tuple[int, ...]) -> N
         ([1.0] * 3, r"\[3\] for each frame makes \[3, 3\]"),
         ([[1.0, 2.0, 3.0], [1.0], [1.0, 2.0, 3.0]], "is no array of float32"),
         ([["a", "b", "c"]] * 3, "is no array of float32"),
+        ([[1.0, 2.0, float("nan")]] * 3, "has a value that is no finite number"),
     ],
 )
 def test_values_of_another_shape_are_refused(values: list[object], reason: str, tmp_path: Path) -> None:
@@ -84,3 +89,71 @@ def test_values_of_another_shape_are_refused(values: list[object], reason: str, 
     with pytest.raises(DatasetError, match=f"'observation.state'.*{reason}"):
         write_dataset(tmp_path, [[episode]], features, 10, "test", {}, {})
     assert list(tmp_path.iterdir()) == []
+
+
+def _edit(name: str, values: object) -> Callable[[Path], None]:
+    def edit(root: Path) -> None:
+        path = root / "data/chunk-000/file-000.parquet"
+        table = pq.read_table(path)
+        column = pa.array([values] * len(table), table.schema.field(name).type)
+        pq.write_table(table.set_column(table.schema.get_field_index(name), name, column), path)
+
+    return edit
+
+
+def _info(name: str, **changes: object) -> Callable[[Path], None]:
+    def edit(root: Path) -> None:
+        info = json.loads((root / "meta/info.json").read_text())
+        info["features"][name] |= changes
+        (root / "meta/info.json").write_text(json.dumps(info))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            _edit("observation.state", [math.nan, 1, 2]),
+            r"episode 0: 'observation.state' is \[nan, 1.0, 2.0\] in frame 0",
+        ),
+        (_edit("observation.state", [math.inf, 1, 2]), "every value must be a finite number"),
+        (_edit("observation.state", [None, 1, 2]), "column 'observation.state' has empty cells"),
+        (_edit("observation.tactile", [[None] * 4] * 2), "column 'observation.tactile' has empty cells"),
+        (_edit("observation.tactile", [None, None]), "column 'observation.tactile' has empty cells"),
+        (_edit("observation.tactile", [[1.0], [2.0, 3.0]]), "values that are not of shape"),
+        (_edit("observation.tactile", [[1.0, 2.0]] * 4), r"values of shape \(4, 2\), not \(2, 4\)"),
+        (
+            _info("observation.state", shape=[math.inf]),
+            r"feature 'observation.state' is .*; it needs a dtype and a shape",
+        ),
+        (_info("observation.state", shape=[3.7]), "it needs a dtype and a shape"),
+        (_info("observation.state", shape="3"), "it needs a dtype and a shape"),
+        (_info("observation.state", dtype="uint8"), "info.json: 'observation.state': a feature's dtype is 'uint8'"),
+    ],
+)
+def test_values_that_are_no_numbers_of_the_shape_are_refused(
+    tmp_path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    write_shaped_set(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(DatasetError, match=message):
+        load_windows(tmp_path, "train", dict.fromkeys(VALUES, (0,)))
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((8, 7, 3), np.uint8), np.zeros((8, 6), np.uint8), None])
+def test_images_of_another_shape_are_not_written(tmp_path: Path, pixels: np.ndarray | None) -> None:
+    features = {IMAGE: Feature("image", (8, 6, 3)), **BOOKKEEPING}
+    png = b"PNG" if pixels is None else shaped_set._png(pixels)
+    with pytest.raises(DatasetError, match=rf"'{IMAGE}' has an image (of uint8 \[8, [67](, 3)?\]|that is no PNG)"):
+        write_dataset(tmp_path, [[Episode(0, "t", {IMAGE: [png]})]], features, 10, "test", {}, {})
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"action": 3}', "[" * 100_000])
+def test_damaged_statistics_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "meta").mkdir()
+    with pytest.raises(DatasetError, match=r"stats.json cannot be read"):
+        read_statistics(tmp_path)
+    (tmp_path / "meta/stats.json").write_text(text)
+    with pytest.raises(DatasetError, match=r"stats.json (cannot be read|holds no statistics)"):
+        read_statistics(tmp_path)

@@ -309,6 +309,7 @@ def test_operands_larger_than_memory() -> None:
     for packet in (
         make_packet("CONV", out_h=2047, out_ring=2047, out_w=16383, out_blocks=1023),
         make_packet("GEMM", batch=1023, m=16383, k_blocks=4095, in_batch_stride=1),
+        make_packet("GEMM", batch=100, m=1000),  # its output
         make_packet("COPY", n0=65535, n1=4095, n2=4095, n3=4095),
         make_packet("POOL", in_h=2047, in_ring=2047, in_w=16383, in_blocks=1023),
         make_packet("VEC", out_h=2047, out_ring=2047, a_ring=2047, b_ring=2047, out_w=16383),

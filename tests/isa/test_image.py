@@ -151,7 +151,6 @@ def edited(section: str, path: list[str | int], value: object) -> bytes:
         ("io", ["inputs", 0, "layout", "shape"], None, "shape must be a list"),
         ("io", ["inputs", 0, "layout", "channel_map"], [[0]], "must be a list of 2"),
         ("io", ["inputs", 0, "layout", "channel_map"], [[8, 16], [0, 0]], "inconsistent tensor layout"),
-        ("io", ["inputs", 0, "layout", "planes"], 2, "input 'x' is int16; inputs and outputs of this machine are int8"),
         ("io", ["inputs", 0, "layout", "planes"], 1, "'planes' is left out where it is 1"),
         ("io", ["inputs", 0, "layout", "planes"], 3, "inconsistent tensor layout"),
         ("memory_map", [0, "start"], None, "must be an integer"),

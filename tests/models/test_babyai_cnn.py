@@ -13,7 +13,7 @@ import pytest
 from vla_models.babyai_cnn.config import VOCABULARY_SIZE, BabyAICnnConfig
 from vla_models.babyai_cnn.preprocess import CAMERA, BabyAIPreprocessor
 from vla_models.babyai_cnn.words import WORDS, bag_of_words
-from vla_models.errors import ObservationError, PolicyError
+from vla_models.errors import ExportError, ObservationError, PolicyError
 
 
 def _frame(value: int) -> dict[str, np.ndarray]:
@@ -32,6 +32,20 @@ def test_size_is_what_the_readme_says() -> None:
     readme = Path(sys.modules["vla_models.babyai_cnn"].__file__ or "").with_name("README.md").read_text()
     assert f"{count:,} parameters" in readme
     assert policy(*policy.example_inputs(3).values()).shape == (3, 7)
+
+
+def test_weights_that_are_no_numbers_are_not_exported(tmp_path: Path) -> None:
+    import torch
+
+    from vla_models.babyai_cnn.model import BabyAICnn
+    from vla_models.export_onnx import export_onnx
+
+    policy = BabyAICnn(BabyAICnnConfig(channels=(4, 4, 4), hidden=4))
+    with torch.no_grad():
+        policy.head.bias[3] = float("nan")
+    with pytest.raises(ExportError, match="'policy': outputs are not numbers"):
+        export_onnx(policy, tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_stack_starts_full_and_shifts() -> None:

@@ -93,7 +93,10 @@ def test_a_packet_waits_for_the_nearest_that_implies_the_others() -> None:
     load = copy_packet("fill_act", n0=8, dst=0)
     vec = small_packet(hardware.load("tiny"), "VEC", {"a_base": 0, "b_base": 0, "out_base": 8})
     store = copy_packet("act_to_data", n0=16, src=0, dst=0)
-    masks = assign_semaphores([load, vec, store], hardware.load("tiny"))
+    masks = [
+        (p["wait"], p["signal"])
+        for p in (o.packet for o in assign_semaphores([load, vec, store], hardware.load("tiny")))
+    ]
     assert masks == [(0b00, 0b01), (0b01, 0b10), (0b10, 0b00)]  # (waits, signals): the store needs no wait for the load
 
 

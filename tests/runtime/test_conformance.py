@@ -1,7 +1,7 @@
 """Conformance of both backends, whole suites: every case against the slow reference, failing ids in the message.
 
-T0 and T1 (encodings, directed cases), T2 (random programs, each also in another legal schedule) and T3 (graphs of one
-operator, compiled by vlac).
+T0 and T1 (encodings, directed cases), T2 (random programs, each also in another legal schedule), T3 (graphs of one
+operator, compiled by vlac) and T4 (packets of all five queues at once).
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from vla_isa import hardware
+from vla_isa import hardware, hazards
+from vla_isa.encoding import decode
 from vla_isa.instructions import TABLE
-from vla_isa.packet import Packet
+from vla_isa.packet import QUEUES, Packet
 from vla_toolchain.conformance import graph_cases
 from vla_toolchain.conformance.graph_table import GRAPHS
 from vla_toolchain.conformance.suites import SUITES
@@ -23,7 +25,7 @@ from vlac.ops import OPS
 from vlarun import execute
 from vlarun.backends import RtlBackend, SimBackend
 from vlarun.backends.rtl import RtlOptions
-from vlarun.conformance import directed_cases, limit_cases, runner
+from vlarun.conformance import directed_cases, limit_cases, parallel_cases, runner
 from vlarun.conformance.runner import Choice, Outcome
 from vlarun.memory import Machine
 from vlarun.native import steps
@@ -69,6 +71,27 @@ def test_rtl(config: str, stalls: str) -> None:
 )
 def test_random_programs(backend: str, config: str, stalls: str, programs: int, seed: int) -> None:
     assert_passes(Choice(backend, config, ("T2",), stalls, programs, seed), 2 * programs)
+
+
+@pytest.mark.parametrize("config", ["tiny", "u50"])
+def test_packets_of_all_queues_at_once_are_not_ordered(config: str) -> None:
+    """About 150 of them; nothing that one writes is touched by another."""
+    hw = hardware.load(config)
+    for seed in range(3):
+        program = parallel_cases.parallel_program(np.random.default_rng(seed), hw)
+        hazards.check(program)
+        heap = program.heaps[0].data
+        packets = [decode(heap[at : at + 64]) for at in range(0, len(heap), 64)]
+        loose = [p for p in packets if not p["wait"] and not p["signal"]]
+        assert len(loose) > 100 and {p.queue for p in loose} >= set(QUEUES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stalls", ["off", "random"])
+@pytest.mark.parametrize("config", ["tiny", "u50"])
+def test_all_queues_at_once(config: str, stalls: str) -> None:
+    programs = {"tiny": 200, "u50": 60}[config]
+    assert_passes(Choice("rtl", config, ("T4",), stalls, programs, seed=8), programs // runner.PARALLEL)
 
 
 def test_every_instruction_with_operands_has_directed_cases_and_sizes() -> None:

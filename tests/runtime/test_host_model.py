@@ -1,4 +1,4 @@
-"""The ONNX model inside a host part is anybody's: what the compiler cannot have made is refused, with the reason."""
+"""The ONNX model inside a host partition is anybody's: what the compiler cannot have made is refused."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from vlarun.partitions import HostRunner
 
 
 def part(constants=(), nodes=None, inputs=(("x", [1, 4]),), size=(1, 4), kind="tensor", model_bytes=None):
-    """y = x + k in a host part."""
+    """y = x + k in a host partition."""
     values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs]
     make = helper.make_tensor_value_info if kind == "tensor" else helper.make_tensor_sequence_value_info
     graph = helper.make_graph(
@@ -60,7 +60,7 @@ def test_a_good_one_runs():
         (part(size=(1, MAX_ELEMENTS + 1)), f"limit is {MAX_ELEMENTS} values"),
         (part(size=(1, -5)), r"shape \[1, -5\]"),
         (part(nodes=[helper.make_node("SequenceConstruct", ["x"], ["y"])], kind="sequence"), "'y', which is no tensor"),
-        (part(nodes=[helper.make_node("NoSuchOperator", ["x"], ["y"])]), r"cannot load a host part \(add\)"),
+        (part(nodes=[helper.make_node("NoSuchOperator", ["x"], ["y"])]), r"cannot load a host partition \(add\)"),
     ],
 )
 def test_what_is_refused(broken, message):
@@ -70,5 +70,5 @@ def test_what_is_refused(broken, message):
 
 def test_a_run_that_fails_names_the_nodes():
     runner = HostRunner(part())
-    with pytest.raises(BackendError, match=r"refuses to run a host part \(add\)"):
+    with pytest.raises(BackendError, match=r"refuses to run a host partition \(add\)"):
         runner.run({"x": np.zeros((1, 3), np.float32)})

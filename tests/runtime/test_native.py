@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -204,6 +205,7 @@ LAYOUTS = (
     TensorLayout((1, 6, 4), (1, 6, 4), (0, 2, 1), 2, 2, 6, 8),
     TensorLayout((1, 12, 2, 2), (1, 12, 2, 2), (0, 2, 3, 1), 2, 2, 12, 8, ((1, 5), (16, 7))),
     TensorLayout((1, 2, 6, 4), (1, 2, 3, 2, 2, 2), (0, 2, 4, 3, 5, 1), 3, 2, 8, 8),
+    *(TensorLayout((2, 4, c), (2, 4, c), (0, 1, 2), 2, 4, c, 16) for c in range(1, 34)),
 )
 
 
@@ -233,6 +235,20 @@ def test_a_compiler_that_fails_is_a_note(
     native.library.cache_clear()
 
 
+def test_a_change_in_any_file_is_another_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(shutil.copytree(native.SOURCE.parent, tmp_path / "kernels"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(native, "SOURCE", folder / native.SOURCE.name)
+    monkeypatch.setattr(native, "load", lambda path: path)
+    monkeypatch.setattr(native, "build", lambda path: native.keep(native.SOURCE, path))
+    files = sorted(folder.iterdir())
+    found = {native.library.__wrapped__()}
+    for file in files:
+        file.write_text(file.read_text() + "\n")
+        found.add(native.library.__wrapped__())
+    assert len(files) > 5 and len(found) == 1 + len(files)
+
+
 @pytest.mark.parametrize("function", ["keep", "cache_folder"])
 def test_a_cache_that_cannot_be_used_is_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], function: str
@@ -246,6 +262,18 @@ def test_a_cache_that_cannot_be_used_is_a_note(
     assert native.library() is None
     assert "sim runs in numpy, which is slower" in capsys.readouterr().err
     native.library.cache_clear()
+
+
+def test_without_sources_there_is_no_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(native, "SOURCE", tmp_path / "kernels" / "kernels.cpp")
+    native.library.cache_clear()
+    try:
+        assert native.library() is None
+    finally:
+        native.library.cache_clear()
+    assert "sim runs in numpy, which is slower: " in capsys.readouterr().err
 
 
 def test_without_a_compiler_there_is_no_library(

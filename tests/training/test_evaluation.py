@@ -64,9 +64,12 @@ def test_float_and_onnx_agree_and_neither_workers_nor_lockstep_matter(
     assert compare(alone, onnx).p_value == 1.0 and parted(alone, onnx) == (None,) * 5
     save_evaluation(tmp_path / "e.json", alone)
     assert load_evaluation(tmp_path / "e.json") == alone
-    (tmp_path / "e.json").write_text("[]")
-    with pytest.raises(EvaluationError, match="is not an evaluation"):
-        load_evaluation(tmp_path / "e.json")
+    stored = json.loads((tmp_path / "e.json").read_text())
+    odd = {**stored, "results": [{**stored["results"][0], "seed": "1"}]}
+    for text in ("[]", "[" * 100_000, json.dumps({**stored, "results": []}), json.dumps(odd)):
+        (tmp_path / "e.json").write_text(text)
+        with pytest.raises(EvaluationError, match="is not an evaluation"):
+            load_evaluation(tmp_path / "e.json")
 
 
 def _scripted(script: dict[int, list[int]]) -> tuple[Runner, list[int]]:
@@ -166,6 +169,21 @@ def test_a_file_of_another_policy_is_refused(run: Path, tmp_path: Path, monkeypa
         make_runner(RunnerSpec("onnx", tmp_path / "m.onnx"))
     with pytest.raises(EvaluationError, match="makes image, mission, previous_action and reads action_logits"):
         make_runner(RunnerSpec("onnx", tmp_path / "m.onnx", str(run)))
+    with pytest.raises(EvaluationError, match="--policy is for a file"):
+        make_runner(RunnerSpec("float", run, str(run)))
+
+
+def test_a_file_with_tensors_of_another_size_is_refused(run: Path, tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    sizes = {"image": [1, 12, 64, 64], "mission": [1, 64], "previous_action": [1, 7]}
+    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in sizes.items()]
+    output = helper.make_tensor_value_info("action_logits", TensorProto.FLOAT, [1, 7])
+    graph = helper.make_graph([helper.make_node("Relu", ["previous_action"], ["action_logits"])], "g", inputs, [output])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    with pytest.raises(EvaluationError, match=r"does not take what its policy makes, image float32 \[1, 12, 56, 56\]"):
+        evaluate(RunnerSpec("onnx", tmp_path / "m.onnx"), "babyai", "GoToObj", 1)
 
 
 def test_calibration_file(data: Path, run: Path, tmp_path: Path) -> None:

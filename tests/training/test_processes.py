@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from vla_datasets.engine import Engine
 from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.closed_loop import evaluate
+from vla_training.loggers import read_log
 
 pytestmark = pytest.mark.slow
 
@@ -41,5 +43,18 @@ def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
 
     one, two = train("one", 1, "--steps", "4"), train("two", 2, "--steps", "4")
     assert all(np.allclose(one[key], two[key], atol=1e-4) for key in one)
-    log = (tmp_path / "two" / "train.jsonl").read_text().splitlines()
-    assert len(log) == 4
+    logs = [read_log(tmp_path / name / "train.jsonl") for name in ("one", "two")]
+    assert len(logs[1]) == 4
+    for single, double in zip(*logs, strict=True):  # of the whole batch, not of one process's half
+        assert double["loss"] == pytest.approx(single["loss"], abs=1e-4)
+
+    # a run that stopped after step 2 goes on
+    shutil.copytree(tmp_path / "two", tmp_path / "stopped", symlinks=True)
+    checkpoints = tmp_path / "stopped" / "checkpoints"
+    shutil.rmtree(checkpoints / "000004")
+    (checkpoints / "last").unlink()
+    (checkpoints / "last").symlink_to("000002")
+    resumed = train("stopped", 2, "--steps", "4")
+    assert all(np.array_equal(resumed[key], two[key]) for key in two)
+    optimizer = "checkpoints/000004/training_state/optimizer.safetensors"
+    assert (tmp_path / "two" / optimizer).read_bytes() == (tmp_path / "stopped" / optimizer).read_bytes()

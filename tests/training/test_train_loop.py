@@ -186,7 +186,8 @@ def test_sampler_visits_each_frame_once_per_epoch() -> None:
     assert all(len(set(epoch.tolist())) == 9 for epoch in epochs)
     assert epochs[0].tolist() != epochs[1].tolist()
     assert EpochSampler(10, 3, seed=1).batch(4).tolist() == sampler.batch(4).tolist()
-    assert EpochSampler(2, 8, seed=0).batches_per_epoch == 1
+    with pytest.raises(TrainConfigError, match="'batch_size' is 8, more than the 2 frames"):
+        EpochSampler(2, 8, seed=0)
 
 
 def test_learning_rate_schedule() -> None:
@@ -216,6 +217,12 @@ def test_all_packaged_configs_load() -> None:
         (HEAD + "episodes = 5\nlearning_rate = 0", "'learning_rate' is 0.0; it must be above 0"),
         (HEAD + "episodes = 5\nema_decay = 1.0", "'ema_decay' is 1.0"),
         (HEAD + "episodes = 5\naccumulate = 5", "not a multiple of 'accumulate'"),
+        (HEAD + "episodes = 5\nlearning_rate = inf", "'learning_rate' is inf; it must be a finite number"),
+        (HEAD + "episodes = 5\nweight_decay = nan", "'weight_decay' is nan"),
+        (HEAD + "episodes = 5\nseed = 18446744073709551616", "'seed' is 18446744073709551616; it must be at most"),
+        (HEAD + "episodes = 5\nthreads = 100000000000", "'threads' is 100000000000; it must be at most 1024"),
+        (HEAD + "episodes = 5\nobjective_options = { label_smoothing = 2 }", "'label_smoothing' is 2.0; it must be"),
+        ("x = " + "[" * 20_000, "not TOML: it is nested too deep"),
         (HEAD + "episodes = 5\nprecision = 'int8'", "invalid choice 'int8'"),
         (HEAD + "episodes = 5\npolicy_options = { depth = 3 }", "Unrecognized options: --policy-options.depth"),
         ("level = ", "not TOML"),

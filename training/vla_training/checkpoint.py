@@ -8,15 +8,18 @@
 
 The layout is LeRobot's. `pretrained_model` is the policy to use: the averaged weights, where there are any.
 `state.json` holds the step, which is all the state of sampler, schedule and generators, the optimizer's scalars, the
-gradient scaler's, the best score and a digest of the training config.
+gradient scaler's, the best score, the run (its config, a digest of its data) and digests of the other files: what was
+cut short, changed or mixed with another checkpoint is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from vla_isa.documents import read_json
+from vla_isa.errors import OutputError
 from vla_models.errors import PolicyError
 from vla_models.saved import WEIGHTS_FILE, load_policy, save_policy
 from vla_training.errors import CheckpointError
@@ -44,14 +49,15 @@ class Best:
 
 @dataclass
 class TrainingState:
-    """What changes in a run and is stored; `digest` says of which run."""
+    """What changes in a run and is stored; `config` and `data` say of which run."""
 
     name: str  # of the policy
     policy: torch.nn.Module
     optimizer: Any  # torch's, or accelerate's around it
     averaged: torch.optim.swa_utils.AveragedModel | None
     scaler: Any  # of fp16's gradients, or None
-    digest: str
+    config: Mapping[str, Any]  # of the run, as JSON
+    data: str  # digest of what it learns from
     best: Best | None = None
 
     @property
@@ -61,7 +67,11 @@ class TrainingState:
 
 
 def save_checkpoint(folder: Path, step: int, state: TrainingState, keep: int) -> None:
-    """Write `folder/<step>`, point `last` (and `best`) at it and delete all but the newest `keep` and the best."""
+    """Write `folder/<step>`, point `last` (and `best`) at it and delete all but the newest `keep` and the best.
+
+    Raises:
+        OutputError, OSError: it cannot be written; nothing is left behind.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder))
     target = folder / f"{step:06d}"
@@ -73,13 +83,16 @@ def save_checkpoint(folder: Path, step: int, state: TrainingState, keep: int) ->
         if target.exists():  # left by a run that stopped between this rename and the link's
             shutil.rmtree(target)
         os.replace(temporary, target)
+    except SafetensorError as error:  # its writer's errors are no OSError
+        raise OutputError(f"output '{target}' cannot be written: {error}; choose another place") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _link(folder, "last", target.name)
     best = f"{state.best.step:06d}" if state.best else ""
     if (folder / best).is_dir() and best:
         _link(folder, "best", best)
-    for old in sorted(path for path in folder.iterdir() if path.name.isdecimal())[:-keep]:
+    steps = sorted((path for path in folder.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
+    for old in steps[:-keep]:
         if old.name != best:
             shutil.rmtree(old)
 
@@ -100,9 +113,21 @@ def _save_training_state(folder: Path, step: int, state: TrainingState) -> None:
         "param_groups": stored["param_groups"],
         "scaler": state.scaler.state_dict() if state.scaler else None,
         "best": {"step": state.best.step, "score": state.best.score} if state.best else None,
-        "config_digest": state.digest,
+        "config": state.config,
+        "data": state.data,
+        "files": {str(path.relative_to(folder.parent)): _digest(path) for path in _files(folder.parent)},
     }
     (folder / _STATE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _files(checkpoint: Path) -> Iterator[Path]:
+    """All files of a checkpoint but `state.json`, which names them."""
+    for part in ("pretrained_model", "training_state"):
+        yield from sorted(path for path in (checkpoint / part).glob("*") if path.name != _STATE)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _link(folder: Path, name: str, target: str) -> None:
@@ -115,7 +140,7 @@ def _link(folder: Path, name: str, target: str) -> None:
 def last_checkpoint(folder: Path) -> Path | None:
     """The checkpoint that `last` points at, or None if there is none yet."""
     link = folder / "last"
-    return link.resolve() if (link / "training_state" / _STATE).is_file() else None
+    return link.resolve() if os.path.lexists(link) else None
 
 
 def pretrained_folder(run: Path) -> Path:
@@ -138,11 +163,9 @@ def restore(checkpoint: Path, state: TrainingState) -> int:
     """
     folder = checkpoint / "training_state"
     try:
-        stored = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-        if stored["config_digest"] != state.digest:
-            raise CheckpointError(
-                f"{checkpoint} was made with another training config or data set; choose another --out."
-            )
+        stored = read_json(folder / _STATE)
+        _check_run(checkpoint, stored["config"], stored["data"], state)
+        _check_files(checkpoint, stored["files"])
         usable = load_policy(checkpoint / "pretrained_model").state_dict()
         state.usable.load_state_dict(usable)
         if state.averaged is not None:
@@ -155,7 +178,57 @@ def restore(checkpoint: Path, state: TrainingState) -> int:
         state.optimizer.load_state_dict({"state": entries, "param_groups": stored["param_groups"]})
         if state.scaler is not None:
             state.scaler.load_state_dict(stored["scaler"])
-        state.best = Best(**stored["best"]) if stored["best"] else None
+        best = stored["best"]
+        state.best = Best(int(best["step"]), float(best["score"])) if best else None
+        if f"{stored['step']:06d}" != checkpoint.name:
+            raise ValueError(f"its step is {stored['step']}, and its folder is called '{checkpoint.name}'")
         return int(stored["step"])
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, PolicyError) as error:
-        raise CheckpointError(f"{checkpoint} cannot be resumed: {error}.") from error
+    except KeyError as error:
+        raise _damaged(checkpoint, f"{_STATE} has no {error}") from error
+    except (OSError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError, PolicyError) as error:
+        raise _damaged(checkpoint, str(error).rstrip(".")) from error
+
+
+def _damaged(checkpoint: Path, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"{checkpoint} cannot be resumed: {why}; point 'last' at an older one, or choose another --out."
+    )
+
+
+def _check_files(checkpoint: Path, digests: Mapping[str, str]) -> None:
+    """Refuse files that are not those that were written: weights and optimizer belong together."""
+    found = {str(path.relative_to(checkpoint)): _digest(path) for path in _files(checkpoint)}
+    for name in {**digests, **found}:
+        if name not in found:
+            raise ValueError(f"{name} is missing")
+        if found[name] != digests.get(name):
+            raise ValueError(f"{name} is not as it was written: it is damaged, or of another checkpoint")
+
+
+def _check_run(checkpoint: Path, config: Mapping[str, Any], data: str, state: TrainingState) -> None:
+    """Refuse a checkpoint of another run.
+
+    Raises:
+        CheckpointError: says what differs.
+    """
+    there, here = _flat(config), _flat(state.config)
+    changed = [
+        f"'{key}' is {there.get(key, 'not there')}, now {here.get(key, 'not there')}"
+        for key in {**there, **here}
+        if there.get(key) != here.get(key)
+    ]
+    if data != state.data:
+        changed.append("the data set is another one")
+    if changed:
+        raise CheckpointError(
+            f"{checkpoint} was made with another training config or data set: {'; '.join(changed)}. "
+            "Train with the same ones, or choose another --out."
+        )
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys as `policy_options.hidden`."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found

@@ -69,12 +69,13 @@ def make_loggers(folder: Path, resumed_step: int) -> list[Logger]:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a JSONL log (a run that was killed may have left half a line at the end)."""
+    """All whole lines of a JSONL log: a run that was killed, or a disk, may have left others."""
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             entry = json.loads(line)
-        except ValueError:
-            break
-        entries.append(entry)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+            entries.append(entry)
     return entries

@@ -1,8 +1,9 @@
 """The one training loop, for any policy, objective and world. Read it from top to bottom.
 
-A run writes `OUT/checkpoints/`, `OUT/train.jsonl`, `OUT/tensorboard/` and `OUT/config.json`. Started again it goes on
-from the last checkpoint, and ends with the bytes of a run that never stopped: all randomness of a step comes from its
-number. On several devices `torchrun` starts one process each; every process computes its share of each batch.
+A run writes `OUT/checkpoints/`, `OUT/train.jsonl`, `OUT/tensorboard/` and `OUT/config.json`. Started again with as many
+processes it goes on from the last checkpoint, and ends with the bytes of a run that never stopped: all randomness of a
+step comes from its number. On several devices `torchrun` starts one process each; every process computes its share of
+each batch.
 
 Not here: losses (`objectives/`), what a policy makes of a frame (`vla_models`), what is stored (`checkpoint.py`).
 """
@@ -14,6 +15,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,10 +27,14 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from vla_datasets.errors import DatasetError
 from vla_datasets.files import write_json
 from vla_datasets.lerobot.format import INFO_PATH, STATS_PATH
-from vla_datasets.lerobot.reader import open_dataset
+from vla_datasets.lerobot.reader import open_dataset, read_statistics
 from vla_datasets.lerobot.windows import Windows, load_windows
+from vla_datasets.worlds.registry import find_world
+from vla_isa.errors import OutputError
+from vla_isa.files import alone, make_folder
 from vla_models.registry import find_policy
 from vla_training.checkpoint import (
     Best,
@@ -68,6 +74,7 @@ def train(
 
     Raises:
         TrainConfigError, CheckpointError, DatasetError: see their messages.
+        OutputError: another process trains in `out`, or it cannot be written.
     """
     with _accelerator(config) as accelerator:
         state, model = _start(config, data, accelerator)
@@ -82,20 +89,17 @@ def train(
         training, held_out = load_windows(data, "train", steps), load_windows(data, "val", steps)
         sampler = EpochSampler(len(training), config.batch_size, config.seed)
         main = accelerator.is_main_process
-        if main:
-            write_json(out / "config.json", config.to_json())
-        with _loggers(out, first_step, main) as loggers:
+        with _alone(config, out, checkpoint, main), _loggers(out, first_step, main) as loggers:
             started = time.perf_counter()
             for step in range(first_step, last_step):
                 values, watched = _step(config, accelerator, state, model, training, sampler, step)
                 done = step + 1
-                if not math.isfinite(values["loss"]):
-                    raise TrainConfigError(f"The loss is {values['loss']} at step {done}; lower 'learning_rate'.")
                 if done % config.log_every == 0 or done == last_step:
                     values |= watched | {"seconds": time.perf_counter() - started}
                 saves = done % config.save_every == 0 or done == config.steps
                 if main and (done % config.validate_every == 0 or done == config.steps):
                     scores = validate(config, state.usable, held_out, accelerator.device)
+                    _check_finite(done, scores.values)
                     values |= scores.values
                     if saves and (state.best is None or scores.score > state.best.score):
                         state.best = Best(done, scores.score)
@@ -141,8 +145,21 @@ def _step(
         losses.append(loss.item())
     if state.averaged is not None:
         state.averaged.update_parameters(state.policy)
-    watched = {name: float(value) for name, value in metrics.items()}
-    return {"loss": sum(losses) / len(losses)}, {**watched, "gradient_norm": float(norm), "learning_rate": rate}
+    loss = sum(losses) / len(losses)
+    if accelerator.num_processes > 1:
+        loss = float(accelerator.reduce(torch.tensor(loss, device=accelerator.device), "mean"))
+    watched = {**{name: float(value) for name, value in metrics.items()}, "gradient_norm": float(norm)}
+    _check_finite(step + 1, {"loss": loss})
+    if accelerator.scaler is None:  # which skips steps whose gradient is not finite
+        _check_finite(step + 1, watched)
+    return {"loss": loss}, {**watched, "learning_rate": rate}
+
+
+def _check_finite(step: int, values: Mapping[str, float]) -> None:
+    """Stop before a checkpoint holds weights that are no numbers."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise TrainConfigError(f"'{name}' is {value} at step {step}; lower 'learning_rate'.")
 
 
 def learning_rate(step: int, config: Config) -> float:
@@ -175,26 +192,46 @@ def _accelerator(config: Config) -> Iterator[Accelerator]:
 def _start(config: Config, data: Path, accelerator: Accelerator) -> tuple[TrainingState, torch.nn.Module]:
     """The state of a run before its first step, and the policy as training calls it (wrapped, on many devices)."""
     open_dataset(data)
-    statistics = json.loads((data / STATS_PATH).read_text(encoding="utf-8"))
+    if config.validate_episodes:
+        find_world(config.world).make(config.level).close()  # an unknown one is refused before hours of training
     spec = find_policy(config.policy)
     torch.manual_seed(config.seed)
-    policy = spec.make(spec.fitted(config.policy_options, statistics))
+    statistics = read_statistics(data)
+    try:
+        options = spec.fitted(config.policy_options, statistics)
+    except (LookupError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"{data / STATS_PATH} has not what policy '{config.policy}' takes from it: {error}."
+        ) from error
+    policy = spec.make(options)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     model, prepared = accelerator.prepare(policy, optimizer)
     averaged = None
     if config.ema_decay:
         averaged = AveragedModel(policy, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
-    digest = _digest(config, data)
-    return TrainingState(config.policy, policy, prepared, averaged, accelerator.scaler, digest), model
+    identity = json.loads(json.dumps(config.to_json()))
+    return TrainingState(config.policy, policy, prepared, averaged, accelerator.scaler, identity, _digest(data)), model
 
 
-def _digest(config: Config, data: Path) -> str:
-    """Identity of a run: its config and the data set's description and statistics."""
-    identity = json.dumps(config.to_json(), sort_keys=True).encode()
-    for name in (INFO_PATH, STATS_PATH):
-        path = data / name
-        identity += path.read_bytes() if path.is_file() else b""
-    return hashlib.sha256(identity).hexdigest()
+def _digest(data: Path) -> str:
+    """Identity of a data set: its description and statistics."""
+    return hashlib.sha256(b"".join((data / name).read_bytes() for name in (INFO_PATH, STATS_PATH))).hexdigest()
+
+
+@contextlib.contextmanager
+def _alone(config: Config, out: Path, checkpoint: Path | None, main: bool) -> Iterator[None]:
+    """Hold the run's folder, whose newest checkpoint was read; clear what a run that was killed left in it."""
+    if not main:
+        yield
+        return
+    make_folder(out)
+    with alone(out, "trains"):
+        if last_checkpoint(out / "checkpoints") != checkpoint:
+            raise OutputError(f"output folder '{out}': another process has just trained there; start again")
+        for left in (out / "checkpoints").glob(".saving-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        write_json(out / "config.json", config.to_json())
+        yield
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from vla_training.errors import TrainConfigError
+
 if TYPE_CHECKING:
     import torch
 
@@ -21,11 +23,17 @@ class EpochSampler:
 
     The order depends only on (seed, epoch): the sampler's whole state is the step, and a resumed run goes on
     exactly where it stopped.
+
+    Raises:
+        TrainConfigError: there are fewer frames than a batch has.
     """
 
     def __init__(self, frames: int, batch_size: int, seed: int) -> None:
-        self._frames = frames
-        self._batch_size = min(batch_size, frames)
+        if batch_size > frames:
+            raise TrainConfigError(
+                f"'batch_size' is {batch_size}, more than the {frames} frames to learn from; lower it, or collect more."
+            )
+        self._frames, self._batch_size = frames, batch_size
         self._seed = seed
         self._epoch = -1
         self._order = np.empty(0, np.int64)

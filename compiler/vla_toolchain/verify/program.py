@@ -17,11 +17,12 @@ import onnx
 from vla_isa.package import HostPartition
 from vla_toolchain.verify.nodes import NodeCheck, check_nodes, joined
 from vla_toolchain.verify.reference import Arrays, all_values, random_inputs, user_model
-from vla_toolchain.verify.simulated import run_device, run_host, run_whole
 from vla_toolchain.verify.source import DeviceRun, RewriteCheck, check_outputs, check_rewrite, check_source
 from vlac.api import compile_file
 from vlac.errors import ModelError
 from vlac.passes import Compilation
+from vlarun.partitions import HostRunner, PackageSession, open_session
+from vlarun.session import Session
 
 __all__ = ["Row", "Verification", "verify"]
 
@@ -118,10 +119,12 @@ def verify(state: Compilation, on_progress: Callable[[str], None]) -> Verificati
     samples = samples or [random_inputs(probed.qdq, seed) for seed in range(_SAMPLES)]
     found = Verification()
     values = _float_values(reference or probed.qdq, source if reference else None, samples, found)
+    pieces = probed.package.partitions if probed.package else [probed.program]
+    parts = [HostRunner(p) if isinstance(p, HostPartition) else Session(p) for p in pieces if p is not None]
     rows: list[list[Row]] = []
     checks: list[list[NodeCheck]] = []
     for inputs, real in zip(samples, values, strict=True):
-        runs, results = _run(probed, inputs)
+        runs, results = _run(probed, parts, inputs)
         lost = sorted({o.name for o in source.graph.output} - set(results))
         if lost:
             raise ModelError(f"the program lacks outputs of the model: {', '.join(lost)}; please report this")
@@ -135,31 +138,30 @@ def verify(state: Compilation, on_progress: Callable[[str], None]) -> Verificati
         if probed.tail is not None and behind:
             found.unjudged.append(f"{', '.join(sorted(behind))}: behind values without a fixed shape")
     else:
-        found.ends = joined(_guarded(found, partial(_ends, state, source, inputs)) for inputs in samples)
+        product = state.package or state.program
+        assert product is not None
+        session = open_session(product)
+        ends = [partial(_end, source, state, session, inputs) for inputs in samples]
+        found.ends = joined(_guarded(found, check) for check in ends)
     return found
 
 
-def _ends(state: Compilation, source: onnx.ModelProto, inputs: Arrays) -> list[NodeCheck]:
-    product = state.package or state.program
-    assert product is not None
-    return check_outputs(source, state, inputs, run_whole(product, inputs))
+def _end(
+    source: onnx.ModelProto, state: Compilation, session: PackageSession | Session, inputs: Arrays
+) -> list[NodeCheck]:
+    return check_outputs(source, state, inputs, session.run(inputs))
 
 
-def _run(probed: Compilation, inputs: Arrays) -> tuple[list[DeviceRun], Arrays]:
-    """All parts one after the other, as the runtime does: the device parts' runs, and every value by name."""
-    if probed.package is None:
-        assert probed.program is not None
-        raw, results = run_device(probed.program, inputs)
-        return [DeviceRun(probed, inputs, raw)], results
-    values, runs, parts = dict(inputs), [], iter(probed.partitions)
-    for part in probed.package.partitions:
-        if isinstance(part, HostPartition):
-            values |= run_host(part, values)
+def _run(probed: Compilation, parts: Sequence[HostRunner | Session], inputs: Arrays) -> tuple[list[DeviceRun], Arrays]:
+    """All parts one after the other, as the runtime does: the device partitions' runs, and every value by name."""
+    values, runs, states = dict(inputs), [], iter(probed.partitions or [probed])
+    for part in parts:
+        if isinstance(part, HostRunner):
+            values |= part.run(values)
             continue
-        state, feeds = next(parts), {v.name: values[v.name] for v in part.model_inputs}
-        raw, results = run_device(part, feeds)
-        values |= results
-        runs.append(DeviceRun(state, feeds, raw))
+        feeds = {v.name: values[v.name] for v in part.program.model_inputs}
+        runs.append(DeviceRun(next(states), feeds, part.device_outputs(feeds)))
+        values |= part.run(feeds)
     return runs, values
 
 

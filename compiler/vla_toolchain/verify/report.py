@@ -8,7 +8,6 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -21,15 +20,15 @@ from vla_isa.program import Program
 from vla_toolchain.verify.loss import OutputLoss, output_loss
 from vla_toolchain.verify.program import verify
 from vla_toolchain.verify.reference import Arrays, Reference, exact_reference, random_inputs
-from vla_toolchain.verify.simulated import run_whole
 from vlac.errors import ModelError
 from vlac.model.onnx_runtime import OnnxRuntimeError
 from vlac.passes import Compilation
 from vlac.quantize.float_session import FloatSession
+from vlarun.partitions import open_session
 
 __all__ = ["loss_report", "print_verification"]
 
-_SAMPLES, _SECONDS = 8, 1.0  # to measure on: at most so many, and none more after this time
+_SAMPLES, _SECONDS = 8, 0.5  # to measure on: at most so many, and none more after this time
 _OUTPUTS = 4  # in the line of a compile
 
 
@@ -89,7 +88,7 @@ def _measured(
     """
     assert state.quantized is not None
     reference = Reference(state.source or state.path)
-    makers: list[Callable[[Arrays], Arrays]] = [partial(run_whole, product)]
+    makers: list[Callable[[Arrays], Arrays]] = [open_session(product).run]
     if state.quantized.trial is not None:
         makers.append(_trial(state.quantized.trial(), reference.outputs))
     wanted: list[Arrays] = []

@@ -32,7 +32,7 @@ _MARGIN = 8.0  # times that noise is no difference
 
 @dataclass(frozen=True)
 class DeviceRun:
-    """One device part, compiled with `debug_outputs`: what it ran on and its raw outputs."""
+    """One device partition, compiled with `debug_outputs`: what it ran on and its raw outputs."""
 
     part: Compilation
     inputs: Arrays
@@ -54,7 +54,7 @@ def check_source(
 
     Args:
         source: the user's quantized model.
-        runs: its device parts.
+        runs: its device partitions.
         inputs, results: of the whole program, real numbers by name.
 
     Raises:

@@ -45,6 +45,11 @@ class ConcatOp(Op):
                 tensor = placer.copied(self, number)
             tensor.parent = self.output
 
+    @property
+    def pads_zero(self) -> bool:
+        """Where all inputs do."""
+        return all(t.pads_zero for t in self.inputs)
+
     def place(self, placer: Placer) -> None:
         """The inputs' orders one after another, each from a channel block on."""
         offset, first, parts = 0, 0, []

@@ -193,7 +193,7 @@ class ConvOp(Op):
             **size_fields("out", y1 - y0, out.w, o1 - o0),
             "mask_mode": cut.weights.mode,
             "mask_empty": MaskEmpty.BIAS,
-            **requant_fields(self.requant),
+            **requant_fields(self.requant, out),
         }
         relocations = {"param_base": cut.params.records[cut.chunks.index(chunk)], **cut.params.table_base(values)}
         if cut.weights.mode == MaskMode.MASK:

@@ -87,6 +87,11 @@ class CopyOp(Op):
             ):
                 x.channel_map = wanted(parts, placer.block)[0]
 
+    @property
+    def pads_zero(self) -> bool:
+        """Where all inputs do."""
+        return self.fill in (None, 0) and all(t.pads_zero for t in self.inputs)
+
     def place(self, placer: Placer) -> None:
         """Find the parts in the inputs' channel maps, reordering inputs where they do not lie so; set the output's."""
         block, here = placer.block, self.parts

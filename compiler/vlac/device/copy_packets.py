@@ -21,7 +21,7 @@ def fill_fields(parts: Parts, value: int, width: int, band: Span, target: Region
         "move": Move.FILL_ACT,
         "dst": target.base,
         "n0": width,
-        "n1": sum(parts.out_blocks),
+        "n1": sum(parts.out_blocks) * target.planes,
         "n2": y1 - y0,
         "n3": 1,
         "pad": value,
@@ -63,9 +63,9 @@ def _one_by_one(rows: Run) -> list[Run]:
 
 
 def _move(parts: Parts, piece: Piece, rows: Run, target: Region, source: Region) -> dict[str, int]:
-    pixels, blocks = piece.pixels, parts.out_blocks[piece.target]
-    src = source.base + parts.in_starts[piece.source][piece.part] * source.pitch + pixels.in0
-    dst = target.base + parts.out_starts[piece.target] * target.pitch + pixels.out0
+    pixels, blocks = piece.pixels, parts.out_blocks[piece.target] * target.planes
+    src = source.block(parts.in_starts[piece.source][piece.part]) + pixels.in0
+    dst = target.block(parts.out_starts[piece.target]) + pixels.out0
     values = {"move": Move.ACT_TO_ACT, "n2": rows.count}
     if rows.out_step == rows.in_step == 1:
         values |= {"src_ring": source.ring, "src_slot": rows.in0 % source.ring, "src_stride2": source.row_stride}

@@ -1,4 +1,7 @@
-"""GEMM: a product of matrices with requantization and table."""
+"""GEMM: a product of a matrix with constant weights, with requantization and table, or an int16 residual.
+
+Not here: products of two computed tensors (`product.py`).
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa import numerics
+from vla_isa.generated.codes import OperandKind
 from vla_isa.hardware import HardwareConfig
-from vla_isa.integer import INT8
+from vla_isa.integer import INT8, INT16
 from vlac.device.layer import check_requant, chosen_map, requant_fields, requantized
 from vlac.device.params import layer_parameters
 from vlac.device.tables import narrow
-from vlac.ir.channel_maps import real_channels
+from vlac.ir.channel_maps import padded_map, real_channels
 from vlac.ir.cut import Cut, Parameter, Span, Weights
 from vlac.ir.operation import Op, Placer, Tensor
-from vlac.ir.packet import Region, RelocatablePacket
+from vlac.ir.packet import Region, RelocatablePacket, matrix_fields
 from vlac.ir.records import Requant
 
 __all__ = ["GemmOp"]
@@ -30,7 +35,8 @@ class GemmOp(Op):
 
     out[0, m, n] = table[requantize(sum over k of weight[n, k] * in[0, m, k])]
 
-    The biases take the zero point of the input off.
+    The biases take the zero point of the input off. An output of int16 has neither clamp nor table; a second input is
+    added to it, an int16 of its scale, as large or one row for all.
     """
 
     weight: NDArray[np.int8]
@@ -44,7 +50,13 @@ class GemmOp(Op):
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
-        return requantized(inputs[0] @ self.weight.T.astype(np.int64), self.requant)
+        total, r = inputs[0] @ self.weight.T.astype(np.int64), self.requant
+        if self.output.planes == 1:
+            return requantized(total, r)
+        scales = r.bias, r.mult, r.shift, r.rounding
+        if len(inputs) == 1:
+            return numerics.requantize16(total, *scales)
+        return numerics.residual16(total, *scales, inputs[1])
 
     def verify(self) -> None:
         """Sizes and records."""
@@ -52,7 +64,15 @@ class GemmOp(Op):
         self.require(self.weight.dtype == INT8.dtype, "its weight is not int8")
         self.require(self.weight.shape == (out.c, x.c), f"weights {self.weight.shape} for {x.c} to {out.c} channels")
         self.require(x.h == out.h == 1 and x.w == out.w, "its tensors are not of one row and equally wide")
+        self.require(x.planes == 1, "its input is not int8")
         check_requant(self, self.requant)
+        r = self.requant
+        plain = r.table is None and (r.zero_point, r.lo, r.hi) == (0, INT16.lo, INT16.hi)
+        self.require(out.planes == 1 or plain, "its int16 output has a zero point, clamp or table")
+        for res in self.inputs[1:]:
+            alike = res.same_scale(out) and out.planes == 2
+            self.require(alike and res.c == out.c and res.h == 1, f"residual '{res.label}' is no int16 like its output")
+            self.require(res.w in (1, out.w), f"residual '{res.label}' is of another size")
 
     def multipliers(self) -> I64:
         """Those of the records."""
@@ -64,7 +84,7 @@ class GemmOp(Op):
 
     def take_table(self, table: NDArray[np.int8]) -> bool:
         """One."""
-        if self.requant.table is not None:
+        if self.requant.table is not None or self.output.planes == 2:
             return False
         if not narrow(self.requant, table):
             self.requant.table = table
@@ -74,13 +94,24 @@ class GemmOp(Op):
 
     @property
     def writes_any_order(self) -> bool:
-        """The weights are permuted."""
-        return True
+        """The weights are permuted; not where a residual lies in its own order."""
+        return len(self.inputs) == 1 and self.output.planes == 1
+
+    @property
+    def pads_zero(self) -> bool:
+        """Records of padding are 0."""
+        return self.requant.zero_point == 0 and self.requant.table is None
 
     def place(self, placer: Placer) -> None:
-        """The order that was chosen, or any."""
+        """The order that was chosen, or any; of int16 the plain one."""
+        if self.output.planes == 2:
+            self.output.channel_map = padded_map(self.output.c, placer.block)
         if self.output.channel_map is None:
             self.output.channel_map = chosen_map(self, placer.block)
+        for number, res in enumerate(self.inputs[1:], 1):
+            if res.channel_map is None:
+                res.channel_map = self.output.channel_map
+            placer.read_as(self, number, self.output.channel_map)
 
     # --- how it is cut, what it loads, its packets ----------------------------------------------------
 
@@ -93,6 +124,7 @@ class GemmOp(Op):
         channel_map = self.output.known_map()[first * block :][: len(out.known_map())]
         columns, r = channel_map[channel_map >= 0], self.requant
         requant = replace(r, bias=r.bias[columns], mult=r.mult[columns], shift=r.shift[columns])
+        self.require(len(self.inputs) == 1, "with a residual it has more columns than the parameter memory has records")
         return [GemmOp(self.node, self.op_type, list(self.inputs), out, self.weight[columns], requant)]
 
     @property
@@ -114,15 +146,20 @@ class GemmOp(Op):
         source, target = region(x), region(out)
         values = {
             "batch": 1,
+            "h": 1,
             "m": x.w,
             "k_blocks": x.blocks(hw.block),
             "n_blocks": o1 - o0,
             "in_base": source.base,
             "in_pitch": source.pitch,
-            "out_base": target.base + o0 * target.pitch,
+            "out_base": target.block(o0),
             "out_pitch": target.pitch,
-            **requant_fields(self.requant),
+            "out_bytes": target.planes - 1,
+            **requant_fields(self.requant, out),
         }
+        for res in self.inputs[1:]:
+            kind = OperandKind.ROW if res.w == 1 and out.w > 1 else OperandKind.TENSOR
+            values |= matrix_fields("res", region(res), o0, kind=kind, wide=False)
         relocations = {"param_base": cut.params.records[cut.chunks.index(chunk)], **cut.params.table_base(values)}
         macs = x.w * real_channels(out.known_map(), chunk, hw.block) * self.weight.shape[1]
         packet = RelocatablePacket("GEMM", values, self.node, self.op_type, macs, cut.weights.span(chunk))

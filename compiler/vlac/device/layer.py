@@ -12,7 +12,7 @@ from vla_isa.generated.codes import Rounding
 from vla_isa.integer import INT8, IntType
 from vla_isa.numerics import MAX_SHIFT, apply_table, requantize, wrap32
 from vlac.ir.channel_maps import padded_map
-from vlac.ir.operation import Op
+from vlac.ir.operation import Op, Tensor
 from vlac.ir.records import Requant
 
 __all__ = ["check_requant", "check_table", "chosen_map", "requant_fields", "requantized"]
@@ -28,8 +28,10 @@ def requantized(total: I64, requant: Requant) -> I64:
     return q if r.table is None else apply_table(q, r.table)
 
 
-def requant_fields(requant: Requant) -> dict[str, int]:
-    """The fields of an instruction that say how it rounds and clamps."""
+def requant_fields(requant: Requant, out: Tensor) -> dict[str, int]:
+    """The fields of an instruction that say how it rounds and clamps; int16 has neither zero point nor clamp."""
+    if out.planes == 2:
+        return {"rounding": requant.rounding}
     return {
         "rounding": requant.rounding,
         "out_zero": requant.zero_point,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +15,11 @@ from vla_isa.numerics import RECORD_BYTES, ResidualRecord, pack_records
 from vlac.ir.cut import Cut, Parameter, WeightLayout
 from vlac.ir.records import Requant
 
-__all__ = ["layer_parameters", "record_parameter", "table_parameter"]
+__all__ = ["channel_parameter", "layer_parameters", "record_parameter", "table_parameter"]
 
 I64 = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
+_NEGATIVE = 0x40  # bit 62 of a record
 
 
 def layer_parameters(
@@ -42,9 +45,23 @@ def record_parameter(mult: I64, shift: I64, hw: HardwareConfig) -> Parameter:
     return Parameter("records", words, partial(pack_records, np.zeros_like(mult), mult, shift))
 
 
-def table_parameter(table: NDArray[np.int8], hw: HardwareConfig) -> Parameter:
-    """A table of 256 entries."""
-    return Parameter("table", -(-table.size // hw.param_word_bytes), lambda: table.view(np.uint8))
+def channel_parameter(requant: Requant, channel_map: I64, hw: HardwareConfig) -> Parameter:
+    """Records of ROW's function channel, one word for each channel block; their multipliers may be negative."""
+    return Parameter("records", len(channel_map) // hw.block, partial(_signed_records, requant, channel_map))
+
+
+def table_parameter(table: NDArray[Any], hw: HardwareConfig) -> Parameter:
+    """A table, little endian."""
+    return Parameter("table", -(-table.nbytes // hw.param_word_bytes), lambda: table.reshape(-1).view(np.uint8))
+
+
+def _signed_records(requant: Requant, channel_map: I64) -> Bytes:
+    plain = _channel_records(replace(requant, mult=np.abs(requant.mult)), channel_map)
+    real = channel_map >= 0
+    negative = np.zeros(len(channel_map), np.bool_)
+    negative[real] = requant.mult[channel_map[real]] < 0
+    plain[:, 7] |= np.where(negative, _NEGATIVE, 0).astype(np.uint8)
+    return plain
 
 
 def _channel_records(requant: Requant, channel_map: I64) -> Bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vlac.device.copy_parts import wanted
 from vlac.ir.operation import Op, Placer
 
 __all__ = ["SelectOp"]
@@ -24,6 +25,7 @@ class SelectOp(Op):
 
     channels: I64
     fill: int = 0
+    is_whole: bool = False  # no position that is padding now holds a channel of the input; known when it is placed
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
@@ -34,6 +36,26 @@ class SelectOp(Op):
         x, out = self.inputs[0], self.output
         self.require((x.h, x.w) == (out.h, out.w) and len(self.channels) == out.c, "its output is of another size")
         self.require(bool((self.channels < x.c).all()), "a channel does not exist")
+
+    def preset(self, placer: Placer) -> None:
+        """Where only choices of different channels read a layer's result, each is to begin on a block of its own.
+
+        So heads that share a projection, and queries, keys and values that do, cost no instruction.
+        """
+        x = self.inputs[0]
+        made = x.producer
+        others = [op for op in dict.fromkeys(x.consumers) if isinstance(op, SelectOp)]
+        lone = len(others) == len(x.consumers) and x.parent is None
+        if x.channel_map is not None or made is None or not made.writes_any_order or not lone:
+            return
+        parts = [op.channels for op in sorted(others, key=lambda op: int(op.channels[0]))]
+        if len(parts) > 1 and np.array_equal(np.sort(np.concatenate(parts)), np.arange(x.c)):
+            x.channel_map = wanted(parts, placer.block)[0]
+
+    @property
+    def pads_zero(self) -> bool:
+        """Where the input has no channels either."""
+        return self.is_whole and self.inputs[0].pads_zero
 
     def place(self, placer: Placer) -> None:
         """Read the input's bytes under other channel numbers, or make the choice a 0/1 matrix.
@@ -55,5 +77,6 @@ class SelectOp(Op):
         if once and (dense or alone) and out.parent is None and out.channel_map is None:
             out.parent, out.offset = x, first
             out.channel_map = chosen[first * block : end * block]
+            self.is_whole = bool((channel_map[first * block : end * block][out.channel_map < 0] < 0).all())
         else:
             placer.by_matrix(self, channels, self.fill)

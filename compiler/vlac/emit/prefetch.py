@@ -33,13 +33,14 @@ def param_groups(sizes: list[int], limit: int) -> list[tuple[int, int]]:
 
 
 def with_loads(
-    packets: list[RelocatablePacket], sizes: list[int], params_line: int, hw: HardwareConfig
+    packets: list[RelocatablePacket], sizes: list[int], params_line: int, ring_words: int, hw: HardwareConfig
 ) -> list[RelocatablePacket]:
     """The packets with all loads among them and every address resolved.
 
     Args:
         sizes: parameter words of each operation, in order.
         params_line: data-space line of the first operation's parameters; the others follow without gaps.
+        ring_words: of the weight scratchpad, for weights that are loaded.
 
     Raises:
         AllocationError: one packet's weights or parameters exceed their memory.
@@ -56,7 +57,7 @@ def with_loads(
     param_uses = [
         Use(i, groups[d.owner][0], group_sizes[groups[d.owner][0]]) for i, d in enumerate(packets) if d.owner >= 0
     ]
-    weight_loads, weight_bases = plan_residency(weight_uses, hw.weight_words, "weight scratchpad")
+    weight_loads, weight_bases = plan_residency(weight_uses, ring_words, "weight scratchpad")
     param_loads, param_bases = plan_residency(param_uses, hw.param_words, "parameter memory")
     for i, packet in enumerate(packets):
         if packet.weights:

@@ -3,65 +3,159 @@
 For each packet and each other queue, the latest packet of that queue whose accesses conflict with it must be
 complete. It is waited for unless an earlier wait implies it. Along a pair of queues the awaited packets
 are strictly later each time, so the k-th wait pairs with the k-th signal without any filler.
+
+Where more pairs conflict than there are semaphores, the pairs with the fewest waits have none: a COPY of no words on a
+third queue waits for the one packet and is waited for by the other.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from vla_isa.access import Access
+from vla_isa.encoding import make_packet
 from vla_isa.errors import HazardError
 from vla_isa.footprint import footprint
-from vla_isa.generated.codes import SEMAPHORES
+from vla_isa.generated.codes import SEMAPHORES, Move
 from vla_isa.hardware import HardwareConfig
 from vla_isa.intervals import Intervals
 from vla_isa.packet import QUEUES, Packet
 
-__all__ = ["assign_semaphores"]
+__all__ = ["Ordered", "assign_semaphores"]
 
 _Clock = dict[str, int]  # queue -> number of its packets known to be complete
+_Pair = tuple[str, str]  # of queues: what is waited for, what waits
+# a COPY of no words on each queue that has COPYs
+_EMPTY = {"load": Move.FILL_ACT, "wload": Move.WEIGHT_TO_WEIGHT, "store": Move.ACT_TO_DATA}
 
 
-def assign_semaphores(packets: list[Packet], hw: HardwareConfig) -> list[tuple[int, int]]:
-    """(wait mask, signal mask) of each packet; packets of fetch get none.
+@dataclass(frozen=True)
+class Ordered:
+    """A packet with its masks; `given` is its number in what was given, or that of the packet it only orders."""
+
+    packet: Packet
+    given: int
+    relays: bool = False
+
+
+def assign_semaphores(packets: list[Packet], hw: HardwareConfig) -> list[Ordered]:
+    """The packets with wait and signal masks, and what has to be put between them; packets of fetch get none.
 
     Raises:
-        HazardError: more ordered pairs of queues than semaphores.
+        HazardError: more ordered pairs of queues than semaphores, and no third queues for enough of them.
     """
     accesses = [footprint(p, hw) for p in packets]
-    by_queue: dict[str, list[int]] = {q: [] for q in QUEUES}
-    clocks: list[_Clock] = []  # what is complete when a packet starts
-    pairs: dict[tuple[str, str], int] = {}
-    waits, signals = [0] * len(packets), [0] * len(packets)
-    for number, packet in enumerate(packets):
-        queue = packet.queue
-        if queue not in by_queue:
-            clocks.append({})
-            continue
-        earlier = by_queue[queue]
-        clock = dict(clocks[earlier[-1]]) if earlier else {}
+    order = _Order(packets, accesses, {})
+    if len(order.pairs) > SEMAPHORES:
+        order = _Order(packets, accesses, _ways(order.waited))
+    return order.result()
+
+
+def _ways(waited: Counter[_Pair]) -> dict[_Pair, str]:
+    """Third queues for as many pairs, those with few waits, as there are too many.
+
+    Raises:
+        HazardError: there are not enough.
+    """
+    ways: dict[_Pair, str] = {}
+    kept, needed = set(waited), set[_Pair]()
+    for pair in sorted(waited, key=lambda p: waited[p]):
+        if len(kept) <= SEMAPHORES:
+            return ways
+        first, last = pair
+        found = next((q for q in _EMPTY if {(first, q), (q, last)} <= kept), None)
+        if pair not in needed and found is not None:
+            ways[pair] = found
+            kept.remove(pair)
+            needed |= {(first, found), (found, last)}
+    if len(kept) <= SEMAPHORES:
+        return ways
+    raise HazardError(
+        f"the program orders {len(waited)} pairs of queues, more than the {SEMAPHORES} semaphores, and for only "
+        f"{len(ways)} of them a third queue can stand between"
+    )
+
+
+@dataclass
+class _Entry:
+    """A packet on its way out."""
+
+    packet: Packet
+    given: int
+    accesses: list[Access]
+    relays: bool = False
+    clock: _Clock = field(default_factory=dict)  # what is complete when it starts
+    wait: int = 0
+    signal: int = 0
+
+
+class _Order:
+    """All packets in order; `ways` are pairs of queues that a third one orders."""
+
+    def __init__(self, packets: list[Packet], accesses: list[list[Access]], ways: dict[_Pair, str]) -> None:
+        self.ways = ways
+        self.pairs: dict[_Pair, int] = {}
+        self.waited: Counter[_Pair] = Counter()
+        self.entries: list[_Entry] = []
+        self.by_queue: dict[str, list[_Entry]] = {q: [] for q in QUEUES}
+        for number, (packet, touched) in enumerate(zip(packets, accesses, strict=True)):
+            entry = _Entry(packet, number, touched)
+            if packet.queue in self.by_queue:
+                self._order(entry)
+            self._put(entry)
+
+    def result(self) -> list[Ordered]:
+        return [
+            Ordered(
+                Packet(e.packet.instruction, {**e.packet.values, "wait": e.wait, "signal": e.signal}), e.given, e.relays
+            )
+            for e in self.entries
+        ]
+
+    def _put(self, entry: _Entry) -> None:
+        self.entries.append(entry)
+        if entry.packet.queue in self.by_queue:
+            self.by_queue[entry.packet.queue].append(entry)
+
+    def _order(self, entry: _Entry) -> None:
+        queue = entry.packet.queue
+        earlier = self.by_queue[queue]
+        entry.clock = dict(earlier[-1].clock) if earlier else {}
+        others = [q for q in QUEUES if q != queue]
         # the nearest first: waiting for it may imply the others
-        wanted = [(_last_conflict(accesses, number, by_queue[q], clock.get(q, 0)), q) for q in QUEUES if q != queue]
-        for position, other in sorted(wanted, key=lambda w: -by_queue[w[1]][w[0]] if w[0] >= 0 else 1):
-            if position < clock.get(other, 0):
-                continue
-            bit = pairs.setdefault((other, queue), len(pairs))
-            source = by_queue[other][position]
-            waits[number] |= 1 << bit
-            signals[source] |= 1 << bit
-            for q, done in {**clocks[source], other: position + 1}.items():
-                clock[q] = max(clock.get(q, 0), done)
-        clocks.append(clock)
-        earlier.append(number)
-    if len(pairs) > SEMAPHORES:
-        raise HazardError(f"the program orders {len(pairs)} pairs of queues, more than the {SEMAPHORES} semaphores")
-    return list(zip(waits, signals, strict=True))
+        wanted = [(_last_conflict(entry, self.by_queue[q], entry.clock.get(q, 0)), q) for q in others]
+        numbered = [(position, q) for position, q in wanted if position >= 0]
+        for position, other in sorted(numbered, key=lambda w: -self.by_queue[w[1]][w[0]].given):
+            if position >= entry.clock.get(other, 0):
+                self._wait(entry, other, position)
+
+    def _wait(self, entry: _Entry, other: str, position: int) -> None:
+        queue = entry.packet.queue
+        way = self.ways.get((other, queue))
+        if way is not None:
+            relay = _Entry(make_packet("COPY", move=_EMPTY[way]), entry.given, [], relays=True)
+            before = self.by_queue[way]
+            relay.clock = dict(before[-1].clock) if before else {}
+            if position >= relay.clock.get(other, 0):
+                self._wait(relay, other, position)
+            self._put(relay)
+            other, position = way, len(self.by_queue[way]) - 1
+        source = self.by_queue[other][position]
+        self.waited[other, queue] += 1
+        bit = self.pairs.setdefault((other, queue), len(self.pairs))
+        entry.wait |= 1 << bit
+        source.signal |= 1 << bit
+        for q, done in {**source.clock, other: position + 1}.items():
+            entry.clock[q] = max(entry.clock.get(q, 0), done)
 
 
-def _last_conflict(accesses: list[list[Access]], number: int, others: list[int], known: int) -> int:
-    """Position in `others` of the latest packet that conflicts with packet `number`, -1 for none after `known`."""
+def _last_conflict(entry: _Entry, others: list[_Entry], known: int) -> int:
+    """Position in `others` of the latest packet that conflicts with a packet, -1 for none after `known`."""
     for position in range(len(others) - 1, known - 1, -1):
-        if _conflict(accesses[number], accesses[others[position]]):
+        if _conflict(entry.accesses, others[position].accesses):
             return position
     return -1
 

@@ -44,12 +44,11 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
     if image.size:
         data.constants.append(Segment(planned.params_line, image.tobytes()))
     sizes = [len(words) for words in params]
-    scheduled = with_loads(schedule(graph, plan, regions, data, hw), sizes, planned.params_line, hw)
-    packets = [make_packet(p.name, **p.values) for p in scheduled]
-    masks = assign_semaphores(packets, hw)
-    packets = [
-        Packet(p.instruction, {**p.values, "wait": w, "signal": s}) for p, (w, s) in zip(packets, masks, strict=True)
-    ]
+    ordered = schedule(graph, plan, regions, data, hw)
+    scheduled = with_loads(ordered, sizes, planned.params_line, regions.ring_words, hw)
+    placed = assign_semaphores([make_packet(p.name, **p.values) for p in scheduled], hw)
+    packets = [p.packet for p in placed]
+    scheduled = [_relay(scheduled[p.given]) if p.relays else scheduled[p.given] for p in placed]
     heaps, numbers = _heaps(packets, data)
     program = Program(
         config=hw,
@@ -70,6 +69,11 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
     validate.validate(program)
     hazards.check(program)
     return program
+
+
+def _relay(ordered: RelocatablePacket) -> RelocatablePacket:
+    """Where a packet that only orders another one comes from."""
+    return RelocatablePacket("COPY", {}, ordered.node, "order", stage=ordered.stage)
 
 
 def _weight_words(plan: Plan, hw: HardwareConfig) -> NDArray[np.int8]:

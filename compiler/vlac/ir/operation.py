@@ -1,7 +1,8 @@
 """Tensors of the device graph, and the base of the operations between them.
 
 A tensor of any ONNX shape lies on the device as (h, w, c): an image [1, C, H, W] as it is, anything else with its
-last axis as channels and the others as pixels of one row. A tensor with h = w = 1 is a *vector*.
+last axis as channels and the others as pixels of one row. A tensor with h = w = 1 is a *vector*. Row vectors, and
+weights that are computed, are tensors of another home.
 Not here: the operations themselves (`device/`), the graph, which alone edits uses and producers (`ir/graph.py`).
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -21,9 +23,23 @@ from vlac.ir.cut import Cut, Parameter, Span, Weights
 from vlac.ir.geometry import geometry, is_image
 from vlac.ir.packet import Region, RelocatablePacket
 
-__all__ = ["Op", "Placer", "Tensor"]
+__all__ = ["ITEM_BYTES", "Home", "Op", "Placer", "Tensor"]
 
 I64 = NDArray[np.int64]
+ITEM_BYTES = 16  # of a pixel of a row vector
+
+
+class Home(Enum):
+    """Where a tensor lies and how.
+
+    MATRIX   activation scratchpad, [h][blocks][planes][w][B]
+    ITEMS    activation scratchpad, 16 bytes for each pixel; c values of any width that the instruction lays out
+    WEIGHTS  weight scratchpad, words [w / B][blocks] of B x B bytes: w output channels of c input channels
+    """
+
+    MATRIX = "matrix"
+    ITEMS = "items"
+    WEIGHTS = "weights"
 
 
 @dataclass(eq=False)
@@ -39,6 +55,8 @@ class Tensor:
             changes them.
         channel_map: for each channel position the logical channel stored there, -1 for padding; a vector's
             logical channel is its flat ONNX index. Set by `legalize/place`.
+        home: see `Home`.
+        with_items: 16 bytes for each pixel lie behind a matrix of one row: its maxima or sums, which its maker writes.
         parent, offset: this tensor lies inside `parent`, `offset` channel blocks from its start (words,
             where the parent is a vector and this is an image laid out row by row without gaps).
     """
@@ -48,8 +66,10 @@ class Tensor:
     shape: tuple[int, ...]
     scale: float
     zero_point: int
-    constant: NDArray[np.int8] | None = field(default=None, repr=False)
+    constant: NDArray[Any] | None = field(default=None, repr=False)
     type: IntType = INT8
+    home: Home = Home.MATRIX
+    with_items: bool = False
     producer: Op | None = field(default=None, repr=False)  # not shown: it would show the graph behind it
     consumers: list[Op] = field(default_factory=list, repr=False)
     channel_map: I64 | None = field(default=None, repr=False)
@@ -66,7 +86,7 @@ class Tensor:
         *,
         label: str | None = None,
         shape: tuple[int, ...] | None = None,
-        constant: NDArray[np.int8] | None = None,
+        constant: NDArray[Any] | None = None,
     ) -> Tensor:
         """A new tensor of the same scale, zero point and type; label and shape too, unless given."""
         label, shape = self.label if label is None else label, self.shape if shape is None else shape
@@ -128,13 +148,33 @@ class Tensor:
         return len(self.known_map()) // block
 
     @property
+    def planes(self) -> int:
+        """Byte planes of a channel block."""
+        return self.stored.planes if self.home is Home.MATRIX else 1
+
+    @property
     def pitch(self) -> int:
-        """Words from one channel block of a row to the next: a word for each pixel and byte plane."""
-        return self.w * self.stored.planes
+        """Words from one byte plane of a row to the next, at least: a word for each pixel."""
+        return self.w
+
+    @property
+    def pads_zero(self) -> bool:
+        """Whether it is 0 where a channel position of it holds no channel."""
+        if self.channel_map is not None and (self.channel_map >= 0).all():
+            return True
+        return self.zero_point == 0 if self.producer is None else self.producer.pads_zero
 
     def row_words(self, block: int) -> int:
-        """Words of a row."""
-        return self.blocks(block) * self.pitch
+        """Words of a row, without items behind it."""
+        if self.home is Home.ITEMS:
+            return self.item_words(block)
+        if self.home is Home.WEIGHTS:
+            return -(-self.w // block) * self.blocks(block)
+        return self.blocks(block) * self.planes * self.pitch
+
+    def item_words(self, block: int) -> int:
+        """Words of an item for each pixel."""
+        return self.w * ITEM_BYTES // block
 
     def flat_index(self, block: int) -> I64:
         """Flat ONNX index of each value in memory order [h][blocks][w][B], -1 for padding."""
@@ -162,6 +202,9 @@ class Placer(Protocol):
     def read_as(self, op: Op, index: int, channel_map: I64) -> None:
         """Let `op` read input `index` with this channel map, through a 0/1 matrix where it has another."""
 
+    def zero_padded(self, op: Op, index: int) -> None:
+        """Let `op` read an input whose padding is 0, through a 0/1 matrix where it is not."""
+
     def copied(self, op: Op, index: int) -> Tensor:
         """Let `op` read a copy of input `index`, which nobody else does."""
 
@@ -187,6 +230,11 @@ class Op:
     leads: ClassVar[bool] = False  # others may run in its stage, band by band
     is_early: ClassVar[bool] = False  # best right behind what it reads
     reads_any_order: ClassVar[bool] = False  # of channels, at no cost
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether its output can be compared: a matrix whose channels the host can put in order."""
+        return bool(self.queue) and self.output.home is Home.MATRIX
 
     # --- what it computes -----------------------------------------------------------------------------
 
@@ -245,6 +293,11 @@ class Op:
         """Whether channels may be written in any order at no cost."""
         return False
 
+    @property
+    def pads_zero(self) -> bool:
+        """Whether the output is 0 where a channel position holds no channel; asked when it is placed."""
+        return False
+
     def nest(self, placer: Placer) -> None:
         """Say which tensors lie inside others."""
 
@@ -261,6 +314,12 @@ class Op:
     def fetch_cycles(self, row_stride: int, pixels: int) -> float:
         """Cycles of fetching input 0 where its rows are `row_stride` words apart, so many pixels at a time."""
         return 0.0
+
+    def touched_pixels(self, tensor: Tensor, block: int) -> int:
+        """How many pixels of an operand of one row it touches in each plane, from the first; what is behind counts for
+        nothing.
+        """
+        return tensor.w
 
     # --- how it is cut --------------------------------------------------------------------------------
 

@@ -7,17 +7,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["Region", "RelocatablePacket", "operand_fields", "size_fields"]
+__all__ = ["Region", "RelocatablePacket", "matrix_fields", "operand_fields", "size_fields"]
 
 
 @dataclass(frozen=True)
 class Region:
-    """A tensor on chip: word of slot 0, words between rows and between channel blocks, rows it holds."""
+    """A tensor on chip: word of slot 0, words between rows and between byte planes, rows it holds; planes of a block.
+
+    `items` is the word of the first item behind it. Of a row vector, and of weights, only `base` says anything.
+    """
 
     base: int
     row_stride: int
     pitch: int
     ring: int
+    planes: int = 1
+    items: int = 0
+
+    def block(self, number: int) -> int:
+        """Word of the first pixel of a channel block."""
+        return self.base + number * self.planes * self.pitch
 
 
 @dataclass
@@ -46,12 +55,24 @@ class RelocatablePacket:
 def operand_fields(role: str, r: Region, row: int, block: int = 0) -> dict[str, int]:
     """The region fields of an operand whose row 0 is row `row` of its tensor, from channel block `block` on."""
     return {
-        f"{role}_base": r.base + block * r.pitch,
+        f"{role}_base": r.block(block),
         f"{role}_row_stride": r.row_stride,
         f"{role}_pitch": r.pitch,
         f"{role}_ring": r.ring,
         f"{role}_slot": row % r.ring,
     }
+
+
+def matrix_fields(
+    role: str, r: Region, block: int = 0, *, kind: int | None = None, wide: bool = True
+) -> dict[str, int]:
+    """The fields of a matrix operand from channel block `block` on; `kind` and the element where it has such fields."""
+    values = {f"{role}_base": r.block(block), f"{role}_row_stride": r.row_stride, f"{role}_pitch": r.pitch}
+    if kind is not None:
+        values[f"{role}_kind"] = kind
+    if wide:
+        values[f"{role}_bytes"] = r.planes - 1
+    return values
 
 
 def size_fields(role: str, h: int, w: int, blocks: int) -> dict[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from vlac.device.row import RowOp
 from vlac.device.vec import VecOp
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Tensor
@@ -31,5 +32,6 @@ def copy_inputs(graph: Graph) -> None:
 
 def _copied(graph: Graph, x: Tensor) -> Tensor:
     out = x.like(f"{x.name}:output")
-    graph.insert(VecOp.identity(x.label, "Copy", x, out))
+    make = VecOp.identity if x.planes == 1 else RowOp.identity
+    graph.insert(make(x.label, "Copy", x, out))
     return out

@@ -14,6 +14,7 @@ from vlac.legalize.copy_inputs import copy_inputs
 from vlac.legalize.fuse_residual import fuse_residuals
 from vlac.legalize.fuse_same_source import fuse_same_source
 from vlac.legalize.fuse_table import fuse_tables
+from vlac.legalize.fuse_wide_add import fuse_wide_adds
 from vlac.legalize.layout_ops import realize_layout_ops
 from vlac.legalize.lower import lower
 from vlac.legalize.order import pools_first
@@ -53,6 +54,7 @@ def graph_passes(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool) ->
         ("prune", prune),
         ("fuse_table", fuse_tables),
         ("fuse_residual", fuse_residuals),
+        ("fuse_wide_add", fuse_wide_adds),
         ("layout_ops", lambda graph: realize_layout_ops(graph, hw)),
         ("copy_inputs", copy_inputs),
         ("order", pools_first),
@@ -79,7 +81,7 @@ def _add_debug_outputs(graph: Graph) -> None:
     taken = {o.name for o in graph.outputs}
     for op in graph.ops:
         t = op.output
-        if op.queue and t not in known:
+        if op.is_shown and t not in known:
             numbered = (f"{t.name}#{n}" if n else t.name for n in count())  # two copies of one tensor have one name
             name = next(n for n in numbered if n not in taken)
             taken.add(name)

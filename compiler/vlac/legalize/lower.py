@@ -42,7 +42,7 @@ class _Lowering:
 
     def __init__(self, model: ir.Model) -> None:
         self._model = model
-        self._low = LoweringContext(model, rounding_of(model), lambda node: BY_NAME[node.op_type].moves)
+        self._low = LoweringContext(model, rounding_of(model), lambda node: BY_NAME[node.op_type].keeps_scale)
         self._graph, self._host = self._low.graph, self._low.host
         self._on_host = prefix_nodes(model) | suffix_nodes(model)
         self._names = {v.name for v in model.graph.outputs}  # of outputs of the device

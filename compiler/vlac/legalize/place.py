@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vlac.device.matrix import REORDER, zero_one
+from vlac.device.row import RowOp
 from vlac.device.vec import VecOp
 from vlac.ir.channel_maps import in_channel_order, padded_map
 from vlac.ir.graph import Graph
@@ -75,12 +76,18 @@ class _Placer:
         if not np.array_equal(tensor.known_map(), channel_map):
             self._graph.set_input(op, index, self.reordered(tensor, channel_map, before=op))
 
+    def zero_padded(self, op: Op, index: int) -> None:
+        tensor = op.inputs[index]
+        if not tensor.pads_zero:
+            self._graph.set_input(op, index, self.reordered(tensor, tensor.known_map(), before=op))
+
     def copied(self, op: Op, index: int) -> Tensor:
-        """By a VEC just before it."""
+        """By a VEC just before it, or a ROW."""
         tensor = op.inputs[index]
         copy = tensor.like(f"{tensor.name}:copy{len(self._graph.ops)}")
         self._graph.set_input(op, index, copy)
-        self._graph.insert(VecOp.identity(op.node, "Copy", tensor, copy), before=op)
+        make = VecOp.identity if tensor.planes == 1 else RowOp.identity
+        self._graph.insert(make(op.node, "Copy", tensor, copy), before=op)
         return copy
 
     def by_matrix(self, op: Op, channels: I64, fill: int) -> None:

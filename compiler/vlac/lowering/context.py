@@ -23,6 +23,7 @@ from vlac.ir.graph import Graph
 from vlac.ir.operation import Tensor
 from vlac.lowering.host_graph import HostGraph
 from vlac.lowering.quantized import Result, Traced, activation_parameters, bound, constant_tensor, unquantized
+from vlac.lowering.rows import is_wide, rescale
 from vlac.model.clamps import clamp_bounds
 from vlac.model.labels import node_label, value_label
 from vlac.model.reading import shape_of
@@ -38,12 +39,12 @@ class LoweringContext:
     Args:
         model: the QDQ model.
         rounding: the code of `numerics.round_shift`.
-        is_move: whether a node only moves values.
+        keeps_scale: whether a node only picks or rearranges values (`OpSpec.keeps_scale`).
     """
 
-    def __init__(self, model: ir.Model, rounding: int, is_move: Callable[[ir.Node], bool]) -> None:
+    def __init__(self, model: ir.Model, rounding: int, keeps_scale: Callable[[ir.Node], bool]) -> None:
         """Start with an empty device graph."""
-        self.rounding, self._is_move = rounding, is_move
+        self.rounding, self._keeps_scale = rounding, keeps_scale
         self.opset = model.opset_imports.get("", 17)
         self.graph = Graph([], [], [])
         self.values: dict[ir.Value, Tensor] = {}
@@ -102,10 +103,10 @@ class LoweringContext:
         return tensor
 
     def _first_quantizer(self, node: ir.Node) -> ir.Node | None:
-        """The QuantizeLinear behind a node that only moves values, through others that do or clamp, or None."""
+        """The QuantizeLinear behind a node that keeps the scale, through others that do or clamp, or None."""
         for user in (u for value in node.outputs for u in value.consumers()):
-            moves = self._is_move(user) or clamp_bounds(user) is not None
-            found = user if user.op_type == "QuantizeLinear" else self._first_quantizer(user) if moves else None
+            through = self._keeps_scale(user) or clamp_bounds(user) is not None
+            found = user if user.op_type == "QuantizeLinear" else self._first_quantizer(user) if through else None
             if found is not None:
                 return found
         return None
@@ -162,7 +163,10 @@ class LoweringContext:
     def requantized(
         self, source: Tensor, target: Tensor, node: str, op_type: str, lo: int = INT8.lo, hi: int = INT8.hi
     ) -> None:
-        """Let `target` be `source` in target's scale, clamped (a table; exact by construction)."""
+        """Let `target` be `source` in target's scale, clamped (a table; exact by construction; of int16 a ROW)."""
+        if is_wide(source, target):
+            rescale(self.graph, node, op_type, source, target, lo, hi)
+            return
         scales = source.scale, source.zero_point, target.scale, target.zero_point
         table = make_table(lambda x: x, *scales, self.rounding)
         table = np.clip(table, lo, hi).astype(np.int8)
@@ -171,17 +175,17 @@ class LoweringContext:
     def moved(self, node: ir.Node, source: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
         """`source` seen with another shape of as many elements."""
         probe = source.like(name, label=name, shape=shape)
-        return self.move(node, [source], np.arange(math.prod(shape)), probe)
+        return self.layout(node, [source], np.arange(math.prod(shape)), probe)
 
-    def move(self, node: ir.Node, sources: list[Tensor], index: I64, out: Tensor, fill: float = 0.0) -> Tensor:
+    def layout(self, node: ir.Node, sources: list[Tensor], index: I64, out: Tensor, fill: float = 0.0) -> Tensor:
         """`out` as a rearrangement of tensors of its scale; a source itself where every element stays, or a constant.
 
         `index`: see LayoutOp; `fill` is a real value.
         """
         x = sources[0]
-        integer = int(quantize(np.array([fill], np.float32), out.scale, out.zero_point)[0])
+        integer = int(quantize(np.array([fill], np.float32), out.scale, out.zero_point, kind=out.stored)[0])
         if len(sources) == 1 and x.constant is not None:
-            out.constant = np.append(x.constant.reshape(-1), np.int8(integer))[index].reshape(out.shape)
+            out.constant = np.append(x.constant.reshape(-1), x.stored.dtype.type(integer))[index].reshape(out.shape)
             return out
         if len(sources) == 1 and x.same_order(out) and np.array_equal(index, np.arange(len(index))):
             return x

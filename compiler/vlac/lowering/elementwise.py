@@ -25,6 +25,8 @@ from vlac.ir.geometry import is_image
 from vlac.ir.operation import Op, Tensor
 from vlac.ir.records import UNIT, Requant
 from vlac.lowering.context import LoweringContext
+from vlac.lowering.quantized import Result
+from vlac.lowering.rows import add_wide, is_wide, multiply_wide
 from vlac.lowering.spec import OpSpec, RuleResult
 from vlac.lowering.unary import fits, lower_table, same_values, several
 from vlac.lowering.weights import multipliers
@@ -89,6 +91,9 @@ def _lower_pair(low: LoweringContext, node: ir.Node, function: str) -> None:
     a, b, swapped = operand_pair(low, node)
     out = low.result(node)
     where = f"{node.op_type} '{node_label(node)}'"
+    if is_wide(a, b, out.tensor):
+        _lower_wide(low, node, (a, b), out, function)
+        return
     if function == "mul":
         (ma, shift), mb = product_multiplier(a, b, out.tensor, where), 0
     else:
@@ -103,6 +108,15 @@ def _lower_pair(low: LoweringContext, node: ir.Node, function: str) -> None:
         table = INT8.cast(np.clip(np.arange(INT8.hi, INT8.lo - 1, -1), lo, hi))
         zero, lo, hi = -1 - zero, INT8.lo, INT8.hi
     low.graph.insert(VecOp(out.label, node.op_type, [a, b], out.tensor, function, ma, mb, shift, zero, lo, hi, table))
+
+
+def _lower_wide(
+    low: LoweringContext, node: ir.Node, operands: tuple[Tensor, Tensor], out: Result, function: str
+) -> None:
+    """A sum or product with an int16 among operands and result."""
+    if function not in ("add", "mul") or node.op_type not in ("Add", "Sum", "Mul"):
+        raise UnsupportedError([f"{node.op_type} '{node_label(node)}': of int16 there are Add and Mul only, so far"])
+    (add_wide if function == "add" else multiply_wide)(low.graph, node, *operands, out)
 
 
 # --- operands -------------------------------------------------------------------------------------------
@@ -124,7 +138,9 @@ def _arranged(low: LoweringContext, node: ir.Node, b: Tensor, out: Shape) -> Ten
     spread = None if full == out else _spread(b.shape, out)
     if b.constant is not None:
         data = b.constant.reshape(full)
-        if spread != "row":
+        if spread == "scalar" and is_wide(b) and not is_image(out):  # ROW takes one row for all pixels
+            data = np.ascontiguousarray(np.broadcast_to(data, (1,) * (len(out) - 1) + out[-1:]))
+        elif spread != "row":
             data = np.ascontiguousarray(np.broadcast_to(data, out))
         return b.like(b.name, shape=data.shape, constant=data)
     if spread is None:

@@ -40,4 +40,4 @@ def interleaved(low: LoweringContext, node: ir.Node, parts: list[Tensor], phases
         size = math.prod(part.shape)
         numbers[:, i :: phases[0], j :: phases[1]] = start + np.arange(size).reshape(part.c, part.h, part.w)
         start += size
-    low.move(node, parts, numbers.reshape(-1), out)
+    low.layout(node, parts, numbers.reshape(-1), out)

@@ -137,7 +137,7 @@ def by_phases(
         taken = numbers[:, ys, xs]
         name = f"{made.name}:in"
         part = x.like(name, label=out.label, shape=(1, *taken.shape))
-        make(low.move(node, [x], taken.reshape(-1), part), made, row, column)
+        make(low.layout(node, [x], taken.reshape(-1), part), made, row, column)
     interleaved(low, node, results, phases, out)
 
 
@@ -205,7 +205,7 @@ def lower_max(
     make(pooled)
     name = f"{value.name}:moved"
     out = x.like(name, label=value.name or name, shape=shape_of(value))
-    found = low.move(node, [pooled], index, out)
+    found = low.layout(node, [pooled], index, out)
     if target is None:
         low.values[value] = found
     else:

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.generated.codes import Rounding
-from vla_isa.integer import INT8, UINT8, IntType
+from vla_isa.integer import INT8, INT16, UINT8, IntType
 from vla_isa.numerics import quantize
 from vla_isa.program import MAX_SCALE
 from vlac.errors import Refusal, UnsupportedError
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-_TYPES = {kind.dtype: kind for kind in (INT8, UINT8)}
+_TYPES = {kind.dtype: kind for kind in (INT8, UINT8, INT16)}
 
 
 @dataclass
@@ -67,7 +67,7 @@ def activation_parameters(node: ir.Node) -> tuple[float, int, IntType]:
     """(scale, zero point in terms of the stored integers, the model's type) of a Q or DQ of an activation.
 
     Raises:
-        UnsupportedError: not 8 bits, not per tensor, or not constant.
+        UnsupportedError: of another type, not per tensor, not constant, or an int16 that is not around 0.
     """
     scale, zero = constant_input(node, 1), constant_input(node, 2)
     name = node_label(node)
@@ -82,9 +82,11 @@ def activation_parameters(node: ir.Node) -> tuple[float, int, IntType]:
         )
     kind = integer_type(node)
     if kind not in _TYPES:
-        raise UnsupportedError([f"{node.op_type} '{name}': {kind} is not supported; quantize to int8 or uint8"])
+        raise UnsupportedError([f"{node.op_type} '{name}': {kind} is not supported; quantize to int8, uint8 or int16"])
     model = _TYPES[kind]
     value = 0 if zero is None else int(zero.reshape(-1)[0])
+    if model == INT16 and value:
+        raise UnsupportedError([f"{node.op_type} '{name}': int16 with zero point {value}; quantize it around 0"])
     return float(np.float32(scale.reshape(-1)[0])), value - (model.lo - model.stored.lo), model
 
 
@@ -97,7 +99,7 @@ class Traced:
 
 
 def constant_tensor(node: ir.Node) -> Tensor | None:
-    """The integers of a DequantizeLinear of a per-tensor 8-bit constant, as a tensor."""
+    """The integers of a DequantizeLinear of a per-tensor constant, as a tensor."""
     q, scale, zero = (constant_input(node, i) for i in range(3))
     if q is None or scale is None or scale.size != 1 or q.dtype not in _TYPES:
         return None

@@ -119,7 +119,7 @@ def _arranged(low: LoweringContext, node: ir.Node, x: Tensor) -> tuple[Tensor, t
     target = x.like(f"{x.name}:arranged", shape=image)
     made = np.arange(image[1] * results).reshape([shape[i] for i in front])
     index = made.transpose([front.index(i) for i in kept]).reshape(-1)
-    return low.move(node, [x], numbers, target), (1, joined), index
+    return low.layout(node, [x], numbers, target), (1, joined), index
 
 
 # --- lowering -------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def _shaped(out: Result, shape: tuple[int, ...], index: NDArray[np.int64]) -> Re
 
 def _finish(low: LoweringContext, node: ir.Node, made: Result, out: Result, index: NDArray[np.int64]) -> None:
     if made.tensor is not out.tensor:
-        low.move(node, [made.tensor], index, out.tensor)
+        low.layout(node, [made.tensor], index, out.tensor)
 
 
 def sums(name: str, *, mean: bool) -> OpSpec:

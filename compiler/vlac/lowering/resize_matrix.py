@@ -90,4 +90,4 @@ def lower_matrix(low: LoweringContext, node: ir.Node) -> None:
     source = low.moved(node, x, (1, weights.shape[1]), f"{x.name}:flat")
     requant = Requant(bias, mult, shift, t.zero_point, out.lo, out.hi)
     low.graph.insert(GemmOp(out.label, "Resize", [source], made, weights, requant))
-    low.move(node, [made], np.arange(size), t)
+    low.layout(node, [made], np.arange(size), t)

@@ -53,7 +53,7 @@ class OpSpec:
         quantize_result: whether that includes its result; if not, what reads it must take it as it is.
         function: for operators that work element by element, the float32 function of a node and its operands;
             tables are computed from it.
-        moves: whether it only moves values, so that its results may have the scale of its input.
+        keeps_scale: whether it only picks or rearranges values, so that its results may have the scale of its input.
     """
 
     name: str
@@ -63,7 +63,7 @@ class OpSpec:
     quantize: bool = True
     quantize_result: bool = True
     function: Callable[..., F32] | None = None
-    moves: bool = False
+    keeps_scale: bool = False
 
 
 _LIMITS = {ins.name: {f.name: f.legal_max for f in ins.value_fields} for ins in TABLE}

@@ -153,7 +153,7 @@ def _trace(low: LoweringContext, value: ir.Value | None) -> Traced | None:
     if value in low.traced:
         return low.traced[value]
     x = low.values.get(value)
-    if x is None or x.constant is not None:
+    if x is None or x.constant is not None or x.planes != 1:
         return None
     q = np.arange(INT8.lo, INT8.hi + 1, dtype=np.float32)
     return Traced(x, ((q - np.float32(x.zero_point)) * np.float32(x.scale)).astype(np.float32))

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from vlac.lowering.context import LoweringContext
-from vlac.lowering.moves import lower_move
+from vlac.lowering.layout import lower_layout
 from vlac.lowering.spec import OpSpec
 from vlac.model.reading import shape_of
 
@@ -17,8 +17,8 @@ __all__ = ["view"]
 
 def view(name: str) -> OpSpec:
     """The spec of an operator that keeps its input's values in ONNX order."""
-    return OpSpec(name, "No instruction; where pixels become channels see Transpose.", lower=_lower, moves=True)
+    return OpSpec(name, "No instruction; where pixels become channels see Transpose.", lower=_lower, keeps_scale=True)
 
 
 def _lower(low: LoweringContext, node: ir.Node) -> None:
-    lower_move(low, node, [np.arange(math.prod(shape_of(node.outputs[0])))])
+    lower_layout(low, node, [np.arange(math.prod(shape_of(node.outputs[0])))])

@@ -16,7 +16,7 @@ from vla_isa.generated.codes import Rounding
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions.gemm import GEMM
 from vla_isa.integer import INT8
-from vla_isa.numerics import requantize_scale, scale_to_multiplier
+from vla_isa.numerics import requantize_scale, scales_to_multipliers
 from vlac.errors import UnsupportedError
 from vlac.ir.operation import Tensor
 from vlac.ir.records import Requant
@@ -87,10 +87,9 @@ def multipliers(scales: NDArray[np.float32], where: str) -> tuple[I64, I64]:
         UnsupportedError: a scale of 2^24 or more, or not finite.
     """
     try:
-        pairs = np.array([scale_to_multiplier(s) for s in np.atleast_1d(scales)], np.int64)
+        return scales_to_multipliers(np.atleast_1d(scales))
     except EncodingError as e:
         raise UnsupportedError([f"{where}: {e}"]) from e
-    return pairs[:, 0], pairs[:, 1]
 
 
 def requant_of(

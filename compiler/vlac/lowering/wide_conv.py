@@ -76,7 +76,7 @@ def _folded(low: LoweringContext, node: ir.Node, x: Tensor, folds: tuple[int, in
     numbers = numbers.reshape(x.c, h, fy, w, fx).transpose(0, 2, 4, 1, 3)
     shape = (1, x.c * fy * fx, h, w)
     target = x.like(f"{x.name}:folded{fy}x{fx}", shape=shape)
-    return low.move(node, [x], numbers.reshape(-1), target)
+    return low.layout(node, [x], numbers.reshape(-1), target)
 
 
 def lower_wide(

@@ -1,6 +1,6 @@
 """Where each element of a result comes from, for nodes that only move values: ONNX's own evaluator moves numbers.
 
-The reference evaluator is given 1, 2, 3, ... instead of the values. Not here: doing the moves (`lowering/moves.py`).
+The reference evaluator is given 1, 2, 3, ... instead of the values. Not here: doing the moves (`lowering/layout.py`).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     starts = np.cumsum([0, *(math.prod(p.shape) for p in parts)])
     numbers = [s + np.arange(math.prod(p.shape)) for s, p in zip(starts, parts, strict=False)]
     numbers = [n.reshape(shape_of(v)) for n, v in zip(numbers, node.inputs, strict=True)]
-    moved = low.move(node, parts, np.concatenate(numbers, axis=axis).reshape(-1), out.tensor)
+    moved = low.layout(node, parts, np.concatenate(numbers, axis=axis).reshape(-1), out.tensor)
     assert moved is out.tensor
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vlac.lowering.moves import mover
+from vlac.lowering.layout import layout_operator
 
 __all__ = ["SPEC"]
 
-SPEC = mover("Expand")
+SPEC = layout_operator("Expand")

@@ -42,7 +42,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
         numbers = np.arange(rows * columns).reshape(rows, columns).T.reshape(-1)
         name = f"{x.name}:transposed"
         turned = x.like(name, label=name, shape=(columns, rows))
-        x = low.move(node, [x], numbers, turned)
+        x = low.layout(node, [x], numbers, turned)
     transposed = bool(attribute(node, "transB", 0))
     weights = read_weights(node, 1, axis=0 if transposed else 1)
     matrix = weights.values if transposed else np.ascontiguousarray(weights.values.T)

@@ -42,7 +42,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     made = t if made.same_order(t) else made
     low.graph.insert(GemmOp(out.label, "MatMul", [x], made, matrix, requant))
     if made is not t:
-        low.move(node, [made], np.arange(math.prod(t.shape)), t)
+        low.layout(node, [made], np.arange(math.prod(t.shape)), t)
 
 
 SPEC = OpSpec(

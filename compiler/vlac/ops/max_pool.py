@@ -36,5 +36,5 @@ SPEC = OpSpec(
     "POOL on the integers; a table behind it where the scale changes; dilation by picking rows and pixels with COPY.",
     rules=(*WINDOW_RULES, has_one_result),
     lower=_lower,
-    moves=True,
+    keeps_scale=True,
 )

@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vlac.lowering.context import LoweringContext
-from vlac.lowering.moves import arguments_are_constant, lower_move
+from vlac.lowering.layout import arguments_are_constant, lower_layout
 from vlac.lowering.spec import OpSpec, RuleResult
 from vlac.model.reading import attribute, constant_input
 from vlac.model.rearranged import evaluated
@@ -44,7 +44,7 @@ def never_is_folded(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 def _lower(low: LoweringContext, node: ir.Node) -> None:
     value = constant_input(node, 2)
     fill = 0.0 if value is None else float(value.reshape(-1)[0])
-    lower_move(low, node, evaluated(node, fill_input=2), fill)
+    lower_layout(low, node, evaluated(node, fill_input=2), fill)
 
 
 SPEC = OpSpec(
@@ -52,5 +52,5 @@ SPEC = OpSpec(
     "Into the padding of the convolution or pool behind it; else COPY (fill, then move).",
     rules=(arguments_are_constant, mode_is_known, only_adds, never_is_folded),
     lower=_lower,
-    moves=True,
+    keeps_scale=True,
 )

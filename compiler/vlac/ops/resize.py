@@ -25,7 +25,7 @@ from vlac.ir.geometry import is_image
 from vlac.ir.operation import Tensor
 from vlac.ir.records import Requant
 from vlac.lowering.context import LoweringContext
-from vlac.lowering.moves import arguments_are_constant, lower_move
+from vlac.lowering.layout import arguments_are_constant, lower_layout
 from vlac.lowering.phases import interleaved, phase_tensors
 from vlac.lowering.pooling import average_records
 from vlac.lowering.resize_matrix import is_small, lower_matrix
@@ -178,7 +178,7 @@ def _products(rows: _Linear, columns: _Linear) -> list[list[int]]:
 
 def _lower(low: LoweringContext, node: ir.Node) -> None:
     if _is_nearest(node):
-        lower_move(low, node, [_nearest(node)])
+        lower_layout(low, node, [_nearest(node)])
         return
     axes = _linear_axes(node)
     if axes is None:
@@ -222,7 +222,7 @@ def _extended(low: LoweringContext, node: ir.Node, x: Tensor, rows: _Linear, col
     numbers = np.pad(np.arange(x.c * x.h * x.w).reshape(x.c, x.h, x.w), ((0, 0), *pads), mode="edge")
     shape = (1, *numbers.shape)
     out = x.like(f"{x.name}:extended", shape=shape)
-    return low.move(node, [x], numbers.reshape(-1), out)
+    return low.layout(node, [x], numbers.reshape(-1), out)
 
 
 SPEC = OpSpec(
@@ -231,5 +231,5 @@ SPEC = OpSpec(
     "GEMM, with weights rounded to 8 bits where they are not exact.",
     rules=(arguments_are_constant, corners_are_whole, it_is_copied_repeats_or_is_small),
     lower=_lower,
-    moves=True,
+    keeps_scale=True,
 )

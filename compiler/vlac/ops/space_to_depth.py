@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vlac.lowering.moves import mover
+from vlac.lowering.layout import layout_operator
 
 __all__ = ["SPEC"]
 
-SPEC = mover("SpaceToDepth", rules=())
+SPEC = layout_operator("SpaceToDepth", rules=())

@@ -1,4 +1,4 @@
-"""Host parts: the model cut where the machine refuses nodes, device programs and ONNX models one after the other."""
+"""Host partitions: the model cut where the machine refuses nodes, device programs and ONNX models in turn."""
 
 from vlac.partition.compile_partitions import compile_with_host
 

@@ -1,4 +1,4 @@
-"""Compile a model with host parts: refuse nothing that ONNX Runtime can do, but say what runs there and why.
+"""Compile a model with host partitions: refuse nothing that ONNX Runtime can do, but say what runs there and why.
 
 Nodes that break a rule are known before quantization and stay float. What the machine refuses later (a value without
 scale, a layer that does not fit) goes to the host too, and the model is cut again until all device segments compile;
@@ -90,7 +90,7 @@ def _compile_segments(state: Compilation, flow: Flow, on_progress: Progress) -> 
 
 
 def _too_many(state: Compilation, segments: list[Segment]) -> dict[str, str]:
-    """Nodes of the smallest device segments where a file cannot hold all parts; each of them joins two host parts."""
+    """Nodes of the smallest device segments where a file cannot hold all partitions; each joins two host partitions."""
     count = len(segments) + (state.tail is not None) + bool(state.direct)
     if count <= MAX_PARTITIONS:
         return {}
@@ -101,7 +101,7 @@ def _too_many(state: Compilation, segments: list[Segment]) -> dict[str, str]:
 
     device = sorted(zip([s for s in segments if not s.on_host], state.partitions, strict=True), key=size)
     limit = MAX_PARTITIONS
-    reason = f"the program would have more parts than the {limit} of a file: its smallest ones run on the host."
+    reason = f"the program would have more partitions than the {limit} of a file: its smallest ones run on the host."
     return {str(n.name): reason for s, _ in device[: (count - limit + 1) // 2] for n in s.nodes}
 
 

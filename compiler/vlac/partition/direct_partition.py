@@ -1,4 +1,4 @@
-"""Outputs that need no computing, in a program with host parts: one more host part makes them.
+"""Outputs that need no computing, in a program with host partitions: one more host partition makes them.
 
 An input that is an output under its own name needs none.
 """

@@ -14,7 +14,7 @@ __all__ = ["sample_values"]
 
 
 def sample_values(state: Compilation) -> dict[str, NDArray[Any]]:
-    """The values that host parts read, by name; nothing where the model came quantized, without samples."""
+    """The values that host partitions read, by name; nothing where the model came quantized, without samples."""
     if state.package is None or state.quantized is None or not state.quantized.samples:
         return {}
     sample, model = state.quantized.samples[0], state.quantized.model

@@ -4,7 +4,7 @@ A node's stage is at least that of what it reads, one more where the side change
 readers allow. All nodes of a stage are one segment, so the number of segments is the depth of changes and nothing
 waits in a circle.
 
-What only moves, adds or maps values beside a host part costs more to hand over than to compute, and rounds once more:
+What only moves, adds or maps values beside a host partition costs more to hand over than to compute, and rounds again:
 `with_neighbours` lets it run on the host. Not here: the models of the segments (`cut.py`).
 """
 

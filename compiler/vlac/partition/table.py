@@ -1,4 +1,4 @@
-"""What host parts cost: per part bytes moved to and from it, cycles or measured time; and why nodes run there.
+"""What host partitions cost: per partition bytes to and from it, cycles or measured time; why nodes run there.
 
 Host time is measured on this machine, on the values that a sample gives where the caller has them, else on made-up
 ones of the right shapes; a part that does not run on those has no time.
@@ -32,7 +32,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class PartitionCost:
-    """One part: `bytes_in` and `bytes_out` cross between host memory and the device's data space.
+    """One partition: `bytes_in` and `bytes_out` cross between host memory and the device's data space.
 
     `milliseconds` is estimated for the device; for the host it is the best of three runs, None where it is not known.
     """
@@ -48,14 +48,14 @@ class PartitionCost:
 
 
 def partition_costs(package: Package, values: Arrays | None = None) -> list[PartitionCost]:
-    """The cost of every part, in order.
+    """The cost of every partition, in order.
 
     Args:
         package: the program.
         values: what its parts hand to each other for one sample, as far as it is known.
 
     Raises:
-        ModelError: ONNX Runtime cannot load a host part, or cannot run it on known values.
+        ModelError: ONNX Runtime cannot load a host partition, or cannot run it on known values.
     """
     numbered = enumerate(package.partitions)
     return [_host(i, p, values or {}) if isinstance(p, HostPartition) else _device(i, p) for i, p in numbered]
@@ -72,7 +72,7 @@ def _device(number: int, program: Program) -> PartitionCost:
 
 
 def _host(number: int, part: HostPartition, values: Arrays) -> PartitionCost:
-    where = f"part {number}, on the host ({', '.join(n.node for n in part.nodes[:3])})"
+    where = f"partition {number}, on the host ({', '.join(n.node for n in part.nodes[:3])})"
     try:
         session = OnnxSession(part.model, optimized=True)
     except OnnxRuntimeError as e:
@@ -108,7 +108,7 @@ def total_text(costs: Sequence[PartitionCost]) -> str:
     cycles, ms = sum(c.cycles for c in device), sum(c.milliseconds or 0.0 for c in device)
     moved = sum(c.bytes_in + c.bytes_out for c in device)
     known = f"about {sum(t for t in host if t is not None):.3g} ms on the host"
-    more = " (without parts of unknown time)" if None in host else ""
+    more = " (without partitions of unknown time)" if None in host else ""
     return f"{cycles:,} cycles on the device ({ms:.3f} ms) + {known}{more}, {moved:,} bytes to and from the device"
 
 
@@ -123,12 +123,12 @@ def refused_nodes(costs: Sequence[PartitionCost]) -> list[Refusal]:
 
 def partitions_text(costs: Sequence[PartitionCost]) -> str:
     """The table, its total, and one reason per cause."""
-    lines = [f"{'part':>5}  {'runs on':<7} {'nodes':>5} {'bytes in':>10} {'bytes out':>10} {'cycles':>11} {'ms':>9}"]
+    lines = [f"partition  {'runs on':<7} {'nodes':>5} {'bytes in':>10} {'bytes out':>10} {'cycles':>11} {'ms':>9}"]
     for c in costs:
         cycles = f"{c.cycles:,}" if c.kind == "device" else "-"
         ms = "-" if c.milliseconds is None else f"{c.milliseconds:.3f}"
         lines.append(
-            f"{c.number:>5}  {c.kind:<7} {c.layers:>5} {c.bytes_in:>10,} {c.bytes_out:>10,} {cycles:>11} {ms:>9}"
+            f"{c.number:>9}  {c.kind:<7} {c.layers:>5} {c.bytes_in:>10,} {c.bytes_out:>10,} {cycles:>11} {ms:>9}"
         )
     lines.append(f"total  {total_text(costs)}")
     lines.append("Device time is estimated, host time measured on this machine. On the host, and why:")

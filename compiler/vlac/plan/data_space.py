@@ -79,11 +79,12 @@ def layout_of(
 ) -> TensorLayout:
     """How a tensor whose channels are in ascending order lies in the data space, seen with an ONNX shape.
 
-    `moved` is another (view, permutation) than the shape's own.
+    `moved` is another (view, permutation) than the shape's. Vectors of single bytes are one row of words side by side;
+    those of more bytes lie as any tensor does, plane after plane.
     """
     channel_map = tensor.known_map()
     planes = tensor.stored.planes
-    if tensor.is_vector and moved is None and planes == 1:  # words side by side
+    if tensor.is_vector and moved is None and planes == 1:
         words = channel_map.reshape(-1, block)
         per_word = int((words[0] >= 0).sum())
         expected = np.full_like(words, -1)

@@ -2,7 +2,8 @@
 
 Every tensor that is nobody's part gets a region from the stage that makes it to the last that reads it. Where
 they do not all fit, the largest image at the place of overflow is streamed: it lives in the data space and
-only a ring of rows is on chip in the stages that use it.
+only a ring of rows is on chip in the stages that use it. Weights that are computed get regions in the same way, at the
+end of the weight scratchpad.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from vla_isa.hardware import BANKS, HardwareConfig
 from vlac.errors import AllocationError
 from vlac.ir.cut import WeightLayout
 from vlac.ir.graph import Graph
-from vlac.ir.operation import Op, Tensor
+from vlac.ir.operation import Home, Op, Tensor
 from vlac.ir.packet import Region
 from vlac.plan.plan import Plan, make_plan
 from vlac.plan.split import split_operations
@@ -21,9 +22,13 @@ from vlac.plan.split import split_operations
 __all__ = ["Regions", "allocate_regions"]
 
 
+_ARRAY_PITCH, _WIDE_PITCH = 8, 11  # modulo BANKS: the array takes 8 neighbouring banks, vector work finds others
+_WIDE_ENOUGH = 2 * BANKS  # pixels from which the words between planes are worth it
+
+
 @dataclass
 class _Item:
-    """What needs words: a whole tensor over its live range, or a ring in one stage."""
+    """What needs words: a whole tensor over its live range with its items behind it, or a ring in one stage."""
 
     tensor: Tensor
     first: int
@@ -31,32 +36,39 @@ class _Item:
     row_stride: int
     pitch: int
     ring: int
+    items: int = 0
     base: int = -1
 
     @property
     def size(self) -> int:
-        return self.ring * self.row_stride
+        return self.ring * self.row_stride + self.items
 
 
 class Regions:
-    """Regions by tensor (and stage, for streamed ones)."""
+    """Regions by tensor (and stage, for streamed ones).
 
-    def __init__(self, items: list[_Item], plan: Plan, block: int) -> None:
+    `items` are those of the activation scratchpad; `ring_words` of the weight scratchpad are left to weights that are
+    loaded, from its first word on.
+    """
+
+    def __init__(self, items: list[_Item], weights: list[_Item], plan: Plan, hw: HardwareConfig) -> None:
         """Index the placed items."""
-        self.items, self._block = items, block
-        self._resident = {i.tensor: i for i in items if i.tensor.root not in plan.streamed}
+        self.items, self._block = items, hw.block
+        self.ring_words = min([hw.weight_words, *(i.base for i in weights)])
+        self._resident = {i.tensor: i for i in (*items, *weights) if i.tensor.root not in plan.streamed}
         self._rings = {(i.first, i.tensor): i for i in items if i.tensor.root in plan.streamed}
 
     def of(self, tensor: Tensor, stage: int) -> Region:
         """The region of a tensor as a stage sees it."""
         item = self._rings.get((stage, tensor)) or self._resident.get(tensor)
         if item is not None:
-            return Region(item.base, item.row_stride, item.pitch, item.ring)
+            behind = item.base + item.ring * item.row_stride
+            return Region(item.base, item.row_stride, item.pitch, item.ring, tensor.planes, behind)
         assert tensor.parent is not None
         parent = self.of(tensor.parent, stage)
         if tensor.row_by_row:
             return Region(parent.base + tensor.offset, tensor.row_words(self._block), tensor.pitch, tensor.h)
-        return Region(parent.base + tensor.offset * parent.pitch, parent.row_stride, parent.pitch, parent.ring)
+        return Region(parent.block(tensor.offset), parent.row_stride, parent.pitch, parent.ring, parent.planes)
 
 
 def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
@@ -66,15 +78,17 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
         AllocationError: something does not fit however it is cut.
     """
     streamed: dict[Tensor, None] = {}
-    layouts: dict[Op, WeightLayout] = {}
+    layouts: dict[Op, WeightLayout] = {}  # kept from one attempt to the next, as are
+    rows: dict[Tensor, int] = {}  # words of a row of each root tensor
     shares = [4, 8, 16, 32]  # a ring may take one such part of the scratchpad; one row of output in any case
     split_operations(graph, hw)
     while True:
         plan = make_plan(graph, hw, streamed, layouts, hw.act_words // shares[0])
-        items = _items(graph, plan, hw)
+        items, weights = _items(graph, plan, hw, rows)
         failed = _first_fit(items, hw.act_words)
         if failed is None:
-            return plan, Regions(items, plan, hw.block)
+            _place_weights(weights, plan, hw)
+            return plan, Regions(items, weights, plan, hw)
         together = [i for i in items if not (i.last < failed.first or failed.last < i.first)]
         choices = [i for i in together if i.tensor.root not in streamed and _can_stream(i.tensor)]
         if choices:
@@ -99,7 +113,23 @@ def _too_large(plan: Plan, items: list[_Item], failed: _Item, hw: HardwareConfig
     )
 
 
-def _items(graph: Graph, plan: Plan, hw: HardwareConfig) -> list[_Item]:
+def _place_weights(items: list[_Item], plan: Plan, hw: HardwareConfig) -> None:
+    """Place weights that are computed, the first to be placed at the end, in half of the weight scratchpad."""
+    failed = _first_fit(items, hw.weight_words // 2)
+    if failed is not None:
+        op = plan.stages[failed.first].plans[0].op
+        raise AllocationError(
+            f"{op.op_type} '{op.node}' needs {failed.size} words of the weight scratchpad for '{failed.tensor.label}', "
+            f"beside others at the same time; '{hw.name}' has {hw.weight_words // 2} for what is computed. Use a "
+            "config with more memory, fewer keys or a smaller head",
+            op.node,
+        )
+    for item in items:
+        item.base = hw.weight_words - item.base - item.size
+
+
+def _items(graph: Graph, plan: Plan, hw: HardwareConfig, rows: dict[Tensor, int]) -> tuple[list[_Item], list[_Item]]:
+    """What needs words of the activation and of the weight scratchpad."""
     items = [_Item(t, number, number, t.row_words(hw.block), t.pitch, ring) for (number, t), ring in plan.rings.items()]
     ranges: dict[Tensor, tuple[int, int]] = {}
     for number, stage in enumerate(plan.stages):
@@ -107,14 +137,41 @@ def _items(graph: Graph, plan: Plan, hw: HardwareConfig) -> list[_Item]:
             for t in (*p.op.inputs, p.op.output):
                 first, last = ranges.get(t.root, (number, number))
                 ranges[t.root] = (min(first, number), max(last, number))
+    pitches = _pitches(graph, hw)
     for root, (first, last) in ranges.items():
         if root in plan.streamed:
             continue
         if any(o.tensor.root is root for o in graph.outputs):
             last = max(last, min(last + 1, len(plan.stages) - 1))  # its stores overlap the next stage
-        row = root.row_words(hw.block) + _row_padding(root, hw)
-        items.append(_Item(root, first, last, row, root.pitch, root.h))
-    return items
+        pitch = pitches.get(root, root.pitch)
+        if root not in rows:
+            words = root.blocks(hw.block) * root.planes * pitch if root in pitches else root.row_words(hw.block)
+            rows[root] = words + _row_padding(root, hw)
+        behind = root.item_words(hw.block) if root.with_items else 0
+        items.append(_Item(root, first, last, rows[root], pitch, root.h, behind))
+    return [i for i in items if i.tensor.home is not Home.WEIGHTS], [i for i in items if i.tensor.home is Home.WEIGHTS]
+
+
+def _pitches(graph: Graph, hw: HardwareConfig) -> dict[Tensor, int]:
+    """Words between the planes of matrices of one row, where that is more than their pixels.
+
+    Some operations touch what lies behind the last pixel. Where vector work runs beside the array, what the array reads
+    and int16 get pitches with which they find free banks.
+    """
+    least: dict[Tensor, int] = {}
+    phases: dict[Tensor, int] = {}
+    for op in graph.ops:
+        for t in (*op.inputs, op.output):
+            root = t.root
+            if root.home is Home.MATRIX and root.h == 1 and not root.is_vector and root.constant is None:
+                least[root] = max(least.get(root, root.pitch), op.touched_pixels(t, hw.block))
+                if root.w >= _WIDE_ENOUGH and root.planes == 2:
+                    phases[root] = _WIDE_PITCH
+                elif root.w >= _WIDE_ENOUGH and op.queue == "mac" and t is op.inputs[0]:
+                    phases[root] = _ARRAY_PITCH
+    if any(op.output.home is Home.ITEMS for op in graph.ops):
+        least |= {root: least[root] + (phase - least[root]) % BANKS for root, phase in phases.items()}
+    return {root: pitch for root, pitch in least.items() if pitch != root.pitch}
 
 
 def _first_fit(items: list[_Item], capacity: int) -> _Item | None:
@@ -143,7 +200,7 @@ def _can_stream(root: Tensor) -> bool:
 def _row_padding(root: Tensor, hw: HardwareConfig) -> int:
     """Words to add to a row so that strips of the convolutions that read it meet few bank conflicts."""
     readers = [op for t in _family(root) for op in t.consumers if op.inputs[0] is t]
-    if root.is_vector:
+    if root.is_vector or root.home is not Home.MATRIX:
         return 0
     row = root.row_words(hw.block)
     costs = [sum(op.fetch_cycles(row + pad, hw.pixels) for op in readers) for pad in range(BANKS)]

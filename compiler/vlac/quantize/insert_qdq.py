@@ -3,6 +3,7 @@
     an activation   one pair behind what makes it; every reader on the device, and the model's output, reads the pair's
                     result, so a tensor has one scale, and it is its own
     a weight, bias  integers with a DequantizeLinear, one copy a layer: layers may share a float weight
+    int16           what `wide.py` says; readers that take int8 only read a second pair behind the first
     stays float     what lies between an operator and the one Relu or Clip that reads it (a clamp of its integers),
                     inside chains that become one table, and around nodes that are excluded
 
@@ -18,7 +19,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vlac.analysis.chains import find_chains
+from vlac.analysis.chains import Chain, find_chains
 from vlac.import_onnx.names import name_all, unique_name
 from vlac.lowering.spec import OpSpec
 from vlac.model.clamps import clamp_bounds, clamped_result
@@ -33,6 +34,7 @@ from vlac.quantize.parameters import (
     quantize_bias,
     quantize_weight,
 )
+from vlac.quantize.wide import Forms, centred_scale, find_forms, wide_scale
 from vlac.rewrite.nodes import initializer
 
 __all__ = ["Operand", "Range", "Ranges", "activations", "hands_on", "insert_qdq", "observable"]
@@ -43,8 +45,15 @@ Operand = tuple[str, int]  # node and input
 
 F32 = NDArray[np.float32]
 _FAR = 8.0  # times the result's range: biases beyond are looked at
+_WIDE_OPSET = 21  # the first with Q/DQ of int16
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_PARAMETERS = ("Clip", "Resize", "Pad", "Dropout")  # their inputs behind the first are numbers of the operator itself
+# operators whose inputs behind these many are numbers of their own
+_DATA_INPUTS = {
+    **dict.fromkeys(
+        ("Clip", "Resize", "Pad", "Dropout", "LayerNormalization", "RMSNormalization", "RotaryEmbedding"), 1
+    ),
+    "Attention": 3,
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ def insert_qdq(
 def activations(model: ir.Model, exclude: Collection[str] = (), only: Collection[str] | None = None) -> list[ir.Value]:
     """The values of a float model that get a pair, in the order they are made."""
     quantized = _quantized_nodes(model, exclude, only)
-    chains = [c for c in find_chains(model, exclude) if only is None or c.nodes[0] in only]
+    chains = _tables(model, find_forms(model, quantized), exclude, only)
     inner = {name for c in chains for name in c.nodes}
     ends = {name for c in chains for name in (c.source, c.result)}
     found: dict[ir.Value, None] = {}
@@ -99,7 +108,7 @@ def observable(model: ir.Model, exclude: Collection[str] = ()) -> list[ir.Value]
 
 def hands_on(node: ir.Node) -> bool:
     """Whether an operator's results have the scale of its input: it moves values, and adds none from outside."""
-    if not BY_NAME[node.op_type].moves:
+    if not BY_NAME[node.op_type].keeps_scale:
         return False
     if node.op_type == "Pad":
         fill = constant_input(node, 2)
@@ -116,13 +125,21 @@ def _quantized_nodes(model: ir.Model, exclude: Collection[str], only: Collection
     return out
 
 
+def _tables(model: ir.Model, forms: Forms, exclude: Collection[str], only: Collection[str] | None) -> list[Chain]:
+    """Chains of functions that become one table each: of int8, so none that an int16 is part of."""
+    wide = {v.name for v in forms.wide}
+    parts = {node_label(n): {v.name for v in (*n.inputs, *n.outputs) if v is not None} for n in model.graph}
+    found = [c for c in find_chains(model, exclude) if only is None or c.nodes[0] in only]
+    return [c for c in found if not any(parts[name] & wide for name in c.nodes)]
+
+
 def _spec(node: ir.Node) -> OpSpec | None:
     return BY_NAME.get(node.op_type) if node.domain in ("", "ai.onnx") else None
 
 
 def _operands(node: ir.Node) -> list[ir.Value]:
     """Float inputs that are data: neither weights, biases nor an operator's own numbers."""
-    count = 1 if node.op_type in _PARAMETERS else len(node.inputs)
+    count = _DATA_INPUTS.get(node.op_type, len(node.inputs))
     found = [v for v in node.inputs[:count] if v is not None and v.dtype == ir.DataType.FLOAT]
     return [v for v in found if v.const_value is None] if node.op_type in _LAYERS else found
 
@@ -142,17 +159,23 @@ class _Inserter:
         self.graph = model.graph
         self.ranges = ranges
         self.nodes = _quantized_nodes(model, exclude, only)
-        chains = [c for c in find_chains(model, exclude) if only is None or c.nodes[0] in only]
-        self.float_inside = {n for c in chains for n in c.nodes}
+        self.forms = find_forms(model, self.nodes)
+        self.float_inside = {n for c in _tables(model, self.forms, exclude, only) for n in c.nodes}
         self.values = activations(model, exclude, only)
         self.scales: dict[ir.Value, Scale] = {}
+        self.narrow: dict[ir.Value, Scale] = {}  # of the second pairs of int16 values
 
     def run(self) -> None:
         device = {n for n in self.graph if n in set(self.nodes) or node_label(n) in self.float_inside}
         for value in self.values:
             self.scales[value] = self._scale(value, device)
+            if value in self.forms.wide:
+                self._narrow(value, device)
+        if self.forms.wide and (self.graph.opset_imports.get("") or 0) < _WIDE_OPSET:
+            self.graph.opset_imports[""] = _WIDE_OPSET
         parameters: dict[Scale, tuple[ir.Value, ir.Value]] = {}
         pairs = {v: self._pair(v, self.scales[v], parameters) for v in self.values}
+        narrow = {v: self._pair(pairs[v], scale, parameters) for v, scale in self.narrow.items()}
         for node in self.nodes:
             if node_label(node) in self.float_inside:
                 continue
@@ -162,15 +185,34 @@ class _Inserter:
                 self._constants(node, parameters)
         made = {v for node in device for v in node.outputs}
         for value, real in pairs.items():
+            if value in narrow:
+                self._connect(value, narrow[value], self._narrow_readers(value, device))
             self._connect(value, real, device if value not in made else None)
 
+    def _narrow_readers(self, value: ir.Value, device: Collection[ir.Node]) -> list[ir.Node]:
+        """What takes an int16 value as int8 only."""
+        return [u for u in value.consumers() if u in device and not self.forms.is_read_wide(u)]
+
+    def _narrow(self, value: ir.Value, device: Collection[ir.Node]) -> None:
+        """Choose the scale of an int16 value's second pair, where something needs one."""
+        readers = self._narrow_readers(value, device)
+        if readers:
+            found = self.ranges.values[value.name or ""]
+            centred = any(u.op_type == "Attention" for u in readers)
+            self.narrow[value] = centred_scale(*found) if centred else activation_scale(*found)
+
     def _scale(self, value: ir.Value, device: Collection[ir.Node]) -> Scale:
-        """A value's own scale, or the one that is handed on to it."""
+        """A value's own scale, or the one that is handed on to it, or that it shares."""
+        if value in self.forms.wide:
+            found = [self.ranges.values.get(v.name or "", (0.0, 0.0)) for v in self.forms.group(value)]
+            return wide_scale(max(float(np.abs(ends).max()) for ends in found))
         node = value.producer()
         if node is not None and node in device and hands_on(node):
             source = node.inputs[0]
             if source in self.scales:
-                return self.scales[source]
+                return self.narrow.get(source, self.scales[source])
+        if value in self.forms.centred:
+            return centred_scale(*self.ranges.values[value.name or ""])
         return activation_scale(*self.ranges.values[value.name or ""])
 
     def _node(self, op: str, inputs: Sequence[ir.Value], like: ir.Value, dtype: ir.DataType, wish: str) -> ir.Node:
@@ -187,7 +229,7 @@ class _Inserter:
         if scale not in known:
             known[scale] = (
                 initializer(self.graph, f"{label}.scale", np.array(scale.scale, np.float32)),
-                initializer(self.graph, f"{label}.zero_point", np.array(scale.zero_point, np.int8)),
+                initializer(self.graph, f"{label}.zero_point", np.array(scale.zero_point, scale.kind.dtype)),
             )
         return known[scale]
 
@@ -195,7 +237,8 @@ class _Inserter:
         """Q and DQ behind a value; returns the result of the DQ, which nothing reads yet."""
         label = value.name or "value"
         parameters = self._parameters(scale, label, known)
-        q = self._node("QuantizeLinear", [value, *parameters], value, ir.DataType.INT8, f"{label}.quantized")
+        integers = ir.DataType.from_numpy(scale.kind.dtype)
+        q = self._node("QuantizeLinear", [value, *parameters], value, integers, f"{label}.quantized")
         dq = self._node("DequantizeLinear", [q.outputs[0], *parameters], value, ir.DataType.FLOAT, f"{label}.real")
         producer = value.producer()
         if producer is None:
@@ -207,7 +250,7 @@ class _Inserter:
     def _connect(self, value: ir.Value, real: ir.Value, readers: Collection[ir.Node] | None) -> None:
         """Let `readers` (None: all, and the model's output) read `real` in place of `value`."""
         for node, index in list(value.uses()):
-            if node.outputs[0] is not _quantizer_of(real) and (readers is None or node in readers):
+            if node.op_type != "QuantizeLinear" and (readers is None or node in readers):
                 node.replace_input_with(index, real)
         if readers is None and value.is_graph_output():
             name = value.name or ""
@@ -228,8 +271,16 @@ class _Inserter:
             array = value.const_value.numpy()
             found = self.ranges.constants.get((node_label(node), index))
             scale = activation_scale(*(found or (float(array.min()), float(array.max()))))
+            if node.outputs[0] in self.forms.wide:
+                scale = self._wide_constant(node, float(np.abs(array).max(initial=0)))
             q = initializer(self.graph, f"{value.name}.integers", quantize_array(array, scale))
             self._dequantize(node, index, [q, *self._parameters(scale, f"{value.name}", known)])
+
+    def _wide_constant(self, node: ir.Node, size: float) -> Scale:
+        """The scale of a constant operand of an int16 result: the result's own where it is added and fits."""
+        shared = self.scales.get(node.outputs[0])
+        own = wide_scale(size)
+        return shared if node.op_type == "Add" and shared is not None and size <= shared.limits[1] else own
 
     def _dequantize(self, node: ir.Node, index: int, inputs: Sequence[ir.Value], axis: int | None = None) -> None:
         value = node.inputs[index]
@@ -249,9 +300,10 @@ class _Inserter:
         array, axis = weight.const_value.numpy(), _weight_axis(node)
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         c = None if bias is None or bias.const_value is None else bias.const_value.numpy()
-        input_scale = self.scales[source].scale
+        given = self.narrow.get(source, self.scales[source])
+        input_scale = given.scale
         if c is not None and c.ndim == 1 and node.op_type != "ConvTranspose":
-            c = self._cut_bias(node, c, array, axis, self.scales[source])
+            c = self._cut_bias(node, c, array, axis, given)
         groups = attribute(node, "group", 1) if node.op_type == "ConvTranspose" else 1
         least = None
         if c is not None and c.ndim == 1:
@@ -288,11 +340,6 @@ class _Inserter:
         cut = bias.copy()
         cut[far] = np.clip(bias[far], low - reach, high + reach)
         return cut
-
-
-def _quantizer_of(real: ir.Value) -> ir.Value | None:
-    node = real.producer()
-    return node.inputs[0] if node is not None else None
 
 
 def _weight_axis(node: ir.Node) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.integer import INT8
+from vla_isa.integer import INT8, IntType
 
 __all__ = [
     "Scale",
@@ -35,16 +35,17 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 @dataclass(frozen=True)
 class Scale:
-    """How an int8 tensor stands for real numbers."""
+    """How a tensor of integers stands for real numbers."""
 
     scale: np.float32
     zero_point: int
+    kind: IntType = INT8
 
     @property
     def limits(self) -> tuple[float, float]:
         """The least and the largest real number."""
         scale = float(self.scale)
-        return (INT8.lo - self.zero_point) * scale, (INT8.hi - self.zero_point) * scale
+        return (self.kind.lo - self.zero_point) * scale, (self.kind.hi - self.zero_point) * scale
 
 
 def activation_scale(low: float, high: float) -> Scale:
@@ -57,11 +58,10 @@ def activation_scale(low: float, high: float) -> Scale:
     return Scale(scale, int(np.clip(np.rint(zero), INT8.lo, INT8.hi)))
 
 
-def quantize_array(array: NDArray[Any], scale: Scale) -> NDArray[np.int8]:
+def quantize_array(array: NDArray[Any], scale: Scale) -> NDArray[Any]:
     """A constant operand in the scale of an activation; values outside its range saturate."""
     q = np.rint(array.astype(np.float64) / float(scale.scale)) + scale.zero_point
-    integers: NDArray[np.int8] = INT8.clip(q)
-    return integers
+    return scale.kind.clip(q)
 
 
 def quantize_weight(weight: F32, axis: int, least: F32 | None = None) -> tuple[NDArray[np.int8], F32]:

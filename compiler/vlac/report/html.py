@@ -1,4 +1,4 @@
-"""One self-contained page about a program: facts, layers, host parts, memory, inputs and outputs.
+"""One self-contained page about a program: facts, layers, host partitions, memory, inputs and outputs.
 
 Not here: the numbers (`summary.py`, `partition/table.py`) and the pictures (`maps.py`).
 """
@@ -55,14 +55,14 @@ Cells = Sequence[str]
 def report_page(
     found: Program | Package, name: str, losses: Sequence[LayerLoss] = (), costs: Sequence[PartitionCost] = ()
 ) -> str:
-    """The page as HTML text; `losses` is the sensitivity of the layers, `costs` those of the parts, if measured."""
+    """The page as HTML text; `losses` is the sensitivity of the layers, `costs` those of partitions, if measured."""
     if isinstance(found, Package):
         costs = costs or partition_costs(found)
         body = _parts(costs)
         for number, part in enumerate(found.partitions):
             if isinstance(part, Program):
-                body += f"<header><h1>Part {number}</h1><p>on the device</p></header>{_program(part)}"
-        text = f"{len(found.partitions)} parts for {escape(found.programs[0].config.name)}"
+                body += f"<header><h1>Partition {number}</h1><p>on the device</p></header>{_program(part)}"
+        text = f"{len(found.partitions)} partitions for {escape(found.programs[0].config.name)}"
     else:
         body, text = _program(found), f"{escape(found.config.name)}, {found.config.macs_per_cycle:,} MAC per cycle"
     return (
@@ -153,7 +153,7 @@ def _parts(costs: Sequence[PartitionCost]) -> str:
         moved = f"{c.bytes_in:,}", f"{c.bytes_out:,}"
         ms = "" if c.milliseconds is None else f"{c.milliseconds:.3f}"
         rows.append((str(c.number), kind, str(c.layers), *moved, cycles, ms))
-    table = _table(("part", "runs on", "nodes", "bytes in", "bytes out", "cycles", "ms"), rows, left=(0, 1))
+    table = _table(("partition", "runs on", "nodes", "bytes in", "bytes out", "cycles", "ms"), rows, left=(0, 1))
     note = "Device time is estimated, host time was measured where the page was made."
     note = f"<p class=note>{escape(total_text(costs))}. {note}</p>"
     reasons = _table(("why on the host",), [(escape(text),) for text in grouped(refused_nodes(costs))], wide=0)

@@ -26,6 +26,7 @@ from vlac.rewrite.gemm_bias import GEMM_BIAS
 from vlac.rewrite.group_to_dense import GROUP_TO_DENSE
 from vlac.rewrite.one_dimensional import widen
 from vlac.rewrite.pad_max_pool import pad_max_pools
+from vlac.rewrite.rows_to_gemm import rows_to_gemm
 from vlac.rewrite.sequence import recover_sequences
 from vlac.rewrite.split_variadic import split_variadic
 from vlac.rewrite.three_dimensional import flatten_depth
@@ -55,6 +56,7 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     where_masks(model)
     turn_regions(model)
     fold_affine(model)
+    rows_to_gemm(model)
     pad_max_pools(model)
     widen(model)
     flatten_depth(model)

@@ -6,7 +6,6 @@ Images must be stored as PNG bytes in the parquet files; video features are refu
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,9 +19,18 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from vla_datasets.errors import DatasetError
-from vla_datasets.lerobot.format import CODEBASE_VERSION, DATA_PATH, EPISODES_PATH, INFO_PATH, TASKS_PATH, Feature
+from vla_datasets.lerobot.format import (
+    CODEBASE_VERSION,
+    DATA_PATH,
+    EPISODES_PATH,
+    INFO_PATH,
+    STATS_PATH,
+    TASKS_PATH,
+    Feature,
+)
+from vla_isa.documents import read_json
 
-__all__ = ["Dataset", "EpisodeFrames", "open_dataset"]
+__all__ = ["Dataset", "EpisodeFrames", "open_dataset", "read_statistics"]
 
 _MAX_INFO_BYTES = 10_000_000
 _MAX_PNG_BYTES = 50_000_000
@@ -67,10 +75,13 @@ class Dataset:
         declared = self.info["features"].get(name)
         if not isinstance(declared, dict):
             raise DatasetError(f"{self.root}: no feature '{name}'; it has {', '.join(self.info['features'])}.")
+        dtype, shape = declared.get("dtype"), declared.get("shape")
+        if not (isinstance(dtype, str) and isinstance(shape, list) and all(type(size) is int for size in shape)):
+            raise DatasetError(f"{self.root}: info.json: feature '{name}' is {declared}; it needs a dtype and a shape.")
         try:
-            return Feature(str(declared["dtype"]), tuple(int(size) for size in declared["shape"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{self.root}: info.json: feature '{name}' is {declared}.") from error
+            return Feature(dtype, tuple(shape))
+        except DatasetError as error:
+            raise DatasetError(f"{self.root}: info.json: '{name}': {error}") from error
 
     def read_episodes(self, episodes: range, features: Mapping[str, pa.DataType]) -> Iterator[EpisodeFrames]:
         """Frames of `episodes` in order, with the named columns in the given arrow types.
@@ -121,7 +132,9 @@ class Dataset:
                 image.verify()  # checksums; a reader that skips them shows damaged pixels
             with Image.open(io.BytesIO(png), formats=["PNG"]) as image:  # verify() uses an image up
                 return np.array(image, np.uint8)
-        except (OSError, ValueError, SyntaxError) as error:  # what pillow raises for damaged files
+        except DatasetError:
+            raise
+        except Exception as error:  # pillow raises errors of many classes for damaged files, and its own for huge ones
             raise DatasetError(f"{self.root}: an image cannot be decoded: {error}.") from error
 
 
@@ -141,13 +154,29 @@ def open_dataset(root: Path) -> Dataset:
     return Dataset(root, info, _splits(info, total_episodes, root), tasks, episodes)
 
 
+def read_statistics(root: Path) -> Mapping[str, Any]:
+    """The statistics of each feature; see `vla_datasets.lerobot.statistics`.
+
+    Raises:
+        DatasetError: missing or damaged.
+    """
+    path = root / STATS_PATH
+    try:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(found, dict) or not all(isinstance(values, dict) for values in found.values()):
+        raise DatasetError(f"{path} holds no statistics: they are a table of features, each a table of numbers.")
+    return found
+
+
 def _read_info(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DatasetError(f"{path} does not exist: not a LeRobot data set, or its collection is not finished.")
     if path.stat().st_size > _MAX_INFO_BYTES:
         raise DatasetError(f"{path} has {path.stat().st_size} bytes; at most {_MAX_INFO_BYTES} are read.")
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        info = read_json(path)
     except ValueError as error:
         raise DatasetError(f"{path} is not JSON: {error}.") from error
     if not isinstance(info, dict) or info.get("codebase_version") != CODEBASE_VERSION:
@@ -187,21 +216,32 @@ def _splits(info: Mapping[str, Any], total: int, root: Path) -> dict[str, tuple[
 
 
 def _table(path: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
-    """The named columns of a parquet file, each of exactly the given type."""
+    """The named columns of a parquet file, each of exactly the given type, every value there and whole."""
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             schema = file.schema_arrow
             for name, expected in types.items():
                 if name not in schema.names:
                     raise DatasetError(f"{path}: column '{name}' is missing; it has {', '.join(schema.names)}.")
+                if schema.names.count(name) > 1:
+                    raise DatasetError(f"{path}: column '{name}' is there more than once.")
                 if schema.field(name).type != expected:
                     raise DatasetError(f"{path}: column '{name}' is {schema.field(name).type}, not {expected}.")
             table = file.read(columns=list(types))
-    except (OSError, pa.ArrowException) as error:
+            table.validate(full=True)  # text that is no UTF-8
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DatasetError(f"{path} cannot be read: {error}.") from error
-    if any(column.null_count for column in table.columns):
-        raise DatasetError(f"{path}: it has empty cells.")
+    for name in types:
+        if any(_has_nulls(chunk) for chunk in table[name].chunks):
+            raise DatasetError(f"{path}: column '{name}' has empty cells.")
     return table
+
+
+def _has_nulls(column: pa.Array) -> bool:
+    """Whether a value is missing, be it inside a list."""
+    kind = column.type
+    inside = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(column.null_count) or (inside and _has_nulls(column.flatten()))
 
 
 def _read_data_file(path: Path, features: Mapping[str, pa.DataType]) -> pa.Table:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from vla_datasets.errors import DatasetError
 from vla_datasets.keys import TASK, is_pad
 from vla_datasets.lerobot.format import Feature
-from vla_datasets.lerobot.reader import Dataset, open_dataset
+from vla_datasets.lerobot.reader import Dataset, EpisodeFrames, open_dataset
 
 __all__ = ["Windows", "load_windows"]
 
@@ -75,17 +75,31 @@ def load_windows(root: Path, split: str, steps: Steps) -> Windows:
         lengths.append(length)
         tasks.extend([episode.task] * length)
         for key, feature in features.items():
-            parts[key].append(_array(dataset, key, feature, episode.columns[key]))
+            parts[key].append(_array(dataset, key, feature, episode))
     if not lengths:
         raise DatasetError(f"{root}: the split '{split}' has no episodes.")
     return Windows({key: np.concatenate(arrays) for key, arrays in parts.items()}, tasks, lengths, steps)
 
 
-def _array(dataset: Dataset, key: str, feature: Feature, stored: list[Any]) -> npt.NDArray[Any]:
-    """One episode's values as an array of (frames, *shape)."""
+def _array(dataset: Dataset, key: str, feature: Feature, episode: EpisodeFrames) -> npt.NDArray[Any]:
+    """One episode's values as an array of (frames, *shape).
+
+    Raises:
+        DatasetError: values of another shape, or that are no numbers.
+    """
+    stored: list[Any] = episode.columns[key]
     if feature.dtype == "image":
         return np.stack([dataset.decode(value, feature.shape) for value in stored])
+    where = f"{dataset.root}: episode {episode.episode_index}: '{key}'"
     try:
-        return np.asarray(stored, feature.dtype).reshape(len(stored), *feature.shape)
-    except ValueError as error:
-        raise DatasetError(f"{dataset.root}: '{key}' has values that are not of shape {feature.shape}.") from error
+        array = np.asarray(stored, feature.dtype)
+    except (ValueError, TypeError) as error:
+        raise DatasetError(f"{where} has values that are not of shape {feature.shape}.") from error
+    if array.ndim == 1 and feature.shape == (1,):
+        array = array[:, None]
+    if array.shape[1:] != feature.shape:
+        raise DatasetError(f"{where} has values of shape {array.shape[1:]}, not {feature.shape}.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        frame = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise DatasetError(f"{where} is {array[frame].tolist()} in frame {frame}; every value must be a finite number.")
+    return array

@@ -100,14 +100,19 @@ class _Totals:
         self.episodes = 0
         self.frames = 0
         images = {name: feature for name, feature in features.items() if feature.dtype == "image"}
+        self._shapes = {name: feature.shape for name, feature in images.items()}
         self._images = {name: ImageStatistics(feature.shape[2]) for name, feature in images.items()}
         self._values: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in features if name not in images}
 
     def add(self, columns: Mapping[str, Any]) -> None:
-        """Count one episode; its values are arrays of (frames, *shape), its images PNG."""
+        """Count one episode; its values are arrays of (frames, *shape), its images PNG.
+
+        Raises:
+            DatasetError: an image is none, or of another shape.
+        """
         for name, statistics in self._images.items():
             for png in columns[name]:
-                statistics.add(np.asarray(Image.open(io.BytesIO(png))))
+                statistics.add(_pixels(name, png, self._shapes[name]))
         for name, values in self._values.items():
             values.append(columns[name])
 
@@ -116,11 +121,23 @@ class _Totals:
         return images | {name: value_statistics(np.concatenate(v)) for name, v in self._values.items()}
 
 
+def _pixels(name: str, png: bytes, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+            pixels = np.asarray(image)
+    except Exception as error:  # pillow raises errors of many classes
+        raise DatasetError(f"'{name}' has an image that is no PNG: {error}.") from error
+    if pixels.dtype != np.uint8 or pixels.shape != shape:
+        found = f"{pixels.dtype} {list(pixels.shape)}"
+        raise DatasetError(f"'{name}' has an image of {found}; the feature is uint8 {list(shape)}.")
+    return pixels
+
+
 def _stored(name: str, feature: Feature, values: Sequence[Any], length: int) -> Any:
     """The values of one episode as they are stored: an array of (frames, *shape) in the feature's dtype; PNG as given.
 
     Raises:
-        DatasetError: there is not one value of the feature's shape for each frame.
+        DatasetError: there is not one value of the feature's shape for each frame, or one is no finite number.
     """
     if feature.dtype == "image":
         if len(values) != length:
@@ -137,6 +154,8 @@ def _stored(name: str, feature: Feature, values: Sequence[Any], length: int) -> 
             f"'{name}' has values of shape {list(array.shape)} in an episode of {length} frames; "
             f"{list(feature.shape)} for each frame makes {[length, *feature.shape]}."
         )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise DatasetError(f"'{name}' has a value that is no finite number.")
     return array
 
 

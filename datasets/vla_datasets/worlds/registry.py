@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vla_datasets.errors import CollectError
-from vla_isa.errors import did_you_mean
+from vla_isa.registry import find_named
 
 if TYPE_CHECKING:
     from vla_datasets.worlds.world import Expert, Schema, World
@@ -76,8 +76,4 @@ def find_world(name: str) -> WorldSpec:
     Raises:
         CollectError: none is.
     """
-    for spec in WORLDS:
-        if spec.name == name:
-            return spec
-    names = [spec.name for spec in WORLDS]
-    raise CollectError(f"Unknown world '{name}'." + did_you_mean(name, names, f"Known: {', '.join(names)}."))
+    return find_named("world", name, WORLDS, CollectError)

@@ -90,7 +90,7 @@ under theirs.
 """
 
 _PARTS = """\
-## Programs with host parts
+## Programs with host partitions
 
 `vlac compile --allow-host` writes, where the machine refuses nodes, a file of the same form whose sections are
 `parts` (JSON object: `inputs` and `outputs`, lists of Value, and `parts`, a list of PartEntry), one section

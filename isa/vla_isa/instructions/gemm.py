@@ -271,9 +271,9 @@ GEMM = Instruction(
         _draw,
         inputs=("in_base",),
         regions={
-            "in": RegionUse({"k_blocks": 2}, {"batch": 2, "out_batch_stride": 1}),  # two batches write two results
-            "out": RegionUse({"n_blocks": 2}, {"batch": 2}),
-            "res": RegionUse({"n_blocks": 2}, {"batch": 2, "out_batch_stride": 4}, on={"res_kind": 1, "out_bytes": 1}),
+            "in": RegionUse({"k_blocks": 2}, {"h": 2}),
+            "out": RegionUse({"n_blocks": 2}, {"h": 2}),
+            "res": RegionUse({}, {"h": 2}, on={"res_kind": 1, "out_bytes": 1, "res_pitch": 0}),
         },
         often=3,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
@@ -50,8 +51,8 @@ def _meaning(packet: Packet, memories: Memories) -> None:
         put_item(memories, packet["out_base"], n, numerics.pack_row_records(bias, mult, shift))
 
 
-def _draw(rng: Rng, arena: Arena, *, in_place: bool | None = None, **fixed: int) -> Values:
-    """A RECIP. Choices: `in_place`, any field."""
+def _draw(rng: Rng, arena: Arena, *, values: str = "usual", in_place: bool | None = None, **fixed: int) -> Values:
+    """A RECIP. Choices: `in_place`, any field, `values` of the items ("usual", "zero", "negative", "edges")."""
     v: Values = {
         "function": draw_number(rng, 0, 1),
         "n": draw_number(rng, 1, 20),
@@ -63,13 +64,22 @@ def _draw(rng: Rng, arena: Arena, *, in_place: bool | None = None, **fixed: int)
     }
     words = v["n"] * numerics.ITEM_BYTES // arena.hw.act_word_bytes
     v["in_base"] = arena.take_act(words)
-    items = draw_items(rng, v["n"], 0, (1 << 62) - 1)
-    values, seconds = numerics.unpack_items(items)
-    small = numerics.pack_items(values >> rng.integers(0, 63, v["n"]), seconds)  # of any number of bits
-    arena.put_act(v["in_base"], small)
+    _, seconds = numerics.unpack_items(draw_items(rng, v["n"], 0, 0))
+    arena.put_act(v["in_base"], numerics.pack_items(_draw_values(rng, v["n"], values), seconds))
     same = draw_number(rng, 0, 3) == 0 if in_place is None else in_place
     v["out_base"] = v["in_base"] if same else arena.take_act(words)
     return v
+
+
+def _draw_values(rng: Rng, n: int, kind: str) -> NDArray[np.int64]:
+    """Values of any number of bits, or around powers of two."""
+    if kind == "zero":
+        return np.zeros(n, np.int64)
+    found: NDArray[np.int64] = rng.integers(0, 1 << 62, n) >> rng.integers(0, 63, n)
+    if kind == "edges":
+        edges: NDArray[np.int64] = (np.int64(1) << rng.integers(0, 63, n)) + rng.integers(-1, 2, n)
+        return edges
+    return -found - 1 if kind == "negative" else found
 
 
 RECIP = Instruction(

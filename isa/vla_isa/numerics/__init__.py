@@ -49,6 +49,7 @@ from vla_isa.numerics.scales import (
     quantize,
     requantize_scale,
     scale_to_multiplier,
+    scales_to_multipliers,
     two_multipliers,
 )
 
@@ -93,6 +94,7 @@ __all__ = [
     "rsqrt",
     "saturate16",
     "scale_to_multiplier",
+    "scales_to_multipliers",
     "topk_mask",
     "two_multipliers",
     "unpack_items",

@@ -21,8 +21,11 @@ __all__ = [
     "quantize",
     "requantize_scale",
     "scale_to_multiplier",
+    "scales_to_multipliers",
     "two_multipliers",
 ]
+
+I64 = NDArray[np.int64]
 
 TOP = INT8.hi  # the largest exponent
 
@@ -34,23 +37,29 @@ def requantize_scale(s_x: float, s_w: NDArray[np.float32], s_y: float) -> NDArra
 
 
 def scale_to_multiplier(scale: float) -> tuple[int, int]:
-    """A float32 scale as (mult, shift) with `scale == mult * 2^-shift` exactly.
+    """A float32 scale as (mult, shift); see `scales_to_multipliers`."""
+    mult, shift = scales_to_multipliers(np.array([scale]))
+    return int(mult[0]), int(shift[0])
+
+
+def scales_to_multipliers(scales: NDArray[np.floating]) -> tuple[I64, I64]:
+    """Float32 scales as (mult, shift) with `scale == mult * 2^-shift` exactly.
 
     mult is the 24-bit mantissa, in [2^23, 2^24), and shift lies in 0..56; a scale below 2^-33 becomes
     (0, 0): it can only round to 0.
 
     Raises:
-        EncodingError: not finite, negative, or 2^24 and more.
+        EncodingError: one is not finite, negative, or 2^24 and more.
     """
-    value = np.float32(scale)
-    if not np.isfinite(value) or value < 0:
-        raise EncodingError(f"scale {scale!r} is not a finite number >= 0; check the model's scales")
-    if value >= np.float32(2.0**24):
+    values = np.asarray(scales, np.float32)
+    for value in values[~(np.isfinite(values) & (values >= 0))][:1]:
+        raise EncodingError(f"scale {float(value)!r} is not a finite number >= 0; check the model's scales")
+    for value in values[values >= np.float32(2.0**24)][:1]:
         raise EncodingError(f"scale {float(value):g} is not below 2^24; the output scale is too small for its inputs")
-    if value < np.float32(2.0**-33):
-        return 0, 0
-    mantissa, exponent = np.frexp(value)  # value = mantissa * 2^exponent, mantissa in [0.5, 1)
-    return int(mantissa * (1 << 24)), 24 - int(exponent)
+    mantissa, exponent = np.frexp(values)  # value = mantissa * 2^exponent, mantissa in [0.5, 1)
+    small = values < np.float32(2.0**-33)
+    mult = np.where(small, 0, mantissa * np.float32(1 << 24)).astype(np.int64)
+    return mult, np.where(small, 0, 24 - exponent.astype(np.int64))
 
 
 def quantize(

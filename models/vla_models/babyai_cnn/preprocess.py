@@ -51,11 +51,13 @@ class BabyAIPreprocessor:
             observation: the agent's view now, uint8 (56, 56, 3). The first one of an episode fills the whole stack.
 
         Raises:
-            ObservationError: the image is of another shape or type, or no mission was given.
+            ObservationError: the image is missing, or of another shape or type, or no mission was given.
         """
         if self._mission is None:
             raise ObservationError("No mission yet: call reset(task) at the start of each episode.")
-        seen = observation[CAMERA]
+        if CAMERA not in observation:
+            raise ObservationError(f"The observation has no '{CAMERA}'; it has {', '.join(observation)}.")
+        seen = np.asarray(observation[CAMERA])
         if seen.shape != _SHAPE or seen.dtype != np.uint8:
             raise ObservationError(f"The image is {seen.dtype} {seen.shape}; it must be uint8 {_SHAPE}.")
         self._images.append(seen)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import layout
-from vla_isa.errors import ProgramError
+from vla_isa.errors import InputError, ProgramError, did_you_mean
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import ErrorCode
 from vla_isa.package import Package
@@ -26,6 +26,7 @@ __all__ = [
     "Loaded",
     "Model",
     "RunResult",
+    "checked",
     "entry_packet",
     "place_inputs",
     "run_once",
@@ -85,6 +86,7 @@ class Loaded(ABC):
             memories: results hold the memories after the run, where the backend has them.
 
         Raises:
+            InputError: an input is missing, unknown, of another shape, or no integers of the device's type.
             VlaError: the backend cannot run here, or the watchdog stopped it.
         """
 
@@ -148,6 +150,49 @@ def tensor_bytes(data: NDArray[np.int8], tensor: IoTensor) -> NDArray[np.int8]:
     """The bytes of a tensor in the data space, a view."""
     start = tensor.line * LINE_BYTES
     return data[start : start + tensor.layout.lines * LINE_BYTES]
+
+
+def checked(program: Program, inputs: Sequence[Integers]) -> list[Integers]:
+    """The device's inputs of each run, held against the program: names, shapes, and integers of the tensor's type.
+
+    Raises:
+        InputError: the first thing that is wrong.
+    """
+    return [_checked(program, each) for each in inputs]
+
+
+def _checked(program: Program, inputs: Integers) -> Integers:
+    wanted = {t.name: t for t in program.inputs}
+    if not isinstance(inputs, Mapping) or inputs.keys() != wanted.keys():
+        raise _refused(wanted, inputs)
+    return {name: _integers(tensor, inputs[name]) for name, tensor in wanted.items()}
+
+
+def _refused(wanted: Mapping[str, IoTensor], inputs: Any) -> InputError:
+    text = ", ".join(f"'{t.name}' {t.layout.type.name} {list(t.layout.shape)}" for t in wanted.values())
+    if not isinstance(inputs, Mapping):
+        return InputError(f"the inputs of a run are {type(inputs).__name__}; give a mapping of names to arrays: {text}")
+    missing = [name for name in wanted if name not in inputs]
+    if missing:
+        return InputError(f"input {', '.join(map(repr, missing))} is missing; the device takes {text}")
+    unknown = next(str(name) for name in inputs if name not in wanted)
+    return InputError(f"unknown input '{unknown}'; the device takes {text}.{did_you_mean(unknown, wanted)}")
+
+
+def _integers(tensor: IoTensor, given: Any) -> NDArray[Any]:
+    kind, shape = tensor.layout.type, tensor.layout.shape
+    array = np.asarray(given)
+    if array.shape != shape:
+        raise InputError(f"input '{tensor.name}' has shape {list(array.shape)}; the device takes {list(shape)}")
+    if array.dtype == kind.dtype:
+        return array
+    if array.dtype.kind not in "iu":
+        raise InputError(f"input '{tensor.name}' has dtype {array.dtype}; the device takes {kind.name}")
+    if array.size and (int(array.min()) < kind.lo or int(array.max()) > kind.hi):
+        raise InputError(
+            f"input '{tensor.name}' holds {array.min()} to {array.max()}; the device takes {kind.lo}..{kind.hi}"
+        )
+    return array.astype(kind.dtype)
 
 
 def place_inputs(program: Program, inputs: Integers, data: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from vla_isa.numerics import quantize
 from vla_isa.package import Package
 from vla_isa.program import Program
 from vla_isa.signature import HostOp
-from vlarun.backends.base import Backend, Integers, Loaded, Model, Reals, RunResult
+from vlarun.backends.base import Backend, Integers, Loaded, Model, Reals, RunResult, checked
 from vlarun.errors import BackendError
+from vlarun.onnx_runtime import OnnxSession
 
 __all__ = ["RefBackend", "RefOptions"]
 
@@ -67,8 +67,8 @@ class _OnnxModel(Model):
             else (program.model_inputs, program.model_outputs)
         )
         self._names = [v.name for v in outputs]
-        self._kinds = {i.name: i.type for i in self._session.get_inputs()}
-        found = {o.name for o in self._session.get_outputs()}
+        self._kinds = {i.name: i.type for i in self._session.inputs}
+        found = {o.name for o in self._session.outputs}
         missing = ({v.name for v in inputs} ^ set(self._kinds)) | (set(self._names) - found)
         if missing:
             raise BackendError(f"the ONNX model is not this program's: {', '.join(sorted(missing))} is not in both")
@@ -80,10 +80,7 @@ class _OnnxModel(Model):
             BackendError: ONNX Runtime refuses.
         """
         feeds = {n: np.asarray(inputs[n], _DTYPES.get(kind, np.float32)) for n, kind in self._kinds.items()}
-        try:
-            return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
-        except Exception as e:  # ONNX Runtime raises its own classes, without a common base
-            raise BackendError(f"ONNX Runtime refuses to run the model: {e}") from e
+        return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
 
 
 class _Integers(Loaded):
@@ -94,21 +91,18 @@ class _Integers(Loaded):
 
     def run(self, inputs: Sequence[Integers], entry: str | None = None, *, memories: bool = False) -> list[RunResult]:
         """See `Loaded.run`."""
-        reals = (self._model.run(_model_inputs(self.program, each)) for each in inputs)
+        reals = (self._model.run(_model_inputs(self.program, each)) for each in checked(self.program, inputs))
         return [RunResult(_device_outputs(self.program, each)) for each in reals]
 
 
-def _session(program: Program | Package, path: str | Path | None) -> onnxruntime.InferenceSession:
+def _session(program: Program | Package, path: str | Path | None) -> OnnxSession:
+    if path and Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+        raise BackendError(f"the ONNX model '{path}' is a device or a pipe; give a file")  # there may be no end of it
     try:
         model = Path(path).read_bytes() if path else _embedded(program)
     except OSError as e:
         raise BackendError(f"the ONNX model '{path}' cannot be read: {e.strerror}") from e
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as e:  # ONNX Runtime raises its own classes, without a common base
-        raise BackendError(f"ONNX Runtime cannot load the model: {e}") from e
+    return OnnxSession(model, "the model")
 
 
 def _model_inputs(program: Program, inputs: Integers) -> Reals:

@@ -22,6 +22,7 @@ from vlarun.backends.base import (
     Integers,
     Loaded,
     RunResult,
+    checked,
     entry_packet,
     place_inputs,
     take_outputs,
@@ -83,7 +84,7 @@ class _SimProgram(Loaded):
         Raises:
             MachineError: the watchdog counted more than `max_packets` packets.
         """
-        start = entry_packet(self.program, entry)
+        start, inputs = entry_packet(self.program, entry), checked(self.program, inputs)
         if start not in self._plans:
             most = self._options.max_packets
             self._plans[start] = make_plan(self.program, self._image, start, most) if self._library else None

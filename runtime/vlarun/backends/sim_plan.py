@@ -179,7 +179,8 @@ class _Planner:
 
         Raises:
             _NoPlanError: its 64 bytes, or what it would write to parameters or weights, may depend on the inputs; or it
-                is met again: a loop's plan would hold its steps once a round; or items say what comes, or moves.
+                is met again: a loop's plan would hold its steps once a round; or items say what comes, or moves; or it
+                leaves the data space.
             ProgramError: an operand larger than its memory.
             DataSpaceError: it leaves the data space or the weight space.
         """
@@ -189,6 +190,8 @@ class _Planner:
         self._met.add(address)
         made = make_step(packet, self._machine, self._groups)
         accesses = footprint(packet, self._machine.hw, self._machine.param)
+        if any(a.space == "data" and a.words[-1, 1] > len(self._computed) for a in accesses):
+            raise _NoPlanError
         if any(a.write and a.space in ("param", "weight") for a in accesses):
             self._do_now(packet, accesses)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions.vec import VEC
 from vla_isa.integer import INT8
 from vla_isa.operands import Arena
-from vlarun.conformance import limit_cases, limit_moves, machine_cases
+from vlarun.conformance import directed_rows, limit_cases, limit_moves, loop_cases, machine_cases
 from vlarun.conformance.operations import make_operation
 from vlarun.conformance.programs import Case, operation_program
 
@@ -52,6 +53,7 @@ def cases(hw: HardwareConfig) -> Iterator[Case]:
             rng = np.random.default_rng(zlib.crc32(case_id.encode()))
             yield Case(case_id, operation_program([make_operation(name, rng, Arena(hw), **choices)]))
     yield from machine_cases.cases(hw)
+    yield from loop_cases.cases(hw)
     yield from limit_cases.cases(hw)
     yield from limit_moves.cases(hw)
 
@@ -81,6 +83,7 @@ def _conv(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
             "out_w": 5,
         },
     )
+    yield "dilation.of.one.row", PLAIN | ONE | {"dilation_h": 5, "dilation_w": 7}
     for kernel in ((1, 1), (1, 15), (15, 1), (7, 7), (15, 15)):
         yield (
             f"kernel.{kernel[0]}x{kernel[1]}",
@@ -334,8 +337,12 @@ def _copy(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
 
 DIRECTED: dict[str, Callable[[HardwareConfig], Iterator[tuple[str, Choices]]]] = {
     "CONV": _conv,
-    "GEMM": _gemm,
+    "GEMM": lambda hw: chain(_gemm(hw), directed_rows.wide_gemm(hw)),
     "POOL": _pool,
     "VEC": _vec,
-    "COPY": _copy,
+    "ROW": directed_rows.row,
+    "REDUCE": directed_rows.reduce,
+    "RECIP": directed_rows.recip,
+    "GATHER": directed_rows.gather,
+    "COPY": lambda hw: chain(_copy(hw), directed_rows.squares(hw)),
 }

@@ -9,14 +9,27 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 
 from vla_isa.encoding import encode, illegal, make_packet
 from vla_isa.errors import VlaError
 from vla_isa.footprint import footprint
-from vla_isa.generated.codes import TABLE_BYTES, BKind, MaskMode, Move, PoolMode, Rounding, ScaleBy
+from vla_isa.generated.codes import (
+    TABLE_BYTES,
+    BKind,
+    GatherMove,
+    MaskMode,
+    Move,
+    OperandKind,
+    PoolMode,
+    Rounding,
+    RowFunction,
+    ScaleBy,
+)
 from vla_isa.hardware import HardwareConfig
+from vla_isa.hazards import same_region
 from vla_isa.instructions import BY_NAME, TABLE, ErrorCode
 from vla_isa.instructions.conv import CONV
 from vla_isa.instructions.gemm import GEMM
@@ -25,6 +38,7 @@ from vla_isa.instructions.vec import VEC
 from vla_isa.integer import INT8
 from vla_isa.operands import RegionUse, Rng, Values, draw_records, fill
 from vla_isa.packet import Instruction, Packet
+from vlarun.conformance import limit_rows
 from vlarun.conformance.programs import Builder, Case
 
 __all__ = ["SIZES", "cases", "fitting", "run_each"]
@@ -54,7 +68,7 @@ def fitting(hw: HardwareConfig, name: str, changes: Iterable[Values]) -> list[Pa
         try:
             packet = small_packet(hw, name, change)
             fits = illegal(encode(packet), hw)[0] is ErrorCode.OK and _inside(packet, hw)
-            fits &= name == "VEC" or _apart(packet, hw)
+            fits &= _apart(packet, hw)
         except VlaError:  # a region longer than the scratchpad, or a field below 0
             fits = False
         if fits:
@@ -69,9 +83,14 @@ def _inside(packet: Packet, hw: HardwareConfig) -> bool:
 
 
 def _apart(packet: Packet, hw: HardwareConfig) -> bool:
-    """Whether no word of the scratchpad is both read and written (VEC may work in place)."""
+    """Whether no word of the scratchpad is both read and written, what works in place apart."""
     spans = {
-        w: [s for a in footprint(packet, hw) if a.space == "act" and a.write is w for s in a.words.tolist()]
+        w: [
+            s
+            for a in footprint(packet, hw)
+            if a.space == "act" and a.write is w and not (a.role != "out" and same_region(packet, a.role))
+            for s in a.words.tolist()
+        ]
         for w in (False, True)
     }
     return not any(a < d and c < b for a, b in spans[False] for c, d in spans[True])
@@ -79,7 +98,7 @@ def _apart(packet: Packet, hw: HardwareConfig) -> bool:
 
 def small_packet(hw: HardwareConfig, name: str, change: Values) -> Packet:
     """A small packet with some fields changed; its regions lie apart in the middle of the scratchpad."""
-    middle, step = hw.act_words // 2, min(8, hw.act_words // 16)
+    middle, step = hw.act_words // 2, min(8, hw.act_words // 32)
     v: Values = {
         "lo": INT8.lo,
         "hi": INT8.hi,
@@ -88,10 +107,10 @@ def small_packet(hw: HardwareConfig, name: str, change: Values) -> Packet:
         "n1": 1,
         "n2": 1,
         "n3": 1,
-        "move": Move.FILL_ACT,
+        "move": Move.FILL_ACT if name == "COPY" else GatherMove.GATHER_ACT,
     }
     v |= {"weight_base": 7, "param_base": 7, "table_base": 20, "mask_base": 40}
-    for at, region in enumerate(("in", "a", "res", "b", "out")):
+    for at, region in enumerate(("in", "a", "res", "b", "out", "c", "row", "reduce", "index", "act")):
         v |= {
             f"{region}_base": middle + step * at,
             f"{region}_row_stride": 2,
@@ -125,7 +144,9 @@ def _load(builder: Builder, rng: Rng, packet: Packet) -> None:
         if len(spans) > MANY:
             spans = [[spans[0][0], spans[-1][1]]]
         for first, end in spans:
-            if access.space == "act":
+            if access.role == "index":  # of a GATHER: row 0
+                builder.load_act(np.zeros((end - first, hw.act_word_bytes), np.int8), first)
+            elif access.space == "act":
                 builder.load_act(fill(rng, (end - first, hw.act_word_bytes), "random"), first)
             elif access.space == "weight":
                 builder.load_weight(fill(rng, (end - first, hw.weight_word_bytes), "random"), first)
@@ -159,14 +180,21 @@ def _requantize(name: str) -> Iterator[Values]:
     for lo in ends:
         yield {"lo": lo}
         yield {"lo": INT8.lo, "hi": lo}
+    yield {"lo": 5}
     for rounding, mode in zip(Rounding, MaskMode, strict=True):  # three of each
         both = {"residual_enable": 1, "mask_mode": mode} if name == "CONV" else {"scale_by": ScaleBy.TENSOR}
         if name in ("CONV", "GEMM"):
             yield {"rounding": rounding, "table_enable": 1, **both}
-    zeros = {"CONV": ("in_zero",), "POOL": ("in_zero",), "VEC": ("a_zero", "b_zero", "b_scalar")}
+    zeros = {
+        "CONV": ("in_zero",),
+        "POOL": ("in_zero",),
+        "VEC": ("a_zero", "b_zero", "b_scalar"),
+        "ROW": ("a_zero", "b_zero"),
+    }
     for field in zeros.get(name, ()):
         for zero in ends:
-            yield {field: zero, **({"b_kind": BKind.SCALAR} if field == "b_scalar" else {})}
+            product = {"function": RowFunction.MUL, "b_kind": OperandKind.TENSOR} if name == "ROW" else {}
+            yield {field: zero, **({"b_kind": BKind.SCALAR} if field == "b_scalar" else {}), **product}
 
 
 def _tall(names: tuple[str, ...], rows: int) -> Values:
@@ -282,7 +310,11 @@ def _vec_sizes(hw: HardwareConfig) -> Iterator[Values]:
 
 SIZES: dict[str, Callable[[HardwareConfig], Iterator[Values]]] = {
     "CONV": _conv_sizes,
-    "GEMM": _gemm_sizes,
+    "GEMM": lambda hw: chain(_gemm_sizes(hw), limit_rows.gemm_row_sizes(hw)),
     "POOL": _pool_sizes,
     "VEC": _vec_sizes,
+    "ROW": limit_rows.row_sizes,
+    "REDUCE": limit_rows.reduce_sizes,
+    "RECIP": limit_rows.recip_sizes,
+    "GATHER": limit_rows.gather_sizes,
 }

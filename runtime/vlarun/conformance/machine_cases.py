@@ -151,12 +151,19 @@ def _constant_moves(hw: HardwareConfig) -> Iterator[Case]:
             )
         )
 
+    def weights_of_lines(b: Builder) -> None:
+        lines = hw.weight_word_bytes // LINE_BYTES
+        source = b.constant(fill(rng, (40, hw.weight_word_bytes), "random"))
+        steps = {"src_stride1": 5 * lines, "src_stride2": 12 * lines, "dst_stride1": 4, "dst_stride2": 20}
+        b.add(copy_packet("data_to_weight", src=source + lines, dst=7, n0=3, n1=2, n2=2, **steps))
+
     def long_weights(b: Builder) -> None:
         b.load_weight(fill(rng, (700, hw.weight_word_bytes), "random"), 1)
 
     yield _copy_case(hw, "data_to_param.strided", params)
     yield _copy_case(hw, "weight_to_weight.strided", weights)
     yield _copy_case(hw, "weight_to_weight.long", long_weights)
+    yield _copy_case(hw, "data_to_weight.strided", weights_of_lines)
 
 
 def _masked_moves(hw: HardwareConfig) -> Iterator[Case]:
@@ -289,6 +296,10 @@ def _outside(hw: HardwareConfig) -> Iterator[Case]:
     yield case("data.read", copy_packet("data_to_act", src=far, n0=4), ErrorCode.AXI_READ)
     yield case("params.read", copy_packet("data_to_param", src=far), ErrorCode.AXI_READ)
     yield case("weights.read", copy_packet("weight_to_weight", src=far), ErrorCode.AXI_READ)
+    yield case("lines.read", copy_packet("data_to_weight", src=far), ErrorCode.AXI_READ)
+    rows = {"table_base": far, "table_rows": 1, "index_kind": 1}
+    yield case("rows.read", make_packet("GATHER", move=2, **rows), ErrorCode.AXI_READ)
+    yield case("rows.write", make_packet("GATHER", move=3, **rows), ErrorCode.AXI_WRITE)
     yield case("data.write", copy_packet("act_to_data", dst=far, n0=8), ErrorCode.AXI_WRITE)
     b = Builder(hw)
     b.add(make_packet("JUMP", target=far))

@@ -67,6 +67,11 @@ class Builder:
     _last_at: int = 0  # its number
 
     @property
+    def last(self) -> Packet | None:
+        """The packet that `add` appended last, if nothing raw is behind it."""
+        return self._last
+
+    @property
     def address(self) -> int:
         """Byte address of the next packet."""
         return len(self.packets) * LINE_BYTES

@@ -1,6 +1,6 @@
 """Run cases on a backend, compare its memories with the slow reference, show a matrix.
 
-The suites T0 to T2 are the runtime's own; others may be handed in (T3 is `vla_toolchain.conformance`'s). Someone
+The suites T0 to T2 and T4 are the runtime's own; others may be handed in (T3 is `vla_toolchain.conformance`'s). Someone
 else's machine (`Choice.library`) runs in a process of its own, and shows the memories that it can.
 """
 
@@ -28,7 +28,7 @@ from vla_isa.instructions import ErrorCode
 from vla_isa.trace import packets
 from vlarun.backends import Backend, RtlBackend, SimBackend, run_once
 from vlarun.backends.rtl import RtlOptions
-from vlarun.conformance import directed_cases, encoding_cases, random_cases, reference
+from vlarun.conformance import directed_cases, encoding_cases, parallel_cases, random_cases, reference
 from vlarun.conformance.isolated import Isolated
 from vlarun.conformance.programs import Case
 from vlarun.progress import track
@@ -42,11 +42,18 @@ SUITES: Mapping[str, Suite] = {
     "T2": lambda hw, choice: random_cases.cases(
         hw, choice.programs, choice.seed, lambda packet: choice.backend == "sim" or on_verilog(encode(packet), hw)
     ),
+    "T4": lambda hw, choice: parallel_cases.cases(
+        hw,
+        -(-choice.programs // PARALLEL),
+        choice.seed,
+        lambda packet: choice.backend == "sim" or on_verilog(encode(packet), hw),
+    ),
 }
 SPACES = ("data", "act", "weight", "param")
 MAX_CYCLES = 5_000_000
 SHOWN_FAILURES = 20
-PROGRAMS = 50  # random programs of T2
+PROGRAMS = 80  # random programs of T2
+PARALLEL = 10  # so many of them to a program of T4
 STALL_PERCENT = 30
 
 
@@ -212,7 +219,7 @@ def show(outcome: Outcome) -> None:
     groups: dict[str, list[Result]] = {}
     for result in outcome.results:
         suite, subject = result.id.split(".")[:2]
-        groups.setdefault(suite if suite == "T2" else f"{suite}.{subject}", []).append(result)
+        groups.setdefault(suite if suite in ("T2", "T4") else f"{suite}.{subject}", []).append(result)
     machine = Path(choice.library).name if choice.library else choice.backend
     less = "" if outcome.spaces == SPACES else ", data memory only"
     table = Table(title=f"conformance: {machine}, {choice.config}, stalls {choice.stalls}{less}")

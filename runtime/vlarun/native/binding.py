@@ -1,4 +1,4 @@
-"""The library of `kernels.cpp`: built once where g++ is present, its structures and its functions by ctypes.
+"""The library of `kernels/`: built once where g++ is present, its structures and its functions by ctypes.
 
 Not here: which packets it can execute (`steps.py`).
 """
@@ -36,7 +36,7 @@ __all__ = [
     "load",
 ]
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
+SOURCE = Path(__file__).with_name("kernels") / "kernels.cpp"  # includes the files beside it
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared", "-Wno-psabi")
 
 
@@ -141,8 +141,9 @@ class Memory(ctypes.Structure):
 @cache
 def library() -> ctypes.CDLL | None:
     """The library, built now if the cache does not have it; None where it cannot be had, with a note of why."""
-    content = hashlib.sha256(repr((SOURCE.read_bytes(), FLAGS, platform.machine(), cpu())).encode())
     try:
+        sources = [(p.name, p.read_bytes()) for p in sorted(SOURCE.parent.iterdir()) if p.suffix in (".cpp", ".h")]
+        content = hashlib.sha256(repr((sources, FLAGS, platform.machine(), cpu())).encode())
         path = cache_folder("native") / f"kernels-{content.hexdigest()[:24]}.so"
         if not intact(path):
             if shutil.which("g++") is None:

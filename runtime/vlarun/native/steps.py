@@ -179,8 +179,9 @@ def _finish(
 ) -> None:
     """`struct Finish`: records by channel, the table, the residual's record."""
     block, f = machine.hw.block, made.what.finish
-    sums = np.zeros((live.shape[0], block), np.int64)
-    np.add.at(sums, np.nonzero(live)[0], words.sum(axis=(1, 3), dtype=np.int64))
+    by_block = np.zeros((*live.shape, block), np.int64)
+    by_block[live] = np.einsum("ntoi->no", words, dtype=np.int32)
+    sums = by_block.sum(axis=1)
     depth = int(live.sum(axis=1).max(initial=0)) * words.shape[1] * block
     wide = int(np.abs(records.bias).max(initial=0)) + (depth << 14) >= EXACT_BOUND
     channels = -(-live.shape[0] * block // LANES) * LANES + LANES  # groups filled up, and one more to read from
@@ -217,43 +218,34 @@ def _tiles(
     """
     taps, block = words.shape[1:3]
     steps, share = block // STEP, LANES // block
-    outs, ins = np.nonzero(live)
-    pairs, at_pair = np.unique(np.stack([outs // share, ins], axis=1), axis=0, return_inverse=True)
-    packed = np.zeros((len(pairs), taps, steps, share, block, STEP), np.int8)
-    quads = words.reshape(-1, taps, block, steps, STEP).transpose(0, 1, 3, 2, 4)
-    packed[at_pair.reshape(-1), :, :, outs % share] = quads
-    packed = packed.reshape(len(pairs), taps * steps, LANES * STEP)
-    offsets = at_tap[:, None] + np.arange(steps) * STEP
-    every = pairs[:, 1, None] * in_pitch + offsets.reshape(-1)
-    used = np.asarray(packed.any(axis=2))
-    by_group = []
-    for group in range(-(-live.shape[0] // share)):
-        mine = np.flatnonzero(pairs[:, 0] == group)
-        order = np.argsort(every[mine][used[mine]], kind="stable")
-        by_group.append((every[mine][used[mine]][order], packed[mine][used[mine]][order]))
+    (outs, ins), groups = np.nonzero(live), -(-live.shape[0] // share)
+    packed = np.zeros((groups, live.shape[1], taps, steps, share, block, STEP), np.int8)
+    packed[outs // share, ins, :, :, outs % share] = words.reshape(-1, taps, block, steps, STEP).swapaxes(2, 3)
+    packed = packed.reshape(groups, -1, LANES * STEP)
+    offsets = np.add.outer(np.add.outer(np.arange(live.shape[1]) * in_pitch, at_tap), np.arange(steps) * STEP).ravel()
+    order = np.argsort(offsets)
+    needed = np.any(packed.view(np.uint64), axis=2)[:, order]
     tiles, first = [], 0
-    while first < len(by_group):
-        count = _shared([offsets for offsets, _ in by_group[first : first + most]])
-        union = np.unique(np.concatenate([offsets for offsets, _ in by_group[first : first + count]]))
-        weights = np.zeros((len(union), count, LANES * STEP), np.int8)
-        for i, (own, values) in enumerate(by_group[first : first + count]):
-            weights[np.searchsorted(union, own), i] = values
-        tiles.append(Tile(first, count, len(union), made.pointer(union.astype(np.int32)), made.pointer(weights)))
+    while first < groups:
+        count = _shared(needed[first : first + most])
+        union = order[needed[first : first + count].any(axis=0)]
+        weights = packed[first : first + count, union].swapaxes(0, 1)
+        offset = made.pointer(offsets[union].astype(np.int32))
+        tiles.append(Tile(first, count, len(union), offset, made.pointer(weights)))
         first += count
     array = (Tile * len(tiles))(*tiles)
     made.arrays.append(array)
     made.what.tiles, made.what.tile = len(tiles), ctypes.addressof(array)
 
 
-def _shared(offsets: list[NDArray[np.int64]]) -> int:
-    """How many of these groups are best one tile: three or four alike, say, or only the first."""
-    count, union, needed = 1, offsets[0], len(offsets[0])
-    for more in offsets[1:]:
-        union, needed = np.union1d(union, more), needed + len(more)
-        if len(union) * (count + 1) > UNION_WORTH * needed:
-            break
-        count += 1
-    return count
+def _shared(needed: NDArray[np.bool_]) -> int:
+    """How many of these groups are best one tile: three or four alike, say, or only the first.
+
+    needed: bool [groups, steps].
+    """
+    union = np.logical_or.accumulate(needed).sum(axis=1)
+    worth = union * np.arange(1, len(needed) + 1) <= UNION_WORTH * needed.sum(axis=1).cumsum()
+    return len(needed) if worth.all() else int(worth.argmin())
 
 
 # --- COPY, VEC, POOL ---------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ class Case:
     exporters: tuple[str, ...] = tuple(EXPORTERS)
 
 
+MOVED = ("Softmax", "ReduceMean", "Erf", "Tanh", "Sigmoid", "Transpose")
 A, N, F, R = "attention", "norms", "activations", "rotary embeddings"
 ONE = {"Attention": 1}
 LN, RMS, GN = ({name: 1} for name in ("LayerNormalization", "RMSNormalization", "GroupNormalization"))
@@ -189,4 +190,33 @@ HUGGING_FACE = (
     Case("hf_t5_encoder", G, "T5, encoder", {**RMS_BLOCK, "Relu": 1}, PARTS),
     Case("hf_t5_gated", G, "T5 1.1, encoder, with a padding mask", {**RMS_BLOCK, "Gelu": 1}, PARTS),
 )
-CASES = (*ATTENTION, *NORMS, *ROTARY, *STATE)
+P = "blocks of policies"
+LAYER = {**ONE, "LayerNormalization": 1}
+BLOCKS = (
+    Case("dit", P, "DiT block (adaLN-Zero)", {**ONE, "LayerNormalization": 2, "Gelu": 1, "Swish": 1}, MOVED),
+    Case(
+        "rdt",
+        P,
+        "cross attention with QK-RMSNorm over a padded condition",
+        {**ONE, "RMSNormalization": 3},
+        MOVED,
+        DYNAMO,
+    ),
+    Case("act", P, "positions added to queries and keys (DETR, ACT)", LAYER, MOVED),
+    Case(
+        "causal_decoder",
+        P,
+        "`nn.TransformerDecoderLayer` with `tgt_mask`",
+        {"Attention": 2, "LayerNormalization": 3},
+        MOVED,
+    ),
+    Case("stacked_encoder", P, "`nn.TransformerEncoder`", {"Attention": 2, "LayerNormalization": 5, "Gelu": 2}, MOVED),
+    Case("windows", P, "windows of pixels with a bias (Swin)", ONE),
+    Case("scale_per_head", P, "a learned scale for each head", ONE),
+    Case("attention_pool", P, "a learned query over all tokens", ONE),
+    Case("image_attention", P, "pixels between convolutions (diffusers)", {**ONE, **GN}),
+    Case("lrn", P, "`nn.LocalResponseNorm`", {"LRN": 1}, ("Pow", "Div")),
+    Case("lstm", P, "`nn.LSTM`", {"LSTM": 1}),
+    Case("gru", P, "`nn.GRU`", {"GRU": 1}),
+)
+CASES = (*ATTENTION, *NORMS, *ROTARY, *STATE, *BLOCKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spellings import CASES, EXPORTERS, HUGGING_FACE
+from test_microsoft import CASES as MICROSOFT
 
 INTRO = """# Spellings of transformers
 
@@ -26,6 +27,10 @@ def page() -> str:
             by = "all" if len(case.exporters) == len(EXPORTERS) else ", ".join(case.exporters)
             lines.append(f"| {case.what} | {nodes} | {by} |")
         lines.append("")
+    lines += ["## Operators of ONNX Runtime (com.microsoft)", "", "| operator | with | becomes |", "|---|---|---|"]
+    for name, (op, _, _, node, _) in MICROSOFT.items():
+        lines.append(f"| {op} | {name} | {node} |")
+    lines.append("")
     names = ", ".join(EXPORTERS)
     return "\n".join([*lines, f"All: {names} (the exporter of `torch.onnx.export`, and the opset).", ""])
 

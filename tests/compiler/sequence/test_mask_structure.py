@@ -3,7 +3,9 @@
 import numpy as np
 import onnx_ir as ir
 import pytest
+from small_graphs import model
 
+from vlac.rewrite.sequence import recover_sequences
 from vlac.rewrite.sequence.mask_structure import mask_structure
 
 Q, K = 5, 7
@@ -75,3 +77,39 @@ def test_random_masks(seed):
     mask = mask + np.where(np.tri(Q, K, int(rng.integers(-1, K))), 0, NEVER).astype(np.float32)
     found = mask_structure(attention(mask))
     assert np.array_equal(added(found, 2), mask)
+
+
+def recovered_mask(mask, inputs, constants):
+    """The structure of a masked attention behind the rewrites."""
+    body = f"t = Transpose<perm = [0, 1, 3, 2]>(k) l = MatMul(q, t) {mask} p = Softmax(s) y = MatMul(p, v)"
+    heads = "float[1,2,5,8] q, float[1,2,5,8] k, float[1,2,5,8] v, "
+    found = model(body, heads + inputs, opset=18, constants=constants)
+    recover_sequences(found)
+    (node,) = [n for n in found.graph if n.op_type == "Attention"]
+    return mask_structure(node)
+
+
+def test_causal_and_padding_are_a_limit_and_a_row():
+    causal = np.tri(5, dtype=bool)[None, None]
+    mask = "a = Cast<to = 9>(m) b = Unsqueeze(a, i) c = And(b, tri) s = Where(c, l, never)"
+    constants = {"tri": causal, "i": np.array([1, 2]), "never": np.float32(-np.inf)}
+    found = recovered_mask(mask, "int64[1,5] m", constants)
+    assert (found.limit, found.limit_step, found.kind) == (1, 1, "row")
+    assert found.computed is not None and found.computed.dtype == ir.DataType.BOOL
+
+
+def test_padding_that_was_expanded_over_heads_is_a_row():
+    mask = "a = Where(m, never, zero) b = Unsqueeze(a, i) c = Expand(b, e) s = Add(l, c)"
+    constants = {
+        "never": np.float32(-np.inf),
+        "zero": np.float32(0),
+        "i": np.array([1, 2]),
+        "e": np.array([1, 2, 5, 5]),
+    }
+    found = recovered_mask(mask, "bool[1,5] m", constants)
+    assert (found.limit, found.limit_step, found.kind) == (5, 0, "row")
+
+
+def test_a_computed_bias_is_a_tensor():
+    found = recovered_mask("s = Add(l, m)", "float[1,2,5,5] m", {})
+    assert (found.limit, found.limit_step, found.kind) == (5, 0, "tensor")

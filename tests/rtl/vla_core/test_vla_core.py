@@ -80,7 +80,7 @@ def test_illegal_packets_let_earlier_ones_complete() -> None:
     assert run_rtl(p).memories["data"][512 * 64 : 512 * 64 + 4].tolist() == [5, 5, 5, 5]
     reserved = bytes([3]) + bytes(62) + b"\x80"
     assert ends(program(TINY, [reserved, halt()])) == (ErrorCode.RESERVED_BITS, 0, 0)
-    limit = encode(halt()) + bytes([3]) + bytes(4) + b"\x07" + bytes(58)
+    limit = encode(halt()) + bytes([1]) + bytes(63)  # a CONV of nothing
     assert ends(program(TINY, [limit], entry=1)) == (ErrorCode.FIELD_LIMIT, 64, 0)
 
 

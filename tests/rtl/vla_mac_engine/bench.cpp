@@ -19,7 +19,7 @@
 
 namespace {
 
-constexpr int kResidual = 2, kWrites = 2, kBanks = 16, kMaxReads = 16;
+constexpr int kBanks = 16, kMaxReads = 16, kMaxWrites = 8;
 constexpr int kReadCycles = 3;      // from a granted read to its word
 constexpr uint64_t kHang = 200000;  // cycles without a write or a done
 
@@ -108,10 +108,11 @@ int main(int argc, char** argv) {
   VerilatedContext context;
   Vvla_mac_engine top(&context);
   const int pixels = static_cast<int>(sizeof top.op_rd_data_i / block);
-  const int reads = pixels + kResidual;
+  const int group = static_cast<int>(sizeof top.wr_data_o / block);  // pixels requantized at once
+  const int reads = pixels + group;
   std::vector<uint64_t> accepted, done, counts(size_t(packets) * 3);
   std::vector<uint8_t> writes;
-  Lane read_lanes[kMaxReads], write_lanes[kWrites];
+  Lane read_lanes[kMaxReads], write_lanes[kMaxWrites];
   Words coming[kReadCycles];
   bool offering = false;
   uint64_t quiet = 0, cycle = 0;
@@ -132,14 +133,14 @@ int main(int argc, char** argv) {
 
     const uint32_t op_valid = top.op_rd_valid_o, valid = op_valid | top.res_rd_valid_o << pixels;
     const uint32_t wr_valid = top.wr_valid_o;
-    uint32_t addr[kMaxReads], wr_addr[kWrites];
+    uint32_t addr[kMaxReads], wr_addr[kMaxWrites];
     for (int i = 0; i < pixels; ++i) addr[i] = bits(&top.op_rd_addr_o, sizeof top.op_rd_addr_o, i * act_aw, act_aw);
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < group; ++i) {
       addr[pixels + i] = bits(&top.res_rd_addr_o, sizeof top.res_rd_addr_o, i * act_aw, act_aw);
       wr_addr[i] = bits(&top.wr_addr_o, sizeof top.wr_addr_o, i * act_aw, act_aw);
     }
     const uint32_t grant = arbitrate(read_lanes, valid, addr, reads, pixels, true, stalls, cycle);
-    const uint32_t wr_grant = arbitrate(write_lanes, wr_valid, wr_addr, kWrites, 0, false, stalls, cycle);
+    const uint32_t wr_grant = arbitrate(write_lanes, wr_valid, wr_addr, group, 0, false, stalls, cycle);
     const bool param_grant = top.param_rd_valid_o && !percent(stalls);
     const uint32_t param_addr = top.param_rd_addr_o, weight_addr = top.weight_rd_addr_o;
     const bool weight_en = top.weight_rd_en_o;
@@ -161,7 +162,7 @@ int main(int argc, char** argv) {
     uint64_t* count = &counts[done.size() * 3];
     count[1] += top.count_busy_o;
     count[2] += top.count_conflict_o;
-    for (int i = 0; i < kWrites; ++i) {
+    for (int i = 0; i < group; ++i) {
       if (!((wr_grant >> i) & 1)) continue;
       quiet = 0;
       ++count[0];
@@ -177,7 +178,7 @@ int main(int argc, char** argv) {
     std::memset(now.bytes, 0xA5, sizeof now.bytes);
     for (int i = 0; i < reads; ++i)
       if ((grant >> i) & 1) std::memcpy(now.bytes + i * block, &act[size_t(addr[i]) * block], block);
-    for (int i = 0; i < kWrites; ++i)
+    for (int i = 0; i < group; ++i)
       if ((wr_grant >> i) & 1)
         std::memcpy(&act[size_t(wr_addr[i]) * block], reinterpret_cast<const uint8_t*>(&top.wr_data_o) + i * block, block);
     if (offering && top.packet_ready_o) {
@@ -189,7 +190,7 @@ int main(int argc, char** argv) {
     top.op_rd_word_i = next.valid & ((1u << pixels) - 1);
     top.res_rd_word_i = next.valid >> pixels;
     std::memcpy(&top.op_rd_data_i, next.bytes, size_t(pixels) * block);
-    std::memcpy(&top.res_rd_data_i, next.bytes + pixels * block, size_t(kResidual) * block);
+    std::memcpy(&top.res_rd_data_i, next.bytes + pixels * block, size_t(group) * block);
     if (weight_en) std::memcpy(&top.weight_rd_data_i, &weight[size_t(weight_addr) * block * block], size_t(block) * block);
     if (param_grant) std::memcpy(&top.param_rd_data_i, &param[size_t(param_addr) * 8 * block], size_t(8) * block);
     else std::memset(&top.param_rd_data_i, 0x5A, size_t(8) * block);

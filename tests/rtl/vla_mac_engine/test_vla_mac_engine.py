@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from vlarun.execute import conv, gemm
 from vlarun.memory import Machine
 
 TINY, U50 = hardware.load("tiny"), hardware.load("u50")
+TINY_4 = replace(TINY, requant_pixels=4)  # a strip at once
+WIDE_4, WIDE_8 = (replace(TINY, pixels=8, requant_pixels=n) for n in (4, 8))
 ACT_BASES = ("in_base", "out_base", "res_base")
 PARAM_BASES = ("param_base", "table_base", "mask_base")
 
@@ -81,10 +84,13 @@ def small_operation(name: str, rng: Rng, arena: Arena, **choices: Any) -> Operat
         (TINY, 0, 0),
         (TINY, 40, 0),
         (TINY, 75, 95),
+        (TINY_4, 40, 0),
+        (WIDE_4, 0, 0),
+        (WIDE_8, 40, 0),
         pytest.param(U50, 0, 0, marks=pytest.mark.slow),
         pytest.param(U50, 40, 50, marks=pytest.mark.slow),
     ],
-    ids=["tiny", "tiny-stalls", "tiny-slow", "u50", "u50-stalls"],
+    ids=["tiny", "tiny-stalls", "tiny-slow", "tiny-4", "wide-4", "wide-8", "u50", "u50-stalls"],
 )
 def test_random_packets(tmp_path: Path, hw: HardwareConfig, stalls: int, gaps: int, seed: int) -> None:
     sequence = Sequence(hw, 100 * stalls + seed)

@@ -51,6 +51,19 @@ async def start(dut) -> None:
     dut.rst_i.value = 0
 
 
+def check_ends(dut, waiting: deque[Entry], engine: deque[Entry]) -> None:
+    """What is said of the packet that waits first and of the one that runs."""
+    if waiting:
+        head = waiting[0]
+        assert dut.take_mask_o.value == head.wait
+        assert (dut.head_addr_o.value, dut.head_seq_o.value) == (head.addr, head.seq)
+        assert dut.packet_o.value.to_unsigned() == head.packet
+    if engine:
+        oldest = engine[0]
+        assert (dut.signal_mask_o.value, dut.running_addr_o.value) == (oldest.signal, oldest.addr)
+        assert dut.running_seq_o.value == oldest.seq
+
+
 async def traffic(dut, rng: random.Random, cycles: int, stop_at: int | None = None) -> dict[str, int]:
     """Random traffic, every output compared with a model in every cycle; counts of what happened."""
     waiting: deque[Entry] = deque()
@@ -86,15 +99,7 @@ async def traffic(dut, rng: random.Random, cycles: int, stop_at: int | None = No
         assert bool(dut.take_valid_o.value) == (asks and not free)
         assert bool(dut.packet_valid_o.value) == taken
         assert bool(dut.signal_valid_o.value) == (done and not fails)
-        if waiting:
-            head = waiting[0]
-            assert dut.take_mask_o.value == head.wait
-            assert (dut.head_addr_o.value, dut.head_seq_o.value) == (head.addr, head.seq)
-            assert dut.packet_o.value.to_unsigned() == head.packet
-        if engine:
-            oldest = engine[0]
-            assert (dut.signal_mask_o.value, dut.running_addr_o.value) == (oldest.signal, oldest.addr)
-            assert dut.running_seq_o.value == oldest.seq
+        check_ends(dut, waiting, engine)
         take, give = free or grant, taken and ready
         push = offer is not None and len(waiting) < depth
         count["full"] += len(waiting) == depth

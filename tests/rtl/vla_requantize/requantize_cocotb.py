@@ -11,7 +11,7 @@ from cocotb.triggers import FallingEdge
 
 from vla_isa import numerics
 
-LANES, LATENCY = 4, 6
+LANES, LATENCY = 4, 7
 ACCUMULATORS = np.array([-(1 << 31), -(1 << 31) + 1, -3, -2, -1, 0, 1, 2, 3, (1 << 31) - 1])
 MULTS = np.array([0, 1 << 23, (1 << 23) + 1, 3 << 22, (1 << 24) - 1])
 

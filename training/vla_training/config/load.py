@@ -10,12 +10,12 @@ import contextlib
 import io
 import itertools
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from vla_isa.documents import read_toml
 from vla_isa.errors import did_you_mean
 from vla_models.registry import find_policy
 from vla_training.config.run import TrainConfig
@@ -68,7 +68,7 @@ def _read(name_or_path: str) -> tuple[Path, Mapping[str, Any]]:
         hint = did_you_mean(name_or_path, config_names(), f"Known: {', '.join(config_names())}.")
         raise TrainConfigError(f"No training configuration '{name_or_path}'.{hint}")
     try:
-        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+        return path, read_toml(path)
     except ValueError as error:
         raise TrainConfigError(f"{path}: not TOML: {error}.") from error
 

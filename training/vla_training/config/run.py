@@ -6,6 +6,7 @@ Not here: reading one (`load.py`).
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -53,9 +54,15 @@ class TrainConfig(Generic[P, O]):
             if getattr(self, name) < 1:
                 raise TrainConfigError(f"'{name}' is {getattr(self, name)}; it must be at least 1.")
         for name in ("collect_seed", "seed", "warmup_steps", "weight_decay", "validate_episodes"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise TrainConfigError(f"'{name}' is {getattr(self, name)}; it must not be negative.")
-        for name in ("learning_rate", "clip_norm"):
+        for name, most in (("seed", 2**63 - 1), ("threads", 1024), ("validate_episodes", 10_000_000)):
+            if getattr(self, name) > most:
+                raise TrainConfigError(f"'{name}' is {getattr(self, name)}; it must be at most {most}.")
+        for name in ("learning_rate", "weight_decay"):
+            if not math.isfinite(getattr(self, name)):
+                raise TrainConfigError(f"'{name}' is {getattr(self, name)}; it must be a finite number.")
+        for name in ("learning_rate", "clip_norm"):  # an infinite norm is one that clips nothing
             if not getattr(self, name) > 0:
                 raise TrainConfigError(f"'{name}' is {getattr(self, name)}; it must be above 0.")
         if not 0 <= self.ema_decay < 1:

@@ -7,7 +7,6 @@ Each stage leaves its files in the output folder; started again, only stages wit
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from rich.table import Table
 from vla_datasets.engine import Engine
 from vla_datasets.files import write_json
 from vla_isa import hardware
+from vla_isa.documents import read_json
 from vla_isa.files import make_folder
 from vla_training.config.load import load_config
 from vla_training.config.run import TrainConfig
@@ -47,6 +47,14 @@ class DemoOptions:
     rtl_frames: int = 20
     workers: int = 2
     hardware: tuple[str, ...] = ("u50", "tiny")
+
+    def __post_init__(self) -> None:
+        for name in ("episodes", "rtl_frames"):
+            if getattr(self, name) < 1:
+                raise EvaluationError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1.")
+        twice = [name for name in self.hardware if self.hardware.count(name) > 1]
+        if twice:
+            raise EvaluationError(f"--hardware names '{twice[0]}' more than once.")
 
 
 def run_demo(options: DemoOptions, console: Console) -> Results:
@@ -138,7 +146,7 @@ class _Demo:
     def results(self) -> Results:
         """Everything the report shows."""
         evaluations = [load_evaluation(path) for path in self.evaluations.values()]
-        checks = [FrameCheck(**json.loads(path.read_text(encoding="utf-8"))) for path in self.checks.values()]
+        checks = [FrameCheck(**read_json(path)) for path in self.checks.values()]
         files = [self.model, self.calibration, *self.programs.values()]
         return Results(
             world=self.config.world,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_datasets.files import write_json
+from vla_isa.documents import read_json
 
 __all__ = ["StageLog", "package_digest", "path_digest"]
 
@@ -37,8 +38,10 @@ class StageLog:
         record = self._folder / f"{name}.json"
         digest = _inputs_digest(inputs)
         before = _read(record)
-        if before.get("inputs") == digest and before.get("outputs") == _outputs_digest(outputs):
-            self.seconds[name] = float(before["seconds"])
+        seconds = before.get("seconds")
+        same = before.get("inputs") == digest and before.get("outputs") == _outputs_digest(outputs)
+        if same and isinstance(seconds, int | float):
+            self.seconds[name] = float(seconds)
             self._say(f"{name}: unchanged, took {self.seconds[name]:.1f} s")
             return
         record.unlink(missing_ok=True)
@@ -94,7 +97,7 @@ def _outputs_digest(outputs: Sequence[Path]) -> dict[str, str]:
 
 def _read(record: Path) -> dict[str, Any]:
     try:
-        stored = json.loads(record.read_text(encoding="utf-8"))
+        stored = read_json(record)
     except (OSError, ValueError):
         return {}
     return stored if isinstance(stored, dict) else {}

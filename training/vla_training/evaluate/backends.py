@@ -33,7 +33,7 @@ class RunnerSpec:
         """Refuse what cannot be the backend's file, without reading it.
 
         Raises:
-            EvaluationError: unknown backend, nothing there, or a folder for a file.
+            EvaluationError: unknown backend, nothing there, a folder for a file, or a policy that would not be used.
         """
         if self.backend not in BACKENDS:
             raise EvaluationError(f"Unknown backend '{self.backend}'; use one of {', '.join(BACKENDS)}.")
@@ -45,6 +45,8 @@ class RunnerSpec:
                 f"Backend '{self.backend}' takes {_FILES.get(self.backend, _FILES['sim'])}, and {self.path} "
                 f"{'is a folder' if self.path.is_dir() else 'is none'}; use --backend {fitting}, or give another path."
             )
+        if self.backend == "float" and self.policy:
+            raise EvaluationError(f"--policy is for a file; {self.path} is a policy itself.")
 
 
 def natural_backend(path: Path) -> str:

@@ -8,7 +8,6 @@ on the number of processes.
 from __future__ import annotations
 
 import functools
-import json
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from vla_datasets.engine import ALONE, Engine
 from vla_datasets.files import write_json
 from vla_datasets.seeds import FIRST_EVALUATION_SEED
 from vla_datasets.worlds.registry import find_world
+from vla_isa.documents import read_json
 from vla_models.registry import find_policy
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
@@ -28,6 +28,7 @@ from vla_training.evaluate.statistics import Paired, mcnemar, wilson_interval
 
 __all__ = [
     "LOCKSTEP",
+    "MOST_EPISODES",
     "Evaluation",
     "compare",
     "evaluate",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 LOCKSTEP = 16  # episodes at a time in one process
+MOST_EPISODES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,8 @@ def evaluate(
     Raises:
         EvaluationError: nothing to play, or the policy cannot be loaded.
     """
-    if episodes < 1:
-        raise EvaluationError(f"--episodes is {episodes}; it must be at least 1.")
+    if not 1 <= episodes <= MOST_EPISODES:
+        raise EvaluationError(f"--episodes is {episodes}; it must be at least 1, and at most {MOST_EPISODES:,}.")
     opened = find_world(world).make(level)
     opened.reset(seed=FIRST_EVALUATION_SEED)
     max_steps = opened.max_steps
@@ -202,9 +204,11 @@ def load_evaluation(path: Path) -> Evaluation:
         EvaluationError: missing or damaged.
     """
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path)
         episodes = tuple(EpisodeResult(**{**e, "actions": tuple(e["actions"])}) for e in stored["results"])
         head = {key: stored[key] for key in ("world", "level", "backend", "max_steps", "cycles")}
+        if not episodes or not all(isinstance(e.seed, int) for e in episodes):
+            raise ValueError("it has no episodes, or one without a seed")
         return Evaluation(**head, episodes=episodes)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"{path} is not an evaluation: {error}.") from error

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vla_datasets.keys import TASK, Sample
+from vla_datasets.keys import Sample
+from vla_datasets.worlds.episode import WorldEpisode
 from vla_datasets.worlds.world import World
 from vla_isa.errors import VlaError
 from vla_training.errors import EvaluationError
@@ -45,16 +46,6 @@ class Moment:
     observation: Sample
 
 
-@dataclass
-class _Playing:
-    """An episode in progress."""
-
-    seed: int
-    task: str
-    observation: Sample
-    actions: list[Any]
-
-
 def play(worlds: Sequence[World], runner: Runner, seeds: Iterable[int]) -> Iterator[EpisodeResult]:
     """Play the episodes of `seeds`, as many at a time as there are worlds; yields them as they end.
 
@@ -62,50 +53,46 @@ def play(worlds: Sequence[World], runner: Runner, seeds: Iterable[int]) -> Itera
 
     Raises:
         EvaluationError: the policy's outputs are no actions; says where.
+        WorldError: the world breaks its contract; says where.
     """
     waiting = iter(seeds)
+    actions: dict[int, list[Any]] = {slot: [] for slot in range(len(worlds))}
     playing = {slot: e for slot, world in enumerate(worlds) if (e := _begin(world, runner, slot, waiting)) is not None}
     while playing:
         for slot, action in _act(runner, playing).items():
-            episode, world = playing[slot], worlds[slot]
-            episode.actions.append(np.asarray(action).tolist())
-            episode.observation, _, terminated, truncated, info = world.step(action)
-            if not (terminated or truncated):
+            episode = playing[slot]
+            actions[slot].append(np.asarray(action).tolist())
+            end = episode.step(action)
+            if not end.ended:
                 continue
-            yield EpisodeResult(
-                episode.seed,
-                episode.task,
-                bool(info["success"]),
-                float(info["score"]),
-                str(info.get("failure", "")),
-                tuple(episode.actions),
-            )
+            done = tuple(actions[slot])
+            yield EpisodeResult(episode.seed, episode.task, end.success, end.score, end.failure, done)
             del playing[slot]
-            if (following := _begin(world, runner, slot, waiting)) is not None:
+            actions[slot] = []
+            if (following := _begin(worlds[slot], runner, slot, waiting)) is not None:
                 playing[slot] = following
 
 
-def _begin(world: World, runner: Runner, slot: int, seeds: Iterator[int]) -> _Playing | None:
+def _begin(world: World, runner: Runner, slot: int, seeds: Iterator[int]) -> WorldEpisode | None:
     seed = next(seeds, None)
     if seed is None:
         return None
-    observation, _ = world.reset(seed=seed)
-    task = str(observation[TASK])
-    runner.reset(slot, task, seed)
-    return _Playing(seed, task, observation, [])
+    episode = WorldEpisode(world, seed)
+    runner.reset(slot, episode.task, seed)
+    return episode
 
 
-def _act(runner: Runner, playing: dict[int, _Playing]) -> dict[int, Any]:
+def _act(runner: Runner, playing: dict[int, WorldEpisode]) -> dict[int, Any]:
     try:
         return runner.act({slot: episode.observation for slot, episode in playing.items()})
     except VlaError as error:
-        where = ", ".join(f"{e.seed} (step {len(e.actions)})" for e in playing.values())
+        where = ", ".join(f"{e.seed} (step {e.steps})" for e in playing.values())
         raise EvaluationError(f"In one of the episodes {where}: {error}") from error
 
 
 def replay(world: World, seed: int, actions: Sequence[Any]) -> Iterator[Moment]:
     """The moments of an episode whose actions are known; no policy is run."""
-    observation, _ = world.reset(seed=seed)
+    episode = WorldEpisode(world, seed)
     for action in actions:
-        yield Moment(world.render(), observation)
-        observation, *_ = world.step(np.asarray(action))
+        yield Moment(world.render(), episode.observation)
+        episode.step(np.asarray(action))

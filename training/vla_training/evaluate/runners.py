@@ -131,7 +131,11 @@ def _onnx_runner(spec: RunnerSpec) -> Runner:
 
     def run(inputs: Inputs) -> Outputs:  # the model has batch 1
         count = len(next(iter(inputs.values())))
-        found = [session.run(outputs, {n: v[row : row + 1] for n, v in inputs.items()}) for row in range(count)]
+        try:
+            found = [session.run(outputs, {n: v[row : row + 1] for n, v in inputs.items()}) for row in range(count)]
+        except Exception as error:  # see above
+            shapes = ", ".join(f"{n} {v.dtype} {[1, *v.shape[1:]]}" for n, v in inputs.items())
+            raise EvaluationError(f"{spec.path} does not take what its policy makes, {shapes}: {error}") from error
         return {name: np.concatenate(parts) for name, parts in zip(outputs, zip(*found, strict=True), strict=True)}
 
     return Runner(run, make)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vla_training.errors import TrainConfigError
+
 if TYPE_CHECKING:
     import torch
 
@@ -21,10 +23,20 @@ class MeanSquaredError:
     def loss(
         self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
-        """The mean over all values that count; `rmse` is its root."""
+        """The mean over all values that count; `rmse` is its root.
+
+        Raises:
+            TrainConfigError: the policy's outputs have not the shape of the actions to learn.
+        """
         import torch
 
-        squares = (policy(*batch.inputs.values()) - batch.target) ** 2
+        chunk = policy(*batch.inputs.values())
+        if chunk.shape != batch.target.shape:  # shapes that broadcast would give a loss of something else
+            raise TrainConfigError(
+                f"objective 'mean_squared_error' compares equal shapes; the policy gives {tuple(chunk.shape)}, the "
+                f"actions to learn are {tuple(batch.target.shape)}. Choose another 'objective' or 'policy'."
+            )
+        squares = (chunk - batch.target) ** 2
         counts = torch.ones_like(squares)
         if batch.target_is_pad is not None:
             counts = counts * (~batch.target_is_pad)[..., None]

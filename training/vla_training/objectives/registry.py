@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vla_isa.errors import did_you_mean
+from vla_isa.registry import find_named
 from vla_training.errors import TrainConfigError
 from vla_training.objectives.behaviour_cloning import BehaviourCloning
 from vla_training.objectives.mean_squared_error import MeanSquaredError
@@ -34,8 +34,4 @@ def find_objective(name: str) -> ObjectiveSpec:
     Raises:
         TrainConfigError: none is.
     """
-    for spec in OBJECTIVES:
-        if spec.name == name:
-            return spec
-    names = [spec.name for spec in OBJECTIVES]
-    raise TrainConfigError(f"Unknown objective '{name}'." + did_you_mean(name, names, f"Known: {', '.join(names)}."))
+    return find_named("objective", name, OBJECTIVES, TrainConfigError)

@@ -80,7 +80,9 @@ def _dequantizer(value: ir.Value | None) -> ir.Node | None:
 def _source(value: ir.Value | None) -> ir.Node | None:
     """The DequantizeLinear that a value comes from, also through operators that only move its integers."""
     node = value.producer() if value is not None else None
-    while node is not None and node.op_type in BY_NAME and BY_NAME[node.op_type].moves and node.inputs[0] is not None:
+    while node is not None and node.inputs[0] is not None:
+        if node.op_type not in BY_NAME or not BY_NAME[node.op_type].keeps_scale:
+            break
         node = node.inputs[0].producer()
     return node if node is not None and node.op_type == "DequantizeLinear" else None
 

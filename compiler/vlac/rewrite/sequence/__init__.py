@@ -19,6 +19,8 @@ number of heads, D the channels of a head. All are ONNX's own operators, so ONNX
         a cache written at a computed position [B]; a cache that grows is past_key of Attention, or a Concat.
     GroupNormalization(x, gamma, beta)                                                                opset 21
         x [B, C, ...], num_groups; gamma and beta [C]. InstanceNorm is one group per channel.
+    LRN(x)                                                                                            opset 13
+        as ONNX has it, of an odd number of channels.
     Gelu(x), approximate none or tanh; Swish(x), alpha 1 where it is not given                        opset 20, 24
         Only in models with one of the above; elsewhere a chain of functions is one table already.
 
@@ -39,6 +41,8 @@ from vlac.rewrite.sequence.collapse_moves import collapse_moves
 from vlac.rewrite.sequence.einsum import split_einsums
 from vlac.rewrite.sequence.embedding import gather_rows
 from vlac.rewrite.sequence.group_norm import recover_group_norms
+from vlac.rewrite.sequence.lrn import recover_lrn
+from vlac.rewrite.sequence.microsoft import expand_microsoft
 from vlac.rewrite.sequence.norm_order import order_norms
 from vlac.rewrite.sequence.norms import recover_norms
 from vlac.rewrite.sequence.opset import raise_opset
@@ -48,26 +52,27 @@ from vlac.rewrite.sequence.rows import read_rows
 __all__ = ["recover_sequences"]
 
 _SEQUENCE = ("Attention", "LayerNormalization", "RMSNormalization", "RotaryEmbedding", "TensorScatter")
+_OTHERS = ("GroupNormalization", "LRN")
 
 
 def recover_sequences(model: ir.Model) -> None:
     """Rewrite what a float model spells out, in place; a model without any of it stays as it is."""
+    expand_microsoft(model)
     split_einsums(model)
     gather_rows(model)
     recover_norms(model)
     recover_group_norms(model)
+    recover_lrn(model)
     order_norms(model)
     recover_rotations(model)
     recover_cache_writes(model)
     pack_attention(model)
     recover_attention(model)
     found = {n.op_type for n in model.graph if n.domain in ("", "ai.onnx")}
-    if not found.intersection((*_SEQUENCE, "GroupNormalization")):
-        return
     if found.intersection(_SEQUENCE):
         recover_activations(model)
         read_rows(model)
         collapse_moves(model)
-    raise_opset(model)
-    model.graph.sort()
-    onnx_passes.RemoveUnusedNodesPass()(model)
+    if raise_opset(model) or found.intersection((*_SEQUENCE, *_OTHERS)):
+        model.graph.sort()
+        onnx_passes.RemoveUnusedNodesPass()(model)

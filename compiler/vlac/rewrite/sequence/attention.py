@@ -3,8 +3,8 @@
 matches: MatMul(P, V) or MatMul(V', P') where P is Softmax over keys of what leads, through scales by constants, masks
 that are added or chosen by Where, a cap by Tanh and moves, to a MatMul of queries and keys. IsNaN-Where behind the
 Softmax goes: a row with every key masked is 0.
-Not matched: keys or values that are constants (a layer, not attention), Softmax over another axis, a factor of the
-logits that is computed or differs per head, and a mask that would leave a row without keys for every input.
+A constant factor per head goes to the queries. Not matched: keys or values that are constants (a layer, not attention),
+Softmax over another axis, a factor that is computed, and a mask that leaves a row without keys for every input.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from vlac.model.reading import attribute, constant, shape_of
 from vlac.rewrite.nodes import Nodes
@@ -46,6 +48,7 @@ class _Logits:
     terms: tuple[Term, ...] = ()
     leads: tuple[tuple[int, ...], ...] = ()  # of each term, the leading sizes of the logits it is added to
     softcap: float = 0.0
+    factors: NDArray[np.generic] | None = None  # of the logits, with sizes of 1 for queries and keys
 
 
 def _recover(graph: ir.Graph, node: ir.Node) -> None:
@@ -127,6 +130,11 @@ def _of_product(node: ir.Node) -> _Logits | None:
         factor = scalar(b)
         if factor is not None:
             return _scaled(_logits(a), factor)
+        array = constant(b)
+        if array is not None and array.shape[-2:] == (1, 1) and shape_of(a) == shape_of(node.outputs[0]):
+            found = _logits(a)
+            simple = found is not None and not found.terms and not found.softcap and found.factors is None
+            return replace(found, factors=array) if found is not None and simple else None
     return None
 
 
@@ -235,6 +243,11 @@ def _attention(new: Nodes, found: _Logits, values: View, out: tuple[int, ...], t
     if any(x is None for x in (*four, *terms)) or math.prod(leading) != math.prod(heads):
         return None
     q4, k4, v4 = (x for x in four if x is not None)
+    if found.factors is not None:
+        multiplied = _multiplied(new, q4, found.factors, lead)
+        if multiplied is None:
+            return None
+        q4 = multiplied
     given = Operands(q4, k4, v4, found.scale * q_scale * k_scale, [t for t in terms if t is not None], found.softcap)
     past = past_of(given.k, given.v)
     if past is not None:
@@ -249,6 +262,20 @@ def _attention(new: Nodes, found: _Logits, values: View, out: tuple[int, ...], t
     assert four_axes is not None
     view = four_axes.transpose((0, 2, 3, 1) if turned else (0, 2, 1, 3)).reshape(out)
     return None if view is None else emit(new, view)
+
+
+def _multiplied(new: Nodes, q: View, factors: NDArray[np.generic], lead: tuple[int, ...]) -> View | None:
+    """Queries times a constant per head."""
+    batch, heads, queries, d = q.shape
+    packed = q.transpose((0, 2, 1, 3)).reshape((batch, queries, heads * d))
+    source = None if packed is None else emit(new, packed)
+    each = np.broadcast_to(factors[..., 0, 0], lead).reshape(batch, heads)
+    if source is None or (each != each[:1]).any():
+        return None
+    row = new.constant(np.repeat(each[0], d).astype(np.float32))
+    y = new.add("Mul", [source, row], (batch, queries, heads * d))
+    split = View.whole(y).reshape((batch, queries, heads, d))
+    return None if split is None else split.transpose((0, 2, 1, 3))
 
 
 def _peeled(value: ir.Value) -> tuple[View, float]:

@@ -38,10 +38,12 @@ def emit(new: Nodes, view: View) -> ir.Value | None:
         value = new.add("Transpose", [value], [shape[i] for i in order], {"perm": order}, view.root.dtype)
     if all(stride for _, stride in cut.wanted):
         return _reshape(new, value, view.shape)
+    expanded = [[not stride for _, stride in axis] for axis in view.axes]
+    if all(all(axis) or not any(axis) for axis in expanded):
+        sizes = [1 if any(axis) else n for axis, n in zip(expanded, view.shape, strict=True)]
+        return _expand(new, _reshape(new, value, sizes), view.shape)
     value = _reshape(new, value, [n if stride else 1 for n, stride in cut.wanted])
-    sizes = [n for n, _ in cut.wanted]
-    value = new.add("Expand", [value, new.constant(np.array(sizes, np.int64))], sizes, dtype=view.root.dtype)
-    return _reshape(new, value, view.shape)
+    return _reshape(new, _expand(new, value, [n for n, _ in cut.wanted]), view.shape)
 
 
 class _Cut:
@@ -100,6 +102,10 @@ def _reshape(new: Nodes, value: ir.Value, shape: list[int] | tuple[int, ...]) ->
         return value
     target = new.constant(np.array(shape, np.int64))
     return new.add("Reshape", [value, target], shape, dtype=value.dtype)
+
+
+def _expand(new: Nodes, value: ir.Value, shape: list[int] | tuple[int, ...]) -> ir.Value:
+    return new.add("Expand", [value, new.constant(np.array(shape, np.int64))], shape, dtype=value.dtype)
 
 
 def _slice(new: Nodes, value: ir.Value, axis: int, first: int, size: int) -> ir.Value:

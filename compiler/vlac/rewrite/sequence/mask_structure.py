@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from vlac.model.reading import attribute, constant, shape_of
 from vlac.rewrite.sequence.masks import NEVER
-from vlac.rewrite.sequence.views import view_of
 
 __all__ = ["MaskStructure", "mask_structure"]
 
@@ -68,11 +67,8 @@ def mask_structure(node: ir.Node) -> MaskStructure:
 def _row(mask: ir.Value) -> ir.Value:
     """The value in front of an Expand over the queries."""
     node = mask.producer()
-    if node is not None and node.op_type == "Expand" and node.inputs[0] is not None:
-        view = view_of(mask)
-        if view.shape[-2] > 1 and all(not stride for _, stride in view.axes[-2]):
-            return node.inputs[0]
-    return mask
+    row = None if node is None or node.op_type != "Expand" else node.inputs[0]
+    return mask if row is None or shape_of(row)[-2:-1] != (1,) else row
 
 
 def _limit(added: NDArray[np.floating], queries: int, keys: int) -> tuple[int, int]:

@@ -92,7 +92,7 @@ def join(new: Nodes, terms: list[Term], shape: Shape, past: int) -> Mask | None:
     Args:
         past: keys in front of those that `is_causal` begins to count at.
     """
-    split = [part for term in terms for part in _parts(term)]
+    split = [_unexpanded(part) for term in terms for part in _parts(term)]
     fixed = [t for t in split if not isinstance(t.source, View)]
     computed = [t for t in split if isinstance(t.source, View)]
     sum_of_fixed = np.zeros((1, 1, 1, 1))
@@ -167,6 +167,15 @@ def _floats(new: Nodes, mask: ir.Value) -> ir.Value:
 
 def _binary(new: Nodes, op: str, a: ir.Value, b: ir.Value) -> ir.Value:
     return new.add(op, [a, b], np.broadcast_shapes(shape_of(a), shape_of(b)), dtype=a.dtype)
+
+
+def _unexpanded(term: Term) -> Term:
+    """A computed term with size 1 along the axes that it is the same along."""
+    view = term.source
+    if not isinstance(view, View):
+        return term
+    axes = tuple(() if all(not stride for _, stride in axis) else axis for axis in view.axes)
+    return Term(View(view.root, view.offset, axes), term.keep, term.factor)
 
 
 # --- taking a term apart ------------------------------------------------------------------------------

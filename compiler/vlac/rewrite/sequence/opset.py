@@ -32,12 +32,12 @@ _REDUCTIONS = (
 )
 
 
-def raise_opset(model: ir.Model) -> None:
-    """Raise it as far as the main graph's nodes need it."""
+def raise_opset(model: ir.Model) -> bool:
+    """Raise it as far as the main graph's nodes need it; whether they did."""
     found = model.graph.opset_imports.get("", 0)
     needed = max((_SINCE.get(n.op_type, 0) for n in model.graph if n.domain in ("", "ai.onnx")), default=0)
     if needed <= found:
-        return
+        return False
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
         for last, name, change in _CHANGES:
             if found < last <= needed and node.op_type in name and node.domain in ("", "ai.onnx"):
@@ -45,6 +45,7 @@ def raise_opset(model: ir.Model) -> None:
         node.version = None
     model.graph.opset_imports[""] = needed
     model.ir_version = max(model.ir_version or 0, 10)
+    return True
 
 
 def _axes_as_input(graph: ir.Graph, node: ir.Node) -> None:

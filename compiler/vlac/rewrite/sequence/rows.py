@@ -71,7 +71,7 @@ def _is_of_rows(node: ir.Node, computed: list[ir.Value]) -> bool:
     if not known or any(shape_of(v) != shape for v in computed) or shape_of(node.outputs[0]) != shape:
         return False
     constants = [constant(v) for v in node.inputs if v is not None and v.const_value is not None]
-    return all(a is not None and (a.size == 1 or a.shape == shape[-1:]) for a in constants)
+    return all(a is not None and a.ndim <= 1 and a.shape in ((), (1,), shape[-1:]) for a in constants)
 
 
 def _product(new: Nodes, node: ir.Node, inputs: list[ir.Value | None], shape: Shape) -> ir.Value:

@@ -1,16 +1,16 @@
-// The 256-byte output table: result q becomes byte q + 128.
+// A 256-byte table of results: q becomes byte q + 128.
 // Does: keep the table of the running packet as 16 rows of 16 bytes, written one row per cycle from the
 // parameter words as they come; look up Lanes bytes per cycle, or pass them on.
 // Does not: read memory, stall look-ups, or see to it that the table is complete before they come.
 // Latency: look-up 1 cycle. word_i is taken when word_valid_i is high and busy_o is low.
 `default_nettype none
-module vla_mac_table #(
+module vla_table #(
   parameter Lanes     = 32,
   parameter ParamBits = 1024  // bits of a parameter word
 ) (
   input  wire                 clk_i,
   input  wire                 rst_i,
-  input  wire                 enable_i,      // constant while a packet runs
+  input  wire                 enable_i,      // else bytes pass; constant while a packet runs
   input  wire                 word_valid_i,
   input  wire                 word_first_i,  // it holds byte 0 of the table
   input  wire [ParamBits-1:0] word_i,

@@ -1,6 +1,6 @@
-"""Operators that only move values: one lowering for all, by running the operator on numbers (`model/rearranged`).
+"""Operators that only rearrange values: one lowering for all, by running the operator on numbers (`model/rearranged`).
 
-`legalize/layout_ops` then finds the cheapest way to move them. Integers are moved as they are.
+`legalize/layout_ops` then finds the cheapest way to rearrange them. Integers stay as they are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vlac.lowering.spec import OpSpec, Rule, RuleResult
 from vlac.model.reading import input_name, is_constant, shape_of
 from vlac.model.rearranged import evaluated
 
-__all__ = ["arguments_are_constant", "lower_move", "mover"]
+__all__ = ["arguments_are_constant", "layout_operator", "lower_layout"]
 
 I64 = NDArray[np.int64]
 
@@ -27,17 +27,17 @@ def arguments_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(not computed, " and ".join(f"computed input {i} {input_name(node, i)}" for i in computed))
 
 
-def mover(name: str, rules: tuple[Rule, ...] = (arguments_are_constant,)) -> OpSpec:
-    """The spec of an operator that moves values; without rules where it has one input only."""
+def layout_operator(name: str, rules: tuple[Rule, ...] = (arguments_are_constant,)) -> OpSpec:
+    """The spec of an operator that rearranges values; without rules where it has one input only."""
 
     def lower(low: LoweringContext, node: ir.Node) -> None:
-        lower_move(low, node, evaluated(node))
+        lower_layout(low, node, evaluated(node))
 
     text = "No instruction where bytes can be read in place; else COPY, or a 0/1 matrix."
-    return OpSpec(name, text, rules, lower, moves=True)
+    return OpSpec(name, text, rules, lower, keeps_scale=True)
 
 
-def lower_move(low: LoweringContext, node: ir.Node, indices: list[I64], fill: float = 0.0) -> None:
+def lower_layout(low: LoweringContext, node: ir.Node, indices: list[I64], fill: float = 0.0) -> None:
     """A LayoutOp per output; a table where the model changes the scale; `fill` is a real value.
 
     The table comes first, as what is filled is in the new scale; last where nothing moves, and behind a model input,
@@ -50,15 +50,15 @@ def lower_move(low: LoweringContext, node: ir.Node, indices: list[I64], fill: fl
         plain = x.like(name, label=name, shape=shape_of(out))
         scaled = target is not None and (target.scale, target.zero_point) != (x.scale, x.zero_point)
         if target is None or not scaled:
-            moved = low.move(node, [x], index, target or plain, fill)
+            moved = low.layout(node, [x], index, target or plain, fill)
         elif (index >= 0).all() and (x in low.graph.inputs or _stays(x, target, index)):
-            low.requantized(low.move(node, [x], index, plain), target, label, node.op_type)
+            low.requantized(low.layout(node, [x], index, plain), target, label, node.op_type)
             moved = target
         else:
             name = f"{target.name}:scaled"
             source = target.like(name, shape=x.shape)
             low.requantized(x, source, label, node.op_type)
-            moved = low.move(node, [source], index, target, fill)
+            moved = low.layout(node, [source], index, target, fill)
         low.values[out] = moved
         for user in out.consumers():
             if user.op_type == "QuantizeLinear":

@@ -1,0 +1,173 @@
+"""GEMM of two computed tensors: logits with the maximum of each row, and values mixed by the exponents of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa import numerics
+from vla_isa.generated.codes import OperandKind, Rounding, ScaleBy
+from vla_isa.hardware import HardwareConfig
+from vla_isa.integer import INT8
+from vlac.device.params import record_parameter
+from vlac.ir.channel_maps import padded_map
+from vlac.ir.cut import Cut, Parameter, Span
+from vlac.ir.operation import Home, Op, Placer, Tensor
+from vlac.ir.packet import Region, RelocatablePacket, matrix_fields
+
+__all__ = ["LogitsOp", "MixOp"]
+
+I64 = NDArray[np.int64]
+
+
+def _product_fields(op: Op, region: Callable[[Tensor], Region], hw: HardwareConfig) -> dict[str, int]:
+    x, weights, out = op.inputs[0], op.inputs[1], op.output
+    return {
+        "batch": 1,
+        "h": 1,
+        "m": x.w,
+        "k_blocks": x.blocks(hw.block),
+        "n_blocks": out.blocks(hw.block),
+        **matrix_fields("in", region(x), wide=False),
+        **matrix_fields("out", region(out)),
+        "weight_base": region(weights).base,
+    }
+
+
+def _check_product(op: Op) -> None:
+    x, weights, out = op.inputs[0], op.inputs[1], op.output
+    op.require(x.h == 1 and x.planes == 1 and x.zero_point == 0, "its input is no int8 matrix around 0")
+    op.require(weights.home is Home.WEIGHTS and weights.zero_point == 0, "its second operand is not in weights")
+    op.require((weights.c, weights.w) == (x.c, out.c) and out.w == x.w, "its operands are of other sizes")
+
+
+@dataclass(eq=False)
+class LogitsOp(Op):
+    """out[m, n] = x[m] . weights[n] * mult * 2^-shift + mask[m, n], int16 with the maxima of its rows.
+
+    Inputs: x [M, d], weights of N keys, perhaps a mask int16 [M, N] or [1, N] in the unit of the logits. Columns from
+    limit + limit_step * m on are masked, and those where the mask is -32768.
+    """
+
+    mult: int
+    shift: int
+    limit: int
+    limit_step: int = 0
+    rounding: int = Rounding.NEAREST_EVEN
+
+    queue = "mac"
+    in_bands = False
+    reads_any_order = True
+
+    def meaning(self, inputs: list[I64]) -> I64:
+        """See the class."""
+        acc = inputs[0] @ inputs[1][0].T
+        pixels, columns = np.arange(acc.shape[1])[:, None], np.arange(acc.shape[2])
+        valid = columns < self.limit + self.limit_step * pixels
+        mask = inputs[2] if len(inputs) > 2 else np.zeros(1, np.int64)
+        return numerics.masked_logits(acc, 0, self.mult, self.shift, self.rounding, mask, valid)
+
+    def verify(self) -> None:
+        """Sizes."""
+        _check_product(self)
+        out = self.output
+        self.require(out.planes == 2 and out.with_items, "its output is not int16 with maxima")
+        for t in self.inputs[2:]:
+            self.require(t.planes == 2 and t.c == out.c and t.w in (1, out.w), f"'{t.label}' is no mask of its size")
+
+    def multipliers(self) -> I64:
+        """One."""
+        return np.array([self.mult])
+
+    def round_by(self, rounding: int) -> None:
+        """Of the logits."""
+        self.rounding = rounding
+
+    def place(self, placer: Placer) -> None:
+        """Keys in order. Of the channels of queries and keys one side must be 0 where the map has none."""
+        placer.read_as(self, 0, self.inputs[1].known_map())
+        if not self.inputs[1].pads_zero:
+            placer.zero_padded(self, 0)
+        self.output.channel_map = padded_map(self.output.c, placer.block)
+        for number, t in enumerate(self.inputs[2:], 2):
+            if t.channel_map is None:
+                t.channel_map = self.output.channel_map
+            placer.read_as(self, number, self.output.channel_map)
+
+    def parameters(self, cut: Cut, hw: HardwareConfig) -> list[Parameter]:
+        """One record."""
+        return [record_parameter(np.array([self.mult]), np.array([self.shift]), hw)]
+
+    def packets(
+        self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
+    ) -> list[RelocatablePacket]:
+        """One."""
+        x, out = self.inputs[0], self.output
+        values = {
+            **_product_fields(self, region, hw),
+            "scale_by": ScaleBy.TENSOR,
+            "rounding": self.rounding,
+            "row_max": 1,
+            "row_base": region(out).items,
+            "limit": self.limit,
+            "limit_step": self.limit_step,
+        }
+        for mask in self.inputs[2:]:
+            kind = OperandKind.ROW if mask.w == 1 and out.w > 1 else OperandKind.TENSOR
+            values |= matrix_fields("res", region(mask), kind=kind, wide=False)
+        packet = RelocatablePacket("GEMM", values, self.node, self.op_type, x.w * x.c * out.c)
+        packet.relocations = {"param_base": cut.params.records[0]}
+        return [packet]
+
+
+@dataclass(eq=False)
+class MixOp(Op):
+    """out[m] = x[m] . weights, times the record of pixel m: values of a softmax from its exponents.
+
+    Inputs: x [M, S], weights of N channels from S keys, records [M].
+    """
+
+    rounding: int = Rounding.NEAREST_EVEN
+
+    queue = "mac"
+    in_bands = False
+
+    def meaning(self, inputs: list[I64]) -> I64:
+        """See the class."""
+        acc = inputs[0] @ inputs[1][0].T
+        mult, shift = inputs[2][..., 1:2], inputs[2][..., 2:3]
+        return numerics.requantize(acc, 0, mult, shift, self.rounding, 0, INT8.lo, INT8.hi)
+
+    def verify(self) -> None:
+        """Sizes."""
+        _check_product(self)
+        records, out = self.inputs[2], self.output
+        self.require(records.home is Home.ITEMS and (records.w, records.c) == (out.w, 3), "its records are others'")
+        self.require(out.planes == 1 and out.zero_point == 0, "its output is not int8 around 0")
+
+    def round_by(self, rounding: int) -> None:
+        """Of the result."""
+        self.rounding = rounding
+
+    def place(self, placer: Placer) -> None:
+        """Keys in order, whose exponents are 0 in the padding; channels as the weights have them."""
+        placer.read_as(self, 0, self.inputs[1].known_map())
+        self.output.channel_map = padded_map(self.output.c, placer.block)
+
+    def packets(
+        self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
+    ) -> list[RelocatablePacket]:
+        """One."""
+        x, out = self.inputs[0], self.output
+        values = {
+            **_product_fields(self, region, hw),
+            "scale_by": ScaleBy.ROW,
+            "row_base": region(self.inputs[2]).base,
+            "rounding": self.rounding,
+            "lo": INT8.lo,
+            "hi": INT8.hi,
+        }
+        return [RelocatablePacket("GEMM", values, self.node, self.op_type, x.w * x.c * out.c)]

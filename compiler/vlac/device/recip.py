@@ -1,0 +1,76 @@
+"""RECIP: reciprocals of sums, and of the roots of moments, as row records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa import numerics
+from vla_isa.generated.codes import RecipBias, RecipFunction
+from vla_isa.hardware import HardwareConfig
+from vlac.ir.channel_maps import padded_map
+from vlac.ir.cut import Cut, Span
+from vlac.ir.operation import Home, Op, Placer, Tensor
+from vlac.ir.packet import Region, RelocatablePacket
+
+__all__ = ["RecipOp"]
+
+I64 = NDArray[np.int64]
+
+
+@dataclass(eq=False)
+class RecipOp(Op):
+    """(bias, mult, shift) of each pixel: K / (value + add) or K / sqrt(value + add), K = mult * 2^-shift.
+
+    The value is that of the pixel's item: of a row vector, or the sum of a matrix with items. `centred`: the bias is
+    the item's second value negated, else 0.
+    """
+
+    function: RecipFunction
+    mult: int
+    shift: int
+    add: int = 0
+    centred: bool = False
+
+    queue = "vec"
+    in_bands = False
+
+    def meaning(self, inputs: list[I64]) -> I64:
+        """See the class."""
+        x, root = inputs[0], self.function == RecipFunction.RSQRT
+        value = x[..., 0] if self.inputs[0].home is Home.ITEMS else x.sum(axis=2)
+        inverse = numerics.rsqrt if root else numerics.reciprocal
+        mult, shift = inverse(value + self.add, self.mult, self.shift)
+        bias = -x[..., 1] if self.centred else np.zeros_like(mult)
+        return np.stack([bias, mult, shift], axis=2)
+
+    def verify(self) -> None:
+        """An item for each pixel in front and behind."""
+        x, out = self.inputs[0], self.output
+        self.require(x.home is Home.ITEMS or x.with_items, "its input has no items")
+        self.require(not self.centred or x.home is Home.ITEMS, "sums have no second value")
+        self.require(out.home is Home.ITEMS and (out.w, out.c) == (x.w, 3), "its output is not a record a pixel")
+
+    def place(self, placer: Placer) -> None:
+        """Nothing to choose."""
+        self.output.channel_map = padded_map(self.output.c, placer.block)
+
+    def packets(
+        self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
+    ) -> list[RelocatablePacket]:
+        """One."""
+        x, source = self.inputs[0], region(self.inputs[0])
+        values = {
+            "function": self.function,
+            "in_base": source.base if x.home is Home.ITEMS else source.items,
+            "n": x.w,
+            "mult": self.mult,
+            "shift": self.shift,
+            "add": self.add,
+            "bias": RecipBias.MINUS_SECOND if self.centred else RecipBias.ZERO,
+            "out_base": region(self.output).base,
+        }
+        return [RelocatablePacket("RECIP", values, self.node, self.op_type)]

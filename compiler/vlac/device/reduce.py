@@ -1,0 +1,69 @@
+"""REDUCE: what a norm needs to know of each pixel, as an item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa import numerics
+from vla_isa.generated.codes import ReduceFunction
+from vla_isa.hardware import HardwareConfig
+from vlac.ir.channel_maps import padded_map
+from vlac.ir.cut import Cut, Span
+from vlac.ir.operation import Home, Op, Placer, Tensor
+from vlac.ir.packet import Region, RelocatablePacket, matrix_fields
+
+__all__ = ["ReduceOp"]
+
+I64 = NDArray[np.int64]
+
+
+@dataclass(eq=False)
+class ReduceOp(Op):
+    """(value, second) of each pixel, over q less the zero point: `numerics.moments`, or (sum of squares, 0)."""
+
+    function: ReduceFunction
+
+    queue = "vec"
+    in_bands = False
+
+    def meaning(self, inputs: list[I64]) -> I64:
+        """See the class."""
+        q = inputs[0] - self.inputs[0].zero_point
+        if self.function == ReduceFunction.SQUARES:
+            squares = (q * q).sum(axis=2)
+            return np.stack([squares, np.zeros_like(squares)], axis=2)
+        return np.stack(numerics.moments(q, self.inputs[0].c), axis=2)
+
+    def verify(self) -> None:
+        """A matrix of one row, and an item for each of its pixels."""
+        x, out = self.inputs[0], self.output
+        self.require(x.h == 1 and x.home is Home.MATRIX, "its input is no matrix of one row")
+        self.require(out.home is Home.ITEMS and (out.w, out.c) == (x.w, 2), "its output is not an item a pixel")
+        known = self.function in (ReduceFunction.MOMENTS, ReduceFunction.SQUARES)
+        self.require(known, f"function {self.function} is not used")
+
+    def place(self, placer: Placer) -> None:
+        """Channels in order from the first."""
+        placer.read_as(self, 0, padded_map(self.inputs[0].c, placer.block))
+        self.output.channel_map = padded_map(self.output.c, placer.block)
+
+    def packets(
+        self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
+    ) -> list[RelocatablePacket]:
+        """One."""
+        x = self.inputs[0]
+        values = {
+            "function": self.function,
+            "h": 1,
+            "m": x.w,
+            "blocks": x.blocks(hw.block),
+            "channels": x.c,
+            "in_zero": x.zero_point,
+            **matrix_fields("in", region(x)),
+            "out_base": region(self.output).base,
+        }
+        return [RelocatablePacket("REDUCE", values, self.node, self.op_type)]

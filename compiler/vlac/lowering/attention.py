@@ -1,0 +1,150 @@
+"""Attention as a chain of operations for each head; their order is a pipeline over the heads.
+
+    for each head of keys:  K to weights, V transposed, V to weights
+    for each head:          logits (GEMM, with maxima) -> exponents (ROW, with sums) -> records (RECIP) -> mix (GEMM)
+
+The logits of a head are made in front of the mix of the head before, so that vector work runs beside the array.
+Not here: which attention the machine takes (`ops/attention.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from vla_isa.generated.codes import RecipFunction, RowFunction, RowMode, RowTable
+from vla_isa.integer import INT8, INT16
+from vla_isa.numerics import exponents, scale_to_multiplier
+from vlac.device.concat import ConcatOp
+from vlac.device.product import LogitsOp, MixOp
+from vlac.device.recip import RecipOp
+from vlac.device.row import RowOp
+from vlac.device.to_weights import ToWeightsOp, TransposeOp
+from vlac.ir.operation import Home, Op, Tensor
+from vlac.ir.records import Requant
+from vlac.lowering.context import LoweringContext
+
+__all__ = ["LOGIT", "Attention", "Mask", "lower_attention"]
+
+LOGIT = 1 / 256  # nat, the unit of logits
+I64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Which keys a query sees: `limit` + `step` * query of the first, and an int16 [heads or 1, queries or 1, keys] in
+    units of LOGIT that is added, -32768 where a key is masked.
+    """
+
+    limit: int
+    step: int = 0
+    added: NDArray[np.int16] | None = None
+
+
+@dataclass(frozen=True)
+class Attention:
+    """An attention of q [1, M, heads * d], k [1, S, key_heads * d] and v [1, S, key_heads * e], each [*, heads, d] of a
+    pixel; `out` is [1, M, heads * e].
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    out: Tensor
+    heads: int
+    key_heads: int
+    scale: float
+    mask: Mask
+
+
+def lower_attention(low: LoweringContext, node: ir.Node, label: str, a: Attention) -> None:
+    """Add the operations."""
+    chain = _Chain(low, node, label, a)
+    results: list[Tensor] = []
+    waiting: list[Op] = []  # the mix of the head before
+    for head in range(a.heads):
+        weights = chain.keys(head * a.key_heads // a.heads)
+        mix = chain.head(head, *weights)
+        for op in waiting:
+            low.graph.insert(op)
+        waiting = [mix]
+        results.append(mix.output)
+    low.graph.insert(waiting[0])
+    if a.heads > 1:
+        low.graph.insert(ConcatOp(label, "Concat", results, a.out))
+
+
+class _Chain:
+    def __init__(self, low: LoweringContext, node: ir.Node, label: str, a: Attention) -> None:
+        self.low, self.node, self.label, self.a = low, node, label, a
+        self.known: dict[int, tuple[Tensor, Tensor]] = {}
+        self.masks: dict[int, Tensor] = {}
+
+    def _tensor(self, what: str, shape: tuple[int, ...], scale: float, **more: object) -> Tensor:
+        name, label = (f"{text}:{what}" for text in (self.a.out.name, self.a.out.label))
+        return Tensor(name, label, shape, scale, 0, **more)  # type: ignore[arg-type]
+
+    def _head_of(self, x: Tensor, which: str, head: int, heads: int) -> Tensor:
+        """The channels of a head."""
+        d = x.c // heads
+        if heads == 1:
+            return x
+        out = self._tensor(f"{which}{head}", (1, x.w, d), x.scale)
+        index = (np.arange(x.w)[:, None] * x.c + head * d + np.arange(d)).reshape(-1)
+        return self.low.layout(self.node, [x], index, out)
+
+    def keys(self, head: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of a head as weights; once for all heads that share them."""
+        if head not in self.known:
+            self.known[head] = (
+                self._weights(self._head_of(self.a.k, "k", head, self.a.key_heads), f"k{head}"),
+                self._values(head),
+            )
+        return self.known[head]
+
+    def _weights(self, x: Tensor, what: str) -> Tensor:
+        out = self._tensor(f"{what}:weights", x.shape, x.scale, home=Home.WEIGHTS)
+        self.low.graph.insert(ToWeightsOp(self.label, "Attention", [x], out))
+        return out
+
+    def _values(self, head: int) -> Tensor:
+        x = self._head_of(self.a.v, "v", head, self.a.key_heads)
+        turned = self._tensor(f"v{head}:transposed", (1, x.c, x.w), x.scale)
+        self.low.graph.insert(TransposeOp(self.label, "Attention", [x], turned))
+        return self._weights(turned, f"v{head}")
+
+    def head(self, head: int, keys: Tensor, values: Tensor) -> MixOp:
+        """Everything of a head but its mix, which is returned."""
+        a, graph = self.a, self.low.graph
+        q = self._head_of(a.q, "q", head, a.heads)
+        m, s = q.w, keys.w
+        logits = self._tensor(f"logits{head}", (1, m, s), LOGIT, type=INT16, with_items=True)
+        mult, shift = scale_to_multiplier(float(np.float32(q.scale * keys.scale * a.scale / LOGIT)))
+        inputs = [q, keys, *self._mask(head)]
+        graph.insert(LogitsOp(self.label, "Attention", inputs, logits, mult, shift, a.mask.limit, a.mask.step))
+        shares = self._tensor(f"exponents{head}", (1, m, s), 1 / INT8.hi, with_items=True)
+        a_mult, shift, table = exponents(LOGIT)
+        nothing = np.zeros(0, np.int64)
+        requant = Requant(nothing, nothing, nothing, INT8.hi)
+        roles = ("a",)
+        row = RowOp(self.label, "Attention", [logits], shares, roles, RowFunction.LINEAR, requant, RowMode.LESS)
+        row.a_mult, row.shift, row.table_mode, row.table = a_mult, shift, RowTable.OUT8, table
+        graph.insert(row)
+        records = self._tensor(f"records{head}", (m, 3), 1.0, home=Home.ITEMS)
+        k = scale_to_multiplier(float(np.float32(values.scale / a.out.scale)))
+        graph.insert(RecipOp(self.label, "Attention", [shares], records, RecipFunction.RECIPROCAL, *k))
+        out = a.out if a.heads == 1 else self._tensor(f"head{head}", (1, m, values.w), a.out.scale)
+        return MixOp(self.label, "Attention", [shares, values, records], out)
+
+    def _mask(self, head: int) -> list[Tensor]:
+        added = self.a.mask.added
+        if added is None:
+            return []
+        number = head if len(added) > 1 else 0
+        if number not in self.masks:
+            data = added[number]
+            self.masks[number] = self._tensor(f"mask{number}", (1, *data.shape), LOGIT, constant=data[None], type=INT16)
+        return [self.masks[number]]

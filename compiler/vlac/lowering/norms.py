@@ -1,0 +1,50 @@
+"""Norms over the last axis as operators: their rules, and what LayerNormalization and RMSNormalization share."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from vla_isa.hardware import HardwareConfig
+from vlac.ir.geometry import is_image
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.rows import Norm, lower_norm
+from vlac.lowering.spec import OpSpec, Rule, RuleResult
+from vlac.model.reading import attribute, constant_input, input_name, is_constant, shape_of
+
+__all__ = ["norm_spec"]
+
+_MOST_CHANNELS = 16383  # D sum(q^2) of int16 stays below 2^58
+
+
+def over_the_last_axis(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """It must be over the last axis alone, of at most 16383 channels, and not of an image [1, C, H, W]."""
+    shape = shape_of(node.inputs[0])
+    axis = attribute(node, "axis", -1) % max(len(shape), 1)
+    ok = axis == len(shape) - 1 and not is_image(shape) and 0 < shape[-1] <= _MOST_CHANNELS
+    return RuleResult(ok, f"axis {axis} of shape {list(shape)}")
+
+
+def constants_are_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """Scale and bias must be constants."""
+    computed = [i for i, v in enumerate(node.inputs) if i and v is not None and not is_constant(v)]
+    return RuleResult(not computed, " and ".join(f"computed input {i} {input_name(node, i)}" for i in computed))
+
+
+def norm_spec(name: str, *, centred: bool, more: tuple[Rule, ...] = ()) -> OpSpec:
+    """The spec of a norm; `centred`: the mean is taken off; `more` rules than those of all norms."""
+    rules = (over_the_last_axis, constants_are_known, *more)
+
+    def lower(low: LoweringContext, node: ir.Node) -> None:
+        x = low.operand(node, 0)
+        channels = shape_of(node.inputs[0])[-1]
+        gamma, beta = (constant_input(node, i) for i in (1, 2))
+        norm = Norm(
+            np.broadcast_to(1.0 if gamma is None else gamma.astype(np.float64).reshape(-1), (channels,)),
+            np.broadcast_to(0.0 if beta is None else beta.astype(np.float64).reshape(-1), (channels,)),
+            float(attribute(node, "epsilon", 1e-5)),
+            centred,
+        )
+        lower_norm(low.graph, node, x, low.result(node), norm)
+
+    return OpSpec(name, "REDUCE, RECIP and ROW; statistics are exact.", rules, lower)

@@ -1,0 +1,200 @@
+"""Channels of rows between a norm, or a gate, and the layers behind it get ranges alike (as SmoothQuant, 2022).
+
+One scale holds all channels of an 8-bit tensor, and transformers have channels 20 to 300 times the others. Channel c is
+divided by t_c, and row c of the layers' weights multiplied by it:
+
+    t_c = sqrt(a_c / w_c), over its geometric mean
+    a_c   largest absolute value on calibration data, at least a quarter of the channels' median: one that the data
+          hardly saw is not blown up
+    w_c   largest weight relative to its output's largest, as every output has a scale of its own; at least 1e-3
+
+    a norm                gamma and beta take 1 / t; where others read its result too (post-norm), a product with 1 / t
+                          stands in front of the layers
+    gate(x) * up(x)       the weights and bias of `up` take 1 / t
+    a hidden activation   a product stands in front of the layer; only where asked for, as it may lose
+
+The float model computes the same. Not here: the equalization of convolutions (`equalize.py`), whether a hidden
+activation is worth it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from vlac.model.reading import attribute, constant, shape_of
+from vlac.quantize.calibration import Samples
+from vlac.quantize.float_session import FloatSession
+from vlac.rewrite.nodes import Nodes, initializer
+
+__all__ = ["equalize_rows", "factors"]
+
+_NORMS = ("LayerNormalization", "RMSNormalization")
+_LEAST_ACTIVATION, _LEAST_WEIGHT = 0.25, 1e-3
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A value [..., C], the layers that read it, and what takes 1 / t: a norm, a layer, or a product to come (None)."""
+
+    value: ir.Value
+    layers: tuple[ir.Node, ...]
+    source: ir.Node | None
+
+
+def equalize_rows(model: ir.Model, samples: Samples, hidden: Collection[str] = ()) -> list[str]:
+    """Equalize a rewritten float model in place.
+
+    Args:
+        hidden: names of other values to equalize in front of the layers that read them.
+
+    Returns:
+        The names of the values that were equalized.
+    """
+    links = [link for link in _links(model, hidden) if link.value.name]
+    largest = _largest(model, [str(link.value.name) for link in links], samples)
+    for link in links:
+        t = factors(largest[str(link.value.name)], [_rows(layer) for layer in link.layers])
+        _apply(model.graph, link, t)
+    return [str(link.value.name) for link in links]
+
+
+def factors(largest: F64, weights: list[F64]) -> F64:
+    """t of the channels.
+
+    Args:
+        largest: |max| of each channel [C].
+        weights: of each layer, [C, outputs].
+    """
+    median = float(np.median(largest))
+    a = np.maximum(largest, median * _LEAST_ACTIVATION if median > 0 else 1.0)
+    relative = [np.abs(w) / np.maximum(np.abs(w).max(axis=0), np.finfo(np.float32).tiny) for w in weights]
+    w = np.maximum(np.max([r.max(axis=1) for r in relative], axis=0), _LEAST_WEIGHT)
+    t = np.sqrt(a / w)
+    return np.asarray(t / np.exp(np.log(t).mean()))
+
+
+# --- which values ---------------------------------------------------------------------------------------
+
+
+def _links(model: ir.Model, hidden: Collection[str]) -> Iterator[_Link]:
+    for node in model.graph:
+        value = node.outputs[0]
+        layers = tuple(r for r in value.consumers() if _is_layer(r) and r.inputs[0] is value)
+        if not layers or node.domain not in ("", "ai.onnx"):
+            continue
+        alone = len(layers) == len(value.consumers()) and not value.is_graph_output()
+        if node.op_type in _NORMS and attribute(node, "axis", -1) in (-1, len(shape_of(value)) - 1):
+            yield _Link(value, layers, node if alone and _has_constants(node) else None)
+        elif node.op_type == "Mul" and (up := _up(node)) is not None and alone:
+            yield _Link(value, layers, up)
+        elif value.name in hidden:
+            yield _Link(value, layers, None)
+
+
+def _is_layer(node: ir.Node) -> bool:
+    if node.domain not in ("", "ai.onnx") or node.op_type not in ("MatMul", "Gemm"):
+        return False
+    weight = constant(node.inputs[1])
+    return weight is not None and weight.ndim == 2 and not attribute(node, "transA", 0)
+
+
+def _has_constants(node: ir.Node) -> bool:
+    return all(v is None or v.const_value is not None for v in node.inputs[1:])
+
+
+def _up(product: ir.Node) -> ir.Node | None:
+    """The layer of gate(x) * up(x) whose result nothing else reads, with a constant bias behind it or none."""
+    for value in reversed(product.inputs):
+        layer = _only_layer(value)
+        if layer is not None and all(v is None or constant(v) is None for v in product.inputs):
+            return layer
+    return None
+
+
+def _only_layer(value: ir.Value | None) -> ir.Node | None:
+    """The layer that makes a value, or the bias's sum behind it; read by nothing else on the way."""
+    node = None if value is None else value.producer()
+    if value is None or node is None or len(value.consumers()) != 1 or value.is_graph_output():
+        return None
+    if node.op_type == "Add" and node.domain in ("", "ai.onnx"):
+        computed = [v for v in node.inputs if v is not None and constant(v) is None]
+        below = computed[0] if len(computed) == 1 else None
+        layer = None if below is None else _only_layer(below)
+        return node if layer is not None and layer.op_type != "Add" else None
+    return node if _is_layer(node) else None
+
+
+# --- the factors ----------------------------------------------------------------------------------------
+
+
+def _largest(model: ir.Model, names: list[str], samples: Samples) -> Mapping[str, F64]:
+    """|max| of each channel over the samples."""
+    found: dict[str, F64] = {}
+    if not names:
+        return found
+    session = FloatSession(model, names)
+    for sample in samples:
+        for name, array in zip(names, session.run(sample), strict=True):
+            peak = np.abs(array.reshape(-1, array.shape[-1])).max(axis=0).astype(np.float64)
+            found[name] = np.maximum(found[name], peak) if name in found else peak
+    return found
+
+
+def _rows(layer: ir.Node) -> F64:
+    """Weights [C, outputs]."""
+    weight = constant(layer.inputs[1])
+    assert weight is not None
+    turned = layer.op_type == "Gemm" and attribute(layer, "transB", 0)
+    return (weight.T if turned else weight).astype(np.float64)
+
+
+def _apply(graph: ir.Graph, link: _Link, t: F64) -> None:
+    if link.source is None:
+        _divide(graph, link, t)
+    elif link.source.op_type in _NORMS:
+        _scale(graph, link.source, (1, 2), 1 / t)
+    elif link.source.op_type == "Add":
+        at = 0 if constant(link.source.inputs[0]) is not None else 1
+        below = link.source.inputs[1 - at]
+        layer = None if below is None else below.producer()
+        assert layer is not None
+        _scale(graph, link.source, (at,), 1 / t)
+        _scale_outputs(graph, layer, 1 / t)
+    else:
+        _scale_outputs(graph, link.source, 1 / t)
+    for layer in link.layers:
+        column = t[None, :] if layer.op_type == "Gemm" and attribute(layer, "transB", 0) else t[:, None]
+        _scale(graph, layer, (1,), column)
+
+
+def _scale_outputs(graph: ir.Graph, layer: ir.Node, factor: F64) -> None:
+    """A layer's outputs times a factor: its weights and a Gemm's bias."""
+    turned = layer.op_type == "Gemm" and attribute(layer, "transB", 0)
+    _scale(graph, layer, (1,), factor[:, None] if turned else factor[None, :])
+    _scale(graph, layer, (2,), factor)
+
+
+def _scale(graph: ir.Graph, node: ir.Node, inputs: tuple[int, ...], factor: F64) -> None:
+    """Constants of a node times a factor; each gets one of its own, as nodes share them."""
+    for index in inputs:
+        value = node.inputs[index] if index < len(node.inputs) else None
+        array = constant(value)
+        if value is not None and array is not None:
+            made = (array.astype(np.float64) * factor).astype(np.float32)
+            node.replace_input_with(index, initializer(graph, f"{value.name}.equalized", made))
+
+
+def _divide(graph: ir.Graph, link: _Link, t: F64) -> None:
+    """A product with 1 / t in front of the layers."""
+    first = next(n for n in graph if n in set(link.layers))
+    new = Nodes(graph, first, link.value)
+    made = new.add("Mul", [link.value, new.constant((1 / t).astype(np.float32))], shape_of(link.value))
+    new.insert()
+    for layer in link.layers:
+        layer.replace_input_with(0, made)

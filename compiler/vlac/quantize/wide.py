@@ -1,0 +1,170 @@
+"""Which values of a float model become int16, which of them share a scale, and which int8 values lie around 0.
+
+    wide      what a norm reads and what is added to it (a residual stream), through moves; the model's results, and
+              what stands in front of a gate. Values joined by adds and moves have one scale: an add is exact.
+    centred   int8 with zero point 0: operands and results of attention, results of norms
+
+A model without norms and attention has neither. Images never are wide, nor are results of tables and clamps.
+Not here: the ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from vla_isa.integer import INT8, INT16
+from vlac.ir.geometry import is_image
+from vlac.model.reading import shape_of
+from vlac.ops import BY_NAME
+from vlac.quantize.parameters import Scale
+
+__all__ = ["NORMS", "Forms", "centred_scale", "find_forms", "wide_scale"]
+
+NORMS = ("LayerNormalization", "RMSNormalization")
+_HEADROOM = 1.25  # over what calibration saw: a sum that saturates costs more than a quarter of a step
+_MAKERS = ("Gemm", "MatMul", "Add", "Mul", "Concat", *NORMS)  # of int16, besides inputs and moves
+_READERS = ("Add", "Mul", "Concat", *NORMS)  # of int16, besides moves
+_SEQUENCE = (*NORMS, "Attention", "RotaryEmbedding")
+_SMALLEST = 1e-8
+
+
+@dataclass(frozen=True)
+class Forms:
+    """Values by form.
+
+    Attributes:
+        wide: each int16 value -> the first value of those that share its scale.
+        centred: int8 values with zero point 0.
+    """
+
+    wide: dict[ir.Value, ir.Value] = field(default_factory=dict)
+    centred: frozenset[ir.Value] = frozenset()
+
+    def group(self, value: ir.Value) -> list[ir.Value]:
+        """The values that share the scale of a wide one."""
+        return [v for v, first in self.wide.items() if first is self.wide[value]]
+
+    def is_read_wide(self, node: ir.Node) -> bool:
+        """Whether an operator of the device reads int16: of its int8 readers each value has a second form."""
+        return node.op_type in _READERS or (_moves(node) and all(v in self.wide for v in node.outputs))
+
+
+def wide_scale(size: float) -> Scale:
+    """Of int16 values up to `size`."""
+    return Scale(np.float32(max(size, _SMALLEST) * _HEADROOM / INT16.hi), 0, INT16)
+
+
+def centred_scale(low: float, high: float) -> Scale:
+    """Of int8 values around 0."""
+    return Scale(np.float32(max(-low, high, _SMALLEST) / INT8.hi), 0)
+
+
+def _moves(node: ir.Node) -> bool:
+    """Whether an operator only moves the values of its first input."""
+    spec = BY_NAME.get(node.op_type)
+    return spec is not None and spec.keeps_scale and node.op_type not in ("Pad", "Resize", "Concat")
+
+
+def find_forms(model: ir.Model, nodes: Collection[ir.Node]) -> Forms:
+    """The forms of the values that `nodes`, those of the device, read and make."""
+    inside = set(nodes)
+    if not any(n.op_type in _SEQUENCE for n in inside):
+        return Forms()
+    found = _Search(model, inside)
+    return Forms(found.wide(), frozenset(found.centred()))
+
+
+class _Search:
+    def __init__(self, model: ir.Model, inside: set[ir.Node]) -> None:
+        self._model, self._inside = model, inside
+        self._first: dict[ir.Value, ir.Value] = {}
+
+    # --- wide -----------------------------------------------------------------------------------------
+
+    def wide(self) -> dict[ir.Value, ir.Value]:
+        for node in self._model.graph:
+            if node in self._inside and node.op_type in NORMS:
+                self._add(node.inputs[0])
+        for value in self._results():
+            self._add(value)
+        return {v: self._root(v) for v in self._first}
+
+    def _results(self) -> list[ir.Value]:
+        """What the device returns."""
+        made = [v for n in self._model.graph if n in self._inside for v in n.outputs]
+        return [v for v in made if v.is_graph_output() or any(u not in self._inside for u in v.consumers())]
+
+    def _can_be(self, value: ir.Value) -> bool:
+        node = value.producer()
+        if value.dtype != ir.DataType.FLOAT or is_image(shape_of(value)) or value.const_value is not None:
+            return False
+        if node is None or node not in self._inside:
+            return True
+        source = node.inputs[0]
+        return node.op_type in _MAKERS or (_moves(node) and source is not None and self._can_be(source))
+
+    def _root(self, value: ir.Value) -> ir.Value:
+        while self._first[value] is not value:
+            value = self._first[value]
+        return value
+
+    def _add(self, value: ir.Value | None, joined: ir.Value | None = None) -> None:
+        """Take a value, and all that must be as it is; `joined` shares its scale."""
+        if value is None or not self._can_be(value):
+            return
+        known = value in self._first
+        self._first.setdefault(value, value)
+        if joined is not None:
+            self._first[self._root(value)] = self._root(joined)
+        if known:
+            return
+        node = value.producer()
+        if node is not None and node in self._inside:
+            for source in self._sharing(node):
+                self._add(source, value)
+            if node.op_type == "Mul":  # a gate: both sides are int16, each in its own scale
+                for source in node.inputs:
+                    self._add(source)
+        for user in value.consumers():
+            if user not in self._inside:
+                continue
+            sums = user.op_type == "Add" and shape_of(user.outputs[0]) == shape_of(value)
+            for out in user.outputs if sums or user.op_type == "Concat" or _moves(user) else ():
+                self._add(out, value)
+
+    def _sharing(self, node: ir.Node) -> list[ir.Value]:
+        """Operands that have the scale of the result."""
+        if node.op_type == "Add":  # a row for all pixels has a scale of its own
+            return [v for v in node.inputs if v is not None and shape_of(v) == shape_of(node.outputs[0])]
+        count = len(node.inputs) if node.op_type == "Concat" else int(_moves(node))
+        return [v for v in node.inputs[:count] if v is not None]
+
+    # --- centred --------------------------------------------------------------------------------------
+
+    def centred(self) -> set[ir.Value]:
+        found: set[ir.Value] = set()
+        for node in self._model.graph:
+            if node not in self._inside:
+                continue
+            if node.op_type == "Attention":
+                for value in (*node.inputs[:3], *node.outputs):
+                    self._centre(value, found)
+            elif node.op_type == "RotaryEmbedding":
+                for value in (node.inputs[0], node.outputs[0]):
+                    self._centre(value, found)
+            elif node.op_type in NORMS:
+                self._centre(node.outputs[0], found)
+        return found - set(self._first)
+
+    def _centre(self, value: ir.Value | None, found: set[ir.Value]) -> None:
+        """Take a value and what it is moved from."""
+        if value is None or value in found or value.const_value is not None:
+            return
+        found.add(value)
+        node = value.producer()
+        if node is not None and node in self._inside and _moves(node):
+            self._centre(node.inputs[0], found)

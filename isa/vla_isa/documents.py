@@ -1,0 +1,39 @@
+"""Read JSON and TOML files that anybody may have written: every way in which one is damaged is one error.
+
+Not here: what a file must hold, and the JSON inside a program file (`records.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["read_json", "read_toml"]
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        ValueError: it is no JSON, no UTF-8, nested too deep, or a device, of which there is no end.
+        OSError: it is not there or cannot be read.
+    """
+    return _parsed(path, json.loads)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table of a TOML file; see `read_json`."""
+    table: dict[str, Any] = _parsed(path, tomllib.loads)
+    return table
+
+
+def _parsed(path: Path, parse: Callable[[str], Any]) -> Any:
+    if path.exists() and not (path.is_file() or path.is_dir()):  # to open a folder is an OSError
+        raise ValueError(f"{path} is a device or a pipe, not a file")
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error

@@ -1,0 +1,100 @@
+"""A float sequence model through `vlac compile`, on `sim`: its outputs, and every tensor's integers on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from stages import Stage, stages
+
+import vlarun
+from vla_isa import hazards
+from vla_isa.hardware import load
+from vla_isa.signature import HostRun, to_device
+from vla_toolchain.verify.nodes import device_tensors
+from vla_toolchain.verify.reference import Reference
+from vlac import CompileOptions, compile_file
+from vlac.ir.evaluate import evaluate
+from vlac.passes import Compilation
+
+__all__ = ["Run", "check", "run", "snr"]
+
+Arrays = dict[str, NDArray[Any]]
+LEAST_EQUAL = {
+    "norm": 0.99,
+    "logits": 0.999,
+    "exponents": 1.0,
+    "mix": 0.999,
+    "rotation": 0.85,
+}  # of the values of a stage
+
+
+@dataclass
+class Run:
+    """A compiled model and one run of it."""
+
+    state: Compilation
+    outputs: Arrays
+    wanted: Arrays
+    stages: list[Stage]
+
+    @property
+    def snr(self) -> float:
+        """The worst of the outputs, in dB."""
+        return min(snr(self.wanted[name], self.outputs[name]) for name in self.wanted)
+
+    @property
+    def packets(self) -> list[str]:
+        return [s.op for s in self.state.program.sources]
+
+
+def snr(wanted: NDArray[Any], found: NDArray[Any]) -> float:
+    """Signal to noise in dB."""
+    noise = np.square(wanted.astype(np.float64) - found).sum()
+    return float(10 * np.log10(np.square(wanted.astype(np.float64)).sum() / max(noise, 1e-30)))
+
+
+def drawn(model: onnx.ModelProto, rng: np.random.Generator) -> Arrays:
+    out = {}
+    for value in model.graph.input:
+        shape = [d.dim_value for d in value.type.tensor_type.shape.dim]
+        out[value.name] = rng.standard_normal(shape).astype(np.float32)
+    return out
+
+
+def run(model: onnx.ModelProto, config: str = "u50", *, samples: int = 16, seed: int = 7) -> Run:
+    """Compile with calibration and run another sample: on `sim` what the operations mean, and stage by stage."""
+    rng = np.random.default_rng(seed)
+    calibration = [drawn(model, rng) for _ in range(samples)]
+    inputs = drawn(model, rng)
+    options = {"calibration": calibration, "check": True}
+    plain = compile_file(model, load(config), CompileOptions(**options))
+    kept = compile_file(model, load(config), CompileOptions(**options, debug_outputs=True))
+    hazards.check(kept.program)
+    outputs = vlarun.Session(plain.program, backend="sim").run(inputs)
+    raw = vlarun.Session(kept.program, backend="sim").device_outputs(inputs)
+    host = HostRun(kept.graph.signature, inputs)
+    taken = {
+        t: to_device(host.value(kept.graph.input_labels[t][1]), t.scale, t.zero_point, t.stored)
+        for t in kept.graph.inputs
+    }
+    values = evaluate(kept.graph, taken)
+    found = dict(device_tensors(kept.graph, inputs, raw))
+    for tensor, q in found.items():
+        if tensor in values:
+            assert np.array_equal(tensor.to_hwc(q), values[tensor]), tensor.label
+    known = {t: v[0] for t, v in values.items() if t.h == 1}  # what is no output has no instruction, or is no matrix
+    return Run(plain, outputs, Reference(model).run(inputs), stages(kept, known))
+
+
+def check(model: onnx.ModelProto, config: str = "u50", *, least: float = 30.0) -> Run:
+    """Run, and hold every stage and the outputs against their limits."""
+    found = run(model, config)
+    for stage in found.stages:
+        assert stage.largest <= 1, stage
+        assert stage.different <= 3 + (1 - LEAST_EQUAL[stage.kind]) * stage.values, stage
+    assert found.snr >= least, found.snr
+    return found

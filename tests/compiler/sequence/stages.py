@@ -1,0 +1,136 @@
+"""float64, stage by stage, on the device's own integers: the reference of what ONNX has no integers for.
+
+Every stage is computed from the integers that the device gave to it and the model's constants, never by the code's
+own arithmetic: within 1 LSB everywhere, equal in nearly all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from vlac.device.product import LogitsOp, MixOp
+from vlac.device.rotate import RotateOp
+from vlac.device.row import RowOp
+from vlac.ir.operation import Op, Tensor
+from vlac.passes import Compilation
+
+__all__ = ["Stage", "stages"]
+
+F64 = NDArray[np.float64]
+LOWEST = -32768
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: how many values differ by how much from float64."""
+
+    name: str
+    kind: str
+    values: int
+    different: int
+    largest: float
+
+
+def stages(state: Compilation, known: dict[Tensor, NDArray[Any]]) -> list[Stage]:
+    """Every norm, logits, exponents and mix of a program; `known` are its tensors' integers [pixels, channels]."""
+    constants = {i.name: numpy_helper.to_array(i) for i in state.quantized.reference.graph.initializer}
+    nodes = {n.output[0]: n for n in state.quantized.reference.graph.node}
+    found = []
+    for op in state.graph.ops:
+        wanted = _wanted(op, known, nodes, constants)
+        if wanted is not None:
+            kind, values = wanted
+            found.append(_compared(op.output, kind, values, known[op.output]))
+    return found
+
+
+def _compared(out: Tensor, kind: str, wanted: F64, q: NDArray[Any]) -> Stage:
+    low, high = (-32768, 32767) if out.type.bits == 16 else (-128, 127)
+    exact = np.clip(np.rint(wanted), low, high)
+    difference = np.abs(exact - q)
+    return Stage(out.label, kind, q.size, int((difference > 0).sum()), float(difference.max()))
+
+
+def _wanted(op: Op, known: dict[Tensor, Any], nodes: Any, constants: Any) -> tuple[str, F64] | None:
+    out = op.output
+    if isinstance(op, LogitsOp):
+        return "logits", _logits(op, known, nodes, constants)
+    if isinstance(op, MixOp):
+        return "mix", _mix(op, known)
+    if isinstance(op, RotateOp) and op.exchanged:
+        return "rotation", _rotation(op, known, nodes[out.label], constants)
+    if isinstance(op, RowOp) and op.op_type == "Attention":
+        return "exponents", _exponents(known[op.inputs[0]])
+    if isinstance(op, RowOp) and op.op_type in ("LayerNormalization", "RMSNormalization"):
+        x = op.inputs[0]
+        real = (known[x].astype(np.float64) - x.zero_point) * x.scale
+        return "norm", _norm(nodes[out.label], constants, real) / out.scale + out.zero_point
+    return None
+
+
+def _source(op: Op) -> Tensor:
+    """The tensor whose values were copied to weights, through a transpose."""
+    (x,) = op.inputs
+    return x
+
+
+def _logits(op: LogitsOp, known: dict[Tensor, Any], nodes: Any, constants: Any) -> F64:
+    """Which are masked by a limit says the end of the block; what is added says the model."""
+    q, keys = op.inputs[0], _source(op.inputs[1].producer)
+    label, _, head = op.output.label.partition(":logits")
+    acc = known[q].astype(np.float64) @ known[keys].astype(np.float64).T
+    logits = acc * q.scale * keys.scale / np.sqrt(q.c) * 256
+    mask = nodes[label].input[3:4]
+    if mask:
+        given = constants[mask[0]]
+        whole = given.reshape(-1, *logits.shape)
+        added = whole[int(head) if len(whole) > 1 else 0]
+        added = np.where(added, 0.0, -np.inf) if added.dtype == bool else added.astype(np.float64)
+        logits = np.where(np.isneginf(added), LOWEST, np.clip(logits + np.rint(256 * added), -32767, 32767))
+    return np.where(known[op.output] == LOWEST, LOWEST, np.clip(logits, LOWEST, 32767))
+
+
+def _rotation(op: RotateOp, known: dict[Tensor, Any], node: onnx.NodeProto, constants: Any) -> F64:
+    """Pairs of channels (a, b) become (a cos - b sin, a sin + b cos)."""
+    given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    x = known[op.inputs[0]].astype(np.float64).reshape(op.output.w, given["num_heads"], -1)
+    cos, sin = (constants[name].astype(np.float64)[0, :, None] for name in node.input[1:3])
+    n = given.get("rotary_embedding_dim", 0) or x.shape[-1]
+    at = np.arange(n)
+    first, second = (at[::2], at[1::2]) if given.get("interleaved", 0) else (at[: n // 2], at[n // 2 :])
+    y = x.copy()
+    y[..., first] = x[..., first] * cos - x[..., second] * sin
+    y[..., second] = x[..., first] * sin + x[..., second] * cos
+    return y.reshape(op.output.w, -1) * op.inputs[0].scale / op.output.scale
+
+
+def _exponents(logits: NDArray[Any]) -> F64:
+    x = logits.astype(np.float64)
+    top = x.max(axis=1, keepdims=True)
+    step = np.log(254) / 255
+    index = np.clip(np.rint((x - top) / 256 / step), -255, 0)
+    e = np.where((x == LOWEST) | (index == -255), 0, 127 * np.exp(index * step))
+    return e
+
+
+def _mix(op: MixOp, known: dict[Tensor, Any]) -> F64:
+    shares = known[op.inputs[0]].astype(np.float64)
+    values = _source(op.inputs[1].producer.inputs[0].producer)
+    total = shares.sum(axis=1, keepdims=True)
+    mixed = shares @ known[values].astype(np.float64) / np.maximum(total, 1)
+    return mixed * values.scale / op.output.scale
+
+
+def _norm(node: onnx.NodeProto, constants: Any, x: F64) -> F64:
+    given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    gamma = constants[node.input[1]].astype(np.float64)
+    beta = constants[node.input[2]].astype(np.float64) if len(node.input) > 2 else 0.0
+    if node.op_type == "LayerNormalization":
+        x = x - x.mean(axis=1, keepdims=True)
+    return x / np.sqrt((x * x).mean(axis=1, keepdims=True) + given.get("epsilon", 1e-5)) * gamma + beta
