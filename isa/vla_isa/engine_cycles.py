@@ -43,7 +43,7 @@ def mac_cost(
     taps: int = 1,
     table: int,
     residual: int = 0,
-    drain: int = 1,
+    drain: int = 0,
     behind: int = 0,
 ) -> Cost:
     """A packet of the MAC engine.
@@ -55,10 +55,10 @@ def mac_cost(
         hw, timing: the machine.
         taps: of the kernel.
         table, residual: 1 where the packet has an output table, or reads rows or a residual beside its results.
-        drain: how often the results of a strip take the time of their requantization.
+        drain: cycles that the words of a strip's results and residuals take, where that is more than requantization.
         behind: cycles of what is written behind the results.
     """
-    requantize = drain * hw.pixels // hw.requant_pixels
+    requantize = max(hw.pixels // hw.requant_pixels, drain)
     work = sum(
         int(np.maximum(strips * n, requantize).sum()) * int(times)
         for n, times in zip(*np.unique(outs, return_counts=True), strict=True)

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.encoding import decode
 from vla_isa.hardware import LINE_BYTES
+from vla_isa.instructions.loop import LOOP
 from vla_isa.program import Program
-from vla_isa.trace import describe, walk
+from vla_isa.trace import Step, describe, packets, walk
 from vlarun.backends.base import Backend, RunResult, entry_packet, run_once
 from vlarun.prefix import stop_before
 
@@ -46,7 +48,7 @@ def compare(
     """The first difference between two backends, or None.
 
     Where whole runs differ and both backends give their memories, the program is run again, cut after fewer
-    and fewer packets, until one packet is left that makes the difference.
+    and fewer packets, until one packet, or one loop, is left that makes the difference.
 
     Raises:
         VlaError: a backend cannot run.
@@ -55,9 +57,9 @@ def compare(
     if found is None or not found.has_memories:
         return found
     steps = list(walk(program, entry_packet(program, entry), stop_at_illegal=True))
-    equal, differs = 0, len(steps)  # after so many packets
-    while differs - equal > 1:
-        middle = (equal + differs) // 2
+    equal, differs, cuts = 0, len(steps), _outside_loops(program, steps)  # after so many packets
+    while between := [i for i in cuts if equal < i < differs]:
+        middle = between[len(between) // 2]
         part = stop_before(program, steps[middle].number)
         earlier = _difference(part, backends, inputs, entry)
         if earlier is None:
@@ -66,6 +68,15 @@ def compare(
             found, differs = earlier, middle
     step = steps[differs - 1]
     return replace(found, packet=describe(program, step.number, step.packet))
+
+
+def _outside_loops(program: Program, steps: list[Step]) -> list[int]:
+    """The steps before which a program can be cut: a HALT may not stand in the body of a loop."""
+    inside: set[int] = set()
+    for number, data in enumerate(packets(program)):
+        if data[0] == LOOP.opcode:
+            inside.update(range(number + 1, number + 1 + decode(data)["n"]))
+    return [i for i, step in enumerate(steps) if step.number not in inside]
 
 
 def _difference(

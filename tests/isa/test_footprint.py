@@ -15,8 +15,10 @@ from vla_isa.encoding import encode, illegal, make_packet
 from vla_isa.errors import ProgramError
 from vla_isa.footprint import footprint, taps
 from vla_isa.hardware import HardwareConfig, load
-from vla_isa.instructions import MOVES, ErrorCode
+from vla_isa.instructions import BY_NAME, MOVES, ErrorCode
 from vla_isa.intervals import expand, merge, runs
+from vla_isa.memories import Memories
+from vla_isa.operands import Arena
 from vla_isa.packet import Packet
 
 Words = dict[tuple[str, bool], set[int]]
@@ -336,3 +338,46 @@ def test_taps() -> None:
     assert taps(3, 1, 3, 1, 0, 9).tolist() == [0, 3, 6]
     assert taps(4, 3, 1, 1, 1, 4).tolist() == [0, 1, 2, 3]
     assert taps(2, 2, 1, 4, 0, 20).tolist() == [0, 1, 4, 5]
+
+
+class Watched:
+    """A memory that notes which of its words are read and written."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array, self.read, self.written = array, set[int](), set[int]()
+
+    def __getitem__(self, index: object) -> np.ndarray:
+        self.read |= set(np.atleast_1d(index).reshape(-1).tolist())
+        return self.array[index]
+
+    def __setitem__(self, index: object, value: np.ndarray) -> None:
+        self.written |= set(np.atleast_1d(index).reshape(-1).tolist())
+        self.array[index] = value
+
+    def view(self, kind: type) -> Watched:
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("name", ["GEMM", "ROW", "REDUCE", "RECIP", "COPY", "VEC"])
+def test_is_what_the_meaning_touches(name: str, config: str) -> None:
+    """Every word that a packet reads or writes, and no other; rows of GATHER are in test_instructions.py."""
+    hw = load(config)
+    for seed in range(40):
+        rng, arena = np.random.default_rng(seed), Arena(hw)
+        packet = BY_NAME[name].packet(**BY_NAME[name].operands.draw(rng, arena))
+        memories = Memories(hw, np.zeros(0, np.int8), np.zeros((0, hw.weight_word_bytes), np.int8))
+        watched = {space: Watched(getattr(memories, space)) for space in ("act", "weight", "param")}
+        for space, memory in watched.items():
+            values = rng.integers(0, 256, memory.shape, np.uint8).view(memory.array.dtype)
+            memory.array[:] = values
+            setattr(memories, space, memory)
+        packet.instruction.meaning(packet, memories)
+        touched = found(packet, hw, None)
+        for space, memory in watched.items():
+            assert memory.read == touched.get((space, False), set()), (seed, space)
+            assert memory.written == touched.get((space, True), set()), (seed, space)

@@ -283,6 +283,37 @@ def _layer(i: int) -> list[Packet]:
     ]
 
 
+GEMM16 = {"m": 4, "k_blocks": 1, "out_bytes": 1, "in_base": 900, "out_pitch": 4, "res_pitch": 4}
+ROW8 = {"m": 4, "channels": 8, "a_pitch": 4, "out_pitch": 4, "row_base": 600, "reduce_base": 700}
+
+
+@pytest.mark.parametrize(
+    ("packet", "reason"),
+    [
+        (make_packet("GEMM", **GEMM16, res_kind=1, res_base=300, out_base=300), ""),
+        (make_packet("GEMM", **GEMM16, res_kind=1, res_base=301, out_base=300), "also reads as 'res'"),
+        (make_packet("GEMM", **GEMM16, res_kind=2, res_base=300, out_base=300), "also reads as 'res'"),
+        (make_packet("GEMM", **GEMM16, row_max=1, scale_by=1, row_base=307, out_base=300), "as 'out' and as 'row'"),
+        (make_packet("GEMM", **GEMM16, row_max=1, scale_by=1, row_base=308, out_base=300), ""),
+        (make_packet("ROW", **ROW8, a_base=300, out_base=300), ""),
+        (make_packet("ROW", **ROW8, a_base=300, out_base=300, out_bytes=1), "also reads as 'a'"),
+        (make_packet("ROW", **ROW8, a_base=300, out_base=400, reduce=1), ""),
+        (make_packet("ROW", **{**ROW8, "reduce_base": 403}, a_base=300, out_base=400, reduce=1), "and as 'reduce'"),
+        (make_packet("ROW", **{**ROW8, "reduce_base": 600}, row_mode=1, out_base=400, reduce=1), "reads as 'row'"),
+        (make_packet("RECIP", n=4, in_base=300, out_base=300), ""),
+        (make_packet("RECIP", n=4, in_base=300, out_base=302), "also reads as 'in'"),
+        (make_packet("GATHER", table_base=300, table_rows=9, table_stride=1, n=2, act_base=308), "reads as 'table'"),
+    ],
+)
+def test_what_a_packet_reads_and_writes_itself(packet: Packet, reason: str) -> None:
+    program = program_of(load("tiny"), [packet, HALT])
+    if not reason:
+        hazards.check(program)
+        return
+    with pytest.raises(HazardError, match=reason):
+        hazards.check(program)
+
+
 def test_a_program_of_two_thousand_packets() -> None:
     """They touch about 20 MB of activations, in two heaps."""
     words = [packet for i in range(666) for packet in _layer(i)]

@@ -278,3 +278,52 @@ def test_pooling_beside_a_convolution_is_slower() -> None:
 def test_a_program_that_only_ends() -> None:
     report = timing.estimate(with_packets(pipeline(), [make_packet("HALT")]))
     assert len(report.packets) == 1 and report.total_cycles > 0 and report.macs == 0
+
+
+ROW16 = {"a_bytes": 1, "h": 8, "m": 16, "blocks": 8, "a_pitch": 24, "out_pitch": 24}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "per_cycle"),
+    [
+        ("ROW", {**ROW16, "row_mode": 1, "reduce": 1, "table_mode": 1}, 32),  # exponents and sums
+        ("ROW", {**ROW16, "function": 2, "row_mode": 2}, 32),  # a norm by channel records
+        ("ROW", {**ROW16, "function": 2, "table_mode": 2}, 32),  # an interpolated table
+        ("ROW", {**ROW16, "function": 1, "b_kind": 2, "b_bytes": 1, "c_kind": 2, "c_bytes": 1}, 16),  # adaLN rows
+        ("ROW", {**ROW16, "function": 1, "b_kind": 1, "a_bytes": 0}, 32),  # a gated unit of int8
+        ("ROW", {**ROW16, "function": 1, "b_kind": 1, "a_bytes": 0, "out_bytes": 1}, 16),  # positions: x * cos
+        ("ROW", {**ROW16, "function": 1, "b_kind": 2, "b_bytes": 1, "c_kind": 1, "c_bytes": 1, "out_bytes": 1}, 32 / 3),
+        ("REDUCE", {"function": 3, "in_bytes": 1, "h": 8, "m": 16, "blocks": 8, "in_pitch": 24}, 32),
+    ],
+)
+def test_row_work_by_its_words(name: str, values: dict[str, int], per_cycle: float) -> None:
+    """Four words are read and two written in a cycle; twice the rows take twice the cycles besides the start."""
+    hw = load("u50")
+    one, two = (packet_cost(make_packet(name, **{**values, "h": h}), hw, None).cycles for h in (8, 16))
+    assert two - one == 8 * 16 * 8 * hw.block / per_cycle
+
+
+def test_reciprocals_come_one_in_a_cycle() -> None:
+    hw = load("u50")
+    one, two = (packet_cost(make_packet("RECIP", n=n), hw, None).cycles for n in (100, 200))
+    assert two - one == 100
+
+
+@pytest.mark.parametrize(
+    ("values", "cycles"),
+    [({}, 2 * 4), ({"out_bytes": 1}, 4), ({"out_bytes": 1, "res_kind": 1}, 8), ({"out_bytes": 1, "res_kind": 2}, 4)],
+)
+def test_the_drain_of_a_strip(values: dict[str, int], cycles: int) -> None:
+    """With one block of the shared dimension the results set the pace: 8 pixels of 2 planes, 4 words a cycle."""
+    hw = load("u50")
+    small, large = (
+        packet_cost(make_packet("GEMM", m=m, k_blocks=1, n_blocks=1, **values), hw, None).cycles for m in (80, 160)
+    )
+    strip = hw.pixels // hw.requant_pixels if not values else cycles
+    assert large - small == 10 * strip
+
+
+def test_keys_move_to_weights_by_64_bytes() -> None:
+    hw = load("u50")
+    one, two = (packet_cost(make_packet("COPY", move=6, n0=1, n1=n, n2=1, n3=1), hw, None).cycles for n in (100, 200))
+    assert two - one == 100 * 4

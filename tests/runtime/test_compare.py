@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hand_program import good_inputs, make_program
 
+from vla_isa.encoding import make_packet
+from vla_isa.hardware import load
 from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vlarun.backends import RunResult, SimBackend
 from vlarun.backends.base import Integers, Loaded
 from vlarun.backends.sim import SimOptions
 from vlarun.compare import compare
+from vlarun.conformance.programs import Builder
 from vlarun.execute import EXECUTORS
 from vlarun.inputs import to_integers
 from vlarun.memory import Machine
@@ -91,3 +95,18 @@ def test_results_without_memories() -> None:
 def test_equal() -> None:
     program = make_program()
     assert compare(program, (SimBackend(), SimBackend()), to_integers(program, good_inputs())) is None
+
+
+def test_a_loop_is_found() -> None:
+    """A run is not cut inside a body; what differs there is blamed on its last packet."""
+    b = Builder(load("tiny"))
+    b.load_act(np.ones((40, 8), np.int8))
+    vec = {"out_h": 1, "out_w": 4, "b_kind": 3, "a_mult": 1, "b_mult": 1, "a_ring": 1, "out_ring": 1, "hi": 127}
+    address = b.loop(lambda: b.add(make_packet("VEC", out_base=100, **vec)), 3)
+    b.store_act(0, 10)
+    b.halt()
+    difference = compare(b.build(), (SimBackend(), Faulty("VEC", where=(30, 1))), {})
+    assert difference is not None
+    number = address // 64
+    assert f"after packet {number + 3} (" in difference.message(("sim", "other"))
+    assert "word 30, byte 1: sim has 1, other has 4" in difference.message(("sim", "other"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -41,9 +41,29 @@ def legal(program: Program) -> RunResult:
 
 
 def unrolled(program: Program) -> Program:
-    """The same packets without LOOP, as fetch dispatches them."""
-    steps = [s.packet for s in walk(program, 0) if s.packet.name != "LOOP"]
-    return replace(program, heaps=[Segment(0, b"".join(encode(p) for p in steps))])
+    """The same packets without LOOP and index, by the words of the specification."""
+    packets = _rounds(_packets(program), [0] * 4)
+    return replace(program, heaps=[Segment(0, b"".join(encode(p) for p in packets))])
+
+
+def _rounds(packets: list[Packet], registers: list[int]) -> Iterator[Packet]:
+    at = 0
+    while at < len(packets):
+        p = packets[at]
+        if p.name == "LOOP":
+            for number in range(p["count"]):
+                registers[p["register"]] = number
+                yield from _rounds(packets[at + 1 : at + 1 + p["n"]], registers)
+            at += p["n"]
+        elif p.values.get("index_enable"):
+            side = ("src", "dst")[p["index_side"]]
+            moved = p[side] + registers[p["index_register"]] * p["index_stride"]
+            yield replace(p, values={**p.values, side: moved, "index_enable": 0})
+        else:
+            if p.name == "SET":
+                registers[p["register"]] = p["immediate"]
+            yield p
+        at += 1
 
 
 def same_memories(a: RunResult, b: RunResult) -> bool:

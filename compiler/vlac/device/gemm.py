@@ -115,6 +115,11 @@ class GemmOp(Op):
 
     # --- how it is cut, what it loads, its packets ----------------------------------------------------
 
+    @property
+    def in_spans(self) -> bool:
+        """Any pixels."""
+        return True
+
     def most_blocks(self, hw: HardwareConfig) -> int:
         """As many as have their records in a quarter of the parameter memory."""
         return hw.param_words // 4
@@ -139,29 +144,33 @@ class GemmOp(Op):
     def packets(
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
     ) -> list[RelocatablePacket]:
-        """One, of all rows."""
+        """One for each span of pixels, or one of all."""
         assert cut.weights is not None
         o0, o1 = chunk
         x, out = self.inputs[0], self.output
-        source, target = region(x), region(out)
-        values = {
-            "batch": 1,
-            "h": 1,
-            "m": x.w,
-            "k_blocks": x.blocks(hw.block),
-            "n_blocks": o1 - o0,
-            "in_base": source.base,
-            "in_pitch": source.pitch,
-            "out_base": target.block(o0),
-            "out_pitch": target.pitch,
-            "out_bytes": target.planes - 1,
-            **requant_fields(self.requant, out),
-        }
-        for res in self.inputs[1:]:
-            kind = OperandKind.ROW if res.w == 1 and out.w > 1 else OperandKind.TENSOR
-            values |= matrix_fields("res", region(res), o0, kind=kind, wide=False)
-        relocations = {"param_base": cut.params.records[cut.chunks.index(chunk)], **cut.params.table_base(values)}
-        macs = x.w * real_channels(out.known_map(), chunk, hw.block) * self.weight.shape[1]
-        packet = RelocatablePacket("GEMM", values, self.node, self.op_type, macs, cut.weights.span(chunk))
-        packet.relocations = relocations
-        return [packet]
+        packets = []
+        for x0, x1 in cut.spans or [(0, x.w)]:
+            source, target = region(x).pixel(x0), region(out).pixel(x0)
+            values = {
+                "batch": 1,
+                "h": 1,
+                "m": x1 - x0,
+                "k_blocks": x.blocks(hw.block),
+                "n_blocks": o1 - o0,
+                "in_base": source.base,
+                "in_pitch": source.pitch,
+                "out_base": target.block(o0),
+                "out_pitch": target.pitch,
+                "out_bytes": target.planes - 1,
+                **requant_fields(self.requant, out),
+            }
+            for res in self.inputs[1:]:
+                row = res.w == 1 and out.w > 1
+                kind = OperandKind.ROW if row else OperandKind.TENSOR
+                values |= matrix_fields("res", region(res).pixel(0 if row else x0), o0, kind=kind, wide=False)
+            relocations = {"param_base": cut.params.records[cut.chunks.index(chunk)], **cut.params.table_base(values)}
+            macs = (x1 - x0) * real_channels(out.known_map(), chunk, hw.block) * self.weight.shape[1]
+            packet = RelocatablePacket("GEMM", values, self.node, self.op_type, macs, cut.weights.span(chunk))
+            packet.relocations = relocations
+            packets.append(packet)
+        return packets

@@ -13,7 +13,7 @@ from vla_isa.generated.codes import RecipBias, RecipFunction
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.channel_maps import padded_map
 from vlac.ir.cut import Cut, Span
-from vlac.ir.operation import Home, Op, Placer, Tensor
+from vlac.ir.operation import ITEM_BYTES, Home, Op, Placer, Tensor
 from vlac.ir.packet import Region, RelocatablePacket
 
 __all__ = ["RecipOp"]
@@ -58,19 +58,31 @@ class RecipOp(Op):
         """Nothing to choose."""
         self.output.channel_map = padded_map(self.output.c, placer.block)
 
+    @property
+    def in_spans(self) -> bool:
+        """Any pixels, of a row vector: a softmax of one head is too short to be cut."""
+        return self.inputs[0].home is Home.ITEMS
+
+    def joins(self, leader: Op) -> bool:
+        """What a norm counts, span by span."""
+        return leader.output is self.inputs[0] and leader.in_spans and self.in_spans
+
     def packets(
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
     ) -> list[RelocatablePacket]:
-        """One."""
-        x, source = self.inputs[0], region(self.inputs[0])
-        values = {
-            "function": self.function,
-            "in_base": source.base if x.home is Home.ITEMS else source.items,
-            "n": x.w,
-            "mult": self.mult,
-            "shift": self.shift,
-            "add": self.add,
-            "bias": RecipBias.MINUS_SECOND if self.centred else RecipBias.ZERO,
-            "out_base": region(self.output).base,
-        }
-        return [RelocatablePacket("RECIP", values, self.node, self.op_type)]
+        """One for each span of pixels, or one of all."""
+        x, source, item = self.inputs[0], region(self.inputs[0]), ITEM_BYTES // hw.block
+        packets = []
+        for x0, x1 in cut.spans or [(0, x.w)]:
+            values = {
+                "function": self.function,
+                "in_base": (source.base if x.home is Home.ITEMS else source.items) + x0 * item,
+                "n": x1 - x0,
+                "mult": self.mult,
+                "shift": self.shift,
+                "add": self.add,
+                "bias": RecipBias.MINUS_SECOND if self.centred else RecipBias.ZERO,
+                "out_base": region(self.output).base + x0 * item,
+            }
+            packets.append(RelocatablePacket("RECIP", values, self.node, self.op_type))
+        return packets

@@ -13,7 +13,7 @@ from vla_isa.generated.codes import ReduceFunction
 from vla_isa.hardware import HardwareConfig
 from vlac.ir.channel_maps import padded_map
 from vlac.ir.cut import Cut, Span
-from vlac.ir.operation import Home, Op, Placer, Tensor
+from vlac.ir.operation import ITEM_BYTES, Home, Op, Placer, Tensor
 from vlac.ir.packet import Region, RelocatablePacket, matrix_fields
 
 __all__ = ["ReduceOp"]
@@ -51,19 +51,27 @@ class ReduceOp(Op):
         placer.read_as(self, 0, padded_map(self.inputs[0].c, placer.block))
         self.output.channel_map = padded_map(self.output.c, placer.block)
 
+    @property
+    def in_spans(self) -> bool:
+        """Any pixels."""
+        return True
+
     def packets(
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
     ) -> list[RelocatablePacket]:
-        """One."""
-        x = self.inputs[0]
-        values = {
-            "function": self.function,
-            "h": 1,
-            "m": x.w,
-            "blocks": x.blocks(hw.block),
-            "channels": x.c,
-            "in_zero": x.zero_point,
-            **matrix_fields("in", region(x)),
-            "out_base": region(self.output).base,
-        }
-        return [RelocatablePacket("REDUCE", values, self.node, self.op_type)]
+        """One for each span of pixels, or one of all."""
+        x, item = self.inputs[0], ITEM_BYTES // hw.block
+        packets = []
+        for x0, x1 in cut.spans or [(0, x.w)]:
+            values = {
+                "function": self.function,
+                "h": 1,
+                "m": x1 - x0,
+                "blocks": x.blocks(hw.block),
+                "channels": x.c,
+                "in_zero": x.zero_point,
+                **matrix_fields("in", region(x).pixel(x0)),
+                "out_base": region(self.output).base + x0 * item,
+            }
+            packets.append(RelocatablePacket("REDUCE", values, self.node, self.op_type))
+        return packets

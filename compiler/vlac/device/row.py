@@ -17,7 +17,7 @@ from vlac.device.layer import requant_fields
 from vlac.device.params import channel_parameter, table_parameter
 from vlac.ir.channel_maps import padded_map
 from vlac.ir.cut import Cut, Parameter, Span
-from vlac.ir.operation import Home, Op, Placer, Tensor
+from vlac.ir.operation import ITEM_BYTES, Home, Op, Placer, Tensor
 from vlac.ir.packet import Region, RelocatablePacket, matrix_fields
 from vlac.ir.records import UNIT, Requant
 
@@ -175,6 +175,15 @@ class RowOp(Op):
 
     # --- what it loads, and its packets ---------------------------------------------------------------
 
+    @property
+    def in_spans(self) -> bool:
+        """Any pixels; a softmax of one head is too short to be cut."""
+        return self.row_mode != RowMode.LESS
+
+    def joins(self, leader: Op) -> bool:
+        """Behind the records of a norm, span by span."""
+        return leader.output is self.operand("rows") and leader.in_spans
+
     def parameters(self, cut: Cut, hw: HardwareConfig) -> list[Parameter]:
         """Records, then the table."""
         out = []
@@ -187,12 +196,18 @@ class RowOp(Op):
     def packets(
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
     ) -> list[RelocatablePacket]:
-        """One."""
-        out, where = self.output, region(self.output)
+        """One for each span of pixels, or one of all."""
+        return [self._packet(cut, span, region, hw) for span in cut.spans or [(0, self.output.w)]]
+
+    def _packet(
+        self, cut: Cut, span: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
+    ) -> RelocatablePacket:
+        out, (x0, x1), item = self.output, span, ITEM_BYTES // hw.block
+        where = region(out).pixel(x0, item_words=item)
         values = {
             "function": self.function,
             "h": 1,
-            "m": out.w,
+            "m": x1 - x0,
             "blocks": out.blocks(hw.block),
             "channels": out.c,
             "a_zero": self.inputs[0].zero_point,
@@ -204,17 +219,18 @@ class RowOp(Op):
         for role, t in zip(self.roles, self.inputs, strict=True):
             r = region(t)
             if role == "rows":
-                values["row_base"] = r.base
+                values["row_base"] = r.base + x0 * item
                 continue
-            kind = OperandKind.ROW if t.w == 1 and out.w > 1 else OperandKind.TENSOR
-            values |= matrix_fields(role, r, kind=None if role == "a" else kind)
+            row = t.w == 1 and out.w > 1
+            kind = OperandKind.ROW if row else OperandKind.TENSOR
+            values |= matrix_fields(role, r.pixel(0 if row else x0), kind=None if role == "a" else kind)
             if role == "b":
                 values["b_zero"] = t.zero_point
         if self.row_mode == RowMode.LESS:
-            values["row_base"] = region(self.inputs[0]).items
+            values["row_base"] = region(self.inputs[0]).pixel(x0, item_words=item).items
         if out.with_items:
             values |= {"reduce": 1, "reduce_base": where.items}
         relocations = {} if self.function != RowFunction.CHANNEL else {"param_base": cut.params.records[0]}
         if cut.params.table is not None:
             relocations["table_base"] = cut.params.table
-        return [RelocatablePacket("ROW", values, self.node, self.op_type, relocations=relocations)]
+        return RelocatablePacket("ROW", values, self.node, self.op_type, relocations=relocations)

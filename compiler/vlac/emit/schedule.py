@@ -46,7 +46,12 @@ class _Scheduler:
             owners = [self.owner + i for i in range(len(stage.plans))]
             if not lead.op.queue:
                 self._store_part(lead.op.output)
-            for band, chunk, last in _tiles(lead, streaming=self._streams(lead)):
+            if followers and lead.cut.spans:
+                self._spans(stage.plans, owners)
+                lead_tiles = []
+            else:
+                lead_tiles = _tiles(lead, streaming=self._streams(lead))
+            for band, chunk, last in lead_tiles:
                 self._tile(lead, band, chunk, owners[0])
                 if last:
                     self._store(lead.op.output, band)
@@ -61,6 +66,9 @@ class _Scheduler:
         return self.packets
 
     def _region(self, tensor: Tensor) -> Region:
+        if tensor in self.data.tables:
+            line, lines = self.data.tables[tensor]
+            return Region(line, lines, 0, tensor.w)
         return self.regions.of(tensor, self.stage)
 
     def _streams(self, p: OpPlan) -> bool:
@@ -73,11 +81,27 @@ class _Scheduler:
         if self.stage not in self.plan.without_prefetch:
             for index, tensor in enumerate(p.op.inputs):
                 self._ensure(tensor, p.op.input_rows(*following, index)[1])
-        for packet in p.op.packets(p.cut, band, chunk, self._region, self.hw):
+        self._put(p.op.packets(p.cut, band, chunk, self._region, self.hw), owner)
+
+    def _put(self, packets: list[RelocatablePacket], owner: int) -> None:
+        for packet in packets:
             packet.owner = owner if packet.relocations else -1
             self.packets.append(packet)
             if packet.weights is not None:
                 packet.weights = (self.weight_starts[owner] + packet.weights[0], packet.weights[1])
+
+    def _spans(self, plans: list[OpPlan], owners: list[int]) -> None:
+        """Operations of one row, span by span: each does its pixels as soon as those of the one before are there."""
+        made = []
+        for p in plans:
+            for tensor in p.op.inputs:
+                self._ensure(tensor, tensor.h)
+            made.append(p.op.packets(p.cut, p.cut.bands[0], p.cut.chunks[0], self._region, self.hw))
+        for parts in zip(*made, strict=True):
+            for packet, owner in zip(parts, owners, strict=True):
+                self._put([packet], owner)
+        for p in plans:
+            self._store(p.op.output, (0, p.op.output.h))
 
     def _ensure(self, tensor: Tensor, rows: int) -> None:
         """Load rows of an input, a constant or a streamed tensor up to `rows`, where not yet on chip."""

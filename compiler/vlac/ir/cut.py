@@ -88,9 +88,13 @@ class ParamLayout:
 
 @dataclass
 class Cut:
-    """Bands of output rows, chunks of output blocks, and the layout of what is loaded."""
+    """Bands of output rows, chunks of output blocks, and the layout of what is loaded.
+
+    `spans` are pixels [a, b) of the one row of an operation that takes some at a time, a packet each; none of others.
+    """
 
     bands: list[Span]
     chunks: list[Span] = field(default_factory=lambda: [(0, 0)])
     weights: WeightLayout | None = None
     params: ParamLayout = ParamLayout()
+    spans: list[Span] = field(default_factory=list)

@@ -35,11 +35,13 @@ class Home(Enum):
     MATRIX   activation scratchpad, [h][blocks][planes][w][B]
     ITEMS    activation scratchpad, 16 bytes for each pixel; c values of any width that the instruction lays out
     WEIGHTS  weight scratchpad, words [w / B][blocks] of B x B bytes: w output channels of c input channels
+    TABLE    data space, a constant, one pixel after another: lines of [blocks][planes][B]
     """
 
     MATRIX = "matrix"
     ITEMS = "items"
     WEIGHTS = "weights"
+    TABLE = "table"
 
 
 @dataclass(eq=False)
@@ -150,7 +152,7 @@ class Tensor:
     @property
     def planes(self) -> int:
         """Byte planes of a channel block."""
-        return self.stored.planes if self.home is Home.MATRIX else 1
+        return self.stored.planes if self.home in (Home.MATRIX, Home.TABLE) else 1
 
     @property
     def pitch(self) -> int:
@@ -330,6 +332,11 @@ class Op:
     def sees_input(self, y: int) -> bool:
         """Whether output row y does not depend on the padding behind the input alone."""
         return True
+
+    @property
+    def in_spans(self) -> bool:
+        """Whether it can take some pixels of one row at a time, as many packets as spans."""
+        return False
 
     def joins(self, leader: Op) -> bool:
         """Whether it runs in the stage of the operation that is emitted before it, as soon as rows are there."""

@@ -5,7 +5,7 @@ Not here: fields of an instruction (`vla_isa`), which packets an operation is (`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 __all__ = ["Region", "RelocatablePacket", "matrix_fields", "operand_fields", "size_fields"]
 
@@ -23,6 +23,10 @@ class Region:
     ring: int
     planes: int = 1
     items: int = 0
+
+    def pixel(self, number: int, *, item_words: int = 0) -> Region:
+        """What it is from a pixel on; items of `item_words`."""
+        return replace(self, base=self.base + number, items=self.items + number * item_words)
 
     def block(self, number: int) -> int:
         """Word of the first pixel of a channel block."""

@@ -3,7 +3,7 @@
     for each head of keys:  K to weights, V transposed, V to weights
     for each head:          logits (GEMM, with maxima) -> exponents (ROW, with sums) -> records (RECIP) -> mix (GEMM)
 
-The logits of a head are made in front of the mix of the head before, so that vector work runs beside the array.
+The logits of a head are made in front of the mix of earlier heads, so that vector work runs beside the array.
 Not here: which attention the machine takes (`ops/attention.py`).
 """
 
@@ -31,6 +31,7 @@ __all__ = ["LOGIT", "Attention", "Mask", "lower_attention"]
 
 LOGIT = 1 / 256  # nat, the unit of logits
 I64 = NDArray[np.int64]
+_AHEAD = 1  # heads whose logits are made in front of a mix
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,15 @@ def lower_attention(low: LoweringContext, node: ir.Node, label: str, a: Attentio
     """Add the operations."""
     chain = _Chain(low, node, label, a)
     results: list[Tensor] = []
-    waiting: list[Op] = []  # the mix of the head before
+    waiting: list[Op] = []  # mixes of the heads before
     for head in range(a.heads):
         weights = chain.keys(head * a.key_heads // a.heads)
-        mix = chain.head(head, *weights)
-        for op in waiting:
-            low.graph.insert(op)
-        waiting = [mix]
-        results.append(mix.output)
-    low.graph.insert(waiting[0])
+        waiting.append(chain.head(head, *weights))
+        results.append(waiting[-1].output)
+        if len(waiting) > _AHEAD:
+            low.graph.insert(waiting.pop(0))
+    for op in waiting:
+        low.graph.insert(op)
     if a.heads > 1:
         low.graph.insert(ConcatOp(label, "Concat", results, a.out))
 

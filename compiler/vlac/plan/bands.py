@@ -15,10 +15,11 @@ from vlac.ir.cut import Span
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Op, Tensor
 
-__all__ = ["Streaming", "overlap_bands", "streaming_bands"]
+__all__ = ["Streaming", "overlap_bands", "spans_of", "streaming_bands"]
 
 _PACKET_COST = 40  # cycles between packets, about
 _MAX_BANDS = 16
+_SPAN = 64  # pixels of a row that is worth cutting
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,16 @@ def overlap_bands(graph: Graph, op: Op, hw: HardwareConfig, *, fused: bool) -> l
     count = max(1, min(_MAX_BANDS, math.isqrt(lines // _PACKET_COST), op.output.h))
     rows = -(-op.output.h // count)
     return _ramp(op, _bands_of(op, rows), first=bool(loads), last=stores)
+
+
+def spans_of(op: Op, hw: HardwareConfig) -> list[Span]:
+    """The pixels of one row in two halves of whole strips, where the row is long.
+
+    A norm of one half runs beside the products of the other.
+    """
+    w = op.output.w
+    half = -(-w // (2 * hw.pixels)) * hw.pixels
+    return [(0, half), (half, w)] if op.output.h == 1 and w >= _SPAN and half < w else [(0, w)]
 
 
 def _bands_of(op: Op, rows: int) -> list[Span]:

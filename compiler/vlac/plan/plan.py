@@ -12,8 +12,8 @@ from vla_isa.hardware import HardwareConfig
 from vlac.device.weights import weight_layout
 from vlac.ir.cut import Cut, WeightLayout
 from vlac.ir.graph import Graph
-from vlac.ir.operation import Op, Tensor
-from vlac.plan.bands import Streaming, overlap_bands, streaming_bands
+from vlac.ir.operation import Home, Op, Tensor
+from vlac.plan.bands import Streaming, overlap_bands, spans_of, streaming_bands
 from vlac.plan.loads import chunks_of, param_layout
 
 __all__ = ["OpPlan", "Plan", "Stage", "make_plan"]
@@ -69,6 +69,7 @@ def make_plan(
     Raises:
         AllocationError: an operation that cannot be cut finely enough.
     """
+    chains = any(op.output.home is Home.ITEMS for op in graph.ops)
     stages = [Stage([OpPlan(op, Cut([(0, op.output.h)])) for op in ops]) for ops in _stages(graph, streamed)]
     plan = Plan(stages, streamed)
     for number, stage in enumerate(stages):
@@ -78,6 +79,7 @@ def make_plan(
                 _add(plan, number, p.cut, streaming_bands(p.op, streams, hw, ring_words))
             elif p.op.queue:
                 p.cut.bands = overlap_bands(graph, p.op, hw, fused=len(stage.plans) > 1)
+            p.cut.spans = spans_of(p.op, hw) if chains and p.op.in_spans else []
             _cut_blocks(p, hw, layouts)
     return plan
 

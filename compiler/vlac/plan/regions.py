@@ -23,6 +23,7 @@ __all__ = ["Regions", "allocate_regions"]
 
 
 _ARRAY_PITCH, _WIDE_PITCH = 8, 11  # modulo BANKS: the array takes 8 neighbouring banks, vector work finds others
+_SLACKS = (24, 12, 6, 3, 0)  # stages that words are in no use
 _WIDE_ENOUGH = 2 * BANKS  # pixels from which the words between planes are worth it
 
 
@@ -37,11 +38,17 @@ class _Item:
     pitch: int
     ring: int
     items: int = 0
+    slack: int = 0
     base: int = -1
 
     @property
     def size(self) -> int:
         return self.ring * self.row_stride + self.items
+
+    @property
+    def until(self) -> int:
+        """The last stage that nothing else may have its words in."""
+        return self.last + self.slack
 
 
 class Regions:
@@ -85,7 +92,7 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
     while True:
         plan = make_plan(graph, hw, streamed, layouts, hw.act_words // shares[0])
         items, weights = _items(graph, plan, hw, rows)
-        failed = _first_fit(items, hw.act_words)
+        failed = _fit(items, hw.act_words)
         if failed is None:
             _place_weights(weights, plan, hw)
             return plan, Regions(items, weights, plan, hw)
@@ -115,7 +122,7 @@ def _too_large(plan: Plan, items: list[_Item], failed: _Item, hw: HardwareConfig
 
 def _place_weights(items: list[_Item], plan: Plan, hw: HardwareConfig) -> None:
     """Place weights that are computed, the first to be placed at the end, in half of the weight scratchpad."""
-    failed = _first_fit(items, hw.weight_words // 2)
+    failed = _fit(items, hw.weight_words // 2)
     if failed is not None:
         op = plan.stages[failed.first].plans[0].op
         raise AllocationError(
@@ -135,6 +142,8 @@ def _items(graph: Graph, plan: Plan, hw: HardwareConfig, rows: dict[Tensor, int]
     for number, stage in enumerate(plan.stages):
         for p in stage.plans:
             for t in (*p.op.inputs, p.op.output):
+                if t.home is Home.TABLE:
+                    continue
                 first, last = ranges.get(t.root, (number, number))
                 ranges[t.root] = (min(first, number), max(last, number))
     pitches = _pitches(graph, hw)
@@ -174,13 +183,29 @@ def _pitches(graph: Graph, hw: HardwareConfig) -> dict[Tensor, int]:
     return {root: pitch for root, pitch in least.items() if pitch != root.pitch}
 
 
+def _fit(items: list[_Item], capacity: int) -> _Item | None:
+    """Place, where row vectors are about with words in no use for some stages, as many as there is room for.
+
+    Heads and norms are chains of short operations on several queues: what is made next must not wait for the words of
+    what was read last. Returns an item that does not fit, or None.
+    """
+    chains = any(i.tensor.home is not Home.MATRIX for i in items)
+    for slack in _SLACKS if chains else (0,):
+        for item in items:
+            item.slack = slack
+        failed = _first_fit(items, capacity)
+        if failed is None:
+            break
+    return failed
+
+
 def _first_fit(items: list[_Item], capacity: int) -> _Item | None:
     """Place by decreasing size at the lowest free address; returns an item that does not fit, or None."""
     placed: list[_Item] = []
     for item in sorted(items, key=lambda i: (-i.size, i.first)):
         base = 0
         for other in sorted(placed, key=lambda i: i.base):
-            if other.last < item.first or item.last < other.first:
+            if other.until < item.first or item.until < other.first:
                 continue
             if base + item.size <= other.base:
                 break

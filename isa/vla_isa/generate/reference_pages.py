@@ -24,12 +24,17 @@ each queue runs its packets in order, the queues run in parallel. Before a packe
 each semaphore in `wait`, all in one step; when its last byte is written it adds one to each in `signal`. The
 meaning of a program is its execution one packet at a time in program order.
 
-Dispatch checks, in this order: the opcode, the reserved bits, the limits of every field, the rules. The first
-that fails stops the machine: earlier packets complete, then `STATUS` and `ERROR_ADDR` tell.
+Dispatch checks, in this order: the opcode, the reserved bits, the limits of every field, the rules, the place in a
+loop, the index register. The first that fails stops the machine: earlier packets complete, then `STATUS` and
+`ERROR_ADDR` tell. Then the index is added, and the packet goes to its queue as one without an index.
 
 Addresses count words of the memory they point into: activation words of B bytes, weight words of B x B bytes,
 parameter words of 8 x B bytes; addresses in the data space count 64-byte lines. On chip, pixel (y, x) of
 channel block c of a tensor lies at word `base + ((slot + y) mod ring) * row_stride + c * pitch + x`.
+A matrix operand, `[h][C/B][bytes][m][B]`, has no ring: byte plane p of channel block c of pixel (y, x) lies at word
+`base + batch * batch_stride + y * row_stride + (c * bytes + p) * pitch + x`; an int16 has two planes, the low bytes
+first. A row vector has 16 bytes per pixel, in pixel order: an item (value i64, second value i32, 4 zero bytes) or a row
+record (bias i32, mult u24, shift u8, 8 zero bytes), one word where B is 16, two where it is 8.
 Word addresses wrap at the end of an on-chip memory; a program that would need it is refused at load.
 """
 
