@@ -30,12 +30,12 @@ class Timing:
     local_setup: int = 10  # of a COPY inside the scratchpad
     empty_copy: int = 3  # a COPY that moves nothing
     mac_setup: int = 5  # constants of a MAC packet, besides one cycle per pixel of a strip
-    mac_overhead: int = 17  # first operands to first write, and the start of the next packet
+    mac_overhead: int = 27  # first operands to first write, and the start of the next packet
     mac_residual: int = 6  # of the residual add
     mac_maxima: int = 4  # writing the row maxima of a strip
     mac_table: int = 10  # steps of the first strip that hide the reading of a table
     vec_setup: int = 5  # constants of a VEC or POOL packet
-    vec_overhead: int = 15  # a VEC packet besides its words
+    vec_overhead: int = 17  # a VEC packet besides its words
     vec_table: int = 40  # reading a 256-byte table
     row_overhead: int = 36  # a ROW packet besides its steps
     row_table: int = 6  # of a table's rows and words, read before the first operands are there
