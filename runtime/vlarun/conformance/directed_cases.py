@@ -33,6 +33,7 @@ __all__ = ["DIRECTED", "cases"]
 Choices = dict[str, Any]
 FULL: Choices = {"lo": INT8.lo, "hi": INT8.hi}  # no clamp besides that of the type
 PLAIN: Choices = {"mask_mode": MaskMode.DENSE, "table_enable": 0, "residual_enable": 0}
+NARROW: Choices = {"h": 1, "out_bytes": 0, "scale_by": ScaleBy.COLUMN}
 ONE: Choices = {
     "kernel_h": 1,
     "kernel_w": 1,
@@ -337,7 +338,7 @@ def _copy(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
 
 DIRECTED: dict[str, Callable[[HardwareConfig], Iterator[tuple[str, Choices]]]] = {
     "CONV": _conv,
-    "GEMM": lambda hw: chain(_gemm(hw), directed_rows.wide_gemm(hw)),
+    "GEMM": lambda hw: chain(((what, NARROW | c) for what, c in _gemm(hw)), directed_rows.wide_gemm(hw)),
     "POOL": _pool,
     "VEC": _vec,
     "ROW": directed_rows.row,
