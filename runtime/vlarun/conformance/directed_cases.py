@@ -24,7 +24,7 @@ from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions.vec import VEC
 from vla_isa.integer import INT8
 from vla_isa.operands import Arena
-from vlarun.conformance import directed_rows, limit_cases, limit_moves, loop_cases, machine_cases
+from vlarun.conformance import attention_cases, directed_rows, limit_cases, limit_moves, loop_cases, machine_cases
 from vlarun.conformance.operations import make_operation
 from vlarun.conformance.programs import Case, operation_program
 
@@ -55,6 +55,7 @@ def cases(hw: HardwareConfig) -> Iterator[Case]:
             yield Case(case_id, operation_program([make_operation(name, rng, Arena(hw), **choices)]))
     yield from machine_cases.cases(hw)
     yield from loop_cases.cases(hw)
+    yield from attention_cases.cases(hw)
     yield from limit_cases.cases(hw)
     yield from limit_moves.cases(hw)
 
