@@ -99,9 +99,9 @@ def _check_op(signature: Signature, number: int, op: HostOp, outputs: Sequence[T
 
 def _check_dtypes(op: HostOp, operands: Sequence[Value | HostOp], where: str, kinds: str) -> None:
     dtypes = [v.dtype for v in operands]
-    index = op.function in ("ArgMax", "ArgMin")
-    given = dtypes[0] if index or op.function == "Cast" else op.dtype
-    if set(dtypes) != {given} or np.dtype(given).kind not in kinds or (index and op.dtype != "int64"):
+    made = {"ArgMax": "int64", "ArgMin": "int64", "Items": "int8"}.get(op.function)  # of any dtype
+    given = dtypes[0] if made or op.function == "Cast" else op.dtype
+    if set(dtypes) != {given} or np.dtype(given).kind not in kinds or (made and op.dtype != made):
         raise ProgramError(f"{where} of {' and '.join(dtypes)} to {op.dtype} is not possible")
 
 

@@ -6,6 +6,7 @@ Each is the ONNX operator of its name, on arrays of one dtype, with static shape
     Slice                       the first element of every axis, then the step of every axis; sizes are the result's
     Concat, Softmax, LogSoftmax the axis
     ArgMax, ArgMin              the axis, then 1 where the last of equal values wins
+    Items                       none: numbers as 16 bytes each, int8 [elements, 16], 64 bits little endian, then 0
     Quantize                    the zero point; operand 1 is the scale: QuantizeLinear and DequantizeLinear to int8
 
 Not here: which of them a model needs (the compiler's choice), and what they are applied to (`signature.py`).
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.integer import INT8
-from vla_isa.numerics import quantize
+from vla_isa.numerics import ITEM_BYTES, pack_items, quantize
 
 __all__ = ["DTYPES", "FUNCTIONS", "MOVERS", "HostFunction"]
 
@@ -156,6 +157,14 @@ def _quantize_fits(shapes: Sequence[Shape], out: Shape, numbers: Numbers) -> boo
     return shapes[0] == out and scalar and len(numbers) == 1 and INT8.lo <= numbers[0] <= INT8.hi
 
 
+def _items(x: list[Array], shape: Shape, numbers: Numbers) -> Array:
+    return pack_items(x[0].reshape(-1).astype(np.int64))
+
+
+def _items_fit(shapes: Sequence[Shape], out: Shape, numbers: Numbers) -> bool:
+    return out == (math.prod(shapes[0]), ITEM_BYTES) and not numbers
+
+
 FUNCTIONS = {
     "Abs": _unary(np.abs, "fi"),
     "Add": _binary(np.add),
@@ -168,6 +177,7 @@ FUNCTIONS = {
     "Div": _binary(np.divide, "f"),
     "Exp": _unary(np.exp),
     "Floor": _unary(np.floor),
+    "Items": HostFunction(1, _items, _items_fit, "iu"),
     "Log": _unary(np.log),
     "LogSoftmax": HostFunction(1, _log_softmax, _along, "f"),
     "Max": _binary(np.maximum),

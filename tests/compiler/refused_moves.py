@@ -67,7 +67,18 @@ def _far_below() -> onnx.ModelProto:
 
 MOVED = [
     Case("Expand", _MOVED, one("Expand", (1, 4), Computed((2,)), out=(3, 4)), "computed input 1 'cast0'"),
-    Case("Gather", _MOVED, one("Gather", (1, 8), Computed((2,)), axis=1), "computed input 1 'cast0'"),
+    Case(
+        "Gather",
+        "indices_are_known",
+        one("Gather", (1, 8), Computed((2,)), axis=1),
+        "computed input 1 'cast0' of computed data [1, 8]",
+    ),
+    Case(
+        "Gather",
+        "indices_are_known",
+        one("Gather", np.ones((3, 4), np.float32), Computed((2,)), axis=1),
+        "computed input 1 'cast0' of constant data [3, 4]",
+    ),
     Case("GatherND", _MOVED, one("GatherND", (1, 8), Computed((1, 2))), "computed input 1 'cast0'"),
     Case("Pad", _MOVED, one("Pad", (1, 4), Computed((4,)), out=(1, 6)), "computed input 1 'cast0'"),
     Case("Pad", _MOVED, one("Pad", (1, 4), numbers(0, 1, 0, 1), ()), "computed input 2 'c'"),

@@ -27,7 +27,7 @@ def by_onnx(name, operands, **attributes):
     return onnxruntime.InferenceSession(model.SerializeToString()).run(None, dict(zip(names, operands, strict=True)))[0]
 
 
-_OTHERS = (*MOVERS, "Cast", "Quantize", "Softmax", "LogSoftmax", "ArgMax", "ArgMin")
+_OTHERS = (*MOVERS, "Cast", "Items", "Quantize", "Softmax", "LogSoftmax", "ArgMax", "ArgMin")
 ELEMENTWISE = [n for n in FUNCTIONS if n not in _OTHERS]
 
 
@@ -66,6 +66,18 @@ def test_indices(name, axis, last):
 def test_quantize():
     found = computed("Quantize", [REAL, np.array(0.5, np.float32)], SHAPE, (-128,))
     np.testing.assert_array_equal(found, np.clip(np.rint(REAL * 2), 0, 255) / 2)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8])
+def test_items(dtype):
+    """64 bits of each number, little endian, then eight bytes of 0."""
+    numbers = np.array([[1, 127], [7, 126]], dtype)
+    wanted = np.zeros((4, 16), np.int8)
+    wanted[:, 0] = [1, 127, 7, 126]
+    np.testing.assert_array_equal(computed("Items", [numbers], (4, 16), ()), wanted)
+    if dtype != np.uint8:
+        found = computed("Items", [np.array([258, -1], dtype)], (2, 16), ())
+        assert found.tolist() == [[2, 1, *[0] * 14], [*[-1] * 8, *[0] * 8]]
 
 
 def test_moves():

@@ -24,6 +24,12 @@ FAULTS = ["tests/compiler/test_faults_quantizer.py", "tests/compiler/test_faults
 CALIBRATION = ["tests/compiler/test_refusals.py", "tests/compiler/test_input_arrays.py"]
 VERIFY = ["tests/compiler/test_verify.py", "tests/compiler/test_loss_report.py", "tests/compiler/test_parity.py", *FAST]
 NUMERICS = [f"tests/isa/test_{name}.py" for name in ("numerics", "row_numerics", "reciprocal")]
+SEQUENCE = [
+    *FAST,
+    *(f"tests/compiler/sequence/test_{name}.py" for name in ("random_attention", "attention_op", "not_recovered")),
+    *(f"tests/compiler/sequence/test_{name}.py" for name in ("microsoft", "mask_structure", "strided_views", "opset")),
+]
+EQUALIZED = ["tests/compiler/test_equalize_rows.py", "tests/compiler/sequence/test_equalize_recovered.py"]
 MAC = ["tests/rtl/vla_mac_engine"]
 CORE = ["tests/rtl/vla_core"]
 COPIES = ["tests/rtl/vla_store_engine", "tests/rtl/vla_data_loader", "tests/rtl/vla_weight_loader"]
@@ -47,6 +53,8 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("runtime/vlarun/backends/rtl*.py", (RUNTIME, ["tests/runtime/test_rtl.py"])),
     ("runtime/vlarun/partitions.py", (["tests/compiler/test_host_parts.py"], RUNTIME)),
     ("runtime/vlarun/*", (RUNTIME,)),
+    ("compiler/vlac/rewrite/sequence/*", (SEQUENCE, [*FAST, "tests/compiler/sequence"])),
+    ("compiler/vlac/quantize/equalize_rows.py", ([*FAST, *EQUALIZED],)),
     ("compiler/vlac/rewrite/one_dimensional.py", (["tests/compiler/test_widen.py"], NETWORKS)),
     (
         "compiler/vlac/rewrite/fold_affine.py",

@@ -75,6 +75,7 @@ def _foreign_input(node: ir.Node, makers: Collection[ir.Node | None]) -> Refusal
     """The refusal of a node that reads what is no number of the machine, from one of `makers` (None: a model input)."""
     for value in computed_inputs(node):
         integers = node.op_type == "DequantizeLinear" and dtype_of(value) in ("int8", "uint8")
+        integers = integers or (node.op_type == "Gather" and value is node.inputs[1])
         if value.producer() in makers and dtype_of(value) != "float32" and not integers:
             cause = "its operands must be float32, or int8 and uint8 of DequantizeLinear; put a Cast to float32 there."
             return Refusal(node.op_type, node_label(node), cause, f"{_kind(value)} '{value.name}'")

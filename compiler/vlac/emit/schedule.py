@@ -66,6 +66,9 @@ class _Scheduler:
         return self.packets
 
     def _region(self, tensor: Tensor) -> Region:
+        if tensor in self.data.tables:
+            line, lines = self.data.tables[tensor]
+            return Region(line, lines, 0, tensor.w)
         return self.regions.of(tensor, self.stage)
 
     def _streams(self, p: OpPlan) -> bool:

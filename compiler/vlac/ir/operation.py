@@ -35,11 +35,13 @@ class Home(Enum):
     MATRIX   activation scratchpad, [h][blocks][planes][w][B]
     ITEMS    activation scratchpad, 16 bytes for each pixel; c values of any width that the instruction lays out
     WEIGHTS  weight scratchpad, words [w / B][blocks] of B x B bytes: w output channels of c input channels
+    TABLE    data space, a constant, one pixel after another: lines of [blocks][planes][B]
     """
 
     MATRIX = "matrix"
     ITEMS = "items"
     WEIGHTS = "weights"
+    TABLE = "table"
 
 
 @dataclass(eq=False)
@@ -150,7 +152,7 @@ class Tensor:
     @property
     def planes(self) -> int:
         """Byte planes of a channel block."""
-        return self.stored.planes if self.home is Home.MATRIX else 1
+        return self.stored.planes if self.home in (Home.MATRIX, Home.TABLE) else 1
 
     @property
     def pitch(self) -> int:

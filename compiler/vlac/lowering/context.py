@@ -20,7 +20,7 @@ from vlac.device.layout_op import LayoutOp
 from vlac.device.vec import VecOp
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph
-from vlac.ir.operation import Tensor
+from vlac.ir.operation import ITEM_BYTES, Home, Tensor
 from vlac.lowering.host_graph import HostGraph
 from vlac.lowering.quantized import Result, Traced, activation_parameters, bound, constant_tensor, unquantized
 from vlac.lowering.rows import is_wide, rescale
@@ -63,6 +63,17 @@ class LoweringContext:
         taken = {name for name, _ in self.graph.input_labels.values()}
         self.graph.inputs.append(tensor)
         self.graph.input_labels[tensor] = (unique_name(source.name, taken), number)
+
+    def item_input(self, source: ir.Value, count: int) -> Tensor:
+        """Integers of the host as a row vector that the device takes."""
+        number = self.host.numbers[source]
+        found = self.host.add("Items", (number,), (count, ITEM_BYTES), "int8")
+        taken = {name for name, _ in self.graph.input_labels.values()}
+        name = unique_name(source.name, taken)
+        tensor = Tensor(f"{name}:items", name, (count, ITEM_BYTES), 1.0, 0, home=Home.ITEMS)
+        self.graph.inputs.append(tensor)
+        self.graph.input_labels[tensor] = (name, found)
+        return tensor
 
     # --- operands and results -------------------------------------------------------------------------
 

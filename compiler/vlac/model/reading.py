@@ -23,6 +23,7 @@ __all__ = [
     "input_name",
     "integer_type",
     "is_constant",
+    "is_lookup",
     "pads4",
     "pair",
     "shape_of",
@@ -54,6 +55,11 @@ def is_constant(value: ir.Value | None) -> bool:
     node = value.producer()
     quantized = node is not None and node.op_type == "DequantizeLinear"
     return quantized and all(v is None or v.const_value is not None for v in node.inputs)
+
+
+def is_lookup(node: ir.Node) -> bool:
+    """Whether a node takes rows of a constant table by computed numbers, as an embedding does."""
+    return node.op_type == "Gather" and is_constant(node.inputs[0]) and not is_constant(node.inputs[1])
 
 
 def _dequantized(node: ir.Node) -> NDArray[Any] | None:

@@ -1,9 +1,64 @@
-"""Gather: constant indices: a choice of channels, rows or pixels."""
+"""Gather: a choice of channels, rows or pixels by constant indices; rows of a constant table by numbers of the host."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+
+from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions.gather import GATHER
+from vla_isa.numerics import quantize
+from vlac.device.gather import GatherOp
+from vlac.errors import UnsupportedError
+from vlac.ir.operation import Home, Tensor
+from vlac.lowering.context import LoweringContext
 from vlac.lowering.layout import layout_operator
+from vlac.lowering.spec import RuleResult
+from vlac.model.labels import node_label
+from vlac.model.reading import attribute, constant_input, dtype_of, input_name, is_constant, shape_of
 
 __all__ = ["SPEC"]
 
-SPEC = layout_operator("Gather")
+_LAYOUT = layout_operator("Gather")
+
+
+def indices_are_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """Indices must be constants, or the data a constant table [V, D] of at most {GATHER[table_rows]} rows, on axis 0,
+    and the indices integers of the model's inputs.
+    """
+    if is_constant(node.inputs[1]):
+        return RuleResult(True, "")
+    shape, fixed = shape_of(node.inputs[0]), is_constant(node.inputs[0])
+    ok = fixed and len(shape) == 2 and not attribute(node, "axis", 0) and shape[0] <= GATHER.limit("table_rows")
+    ok = ok and dtype_of(node.inputs[1]) in ("int32", "int64")
+    kind = "constant" if fixed else "computed"
+    return RuleResult(ok, f"computed input 1 {input_name(node, 1)} of {kind} data {list(shape)}")
+
+
+def _lower(low: LoweringContext, node: ir.Node) -> None:
+    numbers = node.inputs[1]
+    if is_constant(numbers):
+        assert _LAYOUT.lower is not None
+        _LAYOUT.lower(low, node)
+        return
+    if numbers is None or numbers not in low.host.numbers:
+        text = f"its indices {input_name(node, 1)} are made on the device; they must be of the model's inputs"
+        raise UnsupportedError([f"Gather '{node_label(node)}': {text}"])
+    out, table = low.result(node).tensor, constant_input(node, 0)
+    assert table is not None
+    name = f"{out.name}:table"
+    q = quantize(table.astype(np.float32), out.scale, out.zero_point, kind=out.stored)
+    rows = Tensor(name, name, table.shape, out.scale, out.zero_point, constant=q, type=out.type, home=Home.TABLE)
+    items = low.item_input(numbers, math.prod(shape_of(numbers)))
+    low.graph.insert(GatherOp(node_label(node), node.op_type, [items, rows], out))
+
+
+SPEC = replace(
+    _LAYOUT,
+    summary=f"{_LAYOUT.summary} Rows of a constant table by indices of the model's inputs: GATHER.",
+    rules=(indices_are_known,),
+    lower=_lower,
+)

@@ -16,7 +16,7 @@ from vla_isa.layout import TensorLayout, pack
 from vla_isa.program import IoTensor, MapEntry, Segment
 from vlac.ir.geometry import is_image
 from vlac.ir.graph import Graph, GraphOutput
-from vlac.ir.operation import Tensor
+from vlac.ir.operation import ITEM_BYTES, Home, Tensor
 from vlac.plan.plan import Plan
 
 __all__ = ["DataRegion", "DataSpace", "layout_of", "place_data"]
@@ -40,12 +40,14 @@ class DataRegion:
 class DataSpace:
     """Where everything lies in the data space.
 
-    `sources` are tensors to load from (inputs, constants, streamed), `stores` where a result must be written.
+    `sources` are tensors to load from (inputs, constants, streamed), `stores` where a result must be written, `tables`
+    what is read row by row: the first line, and lines between rows.
     """
 
     lines: int = HEAP_BYTES // LINE_BYTES
     sources: dict[Tensor, DataRegion] = field(default_factory=dict)
     stores: dict[Tensor, list[DataRegion]] = field(default_factory=dict)
+    tables: dict[Tensor, tuple[int, int]] = field(default_factory=dict)
     constants: list[Segment] = field(default_factory=list)
     inputs: list[IoTensor] = field(default_factory=list)
     outputs: list[IoTensor] = field(default_factory=list)
@@ -82,6 +84,9 @@ def layout_of(
     `moved` is another (view, permutation) than the shape's. Vectors of single bytes are one row of words side by side;
     those of more bytes lie as any tensor does, plane after plane.
     """
+    if tensor.home is Home.ITEMS:  # 16 bytes a pixel, as words
+        pixels = tensor.w * ITEM_BYTES // block
+        return TensorLayout(shape, (pixels, block), (0, 1), 1, pixels, block, block)
     channel_map = tensor.known_map()
     planes = tensor.stored.planes
     if tensor.is_vector and moved is None and planes == 1:
@@ -112,6 +117,9 @@ def place_data(graph: Graph, plan: Plan, block: int) -> DataSpace:
         _place_input(graph, space, tensor, block)
     for tensor in dict.fromkeys(t for op in graph.ops for t in op.inputs if t.constant is not None):
         assert tensor.constant is not None
+        if tensor.home is Home.TABLE:
+            space.tables[tensor] = _place_table(space, tensor, block)
+            continue
         layout, channel_map = layout_of(tensor, tensor.shape, block), tensor.known_map()
         ordered = channel_map[channel_map >= 0]
         values = tensor.from_hwc(tensor.to_hwc(tensor.constant)[:, :, ordered])
@@ -130,6 +138,19 @@ def place_data(graph: Graph, plan: Plan, block: int) -> DataSpace:
                 space.stores[root] = [home]
     _place_parts(graph, plan, space, block)
     return space
+
+
+def _place_table(space: DataSpace, tensor: Tensor, block: int) -> tuple[int, int]:
+    """The first line of a table, and the lines of a row, whose padding is 0."""
+    assert tensor.constant is not None
+    rows, blocks, planes = tensor.w, tensor.blocks(block), tensor.planes
+    padded = np.zeros((rows, blocks * block), tensor.stored.dtype)
+    padded[:, : tensor.c] = tensor.constant.reshape(rows, tensor.c)
+    planar = padded.reshape(rows, blocks, block, 1).view(np.int8).transpose(0, 1, 3, 2).reshape(rows, -1)
+    lines = -(-planar.shape[1] // LINE_BYTES)
+    out = np.zeros((rows, lines * LINE_BYTES), np.int8)
+    out[:, : blocks * planes * block] = planar
+    return space.add_constant(out, tensor.label), lines
 
 
 def _place_input(graph: Graph, space: DataSpace, tensor: Tensor, block: int) -> None:

@@ -142,6 +142,8 @@ def _items(graph: Graph, plan: Plan, hw: HardwareConfig, rows: dict[Tensor, int]
     for number, stage in enumerate(plan.stages):
         for p in stage.plans:
             for t in (*p.op.inputs, p.op.output):
+                if t.home is Home.TABLE:
+                    continue
                 first, last = ranges.get(t.root, (number, number))
                 ranges[t.root] = (min(first, number), max(last, number))
     pitches = _pitches(graph, hw)

@@ -40,11 +40,20 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Link:
-    """A value [..., C], the layers that read it, and what takes 1 / t: a norm, a layer, or a product to come (None)."""
+    """A value [..., C], and what takes 1 / t: a norm, a layer, or a product to come (None).
+
+    Attributes:
+        readers: nodes that read it for layers alone: these, or Reshapes of rows in front of them.
+    """
 
     value: ir.Value
-    layers: tuple[ir.Node, ...]
+    readers: tuple[ir.Node, ...]
     source: ir.Node | None
+
+    @property
+    def layers(self) -> list[ir.Node]:
+        """The layers that read it."""
+        return [layer for reader in self.readers for layer in _layers(reader, self.value)]
 
 
 def equalize_rows(model: ir.Model, samples: Samples, hidden: Collection[str] = ()) -> list[str]:
@@ -85,16 +94,31 @@ def factors(largest: F64, weights: list[F64]) -> F64:
 def _links(model: ir.Model, hidden: Collection[str]) -> Iterator[_Link]:
     for node in model.graph:
         value = node.outputs[0]
-        layers = tuple(r for r in value.consumers() if _is_layer(r) and r.inputs[0] is value)
-        if not layers or node.domain not in ("", "ai.onnx"):
+        readers = tuple(r for r in value.consumers() if _layers(r, value))
+        if not readers or node.domain not in ("", "ai.onnx"):
             continue
-        alone = len(layers) == len(value.consumers()) and not value.is_graph_output()
+        alone = len(readers) == len(value.consumers()) and not value.is_graph_output()
         if node.op_type in _NORMS and attribute(node, "axis", -1) in (-1, len(shape_of(value)) - 1):
-            yield _Link(value, layers, node if alone and _has_constants(node) else None)
+            yield _Link(value, readers, node if alone and _has_constants(node) else None)
         elif node.op_type == "Mul" and (up := _up(node)) is not None and alone:
-            yield _Link(value, layers, up)
+            yield _Link(value, readers, up)
         elif value.name in hidden:
-            yield _Link(value, layers, None)
+            yield _Link(value, readers, None)
+
+
+def _layers(reader: ir.Node, value: ir.Value) -> list[ir.Node]:
+    """The layers behind a reader of a value: itself, or those that alone read a Reshape of rows."""
+    if _is_layer(reader):
+        return [reader] if reader.inputs[0] is value else []
+    if not _keeps_rows(reader) or reader.outputs[0].is_graph_output():
+        return []
+    found = [_layers(r, reader.outputs[0]) for r in reader.outputs[0].consumers()]
+    return [layer for layers in found for layer in layers] if all(found) else []
+
+
+def _keeps_rows(node: ir.Node) -> bool:
+    rows = node.op_type == "Reshape" and node.domain in ("", "ai.onnx")
+    return rows and shape_of(node.inputs[0])[-1:] == shape_of(node.outputs[0])[-1:]
 
 
 def _is_layer(node: ir.Node) -> bool:
@@ -127,6 +151,8 @@ def _only_layer(value: ir.Value | None) -> ir.Node | None:
         below = computed[0] if len(computed) == 1 else None
         layer = None if below is None else _only_layer(below)
         return node if layer is not None and layer.op_type != "Add" else None
+    if _keeps_rows(node):
+        return _only_layer(node.inputs[0])
     return node if _is_layer(node) else None
 
 
@@ -155,6 +181,7 @@ def _rows(layer: ir.Node) -> F64:
 
 
 def _apply(graph: ir.Graph, link: _Link, t: F64) -> None:
+    layers = link.layers  # while they are still read from the value itself
     if link.source is None:
         _divide(graph, link, t)
     elif link.source.op_type in _NORMS:
@@ -162,13 +189,13 @@ def _apply(graph: ir.Graph, link: _Link, t: F64) -> None:
     elif link.source.op_type == "Add":
         at = 0 if constant(link.source.inputs[0]) is not None else 1
         below = link.source.inputs[1 - at]
-        layer = None if below is None else below.producer()
+        layer = _only_layer(below)
         assert layer is not None
         _scale(graph, link.source, (at,), 1 / t)
         _scale_outputs(graph, layer, 1 / t)
     else:
         _scale_outputs(graph, link.source, 1 / t)
-    for layer in link.layers:
+    for layer in layers:
         column = t[None, :] if layer.op_type == "Gemm" and attribute(layer, "transB", 0) else t[:, None]
         _scale(graph, layer, (1,), column)
 
@@ -192,9 +219,9 @@ def _scale(graph: ir.Graph, node: ir.Node, inputs: tuple[int, ...], factor: F64)
 
 def _divide(graph: ir.Graph, link: _Link, t: F64) -> None:
     """A product with 1 / t in front of the layers."""
-    first = next(n for n in graph if n in set(link.layers))
+    first = next(n for n in graph if n in set(link.readers))
     new = Nodes(graph, first, link.value)
     made = new.add("Mul", [link.value, new.constant((1 / t).astype(np.float32))], shape_of(link.value))
     new.insert()
-    for layer in link.layers:
-        layer.replace_input_with(0, made)
+    for reader in link.readers:
+        reader.replace_input_with(0, made)

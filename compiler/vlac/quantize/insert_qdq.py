@@ -24,7 +24,7 @@ from vlac.import_onnx.names import name_all, unique_name
 from vlac.lowering.spec import OpSpec
 from vlac.model.clamps import clamp_bounds, clamped_result
 from vlac.model.labels import LABEL, node_label
-from vlac.model.reading import attribute, constant_input, shape_of
+from vlac.model.reading import attribute, constant_input, is_lookup, shape_of
 from vlac.ops import BY_NAME
 from vlac.quantize.parameters import (
     Scale,
@@ -271,7 +271,9 @@ class _Inserter:
             array = value.const_value.numpy()
             found = self.ranges.constants.get((node_label(node), index))
             scale = activation_scale(*(found or (float(array.min()), float(array.max()))))
-            if node.outputs[0] in self.forms.wide:
+            if is_lookup(node):
+                scale = self.scales[node.outputs[0]]
+            elif node.outputs[0] in self.forms.wide:
                 scale = self._wide_constant(node, float(np.abs(array).max(initial=0)))
             q = initializer(self.graph, f"{value.name}.integers", quantize_array(array, scale))
             self._dequantize(node, index, [q, *self._parameters(scale, f"{value.name}", known)])

@@ -7,6 +7,7 @@ passed on   a value that is only compared or moved needs the range of what gets 
             maximum, so in front of a MaxPool no step is spent on what loses
 never       a mask of -1e9 says that a value never wins a maximum or gets a share of a Softmax: it must not set the
             range of the values that can. In front of Softmax, a maximum or an ArgMax such values are cut
+a table     an embedding gives any of its rows
 dead        a Relu that was 0 for all of the calibration data gets the size of what came in, not an empty range
 """
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from vlac.model.clamps import clamp_bounds, clamped_result
 from vlac.model.labels import node_label
-from vlac.model.reading import attribute, constant_input
+from vlac.model.reading import attribute, constant_input, is_lookup
 from vlac.ops import BY_NAME
 from vlac.quantize.insert_qdq import Operand, Range, Ranges, hands_on
 
@@ -147,6 +148,9 @@ def _settled(node: ir.Node, value: ir.Value, ranges: Mapping[str, Range], winner
     if name in winners:
         return _cut(node, ranges[name], *winners[name])
     bounds = clamp_bounds(node)
+    table = constant_input(node, 0) if is_lookup(node) else None
+    if table is not None and table.size:
+        return float(table.min()), float(table.max())
     if node.op_type in _KNOWN:
         return _KNOWN[node.op_type]
     if bounds is not None and np.max(np.abs(bounds)) <= max(_NEAR, _TIMES * max(abs(low), abs(high))):

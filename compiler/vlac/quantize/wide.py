@@ -18,7 +18,7 @@ import onnx_ir as ir
 
 from vla_isa.integer import INT8, INT16
 from vlac.ir.geometry import is_image
-from vlac.model.reading import shape_of
+from vlac.model.reading import is_lookup, shape_of
 from vlac.ops import BY_NAME
 from vlac.quantize.parameters import Scale
 
@@ -66,7 +66,8 @@ def centred_scale(low: float, high: float) -> Scale:
 def _moves(node: ir.Node) -> bool:
     """Whether an operator only moves the values of its first input."""
     spec = BY_NAME.get(node.op_type)
-    return spec is not None and spec.keeps_scale and node.op_type not in ("Pad", "Resize", "Concat")
+    moves = spec is not None and spec.keeps_scale and node.op_type not in ("Pad", "Resize", "Concat")
+    return moves and not is_lookup(node)
 
 
 def find_forms(model: ir.Model, nodes: Collection[ir.Node]) -> Forms:
@@ -105,7 +106,9 @@ class _Search:
         if node is None or node not in self._inside:
             return True
         source = node.inputs[0]
-        return node.op_type in _MAKERS or (_moves(node) and source is not None and self._can_be(source))
+        return (
+            node.op_type in _MAKERS or is_lookup(node) or (_moves(node) and source is not None and self._can_be(source))
+        )
 
     def _root(self, value: ir.Value) -> ir.Value:
         while self._first[value] is not value:

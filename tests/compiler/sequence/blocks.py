@@ -30,6 +30,14 @@ class Sequence(GraphBuilder):
             return self.node("RMSNormalization", [x, gamma], d, epsilon=1e-6)
         return self.node("LayerNormalization", [x, gamma, self.constant(0.2 * self.normal(d))], d, epsilon=1e-5)
 
+    def embedding(self, numbers: str, rows: int, d: int) -> str:
+        return self.node("Gather", [self.constant(self.normal(rows, d)), numbers], d)
+
+    def numbers(self, name: str, length: int) -> str:
+        """A model input of int64 numbers."""
+        self.inputs.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, (1, length)))
+        return name
+
     def finished(self, *outputs: str) -> onnx.ModelProto:
         return self.model(*outputs, opset=OPSET)
 

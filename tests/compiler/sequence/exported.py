@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import onnx
-from spellings import EXPORTERS, HUGGING_FACE, Case
+from spellings import EXPORTERS, HUGGING_FACE, OTHER_OPSETS, Case
 
 __all__ = ["exported"]
 
@@ -30,7 +30,7 @@ def exported(case: Case, exporter: str) -> tuple[onnx.ModelProto, dict[str, obje
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
         try:
-            model = _export(module, inputs, **EXPORTERS[exporter])
+            model = _export(module, inputs, **{**EXPORTERS, **OTHER_OPSETS}[exporter])
         finally:
             logging.disable(logging.NOTSET)
     names = [v.name for v in model.graph.input]

@@ -22,6 +22,7 @@ from vlac.passes import Compilation
 
 __all__ = ["Run", "check", "run", "snr"]
 
+TOKENS = 50  # numbers that are drawn
 Arrays = dict[str, NDArray[Any]]
 LEAST_EQUAL = {
     "norm": 0.99,
@@ -29,6 +30,7 @@ LEAST_EQUAL = {
     "exponents": 1.0,
     "mix": 0.999,
     "rotation": 0.85,
+    "wide norm": 0.0,
 }  # of the values of a stage
 
 
@@ -61,7 +63,10 @@ def drawn(model: onnx.ModelProto, rng: np.random.Generator) -> Arrays:
     out = {}
     for value in model.graph.input:
         shape = [d.dim_value for d in value.type.tensor_type.shape.dim]
-        out[value.name] = rng.standard_normal(shape).astype(np.float32)
+        if value.type.tensor_type.elem_type == onnx.TensorProto.INT64:
+            out[value.name] = rng.integers(0, TOKENS, shape)
+        else:
+            out[value.name] = rng.standard_normal(shape).astype(np.float32)
     return out
 
 
@@ -84,7 +89,7 @@ def run(model: onnx.ModelProto, config: str = "u50", *, samples: int = 16, seed:
     values = evaluate(kept.graph, taken)
     found = dict(device_tensors(kept.graph, inputs, raw))
     for tensor, q in found.items():
-        if tensor in values:
+        if tensor in values and tensor not in kept.graph.inputs:
             assert np.array_equal(tensor.to_hwc(q), values[tensor]), tensor.label
     known = {t: v[0] for t, v in values.items() if t.h == 1}  # what is no output has no instruction, or is no matrix
     return Run(plain, outputs, Reference(model).run(inputs), stages(kept, known))
@@ -94,7 +99,7 @@ def check(model: onnx.ModelProto, config: str = "u50", *, least: float = 30.0) -
     """Run, and hold every stage and the outputs against their limits."""
     found = run(model, config)
     for stage in found.stages:
-        assert stage.largest <= 1, stage
+        assert stage.largest <= (3 if stage.kind == "wide norm" else 1), stage
         assert stage.different <= 3 + (1 - LEAST_EQUAL[stage.kind]) * stage.values, stage
     assert found.snr >= least, found.snr
     return found

@@ -12,7 +12,8 @@ from onnx.reference import ReferenceEvaluator
 
 from vlac.import_onnx import parse_model
 from vlac.import_onnx.load import load_model
-from vlac.rewrite.sequence import recover_sequences
+from vlac.import_onnx.names import name_all
+from vlac.rewrite import rewrite_float
 
 __all__ = ["check", "recovered", "run"]
 
@@ -33,11 +34,11 @@ def reference(proto: onnx.ModelProto, arrays: dict[str, np.ndarray]) -> list[np.
 
 
 def recovered(proto: onnx.ModelProto) -> ir.Model:
-    """The model behind import and the rewrites of sequences."""
+    """The model behind import and all rewrites of float models."""
     model, tail = parse_model(load_model(proto), "model")
     assert tail is None
-    recover_sequences(model)
-    return model
+    name_all(model)
+    return rewrite_float(model)
 
 
 def check(

@@ -121,6 +121,21 @@ def by_table():
     return Fn(forward, cos=t.cos(), sin=t.sin(), **parts), (r(B, S, C), torch.arange(3, 3 + S)[None])
 
 
+def cached():
+    """Keys of earlier runs in front of a rotated one (Llama's cache)."""
+
+    def forward(m, x, old_k, old_v, position):
+        q, k, v = (f(x).view(B, 1, H, D).transpose(1, 2) for f in (m.q, m.k, m.v))
+        t = position[:, :, None].float() * m.f
+        t = torch.cat((t, t), dim=-1)
+        q, k = (y * t.cos()[:, None] + rotate_half(y) * t.sin()[:, None] for y in (q, k))
+        k, v = torch.cat([old_k, k], dim=2), torch.cat([old_v, v], dim=2)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(B, 1, C), k, v
+
+    parts = {name: nn.Linear(C, C) for name in "qkv"}
+    return Fn(forward, f=frequencies(), **parts), (r(B, 1, C), r(B, H, 5, D), r(B, H, 5, D), torch.tensor([[5]]))
+
+
 def norm_behind(norm):
     """A norm of queries and keys behind the Transpose to heads."""
 
@@ -145,6 +160,7 @@ MODULES = {
     "rope_positions": with_positions(),
     "rope_positions_every_two": with_positions(every=True),
     "rope_table": by_table,
+    "rope_cache": cached,
     "qk_norm": attend(half, norm=nn.LayerNorm),
     "qk_rms_norm": attend(half, norm=rms),
     "qk_norm_behind": norm_behind(nn.LayerNorm),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["CASES", "EXPORTERS", "HUGGING_FACE", "Case"]
+__all__ = ["CASES", "EXPORTERS", "HUGGING_FACE", "OTHER_OPSETS", "Case"]
 
 # exporter and opset, as `torch.onnx.export` takes them
 EXPORTERS = {
@@ -15,6 +15,7 @@ EXPORTERS = {
     "dynamo-23": {"dynamo": True, "opset_version": 23},
     "legacy-17": {"dynamo": False, "opset_version": 17},
 }
+OTHER_OPSETS = {f"dynamo-{n}": {"dynamo": True, "opset_version": n} for n in (17, 20, 21, 22, 24)}
 DYNAMO = ("dynamo-18", "dynamo-23")  # the legacy exporter of PyTorch 2.13 fails on it
 
 
@@ -142,6 +143,7 @@ ROTARY = (
     Case("rope_positions", R, "angles of position numbers, an input", ROPE, ("Softmax", "Neg")),
     Case("rope_positions_every_two", R, "the same by pairs", ROPE, ("Softmax", "Neg"), DYNAMO),
     Case("rope_table", R, "rows of tables by position numbers", ROPE, ("Softmax", "Neg")),
+    Case("rope_cache", R, "rotated keys behind those of earlier runs", ROPE, ("Softmax", "Neg", "Transpose")),
     Case("qk_norm", R, "LayerNorm of queries and keys", {**ROPE, "LayerNormalization": 2}, TURNED),
     Case("qk_rms_norm", R, "RMSNorm of queries and keys", {**ROPE, "RMSNormalization": 2}, TURNED, DYNAMO),
     Case("qk_norm_behind", R, "norms behind the Transpose to heads", {**ONE, "LayerNormalization": 2}),

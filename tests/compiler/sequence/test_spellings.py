@@ -3,20 +3,31 @@
 import pytest
 from exported import exported
 from recovered import check
-from spellings import CASES, EXPORTERS, HUGGING_FACE
+from spellings import CASES, EXPORTERS, HUGGING_FACE, OTHER_OPSETS
 
 
 def pairs(cases):
-    """Cases and exporters; but for one exporter, those behind the first take too long for `make test-fast`."""
+    """Cases and exporters; all but the legacy one take seconds a case, too long for `make test-fast`."""
     for case in cases:
         for exporter in case.exporters:
-            marks = [pytest.mark.slow] if cases is HUGGING_FACE or exporter != "dynamo-18" else []
+            marks = [pytest.mark.slow] if cases is HUGGING_FACE or exporter != "legacy-17" else []
             yield pytest.param(case, exporter, marks=marks, id=f"{case.name}-{exporter}")
 
 
 @pytest.mark.parametrize(("case", "exporter"), list(pairs(CASES)))
 def test_spelling(case, exporter):
     pytest.importorskip("torch", reason="pip install .[train]")
+    check(*exported(case, exporter), case.nodes, case.gone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exporter", OTHER_OPSETS)
+@pytest.mark.parametrize(
+    "name", ["sdpa_gqa", "sdpa_keys", "encoder_pre", "rms_norm", "group_norm", "rope_half", "cache_written"]
+)
+def test_other_opsets(name, exporter):
+    pytest.importorskip("torch", reason="pip install .[train]")
+    (case,) = [c for c in CASES if c.name == name]
     check(*exported(case, exporter), case.nodes, case.gone)
 
 

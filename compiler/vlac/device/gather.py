@@ -1,0 +1,79 @@
+"""GATHER: rows of a table in the data space, by numbers that are items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa import numerics
+from vla_isa.generated.codes import GatherIndex, GatherMove
+from vla_isa.hardware import HardwareConfig
+from vla_isa.integer import INT8
+from vlac.ir.channel_maps import padded_map
+from vlac.ir.cut import Cut, Span
+from vlac.ir.operation import ITEM_BYTES, Home, Op, Placer, Tensor
+from vlac.ir.packet import Region, RelocatablePacket
+
+__all__ = ["GatherOp"]
+
+I64 = NDArray[np.int64]
+
+
+@dataclass(eq=False)
+class GatherOp(Op):
+    """out[i] = table[numbers[i]].
+
+    Inputs: numbers, a row vector of items, as 16 bytes for each pixel; a constant table [rows, channels]. The machine
+    stops where a number is not one of a row.
+    """
+
+    queue = "load"
+    in_bands = False
+
+    def meaning(self, inputs: list[I64]) -> I64:
+        """See the class."""
+        values, _ = numerics.unpack_items(INT8.cast(inputs[0]))
+        rows: I64 = inputs[1][0][numerics.item_index(values)]
+        return rows
+
+    def verify(self) -> None:
+        """Sizes."""
+        numbers, table, out = self.inputs[0], self.inputs[1], self.output
+        self.require(numbers.home is Home.ITEMS and numbers.c == ITEM_BYTES, "its numbers are no items")
+        self.require(
+            table.home is Home.TABLE and table.c == out.c and table.same_scale(out), "its table is of another kind"
+        )
+        self.require((numbers.w, 1) == (out.w, out.h), "its output has not a row for each number")
+
+    @property
+    def pads_zero(self) -> bool:
+        """The table does."""
+        return True
+
+    def place(self, placer: Placer) -> None:
+        """Channels in order."""
+        self.inputs[1].channel_map = padded_map(self.output.c, placer.block)
+        self.output.channel_map = padded_map(self.output.c, placer.block)
+
+    def packets(
+        self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
+    ) -> list[RelocatablePacket]:
+        """One."""
+        numbers, table, out = self.inputs[0], self.inputs[1], self.output
+        rows, target = region(table), region(out)
+        values = {
+            "move": GatherMove.GATHER_DATA,
+            "table_base": rows.base,
+            "table_stride": rows.row_stride,
+            "table_rows": table.w,
+            "index_kind": GatherIndex.ITEMS,
+            "index_base": region(numbers).base,
+            "n": out.w,
+            "words": out.blocks(hw.block) * out.planes,
+            "act_base": target.base,
+            "act_pitch": target.pitch,
+        }
+        return [RelocatablePacket("GATHER", values, self.node, self.op_type)]

@@ -1,0 +1,91 @@
+"""Small whole transformers on the device: token ids to logits, an image to classes, and their ends."""
+
+import numpy as np
+import pytest
+from blocks import Block, Sequence
+from on_device import TOKENS, check, run
+
+import vlarun
+from vla_isa.hardware import load
+from vlac import CompileOptions, compile_file
+from vlarun.errors import MachineError
+
+
+def gpt(length=19, d=48, heads=3, blocks=2):
+    g = Sequence("gpt")
+    x = g.embedding(g.numbers("tokens", length), TOKENS, d)
+    x = g.node("Add", [x, g.constant(0.3 * g.normal(length, d))], d)
+    for _ in range(blocks):
+        x = Block(length, d, heads, heads, causal=True).add(g, x)
+    return g.finished(g.linear(g.norm(x, d), d, TOKENS, bias=False))
+
+
+def vit(d=40, heads=2, blocks=2):
+    g = Sequence("vit")
+    patches = g.conv(g.input("image", (1, 3, 16, 16)), d, 4, 4, relu=False, pads=[0] * 4)
+    x = g.node("Transpose", [g.node("Reshape", [patches, g.constant(np.array([1, d, 16]))], d)], d, perm=[0, 2, 1])
+    x = g.node("Concat", [g.constant(g.normal(1, 1, d)), x], d, axis=1)
+    x = g.node("Add", [x, g.constant(0.3 * g.normal(1, 17, d))], d)
+    for _ in range(blocks):
+        x = Block(17, d, heads, heads).add(g, x)
+    first = g.node("Gather", [g.norm(x, d), g.constant(np.array(0))], d, axis=1)
+    return g.finished(g.linear(first, d, 10))
+
+
+@pytest.mark.parametrize("config", ["tiny", "u50"])
+@pytest.mark.parametrize("make", [gpt, vit])
+def test_model(make, config):
+    check(make(), config, least=30.0)
+
+
+def test_post_norm():
+    """BERT: a norm behind each sum, read as int16 by the next sum and as int8 by the next product."""
+    g, d = Sequence("post"), 40
+    x = g.input("x", (1, 11, d))
+    for _ in range(2):
+        parts = [g.linear(x, d, d) for _ in range(3)]
+        a = g.node("Attention", parts, d, q_num_heads=2, kv_num_heads=2)
+        x = g.norm(g.node("Add", [g.linear(a, d, d), x], d), d)
+        hidden = g.node("Gelu", [g.linear(x, d, 3 * d)], 3 * d)
+        x = g.norm(g.node("Add", [g.linear(hidden, 3 * d, d), x], d), d)
+    check(g.finished(x), "tiny", least=30.0)
+
+
+def test_adaptive_norm_and_gates():
+    """DiT: rows that a condition makes scale and move a norm, and gate what is added."""
+    g, d = Sequence("dit"), 48
+    x, c = g.input("x", (1, 17, d)), g.input("c", (1, 1, d))
+    scale, shift, gate = (g.linear(c, d, d) for _ in range(3))
+    y = g.node("LayerNormalization", [x, g.constant(np.ones(d, np.float32))], d)
+    y = g.node("Mul", [y, g.node("Add", [scale, g.constant(np.float32(1))], d)], d)
+    y = g.linear(g.node("Add", [y, shift], d), d, d)
+    check(g.finished(g.node("Add", [x, g.node("Mul", [y, gate], d)], d)), "tiny", least=30.0)
+
+
+def test_a_token_that_is_no_row_stops_the_machine():
+    calibration = {"tokens": np.arange(19)[None]}
+    program = compile_file(gpt(blocks=1), load("tiny"), CompileOptions(calibration=calibration)).program
+    session = vlarun.Session(program, backend="sim")
+    session.run({"tokens": np.full((1, 19), TOKENS - 1)})
+    for bad in (TOKENS, -1):
+        with pytest.raises(MachineError, match="INDEX_RANGE"):
+            session.run({"tokens": np.full((1, 19), bad)})
+
+
+def test_rows_of_any_token_are_in_range():
+    """Calibration saw token 0 only, the table's largest row is another one's."""
+    g = Sequence("rows")
+    table = np.concatenate([np.full((1, 24), 0.1), np.linspace(-8, 8, (TOKENS - 1) * 24).reshape(-1, 24)])
+    rows = g.node("Gather", [g.constant(table.astype(np.float32)), g.numbers("tokens", 7)], 24)
+    model = g.finished(g.node("Add", [rows, g.norm(rows, 24)], 24))
+    program = compile_file(model, load("tiny"), CompileOptions(calibration={"tokens": np.zeros((1, 7), int)})).program
+    session = vlarun.Session(program, backend="sim")
+    found = session.run({"tokens": np.full((1, 7), TOKENS - 1)})
+    assert np.abs(next(iter(found.values()))).max() > 8
+
+
+def test_embedding_alone_is_int8():
+    """In a model without norms and attention."""
+    g = Sequence("embedding")
+    found = run(g.finished(g.linear(g.embedding(g.numbers("tokens", 9), TOKENS, 24), 24, 16)), "tiny")
+    assert found.snr > 30 and all(t.layout.planes == 1 for t in found.state.program.outputs)
