@@ -361,7 +361,6 @@ MODELS = [
     mask_through_int64,
     truth_values,
     bool_input,
-    token_ids,
     double_in_the_middle,
     scaler,
     dynamic_quantize_lstm,
@@ -369,4 +368,4 @@ MODELS = [
     detector,
     non_zero_tail,
 ]
-WHOLE = [time_step, split_of_a_constant, fast_gelu]  # which a program computes without host partitions
+WHOLE = [time_step, split_of_a_constant, fast_gelu, token_ids]  # which a program computes without host partitions
