@@ -24,7 +24,6 @@ ROOT = Path(__file__).resolve().parents[2]
 RTL, PAGE = ROOT / "rtl", ROOT / "docs" / "reference" / "resources.md"
 # how often `u50` has it, and its parameters there
 MODULES: dict[str, tuple[int, dict[str, int]]] = {
-    "vla_act_memory": (1, {"Operands": 8, "Readers": 24, "Writers": 10}),
     "vla_read_lane": (16, {"Depth": 8}),
     "vla_write_lanes": (4, {"Lanes": 4}),
     "vla_mac_fetch": (1, {}),
@@ -34,7 +33,6 @@ MODULES: dict[str, tuple[int, dict[str, int]]] = {
     "vla_requantize_round": (160, {}),
     "vla_scale": (96, {}),
     "vla_table": (2, {"Lanes": 64}),
-    "vla_mac_residual": (1, {"Lanes": 64}),
     "vla_vector_lane": (32, {}),
     "vla_semaphores": (1, {}),
     "vla_queue": (5, {}),
@@ -43,6 +41,11 @@ MODULES: dict[str, tuple[int, dict[str, int]]] = {
     "vla_control": (1, {}),
     "vla_slice": (42, {"Width": 17}),
 }
+# these take long, so they are mapped only by name
+LARGE: dict[str, tuple[int, dict[str, int]]] = {
+    "vla_act_memory": (1, {"Operands": 8, "Readers": 24, "Writers": 10}),
+    "vla_mac_residual": (1, {"Lanes": 64}),
+}
 HEAD = """\
 # What modules cost
 
@@ -50,7 +53,9 @@ HEAD = """\
 
 Cells of UltraScale+ as Yosys maps them, with the sizes that `u50` has, for one instance. LUT: logic; LUTRAM: LUTs that
 are memory; levels: LUTs, a carry chain as one, on the longest way between registers, memories, DSP blocks or ports. At
-300 MHz there is room for about six. Cells of the whole machine before mapping: `rtl/resources.md`.
+300 MHz there is room for about six. Sizes are those of 4 pixels requantized at once. Yosys makes registers of a memory
+with as many read ports as `vla_table` has. Not in the table: `vla_act_memory` and `vla_mac_residual`, which take it
+long. Cells of the whole machine before mapping: `rtl/resources.md`.
 
 | module | instances | LUT | LUTRAM | FF | DSP | RAMB18 | levels |
 |---|--:|--:|--:|--:|--:|--:|--:|
@@ -94,8 +99,8 @@ def cells(module: str, parameters: dict[str, int]) -> list[Cell]:
 
 
 def row(module: str) -> Row:
-    """Map a module of MODULES and count."""
-    found = cells(module, MODULES[module][1])
+    """Map a module and count."""
+    found = cells(module, (MODULES | LARGE)[module][1])
     kinds: dict[str, int] = defaultdict(int)
     for cell in found:
         kinds[cell["type"]] += 1
@@ -145,7 +150,7 @@ def main(names: list[str]) -> int:
     lines = []
     for name in names or MODULES:
         one = row(name)
-        cells = (MODULES[name][0], one.lut, one.lutram, one.ff, one.dsp, one.ramb18, one.levels)
+        cells = ((MODULES | LARGE)[name][0], one.lut, one.lutram, one.ff, one.dsp, one.ramb18, one.levels)
         lines.append(f"| `{name}` | " + " | ".join(f"{n:,}" for n in cells) + " |")
         print(lines[-1], flush=True)
     if not names:
