@@ -39,6 +39,12 @@ def of_itself(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(not found, " and ".join(found))
 
 
+def operands_are_computed(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """Q, K and V must be computed, not constants."""
+    found = [f"constant {'QKV'[i]} {input_name(node, i)}" for i in range(3) if is_constant(node.inputs[i])]
+    return RuleResult(not found, " and ".join(found))
+
+
 def mask_is_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """The mask must be a constant."""
     ok = not _given(node, 3) or is_constant(node.inputs[3])
@@ -120,6 +126,6 @@ SPEC = OpSpec(
     "Attention",
     "For each head K and V into weights (COPY), logits and their maxima (GEMM), exponents (ROW), reciprocals (RECIP), "
     "values (GEMM). Causal masks and padding cost nothing, other masks are added to the logits.",
-    rules=(one_batch, of_itself, mask_is_constant),
+    rules=(one_batch, operands_are_computed, of_itself, mask_is_constant),
     lower=_lower,
 )
