@@ -88,7 +88,9 @@ def _row_tables(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     for act in ("low", "high", "edges"):
         yield f"in16.{act}", {"a_bytes": 1, "table_mode": RowTable.IN16, "row_mode": 0, "act": act, "a_zero": 127}
     yield "in16.int8", {"a_bytes": 0, "table_mode": RowTable.IN16, "row_mode": 0}
-    yield "masked.int16", {"row_mode": RowMode.LESS, "a_bytes": 1, "out_bytes": 1, "act": "edges", "table_mode": 0}
+    for out in Element:
+        values = {"row_mode": RowMode.LESS, "a_bytes": 1, "out_bytes": out, "act": "masked", "table_mode": 0}
+        yield f"masked.{out.name.lower()}", values
     yield "less.int8", {"row_mode": RowMode.LESS, "a_bytes": 0, "act": "low", "table_mode": 0}
 
 
