@@ -123,8 +123,9 @@ def draw_int8(rng: Rng) -> int:
 
 
 def fill(rng: Rng, shape: tuple[int, ...], values: str) -> NDArray[np.int8]:
-    """int8 contents: "random", "low" (-128), "high" (127), "edges" (both, mixed), or "masked" (-128 and 0, mixed: as two
-    planes every fourth int16 is -32768).
+    """int8 contents: "random", "low" (-128), "high" (127), "edges" (both, mixed), or "masked" (-128 and 0, mixed).
+
+    Two planes of "masked" hold the int16 of a masked logit, -32768, in one place of four.
     """
     if values == "masked":
         return rng.choice(np.array([INT8.lo, 0], np.int8), shape)
