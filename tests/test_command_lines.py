@@ -166,6 +166,23 @@ def test_an_interrupt_inside_an_import_that_swallows_it(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (130, "stopped\n")
 
 
+def test_an_interrupt_of_a_command_that_an_import_runs(tmp_path: Path) -> None:
+    """The import that never ends is not the command's."""
+    late = "def late(args):\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(60)"
+    imports = f"import os, signal, sys, time\nimport vlarun.commands as c\nfrom {MODULES['vlarun']} import main"
+    (tmp_path / "script.py").write_text(f"{imports}\n{late}\nc.run = late\nsys.exit(main(['p.bin', '--input', 'x']))\n")
+    done = subprocess.run(
+        [sys.executable, "-c", "import script"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+        preexec_fn=interruptible,
+    )
+    assert (done.returncode, done.stderr) == (130, "stopped\n")
+
+
 def test_output_that_nobody_can_take(work: Path) -> None:
     for name, arguments in (
         ("vlac", ["info", work / "p.bin"]),

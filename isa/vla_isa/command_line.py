@@ -182,7 +182,7 @@ def _interrupted_between_imports() -> Iterator[None]:
     import may be swallowed by a library, or come out as another one."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        while frame is not None:
+        while frame is not None and frame.f_code is not _run.__code__:  # what imports the command itself may go on
             if frame.f_code.co_filename.startswith("<frozen importlib"):
                 again = threading.Timer(_MOMENT, os.kill, (os.getpid(), signum))
                 again.daemon = True

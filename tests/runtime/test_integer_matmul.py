@@ -50,3 +50,10 @@ def test_accumulators_wrap(signed: bool) -> None:
     a = np.zeros((1, depth), np.uint8)  # -128 each
     b = np.full((depth, 3), -128, np.int8)
     assert matmul(a, b).tolist() == [[-(1 << 31) + (5 << 14)] * 3]
+
+
+def test_the_probe_tells_whether_products_saturate() -> None:
+    """Wherever the quick way is exact it is taken: on a CPU that saturates, pairs of 255 x 127 show it."""
+    a, b = np.full((4, 64), 255, np.uint8), np.full((64, 16), 127, np.int8)
+    quick = module._run(module._session(True), a, b)
+    assert module.signed_weights_are_exact() == np.array_equal(quick, expected(a, b))

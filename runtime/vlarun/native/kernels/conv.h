@@ -97,6 +97,18 @@ inline const int8_t* residual(const Conv& c, int64_t group, const int8_t* res, i
   return bytes;
 }
 
+// The next P windows, or as many as are left; returns how many. Places behind the last one read the first again.
+template <int P>
+int next_windows(
+    Walk& walk, int64_t left, const uint8_t* (&window)[P], int8_t* (&out)[P], const int8_t* (&res)[P]) {
+  const int valid = std::min<int64_t>(P, left);
+  for (int p = 0; p < P; ++p) {
+    if (p < valid) walk.next(window[p], out[p], res[p]);
+    else window[p] = window[0];
+  }
+  return valid;
+}
+
 template <int G>
 void multiply_tile(const Conv& c, const Tile& t, Walk walk, int64_t count) {
   constexpr int P = pixels_of(G);
@@ -104,11 +116,7 @@ void multiply_tile(const Conv& c, const Tile& t, Walk walk, int64_t count) {
   int8_t* out[P];
   const int8_t* res[P];
   for (int64_t first = 0; first < count; first += P) {
-    const int valid = std::min<int64_t>(P, count - first);
-    for (int p = 0; p < P; ++p) {
-      if (p < valid) walk.next(window[p], out[p], res[p]);
-      else window[p] = window[0];
-    }
+    const int valid = next_windows(walk, count - first, window, out, res);
     Int acc[G][P];
     for (int g = 0; g < G; ++g) {
       const Int add = loaded<Int>(c.finish.add + (t.first_group + g) * kLanes);
@@ -154,11 +162,7 @@ void multiply_depthwise(const Conv& c, Walk walk, int64_t count) {
   int8_t* out[P];
   const int8_t* res[P];
   for (int64_t first = 0; first < count; first += P) {
-    const int valid = std::min<int64_t>(P, count - first);
-    for (int p = 0; p < P; ++p) {
-      if (p < valid) walk.next(window[p], out[p], res[p]);
-      else window[p] = window[0];
-    }
+    const int valid = next_windows(walk, count - first, window, out, res);
     for (int64_t b = 0; b < c.out_blocks; ++b) {
       Int acc[P];
       for (int p = 0; p < P; ++p) acc[p] = loaded<Int>(c.finish.add + b * c.block);
