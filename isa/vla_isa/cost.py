@@ -37,10 +37,11 @@ class Timing:
     vec_setup: int = 5  # constants of a VEC or POOL packet
     vec_overhead: int = 15  # a VEC packet besides its words
     vec_table: int = 40  # reading a 256-byte table
-    row_overhead: int = 24  # a ROW packet besides its steps
-    row_table: int = 70  # reading a table of 1024 bytes
-    reduce_overhead: int = 24  # a REDUCE packet besides its steps
-    recip_overhead: int = 30  # a RECIP packet besides its items
+    row_overhead: int = 36  # a ROW packet besides its steps
+    row_table: int = 6  # of a table's rows and words, read before the first operands are there
+    reduce_overhead: int = 15  # a REDUCE packet besides its steps
+    reduce_items: int = 8  # a ROW packet's sums behind its results
+    recip_overhead: int = 27  # a RECIP packet besides its items
     pool_overhead: int = 20  # a POOL packet besides its windows
     gather_setup: int = 12  # of a GATHER: from its semaphores to its first row
     fetch_overhead: int = 2  # JUMP, HALT, LOOP and SET

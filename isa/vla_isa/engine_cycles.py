@@ -131,18 +131,18 @@ def vector_cost(work: int, overhead: int, bound: str, timing: Timing) -> Cost:
     return Cost(cycles, bound, setup=timing.vec_setup, resource="banks", yields=True)
 
 
-def row_cost(packet: Packet, words: tuple[int, int], overhead: int, timing: Timing) -> Cost:
-    """A packet of the vector engine that walks pairs of pixels, and blocks in them.
+def row_cost(packet: Packet, step: int, items: bool, overhead: int, timing: Timing) -> Cost:
+    """A packet of the vector engine that walks pairs of pixels of a row, and blocks in them.
 
     Args:
         packet: with h, m and blocks.
-        words: that one block of a pair of pixels reads and writes; four are read and two written in a cycle.
+        step: cycles of one block of a pair.
+        items: whether each pair's items are read first.
         overhead: cycles besides.
         timing: constants.
     """
-    step = max(1, -(-words[0] // 4), -(-words[1] // 2))
-    pairs = -(-packet["h"] * packet["m"] // 2)
-    work = pairs * packet["blocks"] * step
+    pairs = packet["h"] * -(-packet["m"] // 2)
+    work = pairs * (packet["blocks"] * step + items)
     return vector_cost(work, overhead, "compute" if work > overhead else "latency", timing)
 
 

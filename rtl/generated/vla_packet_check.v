@@ -144,6 +144,57 @@ module vla_packet_check #(
     !({38'd0, packet_i[45:44]} == 40'd1 || {38'd0, packet_i[45:44]} == 40'd3 || {29'd0, packet_i[292:282]} <= {29'd0, packet_i[194:184]}) ||
     1'b0;
 
+  wire row_reserved = (|packet_i[511:506]);
+  wire row_limit =
+    (packet_i[41:40] > 2'd2) ||  // function
+    (packet_i[52:42] == 11'd0) ||  // h
+    (packet_i[66:53] == 14'd0) ||  // m
+    (packet_i[76:67] == 10'd0) ||  // blocks
+    (packet_i[90:77] == 14'd0) ||  // channels
+    ({12'd0, packet_i[110:91]} >= ActWords) ||  // a_base
+    (packet_i[155:154] > 2'd2) ||  // b_kind
+    ({12'd0, packet_i[175:156]} >= ActWords) ||  // b_base
+    (packet_i[220:219] > 2'd2) ||  // c_kind
+    ({12'd0, packet_i[240:221]} >= ActWords) ||  // c_base
+    ({12'd0, packet_i[295:276]} >= ActWords) ||  // out_base
+    (packet_i[332:331] > 2'd2) ||  // row_mode
+    ({12'd0, packet_i[352:333]} >= ActWords) ||  // row_base
+    ({16'd0, packet_i[440:425]} >= ParamWords) ||  // param_base
+    (packet_i[442:441] > 2'd2) ||  // rounding
+    ({16'd0, packet_i[484:469]} >= ParamWords) ||  // table_base
+    ({12'd0, packet_i[505:486]} >= ActWords) ||  // reduce_base
+    1'b0;
+  wire row_rule =
+    !({38'd0, packet_i[41:40]} != 40'd1 || 40'd0 < {38'd0, packet_i[155:154]}) ||
+    !({38'd0, packet_i[41:40]} == 40'd1 || {38'd0, packet_i[155:154]} == 40'd0) ||
+    !({38'd0, packet_i[41:40]} != 40'd2 || {38'd0, packet_i[220:219]} == 40'd0) ||
+    !({39'd0, packet_i[330:330]} == 40'd0 || {38'd0, packet_i[468:467]} == 40'd0 || {38'd0, packet_i[468:467]} == 40'd2) ||
+    !({38'd0, packet_i[332:331]} == 40'd0 || {38'd0, packet_i[468:467]} != 40'd2) ||
+    1'b0;
+
+  wire reduce_reserved = (|packet_i[511:219]);
+  wire reduce_limit =
+    (packet_i[42:40] > 3'd4) ||  // function
+    (packet_i[53:43] == 11'd0) ||  // h
+    (packet_i[67:54] == 14'd0) ||  // m
+    (packet_i[77:68] == 10'd0) ||  // blocks
+    (packet_i[91:78] == 14'd0) ||  // channels
+    ({12'd0, packet_i[111:92]} >= ActWords) ||  // in_base
+    ({12'd0, packet_i[184:165]} >= ActWords) ||  // out_base
+    1'b0;
+  wire reduce_rule =
+    1'b0;
+
+  wire recip_reserved = (|packet_i[511:184]);
+  wire recip_limit =
+    ({12'd0, packet_i[60:41]} >= ActWords) ||  // in_base
+    (packet_i[76:61] == 16'd0) ||  // n
+    (packet_i[100:77] < 24'd8388608) ||  // mult
+    ({12'd0, packet_i[183:164]} >= ActWords) ||  // out_base
+    1'b0;
+  wire recip_rule =
+    1'b0;
+
   wire jump_reserved = (|packet_i[511:72]);
   wire jump_limit =
     1'b0;
@@ -196,6 +247,21 @@ module vla_packet_check #(
       8'h05: begin  // VEC
         if (vec_reserved) error_o = 4'd2;
         else if (vec_limit || vec_rule) error_o = 4'd3;
+        queue_o = 3'd3;
+      end
+      8'h0B: begin  // ROW
+        if (row_reserved) error_o = 4'd2;
+        else if (row_limit || row_rule) error_o = 4'd3;
+        queue_o = 3'd3;
+      end
+      8'h06: begin  // REDUCE
+        if (reduce_reserved) error_o = 4'd2;
+        else if (reduce_limit || reduce_rule) error_o = 4'd3;
+        queue_o = 3'd3;
+      end
+      8'h07: begin  // RECIP
+        if (recip_reserved) error_o = 4'd2;
+        else if (recip_limit || recip_rule) error_o = 4'd3;
         queue_o = 3'd3;
       end
       8'h0F: begin  // JUMP

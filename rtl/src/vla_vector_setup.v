@@ -1,5 +1,5 @@
 // Hold the vector engine's packets: the running one as decoded constants, the next one in a shadow.
-// Does: take a packet while the shadow is free; work out there where row 0 of each region lies (slot *
+// Does: take a packet while the shadow is free, start none while hold_i is high; work out there where row 0 of each region lies (slot *
 // row_stride); decode it when the running one has finished.
 // Does not: check packets (`vla_packet_check` did), touch a memory.
 // Latency: a packet taken while idle starts 5 cycles later, one that waits in the shadow 1 cycle after its
@@ -17,6 +17,7 @@ module vla_vector_setup #(
   input  wire               packet_valid_i,
   output wire               packet_ready_o,
   input  wire [511:0]       packet_i,
+  input  wire               hold_i,        // start nothing
   output wire               done_o,
   output wire               active_o,
   // the running packet
@@ -82,7 +83,7 @@ module vla_vector_setup #(
   wire b_column   = shadow_q[`VLA_VEC_B_KIND] == `VLA_VEC_B_KIND_COLUMN;
   wire accept     = packet_valid_i && packet_ready_o;
   wire finish     = busy_o && !start_o && finish_i;
-  wire promote    = state_q == Ready && (!busy_o || finish);
+  wire promote    = state_q == Ready && !hold_i && (!busy_o || finish);
   assign packet_ready_o = state_q == Free;
   assign done_o         = finish;
   assign active_o       = busy_o || state_q != Free;

@@ -104,6 +104,8 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("compiler/vlac/*", (COMPILER,)),
     ("rtl/src/vla_requantize*", (["tests/rtl/vla_requantize"], MAC, CORE)),
     ("rtl/src/vla_mac_*", (MAC, CORE)),
+    ("rtl/src/vla_row_*", (["tests/rtl/vla_vector_engine"], CORE)),
+    ("rtl/src/vla_tensor_*", (["tests/rtl/vla_vector_engine"], CORE)),
     ("rtl/src/vla_vector_*", (["tests/rtl/vla_vector_engine"], CORE)),
     ("rtl/src/vla_semaphores.v", (["tests/rtl/vla_semaphores"], CORE)),
     ("rtl/src/vla_queue.v", (["tests/rtl/vla_queue"], CORE)),

@@ -33,6 +33,10 @@ class ChannelSlice(Op):
         """See the class."""
         return inputs[0][:, :, self.channels]
 
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Any."""
+        return True
+
     def verify(self) -> None:
         """Channels that exist, and a place in the input."""
         x, out = self.inputs[0], self.output

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vlac.ir.operation import Op, Placer
+from vlac.ir.operation import Op, Placer, Tensor
 
 __all__ = ["ConcatOp"]
 
@@ -27,6 +27,10 @@ class ConcatOp(Op):
         """See the class."""
         joined = np.concatenate(inputs, axis=2)
         return joined if self.order is None else joined[:, :, np.argsort(self.order)]
+
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Any."""
+        return True
 
     def verify(self) -> None:
         """Sizes, and one scale for all."""

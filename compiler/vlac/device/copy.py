@@ -59,6 +59,10 @@ class CopyOp(Op):
         parts = self.in_parts[piece.source]
         return np.arange(self.inputs[piece.source].c) if parts is None else parts[piece.part]
 
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Whole words; a fill is a byte."""
+        return self.fill in (None, 0)
+
     def verify(self) -> None:
         """Every value made, by pieces that fit."""
         out = self.output

@@ -39,6 +39,10 @@ class GatherOp(Op):
         rows: I64 = inputs[1][0][numerics.item_index(values)]
         return rows
 
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Any."""
+        return True
+
     def verify(self) -> None:
         """Sizes."""
         numbers, table, out = self.inputs[0], self.inputs[1], self.output

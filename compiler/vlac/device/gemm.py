@@ -58,6 +58,10 @@ class GemmOp(Op):
             return numerics.requantize16(total, *scales)
         return numerics.residual16(total, *scales, inputs[1])
 
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Output and residual."""
+        return tensor is not self.inputs[0]
+
     def verify(self) -> None:
         """Sizes and records."""
         x, out = self.inputs[0], self.output

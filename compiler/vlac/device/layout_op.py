@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vlac.ir.operation import Op
+from vlac.ir.operation import Op, Tensor
 
 __all__ = ["LayoutOp"]
 
@@ -30,6 +30,10 @@ class LayoutOp(Op):
         """See the class."""
         values = [t.from_hwc(x).reshape(-1) for t, x in zip(self.inputs, inputs, strict=True)]
         return self.output.to_hwc(np.concatenate([*values, np.array([self.fill])])[self.index])
+
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """What becomes of it says."""
+        return True
 
     def verify(self) -> None:
         """Elements that exist."""

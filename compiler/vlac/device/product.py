@@ -70,6 +70,10 @@ class LogitsOp(Op):
         mask = inputs[2] if len(inputs) > 2 else np.zeros(1, np.int64)
         return numerics.masked_logits(acc, 0, self.mult, self.shift, self.rounding, mask, valid)
 
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Output and mask."""
+        return tensor not in self.inputs[:2]
+
     def verify(self) -> None:
         """Sizes."""
         _check_product(self)

@@ -38,6 +38,10 @@ class ReduceOp(Op):
             return np.stack([squares, np.zeros_like(squares)], axis=2)
         return np.stack(numerics.moments(q, self.inputs[0].c), axis=2)
 
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Any."""
+        return True
+
     def verify(self) -> None:
         """A matrix of one row, and an item for each of its pixels."""
         x, out = self.inputs[0], self.output

@@ -70,6 +70,10 @@ class RotateOp(Op):
         p = numerics.product(a, table[:, :, None], third, **scales, rounding=self.rounding).reshape(h, w, c)
         return numerics.saturate16(p) if self.output.planes == 2 else numerics.clamp(p, INT8.lo, INT8.hi)
 
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Any."""
+        return True
+
     def verify(self) -> None:
         """Sizes, and everything around 0."""
         x, table, out = self.inputs[0], self.inputs[1], self.output

@@ -115,6 +115,10 @@ class RowOp(Op):
             return numerics.normalize(a, self.row_k, bias, mult, shift, self.requant.rounding)
         return a
 
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Any."""
+        return True
+
     def verify(self) -> None:
         """Sizes, roles, records and table."""
         out, a = self.output, self.inputs[0]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlac.device.copy_parts import wanted
-from vlac.ir.operation import Op, Placer
+from vlac.ir.operation import Op, Placer, Tensor
 
 __all__ = ["SelectOp"]
 
@@ -30,6 +30,10 @@ class SelectOp(Op):
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
         return np.where(self.channels < 0, self.fill, inputs[0][:, :, self.channels])
+
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Any."""
+        return True
 
     def verify(self) -> None:
         """Sizes, and channels that exist."""

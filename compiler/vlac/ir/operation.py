@@ -276,6 +276,10 @@ class Op:
         """The multipliers that its results are rounded after; none where it is exact."""
         return np.zeros(0, np.int64)
 
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Whether an operand of it, or its output, may be int16."""
+        return False
+
     def round_by(self, rounding: int) -> None:
         """Round as `numerics.round_shift` with this code does."""
 

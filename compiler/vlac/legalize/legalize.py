@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vlac.analysis.support import check_support
+from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph, GraphOutput
 from vlac.legalize.copy_inputs import copy_inputs
 from vlac.legalize.fuse_residual import fuse_residuals
@@ -41,8 +42,27 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool = False
     """
     check_support(model, hw)
     graph = lower(model)
+    _refuse_wide(graph)
     run_graph_passes(graph, graph_passes(model, hw, debug_outputs=debug_outputs), check=check)
+    _refuse_wide(graph)
     return graph
+
+
+def _refuse_wide(graph: Graph) -> None:
+    """Refuse int16 where an instruction takes int8 only.
+
+    Raises:
+        UnsupportedError: every such operation.
+    """
+    reasons: dict[str, str] = {}
+    for op in graph.ops:
+        for t in (*op.inputs, op.output):
+            if t.planes == 2 and not op.takes_wide(t):
+                reasons[op.node] = (
+                    f"{op.op_type} '{op.node}': '{t.label}' is int16, which it cannot take; quantize it to int8"
+                )
+    if reasons:
+        raise UnsupportedError(reasons.values(), nodes=reasons)
 
 
 def graph_passes(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool) -> list[tuple[str, GraphPass]]:

@@ -35,9 +35,9 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
 
 
 def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
-    words = numerics.ITEM_BYTES // hw.act_word_bytes
-    bound = "compute" if packet["n"] > timing.recip_overhead else "latency"
-    return vector_cost(packet["n"] * words, timing.recip_overhead, bound, timing)
+    work = packet["n"] + packet["n"] % 2  # pairs of items
+    bound = "compute" if work > timing.recip_overhead else "latency"
+    return vector_cost(work, timing.recip_overhead, bound, timing)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

@@ -38,8 +38,7 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
 
 def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
     mask = packet["function"] == codes.ReduceFunction.TOPK_MASK
-    reads = 2 * (1 + packet["in_bytes"]) * (_MASK_PASSES if mask else 1)
-    return row_cost(packet, (reads, 2 if mask else 0), timing.reduce_overhead, timing)
+    return row_cost(packet, _MASK_PASSES if mask else 1, False, timing.reduce_overhead, timing)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

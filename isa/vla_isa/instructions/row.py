@@ -95,12 +95,15 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
 
 def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
     v = packet.values
-    reads = 0
+    slots = 0  # what two lanes read for a pair: a plane of both pixels, or the planes of a row's one
     for p in _operands(packet):
         row = p != "a" and v[f"{p}_kind"] == codes.OperandKind.ROW
-        reads += (1 + v[f"{p}_bytes"]) * (1 if row else 2)
-    table = table_bytes(packet) * timing.row_table // 1024
-    return row_cost(packet, (reads, 2 * (1 + v["out_bytes"])), timing.row_overhead + table, timing)
+        slots += 1 if row else 1 + v[f"{p}_bytes"]
+    step = max(-(-slots // 2), 1 + v["out_bytes"])
+    size = table_bytes(packet)
+    table = size // 8 + 2 * -(-size // hw.param_word_bytes) - timing.row_table if size else 0
+    sums = timing.reduce_items if v["reduce"] else 0
+    return row_cost(packet, step, v["row_mode"] != 0, timing.row_overhead + table + sums, timing)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

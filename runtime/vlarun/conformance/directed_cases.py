@@ -24,7 +24,7 @@ from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions.vec import VEC
 from vla_isa.integer import INT8
 from vla_isa.operands import Arena
-from vlarun.conformance import directed_rows, limit_cases, limit_moves, loop_cases, machine_cases
+from vlarun.conformance import attention_cases, directed_rows, limit_cases, limit_moves, loop_cases, machine_cases
 from vlarun.conformance.operations import make_operation
 from vlarun.conformance.programs import Case, operation_program
 
@@ -33,6 +33,7 @@ __all__ = ["DIRECTED", "cases"]
 Choices = dict[str, Any]
 FULL: Choices = {"lo": INT8.lo, "hi": INT8.hi}  # no clamp besides that of the type
 PLAIN: Choices = {"mask_mode": MaskMode.DENSE, "table_enable": 0, "residual_enable": 0}
+NARROW: Choices = {"h": 1, "out_bytes": 0, "scale_by": ScaleBy.COLUMN}
 ONE: Choices = {
     "kernel_h": 1,
     "kernel_w": 1,
@@ -54,6 +55,7 @@ def cases(hw: HardwareConfig) -> Iterator[Case]:
             yield Case(case_id, operation_program([make_operation(name, rng, Arena(hw), **choices)]))
     yield from machine_cases.cases(hw)
     yield from loop_cases.cases(hw)
+    yield from attention_cases.cases(hw)
     yield from limit_cases.cases(hw)
     yield from limit_moves.cases(hw)
 
@@ -337,7 +339,7 @@ def _copy(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
 
 DIRECTED: dict[str, Callable[[HardwareConfig], Iterator[tuple[str, Choices]]]] = {
     "CONV": _conv,
-    "GEMM": lambda hw: chain(_gemm(hw), directed_rows.wide_gemm(hw)),
+    "GEMM": lambda hw: chain(((what, NARROW | c) for what, c in _gemm(hw)), directed_rows.wide_gemm(hw)),
     "POOL": _pool,
     "VEC": _vec,
     "ROW": directed_rows.row,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 
 import numpy as np
 
@@ -57,6 +56,7 @@ def cases(hw: HardwareConfig) -> Iterator[Case]:
     groups |= {f"{ins.name.lower()}.requantize": _requantize(ins.name) for ins in TABLE if "rounding" in ins.by_name}
     groups |= {f"{name.lower()}.sizes": sizes(hw) for name, sizes in SIZES.items()}
     groups |= {f"{name.lower()}.memories": _memories(hw, name) for name in ("CONV", "GEMM")}
+    groups["gemm.rows"] = limit_rows.gemm_row_sizes(hw)
     for what, changes in groups.items():
         yield run_each(hw, f"T1.limit.{what}", fitting(hw, what.split(".")[0].upper(), changes))
 
@@ -263,6 +263,10 @@ def _gemm_sizes(hw: HardwareConfig) -> Iterator[Values]:
         yield {"n_blocks": blocks, "out_base": 0, "out_pitch": 1, **one}
         batch = GEMM.limit("batch") * quarters // 4
         yield {"batch": batch, "in_base": 0, "in_batch_stride": 1, "out_base": 2048, "out_batch_stride": 1}
+    for p in ("in", "out"):
+        for step in (0, 1, 5, 3 * hw.act_words // 4, hw.act_words - 1):
+            places = {f"{p}_base": 0, "out_batch_stride": 2, f"{p}_batch_stride": max(step, p == "out")}
+            yield {"batch": 2, **places}
 
 
 def _pool_sizes(hw: HardwareConfig) -> Iterator[Values]:
@@ -310,7 +314,7 @@ def _vec_sizes(hw: HardwareConfig) -> Iterator[Values]:
 
 SIZES: dict[str, Callable[[HardwareConfig], Iterator[Values]]] = {
     "CONV": _conv_sizes,
-    "GEMM": lambda hw: chain(_gemm_sizes(hw), limit_rows.gemm_row_sizes(hw)),
+    "GEMM": _gemm_sizes,
     "POOL": _pool_sizes,
     "VEC": _vec_sizes,
     "ROW": limit_rows.row_sizes,

@@ -155,11 +155,9 @@ def gemm_row_sizes(hw: HardwareConfig) -> Iterator[Values]:
     for base in _item_bases(hw):
         yield {**logits, "limit": 9, "row_base": base}
         yield {"scale_by": ScaleBy.ROW, "row_base": base}
-    for p in ("in", "out", "res"):
-        tensor: Values = {"res_kind": OperandKind.TENSOR, "out_bytes": 1, "res_pitch": 0} if p == "res" else {}
-        for step in (0, 1, 5, 3 * hw.act_words // 4, hw.act_words - 1):
-            two = {"batch": 2, "out_batch_stride": 2, f"{p}_base": 0, f"{p}_batch_stride": max(step, p == "out")}
-            yield {**tensor, **two}
+    tensor = {"res_kind": OperandKind.TENSOR, "out_bytes": 1, "res_pitch": 0}
+    for step in (0, 1, 5, 3 * hw.act_words // 4, hw.act_words - 1):
+        yield {**tensor, "batch": 2, "out_batch_stride": 2, "res_base": 0, "res_batch_stride": step}
     item = ITEM_BYTES // hw.act_word_bytes
     for step in (0, 1, 5, 3 * hw.act_words // 4, hw.act_words - item):
         two = {"batch": 2, "out_batch_stride": 2, "row_base": 0, "row_batch_stride": step}

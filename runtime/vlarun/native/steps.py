@@ -146,9 +146,12 @@ def _gemm(packet: Packet, machine: Machine, groups: int) -> list[NativeStep] | N
         tuple(_batch(packet, prefix, b, blocks, block) for prefix, blocks in (("in", k_blocks), ("out", n_blocks)))
         for b in range(packet["batch"])
     ]
+    spans = np.array([[(r.base, r.end()) for r in pair] for pair in regions])
+    if spans.max() > machine.act.size or regions[0][1].overlaps_itself():
+        return None
     for number, (source, out) in enumerate(regions):
-        others = [r for i, pair in enumerate(regions) for r in pair if i != number] if len(regions) > 1 else []
-        if source.end() > machine.act.size or not _fits(machine, out, *others, same=False):
+        others, (start, end) = np.delete(spans, number, axis=0).reshape(-1, 2), spans[number, 1]
+        if not ((others[:, 1] <= start) | (end <= others[:, 0])).all():  # a batch meets no other
             return None
         base = packet["weight_base"] + number * packet["weight_batch_stride"]
         words = machine.weights_at(base % machine.hw.weight_words, live.size).reshape(-1, 1, block, block)

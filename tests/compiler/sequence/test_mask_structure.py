@@ -113,3 +113,9 @@ def test_padding_that_was_expanded_over_heads_is_a_row():
 def test_a_computed_bias_is_a_tensor():
     found = recovered_mask("s = Add(l, m)", "float[1,2,5,5] m", {})
     assert (found.limit, found.limit_step, found.kind) == (5, 0, "tensor")
+
+
+def test_a_mask_in_front_of_the_scale_is_scaled():
+    bias = RNG.standard_normal((1, 2, 5, 5)).astype(np.float32)
+    found = recovered_mask("a = Add(l, bias) s = Mul(a, half)", "float[1] x", {"bias": bias, "half": np.float32(0.5)})
+    assert np.allclose(found.constant, bias / 2)

@@ -6,61 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vector_bench import check, run
+from vector_bench import Sequence, run
 
 from vla_isa import hardware, numerics
-from vla_isa.encoding import encode, illegal, make_packet
+from vla_isa.encoding import make_packet
 from vla_isa.hardware import HardwareConfig
-from vla_isa.operands import Arena, Rng
-from vla_isa.packet import Packet
-from vlarun.conformance import reference
-from vlarun.conformance.operations import Operation, make_operation
+from vla_isa.operands import Arena
+from vlarun.conformance.operations import make_operation
 from vlarun.execute import pool, vec
-from vlarun.memory import Machine
 
 TINY, U50 = hardware.load("tiny"), hardware.load("u50")
-BASES = ("in_base", "a_base", "b_base", "out_base")
-
-
-def random_machine(hw: HardwareConfig, seed: int) -> Machine:
-    """A machine whose activation scratchpad is random and whose parameter memory is zero."""
-    machine = Machine(hw, np.zeros(0, np.int8), np.zeros((0, hw.weight_word_bytes), np.int8))
-    machine.act[:] = np.random.default_rng(seed).integers(-128, 128, machine.act.shape, dtype=np.int8)
-    return machine
-
-
-class Sequence:
-    """Packets that run one after the other on one machine."""
-
-    def __init__(self, hw: HardwareConfig, seed: int) -> None:
-        self.machine = random_machine(hw, seed)
-        self.rng: Rng = np.random.default_rng(seed)
-        self.packets: list[Packet] = []
-        self.params = 0
-
-    def add(self, operation: Operation, *, base: int | None = None) -> None:
-        """Place an operation's parameters behind the others and its words at `base` (anywhere: they wrap)."""
-        hw = self.machine.hw
-        words = operation.param
-        self.params = self.params if self.params + len(words) <= hw.param_words else 0
-        self.machine.param[self.params : self.params + len(words)] = words
-        shift = int(self.rng.integers(hw.act_words)) if base is None else base
-        values = dict(operation.packet.values)
-        values |= {k: (values[k] + shift) % hw.act_words for k in BASES if k in values}
-        values |= {k: values[k] + self.params for k in ("param_base", "table_base") if k in values}
-        self.params += len(words)
-        self.add_packet(make_packet(operation.packet.name, **values))
-
-    def add_packet(self, packet: Packet) -> None:
-        """Append a packet, which must be legal."""
-        assert illegal(encode(packet), self.machine.hw)[1] == ""
-        self.packets.append(packet)
-
-    def verify(self, folder: Path, meaning=reference.execute, **options: int) -> np.ndarray:
-        """Run, compare after every packet, return the cycles from each packet's acceptance to done."""
-        result = run(self.machine, self.packets, folder, **options)
-        check(self.machine, self.packets, result, meaning)
-        return (result.done - result.accepted).astype(int)
 
 
 @pytest.mark.parametrize(

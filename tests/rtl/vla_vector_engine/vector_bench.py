@@ -13,12 +13,16 @@ import numpy as np
 from bench import RTL, build_bench, run_bench
 from numpy.typing import NDArray
 
-from vla_isa.encoding import encode
+from vla_isa.encoding import encode, illegal, make_packet
 from vla_isa.hardware import HardwareConfig
+from vla_isa.operands import Rng
 from vla_isa.packet import Packet
+from vlarun.conformance import reference
+from vlarun.conformance.operations import Operation
 from vlarun.memory import Machine
 
 HERE = Path(__file__).parent
+BASES = ("in_base", "a_base", "b_base", "c_base", "row_base", "reduce_base", "out_base")
 
 
 @dataclass(frozen=True)
@@ -81,3 +85,46 @@ def check(machine: Machine, packets: list[Packet], result: Result, meaning: Call
         assert wrong.size == 0, (
             f"packet {number} ({packet.name} {dict(packet.values)}): {wrong.size} words differ; " + "; ".join(text)
         )
+
+
+def random_machine(hw: HardwareConfig, seed: int) -> Machine:
+    """A machine whose activation scratchpad is random and whose parameter memory is zero."""
+    machine = Machine(hw, np.zeros(0, np.int8), np.zeros((0, hw.weight_word_bytes), np.int8))
+    machine.act[:] = np.random.default_rng(seed).integers(-128, 128, machine.act.shape, dtype=np.int8)
+    return machine
+
+
+class Sequence:
+    """Packets that run one after the other on one machine."""
+
+    def __init__(self, hw: HardwareConfig, seed: int) -> None:
+        self.machine = random_machine(hw, seed)
+        self.rng: Rng = np.random.default_rng(seed)
+        self.packets: list[Packet] = []
+        self.params = 0
+
+    def add(self, operation: Operation, *, base: int | None = None) -> None:
+        """Place an operation's parameters behind the others and its words at `base` (anywhere: they wrap)."""
+        hw = self.machine.hw
+        words = operation.param
+        self.params = self.params if self.params + len(words) <= hw.param_words else 0
+        self.machine.param[self.params : self.params + len(words)] = words
+        shift = int(self.rng.integers(hw.act_words)) if base is None else base
+        for start, data in operation.arena.contents:  # earlier packets may write there: any content will do
+            self.machine.act[(start + shift + np.arange(len(data))) % hw.act_words] = data
+        values = dict(operation.packet.values)
+        values |= {k: (values[k] + shift) % hw.act_words for k in BASES if k in values}
+        values |= {k: values[k] + self.params for k in ("param_base", "table_base") if k in values}
+        self.params += len(words)
+        self.add_packet(make_packet(operation.packet.name, **values))
+
+    def add_packet(self, packet: Packet) -> None:
+        """Append a packet, which must be legal."""
+        assert illegal(encode(packet), self.machine.hw)[1] == ""
+        self.packets.append(packet)
+
+    def verify(self, folder: Path, meaning=reference.execute, **options: int) -> np.ndarray:
+        """Run, compare after every packet, return the cycles from each packet's acceptance to done."""
+        result = run(self.machine, self.packets, folder, **options)
+        check(self.machine, self.packets, result, meaning)
+        return (result.done - result.accepted).astype(int)
