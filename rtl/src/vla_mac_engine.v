@@ -64,7 +64,7 @@ module vla_mac_engine #(
   localparam ParamBits = 64 * Block;
   localparam IndexBits = $clog2(ParamBits);
   localparam LaneBits  = ActAw + 42;
-  localparam Strips    = 8;   // strips behind the array
+  localparam Strips    = 16;  // from the walk to the drain: enough for a strip per cycle
   localparam Depth     = 32;  // groups of pixels behind the strips
 
   // ---- packets ----
