@@ -15,7 +15,7 @@
 module vla_mac_engine #(
   parameter Pixels        = 8,       // pixels of a strip
   parameter Block         = 16,      // channels of a channel block
-  parameter RequantPixels = 2,       // pixels requantized per cycle: 2, 4 or 8, at most Pixels
+  parameter RequantPixels = 4,       // pixels requantized per cycle: 2, 4 or 8, at most Pixels
   parameter ActWords      = 131072,
   parameter WeightWords   = 8192,
   parameter ParamWords    = 2048
