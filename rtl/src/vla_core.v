@@ -9,7 +9,7 @@
 module vla_core #(
   parameter Pixels        = 8,       // PP, output pixels at once
   parameter Block         = 16,      // B, channels of a channel block
-  parameter RequantPixels = 2,       // pixels requantized per cycle: 2, 4 or 8, at most Pixels
+  parameter RequantPixels = 4,       // pixels requantized per cycle: 2, 4 or 8, at most Pixels
   parameter ActWords      = 131072,  // activation scratchpad, words of B bytes
   parameter WeightWords   = 8192,    // weight scratchpad, words of B*B bytes
   parameter ParamWords    = 2048,    // parameter memory, words of 8*B bytes

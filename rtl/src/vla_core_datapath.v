@@ -7,7 +7,7 @@
 module vla_core_datapath #(
   parameter Pixels        = 8,
   parameter Block         = 16,
-  parameter RequantPixels = 2,
+  parameter RequantPixels = 4,
   parameter ActWords      = 131072,
   parameter WeightWords   = 8192,
   parameter ParamWords    = 2048,

@@ -64,7 +64,7 @@ module vla_core_dispatch #(
   wire [4:0]   queue_busy;
   wire [4:0]   queue_empty;
   // A packet that is done may still have an error or a signal on its way: those come within Linger cycles.
-  localparam        Linger = 6;
+  localparam        Linger = 3;
   reg  [Linger-1:0] busy_q;
   wire              busy_now = queue_busy != 5'd0 || active_i != 5'd0;
   wire              busy     = busy_now || busy_q != {Linger{1'b0}};
