@@ -173,7 +173,7 @@ module vla_packet_check #(
 
   wire reduce_reserved = (|packet_i[511:219]);
   wire reduce_limit =
-    (packet_i[42:40] > 3'd4) ||  // function
+    (packet_i[42:40] > 3'd5) ||  // function
     (packet_i[53:43] == 11'd0) ||  // h
     (packet_i[67:54] == 14'd0) ||  // m
     (packet_i[77:68] == 10'd0) ||  // blocks
