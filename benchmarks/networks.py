@@ -251,7 +251,9 @@ def vit_s16(size: int = 224, blocks: int = 12) -> onnx.ModelProto:
     scale = g.constant(np.float32((d // heads) ** -0.5))
     for _ in range(blocks):
         y = _layer_norm(g, x)
-        q, k, v = (_heads(g, _linear(g, y, d), patches + 1, heads, o) for o in ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]))
+        q, k, v = (
+            _heads(g, _linear(g, y, d), patches + 1, heads, o) for o in ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3])
+        )
         p = g.node("Softmax", [g.node("Mul", [g.node("MatMul", [q, k]), scale])], axis=-1)
         a = g.node("Transpose", [g.node("MatMul", [p, v])], perm=[0, 2, 1, 3])
         a = g.node("Reshape", [a, g.constant(np.array([1, patches + 1, d]))], d)
