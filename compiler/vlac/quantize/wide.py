@@ -20,6 +20,7 @@ import onnx_ir as ir
 
 from vla_isa.integer import INT8, INT16
 from vlac.ir.geometry import is_image
+from vlac.model.carried import carried_values
 from vlac.model.reading import is_lookup, shape_of
 from vlac.quantize.caches import find_caches, moves
 from vlac.quantize.parameters import Scale
@@ -91,6 +92,9 @@ class _Search:
                 self._add(node.inputs[0])
         for value in self._results():
             self._add(value)
+        for given, result in carried_values(self._model):
+            if self._can_be(result):
+                self._add(given, result)
         return {v: self._root(v) for v in self._first}
 
     def _results(self) -> list[ir.Value]:
