@@ -5,7 +5,6 @@ import pytest
 from blocks import Block, Sequence
 from on_device import check, run
 
-
 BLOCKS = [
     Block(),
     Block(causal=True),
