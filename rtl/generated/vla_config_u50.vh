@@ -5,7 +5,7 @@
 `define VLA_CFG_NAME                         "u50"
 `define VLA_CFG_PIXELS                       8
 `define VLA_CFG_BLOCK                        16
-`define VLA_CFG_REQUANT_PIXELS               2
+`define VLA_CFG_REQUANT_PIXELS               4
 `define VLA_CFG_ACT_WORDS                    131072
 `define VLA_CFG_WEIGHT_WORDS                 8192
 `define VLA_CFG_PARAM_WORDS                  2048

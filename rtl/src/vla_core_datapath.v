@@ -7,7 +7,7 @@
 module vla_core_datapath #(
   parameter Pixels        = 8,
   parameter Block         = 16,
-  parameter RequantPixels = 2,
+  parameter RequantPixels = 4,
   parameter ActWords      = 131072,
   parameter WeightWords   = 8192,
   parameter ParamWords    = 2048,
@@ -28,6 +28,12 @@ module vla_core_datapath #(
   output wire                         wload_error_o,
   output wire                         load_error_o,
   output wire                         store_error_o,
+  // activation memory: a read lane for fetch
+  input  wire                         item_rd_valid_i,
+  input  wire [$clog2(ActWords)-1:0]  item_rd_addr_i,
+  output wire                         item_rd_grant_o,
+  output wire                         item_rd_word_o,
+  output wire [31:0]                  item_rd_data_o,
   output wire                         mac_busy_o,
   output wire                         act_conflict_o,
   // weight space, one read client per master
@@ -92,7 +98,8 @@ module vla_core_datapath #(
   localparam RdVector   = RdResidual + RequantPixels;
   localparam RdStore    = RdVector + 4;
   localparam RdCopy     = RdStore + StoreLanes;
-  localparam Readers    = RdCopy + LoadLanes;
+  localparam RdFetch    = RdCopy + LoadLanes;
+  localparam Readers    = RdFetch + 1;
   localparam WrMac      = 0;
   localparam WrVector   = WrMac + RequantPixels;
   localparam WrLoad     = WrVector + 2;
@@ -129,6 +136,12 @@ module vla_core_datapath #(
     .wr_grant_o(act_wr_grant)
   );
 
+  assign act_rd_valid[RdFetch]                 = item_rd_valid_i;
+  assign act_rd_addr[RdFetch*ActAw +: ActAw]   = item_rd_addr_i;
+  assign item_rd_grant_o                       = act_rd_grant[RdFetch];
+  assign item_rd_word_o                        = act_rd_word[RdFetch];
+  assign item_rd_data_o                        = act_rd_data[RdFetch*WordBits +: 32];
+  wire unused_item = ^act_rd_data[RdFetch*WordBits + 32 +: WordBits - 32];
   wire unused_grants = ^act_rd_grant[RdOperand +: Pixels];  // operands are always granted
 
   wire                        weight_rd_en;

@@ -31,6 +31,12 @@ module vla_core_dispatch #(
   input  wire [255:0]  r_data_i,
   input  wire          r_last_i,
   input  wire          r_error_i,
+  // activation memory: a read lane for the item of a SET
+  output wire          item_rd_valid_o,
+  output wire [$clog2(ActWords)-1:0] item_rd_addr_o,
+  input  wire          item_rd_grant_i,
+  input  wire          item_rd_word_i,
+  input  wire [31:0]   item_rd_data_i,
   // engines
   output wire [4:0]    packet_valid_o,
   input  wire [4:0]    packet_ready_i,
@@ -58,7 +64,7 @@ module vla_core_dispatch #(
   wire [4:0]   queue_busy;
   wire [4:0]   queue_empty;
   // A packet that is done may still have an error or a signal on its way: those come within Linger cycles.
-  localparam        Linger = 6;
+  localparam        Linger = 3;
   reg  [Linger-1:0] busy_q;
   wire              busy_now = queue_busy != 5'd0 || active_i != 5'd0;
   wire              busy     = busy_now || busy_q != {Linger{1'b0}};
@@ -112,6 +118,11 @@ module vla_core_dispatch #(
     .take_grant_i  (take_grant[5]),
     .signal_valid_o(signal_valid[5]),
     .signal_mask_o (signal_mask[95:80]),
+    .item_rd_valid_o(item_rd_valid_o),
+    .item_rd_addr_o(item_rd_addr_o),
+    .item_rd_grant_i(item_rd_grant_i),
+    .item_rd_word_i(item_rd_word_i),
+    .item_rd_data_i(item_rd_data_i),
     .drained_i     (!busy && queue_empty == 5'h1F),
     .stalled_o     (stalled),
     .waiting_o     (waiting),

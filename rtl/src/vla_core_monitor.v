@@ -6,8 +6,8 @@
 // Errors: an engine tells an AXI error when the packet is done, so it names the oldest packet in that engine; an
 // overflow comes two cycles after its signal and names the packet that signalled, a deadlock the oldest packet without
 // its semaphores. An illegal packet waits at dispatch until all before it is complete, so it comes last.
-// Latency: an error is recorded four cycles after the packet was done, so busy_i stays high for longer than that after
-// the last one; done_o is high for one cycle, some cycles after HALT is through; status_o and error_addr_o hold until
+// Latency: an error is recorded four cycles after the packet was done, so busy_i stays high for three cycles after
+// the last one is done; done_o is high for one cycle, some cycles after HALT is through; status_o and error_addr_o hold until
 // the next start. A deadlock is told after QuietCycles cycles without movement.
 `default_nettype none
 `include "vla_isa.vh"
@@ -48,7 +48,7 @@ module vla_core_monitor #(
   input  wire         store_error_i
 );
 
-  localparam Settle = 3;  // cycles from a limit to what is left of older packets
+  localparam Settle = 2;  // cycles from a limit to what is left of older packets
 
   // A packet's number over its address.
   localparam PacketBits = 32 + 38;
@@ -132,9 +132,9 @@ module vla_core_monitor #(
   wire       deadlock = quiet_q == QuietCycles[7:0];
 
   // ---- what ends the run now; fetch comes last, when what it waited for can have failed no more ----
-  reg  [3:0]  fault_q, halted_q;  // the last cycles
-  wire        fault  = fault_q == 4'hF;
-  wire        halted = halted_q == 4'hF;
+  reg  [1:0]  fault_q, halted_q;  // the last cycles
+  wire        fault  = fault_q == 2'b11;
+  wire        halted = halted_q == 2'b11;
   reg         event_q;
   reg         event_halt_q;
   reg  [3:0]  event_status_q;
@@ -145,8 +145,8 @@ module vla_core_monitor #(
   wire [PacketBits-1:0] stuck_packet = picked(oldest, heads);
 
   always @(posedge clk_i) begin
-    fault_q      <= rst_i || start_i ? 4'd0 : {fault_q[2:0], fetch_fault_i};
-    halted_q     <= rst_i || start_i ? 4'd0 : {halted_q[2:0], fetch_halted_i};
+    fault_q      <= rst_i || start_i ? 2'd0 : {fault_q[0], fetch_fault_i};
+    halted_q     <= rst_i || start_i ? 2'd0 : {halted_q[0], fetch_halted_i};
     event_q      <= !rst_i && !start_i && (fails != 6'd0 || deadlock || fault || halted);
     event_halt_q <= fails == 6'd0 && !deadlock && !fault;
     if (fails != 6'd0) begin

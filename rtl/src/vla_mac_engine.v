@@ -15,7 +15,7 @@
 module vla_mac_engine #(
   parameter Pixels        = 8,       // pixels of a strip
   parameter Block         = 16,      // channels of a channel block
-  parameter RequantPixels = 2,       // pixels requantized per cycle: 2, 4 or 8, at most Pixels
+  parameter RequantPixels = 4,       // pixels requantized per cycle: 2, 4 or 8, at most Pixels
   parameter ActWords      = 131072,
   parameter WeightWords   = 8192,
   parameter ParamWords    = 2048
@@ -64,7 +64,7 @@ module vla_mac_engine #(
   localparam ParamBits = 64 * Block;
   localparam IndexBits = $clog2(ParamBits);
   localparam LaneBits  = ActAw + 42;
-  localparam Strips    = 8;   // strips behind the array
+  localparam Strips    = 16;  // from the walk to the drain: enough for a strip per cycle
   localparam Depth     = 32;  // groups of pixels behind the strips
 
   // ---- packets ----

@@ -64,6 +64,12 @@ ATTENTION = [
         "[1, 1025, 16] and [1, 5, 16] and [1, 5, 16]",
     ),
     Case("Attention", "of_itself", attention(softcap=5.0), "softcap 5"),
+    Case(
+        "Attention",
+        "operands_are_computed",
+        attention(keys=np.ones((1, 5, 16), np.float32)),
+        "constant K 'c0' and constant V 'c0'",
+    ),
     Case("Attention", "mask_is_constant", attention(mask=(5, 5)), "computed mask 'attention0.0.1'"),
 ]
 

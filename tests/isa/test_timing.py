@@ -124,10 +124,10 @@ def test_bank_conflicts(seed: int, config: str) -> None:
 
 
 def test_requantize_bound() -> None:
-    """1x1 with one in block: 4 cycles per strip instead of 1."""
+    """1x1 with one in block: 2 cycles per strip instead of 1."""
     cost = packet_cost(conv(16, 16, 1, 4, 1, 1), U50, None)
     assert cost.bound == "requantize" and cost.mac_busy == 128
-    assert 512 <= cost.cycles <= 512 + 60
+    assert 256 <= cost.cycles <= 256 + 60
 
 
 def test_weights_come_at_one_word_per_cycle() -> None:

@@ -89,8 +89,8 @@ def _row_tables(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
         yield f"in16.{act}", {"a_bytes": 1, "table_mode": RowTable.IN16, "row_mode": 0, "act": act, "a_zero": 127}
     yield "in16.int8", {"a_bytes": 0, "table_mode": RowTable.IN16, "row_mode": 0}
     for out in Element:
-        values = {"row_mode": RowMode.LESS, "a_bytes": 1, "out_bytes": out, "act": "masked", "table_mode": 0}
-        yield f"masked.{out.name.lower()}", values
+        masked = {"row_mode": RowMode.LESS, "a_bytes": 1, "out_bytes": out, "act": "masked", "table_mode": 0}
+        yield f"masked.{out.name.lower()}", masked
     yield "less.int8", {"row_mode": RowMode.LESS, "a_bytes": 0, "act": "low", "table_mode": 0}
 
 
