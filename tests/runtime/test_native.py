@@ -16,7 +16,7 @@ from test_execute import machine_for
 from vla_isa import hardware, layout, numerics
 from vla_isa.errors import IndexRangeError
 from vla_isa.footprint import footprint
-from vla_isa.generated.codes import GatherMove
+from vla_isa.generated.codes import GatherMove, Rounding
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import TABLE
 from vla_isa.layout import TensorLayout
@@ -106,6 +106,17 @@ def test_products_with_computed_weights(library: ctypes.CDLL, config: str) -> No
         op = make_operation("GEMM", np.random.default_rng(seed), Arena(hw))
         done += run_natively(library, op, machine_for(op, seed), 2, computed=True) is not None
     assert done > PACKETS * 0.8
+
+
+@pytest.mark.parametrize("rounding", list(Rounding))
+@pytest.mark.parametrize("shift", [0, 1, 2, 9])
+def test_ties_of_a_row(library: ctypes.CDLL, rounding: Rounding, shift: int) -> None:
+    """Operands as they are: with these shifts every second result, or one in 512, lies between two integers."""
+    plain = {"function": 0, "row_mode": 0, "table_mode": 0, "c_kind": 0, "a_mult": 1, "out_bytes": 1}
+    for seed, config in enumerate(["tiny", "u50"] * 2):
+        rng = np.random.default_rng(seed)
+        op = make_operation("ROW", rng, Arena(hardware.load(config)), **plain, shift=shift, rounding=rounding)
+        assert run_natively(library, op, machine_for(op, seed), 2) is not None
 
 
 @pytest.mark.parametrize("records", ["extreme", "usual"])
