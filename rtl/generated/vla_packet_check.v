@@ -82,9 +82,7 @@ module vla_packet_check #(
 
   wire copy_reserved = (|packet_i[511:413]);
   wire copy_limit =
-    (packet_i[42:40] > 3'd5) ||  // move
     ({16'd0, packet_i[359:344]} >= ParamWords) ||  // mask_base
-    (packet_i[360:360] != 1'd0) ||  // unit
     1'b0;
   wire copy_rule =
     !({29'd0, packet_i[301:291]} == 40'd0 || ({29'd0, packet_i[312:302]} < {29'd0, packet_i[301:291]} && {28'd0, packet_i[146:135]} <= {29'd0, packet_i[301:291]})) ||
@@ -173,7 +171,7 @@ module vla_packet_check #(
 
   wire reduce_reserved = (|packet_i[511:219]);
   wire reduce_limit =
-    (packet_i[42:40] > 3'd4) ||  // function
+    (packet_i[42:40] > 3'd5) ||  // function
     (packet_i[53:43] == 11'd0) ||  // h
     (packet_i[67:54] == 14'd0) ||  // m
     (packet_i[77:68] == 10'd0) ||  // blocks

@@ -167,6 +167,36 @@ def test_operands_that_wrap_are_left_to_the_executor(library: ctypes.CDLL, name:
     assert refused > PACKETS
 
 
+def test_squares_are_transposed(library: ctypes.CDLL) -> None:
+    for seed, config in enumerate(["tiny", "u50"] * 3):
+        op = make_operation("COPY", np.random.default_rng(seed), Arena(hardware.load(config)), move=1, unit=1)
+        assert run_natively(library, op, machine_for(op, seed), 2) is not None
+
+
+def test_weights_that_wrap_are_left_to_the_executor(library: ctypes.CDLL) -> None:
+    op = make_operation("GEMM", np.random.default_rng(0), Arena(hardware.load("tiny")), batch=2, k_blocks=2)
+    last = op.arena.hw.weight_words - 1
+    for change in ({"weight_base": last}, {"weight_batch_stride": last}):
+        packet = op.packet.instruction.packet(**{**op.packet.values, **change})
+        for computed in (False, True):
+            assert make_step(packet, machine_for(op, 0), int(library.vla_groups()), computed=computed) is None
+
+
+@pytest.mark.parametrize("field", ["reduce_base", "row_base", "out_base", "b_base", "c_base"])
+def test_operands_that_overlap_are_left_to_the_executor(library: ctypes.CDLL, field: str) -> None:
+    """A ROW whose sums, items, operands or output lie in another one, a word on."""
+    groups, refused = int(library.vla_groups()), 0
+    for seed in range(PACKETS):
+        rng = np.random.default_rng(seed)
+        fixed = {"row_mode": 1, "reduce": 1, "function": 1, "c_kind": 1, "table_mode": 0, "in_place": False, "m": 5}
+        op = make_operation("ROW", rng, Arena(hardware.load("tiny")), **fixed)
+        other = "out_base" if field != "out_base" else "a_base"
+        moved = {**op.packet.values, field: op.packet[other] + 1}
+        packet = op.packet.instruction.packet(**moved)
+        refused += make_step(packet, machine_for(op, seed), groups) is None
+    assert refused == PACKETS
+
+
 def footprint_wraps(packet: Packet, hw: hardware.HardwareConfig) -> bool:
     return any(a.space == "act" and a.words[-1, 1] > hw.act_words for a in footprint(packet, hw))
 
