@@ -19,7 +19,6 @@ __all__ = ["VERILOG", "on_verilog"]
 _ABSENT = ("GATHER", "SET", "LOOP")
 # the largest value of fields that the machine does not have in full
 _LIMITS: Mapping[str, Mapping[str, int]] = {
-    "GEMM": {"h": 1, "out_bytes": 0, "scale_by": 1, "res_kind": 0, "row_max": 0},
     "REDUCE": {"function": 4},  # no mask of the largest
     "COPY": {"move": 5, "unit": 0, "index_enable": 0},
 }

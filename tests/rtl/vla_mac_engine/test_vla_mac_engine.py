@@ -24,7 +24,7 @@ from vlarun.memory import Machine
 TINY, U50 = hardware.load("tiny"), hardware.load("u50")
 TINY_4 = replace(TINY, requant_pixels=4)  # a strip at once
 WIDE_4, WIDE_8 = (replace(TINY, pixels=8, requant_pixels=n) for n in (4, 8))
-ACT_BASES = ("in_base", "out_base", "res_base")
+ACT_BASES = ("in_base", "out_base", "res_base", "row_base")
 PARAM_BASES = ("param_base", "table_base", "mask_base")
 
 
