@@ -55,7 +55,7 @@ module vla_mac_place_walk #(
   reg [GroupAw-1:0]  group_q;         // in its strip
   reg [11:0]         blocks_left_q;   // of the batch, this tile included
   reg [9:0]          batches_left_q;
-  reg                tile_first_q, block_first_q;
+  reg                tile_first_q, block_first_q, block_last_q;
 
   wire count_wrap = step_x_q + 14'd1 == out_w_i;
   wire batch_last = tile_last_o && block_last_o;
@@ -70,7 +70,7 @@ module vla_mac_place_walk #(
   assign strip_last_o  = tile_last_o || group_q == Last;
   assign tile_first_o  = tile_first_q;
   assign block_first_o = block_first_q;
-  assign block_last_o  = blocks_left_q == 12'd1;
+  assign block_last_o  = block_last_q;
   assign packet_last_o = batch_last && batches_left_q == 10'd1;
 
   always @(posedge clk_i) begin
@@ -98,6 +98,7 @@ module vla_mac_place_walk #(
     if (load_o || step_i) tile_first_q <= load_o;
     if (load_o) begin
       block_first_q <= load_first_o;
+      block_last_q  <= load_batch_o;
       blocks_left_q <= blocks_next;
       if (state_q == Load) batches_left_q <= batches_i;
       else if (batch_last) batches_left_q <= batches_left_q - 10'd1;
