@@ -21,6 +21,7 @@ __all__ = [
     "shufflenet_v2",
     "squeezenet",
     "vgg11",
+    "vit_s16",
 ]
 
 CLASSES = 1000
@@ -216,6 +217,53 @@ def inception_v1(size: int = 224) -> onnx.ModelProto:
     return _classifier(g, g.node("Dropout", [x]))
 
 
+def _linear(g: GraphBuilder, x: str, n: int) -> str:
+    """A matrix product over the last axis and its bias, Xavier-scaled (Glorot and Bengio 2010)."""
+    w = g.constant(g.weight(n, g.channels[x]).T / np.float32(2**0.5))
+    return g.node("Add", [g.node("MatMul", [x, w], n), g.constant((g.rng.standard_normal(n) * 0.1).astype(np.float32))])
+
+
+def _layer_norm(g: GraphBuilder, x: str) -> str:
+    d = g.channels[x]
+    gamma, beta = (g.constant((a + 0.2 * g.rng.standard_normal(d)).astype(np.float32)) for a in (1, 0))
+    return g.node("LayerNormalization", [x, gamma, beta], epsilon=1e-6)
+
+
+def _heads(g: GraphBuilder, x: str, tokens: int, heads: int, order: list[int]) -> str:
+    shape = g.constant(np.array([1, tokens, heads, g.channels[x] // heads]))
+    return g.node("Transpose", [g.node("Reshape", [x, shape])], perm=order)
+
+
+def _gelu(g: GraphBuilder, x: str) -> str:
+    half, one, root = (g.constant(np.float32(v)) for v in (0.5, 1, 2**0.5))
+    error = g.node("Add", [g.node("Erf", [g.node("Div", [x, root])]), one])
+    return g.node("Mul", [g.node("Mul", [x, error]), half])
+
+
+def vit_s16(size: int = 224, blocks: int = 12) -> onnx.ModelProto:
+    """ViT-S/16 (Dosovitskiy et al. 2021; the S of Touvron et al. 2021), as PyTorch exports it."""
+    g, d, heads = GraphBuilder("vit_s16"), 384, 6
+    patches = (size // 16) ** 2
+    x = g.conv(_image(g, size), d, 16, 16, relu=False, pads=[0] * 4)
+    x = g.node("Transpose", [g.node("Reshape", [x, g.constant(np.array([1, d, patches]))])], perm=[0, 2, 1])
+    x = g.node("Concat", [g.constant(g.weight(1, 1, d)), x], d, axis=1)
+    x = g.node("Add", [x, g.constant(g.weight(1, patches + 1, d))])
+    scale = g.constant(np.float32((d // heads) ** -0.5))
+    for _ in range(blocks):
+        y = _layer_norm(g, x)
+        q, k, v = (
+            _heads(g, _linear(g, y, d), patches + 1, heads, o) for o in ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3])
+        )
+        p = g.node("Softmax", [g.node("Mul", [g.node("MatMul", [q, k]), scale])], axis=-1)
+        a = g.node("Transpose", [g.node("MatMul", [p, v])], perm=[0, 2, 1, 3])
+        a = g.node("Reshape", [a, g.constant(np.array([1, patches + 1, d]))], d)
+        x = g.node("Add", [x, _linear(g, a, d)])
+        hidden = _gelu(g, _linear(g, _layer_norm(g, x), 4 * d))
+        x = g.node("Add", [x, _linear(g, hidden, d)])
+    first = g.node("Gather", [_layer_norm(g, x), g.constant(np.array(0))], axis=1)
+    return g.model(_linear(g, first, CLASSES))
+
+
 NETWORKS = {
     "vgg11": vgg11,
     "resnet50": resnet50,
@@ -225,4 +273,5 @@ NETWORKS = {
     "shufflenet_v2": shufflenet_v2,
     "densenet121": densenet121,
     "inception_v1": inception_v1,
+    "vit_s16": vit_s16,
 }

@@ -29,7 +29,13 @@ import vlarun
 from vla_isa.program import Program
 
 # Most milliseconds of `sim` as a multiple of ONNX Runtime's fp32: of one input, and an input of many.
-TARGETS = {"conv_128": (1.5, 1.0), "carla_frame": (2.0, 1.0), "resnet18": (2.0, 1.0), "mobilenet_v2": (2.0, 1.0)}
+TARGETS = {
+    "conv_128": (1.5, 1.0),
+    "carla_frame": (2.0, 1.0),
+    "resnet18": (2.0, 1.0),
+    "mobilenet_v2": (2.0, 1.0),
+    "vit_s16": (2.0, 2.0),
+}
 POLICY_TARGET = 0.6  # milliseconds an input of demo_policy, of many
 MODELS = {**graphs.GRAPHS, **networks.NETWORKS}
 DEFAULT = (*TARGETS, "demo_policy")

@@ -40,6 +40,7 @@ class Timing:
     row_overhead: int = 36  # a ROW packet besides its steps
     row_table: int = 6  # of a table's rows and words, read before the first operands are there
     reduce_overhead: int = 15  # a REDUCE packet besides its steps
+    reduce_pass: int = 7  # between two passes of topk_mask
     reduce_items: int = 8  # a ROW packet's sums behind its results
     recip_overhead: int = 27  # a RECIP packet besides its items
     pool_overhead: int = 25  # a POOL packet besides its windows

@@ -131,18 +131,18 @@ def vector_cost(work: int, overhead: int, bound: str, timing: Timing) -> Cost:
     return Cost(cycles, bound, setup=timing.vec_setup, resource="banks", yields=True)
 
 
-def row_cost(packet: Packet, step: int, items: bool, overhead: int, timing: Timing) -> Cost:
+def row_cost(packet: Packet, step: int, pair: int, overhead: int, timing: Timing) -> Cost:
     """A packet of the vector engine that walks pairs of pixels of a row, and blocks in them.
 
     Args:
         packet: with h, m and blocks.
         step: cycles of one block of a pair.
-        items: whether each pair's items are read first.
+        pair: cycles of a pair besides its blocks.
         overhead: cycles besides.
         timing: constants.
     """
     pairs = packet["h"] * -(-packet["m"] // 2)
-    work = pairs * (packet["blocks"] * step + items)
+    work = pairs * (packet["blocks"] * step + pair)
     return vector_cost(work, overhead, "compute" if work > overhead else "latency", timing)
 
 

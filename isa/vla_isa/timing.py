@@ -23,7 +23,7 @@ from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vla_isa.registers import COUNTERS
 from vla_isa.sharing import Sharing
-from vla_isa.trace import describe, walk
+from vla_isa.trace import describe, packet_lines, walk
 
 __all__ = ["PacketTiming", "TimingReport", "estimate"]
 
@@ -85,7 +85,7 @@ def estimate(program: Program, entry: str | None = None, timing: Timing = REFERE
     ]
     sharing = Sharing()
     for _ in range(_ROUNDS):
-        run = _Run(program, items, timing, sharing)
+        run = _Run(program, items, timing, sharing, packet_lines(program))
         run.place()
         sharing = run.taken
     return run.report()
@@ -109,6 +109,7 @@ class _Run:
     items: list[_Item]
     timing: Timing
     sharing: Sharing  # of the round before
+    lines: list[int]  # of packets, by number
     taken: Sharing = field(default_factory=Sharing)
     spans: list[tuple[int, int]] = field(default_factory=list)
     ends: list[list[int]] = field(default_factory=lambda: [[] for _ in QUEUE_NAMES])
@@ -140,9 +141,17 @@ class _Run:
         if item.packet.name == "JUMP":
             return end + latency
         fetched = end if item.packet.name == "SET" else ready + self.timing.dispatch
-        following = self.items[index + 1].number if index + 1 < len(self.items) else item.number + 1
-        back = item.number + 1 - following
-        return fetched + latency if back > self.timing.prefetch_packets else fetched
+        return fetched + latency if self._refetches(index) else fetched
+
+    def _refetches(self, index: int) -> bool:
+        """Whether behind a packet comes the start of its loop, of more packets than the prefetch buffer holds.
+
+        Reads end at multiples of a group, so there is room behind the first packet as if the group were whole.
+        """
+        if index + 1 == len(self.items):
+            return False
+        last, first = (self.lines[i.number] for i in self.items[index : index + 2])
+        return last + 1 - first + first % self.timing.prefetch_group > self.timing.prefetch_packets
 
     def _span(self, item: _Item, ready: int) -> tuple[int, int]:
         """When a packet takes its semaphores and when it is done; `ready` is its dispatch."""
@@ -198,9 +207,17 @@ class _Run:
         return TimingReport(total, packets, counters)
 
     def _fetched(self) -> int:
-        """Packets that fetch reads, those behind the end included: whole groups."""
-        group = self.timing.prefetch_group
-        return (len(self.items) + self.timing.prefetch_packets) // group * group
+        """Packets that fetch reads, those ahead included: up to whole groups, anew behind a JUMP and in a long loop."""
+        group, ahead = self.timing.prefetch_group, self.timing.prefetch_packets
+        total, first = 0, self.lines[self.items[0].number]
+        highest = first
+        for index, item in enumerate(self.items):
+            highest = max(highest, self.lines[item.number])
+            if index + 1 == len(self.items) or item.packet.name == "JUMP" or self._refetches(index):
+                total += (highest + 1 + ahead) // group * group - first
+                if index + 1 < len(self.items):
+                    first = highest = self.lines[self.items[index + 1].number]
+        return total
 
     def _active(self, queue: int) -> int:
         """Cycles in which the queue's engine held a packet."""

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["WorkerPool"]
+__all__ = ["WorkerPool", "interrupt_held"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class WorkerPool(ProcessPoolExecutor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """See ProcessPoolExecutor; it is here that processes are started."""
-        with _held():
+        with interrupt_held():
             return super().submit(fn, *args, **kwargs)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -51,13 +51,26 @@ class WorkerPool(ProcessPoolExecutor):
 
 
 @contextlib.contextmanager
-def _held() -> Iterator[None]:
-    """Hold the interrupt back, for this thread and for processes that it starts; it comes when the block ends."""
+def interrupt_held() -> Iterator[None]:
+    """Hold the interrupt back, for this thread and for processes that it starts; it comes when the block ends.
+
+    A signal that this thread blocks is taken by another thread of the process, those of libraries among them, and
+    Python would still raise in the main one: there its handler waits too.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    waits = callable(handler) and threading.current_thread() is threading.main_thread()
+    came: list[int] = []
+    if waits:
+        signal.signal(signal.SIGINT, lambda signum, frame: came.append(signum))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPT)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if waits:
+            signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:

@@ -79,10 +79,7 @@ module vla_packet_check #(
 
   wire copy_reserved = (|packet_i[511:413]);
   wire copy_limit =
-    (packet_i[42:40] > 3'd5) ||  // move
     ({16'd0, packet_i[359:344]} >= ParamWords) ||  // mask_base
-    (packet_i[360:360] != 1'd0) ||  // unit
-    (packet_i[362:362] != 1'd0) ||  // index_enable
     1'b0;
   wire copy_rule =
     !({29'd0, packet_i[301:291]} == 40'd0 || ({29'd0, packet_i[312:302]} < {29'd0, packet_i[301:291]} && {28'd0, packet_i[146:135]} <= {29'd0, packet_i[301:291]})) ||
@@ -171,7 +168,7 @@ module vla_packet_check #(
 
   wire reduce_reserved = (|packet_i[511:219]);
   wire reduce_limit =
-    (packet_i[42:40] > 3'd4) ||  // function
+    (packet_i[42:40] > 3'd5) ||  // function
     (packet_i[53:43] == 11'd0) ||  // h
     (packet_i[67:54] == 14'd0) ||  // m
     (packet_i[77:68] == 10'd0) ||  // blocks
@@ -190,6 +187,22 @@ module vla_packet_check #(
     ({12'd0, packet_i[183:164]} >= ActWords) ||  // out_base
     1'b0;
   wire recip_rule =
+    1'b0;
+
+  wire set_reserved = (|packet_i[511:95]);
+  wire set_limit =
+    ({12'd0, packet_i[78:59]} >= ActWords) ||  // base
+    (packet_i[94:79] == 16'd0) ||  // count
+    1'b0;
+  wire set_rule =
+    1'b0;
+
+  wire loop_reserved = (|packet_i[511:74]);
+  wire loop_limit =
+    (packet_i[55:40] == 16'd0) ||  // n
+    (packet_i[71:56] == 16'd0) ||  // count
+    1'b0;
+  wire loop_rule =
     1'b0;
 
   wire jump_reserved = (|packet_i[511:72]);
@@ -260,6 +273,14 @@ module vla_packet_check #(
         if (recip_reserved) error_o = 4'd2;
         else if (recip_limit || recip_rule) error_o = 4'd3;
         queue_o = 3'd3;
+      end
+      8'h09: begin  // SET
+        if (set_reserved) error_o = 4'd2;
+        else if (set_limit || set_rule) error_o = 4'd3;
+      end
+      8'h0A: begin  // LOOP
+        if (loop_reserved) error_o = 4'd2;
+        else if (loop_limit || loop_rule) error_o = 4'd3;
       end
       8'h0F: begin  // JUMP
         if (jump_reserved) error_o = 4'd2;

@@ -147,6 +147,11 @@ module vla_core #(
   wire          load_error;
   wire          store_error;
   wire [4:0]    retired;
+  wire          item_rd_valid;  // the item of a SET
+  wire [$clog2(ActWords)-1:0] item_rd_addr;
+  wire          item_rd_grant;
+  wire          item_rd_word;
+  wire [31:0]   item_rd_data;
 
   // what shares in-master 0 with the data loader: 0 data_to_param, 1 fetch
   wire [1:0]             share_ar_valid;
@@ -185,6 +190,11 @@ module vla_core #(
     .r_data_i      (in_r_data[255:0]),
     .r_last_i      (in_r_last[0]),
     .r_error_i     (in_r_error[0]),
+    .item_rd_valid_o(item_rd_valid),
+    .item_rd_addr_o(item_rd_addr),
+    .item_rd_grant_i(item_rd_grant),
+    .item_rd_word_i(item_rd_word),
+    .item_rd_data_i(item_rd_data),
     .packet_valid_o(packet_valid),
     .packet_ready_i(packet_ready),
     .packet_o      (packet),
@@ -230,6 +240,11 @@ module vla_core #(
     .wload_error_o    (wload_error),
     .load_error_o     (load_error),
     .store_error_o    (store_error),
+    .item_rd_valid_i  (item_rd_valid),
+    .item_rd_addr_i   (item_rd_addr),
+    .item_rd_grant_o  (item_rd_grant),
+    .item_rd_word_o   (item_rd_word),
+    .item_rd_data_o   (item_rd_data),
     .mac_busy_o       (mac_busy),
     .act_conflict_o   (act_conflict),
     .weight_ar_valid_o(m_axi_weight_arvalid),

@@ -1,9 +1,12 @@
 // Read packets ahead of dispatch from the data space, in address order.
 // Does: keep up to Depth packets fetched or asked for, in bursts that end at a multiple of Burst packets
-// (so none crosses 4 KB); on a redirect forget them and go on at another line.
+// (so none crosses 4 KB); on a redirect forget them and go on at another line; while hold_i is high keep those that are
+// taken too, so that a replay offers them again. Up to a multiple of Burst packets, Depth behind one at or in front of
+// the first one held, all get here.
 // Does not: look into packets. A read error travels with its packet, so that one behind the end of a
 // program does no harm.
-// Latency: the first read leaves one cycle after redirect_i; a packet is offered one cycle after its last beat.
+// Latency: the first read leaves one cycle after redirect_i; a packet is offered one cycle after its last beat, one that
+// is there one cycle after replay_i.
 // Handshake: ready/valid; ar_valid_o stays until ar_ready_i also across a redirect, the answers of reads
 // from before a redirect are dropped. r_ready_o is always high: room is kept for everything asked for.
 `default_nettype none
@@ -16,7 +19,9 @@ module vla_fetch_prefetch #(
   input  wire         rst_i,
   input  wire         enable_i,    // start new reads
   input  wire         redirect_i,  // go on at line_i
+  input  wire         replay_i,    // go back to line_i, one of the packets held
   input  wire [31:0]  line_i,
+  input  wire         hold_i,      // from the packet that is offered when it rises
   input  wire [64*`VLA_DATA_CHANNELS-1:0] data_bases_i,
   // read client
   output wire         ar_valid_o,
@@ -35,13 +40,18 @@ module vla_fetch_prefetch #(
   output wire         packet_error_o  // the memory answered one of its beats with an error
 );
 
-  localparam CountW   = $clog2(Depth) + 1;
+  localparam IndexW   = $clog2(Depth);
+  localparam CountW   = IndexW + 1;  // the low bits of a line: its place, and which of two rounds over the places
   localparam BurstW   = $clog2(Burst);
   localparam FlightW  = $clog2(2 * Depth) + 1;  // before and after a redirect
 
+  // places, by the low bits of their lines
+  reg  [CountW-1:0]  low_q;   // the first packet held
+  reg  [CountW-1:0]  next_q;  // offered
+  reg  [CountW-1:0]  in_q;    // the next to arrive
+
   // reads
   reg  [31:0]        line_q;    // next line to ask for
-  reg  [CountW-1:0]  space_q;   // packets that may still be asked for
   reg                ar_valid_q;
   reg  [63:0]        ar_addr_q;
   reg  [7:0]         ar_len_q;
@@ -50,7 +60,8 @@ module vla_fetch_prefetch #(
 
   wire [BurstW:0] burst = Burst[BurstW:0] - {1'b0, line_q[BurstW-1:0]};
   wire [7:0]      beats = {{(7-BurstW){1'b0}}, burst} << 1;
-  wire room  = space_q >= {{(CountW-BurstW-1){1'b0}}, burst};
+  wire [CountW-1:0] space = Depth[CountW-1:0] - (line_q[CountW-1:0] - low_q);  // packets that may be asked for
+  wire room  = space >= {{(CountW-BurstW-1){1'b0}}, burst};
   wire calm  = flight_q < Depth[FlightW-1:0];  // many redirects in a row wait for the memory
   wire issue = enable_i && !redirect_i && room && calm && (!ar_valid_q || ar_ready_i);
   wire take  = packet_valid_o && packet_ready_i;
@@ -61,7 +72,6 @@ module vla_fetch_prefetch #(
       ar_valid_q <= 1'b0;
       flight_q   <= 0;
       drop_q     <= 0;
-      space_q    <= Depth[CountW-1:0];
     end else begin
       if (issue)           ar_valid_q <= 1'b1;
       else if (ar_ready_i) ar_valid_q <= 1'b0;
@@ -69,10 +79,6 @@ module vla_fetch_prefetch #(
       flight_q <= flight_q + {{(FlightW-1){1'b0}}, issue} - {{(FlightW-1){1'b0}}, last};
       if (redirect_i)                drop_q <= flight_q - {{(FlightW-1){1'b0}}, last};
       else if (last && drop_q != 0)  drop_q <= drop_q - 1'b1;
-
-      if (redirect_i) space_q <= Depth[CountW-1:0];
-      else            space_q <= space_q + {{(CountW-1){1'b0}}, take}
-                                 - (issue ? {{(CountW-BurstW-1){1'b0}}, burst} : {CountW{1'b0}});
     end
   end
 
@@ -95,31 +101,41 @@ module vla_fetch_prefetch #(
 
   // two beats make a packet; dropped beats keep the pairing
   reg         high_q;
-  reg [256:0] low_q;
+  reg [256:0] low_beat_q;
   always @(posedge clk_i) begin
     if (rst_i)          high_q <= 1'b0;
     else if (r_valid_i) high_q <= !high_q;
-    if (r_valid_i && !high_q) low_q <= {r_error_i, r_data_i};
+    if (r_valid_i && !high_q) low_beat_q <= {r_error_i, r_data_i};
   end
 
-  wire unused_ready;
-  vla_fifo #(
-    .Width(513),
-    .Depth(Depth)
-  ) u_packets (
-    .clk_i      (clk_i),
-    .rst_i      (rst_i || redirect_i),
-    .in_valid_i (r_valid_i && high_q && drop_q == 0),
-    .in_ready_o (unused_ready),
-    .in_data_i  ({low_q[256] || r_error_i, r_data_i, low_q[255:0]}),
-    .out_valid_o(packet_valid_o),
-    .out_ready_i(packet_ready_i),
-    .out_data_o ({packet_error_o, packet_o})
-  );
+  // packets, in the place of their line
+  reg  [512:0]      store_q [0:Depth-1];
+  wire              arrives = r_valid_i && high_q && drop_q == 0;
+  wire [CountW-1:0] next_d  = redirect_i || replay_i ? line_i[CountW-1:0] : next_q + {{IndexW{1'b0}}, take};
+
+  always @(posedge clk_i) begin
+    if (rst_i) begin
+      low_q  <= {CountW{1'b0}};
+      next_q <= {CountW{1'b0}};
+      in_q   <= {CountW{1'b0}};
+    end else begin
+      next_q <= next_d;
+      if (redirect_i || !hold_i) low_q <= next_d;
+      if (redirect_i)   in_q <= line_i[CountW-1:0];
+      else if (arrives) in_q <= in_q + 1'b1;
+    end
+    if (arrives) store_q[in_q[IndexW-1:0]] <= {low_beat_q[256] || r_error_i, r_data_i, low_beat_q[255:0]};
+  end
+
+  assign packet_valid_o = next_q != in_q;
+  assign {packet_error_o, packet_o} = store_q[next_q[IndexW-1:0]];
 
   generate
     if (Burst < 2 || Burst > 64 || Burst > Depth || (Burst & (Burst - 1)) != 0) begin : g_check
       vla_bad_parameter_prefetch_burst u_bad ();
+    end
+    if ((Depth & (Depth - 1)) != 0) begin : g_check_depth
+      vla_bad_parameter_prefetch_depth_power_of_two u_bad ();
     end
   endgenerate
 

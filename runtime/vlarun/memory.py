@@ -22,7 +22,17 @@ from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vlarun.errors import DataSpaceError
 
-__all__ = ["Machine", "Records", "Region", "WeightCache", "act_region", "load_data", "word_dtype"]
+__all__ = [
+    "Machine",
+    "Records",
+    "Region",
+    "WeightCache",
+    "act_region",
+    "item_region",
+    "load_data",
+    "matrix_region",
+    "word_dtype",
+]
 
 Bytes = NDArray[np.int8]
 Wide = NDArray[np.int16]
@@ -131,7 +141,7 @@ def act_region(packet: Packet, prefix: str, block: int, *, rows: int, width: int
     )
 
 
-def _matrix_region(packet: Packet, prefix: str, size: tuple[int, int, int, int], planes: int, block: int) -> Region:
+def matrix_region(packet: Packet, prefix: str, size: tuple[int, int, int, int], planes: int, block: int) -> Region:
     """A matrix operand: batches are outer, byte planes of channel blocks are blocks."""
     batch, h, blocks, m = size
     step = packet.values.get(f"{prefix}_batch_stride", 0)
@@ -139,7 +149,8 @@ def _matrix_region(packet: Packet, prefix: str, size: tuple[int, int, int, int],
     return Region(packet[f"{prefix}_base"] * block, (batch, h, blocks * planes), strides, m * block)
 
 
-def _item_region(base: int, count: int, batch: int, stride: int, block: int) -> Region:
+def item_region(base: int, count: int, batch: int, stride: int, block: int) -> Region:
+    """Row vectors of `count` items from word `base` on, of each batch `stride` words on."""
     return Region(base * block, (1, batch, 1), (0, stride * block, 0), count * numerics.ITEM_BYTES)
 
 
@@ -196,7 +207,7 @@ class Machine(Memories):
     def read_matrix(self, packet: Packet, prefix: str, size: tuple[int, int, int, int], *, wide: bool) -> Bytes | Wide:
         """A matrix operand of `size` (batch, h, blocks, m), int8 or int16 [batch, h, blocks, m, B]."""
         block, planes = self.hw.block, 2 if wide else 1
-        read = _matrix_region(packet, prefix, size, planes, block).read(self.act.reshape(-1))
+        read = matrix_region(packet, prefix, size, planes, block).read(self.act.reshape(-1))
         values = read.reshape(*size[:3], planes, size[3], block)
         if not wide:
             return values[:, :, :, 0]
@@ -207,17 +218,17 @@ class Machine(Memories):
         planes = values.dtype.itemsize
         batch, h, blocks, m, block = values.shape
         split = np.ascontiguousarray(values).view(np.int8).reshape(batch, h, blocks, m, block, planes)
-        region = _matrix_region(packet, prefix, (batch, h, blocks, m), planes, block)
+        region = matrix_region(packet, prefix, (batch, h, blocks, m), planes, block)
         region.write(self.act.reshape(-1), split.transpose(0, 1, 2, 5, 3, 4).reshape(region.shape))
 
     def read_items(self, base: int, count: int, batch: int = 1, stride: int = 0) -> Bytes:
         """Items of row vectors from word `base` on, int8 [batch, count, 16]; `stride` words between batches."""
-        region = _item_region(base, count, batch, stride, self.hw.block)
+        region = item_region(base, count, batch, stride, self.hw.block)
         return region.read(self.act.reshape(-1)).reshape(batch, count, -1)
 
     def write_items(self, base: int, items: Bytes, stride: int = 0) -> None:
         """Write int8 [batch, count, 16]; see `read_items`."""
-        region = _item_region(base, items.shape[1], items.shape[0], stride, self.hw.block)
+        region = item_region(base, items.shape[1], items.shape[0], stride, self.hw.block)
         region.write(self.act.reshape(-1), items.reshape(region.shape))
 
     def item_at(self, base: int) -> int:

@@ -6,6 +6,7 @@ import copy
 import ctypes
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,15 @@ import pytest
 from test_execute import machine_for
 
 from vla_isa import hardware, layout, numerics
-from vla_isa.generated.codes import Element, Move, ScaleBy
+from vla_isa.errors import IndexRangeError
+from vla_isa.footprint import footprint
+from vla_isa.generated.codes import GatherMove
+from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import TABLE
 from vla_isa.layout import TensorLayout
 from vla_isa.numerics import ResidualRecord
 from vla_isa.operands import Arena
+from vla_isa.packet import Packet
 from vlarun.conformance import reference
 from vlarun.conformance.operations import Operation, make_operation
 from vlarun.memory import Machine, Records
@@ -27,7 +32,6 @@ from vlarun.native.steps import MAKERS, make_step
 
 PACKETS = 30
 FLAVOURS = {"native": "-march=native", "avx2": "-mavx2", "portable": "-mno-avx"}
-SCRATCH = 1 << 16
 
 
 @pytest.fixture(scope="module", params=FLAVOURS)
@@ -38,44 +42,69 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     yield native.load(path)
 
 
-def run_natively(library: ctypes.CDLL, op: Operation, machine: Machine, inputs: int) -> np.ndarray | None:
-    """The activation memories after the packet, of `inputs` machines of which the first is `machine`, or None."""
-    steps = make_step(op.packet, machine, int(library.vla_groups()))
+def run_natively(
+    library: ctypes.CDLL, op: Operation, machine: Machine, inputs: int, *, computed: bool = False
+) -> bool | None:
+    """Whether items were in range in all of `inputs` machines, of which the first is `machine`; None: it is not done.
+
+    Every memory is then what the reference makes of it. With `computed` every machine has weights of its own.
+    """
+    steps = make_step(op.packet, machine, int(library.vla_groups()), computed=computed)
     if steps is None:
         return None
     rng = np.random.default_rng(1)
     act = rng.integers(-128, 128, (inputs, machine.act.size), dtype=np.int8)
-    act[0] = machine.act.reshape(-1)
-    before = act.copy()
-    scratch = np.zeros(SCRATCH + 64, np.int8)
+    weight = rng.integers(-128, 128, (inputs, machine.weight.size if computed else 0), dtype=np.int8)
+    data = rng.integers(-128, 128, (inputs, machine.data.size), dtype=np.int8)
+    act[0], data[0] = machine.act.reshape(-1), machine.data
+    for base, words in op.arena.contents:  # the last one has other values at the same items and records
+        act[-1].reshape(machine.act.shape)[base : base + len(words)] = words
+    if op.packet.name == "COPY":
+        weight = np.repeat(machine.weight.reshape(1, -1), inputs, axis=0)
+    before = [m.copy() for m in (act, data, weight)]
+    size = max([1, *(s.scratch for s in steps)])
+    scratch, failed = np.full(size + 64, 77, np.int8), np.zeros(inputs, np.int64)
     array = (native.Step * len(steps))(*(native.Step(s.kind, ctypes.addressof(s.what)) for s in steps))
-    memory = native.Memory(act.ctypes.data, 0, scratch.ctypes.data, act.shape[1], 0, SCRATCH, inputs)
-    library.vla_run(array, len(steps), ctypes.byref(memory))
+    memories = (act, data, weight, scratch, failed)
+    sizes = (act.shape[1], data.shape[1], weight.shape[1], size, inputs)
+    library.vla_run(array, len(steps), ctypes.byref(native.Memory(*(m.ctypes.data for m in memories), *sizes)))
+    assert (scratch[size:] == 77).all()
     for i in range(inputs):
         slow = copy.deepcopy(machine)
-        slow.act = before[i].reshape(slow.act.shape)
-        reference.execute(op.packet, slow)
+        slow.act, slow.data = before[0][i].reshape(slow.act.shape), before[1][i]
+        if computed:
+            slow.weight = before[2][i].reshape(slow.weight.shape)
+        try:
+            reference.execute(op.packet, slow)
+        except IndexRangeError:
+            assert failed[i]
+        else:
+            assert not failed[i]
         assert np.array_equal(act[i], slow.act.reshape(-1)), f"{op.packet.name} {dict(op.packet.values)}"
-    return act
-
-
-def library_part(name: str, seed: int) -> dict[str, int]:
-    """Choices that leave out what only the executors do."""
-    moves = (Move.ACT_TO_ACT, Move.FILL_ACT)
-    return {
-        "GEMM": {"h": 1, "out_bytes": 0, "row_max": 0, "scale_by": seed % 2},
-        "COPY": {"move": moves[seed % 2], "unit": 0},
-    }.get(name, {})
+        assert np.array_equal(data[i], slow.data)
+        if weight.size:
+            assert np.array_equal(weight[i], slow.weight.reshape(-1))
+    return not failed.any()
 
 
 @pytest.mark.parametrize("config", ["tiny", "u50"])
 @pytest.mark.parametrize("name", sorted(i.name for i in TABLE if i.operands and i.name in MAKERS))
 def test_random_packets(library: ctypes.CDLL, name: str, config: str) -> None:
-    """Three inputs at once; nearly every packet is done by the library."""
+    """Three inputs at once, whatever their memories hold; nearly every packet is done by the library."""
     hw, done = hardware.load(config), 0
     for seed in range(PACKETS):
-        op = make_operation(name, np.random.default_rng(seed), Arena(hw), **library_part(name, seed))
+        op = make_operation(name, np.random.default_rng(seed), Arena(hw))
         done += run_natively(library, op, machine_for(op, seed), 3) is not None
+    assert done > PACKETS * 0.8
+
+
+@pytest.mark.parametrize("config", ["tiny", "u50"])
+def test_products_with_computed_weights(library: ctypes.CDLL, config: str) -> None:
+    """Every input has its own."""
+    hw, done = hardware.load(config), 0
+    for seed in range(PACKETS):
+        op = make_operation("GEMM", np.random.default_rng(seed), Arena(hw))
+        done += run_natively(library, op, machine_for(op, seed), 2, computed=True) is not None
     assert done > PACKETS * 0.8
 
 
@@ -90,16 +119,45 @@ def test_extreme_weights_and_records(library: ctypes.CDLL, records: str) -> None
 
 
 def test_what_costs_time_has_a_native_form() -> None:
-    assert {"CONV", "GEMM", "COPY", "POOL", "VEC", "JUMP", "HALT"} <= set(MAKERS) <= {i.name for i in TABLE}
+    names = "CONV GEMM COPY POOL VEC ROW REDUCE RECIP GATHER SET LOOP JUMP HALT"
+    assert set(names.split()) <= set(MAKERS) <= {i.name for i in TABLE}
 
 
-@pytest.mark.parametrize("change", [{"out_bytes": Element.INT16}, {"scale_by": ScaleBy.ROW}, {"h": 2}])
-def test_what_is_only_laid_out_is_left_to_the_executor(library: ctypes.CDLL, change: dict[str, int]) -> None:
-    op = make_operation("GEMM", np.random.default_rng(0), Arena(hardware.load("tiny")), **library_part("GEMM", 0))
-    machine, groups = machine_for(op, 0), int(library.vla_groups())
-    assert make_step(op.packet, machine, groups) is not None
-    packet = op.packet.instruction.packet(**{**op.packet.values, **change})
-    assert make_step(packet, machine, groups) is None
+@pytest.mark.parametrize("move", [GatherMove.GATHER_DATA, GatherMove.SCATTER_DATA])
+@pytest.mark.parametrize("config", ["tiny", "u50"])
+def test_rows_of_the_data_space(library: ctypes.CDLL, config: str, move: GatherMove) -> None:
+    hw, inside = hardware.load(config), 0
+    for seed in range(PACKETS):
+        rng = np.random.default_rng(seed)
+        op = make_operation("GATHER", rng, Arena(hw))
+        packet = op.packet.instruction.packet(**{**op.packet.values, "move": move, "table_base": 2, "table_stride": 1})
+        machine = machine_for(op, seed)
+        lines = 2 + packet["table_rows"] + 1
+        machine.data = rng.integers(-128, 128, lines * LINE_BYTES, dtype=np.int8)
+        inside += bool(run_natively(library, replace(op, packet=packet), machine, 2))
+        machine.data = machine.data[: 2 * LINE_BYTES]  # rows lie behind it
+        assert make_step(packet, machine, int(library.vla_groups())) is None
+    assert inside > PACKETS / 2
+
+
+@pytest.mark.parametrize("name", ["GEMM", "ROW", "REDUCE", "RECIP", "GATHER", "COPY"])
+def test_operands_that_wrap_are_left_to_the_executor(library: ctypes.CDLL, name: str) -> None:
+    """The library takes no packet whose operands end behind their memory, whatever its fields say."""
+    hw = hardware.load("tiny")
+    groups, refused = int(library.vla_groups()), 0
+    for seed in range(PACKETS):
+        op = make_operation(name, np.random.default_rng(seed), Arena(hw))
+        machine, bases = machine_for(op, seed), op.packet.instruction.act_bases(op.packet)
+        for field in bases:
+            packet = op.packet.instruction.packet(**{**op.packet.values, field: hw.act_words - 1})
+            steps = make_step(packet, machine, groups)
+            refused += steps is None
+            assert steps is None or not footprint_wraps(packet, hw)
+    assert refused > PACKETS
+
+
+def footprint_wraps(packet: Packet, hw: hardware.HardwareConfig) -> bool:
+    return any(a.space == "act" and a.words[-1, 1] > hw.act_words for a in footprint(packet, hw))
 
 
 # --- requantization ------------------------------------------------------------------------------------------------

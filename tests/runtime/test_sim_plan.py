@@ -8,19 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hand_program import good_inputs, make_program
+from hand_program import good_inputs, layout_of, make_program
 
 import vlarun
 from vla_isa import hardware
 from vla_isa.encoding import encode, make_packet
 from vla_isa.instructions import ErrorCode
 from vla_isa.packet import Packet
-from vla_isa.program import Program
+from vla_isa.program import IoTensor, Program
 from vlarun.backends import RunResult, SimBackend
 from vlarun.backends.sim import SimOptions, _SimProgram
 from vlarun.backends.sim_plan import NumpyStep
 from vlarun.conformance.programs import Builder, copy_packet
 from vlarun.native import steps
+from vlarun.native.step import Kind
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 TINY = hardware.load("tiny")
@@ -76,10 +77,81 @@ def test_threads_that_run_one_program_do_not_mix() -> None:
                 assert_equal(result, want)
 
 
-def test_a_loop_has_no_plan() -> None:
+def test_a_jump_back_has_no_plan() -> None:
     """Each round would add its steps, with their weights, until the watchdog."""
     program, _ = program_of(copy_packet("fill_act", n0=8, pad=7), make_packet("JUMP", signal=1, target=0))
     assert both(program, planned=False).status is ErrorCode.SEMAPHORE_OVERFLOW
+
+
+@pytest.mark.parametrize("count", [3, 700])
+def test_loops_are_unrolled(count: int) -> None:
+    """Each round copies a row that its registers choose; two loops of many rounds are not worth a plan."""
+    builder = Builder(TINY)
+    rows = np.random.default_rng(0).integers(-128, 128, 64 * 20).astype(np.int8)
+    line = builder.constant(rows)
+    index = {"index_enable": 1, "index_count": count, "index_stride": 1}
+
+    def inner() -> None:
+        builder.add(copy_packet("data_to_act", n0=8, src=line, index_register=1, **{**index, "index_stride": 0}))
+        builder.add(copy_packet("act_to_act", n0=8, src=0, dst=8, index_side=1, index_register=0, **index))
+
+    builder.add(make_packet("SET", register=2, immediate=5))
+    builder.loop(lambda: builder.loop(inner, count, register=1), min(count, 30), register=0)
+    builder.add(copy_packet("data_to_act", n0=8, src=line, dst=900, index_register=2, **{**index, "index_count": 9}))
+    builder.halt(0)
+    result = both(builder.build(), planned=count == 3)
+    assert np.array_equal(result.memories["act"][900:908].reshape(-1), rows[5 * 64 : 6 * 64])
+
+
+def test_packets_of_a_loop_share_their_weights() -> None:
+    builder = Builder(TINY)
+    weights = builder.weight_words(np.ones((4, 64), np.int8))
+    builder.add(copy_packet("weight_to_weight", n0=4, src=weights))
+    builder.loop(lambda: builder.add(make_packet("GEMM", m=3, k_blocks=2, n_blocks=2, out_base=99, out_pitch=3)), 50)
+    builder.halt(0)
+    sim = loaded(builder.build())
+    assert_equal(sim.run([{}], memories=True)[0], loaded(builder.build(), native=False).run([{}], memories=True)[0])
+    (plan,) = sim._plans.values()
+    products = [s for s in plan.kept if s.kind is Kind.GEMM]
+    assert len(products) == 50 and len({id(s.arrays) for s in products}) == 1
+
+
+@pytest.mark.parametrize("computed", [4, 2, 0])
+def test_weights_that_are_computed(computed: int) -> None:
+    """All of a product's, or half of them, beside constant ones; those are what later packets find too."""
+    builder, rng = Builder(TINY), np.random.default_rng(0)
+    weights = builder.weight_words(rng.integers(-128, 128, (4, 64)).astype(np.int8))
+    line = builder.constant(rng.integers(-128, 128, 64 * 16).astype(np.int8))
+    builder.add(copy_packet("data_to_act", n0=128, src=line))
+    builder.add(copy_packet("weight_to_weight", n0=4, src=weights))
+    product = make_packet("GEMM", m=3, k_blocks=2, n_blocks=2, in_pitch=3, out_pitch=3, scale_by=1, hi=127, lo=-128)
+    for out, n0, move in ((200, computed, "act_to_weight"), (230, 1, "weight_to_weight"), (260, 1, "act_to_weight")):
+        builder.add(copy_packet(move, n0=n0, src=8 if move == "act_to_weight" else weights + 1, dst=1))
+        builder.add(product.instruction.packet(**{**product.values, "out_base": out}))
+    builder.halt(0)
+    both(builder.build(), planned=True)
+
+
+def test_an_item_outside_its_table_is_an_error_of_its_input_alone() -> None:
+    """The others of the same call have their results."""
+    builder = Builder(TINY)
+    rows = np.random.default_rng(0).integers(-128, 128, (7, 8)).astype(np.int8)
+    layout = layout_of((1, 8), TINY.block)
+    line = builder.reserve(layout.lines * 64)
+    builder.load_act(rows, to=100)
+    builder.add(copy_packet("data_to_act", src=line))
+    builder.add(make_packet("GATHER", table_base=100, table_stride=1, table_rows=7, n=1, words=1, act_base=16))
+    builder.halt(0)
+    program = builder.build()
+    program.inputs.append(IoTensor("item", layout, line, 1.0, 0))
+    many, one = loaded(program), loaded(program, native=False)
+    inputs = [{"item": np.eye(1, 8, dtype=np.int8) * row} for row in (3, 7, 0, -1)]
+    found = many.run(inputs, memories=True)
+    for each, result in zip(inputs, found, strict=True):
+        assert_equal(result, one.run([each], memories=True)[0])
+    assert many._plans[0] is not None
+    assert [r.status for r in found] == [ErrorCode.OK, ErrorCode.INDEX_RANGE] * 2
+    assert np.array_equal(found[0].memories["act"][16], rows[3])
 
 
 def test_packets_in_numpy_between_native_ones(monkeypatch: pytest.MonkeyPatch) -> None:

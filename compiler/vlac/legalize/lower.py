@@ -51,13 +51,14 @@ class _Lowering:
     def run(self) -> Graph:
         """Translate every node; stops at the first that cannot be."""
         for node in self._model.graph:
-            spec = BY_NAME[node.op_type]
             if node in self._low.absorbed or is_constant(node.outputs[0]):
                 continue
             try:
                 if node in self._on_host:
                     self._host.convert(node, partial(self._host_value, node))
-                elif spec.lower is not None:
+                    continue
+                spec = BY_NAME[node.op_type]
+                if spec.lower is not None:
                     spec.lower(self._low, node)
             except UnsupportedError as e:
                 raise UnsupportedError(e.refusals or e.reasons, nodes=[node_label(node)]) from e

@@ -27,7 +27,7 @@ _LAYOUT = layout_operator("Gather")
 
 def indices_are_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """Indices must be constants, or the data a constant table [V, D] of at most {GATHER[table_rows]} rows, on axis 0,
-    and the indices integers of the model's inputs.
+    and the indices integers of the model's inputs, from the end where they are below 0.
     """
     if is_constant(node.inputs[1]):
         return RuleResult(True, "")
@@ -52,7 +52,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     name = f"{out.name}:table"
     q = quantize(table.astype(np.float32), out.scale, out.zero_point, kind=out.stored)
     rows = Tensor(name, name, table.shape, out.scale, out.zero_point, constant=q, type=out.type, home=Home.TABLE)
-    items = low.item_input(numbers, math.prod(shape_of(numbers)))
+    items = low.item_input(low.host.numbers[numbers], math.prod(shape_of(numbers)), numbers.name, len(table))
     low.graph.insert(GatherOp(node_label(node), node.op_type, [items, rows], out))
 
 

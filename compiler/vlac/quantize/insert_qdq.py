@@ -47,12 +47,13 @@ F32 = NDArray[np.float32]
 _FAR = 8.0  # times the result's range: biases beyond are looked at
 _WIDE_OPSET = 21  # the first with Q/DQ of int16
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-# operators whose inputs behind these many are numbers of their own
-_DATA_INPUTS = {
+# operators whose other inputs are numbers of their own
+_DATA_INPUTS: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(
-        ("Clip", "Resize", "Pad", "Dropout", "LayerNormalization", "RMSNormalization", "RotaryEmbedding"), 1
+        ("Clip", "Resize", "Pad", "Dropout", "LayerNormalization", "RMSNormalization", "RotaryEmbedding"), (0,)
     ),
-    "Attention": 3,
+    "Attention": (0, 1, 2, 4, 5),
+    "TensorScatter": (0, 1),
 }
 
 
@@ -139,8 +140,9 @@ def _spec(node: ir.Node) -> OpSpec | None:
 
 def _operands(node: ir.Node) -> list[ir.Value]:
     """Float inputs that are data: neither weights, biases nor an operator's own numbers."""
-    count = _DATA_INPUTS.get(node.op_type, len(node.inputs))
-    found = [v for v in node.inputs[:count] if v is not None and v.dtype == ir.DataType.FLOAT]
+    numbers = _DATA_INPUTS.get(node.op_type, range(len(node.inputs)))
+    found = [node.inputs[i] for i in numbers if i < len(node.inputs)]
+    found = [v for v in found if v is not None and v.dtype == ir.DataType.FLOAT]
     return [v for v in found if v.const_value is None] if node.op_type in _LAYERS else found
 
 
@@ -203,9 +205,10 @@ class _Inserter:
 
     def _scale(self, value: ir.Value, device: Collection[ir.Node]) -> Scale:
         """A value's own scale, or the one that is handed on to it, or that it shares."""
-        if value in self.forms.wide:
+        if value in self.forms.wide or value in self.forms.cached:
             found = [self.ranges.values.get(v.name or "", (0.0, 0.0)) for v in self.forms.group(value)]
-            return wide_scale(max(float(np.abs(ends).max()) for ends in found))
+            size = max(float(np.abs(ends).max()) for ends in found)
+            return wide_scale(size) if value in self.forms.wide else centred_scale(-size, size)
         node = value.producer()
         if node is not None and node in device and hands_on(node):
             source = node.inputs[0]

@@ -3,6 +3,8 @@
     wide      what a norm reads and what is added to it (a residual stream), through moves; the model's results, and
               what stands in front of a gate. Values joined by adds and moves have one scale: an add is exact.
     centred   int8 with zero point 0: operands and results of attention, results of norms
+    cached    the centred keys or values of earlier runs, the new ones, and what they are together: one scale, so that
+              what a run returns is what the next one takes, integer for integer. They are never wide.
 
 A model without norms and attention has neither. Images never are wide, nor are results of tables and clamps.
 Not here: the ranges.
@@ -19,7 +21,7 @@ import onnx_ir as ir
 from vla_isa.integer import INT8, INT16
 from vlac.ir.geometry import is_image
 from vlac.model.reading import is_lookup, shape_of
-from vlac.ops import BY_NAME
+from vlac.quantize.caches import find_caches, moves
 from vlac.quantize.parameters import Scale
 
 __all__ = ["NORMS", "Forms", "centred_scale", "find_forms", "wide_scale"]
@@ -39,18 +41,21 @@ class Forms:
     Attributes:
         wide: each int16 value -> the first value of those that share its scale.
         centred: int8 values with zero point 0.
+        cached: each value of a cache -> the first value of those that share its scale.
     """
 
     wide: dict[ir.Value, ir.Value] = field(default_factory=dict)
     centred: frozenset[ir.Value] = frozenset()
+    cached: dict[ir.Value, ir.Value] = field(default_factory=dict)
 
     def group(self, value: ir.Value) -> list[ir.Value]:
-        """The values that share the scale of a wide one."""
-        return [v for v, first in self.wide.items() if first is self.wide[value]]
+        """The values that share the scale of a wide one, or of one of a cache."""
+        shared = self.cached if value in self.cached else self.wide
+        return [v for v, first in shared.items() if first is shared[value]]
 
     def is_read_wide(self, node: ir.Node) -> bool:
         """Whether an operator of the device reads int16: of its int8 readers each value has a second form."""
-        return node.op_type in _READERS or (_moves(node) and all(v in self.wide for v in node.outputs))
+        return node.op_type in _READERS or (moves(node) and all(v in self.wide for v in node.outputs))
 
 
 def wide_scale(size: float) -> Scale:
@@ -63,25 +68,19 @@ def centred_scale(low: float, high: float) -> Scale:
     return Scale(np.float32(max(-low, high, _SMALLEST) / INT8.hi), 0)
 
 
-def _moves(node: ir.Node) -> bool:
-    """Whether an operator only moves the values of its first input."""
-    spec = BY_NAME.get(node.op_type)
-    moves = spec is not None and spec.keeps_scale and node.op_type not in ("Pad", "Resize", "Concat")
-    return moves and not is_lookup(node)
-
-
 def find_forms(model: ir.Model, nodes: Collection[ir.Node]) -> Forms:
     """The forms of the values that `nodes`, those of the device, read and make."""
     inside = set(nodes)
     if not any(n.op_type in _SEQUENCE for n in inside):
         return Forms()
-    found = _Search(model, inside)
-    return Forms(found.wide(), frozenset(found.centred()))
+    cached = find_caches(model, inside)
+    found = _Search(model, inside, cached)
+    return Forms(found.wide(), frozenset(found.centred() | cached.keys()), cached)
 
 
 class _Search:
-    def __init__(self, model: ir.Model, inside: set[ir.Node]) -> None:
-        self._model, self._inside = model, inside
+    def __init__(self, model: ir.Model, inside: set[ir.Node], cached: Collection[ir.Value]) -> None:
+        self._model, self._inside, self._cached = model, inside, cached
         self._first: dict[ir.Value, ir.Value] = {}
 
     # --- wide -----------------------------------------------------------------------------------------
@@ -101,13 +100,15 @@ class _Search:
 
     def _can_be(self, value: ir.Value) -> bool:
         node = value.producer()
+        if value in self._cached:
+            return False
         if value.dtype != ir.DataType.FLOAT or is_image(shape_of(value)) or value.const_value is not None:
             return False
         if node is None or node not in self._inside:
             return True
         source = node.inputs[0]
         return (
-            node.op_type in _MAKERS or is_lookup(node) or (_moves(node) and source is not None and self._can_be(source))
+            node.op_type in _MAKERS or is_lookup(node) or (moves(node) and source is not None and self._can_be(source))
         )
 
     def _root(self, value: ir.Value) -> ir.Value:
@@ -136,14 +137,14 @@ class _Search:
             if user not in self._inside:
                 continue
             sums = user.op_type == "Add" and shape_of(user.outputs[0]) == shape_of(value)
-            for out in user.outputs if sums or user.op_type == "Concat" or _moves(user) else ():
+            for out in user.outputs if sums or user.op_type == "Concat" or moves(user) else ():
                 self._add(out, value)
 
     def _sharing(self, node: ir.Node) -> list[ir.Value]:
         """Operands that have the scale of the result."""
         if node.op_type == "Add":  # a row for all pixels has a scale of its own
             return [v for v in node.inputs if v is not None and shape_of(v) == shape_of(node.outputs[0])]
-        count = len(node.inputs) if node.op_type == "Concat" else int(_moves(node))
+        count = len(node.inputs) if node.op_type == "Concat" else int(moves(node))
         return [v for v in node.inputs[:count] if v is not None]
 
     # --- centred --------------------------------------------------------------------------------------
@@ -169,5 +170,5 @@ class _Search:
             return
         found.add(value)
         node = value.producer()
-        if node is not None and node in self._inside and _moves(node):
+        if node is not None and node in self._inside and moves(node):
             self._centre(node.inputs[0], found)

@@ -67,6 +67,11 @@ class Sequencer:
         """Byte address of the packet that runs, or comes next."""
         return self._at.address
 
+    @property
+    def looping(self) -> bool:
+        """Whether that packet is in a loop."""
+        return bool(self._at.loops)
+
     def run(self, most: int) -> Ending:
         """Until HALT or an error.
 

@@ -75,7 +75,8 @@ class _SimProgram(Loaded):
         self._plans: dict[int, Plan | None] = {}  # by the entry point's packet; None: it has to be interpreted
         self._state: State | None = None
         self._one_at_a_time = threading.Lock()  # runs share the state, and the library runs without Python's lock
-        each = self._image.size + program.config.act_words * program.config.act_word_bytes
+        hw = program.config
+        each = self._image.size + hw.act_words * hw.act_word_bytes + hw.weight_words * hw.weight_word_bytes
         self.most_at_once = max(1, min(MOST_AT_ONCE, MEMORY_BYTES // each)) if self._library else 1
 
     def run(self, inputs: Sequence[Integers], entry: str | None = None, *, memories: bool = False) -> list[RunResult]:
@@ -94,29 +95,32 @@ class _SimProgram(Loaded):
         results: list[RunResult] = []
         for first in range(0, len(inputs), self.most_at_once):
             with self._one_at_a_time:
-                results += self._execute(plan, inputs[first : first + self.most_at_once], memories)
+                results += self._execute(plan, inputs[first : first + self.most_at_once], start, memories)
         return results
 
     def close(self) -> None:
         """See `Loaded.close`."""
         self._plans, self._state = {}, None
 
-    def _execute(self, plan: Plan, inputs: Sequence[Integers], memories: bool) -> list[RunResult]:
-        """Run a plan on some inputs at once."""
-        if self._state is None or self._state.count < len(inputs) or self._state.scratch_bytes < plan.scratch:
-            self._state = State(self._image, self.program.config, len(inputs), plan.scratch)
+    def _execute(self, plan: Plan, inputs: Sequence[Integers], start: int, memories: bool) -> list[RunResult]:
+        """Run a plan on some inputs at once; those on which it fails run again, packet by packet."""
+        if self._state is None or not self._state.serves(plan, len(inputs)):
+            self._state = State(self._image, self.program.config, len(inputs), plan)
         state = self._state
         state.reset(plan)
         for each, data in zip(inputs, state.data, strict=False):
             for tensor in self.program.inputs:
                 pack_into(tensor_bytes(data, tensor), each[tensor.name], tensor.layout, tensor.zero_point)
         plan.run(state, len(inputs))
-        weight, param = plan.machine.weight, plan.machine.param.view(np.int8)
-        results = []
-        for data, act in zip(state.data[: len(inputs)], state.act, strict=False):
-            kept = {"data": data, "act": act.reshape(plan.machine.act.shape), "weight": weight, "param": param}
+        param, results = plan.machine.param.view(np.int8), []
+        for number, each in enumerate(inputs):
+            data, act = state.data[number], state.act[number].reshape(plan.machine.act.shape)
+            if state.failed[number]:
+                results.append(self._interpret(each, start, memories))
+                continue
+            kept = {"data": data, "act": act, "weight": plan.weights(state, number), "param": param} if memories else {}
             outputs = {t.name: unpack(tensor_bytes(data, t), t.layout) for t in self.program.outputs}
-            results.append(self._result(plan.ending, outputs, kept if memories else {}))
+            results.append(self._result(plan.ending, outputs, kept))
         return results
 
     def _interpret(self, inputs: Integers, start: int, memories: bool) -> RunResult:

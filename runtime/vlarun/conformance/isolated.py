@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from vla_isa.errors import VlaError
+from vla_isa.worker_pool import interrupt_held
 
 __all__ = ["Isolated"]
 
@@ -60,7 +61,8 @@ class Isolated:
             context = multiprocessing.get_context("spawn")
             self._pipe, other = context.Pipe()
             self._process = context.Process(target=_serve, args=(other, self._check), daemon=True)
-            self._process.start()
+            with interrupt_held():  # it would end in a traceback of its own
+                self._process.start()
             other.close()
         return self._process, self._pipe
 

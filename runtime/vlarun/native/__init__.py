@@ -5,6 +5,7 @@ Not here: what packets mean in numpy (`execute/`), which the library equals byte
 
 from vlarun.native.arrays import dequantize, pack_into, quantize, unpack
 from vlarun.native.binding import Memory, Step, library
-from vlarun.native.steps import NativeStep, make_step
+from vlarun.native.step import NativeStep
+from vlarun.native.steps import make_step
 
 __all__ = ["Memory", "NativeStep", "Step", "dequantize", "library", "make_step", "pack_into", "quantize", "unpack"]

@@ -24,9 +24,15 @@ __all__ = [
     "Conv",
     "Copy",
     "Finish",
+    "Gather",
+    "Gemm",
+    "Matrix",
     "Memory",
     "Pool",
+    "Recip",
+    "Reduce",
     "Region",
+    "Row",
     "Side",
     "Step",
     "Tile",
@@ -48,6 +54,12 @@ class Region(ctypes.Structure):
     """`struct Region`."""
 
     _fields_ = _fields("base row_stride pitch ring slot")
+
+
+class Matrix(ctypes.Structure):
+    """`struct Matrix`."""
+
+    _fields_ = _fields("base batch_stride row_stride pitch")
 
 
 class Finish(ctypes.Structure):
@@ -84,13 +96,13 @@ class Conv(ctypes.Structure):
 class Side(ctypes.Structure):
     """`struct Side`."""
 
-    _fields_ = _fields("in_data base outer_stride row_stride block_stride ring slot")
+    _fields_ = _fields("memory base outer_stride row_stride block_stride ring slot")
 
 
 class Copy(ctypes.Structure):
     """`struct Copy`."""
 
-    _fields_ = [*_fields("source to", Side), *_fields("outer rows blocks inner fill value overlap")]
+    _fields_ = [*_fields("source to", Side), *_fields("outer rows blocks inner fill value square overlap")]
 
 
 class Vec(ctypes.Structure):
@@ -114,6 +126,54 @@ class Pool(ctypes.Structure):
     ]
 
 
+class Gemm(ctypes.Structure):
+    """`struct Gemm`."""
+
+    _fields_ = [
+        *_fields("input out res", Matrix),
+        *_fields("block batch h m k_blocks n_blocks"),
+        *_fields("tile tile_span", c_void_p),
+        *_fields("weight_base weight_batch_stride"),
+        ("offsets", c_void_p),
+        *_fields("add_stride by_row wide_out res_kind row_max limit limit_step row_base row_batch_stride"),
+        ("finish", Finish),
+    ]
+
+
+class Row(ctypes.Structure):
+    """`struct Row`."""
+
+    _fields_ = [
+        *_fields("a b c out", Matrix),
+        *_fields("block h m blocks channels"),
+        *_fields("a_wide b_wide c_wide out_wide a_zero b_zero b_kind c_kind"),
+        *_fields("function row_mode row_base row_k a_mult c_mult c_shift shift rounding zero lo hi"),
+        *_fields("table_mode reduce reduce_base"),
+        *_fields("bias mult shifts table", c_void_p),
+    ]
+
+
+class Reduce(ctypes.Structure):
+    """`struct Reduce`."""
+
+    _fields_ = [*_fields("input out", Matrix), *_fields("block h m blocks channels function wide zero k")]
+
+
+class Recip(ctypes.Structure):
+    """`struct Recip`."""
+
+    _fields_ = [*_fields("in_base out_base n root mult shift add minus_second"), ("rom", c_void_p)]
+
+
+class Gather(ctypes.Structure):
+    """`struct Gather`."""
+
+    _fields_ = [
+        *_fields("in_data scatter table_base table_stride table_rows by_items index_base first n words word_bytes"),
+        *_fields("act_base act_pitch overlap"),
+    ]
+
+
 class Step(ctypes.Structure):
     """`struct Step`."""
 
@@ -133,8 +193,8 @@ class Memory(ctypes.Structure):
     """`struct Memory`."""
 
     _fields_ = [
-        *_fields("act data scratch", c_void_p),
-        *_fields("act_bytes data_bytes scratch_bytes count"),
+        *_fields("act data weight scratch failed", c_void_p),
+        *_fields("act_bytes data_bytes weight_bytes scratch_bytes count"),
     ]
 
 

@@ -63,7 +63,7 @@ def _wanted(op: Op, known: dict[Tensor, Any], nodes: Any, constants: Any) -> tup
         return "logits", _logits(op, known, nodes, constants)
     if isinstance(op, MixOp):
         return "mix", _mix(op, known)
-    if isinstance(op, RotateOp) and op.exchanged:
+    if isinstance(op, RotateOp) and op.exchanged and nodes[out.label].input[1] in constants:
         return "rotation", _rotation(op, known, nodes[out.label], constants)
     if isinstance(op, RowOp) and op.op_type == "Attention":
         return "exponents", _exponents(known[op.inputs[0]])
@@ -87,8 +87,13 @@ def _logits(op: LogitsOp, known: dict[Tensor, Any], nodes: Any, constants: Any) 
     label, _, head = op.output.label.partition(":logits")
     acc = known[q].astype(np.float64) @ known[keys].astype(np.float64).T
     logits = acc * q.scale * keys.scale / np.sqrt(q.c) * 256
+    if label not in nodes:  # of a batch, whose masks here are alike
+        label = label.rpartition(":")[0]
     mask = nodes[label].input[3:4]
-    if mask:
+    if mask and mask[0] and mask[0] not in constants:  # the host's, in units of logits
+        added = known[op.inputs[2]].astype(np.float64)
+        logits = np.where(added == LOWEST, LOWEST, np.clip(logits + added, -32767, 32767))
+    elif mask and mask[0]:
         given = constants[mask[0]]
         whole = given.reshape(-1, *logits.shape)
         added = whole[int(head) if len(whole) > 1 else 0]

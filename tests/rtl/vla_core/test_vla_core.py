@@ -148,6 +148,24 @@ def test_of_two_errors_the_older_packet_is_named(options: dict[str, int]) -> Non
     assert ends_at(program(TINY, [*many, halt()]), **options) == (ErrorCode.AXI_WRITE, 3 * 64)
 
 
+def cycles_of_a_round(n: int, latency: int) -> float:
+    """Of a loop of n packets that do nothing."""
+    body = [copy((LOAD, STORE, WLOAD)[i % 3]) for i in range(n)]
+    few, many = (
+        run_rtl(program(TINY, [make_packet("LOOP", n=n, count=count), *body, halt()]), latency=latency).cycles
+        for count in (10, 30)
+    )
+    assert few is not None and many is not None
+    return (many - few) / 20
+
+
+def test_a_loop_that_fits_in_the_prefetch_buffer_waits_for_no_memory() -> None:
+    """Its first packet is line 1: of the 32 lines from 0 on 31 are its body's."""
+    for n in (1, 5, 31):
+        assert cycles_of_a_round(n, latency=1) == cycles_of_a_round(n, latency=300) < 2 * n + 3
+    assert cycles_of_a_round(32, latency=300) > 300
+
+
 def random_program(hw: HardwareConfig, names: list[str], seed: int) -> Program:
     """Memories filled from the data space, then random packets, one at a time."""
     rng, bits = random.Random(seed), np.random.default_rng(seed)

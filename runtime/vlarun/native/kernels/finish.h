@@ -19,22 +19,39 @@ namespace {
 
 inline RealHalf reals(Int q, int which) { return __builtin_convertvector(half<IntHalf>(q, which), RealHalf); }
 
-// 16 accumulators (with `add` in them) of channels from `channel` to bytes; `res`: 16 bytes of the residual.
+// A record of a pixel, for all its channels.
+struct RowScale {
+  double scale;  // mult * 2^-shift
+  int64_t mult, shift;
+};
+
+// clamp(round_shift((acc + bias) * mult, shift) + zero, lo, hi) of 16 accumulators (with `add` in them) of channels from
+// `channel`, by the records of the channels, or a pixel's (its bias counts as 0).
 template <int rounding>
-inline Byte finished(Int acc, const Finish& f, int64_t channel, const int8_t* res) {
+inline Int requantized(
+    Int acc, const Finish& f, int64_t channel, const RowScale* row, int64_t zero, int64_t lo, int64_t hi) {
   Int q;
   if (!f.wide) {
-    const double lo = f.lo - f.zero, hi = f.hi - f.zero;
     IntHalf halves[2];
-    for (int h = 0; h < 2; ++h)
-      halves[h] = rounded<rounding>(reals(acc, h) * loaded<RealHalf>(f.scale + channel + 8 * h), lo, hi);
-    q = joined(halves[0], halves[1]) + int32_t(f.zero);
-  } else {
-    for (int l = 0; l < kLanes; ++l) {
-      const int64_t* r = f.record + 3 * (channel + l);
-      q[l] = std::min(std::max(round_shift((acc[l] + r[0]) * r[1], r[2], rounding) + f.zero, f.lo), f.hi);
+    for (int h = 0; h < 2; ++h) {
+      const RealHalf scale = row ? RealHalf{} + row->scale : loaded<RealHalf>(f.scale + channel + 8 * h);
+      halves[h] = rounded<rounding>(reals(acc, h) * scale, lo - zero, hi - zero);
     }
+    return joined(halves[0], halves[1]) + int32_t(zero);
   }
+  for (int l = 0; l < kLanes; ++l) {
+    const int64_t* r = f.record + 3 * (channel + l);
+    const int64_t x = row ? round_shift(acc[l] * row->mult, row->shift, rounding)
+                          : round_shift((acc[l] + r[0]) * r[1], r[2], rounding);
+    q[l] = std::min(std::max(x + zero, lo), hi);
+  }
+  return q;
+}
+
+// 16 accumulators to bytes; `res`: 16 bytes of the residual.
+template <int rounding>
+inline Byte finished(Int acc, const Finish& f, int64_t channel, const int8_t* res, const RowScale* row = nullptr) {
+  Int q = requantized<rounding>(acc, f, channel, row, f.zero, f.lo, f.hi);
   if (f.table)
     for (int l = 0; l < kLanes; ++l) q[l] = f.table[q[l] + 128];
   if (f.residual) {
@@ -47,10 +64,10 @@ inline Byte finished(Int acc, const Finish& f, int64_t channel, const int8_t* re
   return __builtin_convertvector(q, Byte);
 }
 
-inline Byte finished(Int acc, const Finish& f, int64_t channel, const int8_t* res) {
-  if (f.rounding == kNearestEven) return finished<kNearestEven>(acc, f, channel, res);
-  if (f.rounding == kHalfUp) return finished<kHalfUp>(acc, f, channel, res);
-  return finished<kFloor>(acc, f, channel, res);
+inline Byte finished(Int acc, const Finish& f, int64_t channel, const int8_t* res, const RowScale* row = nullptr) {
+  if (f.rounding == kNearestEven) return finished<kNearestEven>(acc, f, channel, res, row);
+  if (f.rounding == kHalfUp) return finished<kHalfUp>(acc, f, channel, res, row);
+  return finished<kFloor>(acc, f, channel, res, row);
 }
 
 }  // namespace

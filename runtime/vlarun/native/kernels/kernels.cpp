@@ -5,7 +5,11 @@
 
 #include "conv.h"
 #include "copy.h"
+#include "gather.h"
+#include "gemm.h"
 #include "pool.h"
+#include "reduce.h"
+#include "row.h"
 #include "tensor.h"
 #include "vec.h"
 
@@ -46,6 +50,11 @@ void vla_run(const Step* steps, int64_t count, const Memory* m) {
       case 1: run_copy(*(const Copy*)steps[i].what, *m); break;
       case 2: run_vec(*(const Vec*)steps[i].what, *m); break;
       case 3: run_pool(*(const Pool*)steps[i].what, *m); break;
+      case 4: run_gemm(*(const Gemm*)steps[i].what, *m); break;
+      case 5: run_row(*(const Row*)steps[i].what, *m); break;
+      case 6: run_reduce(*(const Reduce*)steps[i].what, *m); break;
+      case 7: run_recip(*(const Recip*)steps[i].what, *m); break;
+      case 8: run_gather(*(const Gather*)steps[i].what, *m); break;
     }
 }
 

@@ -11,6 +11,8 @@
 #include <immintrin.h>
 #endif
 
+#include "memory.h"
+
 namespace {
 
 constexpr int kLanes = 16;  // output channels of a group
@@ -21,13 +23,6 @@ typedef uint8_t UByte __attribute__((vector_size(kLanes)));
 typedef int32_t IntHalf __attribute__((vector_size(2 * kLanes)));
 typedef int64_t LongHalf __attribute__((vector_size(4 * kLanes)));
 typedef double RealHalf __attribute__((vector_size(4 * kLanes)));
-
-template <typename T>
-inline T loaded(const void* from) {
-  T value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
-}
 
 // --- acc[l] += x[0] w[4l] + ... + x[3] w[4l + 3], x unsigned -----------------------------------------------------
 
