@@ -1,7 +1,7 @@
 """Which part of the table the Verilog machine does, where it is less than the whole.
 
-An instruction is first executed by `sim`, then built in Verilog. Until then the generated packet check refuses it as any
-illegal packet, and conformance asks the Verilog machine for nothing else.
+An instruction is first executed by `sim`, then built in Verilog. Until then the generated packet check refuses it as
+any illegal packet, and conformance asks the Verilog machine for nothing else.
 """
 
 from __future__ import annotations
