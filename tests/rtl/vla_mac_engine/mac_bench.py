@@ -1,6 +1,6 @@
 """Build and run the Verilator bench of vla_mac_engine on sequences of packets; compare its writes packet by packet.
 
-Not here: which packets are run (`test_vla_mac_engine.py`, `test_gemm.py`) and what they mean (vlarun).
+Not here: which packets are run (`test_vla_mac_engine.py`, `test_mac_gemm.py`) and what they mean (vlarun).
 """
 
 from __future__ import annotations
