@@ -16,7 +16,7 @@ from vla_isa.packet import Instruction
 
 __all__ = ["VERILOG", "on_verilog"]
 
-_ABSENT = ("GATHER",)
+_ABSENT: tuple[str, ...] = ()
 # the largest value of fields that the machine does not have in full
 _LIMITS: Mapping[str, Mapping[str, int]] = {
     "GEMM": {"h": 1, "out_bytes": 0, "scale_by": 1, "res_kind": 0, "row_max": 0},
