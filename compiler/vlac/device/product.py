@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from vlac.ir.packet import Region, RelocatablePacket, matrix_fields
 __all__ = ["LogitsOp", "MixOp"]
 
 I64 = NDArray[np.int64]
+_MOST_QUERIES = 1024
 
 
 def _product_fields(op: Op, region: Callable[[Tensor], Region], hw: HardwareConfig) -> dict[str, int]:
@@ -61,6 +62,7 @@ class LogitsOp(Op):
     queue = "mac"
     in_bands = False
     reads_any_order = True
+    by_pixels = True
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
@@ -81,6 +83,14 @@ class LogitsOp(Op):
         self.require(out.planes == 2 and out.with_items, "its output is not int16 with maxima")
         for t in self.inputs[2:]:
             self.require(t.planes == 2 and t.c == out.c and t.w in (1, out.w), f"'{t.label}' is no mask of its size")
+
+    def most_pixels(self, hw: HardwareConfig) -> int:
+        """As many maxima as the array keeps."""
+        return _MOST_QUERIES
+
+    def of_pixels(self, first: int, inputs: list[Tensor], output: Tensor) -> LogitsOp:
+        """Where keys are masked by position, those of the first pixel."""
+        return replace(self, inputs=inputs, output=output, whole=self, limit=self.limit + self.limit_step * first)
 
     def multipliers(self) -> I64:
         """One."""
@@ -138,6 +148,7 @@ class MixOp(Op):
 
     queue = "mac"
     in_bands = False
+    by_pixels = True
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""

@@ -73,7 +73,7 @@ class ToWeightsOp(Op):
             "src_stride1": source.pitch,
             "src_stride2": hw.block,
             "dst_stride1": 1,
-            "dst_stride2": blocks,
+            "dst_stride2": target.pitch,
         }
         return [RelocatablePacket("COPY", values, self.node, self.op_type)]
 
@@ -87,6 +87,11 @@ class TransposeOp(Op):
 
     queue = "load"
     in_bands = False
+
+    @property
+    def is_shown(self) -> bool:
+        """It makes nothing new."""
+        return False
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""

@@ -125,25 +125,32 @@ class _Order:
         earlier = self.by_queue[queue]
         entry.clock = dict(earlier[-1].clock) if earlier else {}
         others = [q for q in QUEUES if q != queue]
-        # the nearest first: waiting for it may imply the others
         wanted = [(_last_conflict(entry, self.by_queue[q], entry.clock.get(q, 0)), q) for q in others]
         numbered = [(position, q) for position, q in wanted if position >= 0]
-        for position, other in sorted(numbered, key=lambda w: -self.by_queue[w[1]][w[0]].given):
+        # the nearest first: waiting for it may imply the others
+        numbered.sort(key=lambda w: -self.by_queue[w[1]][w[0]].given)
+        for way in dict.fromkeys(self.ways[q, queue] for _, q in numbered if (q, queue) in self.ways):
+            self._relay(entry, way, [(p, q) for p, q in numbered if self.ways.get((q, queue)) == way])
+        for position, other in numbered:
             if position >= entry.clock.get(other, 0):
                 self._wait(entry, other, position)
 
-    def _wait(self, entry: _Entry, other: str, position: int) -> None:
-        queue = entry.packet.queue
-        way = self.ways.get((other, queue))
-        if way is not None:
-            relay = _Entry(make_packet("COPY", move=_EMPTY[way]), entry.given, [], relays=True)
-            before = self.by_queue[way]
-            relay.clock = dict(before[-1].clock) if before else {}
+    def _relay(self, entry: _Entry, way: str, numbered: list[tuple[int, str]]) -> None:
+        """Let a third queue wait for all that it stands for, and the packet for that: once, as it has one bit."""
+        if all(position < entry.clock.get(other, 0) for position, other in numbered):
+            return
+        relay = _Entry(make_packet("COPY", move=_EMPTY[way]), entry.given, [], relays=True)
+        before = self.by_queue[way]
+        relay.clock = dict(before[-1].clock) if before else {}
+        for position, other in numbered:
             if position >= relay.clock.get(other, 0):
                 self._wait(relay, other, position)
-            self._put(relay)
-            other, position = way, len(self.by_queue[way]) - 1
+        self._put(relay)
+        self._wait(entry, way, len(self.by_queue[way]) - 1)
+
+    def _wait(self, entry: _Entry, other: str, position: int) -> None:
         source = self.by_queue[other][position]
+        queue = entry.packet.queue
         self.waited[other, queue] += 1
         bit = self.pairs.setdefault((other, queue), len(self.pairs))
         entry.wait |= 1 << bit

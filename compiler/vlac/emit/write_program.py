@@ -39,8 +39,12 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
         ProgramError, HazardError: a bug of the compiler: the program would not be legal.
     """
     plan, regions, data = planned.plan, planned.regions, planned.data.copy()
-    params = [pack_params(p.op, p.cut, hw) for p in plan.plans]
-    image = np.concatenate(params) if params else np.zeros((0, hw.param_word_bytes), np.uint8)
+    nothing = np.zeros((0, hw.param_word_bytes), np.uint8)
+    params = [
+        pack_params(p.op, p.cut, hw) if owner == number else nothing
+        for number, (p, owner) in enumerate(zip(plan.plans, plan.owners, strict=True))
+    ]
+    image = np.concatenate(params) if params else nothing
     if image.size:
         data.constants.append(Segment(planned.params_line, image.tobytes()))
     sizes = [len(words) for words in params]
@@ -79,8 +83,8 @@ def _relay(ordered: RelocatablePacket) -> RelocatablePacket:
 def _weight_words(plan: Plan, hw: HardwareConfig) -> NDArray[np.int8]:
     """The weight space: the words of all layers in order."""
     packed = [np.zeros((0, hw.weight_word_bytes), np.int8)]
-    for p in plan.plans:
-        if p.op.weights is not None and p.cut.weights is not None:
+    for number, (p, owner) in enumerate(zip(plan.plans, plan.owners, strict=True)):
+        if p.op.weights is not None and p.cut.weights is not None and owner == number:
             packed.append(pack_weights(p.op, p.op.weights, p.cut.weights, hw.block))
     return np.concatenate(packed)
 

@@ -25,15 +25,14 @@ from vlac.model.reading import attribute, constant_input, input_name, is_constan
 
 __all__ = ["SPEC"]
 
-_MOST_QUERIES = 1024  # maxima that the array keeps
 _NEVER = -1e4  # a mask of so much, and less, is one that hides
 
 
 def of_known_sizes(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """Q, K and V must be of rank 3 or 4, with 2 keys or more, and Q of at most 1024 queries."""
+    """Q, K and V must be of rank 3 or 4, with 2 keys or more."""
     shapes = [shape_of(v) for v in node.inputs[:3]]
     ok = all(len(s) in (3, 4) for s in shapes)
-    ok = ok and shapes[0][-2] <= _MOST_QUERIES and _past_length(node) + shapes[1][-2] > 1
+    ok = ok and _past_length(node) + shapes[1][-2] > 1
     return RuleResult(ok, " and ".join(str(list(s)) for s in shapes))
 
 

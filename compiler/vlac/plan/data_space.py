@@ -17,6 +17,7 @@ from vla_isa.program import IoTensor, MapEntry, Segment
 from vlac.ir.geometry import is_image
 from vlac.ir.graph import Graph, GraphOutput
 from vlac.ir.operation import ITEM_BYTES, Home, Tensor
+from vlac.ir.packet import Region
 from vlac.plan.plan import Plan
 
 __all__ = ["DataRegion", "DataSpace", "layout_of", "place_data"]
@@ -41,17 +42,31 @@ class DataSpace:
     """Where everything lies in the data space.
 
     `sources` are tensors to load from (inputs, constants, streamed), `stores` where a result must be written, `tables`
-    what is read row by row: the first line, and lines between rows.
+    what is read row by row: the first line, and lines between rows; `spilled` the first line of computed weights.
     """
 
     lines: int = HEAP_BYTES // LINE_BYTES
     sources: dict[Tensor, DataRegion] = field(default_factory=dict)
     stores: dict[Tensor, list[DataRegion]] = field(default_factory=dict)
     tables: dict[Tensor, tuple[int, int]] = field(default_factory=dict)
+    spilled: dict[Tensor, int] = field(default_factory=dict)
     constants: list[Segment] = field(default_factory=list)
     inputs: list[IoTensor] = field(default_factory=list)
     outputs: list[IoTensor] = field(default_factory=list)
     memory_map: list[MapEntry] = field(default_factory=list)
+
+    def region(self, tensor: Tensor, block: int) -> Region:
+        """Where a tensor of the data space lies, in lines; `pitch` is between planes, or output blocks of weights."""
+        if tensor.parent is not None:
+            whole, lines = self.region(tensor.parent, block), tensor.pixel * block // LINE_BYTES
+            if tensor.home is Home.SPILLED:
+                word = block * block // LINE_BYTES
+                return replace(whole, base=whole.base + word * (tensor.pixel // block * whole.pitch + tensor.offset))
+            return replace(whole, base=whole.base + lines)
+        if tensor in self.spilled:
+            return Region(self.spilled[tensor], 0, tensor.blocks(block), 1)
+        found = self.stores[tensor][0] if tensor in self.stores else self.sources[tensor]
+        return Region(found.line, found.row_stride, found.plane_stride, 1, found.planes)
 
     def copy(self) -> DataSpace:
         """One that grows by itself."""
@@ -126,6 +141,13 @@ def place_data(graph: Graph, plan: Plan, block: int) -> DataSpace:
         space.sources[tensor] = _region(space.add_constant(pack(values, layout), tensor.label), layout)
     for out in graph.outputs:
         _place_output(graph, space, out, block)
+    for tensor in dict.fromkeys(t.root for op in graph.ops for t in (*op.inputs, op.output) if not t.home.on_chip):
+        if tensor.home is Home.SPILLED:
+            words = tensor.row_words(block)
+            space.spilled[tensor] = space.take(words * block * block // LINE_BYTES, tensor.label)
+        elif tensor.home is Home.DATA and tensor not in space.stores and tensor not in space.sources:
+            layout = _padded_layout(tensor, block)
+            space.stores[tensor] = [_region(space.take(layout.lines, tensor.label), layout)]
     for root in graph.tensors:  # in this order, as a set has another one in each run
         if root in plan.streamed and root not in space.sources:
             stored = space.stores.get(root)
