@@ -54,9 +54,9 @@ def mac_cost(
         pixels: of an output plane.
         hw, timing: the machine.
         taps: of the kernel.
-        table, residual: 1 where the packet has an output table, or reads rows or a residual beside its results.
-        drain: cycles that the words of a strip's results and residuals take, where that is more than requantization.
-        behind: cycles of what is written behind the results.
+        table, residual: 1 where the packet has an output table, or adds an int8 residual.
+        drain: cycles that the words of a strip's results take, where that is more than requantization.
+        behind: cycles of what is written between and behind the results.
     """
     requantize = max(hw.pixels // hw.requant_pixels, drain)
     work = sum(

@@ -30,6 +30,7 @@ LEAST_EQUAL = {
     "exponents": 1.0,
     "mix": 0.999,
     "rotation": 0.85,
+    "lines": 0.9,
     "wide norm": 0.0,
 }  # of the values of a stage
 

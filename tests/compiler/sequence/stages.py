@@ -6,6 +6,7 @@ own arithmetic: within 1 LSB everywhere, equal in nearly all.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from vla_isa.generated.codes import RowTable
 from vlac.device.bands import PixelSlice
 from vlac.device.product import LogitsOp, MixOp
 from vlac.device.rotate import RotateOp
@@ -67,6 +69,8 @@ def _wanted(op: Op, known: dict[Tensor, Any], nodes: Any, constants: Any) -> tup
         return "mix", _mix(op, known)
     if isinstance(op, RotateOp) and op.exchanged and nodes[out.label].input[1] in constants:
         return "rotation", _rotation(op, known, nodes[out.label], constants)
+    if isinstance(op, RowOp) and op.table_mode == RowTable.IN16:
+        return "lines", _lines(op, known, nodes, constants)
     if isinstance(op, RowOp) and op.op_type == "Attention":
         return "exponents", _exponents(known[op.inputs[0]])
     if isinstance(op, RowOp) and op.op_type in ("LayerNormalization", "RMSNormalization"):
@@ -144,6 +148,19 @@ def _mix(op: MixOp, known: dict[Tensor, Any]) -> F64:
     total = shares.sum(axis=1, keepdims=True)
     mixed = shares @ v.astype(np.float64) / np.maximum(total, 1)
     return mixed * values.scale / op.output.scale
+
+
+def _lines(op: RowOp, known: dict[Tensor, Any], nodes: Any, constants: Any) -> F64:
+    """Gelu of an int16, by lines between the multiples of 256; or a row of constants times it."""
+    node, factor, x = nodes[op.output.label], 1.0, op.inputs[0]
+    if node.op_type == "Mul":
+        (row,) = (name for name in node.input if name in constants)
+        factor = constants[row].astype(np.float64)
+        node = nodes[next(name for name in node.input if name not in constants)]
+    assert node.op_type == "Gelu", node.op_type
+    points = np.arange(-128, 129) * 256.0
+    values = points * x.scale * 0.5 * (1 + np.vectorize(math.erf)(points * x.scale / np.sqrt(2)))
+    return np.interp(known[x], points, values) * factor / op.output.scale + op.output.zero_point
 
 
 def _norm(node: onnx.NodeProto, constants: Any, x: F64) -> F64:

@@ -1,6 +1,6 @@
 """Cycles of transformer blocks by the performance model, which is exact: a block alone, and what one more costs.
 
-    python benchmarks/transformers.py [--config NAME] [--blocks A,B] [--json FILE]
+    python benchmarks/transformer_cycles.py [--config NAME] [--blocks A,B] [--json FILE]
 
 Blocks are pre-norm, of random weights: x + O(attention(norm x)), then x + down(gelu(up(norm x))). Useful work are the
 multiply-accumulates of the model, without the padding of heads and strips.
