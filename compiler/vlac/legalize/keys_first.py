@@ -33,9 +33,9 @@ def _reorder(graph: Graph, copies: list[Op], logits: list[LogitsOp]) -> None:
     place = {op: i for i, op in enumerate(graph.ops)}
     choices = [made for op in copies for t in op.inputs if (made := t.producer) is not None and not made.queue]
     makers = [made for op in copies for t in op.inputs if (made := t.root.producer) is not None and made not in copies]
-    if not makers:
+    last = max(makers, key=place.__getitem__, default=None)
+    if last is None or any(place[op] < place[last] for op in logits):  # heads that are moved one by one
         return
-    last = max(makers, key=place.__getitem__)
     chain = _queries(logits, place)
     moved = {*chain, *choices, *copies}
     if any(op in makers or not _is_read_later(op, place[last], moved, place) for op in chain):
