@@ -77,6 +77,7 @@ def compile_model(args: argparse.Namespace) -> int:
         allow_host=args.allow_host,
         input_shapes=dict(map(_shape, args.input_shape)),
         batch=args.batch,
+        carry=dict(map(_pair, args.carry)),
         check=args.check,
         dump_after=dumps,
     )
@@ -128,6 +129,13 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
         return shape_argument(text)
     except ValueError as e:
         raise BadUsageError(f"argument --input-shape: {e}") from e
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, result = text.rpartition("=")
+    if not (name and equals and result):
+        raise BadUsageError(f"argument --carry: '{text}' is not INPUT=OUTPUT")
+    return name, result
 
 
 def _check_percentile(args: argparse.Namespace) -> None:

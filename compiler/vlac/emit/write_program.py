@@ -19,6 +19,7 @@ from vlac.emit.pack_weights import pack_weights
 from vlac.emit.prefetch import with_loads
 from vlac.emit.schedule import schedule
 from vlac.emit.semaphores import assign_semaphores
+from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph
 from vlac.ir.packet import RelocatablePacket
 from vlac.plan.data_space import DataSpace
@@ -49,6 +50,7 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
         data.constants.append(Segment(planned.params_line, image.tobytes()))
     sizes = [len(words) for words in params]
     ordered = schedule(graph, plan, regions, data, hw)
+    _check_carried(ordered, data)
     scheduled = with_loads(ordered, sizes, planned.params_line, regions.ring_words, hw)
     placed = assign_semaphores([make_packet(p.name, **p.values) for p in scheduled], hw)
     packets = [p.packet for p in placed]
@@ -73,6 +75,24 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
     validate.validate(program)
     hazards.check(program)
     return program
+
+
+def _check_carried(ordered: list[RelocatablePacket], data: DataSpace) -> None:
+    """Refuse what reads carried state after the next run's has taken its place.
+
+    Raises:
+        UnsupportedError: names the state.
+    """
+    places = {t.line for t in data.outputs}
+    for t in data.inputs:
+        if t.line not in places:
+            continue
+        inside = range(t.line, t.line + t.layout.lines)
+        loads = [i for i, p in enumerate(ordered) if p.op == "load" and p.values["src"] in inside]
+        stores = [i for i, p in enumerate(ordered) if p.op == "store" and p.values["dst"] in inside]
+        if loads and stores and loads[-1] > stores[0]:
+            text = "it is read after the next run's is written; read it earlier in the model, or carry it by the host"
+            raise UnsupportedError([f"state '{t.name}' cannot stay in the data space: {text}"])
 
 
 def _relay(ordered: RelocatablePacket) -> RelocatablePacket:

@@ -20,6 +20,7 @@ from vlac.ir.graph import Graph, GraphOutput
 from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext, unique_name
 from vlac.lowering.quantized import unquantized
+from vlac.model.carried import carried_names
 from vlac.model.labels import node_label
 from vlac.model.reading import constant, dtype_of, is_constant, shape_of
 from vlac.ops import BY_NAME
@@ -65,6 +66,7 @@ class _Lowering:
         outputs = [ModelOutput(v.name or "", self._output(v)) for v in self._model.graph.outputs]
         self._graph.signature = Signature(self._host.inputs, self._host.ops, [], outputs, self._host.arrays)
         self._name_outputs(self._graph.signature)
+        self._graph.carried = carried_names(self._model)
         return self._graph
 
     def _host_value(self, reader: ir.Node, value: ir.Value) -> int:
