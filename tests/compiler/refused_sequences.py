@@ -105,7 +105,32 @@ ROTARY = [
     ),
 ]
 
+CACHE = (1, 2, 5, 16)
+
+
+def written(cache=CACHE, **made):
+    """A TensorScatter of one row."""
+
+    def build() -> onnx.ModelProto:
+        g = QdqBuilder("written")
+        past = g.constant(np.zeros(cache, np.float32)) if made.get("fixed") else g.input("a", cache)
+        at = g.constant(np.zeros(cache[0], np.int64))
+        if made.get("on_device"):
+            at = g.node("Cast", [g.node("Erf", [g.input("c", (1,))])], to=onnx.TensorProto.INT64)
+        y = g.node("TensorScatter", [past, g.input("b", (*cache[:2], 1, cache[3])), at], axis=2)
+        return g.model(y, opset=OPSET)
+
+    return build
+
+
+SCATTER = [
+    Case("TensorScatter", "of_one_sequence", written((2, 2, 5, 16)), "shape [2, 2, 5, 16]"),
+    Case("TensorScatter", "of_one_sequence", written(fixed=True), "constant [1, 2, 5, 16]"),
+    Case("TensorScatter", "position_is_known", written(on_device=True), "computed position 'cast1'"),
+]
+
 SEQUENCES = [
+    *SCATTER,
     *cases(("LayerNormalization", "RMSNormalization"), norm),
     Case("LayerNormalization", "one_result", with_mean, "'mean'"),
     *ATTENTION,
