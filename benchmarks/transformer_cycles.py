@@ -47,7 +47,7 @@ SHAPES = {
     "vit_s": Shape(197, 384, 6, 1536, least=0.92),
     "siglip_so400m": Shape(729, 1152, 16, 4304, least=0.90),
     "minilm": Shape(128, 384, 12, 1536, least=0.89),
-    "gpt2_6": Shape(6, 768, 12, 3072, causal=True),
+    "gpt2_6": Shape(6, 768, 12, 3072, causal=True, most=32_000),
 }
 
 
@@ -56,7 +56,8 @@ def blocks(shape: Shape, count: int) -> onnx.ModelProto:
     g, d = GraphBuilder("blocks"), shape.channels
     x = g.input("x", (1, shape.length, d))
     for _ in range(count):
-        parts = [_linear(g, _norm(g, x, d), d, d) for _ in range(3)]
+        y = _norm(g, x, d)
+        parts = [_linear(g, y, d, d) for _ in range(3)]
         heads = {"q_num_heads": shape.heads, "kv_num_heads": shape.heads}
         a = g.node("Attention", parts, d, is_causal=int(shape.causal), **heads)
         x = g.node("Add", [x, _linear(g, a, d, d)], d)

@@ -1,4 +1,4 @@
-"""Refused norms and attentions.
+"""Refused norms, attentions and recurrent operators.
 
 Every entry breaks the rule it names and none of its operator that come before it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from qdq_graphs import QdqBuilder
 from refusal_models import OPSET, Case, cases, limit, one
 
@@ -105,9 +106,55 @@ ROTARY = [
     ),
 ]
 
+
+def _weights(gates: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Of 4 inputs and 5 outputs."""
+    return np.ones((1, 5 * gates, 4), np.float32), np.ones((1, 5 * gates, 5), np.float32)
+
+
+RECURRENT = [
+    Case("LSTM", "is_unrolled", one("LSTM", (3, 2, 4), *_weights(4), hidden_size=5), "input [3, 2, 4]"),
+    Case("LSTM", "is_unrolled", one("LSTM", (129, 1, 4), *_weights(4), hidden_size=5), "input [129, 1, 4]"),
+    Case("LSTM", "is_unrolled", one("LSTM", (3, 1, 4), *_weights(4), hidden_size=5, clip=2.0), "clip 2"),
+    Case("GRU", "is_unrolled", one("GRU", (3, 1, 4), (1, 15, 4), _weights(3)[1], hidden_size=5), "computed 'b'"),
+    Case(
+        "GRU",
+        "is_unrolled",
+        one("GRU", (3, 1, 4), *_weights(3), hidden_size=5, activations=["Sigmoid", "Softsign"]),
+        "activations sigmoid, softsign",
+    ),
+    Case("RNN", "is_unrolled", one("RNN", (3, 1, 4), *_weights(1), hidden_size=5, quantized=True), "a quantized model"),
+]
+
+CACHE = (1, 2, 5, 16)
+
+
+def written(cache=CACHE, **made):
+    """A TensorScatter of one row."""
+
+    def build() -> onnx.ModelProto:
+        g = QdqBuilder("written")
+        past = g.constant(np.zeros(cache, np.float32)) if made.get("fixed") else g.input("a", cache)
+        at = g.constant(np.zeros(cache[0], np.int64))
+        if made.get("on_device"):
+            at = g.node("Cast", [g.node("Erf", [g.input("c", (1,))])], to=onnx.TensorProto.INT64)
+        y = g.node("TensorScatter", [past, g.input("b", (*cache[:2], 1, cache[3])), at], axis=2)
+        return g.model(y, opset=OPSET)
+
+    return build
+
+
+SCATTER = [
+    Case("TensorScatter", "of_one_sequence", written((2, 2, 5, 16)), "shape [2, 2, 5, 16]"),
+    Case("TensorScatter", "of_one_sequence", written(fixed=True), "constant [1, 2, 5, 16]"),
+    Case("TensorScatter", "position_is_known", written(on_device=True), "computed position 'cast1'"),
+]
+
 SEQUENCES = [
+    *SCATTER,
     *cases(("LayerNormalization", "RMSNormalization"), norm),
     Case("LayerNormalization", "one_result", with_mean, "'mean'"),
     *ATTENTION,
     *ROTARY,
+    *RECURRENT,
 ]

@@ -100,6 +100,12 @@ class LogitsOp(Op):
         """Of the logits."""
         self.rounding = rounding
 
+    def preset(self, placer: Placer) -> None:
+        """A mask from the host has its keys in order."""
+        for t in self.inputs[2:]:
+            if placer.is_input(t):
+                t.channel_map = padded_map(t.c, placer.block)
+
     def place(self, placer: Placer) -> None:
         """Keys in order. Of the channels of queries and keys one side must be 0 where the map has none."""
         placer.read_as(self, 0, self.inputs[1].known_map())

@@ -45,6 +45,7 @@ class LoweringContext:
     def __init__(self, model: ir.Model, rounding: int, keeps_scale: Callable[[ir.Node], bool]) -> None:
         """Start with an empty device graph."""
         self.rounding, self._keeps_scale = rounding, keeps_scale
+        self.model = model
         self.opset = model.opset_imports.get("", 17)
         self.graph = Graph([], [], [])
         self.values: dict[ir.Value, Tensor] = {}
@@ -68,11 +69,11 @@ class LoweringContext:
         self.graph.inputs.append(tensor)
         self.graph.input_labels[tensor] = (unique_name(wish, taken), number)
 
-    def item_input(self, number: int, count: int, wish: str | None, rows: int) -> Tensor:
-        """Integers of the host, row numbers of a table of `rows` or below 0 from its end, as items of the device."""
+    def item_input(self, number: int, count: int, wish: str | None, rows: int = 0) -> Tensor:
+        """Integers of the host as items of the device; with `rows` a number below 0 counts from the end of so many."""
         key = ("items", number, rows)
         if key not in self.shared:
-            found = self.host.add("Items", (number,), (count, ITEM_BYTES), "int8", (rows,))
+            found = self.host.add("Items", (number,), (count, ITEM_BYTES), "int8", (rows,) if rows else ())
             taken = {name for name, _ in self.graph.input_labels.values()}
             name = unique_name(wish, taken)
             tensor = Tensor(f"{name}:items", name, (count, ITEM_BYTES), 1.0, 0, home=Home.ITEMS)

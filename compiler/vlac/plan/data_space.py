@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES
 from vla_isa.layout import TensorLayout, pack
 from vla_isa.program import IoTensor, MapEntry, Segment
+from vlac.errors import UnsupportedError
 from vlac.ir.geometry import is_image
 from vlac.ir.graph import Graph, GraphOutput
 from vlac.ir.operation import ITEM_BYTES, Home, Tensor
@@ -139,8 +140,9 @@ def place_data(graph: Graph, plan: Plan, block: int) -> DataSpace:
         ordered = channel_map[channel_map >= 0]
         values = tensor.from_hwc(tensor.to_hwc(tensor.constant)[:, :, ordered])
         space.sources[tensor] = _region(space.add_constant(pack(values, layout), tensor.label), layout)
+    carried = _carried(graph, space)
     for out in graph.outputs:
-        _place_output(graph, space, out, block)
+        _place_output(graph, space, out, block, carried.get(out.name))
     for tensor in dict.fromkeys(t.root for op in graph.ops for t in (*op.inputs, op.output) if not t.home.on_chip):
         if tensor.home is Home.SPILLED:
             words = tensor.row_words(block)
@@ -194,11 +196,36 @@ def _place_input(graph: Graph, space: DataSpace, tensor: Tensor, block: int) -> 
         space.sources[tensor] = region
 
 
-def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int) -> None:
+def _carried(graph: Graph, space: DataSpace) -> dict[str, IoTensor]:
+    """The input whose place each carried output takes.
+
+    Raises:
+        UnsupportedError: the device does not take, or does not make, a carried tensor as it is.
+    """
+    found: dict[str, IoTensor] = {}
+    signature = graph.signature
+    for name, result in graph.carried.items():
+        assert signature is not None
+        number = next((i for i, v in enumerate(signature.inputs) if v.name == name), -1)
+        taken = [io for t, io in zip(graph.inputs, space.inputs, strict=True) if graph.input_labels[t][1] == number]
+        if len(taken) != 1 or result not in [o.name for o in graph.outputs]:
+            why = "the host computes with one of them" if len(taken) < 2 else f"the device takes it {len(taken)} times"
+            raise UnsupportedError([f"state '{name}' = '{result}' cannot stay in the data space: {why}"])
+        found[result] = taken[0]
+    return found
+
+
+def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int, place: IoTensor | None = None) -> None:
+    """Give an output lines of its own, or those of the input that it is in the next run."""
     made = out.tensor.producer
     tensor = (made.view_of if made is not None else None) or out.tensor
     layout = layout_of(tensor, out.shape, block, out.layout)
-    line = space.take(layout.lines, out.name)
+    if place is not None:
+        mine, others = (layout, tensor.scale, tensor.zero_point), (place.layout, place.scale, place.zero_point)
+        if mine != others:
+            text = f"they have other scales or layouts: {mine} and {others}"
+            raise UnsupportedError([f"state '{place.name}' = '{out.name}' cannot stay in the data space: {text}"])
+    line = space.take(layout.lines, out.name) if place is None else place.line
     space.outputs.append(IoTensor(out.name, layout, line, tensor.scale, tensor.zero_point))
     space.stores.setdefault(tensor, []).append(_region(line, layout))
 

@@ -102,7 +102,7 @@ def make_plan(
             if p.op.whole in shared:
                 p.cut = replace(shared[p.op.whole], bands=p.cut.bands)
             else:
-                _cut_blocks(p, hw, layouts)
+                _cut_blocks(p, hw, layouts, chained=chains)
                 shared[p.op.whole or p.op] = p.cut
     return plan
 
@@ -110,7 +110,7 @@ def make_plan(
 def cut_alone(op: Op, hw: HardwareConfig, layouts: dict[Op, WeightLayout]) -> Cut:
     """How an operation is cut that is resident and does not share a stage; `layouts` as in `make_plan`."""
     p = OpPlan(op, Cut([(0, op.output.h)]))
-    _cut_blocks(p, hw, layouts)
+    _cut_blocks(p, hw, layouts, chained=True)
     return p.cut
 
 
@@ -133,7 +133,7 @@ def _add(plan: Plan, number: int, cut: Cut, streaming: Streaming) -> None:
         plan.without_prefetch.add(number)
 
 
-def _cut_blocks(p: OpPlan, hw: HardwareConfig, layouts: dict[Op, WeightLayout]) -> None:
+def _cut_blocks(p: OpPlan, hw: HardwareConfig, layouts: dict[Op, WeightLayout], *, chained: bool) -> None:
     """Cut the weights in chunks, and lay out the parameters."""
     op, cut, weights = p.op, p.cut, p.op.weights
     if weights is not None:
@@ -141,5 +141,5 @@ def _cut_blocks(p: OpPlan, hw: HardwareConfig, layouts: dict[Op, WeightLayout]) 
         if whole not in layouts:
             layouts[whole] = weight_layout(weights, op.inputs[0].known_map(), op.output.known_map(), hw)
         cut.weights = layouts[whole]
-        cut.chunks = chunks_of(op, cut.weights, len(cut.bands), hw)
+        cut.chunks = chunks_of(op, cut.weights, len(cut.bands), hw, chained=chained)
     cut.params = param_layout(op.parameters(cut, hw))

@@ -99,14 +99,23 @@ class Sequences:
 
     def _takes_parts(self, op: Op) -> bool:
         """Whether an operation can take a banded input in bands."""
+        if isinstance(op, (ToWeightsOp, TransposeOp)) and self._takes_all_heads(op):
+            return False
         if isinstance(op, TransposeOp):
             return all(isinstance(reader, ToWeightsOp) for reader in self._using(op.output))
         return isinstance(op, ToWeightsOp) or self.is_cut(op)
 
+    def _takes_all_heads(self, op: ToWeightsOp | TransposeOp) -> bool:
+        """Whether it copies all heads at once, which few keys have."""
+        turned = op if isinstance(op, TransposeOp) else self.maker.get(op.inputs[0])
+        if isinstance(turned, TransposeOp) and turned.positions is not None:
+            return True
+        return isinstance(op, ToWeightsOp) and bool(op.heads)
+
     def is_cut(self, op: Op) -> bool:
         """Whether it becomes an operation for each band."""
         if isinstance(op, (ToWeightsOp, TransposeOp)):
-            return self.is_banded(self.source(op))
+            return not self._takes_all_heads(op) and self.is_banded(self.source(op))
         return op.output.root in self.banded
 
     def is_banded(self, tensor: Tensor) -> bool:

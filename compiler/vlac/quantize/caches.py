@@ -2,6 +2,7 @@
 
     past_key, past_value   inputs 4 and 5 of an Attention, with K and V and results 1 and 2
     TensorScatter          a cache, what is written into it, and the result
+    carried state          of one of these: the input and the output
     Concat                 where one part is, through moves, an input of the model and the result goes, through moves,
                            to the keys or values of an Attention
 
@@ -14,6 +15,7 @@ from collections.abc import Collection, Iterable
 
 import onnx_ir as ir
 
+from vlac.model.carried import carried_values
 from vlac.model.reading import is_lookup
 from vlac.ops import BY_NAME
 
@@ -23,7 +25,7 @@ __all__ = ["find_caches", "moves"]
 def moves(node: ir.Node) -> bool:
     """Whether an operator only moves the values of its first input."""
     spec = BY_NAME.get(node.op_type)
-    only = spec is not None and spec.keeps_scale and node.op_type not in ("Pad", "Resize", "Concat", "TensorScatter")
+    only = spec is not None and spec.keeps_scale and node.op_type not in ("Pad", "Resize", "Concat")
     return only and not is_lookup(node)
 
 
@@ -35,6 +37,9 @@ def find_caches(model: ir.Model, inside: Collection[ir.Node]) -> dict[ir.Value, 
             continue
         for joined in _joined(node, inside):
             _merge(groups, _with_moves(joined, inside))
+    for pair in carried_values(model):
+        if any(_source(v, inside) in groups for v in pair):
+            _merge(groups, _with_moves([*pair], inside))
     return {v: group[0] for v, group in groups.items()}
 
 

@@ -22,6 +22,7 @@ import onnx_ir as ir
 
 from vla_isa.integer import INT8, INT16
 from vlac.ir.geometry import is_image
+from vlac.model.carried import carried_values
 from vlac.model.reading import is_lookup, shape_of
 from vlac.ops import BY_NAME
 from vlac.quantize.caches import find_caches, moves
@@ -113,6 +114,9 @@ class _Search:
                 self._add(node.inputs[0])
         for value in self._results():
             self._add(value)
+        for given, result in carried_values(self._model):
+            if self._can_be(result):
+                self._add(given, result)
         for value in self.scaled():
             node = value.producer()
             self._add(None if node is None else node.inputs[0])

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from vla_isa.generated.codes import RowTable
+from vlac.device.bands import PixelSlice
 from vlac.device.product import LogitsOp, MixOp
 from vlac.device.rotate import RotateOp
 from vlac.device.row import RowOp
+from vlac.device.to_weights import TransposeOp
 from vlac.ir.operation import Op, Tensor
 from vlac.passes import Compilation
 
@@ -79,17 +81,28 @@ def _wanted(op: Op, known: dict[Tensor, Any], nodes: Any, constants: Any) -> tup
     return None
 
 
-def _source(op: Op) -> Tensor:
-    """The tensor whose values were copied to weights, through a transpose."""
-    (x,) = op.inputs
-    return x
+def _copied(weights: Tensor, known: dict[Tensor, Any]) -> tuple[Tensor, NDArray[Any]]:
+    """The tensor that was copied to weights, perhaps for all heads at once and through a transpose, and the head's
+    values in it [keys, channels].
+    """
+    made = weights.producer
+    joined = isinstance(made, PixelSlice)
+    copy = made.inputs[0].producer if joined else made
+    x = copy.inputs[0]
+    turn = x.producer if isinstance(x.producer, TransposeOp) else None
+    source = x if turn is None else turn.inputs[0]
+    if turn is not None and turn.positions is not None:
+        return source, known[source][:, turn.positions[weights.pixel :][: weights.w]]
+    if copy.heads:
+        return source, known[source][:, copy.heads[weights.pixel * len(copy.heads) // made.inputs[0].w]]
+    return source, known[source]
 
 
 def _logits(op: LogitsOp, known: dict[Tensor, Any], nodes: Any, constants: Any) -> F64:
     """Which are masked by a limit says the end of the block; what is added says the model."""
-    q, keys = op.inputs[0], _source(op.inputs[1].producer)
+    q, (keys, values) = op.inputs[0], _copied(op.inputs[1], known)
     label, _, head = op.output.label.partition(":logits")
-    acc = known[q].astype(np.float64) @ known[keys].astype(np.float64).T
+    acc = known[q].astype(np.float64) @ values.astype(np.float64).T
     logits = acc * q.scale * keys.scale / np.sqrt(q.c) * 256
     if label not in nodes:  # of a batch, whose masks here are alike
         label = label.rpartition(":")[0]
@@ -131,9 +144,9 @@ def _exponents(logits: NDArray[Any]) -> F64:
 
 def _mix(op: MixOp, known: dict[Tensor, Any]) -> F64:
     shares = known[op.inputs[0]].astype(np.float64)
-    values = _source(op.inputs[1].producer.inputs[0].producer)
+    values, v = _copied(op.inputs[1], known)
     total = shares.sum(axis=1, keepdims=True)
-    mixed = shares @ known[values].astype(np.float64) / np.maximum(total, 1)
+    mixed = shares @ v.astype(np.float64) / np.maximum(total, 1)
     return mixed * values.scale / op.output.scale
 
 

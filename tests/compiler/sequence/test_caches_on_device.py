@@ -8,6 +8,10 @@ from exported import exported
 from on_device import check
 from spellings import CASES
 
+import vlarun
+from vla_isa.hardware import load
+from vlarun.errors import MachineError
+
 D, HEADS, PAST, NEW = 32, 2, 6, 3
 
 
@@ -125,3 +129,51 @@ def test_exported_caches(name):
 )
 def test_exported_masks_and_positions(name):
     written_as_users_do(name)
+
+
+def scattered(config, length=9, count=1, *, mode="linear", returned=True, read_again=False):
+    """An attention over a cache of fixed length that new keys and values are written into."""
+    g = Sequence("scattered")
+    x = g.input("x", (1, count, D))
+    g.inputs.append(onnx.helper.make_tensor_value_info("at", INT64, (1,)))
+    d = D // HEADS
+    parts = [g.linear(x, D, D) for _ in range(3)]
+    caches = [g.input(f"past_{i}", (1, HEADS, length, d)) for i in "kv"]
+    written = []
+    for part, cache in zip(parts[1:], caches, strict=True):
+        heads = g.node("Reshape", [part, g.constant(np.array([1, count, HEADS, d]))], d)
+        heads = g.node("Transpose", [heads], d, perm=[0, 2, 1, 3])
+        written.append(g.node("TensorScatter", [cache, heads, "at"], d, axis=2, mode=mode))
+    flat = [
+        g.node("Reshape", [g.node("Transpose", [w], D, perm=[0, 2, 1, 3]), g.constant(np.array([1, length, D]))], D)
+        for w in written
+    ]
+    y = g.node("Attention", [parts[0], *flat], D, q_num_heads=HEADS, kv_num_heads=HEADS)
+    fixed = {"at": np.array([length - count if mode == "linear" else length - 1])}
+    results = [g.linear(y, D, D), *(written if returned else [])]
+    results += [g.node("Add", [cache, cache], d) for cache in caches if read_again]
+    model = g.model(*results, opset=24)
+    return check(model, config, samples=64, seed=8, fixed=fixed)
+
+
+@pytest.mark.parametrize("config", ["tiny", "u50"])
+@pytest.mark.parametrize("how", [{}, {"count": 3}, {"count": 3, "mode": "circular"}, {"returned": False}], ids=str)
+def test_written_at_a_position(how, config):
+    """In place: nothing is copied."""
+    found = scattered(config, **how)
+    assert found.packets.count("TensorScatter") == 2 * D // load(config).block
+
+
+def test_written_into_a_copy():
+    """Where something else reads the cache as it was."""
+    scattered("tiny", read_again=True)
+
+
+def test_behind_the_end_of_a_cache_stops_the_machine():
+    found = scattered("tiny", count=3)
+    session = vlarun.Session(found.state.program)
+    inputs = {v.name: np.zeros(v.shape) for v in found.state.program.model_inputs}
+    session.run(inputs | {"at": np.array([6])})
+    for bad in (7, -1):
+        with pytest.raises(MachineError, match="INDEX_RANGE"):
+            session.run(inputs | {"at": np.array([bad])})
