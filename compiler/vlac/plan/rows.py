@@ -70,7 +70,7 @@ class _Cutter:
                 if not known.is_cut(op):
                     for t in op.inputs:
                         self._join(t, phase)
-                    self._put(op, phase, -1)
+                    self._put(self._with_weights(op, phase), phase, -1)
             counts = {op: len(known.spans(known.width(op))) for op in here if known.is_cut(op)}
             for band in range(max(counts.values(), default=0)):
                 for op, count in counts.items():
@@ -197,6 +197,11 @@ class _Cutter:
             parts = [self._stored(t, band) for band in range(len(self.sequences.spans(t.w)))]
             self._put(JoinOp(t.label, "Concat", parts, self.memo[key]), phase, -1)
         return GraphOutput(out.name, out.shape, self.memo[key], out.moved, out.layout, out.source, out.debug)
+
+    def _with_weights(self, op: Op, phase: int) -> Op:
+        """An operation of whole tensors with weights that are made of bands."""
+        inputs = [self._weights(t, phase, -1) if t.home is Home.WEIGHTS else t for t in op.inputs]
+        return op if inputs == op.inputs else op.of_pixels(0, inputs, op.output)
 
     # --- whole tensors --------------------------------------------------------------------------------
 

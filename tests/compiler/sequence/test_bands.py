@@ -56,6 +56,14 @@ def post_norm(d=40):
     return g.finished(g.norm(g.node("Add", [g.linear(hidden, 3 * d, d), x], d), d))
 
 
+def keys_of_inputs(d=40, keys=150):
+    """Few queries; keys and values are the model's inputs and many."""
+    g = Sequence("condition")
+    x, k, v = g.input("x", (1, 13, d)), g.input("k", (1, keys, d)), g.input("v", (1, keys, d))
+    a = g.node("Attention", [g.linear(g.norm(x, d), d, d), k, v], d, q_num_heads=2, kv_num_heads=2)
+    return g.finished(g.node("Add", [x, g.linear(a, d, d)], d))
+
+
 def cross(d=40, keys=37):
     """Queries of one sequence, keys of another."""
     g = Sequence("cross")
@@ -70,6 +78,7 @@ MODELS = {
     "whole": whole_in_the_middle,
     "post": post_norm,
     "cross": cross,
+    "keys": keys_of_inputs,
     "gpt": lambda: gpt(length=LENGTH),
 }
 
@@ -115,7 +124,7 @@ def test_a_smaller_scratchpad_changes_no_byte(name):
     assert sorted(counts) == counts  # fewer words, more bands
 
 
-@pytest.mark.parametrize(("name", "words"), [("whole", 4096), ("cross", 2048), (f"block-{BLOCKS[3]}", 4096)])
+@pytest.mark.parametrize(("name", "words"), [("whole", 4096), ("cross", 2048), ("keys", 2048), (f"block-{BLOCKS[3]}", 4096)])
 def test_every_tensor_is_what_its_operations_mean(name, words):
     model = MODELS[name]()
     inputs = drawn(model, 1)
