@@ -14,6 +14,7 @@ from vlac.import_onnx.source import Source
 from vlac.ir.text import graph_text
 from vlac.legalize.direct_outputs import with_direct_outputs
 from vlac.legalize.legalize import legalize
+from vlac.model.carried import set_carried, set_repeat
 from vlac.passes import Compilation, Pass
 from vlac.plan.program_plan import plan_program
 from vlac.plan.text import plan_text
@@ -33,6 +34,8 @@ def _import(c: Compilation) -> None:
     dequantize_weights(c.model)
     set_rounding(c.model, c.options.rounding, quantized=is_quantized(c.model))
     name_all(c.model)
+    set_carried(c.model, c.options.carry)
+    set_repeat(c.model, c.options.repeat, c.options.counter)
 
 
 def _rewrite(c: Compilation) -> None:

@@ -1,7 +1,7 @@
 """Which part of the table the Verilog machine does, where it is less than the whole.
 
-An instruction is first executed by `sim`, then built in Verilog. Until then the generated packet check refuses it, or
-the fields that it cannot have, as any illegal packet, and conformance asks the Verilog machine for nothing else.
+An instruction is first executed by `sim`, then built in Verilog. Until then the generated packet check refuses it as
+any illegal packet, and conformance asks the Verilog machine for nothing else.
 """
 
 from __future__ import annotations
@@ -17,21 +17,10 @@ from vla_isa.packet import Instruction
 __all__ = ["VERILOG", "on_verilog"]
 
 _ABSENT = ("GATHER",)
-# the largest value of fields that the machine does not have in full
-_LIMITS: Mapping[str, Mapping[str, int]] = {
-    "GEMM": {"h": 1, "out_bytes": 0, "scale_by": 1, "res_kind": 0, "row_max": 0},
-    "REDUCE": {"function": 4},  # no mask of the largest
-    "COPY": {"move": 5, "unit": 0},
+
+VERILOG: Mapping[int, Instruction] = {
+    ins.opcode: replace(ins, implemented=ins.implemented and ins.name not in _ABSENT) for ins in TABLE
 }
-
-
-def _narrowed(ins: Instruction) -> Instruction:
-    limits = _LIMITS.get(ins.name, {})
-    fields = tuple(replace(f, maximum=limits.get(f.name, f.maximum)) for f in ins.fields)
-    return replace(ins, fields=fields, implemented=ins.implemented and ins.name not in _ABSENT)
-
-
-VERILOG: Mapping[int, Instruction] = {ins.opcode: _narrowed(ins) for ins in TABLE}
 
 
 def on_verilog(data: bytes, hw: HardwareConfig) -> bool:

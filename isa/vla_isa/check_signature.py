@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vla_isa.errors import ProgramError
-from vla_isa.host_functions import DTYPES, FUNCTIONS
+from vla_isa.host_functions import DTYPES, FUNCTIONS, HostFunction
 from vla_isa.integer import IntType
 from vla_isa.layout import TensorLayout
 from vla_isa.signature import HostOp, ModelOutput, Signature, Value
@@ -94,14 +94,15 @@ def _check_op(signature: Signature, number: int, op: HostOp, outputs: Sequence[T
     if not found.fits([v.shape for v in operands], op.shape, op.numbers):
         shapes = " and ".join(str(list(v.shape)) for v in operands)
         raise ProgramError(f"{where}: {list(op.shape)} is no result of {shapes} with {list(op.numbers)}")
-    _check_dtypes(op, operands, where, found.kinds)
+    _check_dtypes(op, operands, where, found)
 
 
-def _check_dtypes(op: HostOp, operands: Sequence[Value | HostOp], where: str, kinds: str) -> None:
+def _check_dtypes(op: HostOp, operands: Sequence[Value | HostOp], where: str, found: HostFunction) -> None:
     dtypes = [v.dtype for v in operands]
-    made = {"ArgMax": "int64", "ArgMin": "int64", "Items": "int8"}.get(op.function)  # of any dtype
-    given = dtypes[0] if made or op.function == "Cast" else op.dtype
-    if set(dtypes) != {given} or np.dtype(given).kind not in kinds or (made and op.dtype != made):
+    alike, made = dtypes[1:] if found.first else dtypes, found.makes
+    given = alike[0] if made or op.function == "Cast" else op.dtype
+    other = found.first and np.dtype(dtypes[0]).kind not in found.first
+    if set(alike) != {given} or np.dtype(given).kind not in found.kinds or other or (made and op.dtype != made):
         raise ProgramError(f"{where} of {' and '.join(dtypes)} to {op.dtype} is not possible")
 
 

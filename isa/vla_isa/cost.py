@@ -32,7 +32,7 @@ class Timing:
     mac_setup: int = 5  # constants of a MAC packet, besides one cycle per pixel of a strip
     mac_overhead: int = 24  # first operands to first write, and the start of the next packet
     mac_residual: int = 7  # of the residual add
-    mac_maxima: int = 4  # writing the row maxima of a strip
+    mac_maxima: int = 5  # of the last strip's row maxima
     mac_table: int = 10  # steps of the first strip that hide the reading of a table
     vec_setup: int = 5  # constants of a VEC or POOL packet
     vec_overhead: int = 20  # a VEC packet besides its words
@@ -40,6 +40,7 @@ class Timing:
     row_overhead: int = 36  # a ROW packet besides its steps
     row_table: int = 6  # of a table's rows and words, read before the first operands are there
     reduce_overhead: int = 15  # a REDUCE packet besides its steps
+    reduce_pass: int = 7  # between two passes of topk_mask
     reduce_items: int = 8  # a ROW packet's sums behind its results
     recip_overhead: int = 27  # a RECIP packet besides its items
     pool_overhead: int = 25  # a POOL packet besides its windows

@@ -54,9 +54,9 @@ def mac_cost(
         pixels: of an output plane.
         hw, timing: the machine.
         taps: of the kernel.
-        table, residual: 1 where the packet has an output table, or reads rows or a residual beside its results.
-        drain: cycles that the words of a strip's results and residuals take, where that is more than requantization.
-        behind: cycles of what is written behind the results.
+        table, residual: 1 where the packet has an output table, or adds an int8 residual.
+        drain: cycles that the words of a strip's results take, where that is more than requantization.
+        behind: cycles of what is written between and behind the results.
     """
     requantize = max(hw.pixels // hw.requant_pixels, drain)
     work = sum(
@@ -131,18 +131,18 @@ def vector_cost(work: int, overhead: int, bound: str, timing: Timing) -> Cost:
     return Cost(cycles, bound, setup=timing.vec_setup, resource="banks", yields=True)
 
 
-def row_cost(packet: Packet, step: int, items: bool, overhead: int, timing: Timing) -> Cost:
+def row_cost(packet: Packet, step: int, pair: int, overhead: int, timing: Timing) -> Cost:
     """A packet of the vector engine that walks pairs of pixels of a row, and blocks in them.
 
     Args:
         packet: with h, m and blocks.
         step: cycles of one block of a pair.
-        items: whether each pair's items are read first.
+        pair: cycles of a pair besides its blocks.
         overhead: cycles besides.
         timing: constants.
     """
     pairs = packet["h"] * -(-packet["m"] // 2)
-    work = pairs * (packet["blocks"] * step + items)
+    work = pairs * (packet["blocks"] * step + pair)
     return vector_cost(work, overhead, "compute" if work > overhead else "latency", timing)
 
 

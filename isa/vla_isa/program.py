@@ -16,7 +16,7 @@ from vla_isa.hardware import HardwareConfig
 from vla_isa.layout import TensorLayout
 from vla_isa.signature import Signature, Value, plain_signature
 
-__all__ = ["MAX_SCALE", "IoTensor", "MapEntry", "Program", "Segment", "SourceEntry"]
+__all__ = ["MAX_SCALE", "Carried", "IoTensor", "MapEntry", "Program", "Segment", "SourceEntry"]
 
 
 MAX_SCALE = 2.0**62  # of a tensor
@@ -66,6 +66,21 @@ class SourceEntry:
     macs: int
 
 
+@dataclass(frozen=True)
+class Carried:
+    """State that a run leaves for the next one: an input that lies in the data space where an output does.
+
+    Attributes:
+        model_input, model_output: their names in the model.
+        given, made: their names on the device.
+    """
+
+    model_input: str
+    model_output: str
+    given: str
+    made: str
+
+
 @dataclass
 class Program:
     """A compiled program.
@@ -103,6 +118,19 @@ class Program:
         if self.signature is not None:
             return self.signature
         return plain_signature(*([(t.name, t.layout) for t in tensors] for tensors in (self.inputs, self.outputs)))
+
+    @property
+    def carried(self) -> list[Carried]:
+        """The inputs that lie where an output does."""
+        model, found = self.model, []
+        places = {t.line: number for number, t in enumerate(self.outputs)}
+        results = {tuple(model.device_outputs(o.source)): o.name for o in model.outputs}
+        for given, source in zip(self.inputs, model.feeds, strict=True):
+            made = places.get(given.line)
+            if made is not None and source < len(model.inputs) and (made,) in results:
+                names = model.inputs[source].name, results[(made,)]
+                found.append(Carried(*names, given.name, self.outputs[made].name))
+        return found
 
     @property
     def model_inputs(self) -> list[Value]:

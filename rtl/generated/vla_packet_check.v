@@ -56,22 +56,19 @@ module vla_packet_check #(
   wire gemm_limit =
     (packet_i[49:40] == 10'd0) ||  // batch
     (packet_i[60:50] == 11'd0) ||  // h
-    (packet_i[60:50] > 11'd1) ||  // h
     (packet_i[74:61] == 14'd0) ||  // m
     (packet_i[86:75] == 12'd0) ||  // k_blocks
     (packet_i[98:87] == 12'd0) ||  // n_blocks
     ({12'd0, packet_i[118:99]} >= ActWords) ||  // in_base
     ({12'd0, packet_i[192:173]} >= ActWords) ||  // out_base
-    (packet_i[247:247] != 1'd0) ||  // out_bytes
     ({16'd0, packet_i[263:248]} >= WeightWords) ||  // weight_base
     ({16'd0, packet_i[295:280]} >= ParamWords) ||  // param_base
-    (packet_i[297:296] > 2'd1) ||  // scale_by
+    (packet_i[297:296] > 2'd2) ||  // scale_by
     (packet_i[299:298] > 2'd2) ||  // rounding
     ({16'd0, packet_i[340:325]} >= ParamWords) ||  // table_base
     ({12'd0, packet_i[360:341]} >= ActWords) ||  // row_base
-    (packet_i[382:381] != 2'd0) ||  // res_kind
+    (packet_i[382:381] > 2'd2) ||  // res_kind
     ({12'd0, packet_i[402:383]} >= ActWords) ||  // res_base
-    (packet_i[457:457] != 1'd0) ||  // row_max
     1'b0;
   wire gemm_rule =
     !({39'd0, packet_i[457:457]} == 40'd0 || ({39'd0, packet_i[247:247]} == 40'd1 && {38'd0, packet_i[297:296]} == 40'd1)) ||
@@ -82,9 +79,7 @@ module vla_packet_check #(
 
   wire copy_reserved = (|packet_i[511:413]);
   wire copy_limit =
-    (packet_i[42:40] > 3'd5) ||  // move
     ({16'd0, packet_i[359:344]} >= ParamWords) ||  // mask_base
-    (packet_i[360:360] != 1'd0) ||  // unit
     1'b0;
   wire copy_rule =
     !({29'd0, packet_i[301:291]} == 40'd0 || ({29'd0, packet_i[312:302]} < {29'd0, packet_i[301:291]} && {28'd0, packet_i[146:135]} <= {29'd0, packet_i[301:291]})) ||
@@ -173,7 +168,7 @@ module vla_packet_check #(
 
   wire reduce_reserved = (|packet_i[511:219]);
   wire reduce_limit =
-    (packet_i[42:40] > 3'd4) ||  // function
+    (packet_i[42:40] > 3'd5) ||  // function
     (packet_i[53:43] == 11'd0) ||  // h
     (packet_i[67:54] == 14'd0) ||  // m
     (packet_i[77:68] == 10'd0) ||  // blocks

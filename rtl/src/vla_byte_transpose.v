@@ -1,5 +1,5 @@
 // Corner turn of Block x Block bytes: byte i of output word j is byte j of input word i.
-// Does: take a block in groups of four words, in order, and give its transposed words in such groups, a group per cycle
+// Does: take a block in groups of Words words, in order, and give its transposed words in such groups, a group per cycle
 // in and out: a block enters where its predecessor leaves, by rows and by columns in turn, so one array
 // of registers is enough.
 // Does not: take parts of blocks, or know where words come from.
@@ -7,21 +7,22 @@
 // sides; in_ready_o follows out_ready_i in the same cycle.
 `default_nettype none
 module vla_byte_transpose #(
-  parameter Block = 16
+  parameter Block = 16,
+  parameter Words = 4    // of a group; divides Block
 ) (
-  input  wire                clk_i,
-  input  wire                rst_i,
-  input  wire                in_valid_i,
-  output wire                in_ready_o,
-  input  wire [32*Block-1:0] in_words_i,
-  output wire                out_valid_o,
-  input  wire                out_ready_i,
-  output wire [32*Block-1:0] out_words_o
+  input  wire                     clk_i,
+  input  wire                     rst_i,
+  input  wire                     in_valid_i,
+  output wire                     in_ready_o,
+  input  wire [8*Words*Block-1:0] in_words_i,
+  output wire                     out_valid_o,
+  input  wire                     out_ready_i,
+  output wire [8*Words*Block-1:0] out_words_o
 );
 
-  localparam Words  = 4;              // of a group
   localparam Groups = Block / Words;  // of a block
-  localparam Gw     = $clog2(Groups);
+  localparam Gw     = Groups > 1 ? $clog2(Groups) : 1;
+  localparam [Gw-1:0] LastGroup = Groups[Gw-1:0] - 1'b1;
 
   reg          by_columns_q;  // how the entering block is kept; the leaving one is kept the other way
   reg          leaving_q;     // a block leaves
@@ -29,8 +30,8 @@ module vla_byte_transpose #(
 
   wire take     = in_valid_i && in_ready_o;
   wire give     = out_valid_o && out_ready_i;
-  wire in_last  = take && (&in_q);
-  wire out_last = give && (&out_q);
+  wire in_last  = take && in_q == LastGroup;
+  wire out_last = give && out_q == LastGroup;
 
   assign out_valid_o = leaving_q;
   assign in_ready_o  = !leaving_q || in_q < out_q || (in_q == out_q && out_ready_i);
@@ -42,8 +43,8 @@ module vla_byte_transpose #(
       in_q         <= {Gw{1'b0}};
       out_q        <= {Gw{1'b0}};
     end else begin
-      if (take) in_q <= in_q + 1'b1;
-      if (give) out_q <= out_q + 1'b1;
+      if (take) in_q <= in_q == LastGroup ? {Gw{1'b0}} : in_q + 1'b1;
+      if (give) out_q <= out_q == LastGroup ? {Gw{1'b0}} : out_q + 1'b1;
       if (in_last) begin
         leaving_q    <= 1'b1;
         by_columns_q <= !by_columns_q;
@@ -80,8 +81,8 @@ module vla_byte_transpose #(
       end
     end
 
-    if (Block != 8 && Block != 16) begin : g_check
-      vla_bad_parameter_byte_transpose_block_8_or_16 u_bad ();
+    if ((Block != 8 && Block != 16) || Words > Block || (Words & (Words - 1)) != 0) begin : g_check
+      vla_bad_parameter_byte_transpose_words_divide_block_8_or_16 u_bad ();
     end
   endgenerate
 

@@ -191,12 +191,51 @@ module vla_core_datapath #(
     .wr_data_i (param_wr_data)
   );
 
+  // the reader of moves on chip: 0 the data loader, 1 the weight loader
+  localparam KeyNote  = 2 + $clog2(Block / 2) + WeightAw;
+  localparam CopyNote = 4 + ActAw > KeyNote ? 4 + ActAw : KeyNote;
+  wire [1:0]                    copy_valid, copy_ready, copy_word_valid;
+  wire                          copy_word_ready, copy_skip;
+  wire [2*ActAw-1:0]            copy_addr;
+  wire [3:0]                    copy_words;
+  wire [ActAw+3:0]              copy_note;
+  wire [KeyNote-1:0]            key_note;
+  wire [LoadLanes*WordBits-1:0] copy_word_data;
+  wire [CopyNote-1:0]           copy_word_note;
+  vla_word_share #(
+    .Block   (Block),
+    .ActAw   (ActAw),
+    .Lanes   (LoadLanes),
+    .NoteBits(CopyNote),
+    .Users   (2)
+  ) u_copy_share (
+    .clk_i        (clk_i),
+    .rst_i        (rst_i),
+    .group_valid_i(copy_valid),
+    .group_ready_o(copy_ready),
+    .group_addr_i (copy_addr),
+    .group_words_i({LoadLanes[3:0], copy_words}),
+    .group_skip_i ({1'b0, copy_skip}),
+    .group_note_i ({{(CopyNote-KeyNote){1'b0}}, key_note, {(CopyNote-ActAw-4){1'b0}}, copy_note}),
+    .rd_valid_o   (act_rd_valid[RdCopy +: LoadLanes]),
+    .rd_addr_o    (act_rd_addr[RdCopy*ActAw +: LoadLanes*ActAw]),
+    .rd_grant_i   (act_rd_grant[RdCopy +: LoadLanes]),
+    .rd_word_i    (act_rd_word[RdCopy +: LoadLanes]),
+    .rd_data_i    (act_rd_data[RdCopy*WordBits +: LoadLanes*WordBits]),
+    .out_valid_o  (copy_word_valid),
+    .out_ready_i  ({1'b1, copy_word_ready}),
+    .out_data_o   (copy_word_data),
+    .out_note_o   (copy_word_note)
+  );
+
   // engines
   vla_weight_loader #(
     .Block        (Block),
+    .ActWords     (ActWords),
     .WeightWords  (WeightWords),
     .ParamWords   (ParamWords),
-    .WeightMasters(WeightMasters)
+    .WeightMasters(WeightMasters),
+    .Lanes        (LoadLanes)
   ) u_weight_loader (
     .clk_i           (clk_i),
     .rst_i           (rst_i),
@@ -229,6 +268,13 @@ module vla_core_datapath #(
     .param_rd_addr_o (param_rd_addr[3*ParamAw-1:2*ParamAw]),
     .param_rd_grant_i(param_rd_grant[2]),
     .param_rd_data_i (param_rd_data),
+    .key_valid_o     (copy_valid[1]),
+    .key_ready_i     (copy_ready[1]),
+    .key_addr_o      (copy_addr[2*ActAw-1:ActAw]),
+    .key_note_o      (key_note),
+    .key_word_valid_i(copy_word_valid[1]),
+    .key_word_data_i (copy_word_data),
+    .key_word_note_i (copy_word_note[KeyNote-1:0]),
     .weight_wr_en_o  (weight_wr_en),
     .weight_wr_addr_o(weight_wr_addr),
     .weight_wr_data_o(weight_wr_data),
@@ -261,11 +307,16 @@ module vla_core_datapath #(
     .r_data_i       (load_r_data_i),
     .r_last_i       (load_r_last_i),
     .r_error_i      (load_r_error_i),
-    .copy_rd_valid_o(act_rd_valid[RdCopy +: LoadLanes]),
-    .copy_rd_addr_o (act_rd_addr[RdCopy*ActAw +: LoadLanes*ActAw]),
-    .copy_rd_grant_i(act_rd_grant[RdCopy +: LoadLanes]),
-    .copy_rd_word_i (act_rd_word[RdCopy +: LoadLanes]),
-    .copy_rd_data_i (act_rd_data[RdCopy*WordBits +: LoadLanes*WordBits]),
+    .copy_valid_o     (copy_valid[0]),
+    .copy_ready_i     (copy_ready[0]),
+    .copy_addr_o      (copy_addr[ActAw-1:0]),
+    .copy_words_o     (copy_words),
+    .copy_skip_o      (copy_skip),
+    .copy_note_o      (copy_note),
+    .copy_word_valid_i(copy_word_valid[0]),
+    .copy_word_ready_o(copy_word_ready),
+    .copy_word_data_i (copy_word_data),
+    .copy_word_note_i (copy_word_note[ActAw+3:0]),
     .wr_valid_o     (act_wr_valid[WrLoad +: LoadLanes]),
     .wr_addr_o      (act_wr_addr[WrLoad*ActAw +: LoadLanes*ActAw]),
     .wr_data_o      (act_wr_data[WrLoad*WordBits +: LoadLanes*WordBits]),

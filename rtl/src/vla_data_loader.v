@@ -1,4 +1,4 @@
-// LOAD queue: COPY data_to_act, act_to_act and fill_act.
+// LOAD queue: COPY data_to_act, act_to_act (also transposed) and fill_act.
 // Does: walk the runs of a COPY, form bursts of at most 1 KB of those from the data space (also across runs
 // on neighbouring lines) and deal them to the in-masters so that both get the same number of beats (all to the
 // first if the destination may overlap itself); ask for the next packet's bursts while the current one still
@@ -34,12 +34,18 @@ module vla_data_loader #(
   input  wire [InMasters-1:0]                                  r_last_i,
   input  wire [InMasters-1:0]                                  r_error_i,
   output wire                                                  axi_error_o,
-  // activation memory
-  output wire [InMasters*(32/Block)-1:0]                       copy_rd_valid_o,
-  output wire [InMasters*(32/Block)*$clog2(ActWords)-1:0]      copy_rd_addr_o,
-  input  wire [InMasters*(32/Block)-1:0]                       copy_rd_grant_i,
-  input  wire [InMasters*(32/Block)-1:0]                       copy_rd_word_i,
-  input  wire [InMasters*256-1:0]                              copy_rd_data_i,
+  // activation memory: groups to read, and their words
+  output wire                                                  copy_valid_o,
+  input  wire                                                  copy_ready_i,
+  output wire [$clog2(ActWords)-1:0]                           copy_addr_o,
+  output wire [3:0]                                            copy_words_o,
+  output wire                                                  copy_skip_o,  // read nothing, only pass the note
+  output wire [4+$clog2(ActWords)-1:0]                         copy_note_o,
+  input  wire                                                  copy_word_valid_i,
+  output wire                                                  copy_word_ready_o,
+  input  wire [InMasters*256-1:0]                              copy_word_data_i,
+  input  wire [4+$clog2(ActWords)-1:0]                         copy_word_note_i,
+  // activation memory: write lanes
   output wire [InMasters*(32/Block)-1:0]                       wr_valid_o,
   output wire [InMasters*(32/Block)*$clog2(ActWords)-1:0]      wr_addr_o,
   output wire [InMasters*256-1:0]                              wr_data_o,
@@ -52,6 +58,8 @@ module vla_data_loader #(
   localparam LineWords = 64 / Block;
   localparam SegLines  = 16;
   localparam SegBits   = $clog2(SegLines * LineWords) + 1;
+  localparam BlockLog  = $clog2(Block);
+  localparam RunBits   = 16 + BlockLog;
 
   wire [2:0]  move  = packet_i[`VLA_COPY_MOVE];
   wire [15:0] n0    = packet_i[`VLA_COPY_N0];
@@ -59,23 +67,26 @@ module vla_data_loader #(
   wire [11:0] n2    = packet_i[`VLA_COPY_N2];
   wire [11:0] n3    = packet_i[`VLA_COPY_N3];
   wire        local_move = move != `VLA_COPY_MOVE_DATA_TO_ACT;
+  wire        squares    = packet_i[`VLA_COPY_UNIT] == `VLA_COPY_UNIT_TRANSPOSE;
   wire        accept     = packet_valid_i && packet_ready_o;
 
   // What stays known of a packet after its walk, by tag.
   wire        walk_tag, head_tag;
-  reg  [1:0]  local_q, fill_q;
+  reg  [1:0]  local_q, fill_q, transpose_q;
   reg  [7:0]  pad0_q, pad1_q;
-  reg  [15:0] n0_q;  // of the packet being walked
+  reg  [RunBits-1:0] units_q;  // words of a run of the packet being walked
   wire        accept_tag = !walk_tag;
   always @(posedge clk_i) begin
     if (rst_i) begin
-      local_q <= 2'b00;
-      fill_q  <= 2'b00;
+      local_q     <= 2'b00;
+      fill_q      <= 2'b00;
+      transpose_q <= 2'b00;
     end else if (accept) begin
-      local_q[accept_tag] <= local_move;
-      fill_q[accept_tag]  <= move == `VLA_COPY_MOVE_FILL_ACT;
+      local_q[accept_tag]     <= local_move;
+      fill_q[accept_tag]      <= move == `VLA_COPY_MOVE_FILL_ACT;
+      transpose_q[accept_tag] <= squares;
     end
-    if (accept) n0_q <= n0;
+    if (accept) units_q <= squares ? {n0, {BlockLog{1'b0}}} : {{BlockLog{1'b0}}, n0};
     if (accept && !accept_tag) pad0_q <= packet_i[`VLA_COPY_PAD];
     if (accept && accept_tag)  pad1_q <= packet_i[`VLA_COPY_PAD];
   end
@@ -110,11 +121,11 @@ module vla_data_loader #(
   wire [ActAw-1:0]   seg_dst;
   wire [SegBits-1:0] seg_words;
   vla_segmenter #(
-    .LineAw(32), .WordAw(ActAw), .RunBits(16), .LineUnits(LineWords), .SegLines(SegLines), .GroupUnits(Lanes)
+    .LineAw(32), .WordAw(ActAw), .RunBits(RunBits), .LineUnits(LineWords), .SegLines(SegLines), .GroupUnits(Lanes)
   ) u_segmenter (
     .clk_i(clk_i), .rst_i(rst_i), .local_i(walk_local),
     .run_valid_i(run_valid), .run_ready_o(run_ready),
-    .run_line_i(run_src), .run_word_i(run_dst), .run_units_i(n0_q), .busy_o(cut_busy),
+    .run_line_i(run_src), .run_word_i(run_dst), .run_units_i(units_q), .busy_o(cut_busy),
     .seg_valid_o(seg_valid), .seg_ready_i(seg_ready),
     .seg_line_o(seg_src), .seg_word_o(seg_dst), .seg_units_o(seg_words)
   );
@@ -190,14 +201,18 @@ module vla_data_loader #(
 
   vla_local_mover #(.Block(Block), .ActAw(ActAw), .Lanes(Lanes)) u_local (
     .clk_i(clk_i), .rst_i(rst_i), .head_tag_i(head_tag),
-    .fill_i(fill_q[head_tag]), .pad_i(head_tag ? pad1_q : pad0_q),
+    .fill_i(fill_q[head_tag]), .pad_i(head_tag ? pad1_q : pad0_q), .transpose_i(transpose_q[head_tag]),
     .seg_valid_i(seg_valid && walk_local), .seg_ready_o(local_ready),
     .seg_src_i(seg_src[ActAw-1:0]), .seg_dst_i(seg_dst), .seg_words_i(seg_words[3:0]), .seg_tag_i(walk_tag),
     .idle_o(local_idle), .retire_o(local_retire), .retire_tag_o(local_retire_tag),
-    .rd_valid_o(copy_rd_valid_o), .rd_addr_o(copy_rd_addr_o),
-    .rd_grant_i(copy_rd_grant_i), .rd_word_i(copy_rd_word_i), .rd_data_i(copy_rd_data_i),
+    .read_valid_o(copy_valid_o), .read_ready_i(copy_ready_i), .read_addr_o(copy_addr_o),
+    .read_words_o(copy_words_o), .read_note_o(copy_note_o),
+    .word_valid_i(copy_word_valid_i), .word_ready_o(copy_word_ready_o), .word_data_i(copy_word_data_i),
+    .word_note_i(copy_word_note_i),
     .wr_valid_o(local_wr_valid), .wr_addr_o(local_wr_addr), .wr_data_o(local_wr_data), .wr_grant_i(wr_grant_i)
   );
+
+  assign copy_skip_o = fill_q[head_tag];
 
   wire unused_packet = ^packet_i;
 

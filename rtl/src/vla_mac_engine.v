@@ -1,10 +1,11 @@
 // The MAC engine: CONV and GEMM.
 //
-//   setup -> walk + lanes -> fetch -> array -> strips -> drain (requantize, table, residual, write)
+//   setup -> walk + lanes -> fetch -> array -> strips -> drain (requantize, table, residual, maxima, write)
 //                ^ live lists                             ^ place (addresses, residual words), params
 //
 // Does: run one packet after the other at Pixels x Block x Block multiply-accumulates per cycle, as long as
-// the words of a step lie in different banks and a strip has at least Pixels / RequantPixels steps.
+// the words of a step lie in different banks and a strip has at least Pixels / RequantPixels steps (twice as many where
+// results are int16).
 // Does not: check packets, take semaphores, or order a packet's output after its own inputs: an output region
 // may equal the residual, and must not overlap anything else the packet reads.
 // Latency: about 21 cycles from start to the write of a strip's first pixels besides its steps; a packet
@@ -86,7 +87,7 @@ module vla_mac_engine #(
     end
   end
 
-  wire [511:0]                conv, shadow_conv;
+  wire [511:0]                conv, gemm, shadow_conv;
   wire [11:0]                 in_blocks, out_blocks, shadow_in_blocks, shadow_out_blocks;
   wire [9:0]                  batches;
   wire [ActAw-1:0]            in_batch_stride, out_batch_stride;
@@ -108,7 +109,7 @@ module vla_mac_engine #(
     .shadow_conv_o(shadow_conv), .shadow_in_blocks_o(shadow_in_blocks), .shadow_out_blocks_o(shadow_out_blocks),
     .conv_o(conv), .in_blocks_o(in_blocks), .out_blocks_o(out_blocks), .batches_o(batches),
     .in_batch_stride_o(in_batch_stride), .out_batch_stride_o(out_batch_stride),
-    .weight_batch_stride_o(weight_batch_stride), .one_record_o(one_record),
+    .weight_batch_stride_o(weight_batch_stride), .one_record_o(one_record), .gemm_o(gemm),
     .origin_o(origin), .ring_span_o(ring_span), .tap_row_o(tap_row), .row_pixels_o(row_pixels),
     .row_step_o(row_step), .out_slot_row_o(out_slot_row), .res_slot_row_o(res_slot_row),
     .out_ring_span_o(out_ring_span), .res_ring_span_o(res_ring_span),
@@ -210,9 +211,12 @@ module vla_mac_engine #(
   wire                record_valid, record_take, params_ready, table_valid, table_first, table_busy;
   wire [95:0]         residual_record;
   wire                     group_valid, group_strip_last, group_tile_last, group_packet_last, group_freed;
+  wire                     group_words, group_block_first, group_block_last;
+  wire [1:0]               group_kind;
+  wire [5*RequantPixels-1:0] group_columns;
   wire [RequantPixels-1:0] group_live;
   wire [RequantPixels*ActAw-1:0]   group_addr;
-  wire [RequantPixels*8*Block-1:0] group_residual;
+  wire [RequantPixels*8*Block-1:0] group_read;
 
   vla_mac_strips #(.Pairs(Pixels/2), .Group(RequantPixels/2), .Block(Block), .Depth(Strips)) u_strips (
     .clk_i(clk_i), .rst_i(rst_i),
@@ -236,26 +240,30 @@ module vla_mac_engine #(
     .Pixels(Pixels), .Block(Block), .ActAw(ActAw), .Group(RequantPixels), .Credits(Depth)
   ) u_place (
     .clk_i(clk_i), .rst_i(rst_i),
-    .start_i(start), .conv_i(conv), .out_blocks_i(out_blocks), .batches_i(batches),
+    .start_i(start), .conv_i(conv), .gemm_i(gemm), .out_blocks_i(out_blocks), .batches_i(batches),
     .out_batch_stride_i(out_batch_stride), .out_slot_row_i(out_slot_row), .out_ring_span_i(out_ring_span),
     .res_slot_row_i(res_slot_row), .res_ring_span_i(res_ring_span),
     .res_rd_valid_o(res_rd_valid_o), .res_rd_addr_o(res_rd_addr_o), .res_rd_grant_i(res_rd_grant_i), .res_rd_word_i(res_rd_word_i),
     .res_rd_data_i(res_rd_data_i),
-    .freed_i(group_freed), .group_valid_o(group_valid), .group_live_o(group_live),
+    .freed_i(group_freed), .group_valid_o(group_valid), .group_kind_o(group_kind), .group_words_o(group_words),
+    .group_live_o(group_live), .group_block_first_o(group_block_first), .group_block_last_o(group_block_last),
+    .group_columns_o(group_columns),
     .group_strip_last_o(group_strip_last), .group_tile_last_o(group_tile_last),
-    .group_packet_last_o(group_packet_last), .group_addr_o(group_addr), .group_residual_o(group_residual)
+    .group_packet_last_o(group_packet_last), .group_addr_o(group_addr), .group_read_o(group_read)
   );
 
   vla_mac_drain #(
     .Block(Block), .ActAw(ActAw), .ParamBits(ParamBits), .Group(RequantPixels), .Depth(Depth)
   ) u_drain (
     .clk_i(clk_i), .rst_i(rst_i),
-    .conv_i(conv), .ready_i(params_ready), .residual_record_i(residual_record),
+    .conv_i(conv), .gemm_i(gemm), .ready_i(params_ready), .residual_record_i(residual_record),
     .table_valid_i(table_valid), .table_first_i(table_first), .table_word_i(param_rd_data_i),
     .table_busy_o(table_busy),
-    .group_valid_i(group_valid), .group_live_i(group_live), .group_strip_last_i(group_strip_last),
+    .group_valid_i(group_valid), .group_kind_i(group_kind), .group_words_i(group_words), .group_live_i(group_live),
+    .group_block_first_i(group_block_first), .group_block_last_i(group_block_last), .group_columns_i(group_columns),
+    .group_strip_last_i(group_strip_last),
     .group_tile_last_i(group_tile_last), .group_packet_last_i(group_packet_last), .group_addr_i(group_addr),
-    .group_residual_i(group_residual), .freed_o(group_freed),
+    .group_read_i(group_read), .freed_o(group_freed),
     .strip_valid_i(strip_valid), .strip_silent_i(strip_silent), .strip_acc_i(strip_acc),
     .strip_take_o(strip_take), .strip_take_last_o(strip_take_last),
     .record_valid_i(record_valid), .record_i(record), .record_take_o(record_take),

@@ -24,12 +24,16 @@ module vla_mac_place_walk #(
   output wire [Group-1:0]    live_o,
   output wire [14*Group-1:0] x_o,
   output wire                strip_last_o,   // last group of its strip with a pixel
+  output wire                tile_first_o,
   output wire                tile_last_o,
+  output wire                block_first_o,  // its tile is the first of a batch
+  output wire                block_last_o,
   output wire                packet_last_o,
   // regions
   output wire                pixel_o,        // the next pixel of the first group
   output wire                pixel_wrap_o,   // which begins a row
   output wire                load_o,         // go to the first group of the next tile
+  output wire                load_first_o,   // which begins a batch
   output wire                load_batch_o,   // behind which another batch begins
   output wire [Group-1:0]    wrap_o          // the pixel of the next group is a row further than the step
 );
@@ -51,17 +55,22 @@ module vla_mac_place_walk #(
   reg [GroupAw-1:0]  group_q;         // in its strip
   reg [11:0]         blocks_left_q;   // of the batch, this tile included
   reg [9:0]          batches_left_q;
+  reg                tile_first_q, block_first_q, block_last_q;
 
   wire count_wrap = step_x_q + 14'd1 == out_w_i;
-  wire batch_last = tile_last_o && blocks_left_q == 12'd1;
-  wire [11:0] blocks_next = state_q == Load || batch_last ? out_blocks_i : blocks_left_q - 12'd1;
+  wire batch_last = tile_last_o && block_last_o;
+  wire [11:0] blocks_next = load_first_o ? out_blocks_i : blocks_left_q - 12'd1;
 
   assign valid_o       = state_q == Run;
   assign pixel_o       = state_q == Count;
   assign pixel_wrap_o  = count_wrap;
   assign load_o        = state_q == Load || (step_i && tile_last_o && !packet_last_o);
+  assign load_first_o  = state_q == Load || batch_last;
   assign load_batch_o  = blocks_next == 12'd1;
   assign strip_last_o  = tile_last_o || group_q == Last;
+  assign tile_first_o  = tile_first_q;
+  assign block_first_o = block_first_q;
+  assign block_last_o  = block_last_q;
   assign packet_last_o = batch_last && batches_left_q == 10'd1;
 
   always @(posedge clk_i) begin
@@ -86,7 +95,10 @@ module vla_mac_place_walk #(
       step_x_q    <= count_wrap ? 14'd0 : step_x_q + 14'd1;
       step_rows_q <= step_rows_q + {3'd0, count_wrap};
     end
+    if (load_o || step_i) tile_first_q <= load_o;
     if (load_o) begin
+      block_first_q <= load_first_o;
+      block_last_q  <= load_batch_o;
       blocks_left_q <= blocks_next;
       if (state_q == Load) batches_left_q <= batches_i;
       else if (batch_last) batches_left_q <= batches_left_q - 10'd1;

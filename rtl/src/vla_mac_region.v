@@ -61,17 +61,34 @@ module vla_mac_region #(
     end
   end
 
+  // A step: rows and words without and with a row more, then the same around the ring; from which slot on it goes around.
+  reg [11:0]      go_q [0:3];
+  reg [ActAw-1:0] move_q [0:3];
+  reg [11:0]      turn_q [0:1];
+  wire [11:0]     ring = {1'b0, ring_i};
+  wire [11:0]     rows = {1'b0, rows_q};
+  always @(posedge clk_i) begin
+    go_q[0]   <= rows;
+    go_q[1]   <= rows + 12'd1;
+    go_q[2]   <= rows - ring;
+    go_q[3]   <= rows + 12'd1 - ring;
+    move_q[0] <= step_q;
+    move_q[1] <= step_q + row_stride_i;
+    move_q[2] <= step_q - ring_span_i;
+    move_q[3] <= step_q + row_stride_i - ring_span_i;
+    turn_q[0] <= ring_i == 11'd0 ? 12'hFFF : ring - rows;
+    turn_q[1] <= ring_i == 11'd0 ? 12'hFFF : ring - rows - 12'd1;
+  end
+
   genvar l;
   generate
     for (l = 0; l < Group; l = l + 1) begin : g_lane
       localparam Behind = Group - l;  // pixels counted after this one
-      reg  [10:0]      first_slot_q, at_q;
+      reg  [10:0]      first_slot_q;
+      reg  [11:0]      at_q;
       reg  [ActAw-1:0] first_row_q, addr_q;
       reg  [3:0]       left_q;  // pixels that are still to come when this one is reached
-      wire [11:0]      slots  = {1'b0, at_q} + {1'b0, rows_q} + {11'd0, wrap_i[l]};
-      wire             around = ring_i != 11'd0 && slots >= {1'b0, ring_i};
-      wire [11:0]      at     = around ? slots - {1'b0, ring_i} : slots;
-      wire             unused_at = at[11];
+      wire             around = at_q >= turn_q[wrap_i[l]];
 
       always @(posedge clk_i) begin
         if (start_i) left_q <= Group[3:0];
@@ -81,12 +98,11 @@ module vla_mac_region #(
           first_row_q  <= row_q;
         end
         if (load_i) begin
-          at_q   <= first_slot_q;
+          at_q   <= {1'b0, first_slot_q};
           addr_q <= tile_q + first_row_q;
         end else if (step_i) begin
-          at_q   <= at[10:0];
-          addr_q <= addr_q + step_q + (wrap_i[l] ? row_stride_i : {ActAw{1'b0}})
-                    - (around ? ring_span_i : {ActAw{1'b0}});
+          at_q   <= at_q + go_q[{around, wrap_i[l]}];
+          addr_q <= addr_q + move_q[{around, wrap_i[l]}];
         end
       end
       assign row_o[ActAw*l +: ActAw] = addr_q;

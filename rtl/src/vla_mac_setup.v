@@ -36,6 +36,7 @@ module vla_mac_setup #(
   output reg  [ActAw-1:0]           out_batch_stride_o,
   output reg  [15:0]                weight_batch_stride_o,
   output reg                        one_record_o,
+  output reg  [511:0]               gemm_o,
   // its constants, addresses modulo the size of the activation memory
   output reg  [ActAw-1:0]           origin_o,          // kernel tap (0, 0) of output pixel (0, 0), block 0
   output reg  [ActAw-1:0]           ring_span_o,       // words of the whole ring
@@ -60,11 +61,12 @@ module vla_mac_setup #(
   wire [19:0]  in_batch_stride, out_batch_stride;
   wire [15:0]  weight_batch_stride;
   wire         one_record;
+  wire [511:0] gemm;
 
   vla_mac_normal u_normal (
     .packet_i(packet_i), .conv_o(conv), .in_blocks_o(in_blocks), .out_blocks_o(out_blocks),
     .batches_o(batches), .in_batch_stride_o(in_batch_stride), .out_batch_stride_o(out_batch_stride),
-    .weight_batch_stride_o(weight_batch_stride), .one_record_o(one_record)
+    .weight_batch_stride_o(weight_batch_stride), .one_record_o(one_record), .gemm_o(gemm)
   );
 
   // ---- shadow ----
@@ -79,6 +81,7 @@ module vla_mac_setup #(
   reg [19:0]  in_batch_stride_q, out_batch_stride_q;
   reg [15:0]  weight_batch_stride_q;
   reg         one_record_q;
+  reg [511:0] gemm_q;
 
   wire unused_high = &{1'b0, in_batch_stride_q, out_batch_stride_q, factor_wide, row_pixels_wide};
 
@@ -124,6 +127,7 @@ module vla_mac_setup #(
       out_batch_stride_q    <= out_batch_stride;
       weight_batch_stride_q <= weight_batch_stride;
       one_record_q          <= one_record;
+      gemm_q                <= gemm;
     end
   end
 
@@ -208,6 +212,7 @@ module vla_mac_setup #(
       out_batch_stride_o    <= out_batch_stride_q[ActAw-1:0];
       weight_batch_stride_o <= weight_batch_stride_q;
       one_record_o          <= one_record_q;
+      gemm_o                <= gemm_q;
       origin_o              <= origin_q;
       ring_span_o           <= ring_span_q;
       tap_row_o             <= tap_row_q;

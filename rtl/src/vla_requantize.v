@@ -1,4 +1,4 @@
-// Requantize accumulators to int8: clamp(round_shift((acc + bias) * mult, shift) + zero, lo, hi).
+// Requantize accumulators: clamp(round_shift((acc + bias) * mult, shift) + zero, lo, hi).
 // Does: Lanes values per cycle, each with its own record (bias, mult, shift as in parameter memory); the sum
 // has 33 bits, the product 57, nothing wraps.
 // Does not: know channels or pixels, stall, or apply a table.
@@ -7,20 +7,21 @@
 // Same arithmetic as vla_isa.numerics.requantize; compared in tests/rtl/vla_requantize.
 `default_nettype none
 module vla_requantize #(
-  parameter Lanes = 32  // values per cycle
+  parameter Lanes = 32, // values per cycle
+  parameter Bits  = 8   // of a result: 8, 16 or 18
 ) (
   input  wire                clk_i,
   input  wire                rst_i,
   input  wire [1:0]          rounding_i,
-  input  wire [7:0]          zero_i,
-  input  wire [7:0]          lo_i,
-  input  wire [7:0]          hi_i,
+  input  wire [Bits-1:0]     zero_i,
+  input  wire [Bits-1:0]     lo_i,
+  input  wire [Bits-1:0]     hi_i,
   input  wire                valid_i,
   input  wire                silent_i,   // the bias counts as 0
   input  wire [32*Lanes-1:0] acc_i,
   input  wire [64*Lanes-1:0] record_i,   // bias:i32 | mult:u24 | shift:u6 | 2 ignored
   output wire                valid_o,
-  output wire [8*Lanes-1:0]  q_o
+  output wire [Bits*Lanes-1:0] q_o
 );
 
   reg [7:1] valid_q;  // index k: registers of stage k hold a value
@@ -59,10 +60,10 @@ module vla_requantize #(
         .clk_i(clk_i), .en_i(valid_q[2:1]), .x_i(t_q), .mult_i(mult_q), .p_o(p)
       );
 
-      vla_requantize_round u_round (
+      vla_requantize_round #(.Bits(Bits)) u_round (
         .clk_i(clk_i), .en_i(valid_q[6:3]),
         .rounding_i(rounding_i), .zero_i(zero_i), .lo_i(lo_i), .hi_i(hi_i),
-        .p_i(p), .shift_i(shift), .q_o(q_o[8*l +: 8])
+        .p_i(p), .shift_i(shift), .q_o(q_o[Bits*l +: Bits])
       );
     end
   endgenerate

@@ -9,7 +9,7 @@
 `include "vla_isa.vh"
 `default_nettype none
 module vla_requantize_round #(
-  parameter Bits = 8  // of the result, 8 or 16
+  parameter Bits = 8  // of the result: 8, 16 or 18
 ) (
   input  wire                   clk_i,
   input  wire            [3:0]  en_i,
@@ -85,8 +85,8 @@ module vla_requantize_round #(
   wire unused_moved = ^moved[63:Window];
 
   generate
-    if (Bits != 8 && Bits != 16) begin : g_check
-      vla_bad_parameter_round_bits_8_or_16 u_bad ();
+    if (Bits != 8 && Bits != 16 && Bits != 18) begin : g_check
+      vla_bad_parameter_round_bits_8_16_or_18 u_bad ();
     end
   endgenerate
 

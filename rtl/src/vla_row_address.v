@@ -18,6 +18,7 @@ module vla_row_address #(
   input  wire          load_i,
   input  wire          row_end_i,
   input  wire          next_i,
+  input  wire          again_i,
   // of the step's first pixel
   output reg  [Aw-1:0] low_o,
   output reg  [Aw-1:0] high_o
@@ -25,6 +26,7 @@ module vla_row_address #(
 
   reg [Aw-1:0] next_low_q, next_high_q;  // the pair that begins next
   reg [Aw-1:0] row_low_q, row_high_q;    // the row it is in
+  reg [Aw-1:0] pair_low_q, pair_high_q;  // the running pair
 
   wire [Aw-1:0] pair     = still_i ? {Aw{1'b0}} : {{(Aw - 2){1'b0}}, 2'd2};
   wire [Aw-1:0] row      = still_i ? {Aw{1'b0}} : row_stride_i;
@@ -46,8 +48,13 @@ module vla_row_address #(
       end
     end
     if (load_i) begin
-      low_o  <= next_low_q;
-      high_o <= next_high_q;
+      low_o       <= next_low_q;
+      high_o      <= next_high_q;
+      pair_low_q  <= next_low_q;
+      pair_high_q <= next_high_q;
+    end else if (again_i) begin
+      low_o  <= pair_low_q;
+      high_o <= pair_high_q;
     end else if (next_i) begin
       low_o  <= low_o + block_step_i;
       high_o <= high_o + block_step_i;

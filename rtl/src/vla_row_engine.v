@@ -1,11 +1,12 @@
 // ROW, REDUCE and RECIP: elementwise functions, sums and reciprocals of the pixels of matrices.
 // Does: walk pixel pairs outside and channel blocks inside, so that a pixel's constants are read once and its sums need
 // no memory; read four words and write two per cycle, 2 x Block lanes; channel records and tables from the parameter
-// memory.
+// memory. A mask of the largest channels takes several passes over a pair (vla_row_topk).
 // Does not: check packets or semaphores; order its reads against its own writes within a packet, beyond that a word is
 // read before it is overwritten by the result computed from it.
 // Latency: ROW about 42 cycles from a packet taken while idle to its first write, REDUCE 20, RECIP 33; a table first.
-// Steps take the larger of half the slots read (vla_row_setup) and the planes written; RECIP takes one item per cycle.
+// Steps take the larger of half the slots read (vla_row_setup) and the planes written; RECIP takes one item per cycle;
+// between two passes of a mask are 7 cycles.
 // Handshakes: see rtl/README.md; nothing starts while hold_i is high.
 `include "vla_isa.vh"
 `default_nettype none
@@ -52,6 +53,8 @@ module vla_row_engine #(
   wire [10:0]     h;
   wire [15:0]     m;
   wire [9:0]      blocks;
+  wire            topk;
+  wire [3:0]      passes;
   wire [13:0]     channels;
   wire [4*Aw-1:0] base, high, row_stride, block_step;
   wire [3:0]      wide;
@@ -65,6 +68,7 @@ module vla_row_engine #(
     .packet_i(packet_i), .hold_i(hold_i), .done_o(done_o), .active_o(active_o),
     .start_o(start), .busy_o(busy), .finish_i(finish), .packet_o(packet),
     .row_o(row), .reduce_o(reduce), .recip_o(recip), .h_o(h), .m_o(m), .blocks_o(blocks), .channels_o(channels),
+    .topk_o(topk), .passes_o(passes),
     .base_o(base), .high_o(high), .row_stride_o(row_stride), .block_step_o(block_step),
     .wide_o(wide), .present_o(present), .still_o(still), .slot_o(slot), .beat_last_o(beat_last),
     .items_in_o(items_in), .items_in_base_o(items_in_base), .words_out_o(words_out),
@@ -73,13 +77,13 @@ module vla_row_engine #(
 
   // ---- reading, and what must be there before a step is taken ----
   wire                items_valid, items_take, step_valid, step_take, ahead;
-  wire                both, block_first, block_last, pair_last;
+  wire                both, block_first, block_last, pass_last, pair_last;
   wire [255:0]        item;
   wire [32*Block-1:0] a, b, c;
   wire                words_room, items_room, records_ready, table_ready, idle;
 
   vla_row_reader #(.Block(Block), .Aw(Aw)) u_reader (
-    .clk_i(clk_i), .rst_i(rst_i), .start_i(start), .h_i(h), .m_i(m), .blocks_i(blocks),
+    .clk_i(clk_i), .rst_i(rst_i), .start_i(start), .h_i(h), .m_i(m), .blocks_i(blocks), .passes_i(passes),
     .base_i(base[3*Aw-1:0]), .high_i(high[3*Aw-1:0]), .row_stride_i(row_stride[3*Aw-1:0]),
     .block_step_i(block_step[3*Aw-1:0]), .wide_i(wide[2:0]), .present_i(present), .still_i(still),
     .slot_i(slot), .beat_last_i(beat_last), .items_i(items_in), .items_base_i(items_in_base),
@@ -87,19 +91,21 @@ module vla_row_engine #(
     .rd_data_i(rd_data_i),
     .ahead_o(ahead), .items_valid_o(items_valid), .items_take_i(items_take),
     .step_valid_o(step_valid), .step_take_i(step_take), .both_o(both), .block_first_o(block_first),
-    .block_last_o(block_last), .pair_last_o(pair_last), .item_q_o(item), .a_o(a), .b_o(b), .c_o(c)
+    .block_last_o(block_last), .pass_last_o(pass_last), .pair_last_o(pair_last), .item_q_o(item), .a_o(a), .b_o(b), .c_o(c)
   );
 
   reg  launch_q;  // a step is in the reader's registers
   reg  feed_q;    // RECIP: the pair's first item goes in
   reg  last_q;    // the packet's last step is taken
+  reg  search_q;  // a pass of topk_mask is through, what it found is not there yet
+  wire decided;
   wire may     = busy && !start;
   wire launch  = step_valid && step_take;
   wire pair    = items_valid && items_take && recip;
 
   assign items_take = may && (!recip || (!feed_q && items_room));
   assign step_take  = may && table_ready && records_ready && (!words_out || (words_room && !(wide[3] && launch_q)))
-                      && (!items_out || items_room);
+                      && (!items_out || items_room) && !search_q;
   assign finish     = last_q && idle;
 
   always @(posedge clk_i) begin
@@ -107,17 +113,20 @@ module vla_row_engine #(
       launch_q <= 1'b0;
       feed_q   <= 1'b0;
       last_q   <= 1'b0;
+      search_q <= 1'b0;
     end else begin
       launch_q <= launch;
       feed_q   <= pair;
       if (start) last_q <= 1'b0;
-      else if ((launch && block_last && pair_last) || (pair && pair_last)) last_q <= 1'b1;
+      else if ((launch && block_last && pass_last && pair_last) || (pair && pair_last)) last_q <= 1'b1;
+      if (start || decided) search_q <= 1'b0;
+      else if (launch && block_last && !pass_last) search_q <= 1'b1;
     end
   end
 
   // ---- what goes with a step: lanes that are real channels, marks, the first channel's low byte ----
   reg [Block-1:0] live_q;
-  reg             first_q, block_last_q, both_q;
+  reg             first_q, block_last_q, pass_last_q, both_q;
   reg [7:0]       column_q;
   reg [13:0]      left_q;  // channels of the pair that are left
   wire [13:0]     left = block_first ? channels : left_q;
@@ -133,6 +142,7 @@ module vla_row_engine #(
       left_q       <= left > Block[13:0] ? left - Block[13:0] : 14'd0;
       first_q      <= block_first;
       block_last_q <= block_last;
+      pass_last_q  <= pass_last;
       column_q     <= block_first ? 8'd0 : column_q + Block[7:0];
     end
     if (launch || pair) both_q <= both;
@@ -224,7 +234,7 @@ module vla_row_engine #(
   wire [7:0]          zero = packet[`VLA_REDUCE_IN_ZERO];
   always @(posedge clk_i) begin
     if (rst_i) values_valid_q <= 1'b0;
-    else values_valid_q <= launch_q && reduce;
+    else values_valid_q <= launch_q && reduce && !topk;
     live1_q  <= live_q;
     marks1_q <= {both_q, block_last_q, first_q};
   end
@@ -254,6 +264,32 @@ module vla_row_engine #(
   endgenerate
   wire items_both;
   vla_delay #(.Width(1), .Cycles(7)) u_both (.clk_i(clk_i), .data_i(marks[2]), .data_o(items_both));
+
+  // ---- REDUCE topk_mask ----
+  wire               unused_decided, mask_valid, unused_mask_valid;
+  wire [2*Block-1:0] mask;
+  wire [32*Block-1:0] mask_words;
+  generate
+    for (i = 0; i < 2; i = i + 1) begin : g_topk
+      wire decided_now, valid_now;
+      vla_row_topk #(.Block(Block)) u_topk (
+        .clk_i(clk_i), .rst_i(rst_i), .start_i(start), .wide_i(wide[0]), .k_i(packet[`VLA_REDUCE_K]),
+        .valid_i(launch_q && topk), .first_i(first_q), .last_i(block_last_q), .mask_i(pass_last_q),
+        .values_i(a[16*Block*i +: 16*Block]), .live_i(live_q),
+        .decided_o(decided_now), .valid_o(valid_now), .mask_o(mask[Block*i +: Block])
+      );
+      if (i == 0) begin : g_first
+        assign decided    = decided_now;
+        assign mask_valid = valid_now;
+      end else begin : g_second
+        assign unused_decided    = decided_now;
+        assign unused_mask_valid = valid_now;
+      end
+    end
+    for (l = 0; l < 2 * Block; l = l + 1) begin : g_mask
+      assign mask_words[16*l +: 16] = {15'd0, mask[l]};
+    end
+  endgenerate
 
   // ---- RECIP: two items of a pair, one after the other ----
   reg         second_q, recip_both_q;
@@ -292,9 +328,9 @@ module vla_row_engine #(
     .clk_i(clk_i), .rst_i(rst_i), .start_i(start), .h_i(h), .m_i(m), .blocks_i(blocks),
     .base_i(base[3*Aw +: Aw]), .high_i(high[3*Aw +: Aw]), .row_stride_i(row_stride[3*Aw +: Aw]),
     .block_step_i(block_step[3*Aw +: Aw]), .wide_i(wide[3]), .items_base_i(items_out_base),
-    .launch_words_i(launch && words_out), .words_room_o(words_room),
+    .launch_words_i(launch && words_out && pass_last), .words_room_o(words_room),
     .launch_items_i((launch && block_last && items_out) || pair), .items_room_o(items_room), .idle_o(idle),
-    .words_valid_i(result_valid_q), .words_i(result),
+    .words_valid_i(result_valid_q || mask_valid), .words_i(topk ? mask_words : result),
     .items_valid_i(recip ? pair_end : item_valid[0]), .items_both_i(recip ? pair_both : items_both),
     .items_i(recip ? {64'd0, recip_record, 64'd0, record0_q}
                    : {32'd0, items[96 +: 96], 32'd0, items[0 +: 96]}),

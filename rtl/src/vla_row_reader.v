@@ -1,6 +1,6 @@
 // Read the words of ROW, REDUCE and RECIP and give them out step by step.
-// Does: per pixel pair one read of its items (where the packet has them), then per block the slots of operands a, b, c,
-// two slots (four words) per cycle; lanes run on their own, up to 16 words ahead. A step comes as int16 of both pixels:
+// Does: per pixel pair one read of its items (where the packet has them), then per pass and block the slots of operands
+// a, b, c, two slots (four words) per cycle; lanes run on their own, up to 16 words ahead. A step comes as int16 of both pixels:
 // int8 is extended, an operand that is not there is 0.
 // Does not: launch by itself: items_take_i and step_take_i say when what is at the head may go; what was taken is in
 // registers in the next cycle.
@@ -17,6 +17,7 @@ module vla_row_reader #(
   input  wire [10:0]         h_i,
   input  wire [15:0]         m_i,
   input  wire [9:0]          blocks_i,
+  input  wire [3:0]          passes_i,
   input  wire [3*Aw-1:0]     base_i,
   input  wire [3*Aw-1:0]     high_i,
   input  wire [3*Aw-1:0]     row_stride_i,
@@ -44,6 +45,7 @@ module vla_row_reader #(
   output wire                both_o,
   output wire                block_first_o,
   output wire                block_last_o,
+  output wire                pass_last_o,
   output wire                pair_last_o,
   // what was taken
   output reg  [255:0]        item_q_o,       // 128 bits of each pixel
@@ -56,7 +58,7 @@ module vla_row_reader #(
   localparam ItemWords = 16 / Block;
 
   // ---- walk ----
-  wire       valid, both, block_first, block_last, pair_last, load, row_end, push;
+  wire       valid, both, block_first, block_last, pass_last, pair_last, load, row_end, again, push;
   reg        items_q;  // the pair's items are next
   reg  [1:0] beat_q;
   wire       data      = present_i[0];
@@ -66,8 +68,9 @@ module vla_row_reader #(
 
   vla_row_pairs u_pairs (
     .clk_i(clk_i), .rst_i(rst_i), .start_i(start_i), .h_i(h_i), .m_i(m_i), .blocks_i(blocks_i),
-    .next_i(next), .valid_o(valid), .both_o(both), .block_first_o(block_first), .block_last_o(block_last),
-    .pair_last_o(pair_last), .load_o(load), .row_end_o(row_end)
+    .passes_i(passes_i), .next_i(next), .valid_o(valid), .both_o(both), .block_first_o(block_first),
+    .block_last_o(block_last), .pass_last_o(pass_last), .pair_last_o(pair_last), .load_o(load), .row_end_o(row_end),
+    .again_o(again)
   );
 
   wire [3*Aw-1:0] low, high;
@@ -77,7 +80,7 @@ module vla_row_reader #(
       vla_row_address #(.Aw(Aw)) u_address (
         .clk_i(clk_i), .start_i(start_i), .base_i(base_i[Aw*o +: Aw]), .high_i(high_i[Aw*o +: Aw]),
         .still_i(still_i[o]), .row_stride_i(row_stride_i[Aw*o +: Aw]), .block_step_i(block_step_i[Aw*o +: Aw]),
-        .load_i(load), .row_end_i(row_end), .next_i(next), .low_o(low[Aw*o +: Aw]), .high_o(high[Aw*o +: Aw])
+        .load_i(load), .row_end_i(row_end), .next_i(next), .again_i(again), .low_o(low[Aw*o +: Aw]), .high_o(high[Aw*o +: Aw])
       );
     end
   endgenerate
@@ -137,11 +140,13 @@ module vla_row_reader #(
   assign push    = valid && beats_ready && (&lane_ready);
   assign ahead_o = next;
 
-  vla_fifo #(.Width(12), .Depth(32)) u_beats (
+  vla_fifo #(.Width(13), .Depth(32)) u_beats (
     .clk_i(clk_i), .rst_i(rst_i), .in_valid_i(push), .in_ready_o(beats_ready),
-    .in_data_i({mask, items_now, !items_now && beat_end, beat_q, both, block_first, block_last, pair_last}),
+    .in_data_i({mask, items_now, !items_now && beat_end, beat_q, both, block_first, block_last, pass_last,
+                 pair_last}),
     .out_valid_o(head_valid), .out_ready_i(take),
-    .out_data_o({head_mask, head_items, head_end, head_beat, both_o, block_first_o, block_last_o, pair_last_o})
+    .out_data_o({head_mask, head_items, head_end, head_beat, both_o, block_first_o, block_last_o, pass_last_o,
+                  pair_last_o})
   );
 
   wire   head_whole = head_valid && (&(word_valid | ~head_mask));

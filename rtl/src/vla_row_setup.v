@@ -31,6 +31,8 @@ module vla_row_setup #(
   output reg  [10:0]      h_o,
   output reg  [15:0]      m_o,
   output reg  [9:0]       blocks_o,
+  output reg              topk_o,         // REDUCE topk_mask
+  output reg  [3:0]       passes_o,       // over the blocks of a pair
   output reg  [13:0]      channels_o,
   // operands a, b, c and the output, from low bits up
   output reg  [4*Aw-1:0]  base_o,
@@ -136,6 +138,8 @@ module vla_row_setup #(
       packet_o    <= shadow_q;
       row_o       <= row;
       reduce_o    <= reduce;
+      topk_o      <= reduce && topk;
+      passes_o    <= !(reduce && topk) ? 4'd1 : a_wide ? 4'd9 : 4'd5;
       recip_o     <= recip;
       wide_o      <= wides;
       present_o   <= {c, b, !recip};

@@ -47,17 +47,19 @@ module vla_row_writer #(
   localparam [2:0] PerItem   = ItemWords[2:0];
 
   // ---- where the results go ----
-  wire          unused_valid, both, unused_first, unused_last, unused_pair_last, load, row_end;
+  wire          unused_valid, both, unused_first, unused_last, unused_pass_last, unused_pair_last, load, row_end;
+  wire          unused_again;
   wire [Aw-1:0] low, high;
   vla_row_pairs u_pairs (
     .clk_i(clk_i), .rst_i(rst_i), .start_i(start_i), .h_i(h_i), .m_i(m_i), .blocks_i(blocks_i),
-    .next_i(words_valid_i), .valid_o(unused_valid), .both_o(both), .block_first_o(unused_first),
-    .block_last_o(unused_last), .pair_last_o(unused_pair_last), .load_o(load), .row_end_o(row_end)
+    .passes_i(4'd1), .next_i(words_valid_i), .valid_o(unused_valid), .both_o(both), .block_first_o(unused_first),
+    .block_last_o(unused_last), .pass_last_o(unused_pass_last), .pair_last_o(unused_pair_last), .load_o(load),
+    .row_end_o(row_end), .again_o(unused_again)
   );
   vla_row_address #(.Aw(Aw)) u_address (
     .clk_i(clk_i), .start_i(start_i), .base_i(base_i), .high_i(high_i), .still_i(1'b0),
     .row_stride_i(row_stride_i), .block_step_i(block_step_i), .load_i(load), .row_end_i(row_end),
-    .next_i(words_valid_i), .low_o(low), .high_o(high)
+    .next_i(words_valid_i), .again_i(1'b0), .low_o(low), .high_o(high)
   );
 
   // ---- the high plane follows the low one ----

@@ -24,7 +24,6 @@ module vla_table #(
   localparam       RowCount = ParamBits / 128;
   localparam [4:0] Rows     = RowCount[4:0];
 
-  reg [127:0]         table_q [0:15];
   reg [ParamBits-1:0] word_q;
   reg [3:0]           row_q;
   reg [4:0]           rows_left_q;
@@ -49,20 +48,21 @@ module vla_table #(
       word_q <= word_i;
       if (word_first_i) row_q <= 4'd0;
     end else if (busy_o) begin
-      word_q         <= {128'd0, word_q[ParamBits-1:128]};
-      row_q          <= row_q + 4'd1;
-      table_q[row_q] <= word_q[127:0];
+      word_q <= {128'd0, word_q[ParamBits-1:128]};
+      row_q  <= row_q + 4'd1;
     end
   end
 
   genvar l;
   generate
     for (l = 0; l < Lanes; l = l + 1) begin : g_lane
+      reg  [127:0] table_q [0:15];  // a copy for each lane: a small memory has one port to read
       reg  [7:0]   byte_q;
       wire [7:0]   q   = q_i[8*l +: 8];
       wire [127:0] row = table_q[{!q[7], q[6:4]}];
       assign q_o[8*l +: 8] = byte_q;
       always @(posedge clk_i) begin
+        if (!word_valid_i && busy_o) table_q[row_q] <= word_q[127:0];
         if (valid_i) byte_q <= enable_i ? row[{q[3:0], 3'b000} +: 8] : q;
       end
     end

@@ -34,6 +34,11 @@ MODULES: dict[str, tuple[int, dict[str, int]]] = {
     "vla_scale": (96, {}),
     "vla_table": (2, {"Lanes": 64}),
     "vla_vector_lane": (32, {}),
+    "vla_row_topk": (2, {}),
+    "vla_fetch": (1, {"ActWords": 131072, "WeightWords": 8192, "ParamWords": 2048}),
+    "vla_fetch_prefetch": (1, {}),
+    "vla_fetch_loops": (1, {}),
+    "vla_fetch_index": (1, {}),
     "vla_semaphores": (1, {}),
     "vla_queue": (5, {}),
     "vla_core_monitor": (1, {}),
@@ -43,7 +48,7 @@ MODULES: dict[str, tuple[int, dict[str, int]]] = {
 }
 # these take long, so they are mapped only by name
 LARGE: dict[str, tuple[int, dict[str, int]]] = {
-    "vla_act_memory": (1, {"Operands": 8, "Readers": 24, "Writers": 10}),
+    "vla_act_memory": (1, {"Operands": 8, "Readers": 25, "Writers": 10}),
     "vla_mac_residual": (1, {"Lanes": 64}),
 }
 HEAD = """\

@@ -27,7 +27,7 @@ def wanted_inputs(program: Program, raw: bool = False) -> tuple[list[Value], set
     """The inputs that a run takes, and those that may be left out; `raw`: the device's, as integers."""
     if raw:
         return [Value(t.name, t.layout.shape, "int8") for t in program.inputs], set()
-    return program.model_inputs, program.model.unused
+    return program.model_inputs, program.model.unused | {c.model_input for c in program.carried}
 
 
 def check_inputs(program: Program, inputs: Mapping[str, Any], raw: bool = False) -> Runs:

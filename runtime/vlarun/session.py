@@ -14,7 +14,7 @@ from vla_isa import hardware, hazards, package, timing
 from vla_isa.errors import ProgramError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.instructions import ErrorCode
-from vla_isa.program import Program
+from vla_isa.program import Carried, Program
 from vla_isa.signature import HostRun, Value
 from vla_isa.trace import packet_lines
 from vlarun.backends import chosen
@@ -95,6 +95,8 @@ class Session:
         self.result: RunResult | None = None
         self._entry: str | None = None
         self._runs, self._seconds = 0, 0.0
+        self._state: dict[str, Array] = {}  # carried inputs as the last run made them: the device's integers
+        self._real_state: dict[str, Array] = {}  # the same of a backend of real numbers
 
     @cached_property
     def _model(self) -> Model | None:
@@ -120,7 +122,8 @@ class Session:
 
         Args:
             inputs: ONNX input name -> numbers of any dtype, real values of the model's input, of its shape, or of
-                N runs (N on axis 0 where it is 1, or on one more leading axis). Unused inputs may be left out.
+                N runs (N on axis 0 where it is 1, or on one more leading axis). Unused inputs may be left out; carried
+                ones too (`Program.carried`): they are what the run before made, zero in the first one.
             raw: outputs as the device's int8, else as the model's.
             entry: entry point.
             raw_input: `inputs` are the device's integers, by the names of the device's inputs.
@@ -134,40 +137,64 @@ class Session:
         if raw_input:
             refuse_raw_input(self.program)
         batch = check_inputs(self.program, inputs, raw_input)
+        carried = [] if raw_input else [c for c in self.program.carried if c.model_input not in inputs]
         entry_packet(self.program, entry)
         runs, what = list(batch.items()), f"running on {self.backend.name}"
         if self._model is not None and not (raw or raw_input):
             start = time.perf_counter()
-            found = [self._model.run(arrays) for arrays in track(runs, what)]
+            found = [self._run_model(self._model, arrays, carried) for arrays in track(runs, what)]
             self.result, self._entry, self._runs = RunResult({}), entry, batch.count
             self._seconds = time.perf_counter() - start
         else:
             show = raw_outputs if raw else real_outputs
-            results = track(self.run_each(runs, entry, raw_input), what, len(runs))
+            results = track(self.run_each(runs, entry, raw_input, carried), what, len(runs))
             found = [show(self.program, host, result.outputs) for host, result in results]
         return batch.joined(found)
 
     def run_each(
-        self, runs: Sequence[Mapping[str, Array]], entry: str | None = None, raw_input: bool = False
+        self,
+        runs: Sequence[Mapping[str, Array]],
+        entry: str | None = None,
+        raw_input: bool = False,
+        carried: Sequence[Carried] = (),
     ) -> Iterator[tuple[HostRun, RunResult]]:
         """Every run's host values and result, of inputs as `check_inputs` gives them; see `run`.
 
-        As many runs go through the backend at once as it takes best.
+        As many runs go through the backend at once as it takes best; one after the other where some inputs are
+        `carried`, what the run before made.
 
         Raises:
             MachineError: the machine stopped with an error.
         """
         start = time.perf_counter()
         self._entry, self._runs = entry, len(runs)
-        for first in range(0, len(runs), self._loaded.most_at_once):
-            arrays = runs[first : first + self._loaded.most_at_once]
+        together = 1 if carried else self._loaded.most_at_once
+        for first in range(0, len(runs), together):
+            arrays = runs[first : first + together]
             hosts = [HostRun(self.program.model, {} if raw_input else each) for each in arrays]
             integers = arrays if raw_input else [device_integers(self.program, host) for host in hosts]
+            integers = [{**each, **self._kept(carried)} for each in integers]
             for host, result in zip(hosts, self._loaded.run(integers, entry), strict=True):
                 self.result = result
                 raise_for_status(self.program, result)
+                self._state = {c.given: result.outputs[c.made] for c in self.program.carried}
                 self._seconds = time.perf_counter() - start
                 yield host, result
+
+    def _kept(self, carried: Sequence[Carried]) -> dict[str, Array]:
+        """The device's integers of the inputs that the run before made; of none before the first one."""
+        return {c.given: self._state[c.given] for c in carried if c.given in self._state}
+
+    def _run_model(self, model: Model, arrays: Mapping[str, Array], carried: Sequence[Carried]) -> dict[str, Array]:
+        """One run of the whole model in real numbers."""
+        kept = {c.model_input: self._real_state[c.model_input] for c in carried if c.model_input in self._real_state}
+        found = model.run({**arrays, **kept})
+        self._real_state = {c.model_input: found[c.model_output] for c in self.program.carried}
+        return found
+
+    def forget(self) -> None:
+        """Let the next run begin with carried inputs of zero."""
+        self._state, self._real_state = {}, {}
 
     def device_outputs(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """The integers of every tensor that the device returns, by its own name; one run."""

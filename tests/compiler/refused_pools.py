@@ -169,6 +169,7 @@ def _sums(op: str) -> list[Case]:
 REDUCED = [*cases(REDUCTIONS, _reductions), *cases(("ReduceMean", "ReduceSum"), _sums)]
 
 _STATISTICS = [np.ones(4, np.float32) for _ in range(4)]
+_PAIR = _STATISTICS[:2]
 NORMALIZED = [
     Case(
         "BatchNormalization",
@@ -188,7 +189,15 @@ NORMALIZED = [
         one("BatchNormalization", (1, 4, 6, 6), *_STATISTICS, quantized=True),
         "a quantized model; fold it before quantizing",
     ),
-    Case("LRN", "is_not_computed", one("LRN", (1, 20, 6, 6), size=5), "size 5"),
+    Case("LRN", "is_split", one("LRN", (2, 20, 6, 6), size=5), "shape [2, 20, 6, 6]"),
+    Case("LRN", "is_split", one("LRN", (1, 20, 6, 6), size=5, quantized=True), "a quantized model"),
+    Case("InstanceNormalization", "is_split", one("InstanceNormalization", (1, 4, 6), (4,), _PAIR[1]), "computed 'b'"),
+    Case(
+        "GroupNormalization",
+        "is_split",
+        one("GroupNormalization", (2, 4, 6, 6), *_PAIR, out=(2, 4, 6, 6), num_groups=2),
+        "shape [2, 4, 6, 6]",
+    ),
 ]
 
 POOLS_AND_SUMS = [*POOLED, *REDUCED, *NORMALIZED]

@@ -52,12 +52,24 @@ def attention(queries=(1, 5, 16), keys=(1, 5, 16), mask=None, **attributes):
     return one("Attention", queries, keys, keys, *masks, q_num_heads=2, kv_num_heads=2, **attributes)
 
 
+def of_the_device(operator, *shapes, at, **attributes):
+    """An operator whose operand `at` the host cannot make: it has no Erf."""
+
+    def build() -> onnx.ModelProto:
+        g = QdqBuilder("made")
+        values = [g.input(name, shape) for name, shape in zip("abcd", shapes, strict=False)]
+        values[at] = g.node("Erf", [values[at]])
+        return g.model(g.node(operator, values, **attributes), opset=OPSET)
+
+    return build
+
+
+X = (1, 5, 16)
 ATTENTION = [
-    Case("Attention", "one_batch", attention((2, 5, 16), (2, 5, 16)), "[2, 5, 16] and [2, 5, 16] and [2, 5, 16]"),
-    Case("Attention", "one_batch", attention((1, 5, 16), (1, 1, 16)), "[1, 5, 16] and [1, 1, 16] and [1, 1, 16]"),
+    Case("Attention", "of_known_sizes", attention((1, 5, 16), (1, 1, 16)), "[1, 5, 16] and [1, 1, 16] and [1, 1, 16]"),
     limit(
         "Attention",
-        "one_batch",
+        "of_known_sizes",
         lambda n: attention((1, n, 16)),
         1025,
         1024,
@@ -70,28 +82,55 @@ ATTENTION = [
         attention(keys=np.ones((1, 5, 16), np.float32)),
         "constant K 'c0' and constant V 'c0'",
     ),
-    Case("Attention", "mask_is_constant", attention(mask=(5, 5)), "computed mask 'attention0.0.1'"),
+    Case(
+        "Attention",
+        "mask_is_known",
+        of_the_device("Attention", X, X, X, (5, 5), at=3, q_num_heads=2, kv_num_heads=2),
+        "computed mask 'attention1.0.1'",
+    ),
 ]
 
-ANGLES = np.zeros((1, 5, 4), np.float32)
 ROTARY = [
     Case(
         "RotaryEmbedding",
-        "of_one_row_of_heads",
-        one(
-            "RotaryEmbedding", (2, 5, 16), np.zeros((2, 5, 4), np.float32), np.zeros((2, 5, 4), np.float32), num_heads=2
-        ),
-        "shape [2, 5, 16] of 2 heads",
+        "of_rows_of_heads",
+        one("RotaryEmbedding", X, np.zeros((1, 5, 1), np.float32), np.zeros((1, 5, 1), np.float32), num_heads=0),
+        "shape [1, 5, 16] of 0 heads",
     ),
     Case(
         "RotaryEmbedding",
-        "angles_are_constant",
-        one("RotaryEmbedding", (1, 5, 16), (1, 5, 4), ANGLES, num_heads=2),
-        "computed 'b'",
+        "angles_are_known",
+        of_the_device("RotaryEmbedding", X, (1, 5, 4), (1, 5, 4), at=1, num_heads=2),
+        "computed 'erf0'",
     ),
 ]
 
+CACHE = (1, 2, 5, 16)
+
+
+def written(cache=CACHE, **made):
+    """A TensorScatter of one row."""
+
+    def build() -> onnx.ModelProto:
+        g = QdqBuilder("written")
+        past = g.constant(np.zeros(cache, np.float32)) if made.get("fixed") else g.input("a", cache)
+        at = g.constant(np.zeros(cache[0], np.int64))
+        if made.get("on_device"):
+            at = g.node("Cast", [g.node("Erf", [g.input("c", (1,))])], to=onnx.TensorProto.INT64)
+        y = g.node("TensorScatter", [past, g.input("b", (*cache[:2], 1, cache[3])), at], axis=2)
+        return g.model(y, opset=OPSET)
+
+    return build
+
+
+SCATTER = [
+    Case("TensorScatter", "of_one_sequence", written((2, 2, 5, 16)), "shape [2, 2, 5, 16]"),
+    Case("TensorScatter", "of_one_sequence", written(fixed=True), "constant [1, 2, 5, 16]"),
+    Case("TensorScatter", "position_is_known", written(on_device=True), "computed position 'cast1'"),
+]
+
 SEQUENCES = [
+    *SCATTER,
     *cases(("LayerNormalization", "RMSNormalization"), norm),
     Case("LayerNormalization", "one_result", with_mean, "'mean'"),
     *ATTENTION,

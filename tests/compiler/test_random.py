@@ -24,9 +24,10 @@ from vlac.ops import OPS
 
 NETWORKS, TOGETHER = 300, 10
 WORST = 0.0  # dB: deep networks of any function, whose ranges are those of two samples
-# operators that no network can hold: one that is always refused, and two that quantization puts into each
 SEQUENCES = {"Attention", "LayerNormalization", "RMSNormalization", "RotaryEmbedding"}  # sequence/ draws those
-ABSENT = {"LRN", "QuantizeLinear", "DequantizeLinear", *SEQUENCES}
+SPLIT = {"GroupNormalization", "InstanceNormalization", "LRN"}  # of a float model other nodes
+# operators that no network holds: those, and two that quantization puts into each
+ABSENT = {"QuantizeLinear", "DequantizeLinear", *SEQUENCES, *SPLIT}
 # too few activation words for most images
 SMALL = replace(load("tiny"), name="small", act_words=512, param_words=256)
 

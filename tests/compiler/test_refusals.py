@@ -36,15 +36,15 @@ def test_truncated_model(capsys, tmp_path, models, share):
 
 def test_all_unsupported_nodes_are_listed_with_their_rules(capsys, tmp_path):
     g = GraphBuilder("many")
-    x = g.node("LRN", [g.input("x", (1, 4, 16, 16))], 4, size=3)
-    x = g.node("Conv", [x, g.node("LRN", [g.input("w", (4, 4, 1, 1))], 4, size=3)], 4)
+    w = g.node("LRN", [g.node("LRN", [g.input("w", (4, 4, 1, 1))], 4, size=3)], 4, size=3)
+    x = g.node("Conv", [g.input("x", (1, 4, 16, 16)), w], 4)
     onnx.save(g.model(g.node("LpNormalization", [x], 4)), tmp_path / "many.onnx")
     compile_refused(
         capsys,
         tmp_path,
         tmp_path / "many.onnx",
         "4 nodes cannot run",
-        "LRN x 2 ('lrn0', 'lrn1') cannot run on 'u50': It divides by a power of a sum of squares",
+        "LRN x 2 ('lrn0', 'lrn1') cannot run on 'u50': It must be in a float model, of one [1, C, ...]",
         "Conv 'conv2' cannot run on 'u50': The weights must be constants. Found computed weights 'lrn1'.",
         "LpNormalization 'lpnormalization3': the operator is not supported",
         "vlac ops",

@@ -3,8 +3,9 @@
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from onnx import helper
 
+from vla_isa.errors import InputError
 from vla_isa.host_functions import FUNCTIONS, MOVERS
 
 SHAPE = (2, 3, 4)
@@ -20,14 +21,20 @@ def computed(name, operands, shape, numbers=()):
 def by_onnx(name, operands, **attributes):
     """What ONNX Runtime makes of the operator of this name."""
     names = [f"x{i}" for i in range(len(operands))]
-    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, x.shape) for n, x in zip(names, operands, strict=True)]
-    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    kinds = [helper.np_dtype_to_tensor_dtype(x.dtype) for x in operands]
+    infos = [helper.make_tensor_value_info(n, k, x.shape) for n, k, x in zip(names, kinds, operands, strict=True)]
+    result = helper.make_empty_tensor_value_info("y")
     graph = helper.make_graph([helper.make_node(name, names, ["y"], **attributes)], "g", infos, [result])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return onnxruntime.InferenceSession(model.SerializeToString()).run(None, dict(zip(names, operands, strict=True)))[0]
 
 
-_OTHERS = (*MOVERS, "Cast", "Items", "Quantize", "Softmax", "LogSoftmax", "ArgMax", "ArgMin")
+_TRUTH = ("And", "Or", "Not")
+_COMPARED = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+_OTHERS = (
+    *(*MOVERS, *_TRUTH, "Where", "Mod", "MatMul", "Gather", "Expand", "CumSum"),
+    *("Cast", "Items", "Quantize", "Softmax", "LogSoftmax", "ArgMax", "ArgMin"),
+)
 ELEMENTWISE = [n for n in FUNCTIONS if n not in _OTHERS]
 
 
@@ -40,6 +47,56 @@ def test_is_the_onnx_operator(name):
         np.testing.assert_allclose(
             computed(name, operands[::-1], SHAPE), by_onnx(name, operands[::-1]), rtol=2e-6, atol=1e-6
         )
+
+
+@pytest.mark.parametrize("name", _TRUTH)
+def test_truth_values(name):
+    operands = [REAL > 0, np.array([True, False, False, True])][: FUNCTIONS[name].operands]
+    found = computed(name, operands, SHAPE)
+    assert found.dtype == bool
+    np.testing.assert_array_equal(found, by_onnx(name, operands))
+
+
+def test_comparisons_make_truth_values():
+    assert all(computed(name, [REAL, REAL], SHAPE).dtype == bool for name in _COMPARED)
+
+
+def test_chosen_by_truth_values():
+    operands = [REAL > 0, REAL, np.float32([[1, 2, 3, 4]])]
+    np.testing.assert_array_equal(computed("Where", operands, SHAPE), by_onnx("Where", operands))
+
+
+def test_rest_of_a_division():
+    operands = [np.arange(-7, 8), np.array(3)]
+    np.testing.assert_array_equal(computed("Mod", operands, (15,)), by_onnx("Mod", operands))
+    with pytest.raises(InputError, match="0"):
+        computed("Mod", [np.arange(3), np.array(0)], (3,))
+
+
+def test_products():
+    operands = [REAL, REAL[0].T]
+    np.testing.assert_allclose(computed("MatMul", operands, (2, 3, 3)), by_onnx("MatMul", operands), rtol=1e-6)
+
+
+def test_rows_of_a_table():
+    """Also from its end; a number that is no row is refused."""
+    operands = [np.array([[5, -1], [0, -6]]), REAL.reshape(6, 4)]
+    wanted = by_onnx("Gather", operands[::-1])
+    np.testing.assert_array_equal(computed("Gather", operands, (2, 2, 4)), wanted)
+    for bad in (6, -7):
+        with pytest.raises(InputError, match=str(bad)):
+            computed("Gather", [np.array([bad]), operands[1]], (1, 4))
+
+
+def test_spread():
+    operands = [REAL[:1, :, :1], np.array(SHAPE)]
+    np.testing.assert_array_equal(computed("Expand", operands[:1], SHAPE), by_onnx("Expand", operands))
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_running_sums(axis):
+    operands = [REAL, np.array(axis)]
+    np.testing.assert_allclose(computed("CumSum", operands[:1], SHAPE, (axis,)), by_onnx("CumSum", operands))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -78,6 +135,8 @@ def test_items(dtype):
     if dtype != np.uint8:
         found = computed("Items", [np.array([258, -1], dtype)], (2, 16), ())
         assert found.tolist() == [[2, 1, *[0] * 14], [*[-1] * 8, *[0] * 8]]
+        found = computed("Items", [np.array([-1, -300, 4], dtype)], (3, 16), (300,))  # of 300 rows
+        assert found[:, :2].tolist() == [[43, 1], [0, 0], [4, 0]]
 
 
 def test_moves():

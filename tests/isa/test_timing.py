@@ -315,7 +315,7 @@ def test_reciprocals_come_one_in_a_cycle() -> None:
 
 @pytest.mark.parametrize(
     ("values", "cycles"),
-    [({}, 2 * 4), ({"out_bytes": 1}, 4), ({"out_bytes": 1, "res_kind": 1}, 8), ({"out_bytes": 1, "res_kind": 2}, 4)],
+    [({}, 2), ({"out_bytes": 1}, 4), ({"out_bytes": 1, "res_kind": 1}, 4), ({"out_bytes": 1, "res_kind": 2}, 4)],
 )
 def test_the_drain_of_a_strip(values: dict[str, int], cycles: int) -> None:
     """With one block of the shared dimension the results set the pace: 8 pixels of 2 planes, 4 words a cycle."""

@@ -16,7 +16,7 @@ from test_execute import machine_for
 from vla_isa import hardware, layout, numerics
 from vla_isa.errors import IndexRangeError
 from vla_isa.footprint import footprint
-from vla_isa.generated.codes import GatherMove
+from vla_isa.generated.codes import GatherMove, Rounding
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import TABLE
 from vla_isa.layout import TensorLayout
@@ -108,6 +108,17 @@ def test_products_with_computed_weights(library: ctypes.CDLL, config: str) -> No
     assert done > PACKETS * 0.8
 
 
+@pytest.mark.parametrize("rounding", list(Rounding))
+@pytest.mark.parametrize("shift", [0, 1, 2, 9])
+def test_ties_of_a_row(library: ctypes.CDLL, rounding: Rounding, shift: int) -> None:
+    """Operands as they are: with these shifts every second result, or one in 512, lies between two integers."""
+    plain = {"function": 0, "row_mode": 0, "table_mode": 0, "c_kind": 0, "a_mult": 1, "out_bytes": 1}
+    for seed, config in enumerate(["tiny", "u50"] * 2):
+        rng = np.random.default_rng(seed)
+        op = make_operation("ROW", rng, Arena(hardware.load(config)), **plain, shift=shift, rounding=rounding)
+        assert run_natively(library, op, machine_for(op, seed), 2) is not None
+
+
 @pytest.mark.parametrize("records", ["extreme", "usual"])
 def test_extreme_weights_and_records(library: ctypes.CDLL, records: str) -> None:
     for seed in range(15):
@@ -154,6 +165,36 @@ def test_operands_that_wrap_are_left_to_the_executor(library: ctypes.CDLL, name:
             refused += steps is None
             assert steps is None or not footprint_wraps(packet, hw)
     assert refused > PACKETS
+
+
+def test_squares_are_transposed(library: ctypes.CDLL) -> None:
+    for seed, config in enumerate(["tiny", "u50"] * 3):
+        op = make_operation("COPY", np.random.default_rng(seed), Arena(hardware.load(config)), move=1, unit=1)
+        assert run_natively(library, op, machine_for(op, seed), 2) is not None
+
+
+def test_weights_that_wrap_are_left_to_the_executor(library: ctypes.CDLL) -> None:
+    op = make_operation("GEMM", np.random.default_rng(0), Arena(hardware.load("tiny")), batch=2, k_blocks=2)
+    last = op.arena.hw.weight_words - 1
+    for change in ({"weight_base": last}, {"weight_batch_stride": last}):
+        packet = op.packet.instruction.packet(**{**op.packet.values, **change})
+        for computed in (False, True):
+            assert make_step(packet, machine_for(op, 0), int(library.vla_groups()), computed=computed) is None
+
+
+@pytest.mark.parametrize("field", ["reduce_base", "row_base", "out_base", "b_base", "c_base"])
+def test_operands_that_overlap_are_left_to_the_executor(library: ctypes.CDLL, field: str) -> None:
+    """A ROW whose sums, items, operands or output lie in another one, a word on."""
+    groups, refused = int(library.vla_groups()), 0
+    for seed in range(PACKETS):
+        rng = np.random.default_rng(seed)
+        fixed = {"row_mode": 1, "reduce": 1, "function": 1, "c_kind": 1, "table_mode": 0, "in_place": False, "m": 5}
+        op = make_operation("ROW", rng, Arena(hardware.load("tiny")), **fixed)
+        other = "out_base" if field != "out_base" else "a_base"
+        moved = {**op.packet.values, field: op.packet[other] + 1}
+        packet = op.packet.instruction.packet(**moved)
+        refused += make_step(packet, machine_for(op, seed), groups) is None
+    assert refused == PACKETS
 
 
 def footprint_wraps(packet: Packet, hw: hardware.HardwareConfig) -> bool:

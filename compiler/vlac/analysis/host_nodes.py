@@ -3,6 +3,8 @@
     prefix  element by element functions of one model input (normalization, Clip, Cast of an image), with the moves
             between them, where a layer of the device reads their result. The device then quantizes that result, so
             channels in different units, or values outside a Clip, cost no precision.
+            Masks, angles and row numbers too (`NUMBERS`), with everything that they are computed from, where that is
+            the model's inputs.
     suffix  functions that only the host has (Softmax, ArgMax, Cast to integers), a Concat behind which nothing but
             the model's outputs follows, what is behind them, and moves between the device and such a Concat: each
             part keeps its own scale.
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from vlac.lowering.host_graph import FINAL, MOVES, is_convertible
+from vlac.lowering.host_graph import FINAL, MOVES, NUMBERS, is_convertible, is_of_inputs
 from vlac.model.labels import node_label
 from vlac.model.reading import computed_inputs, constant, dtype_of, is_constant
 from vlac.ops import BY_NAME
@@ -80,7 +82,22 @@ def prefix_nodes(model: ir.Model) -> set[ir.Node]:
     for node in candidates:  # nothing behind what was left to the device
         if any(v.producer() in candidates and v.producer() not in taken for v in computed_inputs(node)):
             taken.discard(node)
-    return taken
+    return taken | _numbers(model)
+
+
+def _numbers(model: ir.Model) -> set[ir.Node]:
+    """What makes masks, angles and row numbers of the model's inputs."""
+    found: set[ir.Node] = set()
+    for reader in model.graph:
+        operands = [reader.inputs[i] for i in NUMBERS.get(reader.op_type, ()) if i < len(reader.inputs)]
+        waiting = [v for v in operands if is_of_inputs(v)]
+        while waiting:
+            value = waiting.pop()
+            node = None if value is None or is_constant(value) else value.producer()
+            if node is not None and node not in found:
+                found.add(node)
+                waiting += node.inputs
+    return found
 
 
 def _scales(node: ir.Node) -> bool:

@@ -15,6 +15,7 @@ from vla_isa.hardware import HardwareConfig
 from vlac.analysis.chains import is_table
 from vlac.analysis.host_nodes import prefix_nodes, suffix_nodes
 from vlac.errors import Refusal, UnsupportedError
+from vlac.lowering.host_graph import NUMBERS
 from vlac.lowering.spec import rule_text
 from vlac.model.labels import node_label
 from vlac.model.reading import computed_inputs, dtype_of, is_constant
@@ -75,7 +76,7 @@ def _foreign_input(node: ir.Node, makers: Collection[ir.Node | None]) -> Refusal
     """The refusal of a node that reads what is no number of the machine, from one of `makers` (None: a model input)."""
     for value in computed_inputs(node):
         integers = node.op_type == "DequantizeLinear" and dtype_of(value) in ("int8", "uint8")
-        integers = integers or (node.op_type == "Gather" and value is node.inputs[1])
+        integers = integers or value in [node.inputs[i] for i in NUMBERS.get(node.op_type, ()) if i < len(node.inputs)]
         if value.producer() in makers and dtype_of(value) != "float32" and not integers:
             cause = "its operands must be float32, or int8 and uint8 of DequantizeLinear; put a Cast to float32 there."
             return Refusal(node.op_type, node_label(node), cause, f"{_kind(value)} '{value.name}'")

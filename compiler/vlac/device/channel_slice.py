@@ -23,6 +23,8 @@ class ChannelSlice(Op):
 
     channels: I64
 
+    by_pixels = True
+
     @classmethod
     def of(cls, node: str, whole: Tensor, first: int, last: int, block: int) -> ChannelSlice:
         """Channel blocks [first, last) of a placed tensor."""

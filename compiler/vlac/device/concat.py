@@ -23,6 +23,8 @@ class ConcatOp(Op):
 
     order: I64 | None = None
 
+    by_pixels = True
+
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
         joined = np.concatenate(inputs, axis=2)

@@ -45,6 +45,7 @@ class GemmOp(Op):
     queue = "mac"
     in_bands = False
     reads_any_order = True
+    by_pixels = True
 
     # --- what it computes -----------------------------------------------------------------------------
 

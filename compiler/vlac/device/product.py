@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from vlac.ir.packet import Region, RelocatablePacket, matrix_fields
 __all__ = ["LogitsOp", "MixOp"]
 
 I64 = NDArray[np.int64]
+_MOST_QUERIES = 1024
 
 
 def _product_fields(op: Op, region: Callable[[Tensor], Region], hw: HardwareConfig) -> dict[str, int]:
@@ -61,6 +62,7 @@ class LogitsOp(Op):
     queue = "mac"
     in_bands = False
     reads_any_order = True
+    by_pixels = True
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
@@ -82,6 +84,14 @@ class LogitsOp(Op):
         for t in self.inputs[2:]:
             self.require(t.planes == 2 and t.c == out.c and t.w in (1, out.w), f"'{t.label}' is no mask of its size")
 
+    def most_pixels(self, hw: HardwareConfig) -> int:
+        """As many maxima as the array keeps."""
+        return _MOST_QUERIES
+
+    def of_pixels(self, first: int, inputs: list[Tensor], output: Tensor) -> LogitsOp:
+        """Where keys are masked by position, those of the first pixel."""
+        return replace(self, inputs=inputs, output=output, whole=self, limit=self.limit + self.limit_step * first)
+
     def multipliers(self) -> I64:
         """One."""
         return np.array([self.mult])
@@ -89,6 +99,12 @@ class LogitsOp(Op):
     def round_by(self, rounding: int) -> None:
         """Of the logits."""
         self.rounding = rounding
+
+    def preset(self, placer: Placer) -> None:
+        """A mask from the host has its keys in order."""
+        for t in self.inputs[2:]:
+            if placer.is_input(t):
+                t.channel_map = padded_map(t.c, placer.block)
 
     def place(self, placer: Placer) -> None:
         """Keys in order. Of the channels of queries and keys one side must be 0 where the map has none."""
@@ -138,6 +154,7 @@ class MixOp(Op):
 
     queue = "mac"
     in_bands = False
+    by_pixels = True
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""

@@ -37,6 +37,7 @@ class RecipOp(Op):
 
     queue = "vec"
     in_bands = False
+    by_pixels = True
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""

@@ -29,6 +29,7 @@ class ReduceOp(Op):
 
     queue = "vec"
     in_bands = False
+    by_pixels = True
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""

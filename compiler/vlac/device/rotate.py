@@ -47,6 +47,7 @@ class RotateOp(Op):
 
     queue = "vec"
     in_bands = False
+    by_pixels = True
 
     @property
     def is_shown(self) -> bool:

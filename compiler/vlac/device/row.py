@@ -55,6 +55,7 @@ class RowOp(Op):
 
     queue = "vec"
     in_bands = False
+    by_pixels = True
 
     @classmethod
     def scaled(cls, node: str, op_type: str, x: Tensor, out: Tensor, mult: int, shift: int, **more: object) -> RowOp:

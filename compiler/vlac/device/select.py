@@ -27,6 +27,8 @@ class SelectOp(Op):
     fill: int = 0
     is_whole: bool = False  # no position that is padding now holds a channel of the input; known when it is placed
 
+    by_pixels = True
+
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
         return np.where(self.channels < 0, self.fill, inputs[0][:, :, self.channels])

@@ -24,8 +24,13 @@ I64 = NDArray[np.int64]
 class ToWeightsOp(Op):
     """Pixels become output channels: weight word (n, k) holds channel block k of pixels n * B to n * B + B - 1.
 
-    The last word also holds what lies behind the last pixel, which nobody counts.
+    The last word also holds what lies behind the last pixel, which nobody counts. With `heads`, the channels of each
+    head, it is done for every head: the input's channel blocks from `first` on are those of one head after another, and
+    so are the output's pixels, those of each head in whole words.
     """
+
+    heads: tuple[I64, ...] = ()
+    first: int = 0
 
     queue = "wload"
     reads_any_order = True
@@ -33,14 +38,16 @@ class ToWeightsOp(Op):
 
     def meaning(self, inputs: list[I64]) -> I64:
         """The same values, as output channels by input channels."""
-        return inputs[0]
+        if not self.heads:
+            return inputs[0]
+        empty = np.zeros((1, self.output.w // len(self.heads) - self.inputs[0].w, self.output.c), np.int64)
+        return np.concatenate([x for head in self.heads for x in (inputs[0][:, :, head], empty)], axis=1)
 
     def verify(self) -> None:
         """The same values in another memory."""
         x, out = self.inputs[0], self.output
-        self.require(
-            out.home is Home.WEIGHTS and (out.w, out.c) == (x.w, x.c), "its output is not its input in weights"
-        )
+        sizes = (out.w, out.c) == (x.w, x.c) if not self.heads else out.c == len(self.heads[0])
+        self.require(out.home is Home.WEIGHTS and sizes, "its output is not its input in weights")
         self.require(x.h == 1 and x.planes == 1 and x.same_scale(out), "its input is no int8 matrix")
 
     @property
@@ -61,19 +68,20 @@ class ToWeightsOp(Op):
     ) -> list[RelocatablePacket]:
         """One: n1 counts channel blocks, n2 blocks of pixels."""
         x, source, target = self.inputs[0], region(self.inputs[0]), region(self.output)
-        blocks = x.blocks(hw.block)
+        blocks, keys = self.output.blocks(hw.block), -(-x.w // hw.block)
         values = {
             "move": Move.ACT_TO_WEIGHT,
-            "src": source.base,
+            "src": source.block(self.first),
             "dst": target.base,
             "n0": 1,
             "n1": blocks,
-            "n2": -(-x.w // hw.block),
-            "n3": 1,
+            "n2": keys,
+            "n3": len(self.heads) or 1,
+            **({"src_stride3": blocks * source.pitch, "dst_stride3": keys * target.pitch} if self.heads else {}),
             "src_stride1": source.pitch,
             "src_stride2": hw.block,
             "dst_stride1": 1,
-            "dst_stride2": blocks,
+            "dst_stride2": target.pitch,
         }
         return [RelocatablePacket("COPY", values, self.node, self.op_type)]
 
@@ -82,20 +90,32 @@ class ToWeightsOp(Op):
 class TransposeOp(Op):
     """out[c, w] = in[w, c]: squares of B words whose bytes are transposed.
 
-    Channels behind the last pixel of the input hold what lies there, which nobody counts.
+    Channels behind the last pixel of the input hold what lies there, which nobody counts. With `positions` the output's
+    pixels are the input's channel positions from block `first` on, of which `positions` are the channels, -1 none.
     """
+
+    positions: I64 | None = None
+    first: int = 0
 
     queue = "load"
     in_bands = False
 
+    @property
+    def is_shown(self) -> bool:
+        """It makes nothing new."""
+        return False
+
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
-        return inputs[0].transpose(0, 2, 1)
+        if self.positions is None:
+            return inputs[0].transpose(0, 2, 1)
+        return np.where(self.positions < 0, 0, inputs[0][:, :, self.positions]).transpose(0, 2, 1)
 
     def verify(self) -> None:
         """Sizes."""
         x, out = self.inputs[0], self.output
-        self.require(x.h == out.h == 1 and (x.w, x.c) == (out.c, out.w), "its output is not its input transposed")
+        pixels = x.c if self.positions is None else len(self.positions)
+        self.require(x.h == out.h == 1 and (x.w, pixels) == (out.c, out.w), "its output is not its input transposed")
         self.require(x.planes == 1 and x.same_scale(out), "its input is no int8 matrix")
 
     def place(self, placer: Placer) -> None:
@@ -115,11 +135,11 @@ class TransposeOp(Op):
         values = {
             "move": Move.ACT_TO_ACT,
             "unit": Unit.TRANSPOSE,
-            "src": source.base,
+            "src": source.block(self.first),
             "dst": target.base,
             "n0": 1,
             "n1": -(-x.w // b),
-            "n2": x.blocks(b),
+            "n2": -(-self.output.w // b),
             "n3": 1,
             "src_stride1": b,
             "src_stride2": source.pitch,

@@ -6,13 +6,11 @@ soon as its rows are there. Not here: loads of weights and parameters (`prefetch
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 from vla_isa.hardware import HardwareConfig
 from vlac.emit.transfers import load_rows, store_rows
 from vlac.ir.cut import Span
 from vlac.ir.graph import Graph
-from vlac.ir.operation import Tensor
+from vlac.ir.operation import Home, Tensor
 from vlac.ir.packet import Region, RelocatablePacket
 from vlac.plan.data_space import DataSpace
 from vlac.plan.plan import OpPlan, Plan
@@ -34,16 +32,15 @@ class _Scheduler:
         self.packets: list[RelocatablePacket] = []
         self.loaded: dict[tuple[int, Tensor], int] = {}
         self.stage = 0
-        self.owner = 0
-        sizes = (0 if p.cut.weights is None else p.cut.weights.total for p in plan.plans)
-        self.weight_starts = list(accumulate(sizes, initial=0))
+        self.number = 0  # of the stage's first operation
+        self.weight_starts = plan.weight_starts
 
     def run(self) -> list[RelocatablePacket]:
         for number, stage in enumerate(self.plan.stages):
             self.stage, start = number, len(self.packets)
             lead, *followers = stage.plans
             pending = [list(p.cut.bands) for p in followers]
-            owners = [self.owner + i for i in range(len(stage.plans))]
+            owners = self.plan.owners[self.number : self.number + len(stage.plans)]
             if not lead.op.queue:
                 self._store_part(lead.op.output)
             if followers and lead.cut.spans:
@@ -60,7 +57,7 @@ class _Scheduler:
                             ready = bands.pop(0)
                             self._tile(p, ready, p.cut.chunks[0], owner)
                             self._store(p.op.output, ready)
-            self.owner += len(stage.plans)
+            self.number += len(stage.plans)
             for packet in self.packets[start:]:
                 packet.stage = number
         return self.packets
@@ -69,6 +66,8 @@ class _Scheduler:
         if tensor in self.data.tables:
             line, lines = self.data.tables[tensor]
             return Region(line, lines, 0, tensor.w)
+        if not tensor.home.on_chip:
+            return self.data.region(tensor, self.hw.block)
         return self.regions.of(tensor, self.stage)
 
     def _streams(self, p: OpPlan) -> bool:
@@ -105,6 +104,8 @@ class _Scheduler:
 
     def _ensure(self, tensor: Tensor, rows: int) -> None:
         """Load rows of an input, a constant or a streamed tensor up to `rows`, where not yet on chip."""
+        if tensor.home is Home.DATA:
+            return
         for op in tensor.consumers:  # a vector that the host packs as an image is loaded as one
             if op.view_of is tensor and tensor not in self.data.sources and op.output in self.data.sources:
                 tensor, rows = op.output, op.output.h
@@ -132,12 +133,12 @@ class _Scheduler:
         return op.input_rows(0, 1, op.inputs.index(tensor))[0]
 
     def _store(self, tensor: Tensor, rows: Span) -> None:
-        for target in self.data.stores.get(tensor, []):
+        for target in self.data.stores.get(tensor, []) if tensor.home.on_chip else []:
             self.packets.append(store_rows(self._region(tensor), target, rows, tensor.label))
 
     def _store_part(self, tensor: Tensor) -> None:
         """Store a concat that is an output, once its parts are there (streamed ones were stored in parts)."""
-        if tensor.root not in self.plan.streamed and tensor in self.data.stores:
+        if tensor.root not in self.plan.streamed and tensor in self.data.stores and tensor.home.on_chip:
             self._ensure(tensor, tensor.h)
             self._store(tensor, (0, tensor.h))
 

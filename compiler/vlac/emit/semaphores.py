@@ -101,10 +101,13 @@ class _Order:
         self.waited: Counter[_Pair] = Counter()
         self.entries: list[_Entry] = []
         self.by_queue: dict[str, list[_Entry]] = {q: [] for q in QUEUES}
+        self.done: _Clock = {}  # what fetch has waited for: complete for all that follows
         for number, (packet, touched) in enumerate(zip(packets, accesses, strict=True)):
             entry = _Entry(packet, number, touched)
             if packet.queue in self.by_queue:
                 self._order(entry)
+            elif packet.name == "SET":
+                self._complete(entry)
             self._put(entry)
 
     def result(self) -> list[Ordered]:
@@ -120,30 +123,46 @@ class _Order:
         if entry.packet.queue in self.by_queue:
             self.by_queue[entry.packet.queue].append(entry)
 
+    def _complete(self, entry: _Entry) -> None:
+        """Let fetch wait for all that was dispatched before."""
+        entry.clock = dict(self.done)
+        for queue in sorted(QUEUES, key=lambda q: -self.by_queue[q][-1].given if self.by_queue[q] else 0):
+            if len(self.by_queue[queue]) > entry.clock.get(queue, 0):
+                self._wait(entry, queue, len(self.by_queue[queue]) - 1)
+        self.done = {queue: len(self.by_queue[queue]) for queue in QUEUES}
+
     def _order(self, entry: _Entry) -> None:
         queue = entry.packet.queue
         earlier = self.by_queue[queue]
-        entry.clock = dict(earlier[-1].clock) if earlier else {}
+        known = earlier[-1].clock if earlier else {}
+        entry.clock = {q: max(known.get(q, 0), self.done.get(q, 0)) for q in QUEUES}
         others = [q for q in QUEUES if q != queue]
-        # the nearest first: waiting for it may imply the others
         wanted = [(_last_conflict(entry, self.by_queue[q], entry.clock.get(q, 0)), q) for q in others]
         numbered = [(position, q) for position, q in wanted if position >= 0]
-        for position, other in sorted(numbered, key=lambda w: -self.by_queue[w[1]][w[0]].given):
+        # the nearest first: waiting for it may imply the others
+        numbered.sort(key=lambda w: -self.by_queue[w[1]][w[0]].given)
+        for way in dict.fromkeys(self.ways[q, queue] for _, q in numbered if (q, queue) in self.ways):
+            self._relay(entry, way, [(p, q) for p, q in numbered if self.ways.get((q, queue)) == way])
+        for position, other in numbered:
             if position >= entry.clock.get(other, 0):
                 self._wait(entry, other, position)
 
-    def _wait(self, entry: _Entry, other: str, position: int) -> None:
-        queue = entry.packet.queue
-        way = self.ways.get((other, queue))
-        if way is not None:
-            relay = _Entry(make_packet("COPY", move=_EMPTY[way]), entry.given, [], relays=True)
-            before = self.by_queue[way]
-            relay.clock = dict(before[-1].clock) if before else {}
+    def _relay(self, entry: _Entry, way: str, numbered: list[tuple[int, str]]) -> None:
+        """Let a third queue wait for all that it stands for, and the packet for that: once, as it has one bit."""
+        if all(position < entry.clock.get(other, 0) for position, other in numbered):
+            return
+        relay = _Entry(make_packet("COPY", move=_EMPTY[way]), entry.given, [], relays=True)
+        before = self.by_queue[way]
+        relay.clock = dict(before[-1].clock) if before else {}
+        for position, other in numbered:
             if position >= relay.clock.get(other, 0):
                 self._wait(relay, other, position)
-            self._put(relay)
-            other, position = way, len(self.by_queue[way]) - 1
+        self._put(relay)
+        self._wait(entry, way, len(self.by_queue[way]) - 1)
+
+    def _wait(self, entry: _Entry, other: str, position: int) -> None:
         source = self.by_queue[other][position]
+        queue = entry.packet.queue
         self.waited[other, queue] += 1
         bit = self.pairs.setdefault((other, queue), len(self.pairs))
         entry.wait |= 1 << bit

@@ -17,14 +17,17 @@ from vla_isa.signature import Signature
 from vlac.emit.pack_params import pack_params
 from vlac.emit.pack_weights import pack_weights
 from vlac.emit.prefetch import with_loads
+from vlac.emit.rounds import closed_loops, with_rounds
 from vlac.emit.schedule import schedule
 from vlac.emit.semaphores import assign_semaphores
+from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph
 from vlac.ir.packet import RelocatablePacket
 from vlac.plan.data_space import DataSpace
 from vlac.plan.plan import Plan
 from vlac.plan.program_plan import ProgramPlan
 from vlac.plan.regions import Regions
+from vlac.plan.rounds import first_round_stage
 
 __all__ = ["write_program"]
 
@@ -39,15 +42,25 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
         ProgramError, HazardError: a bug of the compiler: the program would not be legal.
     """
     plan, regions, data = planned.plan, planned.regions, planned.data.copy()
-    params = [pack_params(p.op, p.cut, hw) for p in plan.plans]
-    image = np.concatenate(params) if params else np.zeros((0, hw.param_word_bytes), np.uint8)
+    nothing = np.zeros((0, hw.param_word_bytes), np.uint8)
+    params = [
+        pack_params(p.op, p.cut, hw) if owner == number else nothing
+        for number, (p, owner) in enumerate(zip(plan.plans, plan.owners, strict=True))
+    ]
+    image = np.concatenate(params) if params else nothing
     if image.size:
         data.constants.append(Segment(planned.params_line, image.tobytes()))
     sizes = [len(words) for words in params]
     ordered = schedule(graph, plan, regions, data, hw)
-    scheduled = with_loads(ordered, sizes, planned.params_line, regions.ring_words, hw)
+    _check_carried(ordered, data)
+    scheduled = with_rounds(
+        ordered,
+        first_round_stage(graph, plan),
+        graph.repeat,
+        lambda part: with_loads(part, sizes, planned.params_line, regions.ring_words, hw),
+    )
     placed = assign_semaphores([make_packet(p.name, **p.values) for p in scheduled], hw)
-    packets = [p.packet for p in placed]
+    packets = closed_loops([p.packet for p in placed])
     scheduled = [_relay(scheduled[p.given]) if p.relays else scheduled[p.given] for p in placed]
     heaps, numbers = _heaps(packets, data)
     program = Program(
@@ -71,6 +84,24 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
     return program
 
 
+def _check_carried(ordered: list[RelocatablePacket], data: DataSpace) -> None:
+    """Refuse what reads carried state after the next run's has taken its place.
+
+    Raises:
+        UnsupportedError: names the state.
+    """
+    places = {t.line for t in data.outputs}
+    for t in data.inputs:
+        if t.line not in places:
+            continue
+        inside = range(t.line, t.line + t.layout.lines)
+        loads = [i for i, p in enumerate(ordered) if p.op == "load" and p.values["src"] in inside]
+        stores = [i for i, p in enumerate(ordered) if p.op == "store" and p.values["dst"] in inside]
+        if loads and stores and loads[-1] > stores[0]:
+            text = "it is read after the next run's is written; read it earlier in the model, or carry it by the host"
+            raise UnsupportedError([f"state '{t.name}' cannot stay in the data space: {text}"])
+
+
 def _relay(ordered: RelocatablePacket) -> RelocatablePacket:
     """Where a packet that only orders another one comes from."""
     return RelocatablePacket("COPY", {}, ordered.node, "order", stage=ordered.stage)
@@ -79,8 +110,8 @@ def _relay(ordered: RelocatablePacket) -> RelocatablePacket:
 def _weight_words(plan: Plan, hw: HardwareConfig) -> NDArray[np.int8]:
     """The weight space: the words of all layers in order."""
     packed = [np.zeros((0, hw.weight_word_bytes), np.int8)]
-    for p in plan.plans:
-        if p.op.weights is not None and p.cut.weights is not None:
+    for number, (p, owner) in enumerate(zip(plan.plans, plan.owners, strict=True)):
+        if p.op.weights is not None and p.cut.weights is not None and owner == number:
             packed.append(pack_weights(p.op, p.op.weights, p.cut.weights, hw.block))
     return np.concatenate(packed)
 
@@ -98,6 +129,11 @@ def _heaps(packets: list[Packet], data: DataSpace) -> tuple[list[Segment], list[
     numbers: list[int] = []
     rest = [encode(p) for p in packets] + [encode(make_packet("HALT"))]
     line = count = 0
+    if len(rest) > _PER_HEAP and any(p.name == "LOOP" for p in packets):  # a loop lies in one heap
+        line = data.take(len(rest), "instructions")
+        segments.append(Segment(0, encode(make_packet("JUMP", target=line))))
+        segments.append(Segment(line, b"".join(rest)))
+        return segments, list(range(1, len(packets) + 1))
     while rest:
         here, rest = (rest, []) if len(rest) <= _PER_HEAP else (rest[: _PER_HEAP - 1], rest[_PER_HEAP - 1 :])
         numbers += range(count, count + len(here))

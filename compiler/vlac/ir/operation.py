@@ -9,7 +9,7 @@ Not here: the operations themselves (`device/`), the graph, which alone edits us
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, ClassVar, Protocol
 
@@ -36,12 +36,21 @@ class Home(Enum):
     ITEMS    activation scratchpad, 16 bytes for each pixel; c values of any width that the instruction lays out
     WEIGHTS  weight scratchpad, words [w / B][blocks] of B x B bytes: w output channels of c input channels
     TABLE    data space, a constant, one pixel after another: lines of [blocks][planes][B]
+    DATA     data space, lines of [blocks][planes][w][B]
+    SPILLED  data space, weight words one after another
     """
 
     MATRIX = "matrix"
     ITEMS = "items"
     WEIGHTS = "weights"
     TABLE = "table"
+    DATA = "data"
+    SPILLED = "spilled"
+
+    @property
+    def on_chip(self) -> bool:
+        """Whether it is a scratchpad."""
+        return self in (Home.MATRIX, Home.ITEMS, Home.WEIGHTS)
 
 
 @dataclass(eq=False)
@@ -61,6 +70,7 @@ class Tensor:
         with_items: 16 bytes for each pixel lie behind a matrix of one row: its maxima or sums, which its maker writes.
         parent, offset: this tensor lies inside `parent`, `offset` channel blocks from its start (words,
             where the parent is a vector and this is an image laid out row by row without gaps).
+        pixel: pixels from the parent's start, of some pixels of a tensor of one row.
     """
 
     name: str
@@ -77,6 +87,7 @@ class Tensor:
     channel_map: I64 | None = field(default=None, repr=False)
     parent: Tensor | None = field(default=None, repr=False)
     offset: int = 0
+    pixel: int = 0
 
     def __post_init__(self) -> None:
         """Take h, w and c from the shape."""
@@ -152,7 +163,7 @@ class Tensor:
     @property
     def planes(self) -> int:
         """Byte planes of a channel block."""
-        return self.stored.planes if self.home in (Home.MATRIX, Home.TABLE) else 1
+        return self.stored.planes if self.home in (Home.MATRIX, Home.TABLE, Home.DATA) else 1
 
     @property
     def pitch(self) -> int:
@@ -170,7 +181,7 @@ class Tensor:
         """Words of a row, without items behind it."""
         if self.home is Home.ITEMS:
             return self.item_words(block)
-        if self.home is Home.WEIGHTS:
+        if self.home in (Home.WEIGHTS, Home.SPILLED):
             return -(-self.w // block) * self.blocks(block)
         return self.blocks(block) * self.planes * self.pitch
 
@@ -226,12 +237,14 @@ class Op:
     op_type: str
     inputs: list[Tensor]
     output: Tensor
+    whole: Op | None = field(default=None, kw_only=True)  # what it does some pixels of; they share weights, parameters
 
     queue: ClassVar[str] = ""  # where its packets run, "" where it has none
     in_bands: ClassVar[bool] = True  # computes some rows at a time
     leads: ClassVar[bool] = False  # others may run in its stage, band by band
     is_early: ClassVar[bool] = False  # best right behind what it reads
     reads_any_order: ClassVar[bool] = False  # of channels, at no cost
+    by_pixels: ClassVar[bool] = False  # each pixel of a tensor of one row is computed from that pixel of the inputs
 
     @property
     def is_shown(self) -> bool:
@@ -341,6 +354,14 @@ class Op:
     def in_spans(self) -> bool:
         """Whether it can take some pixels of one row at a time, as many packets as spans."""
         return False
+
+    def most_pixels(self, hw: HardwareConfig) -> int | None:
+        """The most pixels of one row that it can make at a time; None: any number."""
+        return None
+
+    def of_pixels(self, first: int, inputs: list[Tensor], output: Tensor) -> Op:
+        """The same for the pixels from `first` on that `output` holds; `inputs` are those pixels of its own."""
+        return replace(self, inputs=inputs, output=output, whole=self)
 
     def joins(self, leader: Op) -> bool:
         """Whether it runs in the stage of the operation that is emitted before it, as soon as rows are there."""

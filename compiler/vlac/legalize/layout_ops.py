@@ -1,8 +1,9 @@
 """Realize rearrangements: each chain of layout operations becomes what the machine does cheapest.
 
-In this order: the host packs a model input or unpacks an output that way; nothing, where the bytes already lie so;
-a View between image and vector; a choice of channels; copies of words; and for small tensors a product with a
-0/1 matrix. A chain is first tried as one rearrangement and then, where that fails, step by step.
+In this order: groups of channels as rows of a norm; the host packs a model input or unpacks an output that way;
+nothing, where the bytes already lie so; a View between image and vector; a choice of channels; copies of words; and for
+small tensors a product with a 0/1 matrix. A chain is first tried as one rearrangement and then, where that fails, step
+by step.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vlac.device.copy import CopyOp
+from vlac.device.group_rows import GroupRowsOp, regroups
 from vlac.device.layout_op import LayoutOp
 from vlac.device.matrix import zero_one
+from vlac.device.reduce import ReduceOp
+from vlac.device.row import RowOp
 from vlac.device.select import SelectOp
 from vlac.device.view import View
 from vlac.errors import UnsupportedError
@@ -67,7 +71,7 @@ def _realize(graph: Graph, op: LayoutOp, hw: HardwareConfig) -> bool:
     if shared is not None:  # free for all of its readers
         pack_chain(graph, shared)
         return _realize(graph, op, hw)
-    if _reordered(graph, op, inputs, index):
+    if _regrouped(graph, op, inputs, index, hw) or _reordered(graph, op, inputs, index):
         return True
     packable = next((s for s in steps if can_pack_chain(graph, s)), None)
     if packable is not None:
@@ -102,6 +106,17 @@ def _try(graph: Graph, op: LayoutOp, inputs: list[Tensor], index: I64, fill: int
         _multiplied(graph, op, inputs[0], index, fill)
         return True
     return False
+
+
+def _regrouped(graph: Graph, op: LayoutOp, inputs: list[Tensor], index: I64, hw: HardwareConfig) -> bool:
+    """Realize `op` between an image and rows of a norm; False where it is something else."""
+    near = [inputs[0].producer, *op.output.consumers]
+    if len(inputs) > 1 or not any(isinstance(o, ReduceOp | RowOp) for o in near):
+        return False
+    if not regroups(index, inputs[0], op.output, hw):
+        return False
+    graph.replace_op(op, GroupRowsOp(op.node, op.op_type, inputs, op.output))
+    return True
 
 
 def _reordered(graph: Graph, op: LayoutOp, inputs: list[Tensor], index: I64) -> bool:

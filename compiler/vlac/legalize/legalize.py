@@ -11,11 +11,13 @@ from vla_isa.hardware import HardwareConfig
 from vlac.analysis.support import check_support
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph, GraphOutput
+from vlac.legalize.copies_of_heads import copies_of_heads
 from vlac.legalize.copy_inputs import copy_inputs
 from vlac.legalize.fuse_residual import fuse_residuals
 from vlac.legalize.fuse_same_source import fuse_same_source
 from vlac.legalize.fuse_table import fuse_tables
 from vlac.legalize.fuse_wide_add import fuse_wide_adds
+from vlac.legalize.keys_first import keys_first
 from vlac.legalize.layout_ops import realize_layout_ops
 from vlac.legalize.lower import lower
 from vlac.legalize.order import pools_first
@@ -81,6 +83,8 @@ def graph_passes(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool) ->
         *([("debug_outputs", _add_debug_outputs)] if debug_outputs else []),
         ("space_to_depth", lambda graph: space_to_depth(graph, hw)),
         ("place", lambda graph: place(graph, hw)),
+        ("copies_of_heads", lambda graph: copies_of_heads(graph, hw)),
+        ("keys_first", lambda graph: keys_first(graph, hw)),
     ]
 
 

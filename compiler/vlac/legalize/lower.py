@@ -20,6 +20,7 @@ from vlac.ir.graph import Graph, GraphOutput
 from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext, unique_name
 from vlac.lowering.quantized import unquantized
+from vlac.model.carried import carried_names, repeat_of
 from vlac.model.labels import node_label
 from vlac.model.reading import constant, dtype_of, is_constant, shape_of
 from vlac.ops import BY_NAME
@@ -51,20 +52,37 @@ class _Lowering:
     def run(self) -> Graph:
         """Translate every node; stops at the first that cannot be."""
         for node in self._model.graph:
-            spec = BY_NAME[node.op_type]
             if node in self._low.absorbed or is_constant(node.outputs[0]):
                 continue
             try:
                 if node in self._on_host:
                     self._host.convert(node, partial(self._host_value, node))
-                elif spec.lower is not None:
+                    continue
+                spec = BY_NAME[node.op_type]
+                if spec.lower is not None:
                     spec.lower(self._low, node)
             except UnsupportedError as e:
                 raise UnsupportedError(e.refusals or e.reasons, nodes=[node_label(node)]) from e
         outputs = [ModelOutput(v.name or "", self._output(v)) for v in self._model.graph.outputs]
         self._graph.signature = Signature(self._host.inputs, self._host.ops, [], outputs, self._host.arrays)
         self._name_outputs(self._graph.signature)
+        self._graph.carried = carried_names(self._model)
+        self._graph.repeat = repeat_of(self._model).count
+        self._check_counter()
         return self._graph
+
+    def _check_counter(self) -> None:
+        """Refuse a counter that the host computes with, which does so once for all runs.
+
+        Raises:
+            UnsupportedError: names it.
+        """
+        counter, signature = repeat_of(self._model).counter, self._graph.signature
+        assert signature is not None
+        feeds = [number for _, number in self._graph.input_labels.values()]
+        if counter is not None and self._host.numbers[counter] in signature.needed(feeds):
+            text = "a Gather of rows of a constant table may read it, and nothing else"
+            raise UnsupportedError([f"counter '{counter.name}' is an operand of what the host computes; {text}"])
 
     def _host_value(self, reader: ir.Node, value: ir.Value) -> int:
         """The number of an operand of the host's `reader`."""

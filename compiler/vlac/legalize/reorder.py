@@ -49,6 +49,8 @@ def reorder(graph: Graph, op: LayoutOp, x: Tensor, index: I64) -> bool:
             graph.erase(op)
             graph.aliases.append(Alias(out, [x], index))
             return True
+        if all(isinstance(reader, LayoutOp) for reader in out.consumers):
+            return True  # each is a rearrangement of `x`
     order = None if plain else index
     if _is_view(graph, x, out, order):
         _view(graph, op, x, order)

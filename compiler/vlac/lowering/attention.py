@@ -37,12 +37,14 @@ _AHEAD = 1  # heads whose logits are made in front of a mix
 @dataclass(frozen=True)
 class Mask:
     """Which keys a query sees: `limit` + `step` * query of the first, and an int16 [heads or 1, queries or 1, keys] in
-    units of LOGIT that is added, -32768 where a key is masked.
+    units of LOGIT that is added, -32768 where a key is masked; or `computed`, such tensors [1, queries or 1, keys] of
+    each head, or one for all.
     """
 
     limit: int
     step: int = 0
     added: NDArray[np.int16] | None = None
+    computed: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,9 @@ class _Chain:
         return MixOp(self.label, "Attention", [shares, values, records], out)
 
     def _mask(self, head: int) -> list[Tensor]:
-        added = self.a.mask.added
+        added, computed = self.a.mask.added, self.a.mask.computed
+        if computed:
+            return [computed[head if len(computed) > 1 else 0]]
         if added is None:
             return []
         number = head if len(added) > 1 else 0

@@ -8,7 +8,7 @@ follows it to that QuantizeLinear. Not here: going through the nodes (`legalize/
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 
 import numpy as np
 import onnx_ir as ir
@@ -45,35 +45,42 @@ class LoweringContext:
     def __init__(self, model: ir.Model, rounding: int, keeps_scale: Callable[[ir.Node], bool]) -> None:
         """Start with an empty device graph."""
         self.rounding, self._keeps_scale = rounding, keeps_scale
+        self.model = model
         self.opset = model.opset_imports.get("", 17)
         self.graph = Graph([], [], [])
         self.values: dict[ir.Value, Tensor] = {}
         self.traced: dict[ir.Value, Traced] = {}
         self.absorbed: set[ir.Node] = set()
         self.host = HostGraph(model)
+        self.shared: dict[Hashable, Tensor] = {}  # inputs that several nodes read, by what they are made of
 
     # --- the host -------------------------------------------------------------------------------------
 
     def device_input(self, tensor: Tensor, source: ir.Value) -> None:
         """Let the device take a value of the host as `tensor`: real numbers quantized, or the integers themselves."""
-        number = self.host.numbers[source]
+        self.taken(tensor, self.host.numbers[source], source.name)
+
+    def taken(self, tensor: Tensor, number: int, wish: str | None) -> None:
+        """The same of a value of the host that the model does not name; `wish` is the input's name if it is free."""
         integers = IntType.named(self.host.dtype(number))
         if integers is None or integers.stored != tensor.stored:
             number = self.host.cast(number, "float32", tensor.shape)
         taken = {name for name, _ in self.graph.input_labels.values()}
         self.graph.inputs.append(tensor)
-        self.graph.input_labels[tensor] = (unique_name(source.name, taken), number)
+        self.graph.input_labels[tensor] = (unique_name(wish, taken), number)
 
-    def item_input(self, source: ir.Value, count: int) -> Tensor:
-        """Integers of the host as a row vector that the device takes."""
-        number = self.host.numbers[source]
-        found = self.host.add("Items", (number,), (count, ITEM_BYTES), "int8")
-        taken = {name for name, _ in self.graph.input_labels.values()}
-        name = unique_name(source.name, taken)
-        tensor = Tensor(f"{name}:items", name, (count, ITEM_BYTES), 1.0, 0, home=Home.ITEMS)
-        self.graph.inputs.append(tensor)
-        self.graph.input_labels[tensor] = (name, found)
-        return tensor
+    def item_input(self, number: int, count: int, wish: str | None, rows: int = 0) -> Tensor:
+        """Integers of the host as items of the device; with `rows` a number below 0 counts from the end of so many."""
+        key = ("items", number, rows)
+        if key not in self.shared:
+            found = self.host.add("Items", (number,), (count, ITEM_BYTES), "int8", (rows,) if rows else ())
+            taken = {name for name, _ in self.graph.input_labels.values()}
+            name = unique_name(wish, taken)
+            tensor = Tensor(f"{name}:items", name, (count, ITEM_BYTES), 1.0, 0, home=Home.ITEMS)
+            self.graph.inputs.append(tensor)
+            self.graph.input_labels[tensor] = (name, found)
+            self.shared[key] = tensor
+        return self.shared[key]
 
     # --- operands and results -------------------------------------------------------------------------
 

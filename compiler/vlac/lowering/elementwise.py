@@ -26,7 +26,7 @@ from vlac.ir.operation import Op, Tensor
 from vlac.ir.records import UNIT, Requant
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.quantized import Result
-from vlac.lowering.rows import add_wide, is_wide, multiply_wide
+from vlac.lowering.rows import add_wide, interpolate, is_wide, multiply_wide
 from vlac.lowering.spec import OpSpec, RuleResult
 from vlac.lowering.unary import fits, lower_table, same_values, several
 from vlac.lowering.weights import multipliers
@@ -78,7 +78,7 @@ def binary(name: str, scalar: Callable[..., Any], function: str, *, variadic: bo
     table = several(scalar)
 
     def lower(low: LoweringContext, node: ir.Node) -> None:
-        if not lower_table(low, node, partial(table, node)):
+        if not lower_table(low, node, partial(table, node)) and not (function == "mul" and _lower_lines(low, node)):
             _lower_pair(low, node, function)
 
     rules = (at_most_two, fits, operands_match) if variadic else (fits, operands_match)
@@ -108,6 +108,19 @@ def _lower_pair(low: LoweringContext, node: ir.Node, function: str) -> None:
         table = INT8.cast(np.clip(np.arange(INT8.hi, INT8.lo - 1, -1), lo, hi))
         zero, lo, hi = -1 - zero, INT8.lo, INT8.hi
     low.graph.insert(VecOp(out.label, node.op_type, [a, b], out.tensor, function, ma, mb, shift, zero, lo, hi, table))
+
+
+def _lower_lines(low: LoweringContext, node: ir.Node) -> bool:
+    """A function of an int16 tensor times one constant row as one operation, where it is that."""
+    at = next((i for i, v in enumerate(node.inputs) if v in low.traced), None)
+    f = None if at is None else low.traced[node.inputs[at]]
+    if at is None or f is None or f.x.planes != 2:
+        return False
+    row = low.operand(node, 1 - at)
+    if row.constant is None or row.shape != shape_of(node.outputs[0])[-1:]:
+        return False
+    interpolate(low.graph, node, f, low.result(node), (row.constant.astype(np.float64) - row.zero_point) * row.scale)
+    return True
 
 
 def _lower_wide(

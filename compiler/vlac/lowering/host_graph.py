@@ -15,16 +15,24 @@ from numpy.typing import NDArray
 from vla_isa.host_functions import FUNCTIONS
 from vla_isa.signature import HostOp, Value
 from vlac.lowering.quantized import activation_parameters
-from vlac.model.reading import attribute, computed_inputs, constant, constant_input, dtype_of, shape_of
+from vlac.model.reading import attribute, computed_inputs, constant, constant_input, dtype_of, is_constant, shape_of
 from vlac.model.rearranged import strided_slices
 
-__all__ = ["FINAL", "MOVES", "HostGraph", "is_convertible"]
+__all__ = ["FINAL", "MOVES", "NUMBERS", "HostGraph", "is_convertible", "is_of_inputs"]
 
-_UNARY = tuple(n for n, f in FUNCTIONS.items() if f.operands == 1 and f.kinds != "fiub" and not n.startswith("Arg"))
+_UNARY = (
+    *("Abs", "Ceil", "Cos", "Exp", "Floor", "Log", "Neg", "Reciprocal", "Relu", "Round", "Sigmoid", "Sign", "Sin"),
+    *("Sqrt", "Tan", "Tanh"),
+)
+# of all operands, for masks, angles and row numbers
+_SELECTS = ("And", "Or", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Mod", "Where", "MatMul")
 _BINARY = ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min")
 _VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 _PICKS = ("Slice", "Gather", "Split")
 MOVES = (*_VIEWS, *_PICKS, "Transpose", "Concat")
+# operands that are masks, angles or row numbers: the host makes them of the model's inputs
+NUMBERS = {"Attention": (3,), "RotaryEmbedding": (1, 2), "Gather": (1,), "TensorScatter": (2,)}
+_NEVER = ("QuantizeLinear", "DequantizeLinear", "Conv", "ArgMax", "ArgMin")
 FINAL = {"Softmax": -1, "LogSoftmax": -1, "ArgMax": 0, "ArgMin": 0}  # with the default axis
 
 
@@ -46,6 +54,35 @@ def is_convertible(node: ir.Node) -> bool:
     if node.op_type in ("Clip", "Transpose", *_VIEWS):
         return values == list(node.inputs[:1])
     return node.op_type in ("Cast", "Concat", "QuantizeLinear", "DequantizeLinear", *FINAL)
+
+
+def is_of_inputs(value: ir.Value | None) -> bool:
+    """Whether the host can compute a value from the model's inputs: a mask, angles, or row numbers."""
+    waiting, seen = [value], set[ir.Value | None]()
+    while waiting:
+        value = waiting.pop()
+        if value in seen or value is None or is_constant(value) or value.is_graph_input():
+            continue
+        seen.add(value)
+        node = value.producer()
+        if node is None or not (is_convertible(node) or _makes_operands(node)) or node.op_type in _NEVER:
+            return False
+        waiting += node.inputs
+    return True
+
+
+def _makes_operands(node: ir.Node) -> bool:
+    """Whether the host has a function for a node that makes masks, angles or row numbers, though not images."""
+    if node.domain not in ("", "ai.onnx") or not all(map(dtype_of, [*computed_inputs(node), node.outputs[0]])):
+        return False
+    if node.op_type in ("Expand", "CumSum"):
+        plain = not attribute(node, "exclusive", 0) and not attribute(node, "reverse", 0)
+        return plain and is_constant(node.inputs[1])
+    if node.op_type == "Gather":
+        return not attribute(node, "axis", 0)
+    if node.op_type == "Mod":
+        return not attribute(node, "fmod", 0)
+    return node.op_type in ("Not", *_SELECTS)
 
 
 def _per_channel(node: ir.Node) -> tuple[NDArray[Any], NDArray[Any]] | None:
@@ -91,6 +128,10 @@ class HostGraph:
         """The dtype of a value."""
         return self.inputs[number].dtype if number < len(self.inputs) else self.ops[number - len(self.inputs)].dtype
 
+    def shape(self, number: int) -> tuple[int, ...]:
+        """The shape of a value."""
+        return self.inputs[number].shape if number < len(self.inputs) else self.ops[number - len(self.inputs)].shape
+
     def cast(self, number: int, dtype: str, shape: tuple[int, ...]) -> int:
         """A value in another dtype."""
         return number if self.dtype(number) == dtype else self.add("Cast", (number,), shape, dtype)
@@ -103,10 +144,13 @@ class HostGraph:
         def add(function: str, operands: Sequence[int], numbers: Sequence[int] = ()) -> int:
             return self.add(function, operands, shape, dtype, numbers)
 
-        if node.op_type in _PICKS:
+        chosen = node.op_type == "Gather" and not is_constant(node.inputs[1])
+        if node.op_type in _PICKS and not chosen:
             self._pick(node, read)
             return
-        if node.op_type in ("Concat", *_BINARY):
+        if chosen:  # numbers first
+            operands = [read(v) for v in node.inputs[::-1] if v is not None]
+        elif node.op_type in ("Concat", *_SELECTS, *_BINARY):
             operands = [read(v) for v in node.inputs if v is not None]
         else:
             operands = [read(v) for v in node.inputs[:1] if v is not None]
@@ -121,6 +165,9 @@ class HostGraph:
         elif node.op_type == "Transpose":
             rank = len(shape)
             found = add("Transpose", operands, attribute(node, "perm", None) or range(rank)[::-1])
+        elif node.op_type == "CumSum":
+            axis = constant_input(node, 1)
+            found = add("CumSum", operands, (0 if axis is None else int(axis.reshape(-1)[0]) % len(shape),))
         elif node.op_type == "Concat":
             found = add("Concat", operands, (attribute(node, "axis", 0) % len(shape),))
         elif node.op_type in FINAL:

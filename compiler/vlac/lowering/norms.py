@@ -12,7 +12,7 @@ from vlac.lowering.rows import Norm, lower_norm
 from vlac.lowering.spec import OpSpec, Rule, RuleResult
 from vlac.model.reading import attribute, constant_input, input_name, is_constant, shape_of
 
-__all__ = ["norm_spec"]
+__all__ = ["norm_spec", "split_spec"]
 
 _MOST_CHANNELS = 16383  # D sum(q^2) of int16 stays below 2^58
 
@@ -29,6 +29,20 @@ def constants_are_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """Scale and bias must be constants."""
     computed = [i for i, v in enumerate(node.inputs) if i and v is not None and not is_constant(v)]
     return RuleResult(not computed, " and ".join(f"computed input {i} {input_name(node, i)}" for i in computed))
+
+
+def is_split(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """It must be in a float model, of one [1, C, ...], and with constant scale and bias."""
+    shape = shape_of(node.inputs[0])
+    computed = [input_name(node, i) for i in range(1, len(node.inputs)) if not is_constant(node.inputs[i])]
+    if len(shape) < 3 or shape[0] != 1:
+        return RuleResult(False, f"shape {list(shape)}")
+    return RuleResult(False, f"computed {', '.join(computed)}" if computed else "a quantized model")
+
+
+def split_spec(name: str, summary: str) -> OpSpec:
+    """The spec of a norm that a rewrite of float models makes several nodes of."""
+    return OpSpec(name, summary, rules=(is_split,), quantize=False)
 
 
 def norm_spec(name: str, *, centred: bool, more: tuple[Rule, ...] = ()) -> OpSpec:

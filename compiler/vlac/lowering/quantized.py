@@ -92,7 +92,9 @@ def activation_parameters(node: ir.Node) -> tuple[float, int, IntType]:
 
 @dataclass(frozen=True)
 class Traced:
-    """A float value as a function of an int8 tensor: entry q + 128 of `values` (float32) is its value at q."""
+    """A float value as a function of a tensor: entry q + 128 of `values` (float32 [256]) is its value at an int8 q,
+    of [257] that at an int16 256 q, between which it is a line.
+    """
 
     x: Tensor
     values: NDArray[np.float32]

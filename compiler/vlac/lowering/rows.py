@@ -1,4 +1,4 @@
-"""ROW, REDUCE and RECIP for what works on rows of int16: changes of scale, sums, gates and norms.
+"""ROW, REDUCE and RECIP for what works on rows of int16: changes of scale, sums, gates, functions and norms.
 
 Not here: attention (`attention.py`), which operators these are (`ops/`).
 """
@@ -11,9 +11,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vla_isa.generated.codes import RecipFunction, ReduceFunction, RowFunction, RowMode
+from vla_isa.generated.codes import RecipFunction, ReduceFunction, RowFunction, RowMode, RowTable
 from vla_isa.integer import INT8, INT16
-from vla_isa.numerics import product_multipliers, scale_to_multiplier, two_multipliers
+from vla_isa.numerics import make_steps, product_multipliers, scale_to_multiplier, two_multipliers
 from vlac.device.recip import RecipOp
 from vlac.device.reduce import ReduceOp
 from vlac.device.row import RowOp
@@ -21,10 +21,10 @@ from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Home, Tensor
 from vlac.ir.records import UNIT, Requant
-from vlac.lowering.quantized import Result
+from vlac.lowering.quantized import Result, Traced
 from vlac.model.labels import node_label
 
-__all__ = ["Norm", "add_wide", "is_wide", "lower_norm", "multiply_wide", "norm_step", "rescale"]
+__all__ = ["Norm", "add_wide", "interpolate", "is_wide", "lower_norm", "multiply_wide", "norm_step", "rescale"]
 
 F64 = NDArray[np.float64]
 _NOTHING = np.zeros(0, np.int64)
@@ -92,6 +92,32 @@ def multiply_wide(graph: Graph, node: ir.Node, a: Tensor, b: Tensor, out: Result
     op = RowOp(out.label, node.op_type, [a, b], out.tensor, ("a", "b"), RowFunction.MUL, requant)
     op.a_mult, op.shift = a_mult, shift
     graph.insert(op)
+
+
+# --- functions --------------------------------------------------------------------------------------------
+
+
+def interpolate(graph: Graph, node: ir.Node, f: Traced, out: Result, factor: F64 | None = None) -> None:
+    """A function of an int16 tensor, times `factor` [C] where it is given; rounded once."""
+    table, step = _lines(f)
+    requant = _result(node, out)
+    function, row = (RowFunction.LINEAR, RowFunction.CHANNEL)[factor is not None], out.tensor
+    op = RowOp(out.label, node.op_type, [f.x], row, ("a",), function, requant, table_mode=RowTable.IN16, table=table)
+    if factor is None:
+        op.a_mult, op.shift = scale_to_multiplier(float(np.float32(step / row.scale)))
+    else:
+        sizes = (np.abs(factor) * step / row.scale).astype(np.float32)
+        mult, shift = np.array([scale_to_multiplier(float(v)) if v else (0, 0) for v in sizes], np.int64).T
+        requant.bias, requant.mult, requant.shift = np.zeros_like(mult), np.where(factor < 0, -mult, mult), shift
+    graph.insert(op)
+
+
+def _lines(f: Traced) -> tuple[NDArray[np.int16], float]:
+    """The table of a function between 257 points, and the unit of its results."""
+    values = f.values.astype(np.float64)
+    largest = max(np.abs(values).max(), np.abs(np.diff(values)).max())
+    step = float(largest) / INT16.hi if largest else 1.0
+    return make_steps(lambda _: values, f.x.scale, step), step
 
 
 # --- norms ------------------------------------------------------------------------------------------------

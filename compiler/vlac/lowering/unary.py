@@ -2,7 +2,8 @@
 
 A float value that lies between a DequantizeLinear and a QuantizeLinear and depends on one int8 tensor and
 scalar constants only is *traced*: its 256 values travel from node to node, and where it is quantized they become
-one table. So x * Sigmoid(x), the Erf and Tanh forms of Gelu and the like cost one table and one rounding.
+one table; of an int16 tensor 257 values, and lines between them. So x * Sigmoid(x), the Erf and Tanh forms of Gelu
+and the like cost one table and one rounding.
 
 Outside its domain (Log of a negative number) a function takes its value at the nearest input inside; infinite
 values saturate.
@@ -28,6 +29,7 @@ from vlac.ir.geometry import geometry, is_image
 from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.quantized import Traced
+from vlac.lowering.rows import interpolate
 from vlac.lowering.spec import F32, OpSpec, RuleResult
 from vlac.model.clamps import clamp_bounds
 from vlac.model.reading import constant, shape_of
@@ -114,7 +116,7 @@ def lower_table(low: LoweringContext, node: ir.Node, function: Callable[..., Any
         if known is not None and known.size == 1:
             arrays.append(np.float32(known.reshape(-1)[0]))
             continue
-        traced = _trace(low, value)
+        traced = _trace(low, value, wide=operands == 1)
         if traced is None or not same_values(shape_of(value), shape_of(node.outputs[0])):
             return False
         found.append(traced.x)
@@ -122,7 +124,8 @@ def lower_table(low: LoweringContext, node: ir.Node, function: Callable[..., Any
     if len(set(map(id, found))) != 1:
         return False
     with np.errstate(all="ignore"):
-        values = np.broadcast_to(np.asarray(function(*arrays), np.float32), (256,))
+        points = max(np.size(a) for a in arrays)
+        values = np.broadcast_to(np.asarray(function(*arrays), np.float32), (points,))
     if _stays_float(node.outputs[0]):
         low.traced[node.outputs[0]] = Traced(found[0], values)
     else:
@@ -147,14 +150,16 @@ def same_values(shape: tuple[int, ...], out: tuple[int, ...]) -> bool:
     return shape == out or (not images and (1,) * (len(out) - len(shape)) + shape == out)
 
 
-def _trace(low: LoweringContext, value: ir.Value | None) -> Traced | None:
+def _trace(low: LoweringContext, value: ir.Value | None, *, wide: bool) -> Traced | None:
     if value is None:
         return None
     if value in low.traced:
         return low.traced[value]
     x = low.values.get(value)
-    if x is None or x.constant is not None or x.planes != 1:
+    if x is None or x.constant is not None or (x.planes != 1 and not wide):
         return None
+    if x.planes == 2:
+        return Traced(x, (np.arange(INT8.lo, INT8.hi + 2) * 256 * x.scale).astype(np.float32))
     q = np.arange(INT8.lo, INT8.hi + 1, dtype=np.float32)
     return Traced(x, ((q - np.float32(x.zero_point)) * np.float32(x.scale)).astype(np.float32))
 
@@ -171,6 +176,9 @@ def _stays_float(value: ir.Value) -> bool:
 
 def _add_table(low: LoweringContext, node: ir.Node, x: Tensor, values: F32) -> None:
     out = low.result(node)
+    if x.planes == 2:
+        interpolate(low.graph, node, Traced(x, _defined(values, x.zero_point)), out)
+        return
     table = quantize(_defined(values, x.zero_point), out.tensor.scale, out.tensor.zero_point, out.rounding)
     table = INT8.cast(clamp(table, out.lo, out.hi))
     low.graph.insert(VecOp.identity(out.label, node.op_type, x, out.tensor, table))

@@ -1,4 +1,7 @@
-"""Attention of one batch: products, exponents and sums on the device, masks as limits or as what is added to logits."""
+"""Attention: products, exponents and sums on the device, masks as limits or as what is added to logits.
+
+Each of a batch is an attention of its own. Keys and values of earlier runs are joined with the new ones.
+"""
 
 from __future__ import annotations
 
@@ -13,29 +16,33 @@ from vla_isa.hardware import HardwareConfig
 from vla_isa.integer import INT16
 from vlac.ir.operation import Tensor
 from vlac.lowering.attention import LOGIT, Attention, Mask, lower_attention
+from vlac.lowering.computed_mask import computed_mask
 from vlac.lowering.context import LoweringContext
+from vlac.lowering.host_graph import is_of_inputs
 from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.model.labels import node_label
 from vlac.model.reading import attribute, constant_input, input_name, is_constant, shape_of
 
 __all__ = ["SPEC"]
 
-_MOST_QUERIES = 1024  # maxima that the array keeps
 _NEVER = -1e4  # a mask of so much, and less, is one that hides
 
 
-def one_batch(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """Q, K and V must be of batch 1 and rank 3 or 4, with 2 keys or more, and Q of at most 1024 queries."""
+def of_known_sizes(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """Q, K and V must be of rank 3 or 4, with 2 keys or more."""
     shapes = [shape_of(v) for v in node.inputs[:3]]
-    ok = all(len(s) in (3, 4) and s[0] == 1 for s in shapes)
-    ok = ok and shapes[0][-2] <= _MOST_QUERIES and shapes[1][-2] > 1
+    ok = all(len(s) in (3, 4) for s in shapes)
+    ok = ok and _past_length(node) + shapes[1][-2] > 1
     return RuleResult(ok, " and ".join(str(list(s)) for s in shapes))
 
 
 def of_itself(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """It may have no past keys and values, no cap of its logits, no lengths of keys, and one result that is read."""
-    found = [name for i, name in ((4, "past_key"), (5, "past_value"), (6, "nonpad_kv_seqlen")) if _given(node, i)]
+    """It may have no cap of its logits, no lengths of keys, and no result that is read but Y and the present keys and
+    values.
+    """
+    found = ["nonpad_kv_seqlen"] if _given(node, 6) else []
     found += [f"softcap {attribute(node, 'softcap', 0.0):g}"] if attribute(node, "softcap", 0.0) else []
-    found += [f"result '{v.name}'" for v in node.outputs[1:] if v.consumers() or v.is_graph_output()]
+    found += [f"result '{v.name}'" for v in node.outputs[3:] if _is_read(v)]
     return RuleResult(not found, " and ".join(found))
 
 
@@ -45,9 +52,9 @@ def operands_are_computed(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     return RuleResult(not found, " and ".join(found))
 
 
-def mask_is_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The mask must be a constant."""
-    ok = not _given(node, 3) or is_constant(node.inputs[3])
+def mask_is_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """The mask must be a constant, or computed of the model's inputs alone, by functions that the host has."""
+    ok = not _given(node, 3) or is_of_inputs(node.inputs[3])
     return RuleResult(ok, "" if ok else f"computed mask {input_name(node, 3)}")
 
 
@@ -55,21 +62,82 @@ def _given(node: ir.Node, index: int) -> bool:
     return index < len(node.inputs) and node.inputs[index] is not None
 
 
+def _is_read(value: ir.Value) -> bool:
+    return bool(value.consumers()) or value.is_graph_output()
+
+
 def _lower(low: LoweringContext, node: ir.Node) -> None:
     heads, key_heads = _head_counts(node)
-    tensors = [_packed(low, node, i) for i in range(3)]
-    q, k, v = tensors
+    q = _packed(low, node, 0)
+    k, v = (_with_past(low, node, i) for i in (1, 2))
     out = low.result(node)
-    width = heads * (v.c // key_heads)
+    batch, queries = batch_of(node), shape_of(node.inputs[0])[-2]
+    keys, width = k.w // batch, heads * (v.c // key_heads)
     four = len(out.tensor.shape) == 4
-    shape = (1, q.w, width)
-    target = out.tensor.like(f"{out.tensor.name}:packed", shape=shape) if four else out.tensor
-    scale = attribute(node, "scale", None) or 1 / math.sqrt(q.c // heads)
-    given = Attention(q, k, v, target, heads, key_heads, float(scale), _mask(node, heads, q.w, k.w))
-    lower_attention(low, node, out.label, given)
+    target = out.tensor.like(f"{out.tensor.name}:packed", shape=(batch, queries, width)) if four else out.tensor
+    scale = float(attribute(node, "scale", None) or 1 / math.sqrt(q.c // heads))
+    results = []
+    for number in range(batch):
+        a, b, c = (_of_batch(low, node, x, number, batch) for x in (q, k, v))
+        name = f"{target.name}:batch{number}"
+        one = target if batch == 1 else target.like(name, label=f"{target.label}:{number}", shape=(1, queries, width))
+        mask = _mask(low, node, heads, queries, keys, number)
+        lower_attention(low, node, out.label, Attention(a, b, c, one, heads, key_heads, scale, mask))
+        results.append(one)
+    if batch > 1:
+        low.layout(node, results, np.arange(math.prod(target.shape)), target)
     if four:
-        index = np.arange(math.prod(shape)).reshape(1, q.w, heads, -1).transpose(0, 2, 1, 3).reshape(-1)
+        index = np.arange(math.prod(target.shape)).reshape(batch, queries, heads, -1).transpose(0, 2, 1, 3).reshape(-1)
         low.layout(node, [target], index, out.tensor)
+
+
+def _of_batch(low: LoweringContext, node: ir.Node, x: Tensor, number: int, batch: int) -> Tensor:
+    """The pixels of one of the batch."""
+    if batch == 1:
+        return x
+    length = x.w // batch
+    size = length * x.c
+    out = x.like(f"{x.name}:batch{number}", shape=(1, length, x.c))
+    return low.layout(node, [x], np.arange(number * size, (number + 1) * size), out)
+
+
+def _with_past(low: LoweringContext, node: ir.Node, index: int) -> Tensor:
+    """Keys or values, behind those of earlier runs where there are any, which the node then returns."""
+    x = _packed(low, node, index)
+    at = index + 3
+    if not _given(node, at):
+        return x
+    present = node.outputs[index] if index < len(node.outputs) and _is_read(node.outputs[index]) else None
+    result = None if present is None else low.result(node, index)
+    old = _packed(low, node, at)
+    like = old if result is None else result.tensor
+    batch, d = batch_of(node), x.c
+    parts = []
+    for part in (old, x):
+        fitting = part
+        if not part.same_scale(like):
+            fitting = like.like(f"{part.name}:scaled{index}", label=part.label, shape=part.shape)
+            low.requantized(part, fitting, node_label(node), node.op_type)
+        parts.append(fitting)
+    numbers = [np.arange(p.w * d).reshape(batch, -1, d) for p in parts]
+    whole = np.concatenate([numbers[0], numbers[0].size + numbers[1]], axis=1)
+    name = f"{x.name}:joined"
+    joined = low.layout(node, parts, whole.reshape(-1), like.like(name, label=x.label, shape=whole.shape))
+    if result is not None:
+        heads = _head_counts(node)[1]
+        moved = np.arange(whole.size).reshape(batch, -1, heads, d // heads).transpose(0, 2, 1, 3).reshape(-1)
+        low.layout(node, [joined], moved, result.tensor)
+    return joined
+
+
+def batch_of(node: ir.Node) -> int:
+    """How many attentions a node is."""
+    return shape_of(node.inputs[0])[0]
+
+
+def _past_length(node: ir.Node) -> int:
+    """Keys of earlier runs."""
+    return shape_of(node.inputs[4])[-2] if _given(node, 4) else 0
 
 
 def _head_counts(node: ir.Node) -> tuple[int, int]:
@@ -80,26 +148,29 @@ def _head_counts(node: ir.Node) -> tuple[int, int]:
 
 
 def _packed(low: LoweringContext, node: ir.Node, index: int) -> Tensor:
-    """An operand as [1, pixels, heads * d]."""
+    """An operand as [batch, pixels, heads * d]."""
     x = low.operand(node, index)
     shape = shape_of(node.inputs[index])
     if len(shape) == 3:
         return x
-    _, heads, length, d = shape
-    out = x.like(f"{x.name}:packed", shape=(1, length, heads * d))
+    batch, heads, length, d = shape
+    out = x.like(f"{x.name}:packed", shape=(batch, length, heads * d))
     moved = np.arange(math.prod(shape)).reshape(shape).transpose(0, 2, 1, 3).reshape(-1)
     return low.layout(node, [x], moved, out)
 
 
-def _mask(node: ir.Node, heads: int, queries: int, keys: int) -> Mask:
+def _mask(low: LoweringContext, node: ir.Node, heads: int, queries: int, keys: int, number: int) -> Mask:
+    """The mask of attention `number` of the batch."""
     causal = bool(attribute(node, "is_causal", 0))
-    limit, step = (1, 1) if causal else (keys, 0)
+    limit, step = (_past_length(node) + 1, 1) if causal else (keys, 0)
+    if not _given(node, 3):
+        return Mask(limit, step)
     given = constant_input(node, 3)
     if given is None:
-        return Mask(limit, step)
+        return Mask(limit, step, computed=computed_mask(low, node.inputs[3], (heads, queries, keys), number))
     added = _units(given)
     added = np.broadcast_to(added.reshape((1,) * (4 - added.ndim) + added.shape), _spread(added.shape, queries, keys))
-    added = added[0]
+    added = added[number if len(added) > 1 else 0]
     if (added == added[:, :1]).all():
         added = added[:, :1]
     hidden = added[0, 0] == INT16.lo
@@ -111,7 +182,7 @@ def _mask(node: ir.Node, heads: int, queries: int, keys: int) -> Mask:
 
 def _spread(shape: tuple[int, ...], queries: int, keys: int) -> tuple[int, ...]:
     full = (1,) * (4 - len(shape)) + shape
-    return (1, full[1], queries, keys)
+    return (full[0], full[1], queries, keys)
 
 
 def _units(mask: NDArray[Any]) -> NDArray[np.int16]:
@@ -125,7 +196,8 @@ def _units(mask: NDArray[Any]) -> NDArray[np.int16]:
 SPEC = OpSpec(
     "Attention",
     "For each head K and V into weights (COPY), logits and their maxima (GEMM), exponents (ROW), reciprocals (RECIP), "
-    "values (GEMM). Causal masks and padding cost nothing, other masks are added to the logits.",
-    rules=(one_batch, operands_are_computed, of_itself, mask_is_constant),
+    "values (GEMM). Causal masks and padding cost nothing, other masks are added to the logits; a computed one comes "
+    "from the host. Past keys and values lie in front of the new ones: COPY.",
+    rules=(of_known_sizes, operands_are_computed, of_itself, mask_is_known),
     lower=_lower,
 )

@@ -1,21 +1,9 @@
-"""LRN (local response normalization): refused, with the reason."""
+"""LRN (local response normalization): several nodes of a float model (`rewrite/lrn_to_conv.py`)."""
 
 from __future__ import annotations
 
-import onnx_ir as ir
-
-from vla_isa.hardware import HardwareConfig
-from vlac.lowering.spec import OpSpec, RuleResult
-from vlac.model.reading import attribute
+from vlac.lowering.norms import split_spec
 
 __all__ = ["SPEC"]
 
-
-def is_not_computed(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """It divides by a power of a sum of squares over channels, which 8-bit tensors do not hold; replace it by
-    BatchNormalization (networks since 2015 do) or remove it and retrain.
-    """
-    return RuleResult(False, f"size {attribute(node, 'size', 1)}")
-
-
-SPEC = OpSpec("LRN", "Refused.", rules=(is_not_computed,), quantize=False)
+SPEC = split_spec("LRN", "VEC for the square, a 1x1 CONV over the window of channels, its table, and VEC.")

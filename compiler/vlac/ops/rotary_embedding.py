@@ -12,24 +12,27 @@ from vla_isa.numerics import product_multipliers
 from vlac.device.rotate import RotateOp
 from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext
+from vlac.lowering.host_graph import is_of_inputs
 from vlac.lowering.spec import OpSpec, RuleResult
-from vlac.model.reading import attribute, constant_input, input_name, is_constant, shape_of
+from vlac.model.reading import attribute, constant, constant_input, input_name, is_constant, shape_of
 
 __all__ = ["SPEC"]
 
 I64 = NDArray[np.int64]
 
 
-def of_one_row_of_heads(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """x must be [1, length, channels], with a number of heads."""
+def of_rows_of_heads(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """x must be [batch, length, channels], with a number of heads."""
     shape, heads = shape_of(node.inputs[0]), int(attribute(node, "num_heads", 0))
-    ok = len(shape) == 3 and shape[0] == 1 and heads > 0 and shape[2] % (2 * heads) == 0
+    ok = len(shape) == 3 and heads > 0 and shape[2] % (2 * heads) == 0
     return RuleResult(ok, f"shape {list(shape)} of {heads} heads")
 
 
-def angles_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """Cosines and sines must be constants, one row for each position, without position numbers."""
-    computed = [input_name(node, i) for i in (1, 2) if not is_constant(node.inputs[i])]
+def angles_are_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
+    """Cosines and sines must be constants or computed of the model's inputs alone, one row for each position, without
+    position numbers.
+    """
+    computed = [input_name(node, i) for i in (1, 2) if not is_of_inputs(node.inputs[i])]
     numbers = len(node.inputs) > 3 and node.inputs[3] is not None
     found = [f"computed {' and '.join(computed)}"] if computed else []
     return RuleResult(not computed and not numbers, " and ".join(found + (["position numbers"] if numbers else [])))
@@ -43,12 +46,11 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     first, second = _pairs(rotated, bool(attribute(node, "interleaved", 0)))
     rest = np.arange(rotated, d)
     halves = np.concatenate([first, rest[: len(rest) // 2]]), np.concatenate([second, rest[len(rest) // 2 :]])
-    cos, sin = (_rows(node, i, x.w) for i in (1, 2))
-    whole_cos, whole_sin = np.ones((x.w, d)), np.zeros((x.w, d))
-    whole_cos[:, first], whole_cos[:, second] = cos, cos
-    whole_sin[:, first], whole_sin[:, second] = -sin, sin
     name, label = out.tensor.name, out.tensor.label
-    tables = [_table(f"{name}:{what}", v) for what, v in (("cos", whole_cos), ("sin", whole_sin))]
+    if all(is_constant(v) for v in node.inputs[1:3]):
+        tables = _constant_tables(node, x, d, (first, second))
+    else:
+        tables = [_computed_table(low, node, i, x.w, d, (first, second)) for i in (1, 2)]
     part = Tensor(f"{name}:part", f"{label}:part", x.shape, x.scale / INT8.hi, 0, type=INT16)
     low.graph.insert(RotateOp(out.label, node.op_type, [x, tables[0]], part, heads, halves, False, 1, 0))
     step = x.scale / INT8.hi / out.tensor.scale
@@ -65,11 +67,50 @@ def _pairs(rotated: int, interleaved: bool) -> tuple[I64, I64]:
     return (numbers[::2], numbers[1::2]) if interleaved else (numbers[: rotated // 2], numbers[rotated // 2 :])
 
 
+def _constant_tables(node: ir.Node, x: Tensor, d: int, pairs: tuple[I64, I64]) -> list[Tensor]:
+    """Cosines and signed sines of all channels of a head."""
+    first, second = pairs
+    cos, sin = (_rows(node, i, x.w) for i in (1, 2))
+    whole_cos, whole_sin = np.ones((x.w, d)), np.zeros((x.w, d))
+    whole_cos[:, first], whole_cos[:, second] = cos, cos
+    whole_sin[:, first], whole_sin[:, second] = -sin, sin
+    name = node.outputs[0].name
+    return [_table(f"{name}:{what}", v) for what, v in (("cos", whole_cos), ("sin", whole_sin))]
+
+
+def _computed_table(
+    low: LoweringContext, node: ir.Node, index: int, rows: int, d: int, pairs: tuple[I64, I64]
+) -> Tensor:
+    """The same from the host: a product with a matrix that says which pair and sign a channel has."""
+    value, count = node.inputs[index], len(pairs[0])
+    assert value is not None
+    key = ("angles", value, index, rows, d, *(tuple(p.tolist()) for p in pairs))
+    if key not in low.shared:
+        host = low.host
+        spread = np.zeros((count, d), np.float32)
+        spread[np.arange(count), pairs[0]] = 1 if index == 1 else -1
+        spread[np.arange(count), pairs[1]] = 1
+        fixed = constant(value)
+        given = host.numbers[value] if fixed is None else host.constant(fixed)
+        flat = host.add("Reshape", (host.cast(given, "float32", host.shape(given)),), (rows, count), "float32")
+        found = host.add("MatMul", (flat, host.constant(spread)), (rows, d), "float32")
+        if index == 1 and 2 * count < d:  # channels that are not turned
+            still = np.zeros(d, np.float32)
+            still[np.setdiff1d(np.arange(d), np.concatenate(pairs))] = 1
+            found = host.add("Add", (found, host.constant(still)), (rows, d), "float32")
+        shape = (1, rows, d)
+        name = f"{value.name}:{'cos' if index == 1 else 'sin'}"
+        tensor = Tensor(name, name, shape, 1 / INT8.hi, 0)
+        low.taken(tensor, host.add("Reshape", (found,), shape, "float32"), value.name)
+        low.shared[key] = tensor
+    return low.shared[key]
+
+
 def _rows(node: ir.Node, index: int, length: int) -> NDArray[np.float64]:
     given = constant_input(node, index)
     assert given is not None
     rows = given.reshape(-1, given.shape[-1]).astype(np.float64)
-    return np.broadcast_to(rows, (length, rows.shape[1]))
+    return np.tile(rows, (length // len(rows), 1))
 
 
 def _table(name: str, values: NDArray[np.float64]) -> Tensor:
@@ -81,7 +122,7 @@ def _table(name: str, values: NDArray[np.float64]) -> Tensor:
 SPEC = OpSpec(
     "RotaryEmbedding",
     "Two ROW: a product with cosines, and one with sines of the exchanged halves, to which it is added. Their tables "
-    "are int8 and shared by all heads.",
-    rules=(of_one_row_of_heads, angles_are_constant),
+    "are int8 and shared by all heads; the host computes them where they depend on the model's inputs.",
+    rules=(of_rows_of_heads, angles_are_known),
     lower=_lower,
 )

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from vla_isa.hardware import HEAP_BYTES, LINE_BYTES
 from vla_isa.layout import TensorLayout, pack
 from vla_isa.program import IoTensor, MapEntry, Segment
+from vlac.errors import UnsupportedError
 from vlac.ir.geometry import is_image
 from vlac.ir.graph import Graph, GraphOutput
 from vlac.ir.operation import ITEM_BYTES, Home, Tensor
+from vlac.ir.packet import Region
 from vlac.plan.plan import Plan
 
 __all__ = ["DataRegion", "DataSpace", "layout_of", "place_data"]
@@ -41,17 +43,31 @@ class DataSpace:
     """Where everything lies in the data space.
 
     `sources` are tensors to load from (inputs, constants, streamed), `stores` where a result must be written, `tables`
-    what is read row by row: the first line, and lines between rows.
+    what is read row by row: the first line, and lines between rows; `spilled` the first line of computed weights.
     """
 
     lines: int = HEAP_BYTES // LINE_BYTES
     sources: dict[Tensor, DataRegion] = field(default_factory=dict)
     stores: dict[Tensor, list[DataRegion]] = field(default_factory=dict)
     tables: dict[Tensor, tuple[int, int]] = field(default_factory=dict)
+    spilled: dict[Tensor, int] = field(default_factory=dict)
     constants: list[Segment] = field(default_factory=list)
     inputs: list[IoTensor] = field(default_factory=list)
     outputs: list[IoTensor] = field(default_factory=list)
     memory_map: list[MapEntry] = field(default_factory=list)
+
+    def region(self, tensor: Tensor, block: int) -> Region:
+        """Where a tensor of the data space lies, in lines; `pitch` is between planes, or output blocks of weights."""
+        if tensor.parent is not None:
+            whole, lines = self.region(tensor.parent, block), tensor.pixel * block // LINE_BYTES
+            if tensor.home is Home.SPILLED:
+                word = block * block // LINE_BYTES
+                return replace(whole, base=whole.base + word * (tensor.pixel // block * whole.pitch + tensor.offset))
+            return replace(whole, base=whole.base + lines)
+        if tensor in self.spilled:
+            return Region(self.spilled[tensor], 0, tensor.blocks(block), 1)
+        found = self.stores[tensor][0] if tensor in self.stores else self.sources[tensor]
+        return Region(found.line, found.row_stride, found.plane_stride, 1, found.planes)
 
     def copy(self) -> DataSpace:
         """One that grows by itself."""
@@ -124,8 +140,16 @@ def place_data(graph: Graph, plan: Plan, block: int) -> DataSpace:
         ordered = channel_map[channel_map >= 0]
         values = tensor.from_hwc(tensor.to_hwc(tensor.constant)[:, :, ordered])
         space.sources[tensor] = _region(space.add_constant(pack(values, layout), tensor.label), layout)
+    carried = _carried(graph, space)
     for out in graph.outputs:
-        _place_output(graph, space, out, block)
+        _place_output(graph, space, out, block, carried.get(out.name))
+    for tensor in dict.fromkeys(t.root for op in graph.ops for t in (*op.inputs, op.output) if not t.home.on_chip):
+        if tensor.home is Home.SPILLED:
+            words = tensor.row_words(block)
+            space.spilled[tensor] = space.take(words * block * block // LINE_BYTES, tensor.label)
+        elif tensor.home is Home.DATA and tensor not in space.stores and tensor not in space.sources:
+            layout = _padded_layout(tensor, block)
+            space.stores[tensor] = [_region(space.take(layout.lines, tensor.label), layout)]
     for root in graph.tensors:  # in this order, as a set has another one in each run
         if root in plan.streamed and root not in space.sources:
             stored = space.stores.get(root)
@@ -172,11 +196,36 @@ def _place_input(graph: Graph, space: DataSpace, tensor: Tensor, block: int) -> 
         space.sources[tensor] = region
 
 
-def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int) -> None:
+def _carried(graph: Graph, space: DataSpace) -> dict[str, IoTensor]:
+    """The input whose place each carried output takes.
+
+    Raises:
+        UnsupportedError: the device does not take, or does not make, a carried tensor as it is.
+    """
+    found: dict[str, IoTensor] = {}
+    signature = graph.signature
+    for name, result in graph.carried.items():
+        assert signature is not None
+        number = next((i for i, v in enumerate(signature.inputs) if v.name == name), -1)
+        taken = [io for t, io in zip(graph.inputs, space.inputs, strict=True) if graph.input_labels[t][1] == number]
+        if len(taken) != 1 or result not in [o.name for o in graph.outputs]:
+            why = "the host computes with one of them" if len(taken) < 2 else f"the device takes it {len(taken)} times"
+            raise UnsupportedError([f"state '{name}' = '{result}' cannot stay in the data space: {why}"])
+        found[result] = taken[0]
+    return found
+
+
+def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int, place: IoTensor | None = None) -> None:
+    """Give an output lines of its own, or those of the input that it is in the next run."""
     made = out.tensor.producer
     tensor = (made.view_of if made is not None else None) or out.tensor
     layout = layout_of(tensor, out.shape, block, out.layout)
-    line = space.take(layout.lines, out.name)
+    if place is not None:
+        mine, others = (layout, tensor.scale, tensor.zero_point), (place.layout, place.scale, place.zero_point)
+        if mine != others:
+            text = f"they have other scales or layouts: {mine} and {others}"
+            raise UnsupportedError([f"state '{place.name}' = '{out.name}' cannot stay in the data space: {text}"])
+    line = space.take(layout.lines, out.name) if place is None else place.line
     space.outputs.append(IoTensor(out.name, layout, line, tensor.scale, tensor.zero_point))
     space.stores.setdefault(tensor, []).append(_region(line, layout))
 

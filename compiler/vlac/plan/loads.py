@@ -17,8 +17,10 @@ __all__ = ["chunks_of", "param_layout"]
 _CHUNKS = 16  # pieces of a layer that is bound by its weights
 
 
-def chunks_of(op: Op, weights: WeightLayout, bands: int, hw: HardwareConfig) -> list[Span]:
+def chunks_of(op: Op, weights: WeightLayout, bands: int, hw: HardwareConfig, *, chained: bool) -> list[Span]:
     """Out blocks per packet: all, or few where weights are the bottleneck or exceed the scratchpad.
+
+    With `chained` operations in front of it hide the load of its first chunk, and fewer packets are better.
 
     Raises:
         AllocationError: one block alone exceeds it.
@@ -30,7 +32,7 @@ def chunks_of(op: Op, weights: WeightLayout, bands: int, hw: HardwareConfig) -> 
     load = weights.total * hw.weight_word_bytes // (BEAT_BYTES * hw.weight_masters)
     limit = hw.weight_words // 4
     if 2 * load > compute:
-        limit = min(limit, max(weights.total // _CHUNKS, 64))
+        limit = min(limit, hw.weight_words // 8 if chained else max(weights.total // _CHUNKS, 64))
     chunks: list[Span] = []
     for o in range(outs):
         first = chunks[-1][0] if chunks else 0

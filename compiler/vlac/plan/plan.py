@@ -6,7 +6,9 @@ Input: a placed graph. Output: a Plan. Not here: how bands (`bands.py`) and chun
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import accumulate
 
 from vla_isa.hardware import HardwareConfig
 from vlac.device.weights import weight_layout
@@ -16,7 +18,7 @@ from vlac.ir.operation import Home, Op, Tensor
 from vlac.plan.bands import Streaming, overlap_bands, spans_of, streaming_bands
 from vlac.plan.loads import chunks_of, param_layout
 
-__all__ = ["OpPlan", "Plan", "Stage", "make_plan"]
+__all__ = ["OpPlan", "Plan", "Stage", "cut_alone", "make_plan"]
 
 
 @dataclass
@@ -57,6 +59,22 @@ class Plan:
         """Of all operations, in order."""
         return [p for stage in self.stages for p in stage.plans]
 
+    @cached_property
+    def weight_starts(self) -> list[int]:
+        """The first word of each operation's weights in the weight space."""
+        sizes = [
+            0 if p.cut.weights is None or owner != number else p.cut.weights.total
+            for number, (p, owner) in enumerate(zip(self.plans, self.owners, strict=True))
+        ]
+        starts = list(accumulate(sizes, initial=0))
+        return [starts[owner] for owner in self.owners]
+
+    @cached_property
+    def owners(self) -> list[int]:
+        """Of each operation the number of the first that has its weights and parameters: bands share them."""
+        first: dict[Op, int] = {}
+        return [first.setdefault(p.op.whole or p.op, number) for number, p in enumerate(self.plans)]
+
 
 def make_plan(
     graph: Graph, hw: HardwareConfig, streamed: dict[Tensor, None], layouts: dict[Op, WeightLayout], ring_words: int
@@ -72,6 +90,7 @@ def make_plan(
     chains = any(op.output.home is Home.ITEMS for op in graph.ops)
     stages = [Stage([OpPlan(op, Cut([(0, op.output.h)])) for op in ops]) for ops in _stages(graph, streamed)]
     plan = Plan(stages, streamed)
+    shared: dict[Op, Cut] = {}
     for number, stage in enumerate(stages):
         for p in stage.plans:
             streams = [t for t in dict.fromkeys([*p.op.inputs, p.op.output]) if t.root in streamed]
@@ -79,9 +98,20 @@ def make_plan(
                 _add(plan, number, p.cut, streaming_bands(p.op, streams, hw, ring_words))
             elif p.op.queue:
                 p.cut.bands = overlap_bands(graph, p.op, hw, fused=len(stage.plans) > 1)
-            p.cut.spans = spans_of(p.op, hw) if chains and p.op.in_spans else []
-            _cut_blocks(p, hw, layouts)
+            p.cut.spans = spans_of(p.op, hw) if chains and p.op.in_spans and p.op.whole is None else []
+            if p.op.whole in shared:
+                p.cut = replace(shared[p.op.whole], bands=p.cut.bands)
+            else:
+                _cut_blocks(p, hw, layouts, chained=chains)
+                shared[p.op.whole or p.op] = p.cut
     return plan
+
+
+def cut_alone(op: Op, hw: HardwareConfig, layouts: dict[Op, WeightLayout]) -> Cut:
+    """How an operation is cut that is resident and does not share a stage; `layouts` as in `make_plan`."""
+    p = OpPlan(op, Cut([(0, op.output.h)]))
+    _cut_blocks(p, hw, layouts, chained=True)
+    return p.cut
 
 
 def _stages(graph: Graph, streamed: dict[Tensor, None]) -> list[list[Op]]:
@@ -103,12 +133,13 @@ def _add(plan: Plan, number: int, cut: Cut, streaming: Streaming) -> None:
         plan.without_prefetch.add(number)
 
 
-def _cut_blocks(p: OpPlan, hw: HardwareConfig, layouts: dict[Op, WeightLayout]) -> None:
+def _cut_blocks(p: OpPlan, hw: HardwareConfig, layouts: dict[Op, WeightLayout], *, chained: bool) -> None:
     """Cut the weights in chunks, and lay out the parameters."""
     op, cut, weights = p.op, p.cut, p.op.weights
     if weights is not None:
-        if op not in layouts:
-            layouts[op] = weight_layout(weights, op.inputs[0].known_map(), op.output.known_map(), hw)
-        cut.weights = layouts[op]
-        cut.chunks = chunks_of(op, cut.weights, len(cut.bands), hw)
+        whole = op.whole or op
+        if whole not in layouts:
+            layouts[whole] = weight_layout(weights, op.inputs[0].known_map(), op.output.known_map(), hw)
+        cut.weights = layouts[whole]
+        cut.chunks = chunks_of(op, cut.weights, len(cut.bands), hw, chained=chained)
     cut.params = param_layout(op.parameters(cut, hw))

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vlac.ir.graph import Graph
+from vlac.plan.banded import allocate_in_bands
 from vlac.plan.data_space import DataSpace, place_data
 from vlac.plan.plan import Plan
-from vlac.plan.regions import Regions, allocate_regions
+from vlac.plan.regions import Regions
+from vlac.plan.rounds import once_first
+from vlac.plan.split import split_operations
 
 __all__ = ["PARAMETERS", "ProgramPlan", "plan_program"]
 
@@ -34,7 +37,9 @@ def plan_program(graph: Graph, hw: HardwareConfig) -> ProgramPlan:
     Raises:
         AllocationError: something does not fit however it is cut.
     """
-    plan, regions = allocate_regions(graph, hw)
+    once_first(graph)
+    split_operations(graph, hw)
+    plan, regions = allocate_in_bands(graph, hw)
     data = place_data(graph, plan, hw.block)
-    size = sum(p.cut.params.size for p in plan.plans) * hw.param_word_bytes
+    size = sum(plan.plans[i].cut.params.size for i in set(plan.owners)) * hw.param_word_bytes
     return ProgramPlan(plan, regions, data, data.take(size // LINE_BYTES, PARAMETERS) if size else 0)

@@ -8,16 +8,16 @@ end of the weight scratchpad.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vla_isa.hardware import BANKS, HardwareConfig
 from vlac.errors import AllocationError
 from vlac.ir.cut import WeightLayout
 from vlac.ir.graph import Graph
-from vlac.ir.operation import Home, Op, Tensor
+from vlac.ir.operation import ITEM_BYTES, Home, Op, Tensor
 from vlac.ir.packet import Region
 from vlac.plan.plan import Plan, make_plan
-from vlac.plan.split import split_operations
+from vlac.plan.rounds import first_round_stage
 
 __all__ = ["Regions", "allocate_regions"]
 
@@ -70,12 +70,24 @@ class Regions:
         item = self._rings.get((stage, tensor)) or self._resident.get(tensor)
         if item is not None:
             behind = item.base + item.ring * item.row_stride
+            if tensor.home is Home.WEIGHTS:
+                return Region(item.base, 0, tensor.blocks(self._block), 1)
             return Region(item.base, item.row_stride, item.pitch, item.ring, tensor.planes, behind)
         assert tensor.parent is not None
         parent = self.of(tensor.parent, stage)
         if tensor.row_by_row:
             return Region(parent.base + tensor.offset, tensor.row_words(self._block), tensor.pitch, tensor.h)
-        return Region(parent.block(tensor.offset), parent.row_stride, parent.pitch, parent.ring, parent.planes)
+        return part_of(parent, tensor, self._block)
+
+
+def part_of(whole: Region, tensor: Tensor, block: int) -> Region:
+    """Where some channel blocks or pixels of a tensor lie."""
+    if tensor.home is Home.WEIGHTS:
+        return replace(whole, base=whole.base + tensor.pixel // block * whole.pitch + tensor.offset)
+    if tensor.home is Home.ITEMS:
+        return replace(whole, base=whole.base + tensor.pixel * ITEM_BYTES // block)
+    blocks = replace(whole, base=whole.block(tensor.offset))
+    return blocks.pixel(tensor.pixel, item_words=ITEM_BYTES // block)
 
 
 def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
@@ -88,7 +100,6 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
     layouts: dict[Op, WeightLayout] = {}  # kept from one attempt to the next, as are
     rows: dict[Tensor, int] = {}  # words of a row of each root tensor
     shares = [4, 8, 16, 32]  # a ring may take one such part of the scratchpad; one row of output in any case
-    split_operations(graph, hw)
     while True:
         plan = make_plan(graph, hw, streamed, layouts, hw.act_words // shares[0])
         items, weights = _items(graph, plan, hw, rows)
@@ -142,16 +153,19 @@ def _items(graph: Graph, plan: Plan, hw: HardwareConfig, rows: dict[Tensor, int]
     for number, stage in enumerate(plan.stages):
         for p in stage.plans:
             for t in (*p.op.inputs, p.op.output):
-                if t.home is Home.TABLE:
+                if not t.home.on_chip:
                     continue
                 first, last = ranges.get(t.root, (number, number))
                 ranges[t.root] = (min(first, number), max(last, number))
     pitches = _pitches(graph, hw)
+    rounds = first_round_stage(graph, plan)
     for root, (first, last) in ranges.items():
         if root in plan.streamed:
             continue
         if any(o.tensor.root is root for o in graph.outputs):
             last = max(last, min(last + 1, len(plan.stages) - 1))  # its stores overlap the next stage
+        if rounds is not None and first < rounds <= last:
+            last = len(plan.stages) - 1  # every round reads it
         pitch = pitches.get(root, root.pitch)
         if root not in rows:
             words = root.blocks(hw.block) * root.planes * pitch if root in pitches else root.row_words(hw.block)

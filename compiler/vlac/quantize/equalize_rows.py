@@ -13,8 +13,8 @@ divided by t_c, and row c of the layers' weights multiplied by it:
     gate(x) * up(x)       the weights and bias of `up` take 1 / t
     a hidden activation   a product stands in front of the layer; only where asked for, as it may lose
 
-The float model computes the same. Not here: the equalization of convolutions (`equalize.py`), whether a hidden
-activation is worth it.
+The float model computes the same. Not here: the equalization of convolutions (`equalize.py`), which hidden
+activations are worth it (`hidden.py`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vlac.quantize.calibration import Samples
 from vlac.quantize.float_session import FloatSession
 from vlac.rewrite.nodes import Nodes, initializer
 
-__all__ = ["equalize_rows", "factors"]
+__all__ = ["equalize_rows", "factors", "layer_weights", "layers_behind"]
 
 _NORMS = ("LayerNormalization", "RMSNormalization")
 _LEAST_ACTIVATION, _LEAST_WEIGHT = 0.25, 1e-3
@@ -53,7 +53,7 @@ class _Link:
     @property
     def layers(self) -> list[ir.Node]:
         """The layers that read it."""
-        return [layer for reader in self.readers for layer in _layers(reader, self.value)]
+        return layers_behind(self.value, *self.readers)
 
 
 def equalize_rows(model: ir.Model, samples: Samples, hidden: Collection[str] = ()) -> list[str]:
@@ -68,7 +68,7 @@ def equalize_rows(model: ir.Model, samples: Samples, hidden: Collection[str] = (
     links = [link for link in _links(model, hidden) if link.value.name]
     largest = _largest(model, [str(link.value.name) for link in links], samples)
     for link in links:
-        t = factors(largest[str(link.value.name)], [_rows(layer) for layer in link.layers])
+        t = factors(largest[str(link.value.name)], [layer_weights(layer) for layer in link.layers])
         _apply(model.graph, link, t)
     return [str(link.value.name) for link in links]
 
@@ -86,6 +86,11 @@ def factors(largest: F64, weights: list[F64]) -> F64:
     w = np.maximum(np.max([r.max(axis=1) for r in relative], axis=0), _LEAST_WEIGHT)
     t = np.sqrt(a / w)
     return np.asarray(t / np.exp(np.log(t).mean()))
+
+
+def layers_behind(value: ir.Value, *readers: ir.Node) -> list[ir.Node]:
+    """The layers that read rows, themselves or a Reshape of them; through `readers`, or all that read the value."""
+    return [layer for reader in readers or value.consumers() for layer in _layers(reader, value)]
 
 
 # --- which values ---------------------------------------------------------------------------------------
@@ -172,8 +177,8 @@ def _largest(model: ir.Model, names: list[str], samples: Samples) -> Mapping[str
     return found
 
 
-def _rows(layer: ir.Node) -> F64:
-    """Weights [C, outputs]."""
+def layer_weights(layer: ir.Node) -> F64:
+    """A layer's weights [C, outputs]."""
     weight = constant(layer.inputs[1])
     assert weight is not None
     turned = layer.op_type == "Gemm" and attribute(layer, "transB", 0)

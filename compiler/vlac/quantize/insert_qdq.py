@@ -47,12 +47,13 @@ F32 = NDArray[np.float32]
 _FAR = 8.0  # times the result's range: biases beyond are looked at
 _WIDE_OPSET = 21  # the first with Q/DQ of int16
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-# operators whose inputs behind these many are numbers of their own
-_DATA_INPUTS = {
+# operators whose other inputs are numbers of their own
+_DATA_INPUTS: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(
-        ("Clip", "Resize", "Pad", "Dropout", "LayerNormalization", "RMSNormalization", "RotaryEmbedding"), 1
+        ("Clip", "Resize", "Pad", "Dropout", "LayerNormalization", "RMSNormalization", "RotaryEmbedding"), (0,)
     ),
-    "Attention": 3,
+    "Attention": (0, 1, 2, 4, 5),
+    "TensorScatter": (0, 1),
 }
 
 
@@ -82,7 +83,8 @@ def insert_qdq(
 def activations(model: ir.Model, exclude: Collection[str] = (), only: Collection[str] | None = None) -> list[ir.Value]:
     """The values of a float model that get a pair, in the order they are made."""
     quantized = _quantized_nodes(model, exclude, only)
-    chains = _tables(model, find_forms(model, quantized), exclude, only)
+    forms = find_forms(model, quantized)
+    chains = _tables(model, forms, exclude, only)
     inner = {name for c in chains for name in c.nodes}
     ends = {name for c in chains for name in (c.source, c.result)}
     found: dict[ir.Value, None] = {}
@@ -95,7 +97,8 @@ def activations(model: ir.Model, exclude: Collection[str] = (), only: Collection
     values = [*model.graph.inputs, *(v for node in model.graph for v in node.outputs)]
     names = {node_label(n) for n in quantized}
     ends -= {v.name for v in values if v.dtype != ir.DataType.FLOAT}  # a truth value is no tensor of the device
-    return [v for v in values if v.name in ends or (v in found and not _is_clamped(v, names))]
+    stored = [v for v in values if v not in forms.inner]
+    return [v for v in stored if v.name in ends or (v in found and not _is_clamped(v, names))]
 
 
 def observable(model: ir.Model, exclude: Collection[str] = ()) -> list[ir.Value]:
@@ -139,8 +142,9 @@ def _spec(node: ir.Node) -> OpSpec | None:
 
 def _operands(node: ir.Node) -> list[ir.Value]:
     """Float inputs that are data: neither weights, biases nor an operator's own numbers."""
-    count = _DATA_INPUTS.get(node.op_type, len(node.inputs))
-    found = [v for v in node.inputs[:count] if v is not None and v.dtype == ir.DataType.FLOAT]
+    numbers = _DATA_INPUTS.get(node.op_type, range(len(node.inputs)))
+    found = [node.inputs[i] for i in numbers if i < len(node.inputs)]
+    found = [v for v in found if v is not None and v.dtype == ir.DataType.FLOAT]
     return [v for v in found if v.const_value is None] if node.op_type in _LAYERS else found
 
 
@@ -203,9 +207,10 @@ class _Inserter:
 
     def _scale(self, value: ir.Value, device: Collection[ir.Node]) -> Scale:
         """A value's own scale, or the one that is handed on to it, or that it shares."""
-        if value in self.forms.wide:
+        if value in self.forms.wide or value in self.forms.cached:
             found = [self.ranges.values.get(v.name or "", (0.0, 0.0)) for v in self.forms.group(value)]
-            return wide_scale(max(float(np.abs(ends).max()) for ends in found))
+            size = max(float(np.abs(ends).max()) for ends in found)
+            return wide_scale(size) if value in self.forms.wide else centred_scale(-size, size)
         node = value.producer()
         if node is not None and node in device and hands_on(node):
             source = node.inputs[0]
@@ -273,16 +278,16 @@ class _Inserter:
             scale = activation_scale(*(found or (float(array.min()), float(array.max()))))
             if is_lookup(node):
                 scale = self.scales[node.outputs[0]]
-            elif node.outputs[0] in self.forms.wide:
+            elif any(v in self.forms.wide or v in self.forms.inner for v in (*node.inputs, *node.outputs)):
                 scale = self._wide_constant(node, float(np.abs(array).max(initial=0)))
             q = initializer(self.graph, f"{value.name}.integers", quantize_array(array, scale))
             self._dequantize(node, index, [q, *self._parameters(scale, f"{value.name}", known)])
 
     def _wide_constant(self, node: ir.Node, size: float) -> Scale:
-        """The scale of a constant operand of an int16 result: the result's own where it is added and fits."""
+        """The scale of a constant operand beside int16: that of an int16 result where it is added and fits."""
         shared = self.scales.get(node.outputs[0])
-        own = wide_scale(size)
-        return shared if node.op_type == "Add" and shared is not None and size <= shared.limits[1] else own
+        fits = node.outputs[0] in self.forms.wide and shared is not None and size <= shared.limits[1]
+        return shared if node.op_type == "Add" and fits and shared is not None else wide_scale(size)
 
     def _dequantize(self, node: ir.Node, index: int, inputs: Sequence[ir.Value], axis: int | None = None) -> None:
         value = node.inputs[index]

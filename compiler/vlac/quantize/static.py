@@ -1,7 +1,8 @@
 """Float model to QDQ model: int8 weights per output channel, int8 activations, int32 biases.
 
 Models that already hold Q/DQ are taken as they are. Where the ranges come from is `ranges.py` and `known_ranges.py`,
-what stays float and where Q/DQ go `insert_qdq.py`; what improves them is `equalize.py` and `bias_correction.py`.
+what stays float and where Q/DQ go `insert_qdq.py`; what improves them is `equalize_rows.py`, `equalize.py` and
+`bias_correction.py`.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from vlac.options import CALIBRATION_METHODS, CompileOptions
 from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, model_values, read_samples
 from vlac.quantize.equalize import equalize
+from vlac.quantize.equalize_rows import equalize_rows
 from vlac.quantize.held_out import split
+from vlac.quantize.hidden import hidden_values
 from vlac.quantize.input_ranges import known_ranges
 from vlac.quantize.insert_qdq import Ranges, activations, insert_qdq, observable
 from vlac.quantize.known_ranges import settle_ranges
 from vlac.quantize.ranges import observe_ranges
 from vlac.quantize.suspects import suspects
+from vlac.quantize.wide import has_sequences
 
 __all__ = ["Quantized", "is_quantized", "quantize_model"]
 
@@ -89,6 +93,8 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
     samples, held_out = split(given, options.calibration)
     if options.equalize:
         equalize(model)
+    if has_sequences(model):
+        equalize_rows(model, samples, hidden_values(model, samples))
     *before, (observed, winners) = observe_ranges(
         model, observable(model, host), [samples, held_out] if held_out else [samples], options
     )

@@ -3,6 +3,10 @@
     wide      what a norm reads and what is added to it (a residual stream), through moves; the model's results, and
               what stands in front of a gate. Values joined by adds and moves have one scale: an add is exact.
     centred   int8 with zero point 0: operands and results of attention, results of norms
+    inner     float: what lies between a function of an int16 and the product with one row behind it, as one ROW
+              computes both
+    cached    the centred keys or values of earlier runs, the new ones, and what they are together: one scale, so that
+              what a run returns is what the next one takes, integer for integer. They are never wide.
 
 A model without norms and attention has neither. Images never are wide, nor are results of tables and clamps.
 Not here: the ranges.
@@ -18,11 +22,13 @@ import onnx_ir as ir
 
 from vla_isa.integer import INT8, INT16
 from vlac.ir.geometry import is_image
+from vlac.model.carried import carried_values
 from vlac.model.reading import is_lookup, shape_of
 from vlac.ops import BY_NAME
+from vlac.quantize.caches import find_caches, moves
 from vlac.quantize.parameters import Scale
 
-__all__ = ["NORMS", "Forms", "centred_scale", "find_forms", "wide_scale"]
+__all__ = ["NORMS", "Forms", "centred_scale", "find_forms", "has_sequences", "is_function", "wide_scale"]
 
 NORMS = ("LayerNormalization", "RMSNormalization")
 _HEADROOM = 1.25  # over what calibration saw: a sum that saturates costs more than a quarter of a step
@@ -39,18 +45,25 @@ class Forms:
     Attributes:
         wide: each int16 value -> the first value of those that share its scale.
         centred: int8 values with zero point 0.
+        cached: each value of a cache -> the first value of those that share its scale.
+        inner: values that are never stored.
     """
 
     wide: dict[ir.Value, ir.Value] = field(default_factory=dict)
     centred: frozenset[ir.Value] = frozenset()
+    cached: dict[ir.Value, ir.Value] = field(default_factory=dict)
+    inner: frozenset[ir.Value] = frozenset()
 
     def group(self, value: ir.Value) -> list[ir.Value]:
-        """The values that share the scale of a wide one."""
-        return [v for v, first in self.wide.items() if first is self.wide[value]]
+        """The values that share the scale of a wide one, or of one of a cache."""
+        shared = self.cached if value in self.cached else self.wide
+        return [v for v, first in shared.items() if first is shared[value]]
 
     def is_read_wide(self, node: ir.Node) -> bool:
         """Whether an operator of the device reads int16: of its int8 readers each value has a second form."""
-        return node.op_type in _READERS or (_moves(node) and all(v in self.wide for v in node.outputs))
+        if node.outputs[0] in self.inner:
+            return True
+        return node.op_type in _READERS or (moves(node) and all(v in self.wide for v in node.outputs))
 
 
 def wide_scale(size: float) -> Scale:
@@ -63,25 +76,34 @@ def centred_scale(low: float, high: float) -> Scale:
     return Scale(np.float32(max(-low, high, _SMALLEST) / INT8.hi), 0)
 
 
-def _moves(node: ir.Node) -> bool:
-    """Whether an operator only moves the values of its first input."""
+def has_sequences(model: ir.Model) -> bool:
+    """Whether a model has norms or attention."""
+    return any(map(_is_sequence, model.graph))
+
+
+def _is_sequence(node: ir.Node) -> bool:
+    return node.op_type in _SEQUENCE and node.domain in ("", "ai.onnx")
+
+
+def is_function(node: ir.Node) -> bool:
+    """Whether a node is a function of each element of its only input."""
     spec = BY_NAME.get(node.op_type)
-    moves = spec is not None and spec.keeps_scale and node.op_type not in ("Pad", "Resize", "Concat")
-    return moves and not is_lookup(node)
+    return spec is not None and spec.function is not None and len(node.inputs) == 1 and node.domain in ("", "ai.onnx")
 
 
 def find_forms(model: ir.Model, nodes: Collection[ir.Node]) -> Forms:
     """The forms of the values that `nodes`, those of the device, read and make."""
     inside = set(nodes)
-    if not any(n.op_type in _SEQUENCE for n in inside):
+    if not any(map(_is_sequence, inside)):
         return Forms()
-    found = _Search(model, inside)
-    return Forms(found.wide(), frozenset(found.centred()))
+    cached = find_caches(model, inside)
+    found = _Search(model, inside, cached)
+    return Forms(found.wide(), frozenset(found.centred() | cached.keys()), cached, frozenset(found.scaled()))
 
 
 class _Search:
-    def __init__(self, model: ir.Model, inside: set[ir.Node]) -> None:
-        self._model, self._inside = model, inside
+    def __init__(self, model: ir.Model, inside: set[ir.Node], cached: Collection[ir.Value]) -> None:
+        self._model, self._inside, self._cached = model, inside, cached
         self._first: dict[ir.Value, ir.Value] = {}
 
     # --- wide -----------------------------------------------------------------------------------------
@@ -92,6 +114,12 @@ class _Search:
                 self._add(node.inputs[0])
         for value in self._results():
             self._add(value)
+        for given, result in carried_values(self._model):
+            if self._can_be(result):
+                self._add(given, result)
+        for value in self.scaled():
+            node = value.producer()
+            self._add(None if node is None else node.inputs[0])
         return {v: self._root(v) for v in self._first}
 
     def _results(self) -> list[ir.Value]:
@@ -101,13 +129,15 @@ class _Search:
 
     def _can_be(self, value: ir.Value) -> bool:
         node = value.producer()
+        if value in self._cached:
+            return False
         if value.dtype != ir.DataType.FLOAT or is_image(shape_of(value)) or value.const_value is not None:
             return False
         if node is None or node not in self._inside:
             return True
         source = node.inputs[0]
         return (
-            node.op_type in _MAKERS or is_lookup(node) or (_moves(node) and source is not None and self._can_be(source))
+            node.op_type in _MAKERS or is_lookup(node) or (moves(node) and source is not None and self._can_be(source))
         )
 
     def _root(self, value: ir.Value) -> ir.Value:
@@ -136,15 +166,33 @@ class _Search:
             if user not in self._inside:
                 continue
             sums = user.op_type == "Add" and shape_of(user.outputs[0]) == shape_of(value)
-            for out in user.outputs if sums or user.op_type == "Concat" or _moves(user) else ():
+            for out in user.outputs if sums or user.op_type == "Concat" or moves(user) else ():
                 self._add(out, value)
 
     def _sharing(self, node: ir.Node) -> list[ir.Value]:
         """Operands that have the scale of the result."""
         if node.op_type == "Add":  # a row for all pixels has a scale of its own
             return [v for v in node.inputs if v is not None and shape_of(v) == shape_of(node.outputs[0])]
-        count = len(node.inputs) if node.op_type == "Concat" else int(_moves(node))
+        count = len(node.inputs) if node.op_type == "Concat" else int(moves(node))
         return [v for v in node.inputs[:count] if v is not None]
+
+    def scaled(self) -> list[ir.Value]:
+        """Results of functions that only a product with a constant row reads, and whose operand can be int16."""
+        nodes = [n for n in self._model.graph if n in self._inside and is_function(n)]
+        return [
+            n.outputs[0]
+            for n in nodes
+            if self._is_scaled(n.outputs[0]) and n.inputs[0] is not None and self._can_be(n.inputs[0])
+        ]
+
+    def _is_scaled(self, value: ir.Value) -> bool:
+        readers = value.consumers()
+        if len(readers) != 1 or readers[0].op_type != "Mul" or readers[0] not in self._inside:
+            return False
+        rows = [
+            shape_of(v) for v in readers[0].inputs if v is not value and v is not None and v.const_value is not None
+        ]
+        return not value.is_graph_output() and rows == [shape_of(value)[-1:]]
 
     # --- centred --------------------------------------------------------------------------------------
 
@@ -169,5 +217,5 @@ class _Search:
             return
         found.add(value)
         node = value.producer()
-        if node is not None and node in self._inside and _moves(node):
+        if node is not None and node in self._inside and moves(node):
             self._centre(node.inputs[0], found)

@@ -23,7 +23,9 @@ from vlac.rewrite.cast_pair import CAST_PAIR
 from vlac.rewrite.div_to_mul import DIV_TO_MUL
 from vlac.rewrite.fold_affine import fold_affine
 from vlac.rewrite.gemm_bias import GEMM_BIAS
+from vlac.rewrite.group_norm_steps import expand_group_norms
 from vlac.rewrite.group_to_dense import GROUP_TO_DENSE
+from vlac.rewrite.lrn_to_conv import expand_lrn
 from vlac.rewrite.one_dimensional import widen
 from vlac.rewrite.pad_max_pool import pad_max_pools
 from vlac.rewrite.rows_to_gemm import rows_to_gemm
@@ -51,6 +53,8 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     """Apply RULES, fold what became constant, and drop what nothing uses."""
     outputs = [v.name for v in model.graph.outputs]
     recover_sequences(model)
+    expand_group_norms(model)
+    expand_lrn(model)
     split_variadic(model)
     split_batches(model)
     where_masks(model)

@@ -135,6 +135,8 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         return _line_cost(packet, "src", hw.in_masters, timing.read_latency, hw, timing)
     lanes = hw.in_masters * BEAT_BYTES // hw.act_word_bytes
     work = runs * -(-_words(packet, "act", hw) // lanes)
+    if v["unit"] == codes.Unit.TRANSPOSE:  # the first square enters before it leaves
+        work += hw.block // lanes
     setup = timing.local_setup
     return Cost(setup + work, "memory", setup=setup, resource="banks", yields=move == codes.Move.ACT_TO_ACT)
 

@@ -47,7 +47,6 @@ from vla_isa.packet import Instruction, Packet
 __all__ = ["GEMM"]
 
 Record = tuple[I64, I64, I64]
-_WRITE_LANES, _RESIDUAL_LANES = 4, 2  # words of results and of residuals in a cycle
 
 
 def _in_place(packet: Packet) -> tuple[str, ...]:
@@ -89,9 +88,13 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     size = (v["h"], v["m"])
     strips = strip_steps(hw.pixels, size, size, one, one, one, (0, 0), (v["h"], 0, v["in_row_stride"]))
     outs = np.full(v["batch"] * v["n_blocks"], v["k_blocks"])
-    tensor = v["res_kind"] == codes.OperandKind.TENSOR
-    drain = 2 * hw.pixels // (_RESIDUAL_LANES if tensor else _WRITE_LANES) if v["out_bytes"] else 0
-    behind = v["batch"] * timing.mac_maxima * -(-v["h"] * v["m"] // hw.pixels) if v["row_max"] else 0
+    groups = hw.pixels // hw.requant_pixels
+    drain = 2 * groups if v["out_bytes"] else 0
+    behind = 0
+    if v["row_max"]:  # in the last block of a batch they are written behind the words of each group of pixels
+        items = groups * numerics.ITEM_BYTES // hw.act_word_bytes
+        work = strips * v["k_blocks"]
+        behind = v["batch"] * int((np.maximum(work, drain + items) - np.maximum(work, drain)).sum()) + timing.mac_maxima
     return mac_cost(
         strips,
         outs,
@@ -99,7 +102,6 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         hw,
         timing,
         table=v["table_enable"],
-        residual=int(v["res_kind"] > 0 or v["scale_by"] == codes.ScaleBy.ROW),
         drain=drain,
         behind=behind,
     )

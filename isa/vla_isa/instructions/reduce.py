@@ -23,7 +23,7 @@ from vla_isa.packet import Instruction, Packet
 __all__ = ["REDUCE"]
 
 _FUNCTIONS = ("sum", "max", "squares", "moments", "argmax", "topk_mask")
-_MASK_PASSES = 8  # over a row, to find the k-th largest value
+_MASK_PASSES = (4, 8)  # over the channels of an int8, an int16, to find the k-th largest: two bits in each
 
 
 def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Iterator[Access]:
@@ -38,7 +38,8 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
 
 def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
     mask = packet["function"] == codes.ReduceFunction.TOPK_MASK
-    return row_cost(packet, _MASK_PASSES if mask else 1, False, timing.reduce_overhead, timing)
+    passes = _MASK_PASSES[packet["in_bytes"]] if mask else 0  # and one more for the result
+    return row_cost(packet, 1 + passes, timing.reduce_pass * passes, timing.reduce_overhead, timing)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

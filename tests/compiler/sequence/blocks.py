@@ -17,8 +17,9 @@ OPSET = 23
 class Sequence(GraphBuilder):
     """A graph of values [1, length, channels]."""
 
-    def linear(self, x: str, k: int, n: int, *, bias: bool = True) -> str:
-        y = self.node("MatMul", [x, self.constant(self.weight(n, k).T / np.float32(2**0.5))], n)
+    def linear(self, x: str, k: int, n: int, *, bias: bool = True, factor: Any = 1) -> str:
+        """A layer; `factor` of its weights [k, n]."""
+        y = self.node("MatMul", [x, self.constant(self.weight(n, k).T * factor / np.float32(2**0.5))], n)
         return self.node("Add", [y, self.constant(0.1 * self.normal(n))], n) if bias else y
 
     def normal(self, *shape: int) -> Any:
@@ -57,6 +58,7 @@ class Block:
     gelu: str = "Gelu"
     rotary: int = 0  # channels of a head that are rotated
     interleaved: bool = False
+    outliers: bool = False  # one in eight hidden channels is 20 times the others
 
     def __str__(self) -> str:
         mask = [] if self.mask is None else [f"mask{np.shape(self.mask)}".replace(" ", "")]
@@ -82,8 +84,10 @@ class Block:
         heads = {"q_num_heads": self.heads, "kv_num_heads": self.key_heads}
         a = g.node("Attention", parts, d, is_causal=int(self.causal), **heads)
         x = g.node("Add", [x, g.linear(a, d, d)], d)
-        hidden = g.node(self.gelu, [g.linear(g.norm(x, d, rms=self.rms), d, 3 * d)], 3 * d)
-        return g.node("Add", [x, g.linear(hidden, 3 * d, d)], d)
+        size = np.where(self.outliers & (np.arange(3 * d) % 8 == 0), 20, 1).astype(np.float32)
+        up = g.linear(g.norm(x, d, rms=self.rms), d, 3 * d, factor=size)
+        hidden = g.node(self.gelu, [up], 3 * d)
+        return g.node("Add", [x, g.linear(hidden, 3 * d, d, factor=1 / size[:, None])], d)
 
     def rotated(self, g: Sequence, x: str, heads: int) -> str:
         """Rotary positions of x, with ONNX's own operator."""

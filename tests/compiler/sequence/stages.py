@@ -6,6 +6,7 @@ own arithmetic: within 1 LSB everywhere, equal in nearly all.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from vla_isa.generated.codes import RowTable
+from vlac.device.bands import PixelSlice
 from vlac.device.product import LogitsOp, MixOp
 from vlac.device.rotate import RotateOp
 from vlac.device.row import RowOp
+from vlac.device.to_weights import TransposeOp
 from vlac.ir.operation import Op, Tensor
 from vlac.passes import Compilation
 
@@ -63,8 +67,10 @@ def _wanted(op: Op, known: dict[Tensor, Any], nodes: Any, constants: Any) -> tup
         return "logits", _logits(op, known, nodes, constants)
     if isinstance(op, MixOp):
         return "mix", _mix(op, known)
-    if isinstance(op, RotateOp) and op.exchanged:
+    if isinstance(op, RotateOp) and op.exchanged and nodes[out.label].input[1] in constants:
         return "rotation", _rotation(op, known, nodes[out.label], constants)
+    if isinstance(op, RowOp) and op.table_mode == RowTable.IN16:
+        return "lines", _lines(op, known, nodes, constants)
     if isinstance(op, RowOp) and op.op_type == "Attention":
         return "exponents", _exponents(known[op.inputs[0]])
     if isinstance(op, RowOp) and op.op_type in ("LayerNormalization", "RMSNormalization"):
@@ -75,20 +81,36 @@ def _wanted(op: Op, known: dict[Tensor, Any], nodes: Any, constants: Any) -> tup
     return None
 
 
-def _source(op: Op) -> Tensor:
-    """The tensor whose values were copied to weights, through a transpose."""
-    (x,) = op.inputs
-    return x
+def _copied(weights: Tensor, known: dict[Tensor, Any]) -> tuple[Tensor, NDArray[Any]]:
+    """The tensor that was copied to weights, perhaps for all heads at once and through a transpose, and the head's
+    values in it [keys, channels].
+    """
+    made = weights.producer
+    joined = isinstance(made, PixelSlice)
+    copy = made.inputs[0].producer if joined else made
+    x = copy.inputs[0]
+    turn = x.producer if isinstance(x.producer, TransposeOp) else None
+    source = x if turn is None else turn.inputs[0]
+    if turn is not None and turn.positions is not None:
+        return source, known[source][:, turn.positions[weights.pixel :][: weights.w]]
+    if copy.heads:
+        return source, known[source][:, copy.heads[weights.pixel * len(copy.heads) // made.inputs[0].w]]
+    return source, known[source]
 
 
 def _logits(op: LogitsOp, known: dict[Tensor, Any], nodes: Any, constants: Any) -> F64:
     """Which are masked by a limit says the end of the block; what is added says the model."""
-    q, keys = op.inputs[0], _source(op.inputs[1].producer)
+    q, (keys, values) = op.inputs[0], _copied(op.inputs[1], known)
     label, _, head = op.output.label.partition(":logits")
-    acc = known[q].astype(np.float64) @ known[keys].astype(np.float64).T
+    acc = known[q].astype(np.float64) @ values.astype(np.float64).T
     logits = acc * q.scale * keys.scale / np.sqrt(q.c) * 256
+    if label not in nodes:  # of a batch, whose masks here are alike
+        label = label.rpartition(":")[0]
     mask = nodes[label].input[3:4]
-    if mask:
+    if mask and mask[0] and mask[0] not in constants:  # the host's, in units of logits
+        added = known[op.inputs[2]].astype(np.float64)
+        logits = np.where(added == LOWEST, LOWEST, np.clip(logits + added, -32767, 32767))
+    elif mask and mask[0]:
         given = constants[mask[0]]
         whole = given.reshape(-1, *logits.shape)
         added = whole[int(head) if len(whole) > 1 else 0]
@@ -122,10 +144,23 @@ def _exponents(logits: NDArray[Any]) -> F64:
 
 def _mix(op: MixOp, known: dict[Tensor, Any]) -> F64:
     shares = known[op.inputs[0]].astype(np.float64)
-    values = _source(op.inputs[1].producer.inputs[0].producer)
+    values, v = _copied(op.inputs[1], known)
     total = shares.sum(axis=1, keepdims=True)
-    mixed = shares @ known[values].astype(np.float64) / np.maximum(total, 1)
+    mixed = shares @ v.astype(np.float64) / np.maximum(total, 1)
     return mixed * values.scale / op.output.scale
+
+
+def _lines(op: RowOp, known: dict[Tensor, Any], nodes: Any, constants: Any) -> F64:
+    """Gelu of an int16, by lines between the multiples of 256; or a row of constants times it."""
+    node, factor, x = nodes[op.output.label], 1.0, op.inputs[0]
+    if node.op_type == "Mul":
+        (row,) = (name for name in node.input if name in constants)
+        factor = constants[row].astype(np.float64)
+        node = nodes[next(name for name in node.input if name not in constants)]
+    assert node.op_type == "Gelu", node.op_type
+    points = np.arange(-128, 129) * 256.0
+    values = points * x.scale * 0.5 * (1 + np.vectorize(math.erf)(points * x.scale / np.sqrt(2)))
+    return np.interp(known[x], points, values) * factor / op.output.scale + op.output.zero_point
 
 
 def _norm(node: onnx.NodeProto, constants: Any, x: F64) -> F64:

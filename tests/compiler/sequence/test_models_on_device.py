@@ -63,11 +63,15 @@ def test_adaptive_norm_and_gates():
 
 
 def test_a_token_that_is_no_row_stops_the_machine():
+    """A number below 0 counts from the end, as ONNX has it."""
     calibration = {"tokens": np.arange(19)[None]}
     program = compile_file(gpt(blocks=1), load("tiny"), CompileOptions(calibration=calibration)).program
     session = vlarun.Session(program, backend="sim")
-    session.run({"tokens": np.full((1, 19), TOKENS - 1)})
-    for bad in (TOKENS, -1):
+    last, first = (session.run({"tokens": np.full((1, 19), n)}) for n in (TOKENS - 1, 0))
+    for same, found in ((-1, last), (-TOKENS, first)):
+        again = session.run({"tokens": np.full((1, 19), same)})
+        assert all(np.array_equal(again[name], found[name]) for name in found)
+    for bad in (TOKENS, -TOKENS - 1):
         with pytest.raises(MachineError, match="INDEX_RANGE"):
             session.run({"tokens": np.full((1, 19), bad)})
 

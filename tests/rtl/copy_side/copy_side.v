@@ -161,7 +161,45 @@ module copy_side #(
     end
   endgenerate
 
+  // the reader of moves on chip: 0 the data loader, 1 the weight loader
+  localparam KeyNote  = 2 + $clog2(Block / 2) + WeightAw;
+  localparam CopyNote = 4 + ActAw > KeyNote ? 4 + ActAw : KeyNote;
+  wire [1:0]                    copy_valid, copy_ready, copy_word_valid;
+  wire                          copy_word_ready, copy_skip;
+  wire [2*ActAw-1:0]            copy_addr;
+  wire [3:0]                    copy_words;
+  wire [ActAw+3:0]              copy_note;
+  wire [KeyNote-1:0]            key_note;
+  wire [LoadLanes*WordBits-1:0] copy_word_data;
+  wire [CopyNote-1:0]           copy_word_note;
+  vla_word_share #(
+    .Block   (Block),
+    .ActAw   (ActAw),
+    .Lanes   (LoadLanes),
+    .NoteBits(CopyNote),
+    .Users   (2)
+  ) u_copy_share (
+    .clk_i        (clk_i),
+    .rst_i        (rst_i),
+    .group_valid_i(copy_valid),
+    .group_ready_o(copy_ready),
+    .group_addr_i (copy_addr),
+    .group_words_i({LoadLanes[3:0], copy_words}),
+    .group_skip_i ({1'b0, copy_skip}),
+    .group_note_i ({{(CopyNote-KeyNote){1'b0}}, key_note, {(CopyNote-ActAw-4){1'b0}}, copy_note}),
+    .rd_valid_o   (rd_valid[14+StoreLanes +: LoadLanes]),
+    .rd_addr_o    (rd_addr[(14+StoreLanes)*ActAw +: LoadLanes*ActAw]),
+    .rd_grant_i   (rd_grant[14+StoreLanes +: LoadLanes]),
+    .rd_word_i    (rd_word[14+StoreLanes +: LoadLanes]),
+    .rd_data_i    (rd_data[(14+StoreLanes)*WordBits +: LoadLanes*WordBits]),
+    .out_valid_o  (copy_word_valid),
+    .out_ready_i  ({1'b1, copy_word_ready}),
+    .out_data_o   (copy_word_data),
+    .out_note_o   (copy_word_note)
+  );
+
   vla_weight_loader #(
+    .Lanes(LoadLanes), .ActWords(ActWords),
     .Block(Block), .WeightWords(WeightWords), .ParamWords(ParamWords), .WeightMasters(WeightMasters)
   ) u_weight_loader (
     .clk_i(clk_i), .rst_i(rst_i), .data_bases_i(data_bases_i), .weight_bases_i(weight_bases_i),
@@ -173,6 +211,13 @@ module copy_side #(
     .data_ar_valid_o(param_ar_valid), .data_ar_ready_i(param_ar_ready), .data_ar_addr_o(param_ar_addr),
     .data_ar_len_o(param_ar_len), .data_r_valid_i(param_r_valid), .data_r_ready_o(param_r_ready),
     .data_r_data_i(r_data), .data_r_last_i(r_last), .data_r_error_i(r_error), .axi_error_o(error_o[0]),
+    .key_valid_o(copy_valid[1]),
+    .key_ready_i(copy_ready[1]),
+    .key_addr_o(copy_addr[2*ActAw-1:ActAw]),
+    .key_note_o(key_note),
+    .key_word_valid_i(copy_word_valid[1]),
+    .key_word_data_i(copy_word_data),
+    .key_word_note_i(copy_word_note[KeyNote-1:0]),
     .weight_wr_en_o(weight_wr_en), .weight_wr_addr_o(weight_wr_addr), .weight_wr_data_o(weight_wr_data),
     .param_rd_valid_o(mask_valid), .param_rd_addr_o(mask_addr), .param_rd_grant_i(param_grant[2]),
     .param_rd_data_i(peek_param_o),
@@ -201,11 +246,16 @@ module copy_side #(
     .ar_valid_o(load_ar_valid), .ar_ready_i(load_ar_ready), .ar_addr_o(load_ar_addr), .ar_len_o(load_ar_len),
     .r_valid_i(load_r_valid), .r_ready_o(load_r_ready), .r_data_i(load_r_data), .r_last_i(load_r_last),
     .r_error_i(load_r_error), .axi_error_o(error_o[1]),
-    .copy_rd_valid_o(rd_valid[14+StoreLanes +: LoadLanes]),
-    .copy_rd_addr_o(rd_addr[(14+StoreLanes)*ActAw +: LoadLanes*ActAw]),
-    .copy_rd_grant_i(rd_grant[14+StoreLanes +: LoadLanes]),
-    .copy_rd_word_i(rd_word[14+StoreLanes +: LoadLanes]),
-    .copy_rd_data_i(rd_data[(14+StoreLanes)*WordBits +: LoadLanes*WordBits]),
+    .copy_valid_o(copy_valid[0]),
+    .copy_ready_i(copy_ready[0]),
+    .copy_addr_o(copy_addr[ActAw-1:0]),
+    .copy_words_o(copy_words),
+    .copy_skip_o(copy_skip),
+    .copy_note_o(copy_note),
+    .copy_word_valid_i(copy_word_valid[0]),
+    .copy_word_ready_o(copy_word_ready),
+    .copy_word_data_i(copy_word_data),
+    .copy_word_note_i(copy_word_note[ActAw+3:0]),
     .wr_valid_o(wr_valid[4 +: LoadLanes]), .wr_addr_o(wr_addr[4*ActAw +: LoadLanes*ActAw]),
     .wr_data_o(wr_data[4*WordBits +: LoadLanes*WordBits]), .wr_grant_i(wr_grant[4 +: LoadLanes])
   );

@@ -12,6 +12,7 @@ from copy_side.copy_bench import NOISE_WORDS
 from numpy.typing import NDArray
 
 from vla_isa.encoding import make_packet
+from vla_isa.generated.codes import Unit
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import MOVES
 from vla_isa.packet import Packet
@@ -25,6 +26,8 @@ _SIDES = {
     "data_to_param": ("data", "param"),
     "weight_to_weight": ("weight space", "weight"),
     "act_to_data": ("act", "data"),
+    "act_to_weight": ("act", "weight"),
+    "data_to_weight": ("data", "weight"),
 }
 
 
@@ -52,6 +55,9 @@ def random_copy(
     while True:
         fields = _counts(rng, move, limit)
         counts = [fields[f"n{i}"] for i in range(4)]
+        if move == "act_to_act" and rng.random() < 0.4:
+            fields |= {"unit": Unit.TRANSPOSE, "n0": -(-counts[0] // hw.block)}
+            counts[0] = fields["n0"] * hw.block
         ok = True
         touched = []
         for side, memory in zip(("src", "dst"), _SIDES[move], strict=True):
@@ -90,9 +96,12 @@ def _counts(rng: random.Random, move: str, limit: int) -> dict[str, int]:
 
 def _run(hw: HardwareConfig, n0: int, sides: tuple[str, str], memory: str) -> int:
     """Units of `memory` in a run of n0 words."""
+    if sides == ("act", "weight") and memory == "act":
+        return n0 * hw.block
     if memory != "data":
         return n0
-    return -(-n0 * (hw.param_word_bytes if sides[1] == "param" else hw.act_word_bytes) // 64)
+    words = {"param": hw.param_word_bytes, "weight": hw.weight_word_bytes}
+    return -(-n0 * words.get(sides[1], hw.act_word_bytes) // 64)
 
 
 def _place(

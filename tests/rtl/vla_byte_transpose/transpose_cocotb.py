@@ -9,13 +9,14 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
-WORDS = 4  # of a group
+
+def group_words(dut: Any) -> int:
+    return int(dut.Words.value)
 
 
 async def stream(dut: Any, rng: np.random.Generator, blocks: int, gaps: float, refusals: float) -> int:
     """Send blocks and compare what comes; returns the cycles from the first group in to the last out."""
-    size = int(dut.Block.value)
-    group = WORDS * size
+    size, group = int(dut.Block.value), group_words(dut) * int(dut.Block.value)
     data = rng.integers(0, 256, (blocks, size, size), np.uint8)
     groups = [g.tobytes() for g in data.reshape(-1, group)]
     want = [g.tobytes() for g in data.transpose(0, 2, 1).reshape(-1, group)]
@@ -51,5 +52,5 @@ async def turns_blocks(dut: Any) -> None:
     dut.rst_i.value = 0
     for gaps, refusals in ((0.5, 0.0), (0.0, 0.5), (0.4, 0.4), (0.9, 0.0), (0.0, 0.9)):
         await stream(dut, rng, 25, gaps, refusals)
-    blocks, groups = 40, int(dut.Block.value) // WORDS
+    blocks, groups = 40, int(dut.Block.value) // group_words(dut)
     assert await stream(dut, rng, blocks, 0.0, 0.0) == (blocks + 1) * groups

@@ -6,6 +6,7 @@ The machine is the `checked` one: assertions of rtl/sva are on.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from vla_isa import hardware
 from vla_isa.encoding import encode, make_packet
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import MOVES, ErrorCode
-from vla_isa.program import Program
+from vla_isa.program import Program, Segment
 from vlarun.backends.base import RunResult, run_once
 from vlarun.backends.rtl import RtlBackend, RtlOptions
 from vlarun.backends.sim import SimBackend
@@ -164,6 +165,22 @@ def test_a_loop_that_fits_in_the_prefetch_buffer_waits_for_no_memory() -> None:
     for n in (1, 5, 31):
         assert cycles_of_a_round(n, latency=1) == cycles_of_a_round(n, latency=300) < 2 * n + 3
     assert cycles_of_a_round(32, latency=300) > 300
+
+
+@pytest.mark.parametrize("packets", [1024, 2048])
+def test_a_loop_over_a_whole_data_space(packets: int) -> None:
+    """64 KB and 128 KB of packets: rounds are fetched anew across pages and 64 KB; reads ahead leave the data space."""
+    fill = {"n0": 2, "n1": 1, "n2": 1, "n3": 1, "index_enable": 1, "index_count": 9, "index_side": 1}
+    moves = [
+        copy(MOVES.index("fill_act"), dst=3 * i, pad=i % 251 - 125, index_stride=3, **fill) for i in range(packets)
+    ]
+    heap = [make_packet("LOOP", n=packets - 2, count=3), *moves[2:], halt(6)]
+    p = program(TINY, [], data_bytes=64 * packets)
+    p = replace(p, heaps=[Segment(0, b"".join(map(encode, heap)))])
+    assert ends(p) == (ErrorCode.OK, 0, 6)
+    sim, rtl = run_once(SimBackend(), p, {}), run_rtl(p, stall_percent=40, stall_seed=1)
+    assert rtl.counters["packets"] == 3 * (packets - 2) + 2
+    assert np.array_equal(sim.memories["act"], rtl.memories["act"])
 
 
 def random_program(hw: HardwareConfig, names: list[str], seed: int) -> Program:

@@ -113,6 +113,23 @@ U50_RATES = [
     ("a vector, one word in each line", copy("data_to_act", n0=1, n1=256, src_stride1=1, dst_stride1=1), 256, 110),
     ("fill", copy("fill_act", n0=4096), 1024, 10),
     ("move on chip", copy("act_to_act", src=8192, n0=4096), 1024, 10),
+    ("squares in a run", copy("act_to_act", unit=1, src=8192, n0=256), 1024, 15),
+    (
+        "values of a head",
+        copy(
+            "act_to_act",
+            unit=1,
+            src=8192,
+            n1=4,
+            n2=64,
+            src_stride1=1040,
+            src_stride2=16,
+            dst_stride1=16,
+            dst_stride2=64,
+        ),
+        1024,
+        15,
+    ),
 ]
 
 

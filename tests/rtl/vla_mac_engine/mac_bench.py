@@ -1,6 +1,6 @@
-"""Build and run the Verilator bench of vla_mac_engine; compare its writes packet by packet.
+"""Build and run the Verilator bench of vla_mac_engine on sequences of packets; compare its writes packet by packet.
 
-Not here: which packets are run (`test_vla_mac_engine.py`) and what they mean (vlarun).
+Not here: which packets are run (`test_vla_mac_engine.py`, `test_mac_gemm.py`) and what they mean (vlarun).
 """
 
 from __future__ import annotations
@@ -8,17 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from bench import RTL, build_bench, run_bench
 from numpy.typing import NDArray
 
-from vla_isa.encoding import encode
+from vla_isa.capability import on_verilog
+from vla_isa.encoding import encode, illegal, make_packet
 from vla_isa.hardware import HardwareConfig
+from vla_isa.operands import Arena, Rng
 from vla_isa.packet import Packet
+from vlarun.conformance import reference
+from vlarun.conformance.operations import Operation, make_operation
 from vlarun.memory import Machine
 
 HERE = Path(__file__).parent
+ACT_BASES = ("in_base", "out_base", "res_base", "row_base")
+PARAM_BASES = ("param_base", "table_base", "mask_base")
 
 
 @dataclass(frozen=True)
@@ -94,3 +101,52 @@ def check(machine: Machine, packets: list[Packet], result: Result, meaning: Call
         wrong = np.flatnonzero((memory != machine.act).any(axis=1))
         text = [f"word {w}: {memory[w].tolist()} instead of {machine.act[w].tolist()}" for w in wrong[:3]]
         assert wrong.size == 0, f"packet {number} ({dict(packet.values)}): {wrong.size} words differ; {'; '.join(text)}"
+
+
+class Sequence:
+    """Packets that run one after the other on one machine with random activations and weights."""
+
+    def __init__(self, hw: HardwareConfig, seed: int) -> None:
+        self.rng: Rng = np.random.default_rng(seed)
+        self.machine = Machine(hw, np.zeros(0, np.int8), np.zeros((0, hw.weight_word_bytes), np.int8))
+        self.machine.act[:] = self.rng.integers(-128, 128, self.machine.act.shape, dtype=np.int8)
+        self.machine.weight[:] = self.rng.integers(-128, 128, self.machine.weight.shape, dtype=np.int8)
+        self.packets: list[Packet] = []
+        self.params = 0
+
+    def add(self, operation: Operation) -> bool:
+        """Place an operation's parameters behind the others and its regions anywhere (they wrap).
+
+        Returns False when the parameter memory is full.
+        """
+        hw = self.machine.hw
+        words = operation.param
+        if self.params + len(words) > hw.param_words:
+            return False
+        self.machine.param[self.params : self.params + len(words)] = words
+        shift, values = int(self.rng.integers(hw.act_words)), dict(operation.packet.values)
+        values |= {k: (values[k] + shift) % hw.act_words for k in ACT_BASES if k in values}
+        values |= {k: values[k] + self.params for k in PARAM_BASES if k in values}
+        values["weight_base"] = int(self.rng.integers(hw.weight_words))
+        self.params += len(words)
+        self.add_packet(make_packet(operation.packet.name, **values))
+        return True
+
+    def add_packet(self, packet: Packet) -> None:
+        """Append a packet, which must be legal."""
+        assert illegal(encode(packet), self.machine.hw)[1] == ""
+        self.packets.append(packet)
+
+    def verify(self, folder: Path, meaning=reference.execute, **options: int) -> Result:
+        """Run and compare after every packet."""
+        result = run(self.machine, self.packets, folder, **options)
+        check(self.machine, self.packets, result, meaning)
+        return result
+
+
+def small_operation(name: str, rng: Rng, arena: Arena, **choices: Any) -> Operation:
+    """One that the Verilog machine does."""
+    while True:
+        one = make_operation(name, rng, Arena(arena.hw), **choices)
+        if on_verilog(encode(one.packet), arena.hw):
+            return one

@@ -4,77 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from mac_bench import Result, check, run
+from mac_bench import Sequence, small_operation
 
 from vla_isa import hardware, numerics
-from vla_isa.capability import on_verilog
-from vla_isa.encoding import encode, illegal, make_packet
+from vla_isa.encoding import make_packet
 from vla_isa.hardware import HardwareConfig
-from vla_isa.operands import Arena, Rng
-from vla_isa.packet import Packet
-from vlarun.conformance import reference
-from vlarun.conformance.operations import Operation, make_operation
-from vlarun.execute import conv, gemm
-from vlarun.memory import Machine
+from vla_isa.operands import Arena
+from vlarun.execute import conv
 
 TINY, U50 = hardware.load("tiny"), hardware.load("u50")
 TINY_4 = replace(TINY, requant_pixels=4)  # a strip at once
 WIDE_4, WIDE_8 = (replace(TINY, pixels=8, requant_pixels=n) for n in (4, 8))
-ACT_BASES = ("in_base", "out_base", "res_base")
-PARAM_BASES = ("param_base", "table_base", "mask_base")
-
-
-class Sequence:
-    """Packets that run one after the other on one machine with random activations and weights."""
-
-    def __init__(self, hw: HardwareConfig, seed: int) -> None:
-        self.rng: Rng = np.random.default_rng(seed)
-        self.machine = Machine(hw, np.zeros(0, np.int8), np.zeros((0, hw.weight_word_bytes), np.int8))
-        self.machine.act[:] = self.rng.integers(-128, 128, self.machine.act.shape, dtype=np.int8)
-        self.machine.weight[:] = self.rng.integers(-128, 128, self.machine.weight.shape, dtype=np.int8)
-        self.packets: list[Packet] = []
-        self.params = 0
-
-    def add(self, operation: Operation) -> bool:
-        """Place an operation's parameters behind the others and its regions anywhere (they wrap).
-
-        Returns False when the parameter memory is full.
-        """
-        hw = self.machine.hw
-        words = operation.param
-        if self.params + len(words) > hw.param_words:
-            return False
-        self.machine.param[self.params : self.params + len(words)] = words
-        shift, values = int(self.rng.integers(hw.act_words)), dict(operation.packet.values)
-        values |= {k: (values[k] + shift) % hw.act_words for k in ACT_BASES if k in values}
-        values |= {k: values[k] + self.params for k in PARAM_BASES if k in values}
-        values["weight_base"] = int(self.rng.integers(hw.weight_words))
-        self.params += len(words)
-        self.add_packet(make_packet(operation.packet.name, **values))
-        return True
-
-    def add_packet(self, packet: Packet) -> None:
-        """Append a packet, which must be legal."""
-        assert illegal(encode(packet), self.machine.hw)[1] == ""
-        self.packets.append(packet)
-
-    def verify(self, folder: Path, meaning=reference.execute, **options: int) -> Result:
-        """Run and compare after every packet."""
-        result = run(self.machine, self.packets, folder, **options)
-        check(self.machine, self.packets, result, meaning)
-        return result
-
-
-def small_operation(name: str, rng: Rng, arena: Arena, **choices: Any) -> Operation:
-    """One that the Verilog machine does."""
-    while True:
-        one = make_operation(name, rng, Arena(arena.hw), **choices)
-        if on_verilog(encode(one.packet), arena.hw):
-            return one
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -387,13 +330,3 @@ def test_masked_packets_follow_without_a_gap(tmp_path: Path) -> None:
     result = sequence.verify(tmp_path, meaning=conv.execute)
     assert (result.busy == 8 * 9 * 7).all()
     assert np.diff(result.done).max() <= 8 * 9 * 7 + 36
-
-
-@pytest.mark.slow
-def test_one_row_gemm_reads_a_weight_word_a_cycle(tmp_path: Path) -> None:
-    sequence = Sequence(U50, 8)
-    sequence.add_packet(
-        make_packet("GEMM", m=1, k_blocks=256, n_blocks=32, in_pitch=1, out_pitch=1, out_base=5000, lo=-128, hi=127)
-    )
-    result = sequence.verify(tmp_path, meaning=gemm.execute)
-    assert result.done[0] - result.accepted[0] <= 256 * 32 + 40

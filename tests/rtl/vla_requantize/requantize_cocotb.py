@@ -16,7 +16,7 @@ ACCUMULATORS = np.array([-(1 << 31), -(1 << 31) + 1, -3, -2, -1, 0, 1, 2, 3, (1 
 MULTS = np.array([0, 1 << 23, (1 << 23) + 1, 3 << 22, (1 << 24) - 1])
 
 
-def draw(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def draw(rng: np.random.Generator, rows: int, bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Accumulators, biases, multipliers and shifts, int64 [rows, LANES]: edges, ties and random values mixed."""
     shape = (rows, LANES)
 
@@ -26,8 +26,8 @@ def draw(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray, n
     acc = mix(ACCUMULATORS, rng.integers(-(1 << 31), 1 << 31, shape) >> rng.integers(0, 31, shape))
     bias = mix(ACCUMULATORS, rng.integers(-(1 << 31), 1 << 31, shape) >> rng.integers(0, 31, shape))
     mult = mix(MULTS, rng.integers(1 << 23, 1 << 24, shape))
-    # half of the shifts bring the product near the int8 range, where rounding decides
-    near = np.clip(np.log2(np.maximum(np.abs((acc + bias) * mult), 1)).astype(np.int64) - 6, 0, 63)
+    # half of the shifts bring the product near the range of the result, where rounding decides
+    near = np.clip(np.log2(np.maximum(np.abs((acc + bias) * mult), 1)).astype(np.int64) + 2 - bits, 0, 63)
     return acc, bias, mult, mix(np.array([0, 1, 22, 23, 24, 56, 62, 63]), near)
 
 
@@ -38,10 +38,12 @@ def flat(values: np.ndarray, bits: int) -> int:
 
 async def compare(dut: Any, rng: np.random.Generator, rounding: int, zero: int, lo: int, hi: int, rows: int) -> int:
     """Send rows of values with gaps; returns how many rows came back."""
-    acc, bias, mult, shift = draw(rng, rows)
+    bits = int(dut.Bits.value)
+    acc, bias, mult, shift = draw(rng, rows, bits)
     silent = rng.random(rows) < 0.1
-    dut.rounding_i.value, dut.zero_i.value = rounding, zero & 255
-    dut.lo_i.value, dut.hi_i.value = lo & 255, hi & 255
+    mask = (1 << bits) - 1
+    dut.rounding_i.value, dut.zero_i.value = rounding, zero & mask
+    dut.lo_i.value, dut.hi_i.value = lo & mask, hi & mask
     want = numerics.requantize(acc, np.where(silent[:, None], 0, bias), mult, shift, rounding, zero, lo, hi)
     sent: list[int | None] = []
     row = got = 0
@@ -60,7 +62,7 @@ async def compare(dut: Any, rng: np.random.Generator, rounding: int, zero: int, 
         due = sent[-LATENCY] if len(sent) >= LATENCY else None
         assert int(dut.valid_o.value) == (due is not None)
         if due is not None:
-            assert int(dut.q_o.value) == flat(want[due], 8), (acc[due], bias[due], mult[due], shift[due], want[due])
+            assert int(dut.q_o.value) == flat(want[due], bits), (acc[due], bias[due], mult[due], shift[due], want[due])
             got += 1
     return got
 
@@ -73,6 +75,7 @@ async def requantizes_like_numerics(dut: Any) -> None:
     for _ in range(LATENCY + 2):
         await FallingEdge(dut.clk_i)
     dut.rst_i.value = 0
+    low = -(1 << (int(dut.Bits.value) - 1))
     for rounding in range(3):
-        for zero, lo, hi in ((0, -128, 127), (-128, -128, 127), (127, -128, 127), (-7, -7, 90), (5, 60, -60)):
+        for zero, lo, hi in ((0, low, -low - 1), (-128, -128, 127), (127, -128, 127), (-7, -7, 90), (5, 60, -60)):
             assert await compare(dut, rng, rounding, zero, lo, hi, 400) == 400

@@ -1,4 +1,4 @@
-"""vla_requantize_round beside numerics.round_shift, with results of 8 or 16 bits: edges, ties and random values."""
+"""vla_requantize_round beside numerics.round_shift, with results of 8, 16 or 18 bits: edges, ties and random values."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from vector_bench import Sequence
 
 from vla_isa import hardware
 from vla_isa.encoding import make_packet
+from vla_isa.generated.codes import ReduceFunction
 from vla_isa.hardware import HardwareConfig
 from vla_isa.operands import Arena
 from vlarun.conformance.operations import make_operation
@@ -22,10 +23,7 @@ def fill(sequence: Sequence, names: tuple[str, ...], most: int = MOST, **fixed: 
     hw, room = sequence.machine.hw, sequence.machine.hw.param_words
     for number in range(most):
         name = names[number % len(names)]
-        choices = dict(fixed)
-        if name == "REDUCE":
-            choices.setdefault("function", int(sequence.rng.integers(5)))
-        operation = make_operation(name, sequence.rng, Arena(hw), **choices)
+        operation = make_operation(name, sequence.rng, Arena(hw), **fixed)
         room -= len(operation.param)
         if room < 0:
             break
@@ -105,6 +103,18 @@ def test_masked_logits_are_zero_exponents(tmp_path: Path) -> None:
         fixed = {"row_mode": 1, "a_bytes": 1, "a_zero": 5, "out_bytes": out, "table_mode": table}
         fill(sequence, ("ROW",), 1, **(PLAIN | fixed | {"lo": -100, "hi": 100}))
     sequence.verify(tmp_path, stalls=20)
+
+
+@pytest.mark.parametrize("stalls", [0, 30])
+@pytest.mark.parametrize("values", [(-128, 127), (-1, 0), (5,), tuple(range(-3, 4))], ids=str)
+def test_masks_of_equal_values(tmp_path: Path, values: tuple[int, ...], stalls: int) -> None:
+    """Few different bytes, so that the k-th largest value has many equals before it and behind it."""
+    sequence = Sequence(TINY, 11)
+    sequence.machine.act[:] = sequence.rng.choice(values, sequence.machine.act.shape)
+    for number, k in enumerate([0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 23, 24, 25, 1023] * 2):
+        fixed = {"k": k, "in_bytes": number % 2, "blocks": 1 + number % 4}
+        fill(sequence, ("REDUCE",), 1, function=ReduceFunction.TOPK_MASK, **fixed)
+    sequence.verify(tmp_path, stalls=stalls)
 
 
 @pytest.mark.parametrize(

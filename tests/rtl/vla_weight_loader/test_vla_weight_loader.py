@@ -23,6 +23,7 @@ WIDE = (dataclasses.replace(TINY, name="tiny-2weight", weight_masters=2), U50, h
 CONFIGS = (TINY, *(pytest.param(hw, marks=pytest.mark.slow) for hw in WIDE))  # each is a build
 LINES = 4096
 WEIGHTS = 4096
+MOVED = ("weight_to_weight", "data_to_param", "data_to_weight", "act_to_weight")
 
 
 def copy(move: str, **fields: int) -> Packet:
@@ -43,7 +44,7 @@ def run_and_check(
 @pytest.mark.parametrize("hw", CONFIGS, ids=lambda hw: hw.name)
 def test_random_copies_equal_the_simulator(hw: HardwareConfig, stall: int, noise: int, tmp_path: Path) -> None:
     rng = random.Random(f"{hw.name} {stall} {noise}")
-    moves = ("weight_to_weight", "weight_to_weight", "data_to_param")
+    moves = ("weight_to_weight", "weight_to_weight", *MOVED)
     packets = [copy("data_to_param", n0=40)]
     packets += [
         random_copy(rng, hw, rng.choice(moves), data=(0, LINES), weight_words=WEIGHTS, limit=400) for _ in range(150)
@@ -58,7 +59,7 @@ def test_any_memory_timing_gives_the_same_bytes(latency: int, outstanding: int, 
         random_copy(
             rng,
             TINY,
-            rng.choice(("weight_to_weight", "data_to_param")),
+            rng.choice(MOVED),
             data=(0, LINES),
             weight_words=WEIGHTS,
             limit=400,
@@ -99,9 +100,16 @@ def test_bits_past_the_mask_word_are_zero(tmp_path: Path) -> None:
 
 
 def test_a_count_of_zero_touches_nothing_and_is_done_at_once(tmp_path: Path) -> None:
-    packets = [copy(move, **{n: 0}) for move in ("weight_to_weight", "data_to_param") for n in ("n0", "n1", "n2", "n3")]
+    packets = [copy(move, **{n: 0}) for move in MOVED for n in ("n0", "n1", "n2", "n3")]
     result = run_and_check(TINY, packets, tmp_path)
     assert (result.done["wload"] - result.accepted["wload"] <= 3).all()
+
+
+def test_what_is_written_in_another_way_stays_behind_what_is_held(tmp_path: Path) -> None:
+    """Weight words that every writer writes: the last packet's bytes stay."""
+    order = [MOVED[i % 4] for i in (0, 2, 3, 0, 3, 2, 0, 1, 3, 1, 2, 1, 0)]
+    packets = [copy(move, src=16 * i, dst=3 * i, n0=40) for i, move in enumerate(order)]
+    run_and_check(TINY, packets, tmp_path, stall=60)
 
 
 @pytest.mark.parametrize("hw", CONFIGS, ids=lambda hw: hw.name)
@@ -109,7 +117,7 @@ def test_a_count_of_zero_touches_nothing_and_is_done_at_once(tmp_path: Path) -> 
 def test_a_read_error_is_told_with_its_own_packet(hw: HardwareConfig, stall: int, tmp_path: Path) -> None:
     """Every weight master and the data client answer for themselves, so one runs ahead of another."""
     rng = random.Random(f"{hw.name} {stall}")
-    ends = {"weight_to_weight": WEIGHTS, "data_to_param": LINES}
+    ends = {"weight_to_weight": WEIGHTS, "data_to_param": LINES, "data_to_weight": LINES}
     packets, wrong = [], []
     for i in range(150):
         move, length = rng.choice(list(ends)), rng.randrange(2, 40)
@@ -149,3 +157,22 @@ def test_masked_3x3_blocks_stream(tmp_path: Path) -> None:
     check(machine, [mask, packet], result)
     cycles = int(result.done["wload"][1] - result.done["wload"][0])
     assert 9 * live <= cycles <= 9 * live * 1.05 + 80
+
+
+# Each 1024 cycles at full rate: 64 bytes of activations per cycle, a line every two cycles.
+U50_RATES = [
+    (
+        "keys one by one",
+        copy("act_to_weight", n1=4, n2=64, src_stride1=1040, src_stride2=16, dst_stride1=1, dst_stride2=4),
+    ),
+    ("a run of keys", copy("act_to_weight", n0=256)),
+    ("lines", copy("data_to_weight", n0=128)),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what,packet", U50_RATES, ids=[r[0] for r in U50_RATES])
+def test_full_rate_on_u50(what: str, packet: Packet, tmp_path: Path) -> None:
+    result = run_and_check(U50, [packet], tmp_path)
+    cycles = int(result.done["wload"][0] - result.accepted["wload"][0])
+    assert 1024 <= cycles <= 1024 + (15 if "key" in what else 80), what

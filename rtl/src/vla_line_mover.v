@@ -1,13 +1,13 @@
-// Moves segments of data-space lines into the parameter memory.
-// Does: read ahead; join two beats to a 64-byte line and write it. Does not: wait for anything, so it always
-// takes its beats.
+// Moves segments of data-space lines into the parameter memory or the weight memory.
+// Does: read ahead; join two beats to a 64-byte line and write it to the memory that its segment names. Does not: wait
+// for anything, so it always takes its beats.
 // Latency: 3 cycles plus that of the memory from a segment to its first write; a line every two cycles.
 // Handshake: segments and the read client are ready/valid; retire_o is high for one cycle per segment,
 // error_o for each beat answered with an error, both with the tag of their packet. Destinations count lines: the
 // address of a word times the lines of a word.
 `include "vla_isa.vh"
 `default_nettype none
-module vla_param_mover #(
+module vla_line_mover #(
   parameter DstAw   = 17,  // bits of a destination line
   parameter SegBits = 7    // bits of a segment's length in lines
 ) (
@@ -20,6 +20,7 @@ module vla_param_mover #(
   input  wire [31:0]        seg_src_i,
   input  wire [DstAw-1:0]   seg_dst_i,
   input  wire [SegBits-1:0] seg_lines_i,
+  input  wire               seg_weight_i,  // to the weight memory
   input  wire               seg_tag_i,
   output wire               retire_o,
   output wire               retire_tag_o,
@@ -34,13 +35,14 @@ module vla_param_mover #(
   input  wire               r_last_i,
   input  wire               r_error_i,
   output wire               error_o,
-  // parameter memory
-  output wire               wr_en_o,
+  // memories
+  output wire               wr_param_o,
+  output wire               wr_weight_o,
   output wire [DstAw-1:0]   wr_line_o,
   output wire [511:0]       wr_data_o
 );
 
-  wire              beat_valid, beat_last, beat_error;
+  wire              beat_valid, beat_last, beat_error, beat_weight;
   wire [255:0]      beat_data;
   wire [DstAw-1:0]  beat_base;
   wire [8:0]        seg_len = {{(8 - SegBits){1'b0}}, seg_lines_i, 1'b0} - 9'd1;
@@ -48,16 +50,16 @@ module vla_param_mover #(
   wire [63:0] seg_addr;
   vla_data_map u_map (.bases_i(data_bases_i), .line_i(seg_src_i), .addr_o(seg_addr));
 
-  vla_burst_reader #(.TagBits(1 + DstAw), .Queue(2)) u_reader (
+  vla_burst_reader #(.TagBits(2 + DstAw), .Queue(2)) u_reader (
     .clk_i(clk_i), .rst_i(rst_i),
     .seg_valid_i(seg_valid_i), .seg_ready_o(seg_ready_o),
     .seg_addr_i(seg_addr), .seg_len_i(seg_len[7:0]),
-    .seg_tag_i({seg_tag_i, seg_dst_i}),
+    .seg_tag_i({seg_tag_i, seg_weight_i, seg_dst_i}),
     .ar_valid_o(ar_valid_o), .ar_ready_i(ar_ready_i), .ar_addr_o(ar_addr_o), .ar_len_o(ar_len_o),
     .r_valid_i(r_valid_i), .r_ready_o(r_ready_o), .r_data_i(r_data_i), .r_last_i(r_last_i),
     .r_error_i(r_error_i),
     .beat_valid_o(beat_valid), .beat_ready_i(1'b1), .beat_data_o(beat_data), .beat_last_o(beat_last),
-    .beat_error_o(beat_error), .beat_tag_o({retire_tag_o, beat_base})
+    .beat_error_o(beat_error), .beat_tag_o({retire_tag_o, beat_weight, beat_base})
   );
 
   reg [DstAw-1:0] offset_q;  // lines of the segment written
@@ -76,7 +78,8 @@ module vla_param_mover #(
     if (beat_valid) half_q <= beat_data;
   end
 
-  assign wr_en_o     = beat_valid && odd_q;
+  assign wr_param_o  = beat_valid && odd_q && !beat_weight;
+  assign wr_weight_o = beat_valid && odd_q && beat_weight;
   assign wr_line_o   = beat_base + offset_q;
   assign wr_data_o   = {beat_data, half_q};
   assign retire_o    = beat_valid && beat_last;

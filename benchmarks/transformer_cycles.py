@@ -1,0 +1,125 @@
+"""Cycles of transformer blocks by the performance model, which is exact: a block alone, and what one more costs.
+
+    python benchmarks/transformer_cycles.py [--config NAME] [--blocks A,B] [--json FILE]
+
+Blocks are pre-norm, of random weights: x + O(attention(norm x)), then x + down(gelu(up(norm x))). Useful work are the
+multiply-accumulates of the model, without the padding of heads and strips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from graphs import GraphBuilder
+from prepare import compile_model
+
+from vla_isa import hardware, timing
+
+OPSET = 23
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A block; `least` is the share of the peak that one more block must reach, `most` the cycles that it may take."""
+
+    length: int
+    channels: int
+    heads: int
+    hidden: int
+    causal: bool = False
+    least: float | None = None
+    most: int | None = None
+
+    @property
+    def macs(self) -> int:
+        """Useful multiply-accumulates."""
+        t, d = self.length, self.channels
+        return t * (4 * d * d + 2 * d * self.hidden) + 2 * t * t * d
+
+
+SHAPES = {
+    "vit_s": Shape(197, 384, 6, 1536, least=0.92),
+    "siglip_so400m": Shape(729, 1152, 16, 4304, least=0.90),
+    "minilm": Shape(128, 384, 12, 1536, least=0.89),
+    "gpt2_6": Shape(6, 768, 12, 3072, causal=True, most=32_000),
+}
+
+
+def blocks(shape: Shape, count: int) -> onnx.ModelProto:
+    """So many blocks one behind another."""
+    g, d = GraphBuilder("blocks"), shape.channels
+    x = g.input("x", (1, shape.length, d))
+    for _ in range(count):
+        y = _norm(g, x, d)
+        parts = [_linear(g, y, d, d) for _ in range(3)]
+        heads = {"q_num_heads": shape.heads, "kv_num_heads": shape.heads}
+        a = g.node("Attention", parts, d, is_causal=int(shape.causal), **heads)
+        x = g.node("Add", [x, _linear(g, a, d, d)], d)
+        hidden = g.node("Gelu", [_linear(g, _norm(g, x, d), d, shape.hidden)], shape.hidden)
+        x = g.node("Add", [x, _linear(g, hidden, shape.hidden, d)], d)
+    return g.model(x, opset=OPSET)
+
+
+def _linear(g: GraphBuilder, x: str, k: int, n: int) -> str:
+    y = g.node("MatMul", [x, g.constant(g.weight(n, k).T / np.float32(2**0.5))], n)
+    return g.node("Add", [y, g.constant(0.1 * g.rng.standard_normal(n).astype(np.float32))], n)
+
+
+def _norm(g: GraphBuilder, x: str, d: int) -> str:
+    gamma, beta = (g.rng.standard_normal(d).astype(np.float32) for _ in range(2))
+    return g.node("LayerNormalization", [x, g.constant(1 + 0.3 * gamma), g.constant(0.2 * beta)], d, epsilon=1e-5)
+
+
+def measure(name: str, config: str = "u50") -> dict[str, Any]:
+    """Cycles of one block, and of one more behind it."""
+    shape = SHAPES[name]
+    one, two = (timing.estimate(compile_model(blocks(shape, n), config)).total_cycles for n in (1, 2))
+    ideal = shape.macs / hardware.load(config).macs_per_cycle
+    return {
+        "block": name,
+        "config": config,
+        "macs": shape.macs,
+        "ideal": round(ideal),
+        "cycles": one,
+        "more": two - one,
+        "utilization": ideal / (two - one),
+        "least": shape.least,
+        "most": shape.most,
+    }
+
+
+def reached(row: dict[str, Any]) -> bool:
+    """Whether it is within its targets."""
+    return row["utilization"] >= (row["least"] or 0) and row["more"] <= (row["most"] or row["more"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="u50")
+    parser.add_argument("--blocks", default=",".join(SHAPES), help=f"of {', '.join(SHAPES)}")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    args = parser.parse_args()
+    rows = []
+    print(f"{'block':16s}{'MMAC':>10s}{'ideal':>12s}{'one':>12s}{'one more':>12s}{'used':>8s}{'target':>10s}")
+    for name in args.blocks.split(","):
+        row = measure(name, args.config)
+        rows.append(row)
+        target = f"{row['least']:.0%}" if row["least"] else f"{row['most']:,d}" if row["most"] else "-"
+        print(
+            f"{name:16s}{row['macs'] / 1e6:10.1f}{row['ideal']:12,d}{row['cycles']:12,d}{row['more']:12,d}"
+            f"{row['utilization']:8.1%}{target:>10s}",
+            flush=True,
+        )
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return int(not all(reached(r) for r in rows))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,68 @@
+"""Keys and values are made in front of the queries, and copied to weights at once: the copies run beside the queries.
+
+Not here: the order of heads (`lowering/attention.py`) and of bands (`plan/order.py`).
+"""
+
+from __future__ import annotations
+
+from vla_isa.hardware import HardwareConfig
+from vlac.device.gemm import GemmOp
+from vlac.device.product import LogitsOp
+from vlac.device.to_weights import ToWeightsOp, TransposeOp
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Home, Op
+
+__all__ = ["keys_first"]
+
+
+def keys_first(graph: Graph, hw: HardwareConfig) -> None:
+    """Reorder every attention whose keys and values take an eighth of the weight scratchpad at most."""
+    attentions: dict[str, list[Op]] = {}
+    for op in graph.ops:
+        if isinstance(op, (ToWeightsOp, TransposeOp)):
+            attentions.setdefault(op.node, []).append(op)
+    for node, copies in attentions.items():
+        words = sum(op.output.row_words(hw.block) for op in copies if op.output.home is Home.WEIGHTS)
+        if words <= hw.weight_words // 8:
+            logits = [op for op in graph.ops if isinstance(op, LogitsOp) and op.node == node]
+            _reorder(graph, copies, logits)
+
+
+def _reorder(graph: Graph, copies: list[Op], logits: list[LogitsOp]) -> None:
+    """Copies behind the last of what they read, in their order, then the chain that makes the queries."""
+    place = {op: i for i, op in enumerate(graph.ops)}
+    choices = [made for op in copies for t in op.inputs if (made := t.producer) is not None and not made.queue]
+    makers = [made for op in copies for t in op.inputs if (made := t.root.producer) is not None and made not in copies]
+    last = max(makers, key=place.__getitem__, default=None)
+    if last is None or any(place[op] < place[last] for op in logits):  # heads that are moved one by one
+        return
+    chain = _queries(logits, place)
+    moved = {*chain, *choices, *copies}
+    if any(op in makers or not _is_read_later(op, place[last], moved, place) for op in chain):
+        chain = []
+    for op in [*choices, *copies, *chain]:
+        graph.move(op, last)
+        last = op
+
+
+def _queries(logits: list[LogitsOp], place: dict[Op, int]) -> list[Op]:
+    """The operations that make queries and nothing else, from a product on, in their order."""
+    found: dict[Op, None] = {}
+    waiting = [op.inputs[0].root.producer for op in logits]
+    while waiting:
+        op = waiting.pop()
+        if op is None or op in found or not op.queue:
+            continue
+        found[op] = None
+        if not isinstance(op, GemmOp):
+            waiting += [t.root.producer for t in op.inputs]
+    return sorted(found, key=place.__getitem__) if any(isinstance(op, GemmOp) for op in found) else []
+
+
+def _is_read_later(op: Op, last: int, moved: set[Op], place: dict[Op, int]) -> bool:
+    """Whether what reads an operation stands behind a place, or moves with it; choices of channels move nothing."""
+    readers = list(op.output.consumers)
+    for reader in readers:
+        if not reader.queue:
+            readers += reader.output.consumers
+    return all(reader in moved or place[reader] > last for reader in readers)

@@ -1,0 +1,55 @@
+"""The order of operations in bands: as five queues would take them, so that one band's work hides another's.
+
+A list schedule (Graham 1966) over two bands: the operation that can start first is next, of several the one of the
+earlier band. Program order is what the machine's queues and the allocation of memory see.
+Not here: packets (`emit/schedule.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from vlac.ir.operation import Op
+
+__all__ = ["in_queue_order"]
+
+_BANDS = 2  # that run beside each other
+_AHEAD = 6  # operations of a band that may wait while a later one runs
+
+
+def in_queue_order(instances: Sequence[Sequence[Op]], cost: Callable[[Op], int]) -> list[Op]:
+    """The operations of all instances, each of which may read what an earlier one makes.
+
+    Args:
+        instances: in a legal order.
+        cost: cycles of an operation in its queue.
+    """
+    maker = {op.output: op for ops in instances for op in ops}
+    end: dict[Op, int] = {}
+    free: Counter[str] = Counter()
+    waiting = [list(ops) for ops in instances]
+    out: list[Op] = []
+    while True:
+        while waiting and not waiting[0]:
+            waiting.pop(0)
+        if not waiting:
+            return out
+        best: tuple[int, int, int] | None = None
+        for number, ops in enumerate(waiting[:_BANDS]):
+            for position, op in enumerate(ops[:_AHEAD]):
+                made = [maker[t] for t in op.inputs if t in maker]
+                if all(m in end for m in made):
+                    ready = max((end[m] for m in made), default=0)
+                    start = max(ready, free[op.queue]) if op.queue else -1
+                    if best is None or start < best[0]:
+                        best = (start, number, position)
+        assert best is not None
+        _, number, position = best
+        op = waiting[number].pop(position)
+        ready = max((end[maker[t]] for t in op.inputs if t in maker), default=0)
+        start = max(ready, free[op.queue]) if op.queue else ready
+        end[op] = start + (cost(op) if op.queue else 0)
+        if op.queue:
+            free[op.queue] = end[op]
+        out.append(op)

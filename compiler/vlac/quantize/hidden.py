@@ -1,0 +1,94 @@
+"""Which hidden activations of a model of sequences are worth an equalization of their channels.
+
+A hidden activation f(x) between two layers of rows is a table of 256 entries behind the first layer. Where few of its
+channels are much larger than the others, the second layer loses; divided by t (`equalize_rows.py`) it is computed of
+an int16 x, by lines, in an instruction of its own. That is taken where it leaves a third of the second layer's error on
+calibration data, both ways as the machine computes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from vla_isa.integer import INT8
+from vlac.model.reading import shape_of
+from vlac.ops import BY_NAME
+from vlac.quantize.calibration import Samples
+from vlac.quantize.equalize_rows import factors, layer_weights, layers_behind
+from vlac.quantize.float_session import FloatSession
+from vlac.quantize.parameters import activation_scale, quantize_array, quantize_weight
+from vlac.quantize.wide import is_function, wide_scale
+
+__all__ = ["hidden_values", "layer_error"]
+
+F64 = NDArray[np.float64]
+_SAMPLES = 8
+_WORTH = 1 / 3  # of the error's power; without outliers, the int16 x alone leaves nearly half
+
+
+def hidden_values(model: ir.Model, samples: Samples) -> list[str]:
+    """The names of the hidden activations to equalize."""
+    nodes = list(_candidates(model))
+    if not nodes:
+        return []
+    session = FloatSession(model, [str(n.inputs[0].name) for n in nodes if n.inputs[0] is not None])
+    seen = [session.run(sample) for sample in samples[:_SAMPLES]]
+    found = []
+    for i, node in enumerate(nodes):
+        x = np.concatenate([arrays[i].reshape(-1, arrays[i].shape[-1]) for arrays in seen]).astype(np.float64)
+        spec = BY_NAME[node.op_type]
+        assert spec.function is not None
+        function = spec.function
+
+        def f(values: F64, node: ir.Node = node, function: Callable[..., NDArray[np.float32]] = function) -> F64:
+            return function(node, values.astype(np.float32)).astype(np.float64)
+
+        weights = np.concatenate([layer_weights(layer) for layer in layers_behind(node.outputs[0])], axis=1)
+        t = factors(np.abs(f(x)).max(axis=0), [weights])
+        if layer_error(x, f, weights, t) < _WORTH * layer_error(x, f, weights):
+            found.append(str(node.outputs[0].name))
+    return found
+
+
+def layer_error(x: F64, function: Callable[[F64], F64], weights: F64, t: F64 | None = None) -> float:
+    """Mean squared error of function(x) @ weights in 8 bits: of an 8-bit x by a table, or divided by t.
+
+    Args:
+        x: [rows, C].
+        weights: [C, outputs].
+    """
+    if t is None:
+        h = _rounded(function(_rounded(x)))
+        w = weights
+    else:
+        h, w = _rounded(_by_lines(x, function) / t), weights * t[:, None]
+    integers, scales = quantize_weight(w.astype(np.float32), 1)
+    found = h @ (integers.astype(np.float64) * scales)
+    return float(np.square(found - function(x) @ weights).mean())
+
+
+def _by_lines(x: F64, function: Callable[[F64], F64]) -> F64:
+    """The function of an int16 x, a line between 257 points."""
+    points = np.arange(INT8.lo, INT8.hi + 2) * 256 * float(wide_scale(float(np.abs(x).max())).scale)
+    return np.asarray(np.interp(x, points, function(points.astype(np.float64))))
+
+
+def _rounded(array: F64) -> F64:
+    """As int8, back in real numbers."""
+    scale = activation_scale(float(array.min()), float(array.max()))
+    q = quantize_array(array, scale).astype(np.float64)
+    return np.asarray((q - scale.zero_point) * float(scale.scale))
+
+
+def _candidates(model: ir.Model) -> Iterator[ir.Node]:
+    """Functions of rows between layers."""
+    for node in model.graph:
+        value = node.outputs[0]
+        if is_function(node) and value.name and not value.is_graph_output() and len(shape_of(value)) in (2, 3):
+            readers = value.consumers()
+            if readers and all(layers_behind(value, reader) for reader in readers):
+                yield node

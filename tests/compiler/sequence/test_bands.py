@@ -1,0 +1,154 @@
+"""Sequences in bands of rows: a smaller scratchpad changes no byte, and long sequences fit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from blocks import Block, Sequence
+from test_models_on_device import gpt
+
+import vlarun
+from vla_isa import hardware, hazards
+from vla_isa.signature import HostRun, to_device
+from vla_toolchain.verify.nodes import device_tensors
+from vlac import CompileOptions, compile_file
+from vlac.errors import AllocationError
+from vlac.ir.evaluate import evaluate
+
+LENGTH = 75
+TINY = replace(hardware.load("tiny"), weight_words=512)  # few enough that heads are copied one by one
+LARGE = replace(TINY, act_words=1 << 19)
+BLOCKS = [
+    Block(length=LENGTH, channels=40),
+    Block(length=LENGTH, channels=40, causal=True),
+    Block(length=LENGTH, channels=40, packed=True),
+    Block(length=LENGTH, channels=72, heads=4, key_heads=2, causal=True, rms=True),
+    Block(length=LENGTH, channels=48, heads=3, key_heads=1, rotary=16),
+    Block(length=LENGTH, channels=48, heads=3, key_heads=3, rotary=8, interleaved=True, causal=True),
+    Block(length=LENGTH, channels=40, mask=np.tri(LENGTH, k=3, dtype=bool)),
+    Block(length=LENGTH, channels=40, mask=np.random.default_rng(0).standard_normal((2, LENGTH, LENGTH)) * 0.5),
+    Block(length=LENGTH, channels=20, heads=1, key_heads=1, mask=np.tile(np.arange(LENGTH) < 31, (LENGTH, 1))),
+]
+
+
+def stacked(block, count=2):
+    g = Sequence("stacked")
+    x = g.input("x", (1, block.length, block.channels))
+    for _ in range(count):
+        x = block.add(g, x)
+    return g.finished(x)
+
+
+def whole_in_the_middle(d=40):
+    """What one pixel needs of all of a sequence, and a norm of all behind it."""
+    g = Sequence("first")
+    x = Block(length=LENGTH, channels=d).add(g, g.input("x", (1, LENGTH, d)))
+    first = g.node("Gather", [g.norm(x, d), g.constant(np.array([0]))], d, axis=1)
+    return g.finished(g.norm(g.node("Add", [x, g.linear(first, d, d)], d), d), first)
+
+
+def post_norm(d=40):
+    g = Sequence("post")
+    x = g.input("x", (1, LENGTH, d))
+    a = g.node("Attention", [g.linear(x, d, d) for _ in range(3)], d, q_num_heads=2, kv_num_heads=2)
+    x = g.norm(g.node("Add", [g.linear(a, d, d), x], d), d)
+    hidden = g.node("Gelu", [g.linear(x, d, 3 * d)], 3 * d)
+    return g.finished(g.norm(g.node("Add", [g.linear(hidden, 3 * d, d), x], d), d))
+
+
+def cross(d=40, keys=37):
+    """Queries of one sequence, keys of another."""
+    g = Sequence("cross")
+    x, c = g.input("x", (1, LENGTH, d)), g.input("c", (1, keys, d))
+    parts = [g.linear(g.norm(x, d), d, d), *(g.linear(g.norm(c, d), d, d) for _ in range(2))]
+    a = g.node("Attention", parts, d, q_num_heads=2, kv_num_heads=2)
+    return g.finished(g.node("Add", [x, g.linear(a, d, d)], d))
+
+
+MODELS = {
+    **{f"block-{b}": lambda b=b: stacked(b) for b in BLOCKS},
+    "whole": whole_in_the_middle,
+    "post": post_norm,
+    "cross": cross,
+    "gpt": lambda: gpt(length=LENGTH),
+}
+
+SLOW = {f"block-{BLOCKS[i]}" for i in (0, 2, 4, 6, 8)}
+
+
+def drawn(model, seed):
+    rng = np.random.default_rng(seed)
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.input}
+    return {
+        name: rng.integers(0, 50, s) if name == "tokens" else rng.standard_normal(s).astype(np.float32)
+        for name, s in shapes.items()
+    }
+
+
+def compiled(model, hw, **options):
+    return compile_file(model, hw, CompileOptions(calibration=drawn(model, 0), check=True, **options))
+
+
+def bands(state):
+    """How many operations are some pixels of another."""
+    return sum(op.whole is not None for op in state.graph.ops)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in MODELS])
+def test_a_smaller_scratchpad_changes_no_byte(name):
+    model = MODELS[name]()
+    inputs = drawn(model, 1)
+    whole = compiled(model, LARGE)
+    wanted = vlarun.Session(whole.program, backend="sim").run(inputs)
+    assert not bands(whole)
+    counts = []
+    for words in (4096, 2048, 1024):
+        try:
+            state = compiled(model, replace(TINY, act_words=words))
+        except AllocationError:
+            break
+        counts.append(bands(state))
+        found = vlarun.Session(state.program, backend="sim").run(inputs)
+        for key, value in wanted.items():
+            assert np.array_equal(found[key], value), (words, key)
+    assert max(counts) > 0
+    assert sorted(counts) == counts  # fewer words, more bands
+
+
+@pytest.mark.parametrize(("name", "words"), [("whole", 4096), ("cross", 2048), (f"block-{BLOCKS[3]}", 4096)])
+def test_every_tensor_is_what_its_operations_mean(name, words):
+    model = MODELS[name]()
+    inputs = drawn(model, 1)
+    state = compiled(model, replace(TINY, act_words=words), debug_outputs=True)
+    assert bands(state)
+    hazards.check(state.program)
+    raw = vlarun.Session(state.program, backend="sim").device_outputs(inputs)
+    host = HostRun(state.graph.signature, inputs)
+    taken = {
+        t: to_device(host.value(state.graph.input_labels[t][1]), t.scale, t.zero_point, t.stored)
+        for t in state.graph.inputs
+    }
+    values = evaluate(state.graph, taken)
+    compared = 0
+    for tensor, q in device_tensors(state.graph, inputs, raw):
+        if tensor in values and tensor not in state.graph.inputs:
+            assert np.array_equal(tensor.to_hwc(q), values[tensor]), tensor.label
+            compared += 1
+    assert compared > 10
+
+
+def test_more_queries_than_the_array_keeps_maxima_of():
+    """1100 tokens: logits of 1024 rows at most."""
+    model = stacked(Block(length=1100, channels=16, heads=1, key_heads=1), 1)
+    state = compiled(model, hardware.load("u50"))
+    assert bands(state)
+    assert max(op.output.w for op in state.graph.ops if op.output.with_items) <= 1024
+
+
+def test_bands_share_weights_and_parameters():
+    """A band more is no weight more in the file."""
+    model = stacked(BLOCKS[0], 1)
+    whole, cut = (compiled(model, hw).program for hw in (LARGE, replace(TINY, act_words=2048)))
+    assert len(cut.weights) == len(whole.weights)
+    sizes = [next(e.size for e in p.memory_map if e.name == "parameters") for p in (whole, cut)]
+    assert sizes[0] == sizes[1]

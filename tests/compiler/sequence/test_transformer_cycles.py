@@ -1,0 +1,22 @@
+"""Published cycles of transformer blocks by the performance model: within the targets."""
+
+from pathlib import Path
+
+import pytest
+from transformer_cycles import SHAPES, measure, reached
+
+PAGE = Path(__file__).resolve().parents[3] / "benchmarks" / "README.md"
+LONG = {"siglip_so400m"}
+
+
+def published():
+    """Cycles that one more block costs, from the table of the page."""
+    rows = [[c.strip() for c in line.split("|")[1:-1]] for line in PAGE.read_text(encoding="utf-8").splitlines()]
+    return {r[0]: int(r[4].replace(",", "")) for r in rows if r and r[0] in SHAPES}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in SHAPES])
+def test_a_block_is_within_its_target(name):
+    row = measure(name)
+    assert reached(row), row
+    assert row["more"] <= published()[name], "python benchmarks/transformer_cycles.py"
