@@ -67,6 +67,8 @@ def compile_model(args: argparse.Namespace) -> int:
     _check_percentile(args)
     if args.verify and args.rounding not in (None, ROUNDING_NAMES[0]):
         raise BadUsageError(f"--verify cannot judge --rounding {args.rounding}: ONNX Runtime rounds to nearest even")
+    if args.verify and args.repeat != 1:
+        raise BadUsageError("--verify compares one run of the model, --repeat makes a program of several")
     options = CompileOptions(
         calibration=args.calib,
         calibration_method=args.calib_method or "minmax",
@@ -78,6 +80,8 @@ def compile_model(args: argparse.Namespace) -> int:
         input_shapes=dict(map(_shape, args.input_shape)),
         batch=args.batch,
         carry=dict(map(_pair, args.carry)),
+        repeat=args.repeat,
+        counter=args.counter,
         check=args.check,
         dump_after=dumps,
     )

@@ -88,6 +88,8 @@ def _compile_arguments(p: CommandParser) -> None:
         metavar="INPUT=OUTPUT",
         help="an input that is, in the next run, an output of this one, and stays in the data space; repeat for others",
     )
+    p.add_argument("--repeat", type=int, default=1, metavar="N", help="one run of the program is N runs, state carried")
+    p.add_argument("--counter", metavar="INPUT", help="the input that is the number of the run in these, 0, 1, ...")
     p.add_argument(
         "--rounding",
         choices=ROUNDING_NAMES,

@@ -36,6 +36,9 @@ class CompileOptions:
         input_shapes: sizes of inputs that are dynamic in the model.
         batch: first size of the other inputs, where that is dynamic in the model.
         carry: inputs that are, in the next run, an output of this one, with that output.
+        repeat: how many runs of the model, which hand the carried state on, one run of the program is;
+            calibration data is of the first of them.
+        counter: the input that is the number of the run in these, 0, 1, ...
         dump_after: pass name -> file that gets the state after this pass.
         check: verify the device graph after every pass, for whoever changes the compiler; so does `VLAC_CHECK=1` in
             the environment.
@@ -55,6 +58,8 @@ class CompileOptions:
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     batch: int | None = None
     carry: Mapping[str, str] = field(default_factory=dict)
+    repeat: int = 1
+    counter: str | None = None
     dump_after: Mapping[str, Path] = field(default_factory=dict)
     check: bool = False
 
@@ -71,4 +76,6 @@ class CompileOptions:
             check_type(f"input_shapes[{name!r}]", shape, "a sequence of sizes", tuple, list)
         check_type("batch", self.batch, "a whole number or None", Integral, type(None))
         check_type("carry", self.carry, "a mapping of input names to output names", Mapping)
+        check_type("repeat", self.repeat, "a whole number", Integral)
+        check_type("counter", self.counter, "a string or None", str, type(None))
         check_type("dump_after", self.dump_after, "a mapping of pass names to files", Mapping)

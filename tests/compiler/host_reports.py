@@ -329,7 +329,6 @@ REPORTS = [
     grid_sample,
     rotary_embedding,
     dynamic_quantization,
-    recurrent_policy,
     sequences,
     half_precision_island,
     chosen_action,
@@ -338,4 +337,4 @@ REPORTS = [
     spectrum,
 ]
 
-ON_THE_DEVICE = [attention_operator]
+ON_THE_DEVICE = [attention_operator, recurrent_policy]

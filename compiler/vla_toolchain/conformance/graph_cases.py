@@ -23,15 +23,18 @@ from onnx import TensorProto, helper, numpy_helper
 from vla_isa import layout
 from vla_isa.hardware import HardwareConfig
 from vla_isa.program import Program, Segment
-from vla_toolchain.conformance.graph_table import GRAPHS, Graph, Input, Node, W
+from vla_toolchain.conformance.graph_sequences import SEQUENCES
+from vla_toolchain.conformance.graph_table import GRAPHS as OTHERS
+from vla_toolchain.conformance.graph_table import Graph, Input, Node, W
 from vlac.api import compile_model
 from vlac.errors import AllocationError, UnsupportedError
 from vlac.options import CompileOptions
 from vlarun.conformance.programs import Case
 from vlarun.progress import note
 
-__all__ = ["case_id", "cases", "model"]
+__all__ = ["GRAPHS", "case_id", "cases", "model"]
 
+GRAPHS = (*OTHERS, *SEQUENCES)
 OPSET, IR_VERSION, SAMPLES = 24, 11, 2
 Rng = np.random.Generator
 
@@ -66,7 +69,7 @@ def model(graph: Graph, rng: Rng) -> onnx.ModelProto:
             return _output(operand.number, 0)
         if isinstance(operand, Input):
             return str(inputs[operand.number].name)
-        if operand == "":
+        if isinstance(operand, str):
             return ""
         if isinstance(operand, tuple) and not isinstance(operand, W):
             inputs.append(helper.make_tensor_value_info(f"x{len(inputs)}", TensorProto.FLOAT, operand))
@@ -95,7 +98,7 @@ def _constant(operand: Any, rng: Rng) -> NDArray[Any]:
         fan = max(1, math.prod(operand[1:]))
         weights: NDArray[np.float32] = (rng.standard_normal(operand) * np.sqrt(2 / fan)).astype(np.float32)
         return weights
-    if isinstance(operand, np.generic):
+    if isinstance(operand, np.generic | np.ndarray):
         return np.asarray(operand)
     array = np.asarray(operand)
     return array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
@@ -121,9 +124,10 @@ def _compile(graph: Graph, hw: HardwareConfig, rng: Rng) -> Program | None:
 
 
 def _with_inputs(program: Program, rng: Rng) -> Program:
-    """The program with any int8 values as its inputs, among its constants; it reads and gives no named tensors."""
+    """The program with any integers as its inputs, among its constants; it reads and gives no named tensors."""
     given = []
     for tensor in program.inputs:
-        values = rng.integers(-128, 128, tensor.layout.shape, dtype=np.int8)
+        kind = tensor.layout.type
+        values = rng.integers(kind.lo, kind.hi + 1, tensor.layout.shape, dtype=kind.dtype)
         given.append(Segment(tensor.line, layout.pack(values, tensor.layout, tensor.zero_point).tobytes()))
     return replace(program, constants=[*program.constants, *given], inputs=[], outputs=[], signature=None)

@@ -17,9 +17,10 @@ from vlac.ir.cut import Cut, Span
 from vlac.ir.operation import ITEM_BYTES, Home, Op, Placer, Tensor
 from vlac.ir.packet import Region, RelocatablePacket
 
-__all__ = ["GatherOp"]
+__all__ = ["COUNTER", "GatherOp", "StepRowOp"]
 
 I64 = NDArray[np.int64]
+COUNTER = 0  # the index register that counts the runs of a repeated model
 
 
 @dataclass(eq=False)
@@ -79,5 +80,64 @@ class GatherOp(Op):
             "words": out.blocks(hw.block) * out.planes,
             "act_base": target.base,
             "act_pitch": target.pitch,
+        }
+        return [RelocatablePacket("GATHER", values, self.node, self.op_type)]
+
+
+@dataclass(eq=False)
+class StepRowOp(Op):
+    """out = table[run], where `run` is the number of the run of a repeated model.
+
+    Input: a constant table [rows, channels].
+    """
+
+    queue = "load"
+    in_bands = False
+
+    def meaning(self, inputs: list[I64]) -> I64:
+        """Of the first run."""
+        return inputs[0][:, :1]
+
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Any."""
+        return True
+
+    def verify(self) -> None:
+        """Sizes."""
+        table, out = self.inputs[0], self.output
+        same = table.home is Home.TABLE and table.c == out.c and table.same_scale(out)
+        self.require(same and out.is_vector, "its output is no row of its table")
+
+    @property
+    def pads_zero(self) -> bool:
+        """The table does."""
+        return True
+
+    def place(self, placer: Placer) -> None:
+        """Channels in order."""
+        self.inputs[0].channel_map = padded_map(self.output.c, placer.block)
+        self.output.channel_map = padded_map(self.output.c, placer.block)
+
+    def packets(
+        self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
+    ) -> list[RelocatablePacket]:
+        """One, whose table begins at the row of the run."""
+        table, out = self.inputs[0], self.output
+        rows, target = region(table), region(out)
+        values = {
+            "move": GatherMove.GATHER_DATA,
+            "table_base": rows.base,
+            "table_stride": rows.row_stride,
+            "table_rows": 1,
+            "index_kind": GatherIndex.RANGE,
+            "first": 0,
+            "n": 1,
+            "words": out.blocks(hw.block) * out.planes,
+            "act_base": target.base,
+            "act_pitch": target.pitch,
+            "index_enable": 1,
+            "index_register": COUNTER,
+            "index_count": table.w,
+            "index_stride": rows.row_stride,
         }
         return [RelocatablePacket("GATHER", values, self.node, self.op_type)]

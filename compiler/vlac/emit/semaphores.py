@@ -101,10 +101,13 @@ class _Order:
         self.waited: Counter[_Pair] = Counter()
         self.entries: list[_Entry] = []
         self.by_queue: dict[str, list[_Entry]] = {q: [] for q in QUEUES}
+        self.done: _Clock = {}  # what fetch has waited for: complete for all that follows
         for number, (packet, touched) in enumerate(zip(packets, accesses, strict=True)):
             entry = _Entry(packet, number, touched)
             if packet.queue in self.by_queue:
                 self._order(entry)
+            elif packet.name == "SET":
+                self._complete(entry)
             self._put(entry)
 
     def result(self) -> list[Ordered]:
@@ -120,10 +123,19 @@ class _Order:
         if entry.packet.queue in self.by_queue:
             self.by_queue[entry.packet.queue].append(entry)
 
+    def _complete(self, entry: _Entry) -> None:
+        """Let fetch wait for all that was dispatched before."""
+        entry.clock = dict(self.done)
+        for queue in sorted(QUEUES, key=lambda q: -self.by_queue[q][-1].given if self.by_queue[q] else 0):
+            if len(self.by_queue[queue]) > entry.clock.get(queue, 0):
+                self._wait(entry, queue, len(self.by_queue[queue]) - 1)
+        self.done = {queue: len(self.by_queue[queue]) for queue in QUEUES}
+
     def _order(self, entry: _Entry) -> None:
         queue = entry.packet.queue
         earlier = self.by_queue[queue]
-        entry.clock = dict(earlier[-1].clock) if earlier else {}
+        known = earlier[-1].clock if earlier else {}
+        entry.clock = {q: max(known.get(q, 0), self.done.get(q, 0)) for q in QUEUES}
         others = [q for q in QUEUES if q != queue]
         wanted = [(_last_conflict(entry, self.by_queue[q], entry.clock.get(q, 0)), q) for q in others]
         numbered = [(position, q) for position, q in wanted if position >= 0]

@@ -17,6 +17,7 @@ from vla_isa.signature import Signature
 from vlac.emit.pack_params import pack_params
 from vlac.emit.pack_weights import pack_weights
 from vlac.emit.prefetch import with_loads
+from vlac.emit.rounds import closed_loops, with_rounds
 from vlac.emit.schedule import schedule
 from vlac.emit.semaphores import assign_semaphores
 from vlac.errors import UnsupportedError
@@ -26,6 +27,7 @@ from vlac.plan.data_space import DataSpace
 from vlac.plan.plan import Plan
 from vlac.plan.program_plan import ProgramPlan
 from vlac.plan.regions import Regions
+from vlac.plan.rounds import first_round_stage
 
 __all__ = ["write_program"]
 
@@ -51,9 +53,14 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
     sizes = [len(words) for words in params]
     ordered = schedule(graph, plan, regions, data, hw)
     _check_carried(ordered, data)
-    scheduled = with_loads(ordered, sizes, planned.params_line, regions.ring_words, hw)
+    scheduled = with_rounds(
+        ordered,
+        first_round_stage(graph, plan),
+        graph.repeat,
+        lambda part: with_loads(part, sizes, planned.params_line, regions.ring_words, hw),
+    )
     placed = assign_semaphores([make_packet(p.name, **p.values) for p in scheduled], hw)
-    packets = [p.packet for p in placed]
+    packets = closed_loops([p.packet for p in placed])
     scheduled = [_relay(scheduled[p.given]) if p.relays else scheduled[p.given] for p in placed]
     heaps, numbers = _heaps(packets, data)
     program = Program(
@@ -122,6 +129,11 @@ def _heaps(packets: list[Packet], data: DataSpace) -> tuple[list[Segment], list[
     numbers: list[int] = []
     rest = [encode(p) for p in packets] + [encode(make_packet("HALT"))]
     line = count = 0
+    if len(rest) > _PER_HEAP and any(p.name == "LOOP" for p in packets):  # a loop lies in one heap
+        line = data.take(len(rest), "instructions")
+        segments.append(Segment(0, encode(make_packet("JUMP", target=line))))
+        segments.append(Segment(line, b"".join(rest)))
+        return segments, list(range(1, len(packets) + 1))
     while rest:
         here, rest = (rest, []) if len(rest) <= _PER_HEAP else (rest[: _PER_HEAP - 1], rest[_PER_HEAP - 1 :])
         numbers += range(count, count + len(here))

@@ -62,7 +62,8 @@ class Graph:
     `input_layouts` replaces the packing of an input (space to depth, transposes): input tensor -> the ONNX input's
     (shape, view, permutation). `input_orders` says where such a tensor's elements lie in the ONNX input, unless they
     keep its order. `input_labels` are their names and the values of the host that they take. `signature` is the model
-    seen from outside; `carried` are the model's inputs that are an output of the run before. `aliases` are tensors of
+    seen from outside; `carried` are the model's inputs that are an output of the run before, `repeat` how many such
+    runs the program is. `aliases` are tensors of
     the model that need no memory.
     """
 
@@ -75,6 +76,7 @@ class Graph:
     aliases: list[Alias] = field(default_factory=list)
     signature: Signature | None = None
     carried: dict[str, str] = field(default_factory=dict)
+    repeat: int = 1
 
     @property
     def tensors(self) -> list[Tensor]:

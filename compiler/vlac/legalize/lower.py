@@ -20,7 +20,7 @@ from vlac.ir.graph import Graph, GraphOutput
 from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext, unique_name
 from vlac.lowering.quantized import unquantized
-from vlac.model.carried import carried_names
+from vlac.model.carried import carried_names, repeat_of
 from vlac.model.labels import node_label
 from vlac.model.reading import constant, dtype_of, is_constant, shape_of
 from vlac.ops import BY_NAME
@@ -67,7 +67,22 @@ class _Lowering:
         self._graph.signature = Signature(self._host.inputs, self._host.ops, [], outputs, self._host.arrays)
         self._name_outputs(self._graph.signature)
         self._graph.carried = carried_names(self._model)
+        self._graph.repeat = repeat_of(self._model).count
+        self._check_counter()
         return self._graph
+
+    def _check_counter(self) -> None:
+        """Refuse a counter that the host computes with, which does so once for all runs.
+
+        Raises:
+            UnsupportedError: names it.
+        """
+        counter, signature = repeat_of(self._model).counter, self._graph.signature
+        assert signature is not None
+        feeds = [number for _, number in self._graph.input_labels.values()]
+        if counter is not None and self._host.numbers[counter] in signature.needed(feeds):
+            text = "a Gather of rows of a constant table may read it, and nothing else"
+            raise UnsupportedError([f"counter '{counter.name}' is an operand of what the host computes; {text}"])
 
     def _host_value(self, reader: ir.Node, value: ir.Value) -> int:
         """The number of an operand of the host's `reader`."""

@@ -45,6 +45,7 @@ class LoweringContext:
     def __init__(self, model: ir.Model, rounding: int, keeps_scale: Callable[[ir.Node], bool]) -> None:
         """Start with an empty device graph."""
         self.rounding, self._keeps_scale = rounding, keeps_scale
+        self.model = model
         self.opset = model.opset_imports.get("", 17)
         self.graph = Graph([], [], [])
         self.values: dict[ir.Value, Tensor] = {}

@@ -1,12 +1,15 @@
 """State that one run hands to the next: outputs of a model that are inputs of the next run, by the user's word.
 
 It is written into the model, so that every pass knows it: the quantizer gives both one scale, the plan one place in
-the data space. Not here: what a session does with it.
+the data space. A program may be many runs of the model, one after the other, that hand their state on: `Repeat`.
+Not here: what a session does with it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
@@ -14,9 +17,17 @@ from vla_isa.errors import did_you_mean
 from vlac.errors import ModelError
 from vlac.model.reading import dtype_of, shape_of
 
-__all__ = ["carried_names", "carried_values", "set_carried"]
+__all__ = ["Repeat", "carried_names", "carried_values", "repeat_of", "set_carried", "set_repeat"]
 
-_KEY = "vlac.carried"
+_KEY, _COUNT, _COUNTER = "vlac.carried", "vlac.repeat", "vlac.counter"
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """How many runs a program is, and the input that is the number of the run, 0, 1, ..., if any."""
+
+    count: int = 1
+    counter: ir.Value | None = None
 
 
 def set_carried(model: ir.Model, names: Mapping[str, str]) -> None:
@@ -40,6 +51,40 @@ def set_carried(model: ir.Model, names: Mapping[str, str]) -> None:
             found = " and ".join(f"{dtype_of(v)} {list(shape_of(v))}" for v in (a, b))
             raise ModelError(f"--carry {name}={result}: they are {found}; both must be of one dtype and shape")
         a.metadata_props[_KEY] = result
+
+
+def set_repeat(model: ir.Model, count: int, counter: str | None) -> None:
+    """Write into a model how often it runs.
+
+    Raises:
+        ModelError: a count that is none, no state is carried, or the counter is no input of one integer.
+    """
+    if count == 1 and counter is None:
+        return
+    if not 1 < count < 1 << 16:
+        raise ModelError(
+            f"--repeat {count}: a program is 2 to {(1 << 16) - 1} runs of the model, with a --counter or not"
+        )
+    if not carried_names(model):
+        raise ModelError(f"--repeat {count}: all runs are the same, as no state is carried; say which with --carry")
+    model.metadata_props[_COUNT] = str(count)
+    if counter is None:
+        return
+    inputs = {v.name or "": v for v in model.graph.inputs}
+    if counter not in inputs:
+        text = f"--counter {counter}: the model has no such input; it has {', '.join(inputs)}"
+        raise ModelError(f"{text}.{did_you_mean(counter, inputs)}")
+    value = inputs[counter]
+    if dtype_of(value) not in ("int32", "int64") or math.prod(shape_of(value)) != 1:
+        found = f"{dtype_of(value)} {list(shape_of(value))}"
+        raise ModelError(f"--counter {counter}: it is {found}; the number of the run is one int32 or int64")
+    value.metadata_props[_COUNTER] = "1"
+
+
+def repeat_of(model: ir.Model) -> Repeat:
+    """How often a model runs in one program."""
+    counter = next((v for v in model.graph.inputs if _COUNTER in v.metadata_props), None)
+    return Repeat(int(model.metadata_props.get(_COUNT, "1")), counter)
 
 
 def carried_names(model: ir.Model) -> dict[str, str]:

@@ -11,12 +11,13 @@ import onnx_ir as ir
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions.gather import GATHER
 from vla_isa.numerics import quantize
-from vlac.device.gather import GatherOp
+from vlac.device.gather import GatherOp, StepRowOp
 from vlac.errors import UnsupportedError
 from vlac.ir.operation import Home, Tensor
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.layout import layout_operator
 from vlac.lowering.spec import RuleResult
+from vlac.model.carried import repeat_of
 from vlac.model.labels import node_label
 from vlac.model.reading import attribute, constant_input, dtype_of, input_name, is_constant, shape_of
 
@@ -52,8 +53,22 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     name = f"{out.name}:table"
     q = quantize(table.astype(np.float32), out.scale, out.zero_point, kind=out.stored)
     rows = Tensor(name, name, table.shape, out.scale, out.zero_point, constant=q, type=out.type, home=Home.TABLE)
+    counter = repeat_of(low.model).counter
+    if counter is not None and _moved_from(numbers) is counter:
+        low.graph.insert(StepRowOp(node_label(node), node.op_type, [rows], out))
+        return
     items = low.item_input(low.host.numbers[numbers], math.prod(shape_of(numbers)), numbers.name, len(table))
     low.graph.insert(GatherOp(node_label(node), node.op_type, [items, rows], out))
+
+
+def _moved_from(value: ir.Value) -> ir.Value:
+    """What a number is, in another shape or type."""
+    node = value.producer()
+    while node is not None and node.op_type in ("Reshape", "Unsqueeze", "Squeeze", "Cast", "Identity"):
+        source = node.inputs[0]
+        assert source is not None
+        value, node = source, source.producer()
+    return value
 
 
 SPEC = replace(

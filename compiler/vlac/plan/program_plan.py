@@ -10,6 +10,7 @@ from vlac.plan.banded import allocate_in_bands
 from vlac.plan.data_space import DataSpace, place_data
 from vlac.plan.plan import Plan
 from vlac.plan.regions import Regions
+from vlac.plan.rounds import once_first
 from vlac.plan.split import split_operations
 
 __all__ = ["PARAMETERS", "ProgramPlan", "plan_program"]
@@ -36,6 +37,7 @@ def plan_program(graph: Graph, hw: HardwareConfig) -> ProgramPlan:
     Raises:
         AllocationError: something does not fit however it is cut.
     """
+    once_first(graph)
     split_operations(graph, hw)
     plan, regions = allocate_in_bands(graph, hw)
     data = place_data(graph, plan, hw.block)

@@ -17,6 +17,7 @@ from vlac.ir.graph import Graph
 from vlac.ir.operation import ITEM_BYTES, Home, Op, Tensor
 from vlac.ir.packet import Region
 from vlac.plan.plan import Plan, make_plan
+from vlac.plan.rounds import first_round_stage
 
 __all__ = ["Regions", "allocate_regions"]
 
@@ -157,11 +158,14 @@ def _items(graph: Graph, plan: Plan, hw: HardwareConfig, rows: dict[Tensor, int]
                 first, last = ranges.get(t.root, (number, number))
                 ranges[t.root] = (min(first, number), max(last, number))
     pitches = _pitches(graph, hw)
+    rounds = first_round_stage(graph, plan)
     for root, (first, last) in ranges.items():
         if root in plan.streamed:
             continue
         if any(o.tensor.root is root for o in graph.outputs):
             last = max(last, min(last + 1, len(plan.stages) - 1))  # its stores overlap the next stage
+        if rounds is not None and first < rounds <= last:
+            last = len(plan.stages) - 1  # every round reads it
         pitch = pitches.get(root, root.pitch)
         if root not in rows:
             words = root.blocks(hw.block) * root.planes * pitch if root in pitches else root.row_words(hw.block)

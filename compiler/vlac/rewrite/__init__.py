@@ -28,6 +28,7 @@ from vlac.rewrite.group_to_dense import GROUP_TO_DENSE
 from vlac.rewrite.lrn_to_conv import expand_lrn
 from vlac.rewrite.one_dimensional import widen
 from vlac.rewrite.pad_max_pool import pad_max_pools
+from vlac.rewrite.recurrent import unroll_recurrent
 from vlac.rewrite.rows_to_gemm import rows_to_gemm
 from vlac.rewrite.sequence import recover_sequences
 from vlac.rewrite.split_variadic import split_variadic
@@ -53,6 +54,7 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     """Apply RULES, fold what became constant, and drop what nothing uses."""
     outputs = [v.name for v in model.graph.outputs]
     recover_sequences(model)
+    unroll_recurrent(model)
     expand_group_norms(model)
     expand_lrn(model)
     split_variadic(model)

@@ -1,0 +1,44 @@
+"""The packets of a repeated model: what runs once, then a LOOP over what runs in every round.
+
+Every round begins when all packets of the one before are complete: fetch waits for them at a SET, whose register nobody
+reads. So the semaphores of a round are its own. Not here: which operations are in the rounds (`plan/rounds.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from vla_isa.packet import Packet
+from vlac.device.gather import COUNTER
+from vlac.ir.packet import RelocatablePacket
+
+__all__ = ["closed_loops", "with_rounds"]
+
+_UNREAD = 3  # a register
+Loads = Callable[[list[RelocatablePacket]], list[RelocatablePacket]]
+
+
+def with_rounds(
+    ordered: list[RelocatablePacket], first_stage: int | None, count: int, with_loads: Loads
+) -> list[RelocatablePacket]:
+    """All packets with their loads; from `first_stage` on in `count` rounds."""
+    if first_stage is None:
+        return with_loads(ordered)
+    once = [p for p in ordered if p.stage < first_stage]
+    rounds = [p for p in ordered if p.stage >= first_stage]
+    loop = RelocatablePacket("LOOP", {"n": 1, "count": count, "register": COUNTER}, op="rounds")
+    before = [*with_loads(once), _all_complete()] if once else []
+    return [*before, loop, *with_loads(rounds), _all_complete()]
+
+
+def _all_complete() -> RelocatablePacket:
+    return RelocatablePacket("SET", {"register": _UNREAD}, op="rounds")
+
+
+def closed_loops(packets: list[Packet]) -> list[Packet]:
+    """With the size of its body in a LOOP, which goes to the end."""
+    return [
+        replace(p, values={**p.values, "n": len(packets) - 1 - number}) if p.name == "LOOP" else p
+        for number, p in enumerate(packets)
+    ]

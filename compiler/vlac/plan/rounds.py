@@ -1,0 +1,52 @@
+"""What of a repeated model runs in every round, and what once in front of them.
+
+An operation runs in every round if it depends on carried state or on the number of the round. Others come first, and
+what they make stays on chip for all rounds. Not here: the loop's packets (`emit/rounds.py`).
+"""
+
+from __future__ import annotations
+
+from vlac.device.gather import StepRowOp
+from vlac.errors import UnsupportedError
+from vlac.ir.graph import Graph
+from vlac.ir.operation import Op
+from vlac.plan.plan import Plan
+
+__all__ = ["first_round_stage", "once_first"]
+
+
+def once_first(graph: Graph) -> None:
+    """Move what runs once in front.
+
+    Raises:
+        UnsupportedError: a table of rows by the round's number has fewer rows than there are rounds.
+    """
+    if graph.repeat == 1:
+        return
+    for op in graph.ops:
+        if isinstance(op, StepRowOp) and op.inputs[0].w < graph.repeat:
+            text = f"its table has {op.inputs[0].w} rows; {graph.repeat} runs read one each"
+            raise UnsupportedError([f"{op.op_type} '{op.node}': {text}"])
+    inside = _in_rounds(graph)
+    graph.ops.sort(key=lambda op: op in inside)
+
+
+def first_round_stage(graph: Graph, plan: Plan) -> int | None:
+    """The first stage of those that run in every round; None where the model runs once."""
+    if graph.repeat == 1:
+        return None
+    inside = _in_rounds(graph)
+    return next(i for i, stage in enumerate(plan.stages) if any(p.op in inside for p in stage.plans))
+
+
+def _in_rounds(graph: Graph) -> set[Op]:
+    assert graph.signature is not None
+    names = [v.name for v in graph.signature.inputs]
+    carried = {names.index(name) for name in graph.carried}
+    varying = {t.root for t in graph.inputs if graph.input_labels[t][1] in carried}
+    found: set[Op] = set()
+    for op in graph.ops:
+        if isinstance(op, StepRowOp) or any(t in varying or t.root in varying for t in op.inputs):
+            found.add(op)
+            varying |= {op.output, op.output.root}
+    return found
