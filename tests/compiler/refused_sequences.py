@@ -68,14 +68,6 @@ def of_the_device(operator, *shapes, at, **attributes):
 X = (1, 5, 16)
 ATTENTION = [
     Case("Attention", "of_known_sizes", attention((1, 5, 16), (1, 1, 16)), "[1, 5, 16] and [1, 1, 16] and [1, 1, 16]"),
-    limit(
-        "Attention",
-        "of_known_sizes",
-        lambda n: attention((1, n, 16)),
-        1025,
-        1024,
-        "[1, 1025, 16] and [1, 5, 16] and [1, 5, 16]",
-    ),
     Case("Attention", "of_itself", attention(softcap=5.0), "softcap 5"),
     Case(
         "Attention",
