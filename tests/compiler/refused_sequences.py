@@ -26,7 +26,6 @@ def norm(operator: str) -> list[Case]:
             one(operator, (1, 5, 16), np.ones((5, 16), np.float32), axis=1),
             "axis 1 of shape [1, 5, 16]",
         ),
-        Case(operator, rule, one(operator, (1, 4, 5, 16), D), "axis 3 of shape [1, 4, 5, 16]"),
         limit(
             operator,
             rule,
