@@ -73,7 +73,7 @@ def test_my_own_policy(tree: Path) -> None:
 @pytest.mark.slow
 def test_my_transformer_policy(tree: Path) -> None:
     pytest.importorskip("torch", reason="pip install .[train]")
-    assert follow(HOWTO / "transformer_policy.md", tree) == 5
+    assert follow(HOWTO / "transformer_policy.md", tree) == 4
 
 
 def test_add_an_operator(tree: Path) -> None:
