@@ -364,8 +364,7 @@ MODELS = [
     double_in_the_middle,
     scaler,
     dynamic_quantize_lstm,
-    lstm,
     detector,
     non_zero_tail,
 ]
-WHOLE = [time_step, split_of_a_constant, fast_gelu, token_ids]  # which a program computes without host partitions
+WHOLE = [lstm, time_step, split_of_a_constant, fast_gelu, token_ids]  # which a program computes without host partitions

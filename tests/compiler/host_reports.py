@@ -327,9 +327,7 @@ REPORTS = [
     scatter,
     top_k,
     grid_sample,
-    rotary_embedding,
     dynamic_quantization,
-    recurrent_policy,
     sequences,
     half_precision_island,
     chosen_action,
@@ -338,4 +336,4 @@ REPORTS = [
     spectrum,
 ]
 
-ON_THE_DEVICE = [attention_operator]
+ON_THE_DEVICE = [attention_operator, recurrent_policy, rotary_embedding]

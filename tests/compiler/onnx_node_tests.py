@@ -209,7 +209,7 @@ def _steps(
     if not signature.steps(output.source):
         b = np.clip(b, low * step, high * step) if saturate else b
     else:
-        step = max(float(np.ptp(wanted)), 1e-6) / 255
+        step = max(float(np.ptp(np.append(wanted, 0))), 1e-6) / 255  # ranges hold 0
     return float(np.nan_to_num(np.abs(a - b), nan=np.inf).max(initial=0) / step)
 
 

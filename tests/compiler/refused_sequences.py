@@ -1,4 +1,4 @@
-"""Refused norms and attentions.
+"""Refused norms, attentions and recurrent operators.
 
 Every entry breaks the rule it names and none of its operator that come before it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from qdq_graphs import QdqBuilder
 from refusal_models import OPSET, Case, cases, limit, one
 
@@ -67,14 +68,6 @@ def of_the_device(operator, *shapes, at, **attributes):
 X = (1, 5, 16)
 ATTENTION = [
     Case("Attention", "of_known_sizes", attention((1, 5, 16), (1, 1, 16)), "[1, 5, 16] and [1, 1, 16] and [1, 1, 16]"),
-    limit(
-        "Attention",
-        "of_known_sizes",
-        lambda n: attention((1, n, 16)),
-        1025,
-        1024,
-        "[1, 1025, 16] and [1, 5, 16] and [1, 5, 16]",
-    ),
     Case("Attention", "of_itself", attention(softcap=5.0), "softcap 5"),
     Case(
         "Attention",
@@ -103,6 +96,26 @@ ROTARY = [
         of_the_device("RotaryEmbedding", X, (1, 5, 4), (1, 5, 4), at=1, num_heads=2),
         "computed 'erf0'",
     ),
+]
+
+
+def _weights(gates: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Of 4 inputs and 5 outputs."""
+    return np.ones((1, 5 * gates, 4), np.float32), np.ones((1, 5 * gates, 5), np.float32)
+
+
+RECURRENT = [
+    Case("LSTM", "is_unrolled", one("LSTM", (3, 2, 4), *_weights(4), hidden_size=5), "input [3, 2, 4]"),
+    Case("LSTM", "is_unrolled", one("LSTM", (129, 1, 4), *_weights(4), hidden_size=5), "input [129, 1, 4]"),
+    Case("LSTM", "is_unrolled", one("LSTM", (3, 1, 4), *_weights(4), hidden_size=5, clip=2.0), "clip 2"),
+    Case("GRU", "is_unrolled", one("GRU", (3, 1, 4), (1, 15, 4), _weights(3)[1], hidden_size=5), "computed 'b'"),
+    Case(
+        "GRU",
+        "is_unrolled",
+        one("GRU", (3, 1, 4), *_weights(3), hidden_size=5, activations=["Sigmoid", "Softsign"]),
+        "activations sigmoid, softsign",
+    ),
+    Case("RNN", "is_unrolled", one("RNN", (3, 1, 4), *_weights(1), hidden_size=5, quantized=True), "a quantized model"),
 ]
 
 CACHE = (1, 2, 5, 16)
@@ -135,4 +148,5 @@ SEQUENCES = [
     Case("LayerNormalization", "one_result", with_mean, "'mean'"),
     *ATTENTION,
     *ROTARY,
+    *RECURRENT,
 ]

@@ -25,7 +25,7 @@ from vlac.ops import OPS
 NETWORKS, TOGETHER = 300, 10
 WORST = 0.0  # dB: deep networks of any function, whose ranges are those of two samples
 SEQUENCES = {"Attention", "LayerNormalization", "RMSNormalization", "RotaryEmbedding"}  # sequence/ draws those
-SPLIT = {"GroupNormalization", "InstanceNormalization", "LRN"}  # of a float model other nodes
+SPLIT = {"GRU", "GroupNormalization", "InstanceNormalization", "LRN", "LSTM", "RNN"}  # of a float model other nodes
 # operators that no network holds: those, and two that quantization puts into each
 ABSENT = {"QuantizeLinear", "DequantizeLinear", *SEQUENCES, *SPLIT}
 # too few activation words for most images

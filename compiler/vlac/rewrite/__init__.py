@@ -28,9 +28,11 @@ from vlac.rewrite.group_to_dense import GROUP_TO_DENSE
 from vlac.rewrite.lrn_to_conv import expand_lrn
 from vlac.rewrite.one_dimensional import widen
 from vlac.rewrite.pad_max_pool import pad_max_pools
+from vlac.rewrite.recurrent import unroll_recurrent
 from vlac.rewrite.rows_to_gemm import rows_to_gemm
 from vlac.rewrite.sequence import recover_sequences
 from vlac.rewrite.split_variadic import split_variadic
+from vlac.rewrite.sub_to_add import sub_to_add
 from vlac.rewrite.three_dimensional import flatten_depth
 from vlac.rewrite.where_mask import where_masks
 
@@ -53,8 +55,10 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     """Apply RULES, fold what became constant, and drop what nothing uses."""
     outputs = [v.name for v in model.graph.outputs]
     recover_sequences(model)
+    unroll_recurrent(model)
     expand_group_norms(model)
     expand_lrn(model)
+    sub_to_add(model)
     split_variadic(model)
     split_batches(model)
     where_masks(model)
