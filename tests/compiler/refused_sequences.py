@@ -70,7 +70,7 @@ ATTENTION = [
     Case("Attention", "of_itself", attention(softcap=5.0), "softcap 5"),
     Case(
         "Attention",
-        "operands_are_computed",
+        "keys_are_computed",
         attention(keys=np.ones((1, 5, 16), np.float32)),
         "constant K 'c0' and constant V 'c0'",
     ),

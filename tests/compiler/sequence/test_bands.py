@@ -14,6 +14,7 @@ from vla_toolchain.verify.nodes import check_nodes, device_tensors
 from vlac import CompileOptions, compile_file
 from vlac.errors import AllocationError
 from vlac.ir.evaluate import evaluate
+from vlac.report.summary import layer_rows
 
 LENGTH = 75
 TINY = replace(hardware.load("tiny"), weight_words=512)  # few enough that heads are copied one by one
@@ -161,9 +162,11 @@ def test_more_queries_than_the_array_keeps_maxima_of():
 
 
 def test_bands_share_weights_and_parameters():
-    """A band more is no weight more in the file."""
+    """A band more is no weight more in the file, and no row more in the report."""
     model = stacked(BLOCKS[0], 1)
     whole, cut = (compiled(model, hw).program for hw in (LARGE, replace(TINY, act_words=2048)))
     assert len(cut.weights) == len(whole.weights)
+    shapes = [{r["node"]: r["shape"] for r in layer_rows(p)} for p in (whole, cut)]
+    assert shapes[0] == shapes[1]
     sizes = [next(e.size for e in p.memory_map if e.name == "parameters") for p in (whole, cut)]
     assert sizes[0] == sizes[1]
