@@ -36,7 +36,8 @@ class CompileOptions:
         input_shapes: sizes of inputs that are dynamic in the model.
         batch: first size of the other inputs, where that is dynamic in the model.
         carry: inputs that are, in the next run, an output of this one, with that output.
-        repeat: how many runs of the model, which hand the carried state on, one run of the program is.
+        repeat: how many runs of the model, which hand the carried state on, one run of the program is;
+            calibration data is of the first of them.
         counter: the input that is the number of the run in these, 0, 1, ...
         dump_after: pass name -> file that gets the state after this pass.
         check: verify the device graph after every pass, for whoever changes the compiler; so does `VLAC_CHECK=1` in

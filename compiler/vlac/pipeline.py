@@ -10,6 +10,7 @@ from vlac.errors import ModelError, UnsupportedError
 from vlac.import_onnx import load_model, parse_model
 from vlac.import_onnx.direct_outputs import direct_outputs
 from vlac.import_onnx.names import name_all
+from vlac.import_onnx.rounds import Rounds, one_round
 from vlac.import_onnx.source import Source
 from vlac.ir.text import graph_text
 from vlac.legalize.direct_outputs import with_direct_outputs
@@ -30,12 +31,14 @@ def _import(c: Compilation) -> None:
     c.source = load_model(c.given if c.given is not None else c.path, c.options, str(c.path))
     if uses_qonnx(c.source.light):
         c.source = Source.of(from_qonnx(c.source.whole), str(c.path))
-    c.model, c.tail = parse_model(c.source, str(c.path))
+    found = one_round(c.source) if c.options.repeat == 1 and not c.options.allow_host else None
+    c.model, c.tail = parse_model(c.source if found is None else found[0], str(c.path))
     dequantize_weights(c.model)
     set_rounding(c.model, c.options.rounding, quantized=is_quantized(c.model))
     name_all(c.model)
-    set_carried(c.model, c.options.carry)
-    set_repeat(c.model, c.options.repeat, c.options.counter)
+    rounds = Rounds(c.options.repeat, {}, c.options.counter) if found is None else found[1]
+    set_carried(c.model, {**c.options.carry, **rounds.carry})
+    set_repeat(c.model, rounds.count, rounds.counter)
 
 
 def _rewrite(c: Compilation) -> None:

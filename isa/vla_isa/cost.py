@@ -30,8 +30,8 @@ class Timing:
     local_setup: int = 16  # of a COPY inside the scratchpad
     empty_copy: int = 3  # a COPY that moves nothing
     mac_setup: int = 5  # constants of a MAC packet, besides one cycle per pixel of a strip
-    mac_overhead: int = 24  # first operands to first write, and the start of the next packet
-    mac_residual: int = 7  # of the residual add
+    mac_overhead: int = 26  # first operands to first write, and the start of the next packet
+    mac_residual: int = 9  # of the residual add
     mac_maxima: int = 5  # of the last strip's row maxima
     mac_table: int = 10  # steps of the first strip that hide the reading of a table
     vec_setup: int = 5  # constants of a VEC or POOL packet
@@ -43,7 +43,7 @@ class Timing:
     reduce_pass: int = 7  # between two passes of topk_mask
     reduce_items: int = 8  # a ROW packet's sums behind its results
     recip_overhead: int = 27  # a RECIP packet besides its items
-    pool_overhead: int = 25  # a POOL packet besides its windows
+    pool_overhead: int = 30  # a POOL packet besides its windows
     gather_setup: int = 4  # of a GATHER, more than of a COPY: its first row
     gather_items: int = 13  # reading and checking items, besides one cycle for each
     fetch_overhead: int = 2  # JUMP, HALT, LOOP and SET

@@ -3,7 +3,7 @@
 // on neighbouring lines) and deal them to the in-masters so that both get the same number of beats (all to the
 // first if the destination may overlap itself); ask for the next packet's bursts while the current one still
 // receives data; write packets strictly in order. A row of a GATHER is a run whose words lie apart on one side, all by
-// the first in-master; a wrong item ends it with index_error_o, and no packet comes in for some cycles.
+// the first in-master; a wrong item ends it with index_error_o, and nothing behind it is done.
 // Does not: check a packet (vla_packet_check did), or order anything against other queues (semaphores do).
 // Latency: 7 cycles from packet to its first read address. Full rate is one beat per cycle and in-master,
 // LoadLanes words per cycle on chip.
@@ -81,6 +81,7 @@ module vla_data_loader #(
                                   : move != `VLA_COPY_MOVE_DATA_TO_ACT;
   wire        squares    = !gather && packet_i[`VLA_COPY_UNIT] == `VLA_COPY_UNIT_TRANSPOSE;
   wire        accept     = packet_valid_i && packet_ready_o;
+  wire        drop;  // what comes in
 
   // What stays known of a packet after its walk, by tag.
   wire        walk_tag, head_tag;
@@ -132,7 +133,7 @@ module vla_data_loader #(
   wire [31:0]      row_table;
   wire [ActAw-1:0] row_act;
   vla_gather_rows #(.Block(Block), .ActAw(ActAw)) u_rows (
-    .clk_i(clk_i), .rst_i(rst_i), .start_i(accept && gather), .packet_i(packet_i), .may_read_i(head_tag == walk_tag),
+    .clk_i(clk_i), .rst_i(rst_i), .start_i(accept && gather && !drop), .packet_i(packet_i), .may_read_i(head_tag == walk_tag),
     .busy_o(rows_busy), .failed_o(rows_failed),
     .item_valid_o(item_valid_o), .item_ready_i(item_ready_i), .item_addr_o(item_addr_o),
     .item_word_valid_i(item_word_valid_i), .item_word_data_i(copy_word_data_i[31:0]),
@@ -149,7 +150,7 @@ module vla_data_loader #(
   wire [11:0]      unused_i1, unused_i2;
   wire             unused_row_end;
   vla_run_walker #(.SrcAw(32), .DstAw(ActAw)) u_walker (
-    .clk_i(clk_i), .rst_i(rst_i), .start_i(accept && !gather),
+    .clk_i(clk_i), .rst_i(rst_i), .start_i(accept && !gather && !drop),
     .empty_i(n0 == 0 || n1 == 0 || n2 == 0 || n3 == 0), .n1_i(n1), .n2_i(n2), .n3_i(n3),
     .src_base_i(packet_i[`VLA_COPY_SRC]),
     .src_stride1_i({10'd0, packet_i[`VLA_COPY_SRC_STRIDE1]}),
@@ -220,11 +221,13 @@ module vla_data_loader #(
     .walk_tag_o(walk_tag), .head_tag_o(head_tag), .done_o(done_o), .error_o(axi_error_o), .active_o(active_o)
   );
 
-  // Behind a wrong item no packet comes in until dispatch had time to stop.
+  // Behind a wrong item no packet comes in until dispatch had time to stop. One that had its semaphores by then is on
+  // offer in the first cycle behind that, and is done without doing anything.
   reg       bad_q;   // the head met one
   reg [7:0] hold_q;  // and was done in the last cycles
+  assign drop           = hold_q[7];
   assign index_error_o  = done_o && bad_q;
-  assign packet_ready_o = tracker_ready && !bad_q && hold_q == 8'd0;
+  assign packet_ready_o = tracker_ready && !bad_q && hold_q[6:0] == 7'd0;
   always @(posedge clk_i) begin
     if (rst_i) bad_q <= 1'b0;
     else if (rows_failed) bad_q <= 1'b1;

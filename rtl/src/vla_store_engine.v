@@ -3,8 +3,8 @@
 // them to the out-masters so that both get the same number of beats (all to the first if the destination may
 // overlap itself); start the next packet while the responses of the current one are due, except for segments
 // that may touch lines the current packet writes, which wait for its end. A row of a GATHER is a run whose words lie
-// apart in the scratchpad, all by the first out-master; a wrong item ends it with index_error_o, and no packet comes in
-// for some cycles.
+// apart in the scratchpad, all by the first out-master; a wrong item ends it with index_error_o, and nothing behind it is
+// done.
 // Does not: check a packet (vla_packet_check did), or order anything against other queues (semaphores do).
 // Latency: 7 cycles from packet to its first write address; done_o at the last write response. Full rate is
 // one beat per cycle and out-master.
@@ -63,6 +63,7 @@ module vla_store_engine #(
   wire        gather = packet_i[7:0] == `VLA_OP_GATHER;
   wire [31:0] base   = gather ? packet_i[`VLA_GATHER_TABLE_BASE] : packet_i[`VLA_COPY_DST];
   wire        accept = packet_valid_i && packet_ready_o;
+  wire        drop;  // what comes in
   // of the packet being walked
   reg  [15:0] units_q;  // words of a run
   reg         gather_q;
@@ -96,7 +97,7 @@ module vla_store_engine #(
   wire [ActAw-1:0]      item_addr;
   wire [32*OutMasters-1:0] item_word_data;
   vla_gather_rows #(.Block(Block), .ActAw(ActAw)) u_rows (
-    .clk_i(clk_i), .rst_i(rst_i), .start_i(accept && gather), .packet_i(packet_i), .may_read_i(1'b1),
+    .clk_i(clk_i), .rst_i(rst_i), .start_i(accept && gather && !drop), .packet_i(packet_i), .may_read_i(1'b1),
     .busy_o(rows_busy), .failed_o(rows_failed),
     .item_valid_o(item_valid), .item_ready_i(item_ready[0]), .item_addr_o(item_addr),
     .item_word_valid_i(item_word_valid[0]), .item_word_data_i(item_word_data[31:0]),
@@ -113,7 +114,7 @@ module vla_store_engine #(
   wire [11:0]      unused_i1, unused_i2;
   wire             unused_row_end;
   vla_run_walker #(.SrcAw(ActAw), .DstAw(32)) u_walker (
-    .clk_i(clk_i), .rst_i(rst_i), .start_i(accept && !gather),
+    .clk_i(clk_i), .rst_i(rst_i), .start_i(accept && !gather && !drop),
     .empty_i(n0 == 0 || n1 == 0 || n2 == 0 || n3 == 0), .n1_i(n1), .n2_i(n2), .n3_i(n3),
     .src_base_i(packet_i[`VLA_COPY_SRC_LSB +: ActAw]),
     .src_stride1_i(packet_i[`VLA_COPY_SRC_STRIDE1_LSB +: ActAw]),
@@ -201,11 +202,13 @@ module vla_store_engine #(
     .walk_tag_o(walk_tag), .head_tag_o(head_tag), .done_o(done_o), .error_o(axi_error_o), .active_o(active_o)
   );
 
-  // Behind a wrong item no packet comes in until dispatch had time to stop.
+  // Behind a wrong item no packet comes in until dispatch had time to stop. One that had its semaphores by then is on
+  // offer in the first cycle behind that, and is done without doing anything.
   reg       bad_q, bad_tag_q;  // a packet met one
   reg [7:0] hold_q;            // and was done in the last cycles
+  assign drop           = hold_q[7];
   assign index_error_o  = done_o && bad_q && bad_tag_q == head_tag;
-  assign packet_ready_o = tracker_ready && !bad_q && hold_q == 8'd0;
+  assign packet_ready_o = tracker_ready && !bad_q && hold_q[6:0] == 7'd0;
   always @(posedge clk_i) begin
     if (rst_i) bad_q <= 1'b0;
     else if (rows_failed) bad_q <= 1'b1;

@@ -327,7 +327,6 @@ REPORTS = [
     scatter,
     top_k,
     grid_sample,
-    rotary_embedding,
     dynamic_quantization,
     sequences,
     half_precision_island,
@@ -337,4 +336,4 @@ REPORTS = [
     spectrum,
 ]
 
-ON_THE_DEVICE = [attention_operator, recurrent_policy]
+ON_THE_DEVICE = [attention_operator, recurrent_policy, rotary_embedding]

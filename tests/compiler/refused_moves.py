@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from refusal_models import Case, Computed, Model, cases, having, limit, one
 
+from vlac.ops import BY_NAME
+
 __all__ = ["MOVES"]
 
 
@@ -138,7 +140,8 @@ def _in_the_middle(op: str) -> list[Case]:
         return g.model(g.node("Gemm", [y, g.constant(np.ones((size, 3), np.float32))]))
 
     found = f"Gemm 'gemm{2 if op.startswith('Arg') else 1}' behind it"
-    return [Case(op, "is_final", build, found, kept=one(op, (1, 8), axis=1))]
+    rule = "is_final" if "is_final" in [r.__name__ for r in BY_NAME[op].rules] else "is_final_or_chooses"
+    return [Case(op, rule, build, found, kept=one(op, (1, 8), axis=1))]
 
 
-MOVES = [*DROPOUT, *MOVED, *cases(having("is_final"), _in_the_middle)]
+MOVES = [*DROPOUT, *MOVED, *cases((*having("is_final"), *having("is_final_or_chooses")), _in_the_middle)]

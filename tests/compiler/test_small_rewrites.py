@@ -12,6 +12,7 @@ from vlac.rewrite.gemm_bias import GEMM_BIAS
 from vlac.rewrite.group_to_dense import GROUP_TO_DENSE
 from vlac.rewrite.pad_max_pool import pad_max_pools
 from vlac.rewrite.split_variadic import split_variadic
+from vlac.rewrite.sub_to_add import sub_to_add
 from vlac.rewrite.three_dimensional import flatten_depth
 
 RNG = np.random.default_rng(0)
@@ -39,6 +40,21 @@ def test_other_operators_of_many_operands_stay():
     assert ops(found) == ["Concat"]
     inputs = "float[2] a, float[2] b, float[2] c"
     assert ops(rewritten(split_variadic, "y = mine.Max(a, b, c)", inputs, "float[2] y", False)) == ["Max"]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "becomes"),
+    [
+        (("1,3,4", "1,3,4"), ["Mul", "Add"]),
+        (("1,3,4", "4"), ["Sub"]),
+        (("1,2,3,4", "1,2,3,4"), ["Sub"]),
+    ],
+)
+def test_differences_of_rows(shapes, becomes):
+    inputs = ", ".join(f"float[{shape}] {name}" for shape, name in zip(shapes, "ab", strict=True))
+    norm = "g = Constant <value_floats = [1.0, 2.0, 0.5, 1.5]> () y = LayerNormalization (d, g)"
+    assert ops(rewritten(sub_to_add, f"d = Sub (a, b) {norm}", inputs)) == [*becomes, "Constant", "LayerNormalization"]
+    assert ops(rewritten(sub_to_add, "y = Sub (a, b)", inputs)) == ["Sub"]
 
 
 # --- Casts, divisions -------------------------------------------------------------------------------------------

@@ -36,7 +36,10 @@ class GatherOp(Op):
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
-        values, _ = numerics.unpack_items(INT8.cast(inputs[0]))
+        if self.inputs[0].c == ITEM_BYTES:
+            values, _ = numerics.unpack_items(INT8.cast(inputs[0]))
+        else:  # made by an operation: values and second values
+            values = inputs[0][..., 0]
         rows: I64 = inputs[1][0][numerics.item_index(values)]
         return rows
 
@@ -47,7 +50,7 @@ class GatherOp(Op):
     def verify(self) -> None:
         """Sizes."""
         numbers, table, out = self.inputs[0], self.inputs[1], self.output
-        self.require(numbers.home is Home.ITEMS and numbers.c == ITEM_BYTES, "its numbers are no items")
+        self.require(numbers.home is Home.ITEMS and numbers.c in (ITEM_BYTES, 2), "its numbers are no items")
         self.require(
             table.home is Home.TABLE and table.c == out.c and table.same_scale(out), "its table is of another kind"
         )

@@ -1,4 +1,4 @@
-"""REDUCE: what a norm needs to know of each pixel, as an item."""
+"""REDUCE: what a norm needs to know of each pixel, or which channel is the largest, as an item."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ I64 = NDArray[np.int64]
 
 @dataclass(eq=False)
 class ReduceOp(Op):
-    """(value, second) of each pixel, over q less the zero point: `numerics.moments`, or (sum of squares, 0)."""
+    """(value, second) of each pixel, over q less the zero point: `numerics.moments`, (sum of squares, 0), or
+    (the first channel of the largest, 0).
+    """
 
     function: ReduceFunction
 
@@ -37,6 +39,9 @@ class ReduceOp(Op):
         if self.function == ReduceFunction.SQUARES:
             squares = (q * q).sum(axis=2)
             return np.stack([squares, np.zeros_like(squares)], axis=2)
+        if self.function == ReduceFunction.ARGMAX:
+            largest = q.argmax(axis=2)
+            return np.stack([largest, np.zeros_like(largest)], axis=2)
         return np.stack(numerics.moments(q, self.inputs[0].c), axis=2)
 
     def takes_wide(self, tensor: Tensor) -> bool:
@@ -48,7 +53,7 @@ class ReduceOp(Op):
         x, out = self.inputs[0], self.output
         self.require(x.h == 1 and x.home is Home.MATRIX, "its input is no matrix of one row")
         self.require(out.home is Home.ITEMS and (out.w, out.c) == (x.w, 2), "its output is not an item a pixel")
-        known = self.function in (ReduceFunction.MOMENTS, ReduceFunction.SQUARES)
+        known = self.function in (ReduceFunction.MOMENTS, ReduceFunction.SQUARES, ReduceFunction.ARGMAX)
         self.require(known, f"function {self.function} is not used")
 
     def place(self, placer: Placer) -> None:

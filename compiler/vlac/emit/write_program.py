@@ -164,7 +164,7 @@ def _act_map(
 
 
 def _layers(graph: Graph, hw: HardwareConfig) -> list[dict[str, object]]:
-    """What `vlac report` and `vlac verify` read: each operation with its tensors."""
+    """What `vlac report` and `vlac verify` read: each operation with its tensors, bands as the one that they are of."""
     return [
         {
             "node": op.node,
@@ -176,5 +176,5 @@ def _layers(graph: Graph, hw: HardwareConfig) -> list[dict[str, object]]:
             "scale": op.output.scale,
             "zero_point": op.output.zero_point,
         }
-        for op in graph.ops
+        for op in dict.fromkeys(op.whole or op for op in graph.ops)
     ]

@@ -38,7 +38,8 @@ def _reorder(graph: Graph, copies: list[Op], logits: list[LogitsOp]) -> None:
         return
     chain = _queries(logits, place)
     moved = {*chain, *choices, *copies}
-    if any(op in makers or not _is_read_later(op, place[last], moved, place) for op in chain):
+    early = all(place[op] < place[last] for op in chain)  # else keys are in front already, as those of a condition
+    if not early or any(op in makers or not _is_read_later(op, place[last], moved, place) for op in chain):
         chain = []
     for op in [*choices, *copies, *chain]:
         graph.move(op, last)

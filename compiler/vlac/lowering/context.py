@@ -52,6 +52,7 @@ class LoweringContext:
         self.traced: dict[ir.Value, Traced] = {}
         self.absorbed: set[ir.Node] = set()
         self.host = HostGraph(model)
+        self.items: dict[ir.Value, Tensor] = {}  # row numbers that the device makes
         self.shared: dict[Hashable, Tensor] = {}  # inputs that several nodes read, by what they are made of
 
     # --- the host -------------------------------------------------------------------------------------

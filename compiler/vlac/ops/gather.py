@@ -28,7 +28,7 @@ _LAYOUT = layout_operator("Gather")
 
 def indices_are_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """Indices must be constants, or the data a constant table [V, D] of at most {GATHER[table_rows]} rows, on axis 0,
-    and the indices integers of the model's inputs, from the end where they are below 0.
+    and the indices integers of the model's inputs, from the end where they are below 0, or an ArgMax's.
     """
     if is_constant(node.inputs[1]):
         return RuleResult(True, "")
@@ -45,8 +45,8 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
         assert _LAYOUT.lower is not None
         _LAYOUT.lower(low, node)
         return
-    if numbers is None or numbers not in low.host.numbers:
-        text = f"its indices {input_name(node, 1)} are made on the device; they must be of the model's inputs"
+    if numbers is None or (numbers not in low.host.numbers and numbers not in low.items):
+        text = f"its indices {input_name(node, 1)} must be of the model's inputs, or an ArgMax's"
         raise UnsupportedError([f"Gather '{node_label(node)}': {text}"])
     out, table = low.result(node).tensor, constant_input(node, 0)
     assert table is not None
@@ -56,6 +56,9 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     counter = repeat_of(low.model).counter
     if counter is not None and _moved_from(numbers) is counter:
         low.graph.insert(StepRowOp(node_label(node), node.op_type, [rows], out))
+        return
+    if numbers in low.items:
+        low.graph.insert(GatherOp(node_label(node), node.op_type, [low.items[numbers], rows], out))
         return
     items = low.item_input(low.host.numbers[numbers], math.prod(shape_of(numbers)), numbers.name, len(table))
     low.graph.insert(GatherOp(node_label(node), node.op_type, [items, rows], out))

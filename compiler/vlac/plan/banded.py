@@ -25,6 +25,7 @@ __all__ = ["allocate_in_bands"]
 
 _COUNTS = (*range(1, 17), 20, 24, 32, 48, 64)  # of bands, to choose from
 _LONG = 4  # strips or blocks of a band that is worth more than room for what others make
+_FAR, _NEAR = 6, 2  # operations that the order looks ahead
 _SHARED = 2  # how much slower vector work is while the array takes half of the banks
 
 
@@ -41,9 +42,9 @@ def allocate_in_bands(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
             raise
         refusal = e
     ops, outputs, homes = list(graph.ops), list(graph.outputs), {t: t.home for t in graph.inputs}
-    for rows, spill in _choices(ops, hw):
+    for rows, spill, ahead in _choices(ops, hw):
         banded = cut_rows(ops, graph.inputs, outputs, rows, hw, spill=spill)
-        _take(graph, banded, homes, in_queue_order(banded.instances, _costs(hw)))
+        _take(graph, banded, homes, in_queue_order(banded.instances, _costs(hw), ahead))
         try:
             return _allocated(graph, hw)
         except AllocationError:
@@ -63,15 +64,15 @@ def _allocated(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
     return allocate_regions(graph, hw)
 
 
-def _choices(ops: Sequence[Op], hw: HardwareConfig) -> Iterator[tuple[int, bool]]:
-    """Rows of a band and whether to spill, what is best first."""
+def _choices(ops: Sequence[Op], hw: HardwareConfig) -> Iterator[tuple[int, bool, int]]:
+    """Rows of a band, whether to spill, and how far to look ahead; what is best first."""
     unit, width = max(hw.block, hw.pixels), longest(ops)
     largest = min((m for op in ops if (m := op.most_pixels(hw)) is not None), default=width)
     sizes = dict.fromkeys(min(-(-width // (n * unit)), largest // unit) * unit for n in _COUNTS)
-    for spill in (False, True):
+    for spill, ahead in ((False, _FAR), (True, _FAR), (True, _NEAR)):
         for rows in sizes:
             if 0 < rows < width and (rows >= _LONG * unit or spill):
-                yield rows, spill
+                yield rows, spill, ahead
 
 
 def _take(graph: Graph, banded: Banded, homes: dict[Tensor, Home], ops: list[Op]) -> None:

@@ -15,15 +15,15 @@ from vlac.ir.operation import Op
 __all__ = ["in_queue_order"]
 
 _BANDS = 2  # that run beside each other
-_AHEAD = 6  # operations of a band that may wait while a later one runs
 
 
-def in_queue_order(instances: Sequence[Sequence[Op]], cost: Callable[[Op], int]) -> list[Op]:
+def in_queue_order(instances: Sequence[Sequence[Op]], cost: Callable[[Op], int], ahead: int) -> list[Op]:
     """The operations of all instances, each of which may read what an earlier one makes.
 
     Args:
         instances: in a legal order.
         cost: cycles of an operation in its queue.
+        ahead: how many operations of a band are looked at: more hide more, and more of their results are alive.
     """
     maker = {op.output: op for ops in instances for op in ops}
     end: dict[Op, int] = {}
@@ -37,7 +37,7 @@ def in_queue_order(instances: Sequence[Sequence[Op]], cost: Callable[[Op], int])
             return out
         best: tuple[int, int, int] | None = None
         for number, ops in enumerate(waiting[:_BANDS]):
-            for position, op in enumerate(ops[:_AHEAD]):
+            for position, op in enumerate(ops[:ahead]):
                 made = [maker[t] for t in op.inputs if t in maker]
                 if all(m in end for m in made):
                     ready = max((end[m] for m in made), default=0)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from vla_isa.hardware import HardwareConfig
 from vlac.device.bands import JoinOp, LoadRows, LoadWeights, PixelSlice, StoreRows, StoreWeights
+from vlac.device.concat import ConcatOp
 from vlac.device.to_weights import ToWeightsOp, TransposeOp
 from vlac.ir.channel_maps import padded_map
 from vlac.ir.cut import Span
@@ -70,13 +71,14 @@ class _Cutter:
                 if not known.is_cut(op):
                     for t in op.inputs:
                         self._join(t, phase)
-                    self._put(op, phase, -1)
+                    self._put(self._with_weights(op, phase), phase, -1)
             counts = {op: len(known.spans(known.width(op))) for op in here if known.is_cut(op)}
             for band in range(max(counts.values(), default=0)):
                 for op, count in counts.items():
                     if band < count:
                         self._cut(op, phase, band)
         made = [self._output(out, last + 1, inputs) for out in outputs]
+        self._concats(last + 1)
         instances = [self.built[key] for key in sorted(self.built)]
         return Banded(instances, [t for t in inputs if t in known.loaded], made)
 
@@ -197,6 +199,21 @@ class _Cutter:
             parts = [self._stored(t, band) for band in range(len(self.sequences.spans(t.w)))]
             self._put(JoinOp(t.label, "Concat", parts, self.memo[key]), phase, -1)
         return GraphOutput(out.name, out.shape, self.memo[key], out.moved, out.layout, out.source, out.debug)
+
+    def _concats(self, phase: int) -> None:
+        """What of parts that are all returned is whole too, for those who compare it: no instruction."""
+        returned = {key[1] for key in self.memo if key[0] == "output"}
+        for op in self.sequences.ops:
+            if isinstance(op, ConcatOp) and self.sequences.is_cut(op) and returned.issuperset(op.inputs):
+                parts = [self.memo["output", t] for t in op.inputs]
+                whole = op.output.like(op.output.name)
+                whole.home, whole.channel_map = Home.DATA, op.output.channel_map
+                self._put(ConcatOp(op.node, op.op_type, parts, whole, op.order), phase, -1)
+
+    def _with_weights(self, op: Op, phase: int) -> Op:
+        """An operation of whole tensors with weights that are made of bands."""
+        inputs = [self._weights(t, phase, -1) if t.home is Home.WEIGHTS else t for t in op.inputs]
+        return op if inputs == op.inputs else op.of_pixels(0, inputs, op.output)
 
     # --- whole tensors --------------------------------------------------------------------------------
 

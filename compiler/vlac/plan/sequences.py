@@ -76,8 +76,14 @@ class Sequences:
         self.joined = {root for root in self.banded if not self._in_parts(root)}
         for t in self.inputs:
             plain = t.h == 1 and t.w > self.rows and t.home in (Home.MATRIX, Home.DATA) and t in self.readers
-            if plain and self._in_parts(t) and all(t.w == self.width(op) for op in self._using(t)):
+            if plain and all(self._loads(t, op) for op in self._using(t)):
                 self.loaded.add(t)
+
+    def _loads(self, tensor: Tensor, op: Op) -> bool:
+        """Whether a reader of a model's input, or all of a choice of its channels, takes bands."""
+        if chooses(op):
+            return all(self._loads(tensor, reader) for reader in self._using(op.output))
+        return self._takes_parts(op) and tensor.w == self.width(op)
 
     def _needed_whole(self, root: Tensor, makers: list[Op]) -> bool:
         """Whether a part of it, or it with its items, is needed whole, or a Concat of it has something else in it."""
@@ -116,7 +122,7 @@ class Sequences:
         """Whether it becomes an operation for each band."""
         if isinstance(op, (ToWeightsOp, TransposeOp)):
             return not self._takes_all_heads(op) and self.is_banded(self.source(op))
-        return op.output.root in self.banded
+        return op.output.root in self.banded or (chooses(op) and op.output.root in self.loaded)
 
     def is_banded(self, tensor: Tensor) -> bool:
         """Whether it is made, or loaded, band by band."""

@@ -21,6 +21,7 @@ from vla_isa.integer import INT8
 from vla_isa.program import MAX_SCALE
 from vla_isa.signature import Value
 from vlac.errors import CalibrationError
+from vlac.model.carried import repeat_of
 from vlac.model.reading import dtype_of, shape_of
 
 __all__ = ["CalibrationData", "Samples", "model_values", "random_array", "read_samples"]
@@ -32,10 +33,11 @@ _MAX_VALUE = INT8.hi * MAX_SCALE
 
 
 def model_values(model: ir.Model) -> tuple[list[Value], set[str]]:
-    """The inputs of a model, and the names of those that nothing reads."""
+    """The inputs of a model, and the names of those that nothing reads, or that are the number of the round."""
     inputs = list(model.graph.inputs)
     values = [Value(v.name or "", shape_of(v), dtype_of(v)) for v in inputs]
-    unused = {v.name or "" for v in inputs if not v.consumers() and not v.is_graph_output()}
+    counter = repeat_of(model).counter
+    unused = {v.name or "" for v in inputs if v is counter or (not v.consumers() and not v.is_graph_output())}
     return values, unused
 
 

@@ -28,6 +28,7 @@ from vlac.quantize.input_ranges import known_ranges
 from vlac.quantize.insert_qdq import Ranges, activations, insert_qdq, observable
 from vlac.quantize.known_ranges import settle_ranges
 from vlac.quantize.ranges import observe_ranges
+from vlac.quantize.rounds import all_rounds
 from vlac.quantize.suspects import suspects
 from vlac.quantize.wide import has_sequences
 
@@ -89,7 +90,7 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
         methods = ", ".join(CALIBRATION_METHODS)
         raise CalibrationError(f"unknown calibration method '{options.calibration_method}'; there are {methods}")
     host = {*host, *host_prefix(model), *host_suffix(model)}
-    given = read_samples(options.calibration, *model_values(model))
+    given = all_rounds(model, read_samples(options.calibration, *model_values(model)))
     samples, held_out = split(given, options.calibration)
     if options.equalize:
         equalize(model)

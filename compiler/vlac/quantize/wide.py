@@ -8,8 +8,8 @@
     cached    the centred keys or values of earlier runs, the new ones, and what they are together: one scale, so that
               what a run returns is what the next one takes, integer for integer. They are never wide.
 
-A model without norms and attention has neither. Images never are wide, nor are results of tables and clamps.
-Not here: the ranges.
+A model without norms, attention and carried state has neither. Images never are wide, nor are results of tables and
+clamps. Not here: the ranges.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def is_function(node: ir.Node) -> bool:
 def find_forms(model: ir.Model, nodes: Collection[ir.Node]) -> Forms:
     """The forms of the values that `nodes`, those of the device, read and make."""
     inside = set(nodes)
-    if not any(map(_is_sequence, inside)):
+    if not any(map(_is_sequence, inside)) and not carried_values(model):
         return Forms()
     cached = find_caches(model, inside)
     found = _Search(model, inside, cached)

@@ -32,6 +32,7 @@ from vlac.rewrite.recurrent import unroll_recurrent
 from vlac.rewrite.rows_to_gemm import rows_to_gemm
 from vlac.rewrite.sequence import recover_sequences
 from vlac.rewrite.split_variadic import split_variadic
+from vlac.rewrite.sub_to_add import sub_to_add
 from vlac.rewrite.three_dimensional import flatten_depth
 from vlac.rewrite.where_mask import where_masks
 
@@ -57,6 +58,7 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     unroll_recurrent(model)
     expand_group_norms(model)
     expand_lrn(model)
+    sub_to_add(model)
     split_variadic(model)
     split_batches(model)
     where_masks(model)

@@ -10,10 +10,11 @@ from test_models_on_device import gpt
 import vlarun
 from vla_isa import hardware, hazards
 from vla_isa.signature import HostRun, to_device
-from vla_toolchain.verify.nodes import device_tensors
+from vla_toolchain.verify.nodes import check_nodes, device_tensors
 from vlac import CompileOptions, compile_file
 from vlac.errors import AllocationError
 from vlac.ir.evaluate import evaluate
+from vlac.report.summary import layer_rows
 
 LENGTH = 75
 TINY = replace(hardware.load("tiny"), weight_words=512)  # few enough that heads are copied one by one
@@ -56,6 +57,14 @@ def post_norm(d=40):
     return g.finished(g.norm(g.node("Add", [g.linear(hidden, 3 * d, d), x], d), d))
 
 
+def keys_of_inputs(d=40, keys=150):
+    """Few queries; keys and values are the model's inputs and many."""
+    g = Sequence("condition")
+    x, k, v = g.input("x", (1, 13, d)), g.input("k", (1, keys, d)), g.input("v", (1, keys, d))
+    a = g.node("Attention", [g.linear(g.norm(x, d), d, d), k, v], d, q_num_heads=2, kv_num_heads=2)
+    return g.finished(g.node("Add", [x, g.linear(a, d, d)], d))
+
+
 def cross(d=40, keys=37):
     """Queries of one sequence, keys of another."""
     g = Sequence("cross")
@@ -70,6 +79,7 @@ MODELS = {
     "whole": whole_in_the_middle,
     "post": post_norm,
     "cross": cross,
+    "keys": keys_of_inputs,
     "gpt": lambda: gpt(length=LENGTH),
 }
 
@@ -115,7 +125,9 @@ def test_a_smaller_scratchpad_changes_no_byte(name):
     assert sorted(counts) == counts  # fewer words, more bands
 
 
-@pytest.mark.parametrize(("name", "words"), [("whole", 4096), ("cross", 2048), (f"block-{BLOCKS[3]}", 4096)])
+@pytest.mark.parametrize(
+    ("name", "words"), [("whole", 4096), ("cross", 2048), ("keys", 2048), (f"block-{BLOCKS[3]}", 4096)]
+)
 def test_every_tensor_is_what_its_operations_mean(name, words):
     model = MODELS[name]()
     inputs = drawn(model, 1)
@@ -129,6 +141,10 @@ def test_every_tensor_is_what_its_operations_mean(name, words):
         for t in state.graph.inputs
     }
     values = evaluate(state.graph, taken)
+    whole = compiled(model, LARGE, debug_outputs=True)
+    there = vlarun.Session(whole.program, backend="sim").device_outputs(inputs)
+    checks = [sorted(check_nodes(s, inputs, r), key=lambda c: c.name) for s, r in ((whole, there), (state, raw))]
+    assert checks[0] == checks[1]
     compared = 0
     for tensor, q in device_tensors(state.graph, inputs, raw):
         if tensor in values and tensor not in state.graph.inputs:
@@ -146,9 +162,11 @@ def test_more_queries_than_the_array_keeps_maxima_of():
 
 
 def test_bands_share_weights_and_parameters():
-    """A band more is no weight more in the file."""
+    """A band more is no weight more in the file, and no row more in the report."""
     model = stacked(BLOCKS[0], 1)
     whole, cut = (compiled(model, hw).program for hw in (LARGE, replace(TINY, act_words=2048)))
     assert len(cut.weights) == len(whole.weights)
+    shapes = [{r["node"]: r["shape"] for r in layer_rows(p)} for p in (whole, cut)]
+    assert shapes[0] == shapes[1]
     sizes = [next(e.size for e in p.memory_map if e.name == "parameters") for p in (whole, cut)]
     assert sizes[0] == sizes[1]

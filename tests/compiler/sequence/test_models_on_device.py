@@ -62,6 +62,17 @@ def test_adaptive_norm_and_gates():
     check(g.finished(g.node("Add", [x, g.node("Mul", [y, gate], d)], d)), "tiny", least=30.0)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_stream_that_is_subtracted_from(turned):
+    """A step x - dt * v, or v - x: the stream stays int16, which int8 operands would show as 34 dB."""
+    g, d = Sequence("flow"), 40
+    x = g.input("x", (1, 11, d))
+    for _ in range(2):
+        v = g.node("Mul", [g.linear(g.norm(x, d), d, d), g.constant(np.float32(0.3))], d)
+        x = g.node("Sub", [v, x] if turned else [x, v], d)
+    check(g.finished(x), "tiny", least=37.0)
+
+
 def test_a_token_that_is_no_row_stops_the_machine():
     """A number below 0 counts from the end, as ONNX has it."""
     calibration = {"tokens": np.arange(19)[None]}

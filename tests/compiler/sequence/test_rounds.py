@@ -12,7 +12,7 @@ from vla_isa.hardware import load
 from vla_isa.trace import walk
 from vla_toolchain.verify.reference import Reference
 from vlac import CompileOptions, compile_file
-from vlac.errors import ModelError, UnsupportedError
+from vlac.errors import CalibrationError, ModelError
 
 ROWS, KEYS, D, HEADS, STEPS = 9, 6, 32, 2, 10
 INT64 = onnx.TensorProto.INT64
@@ -35,7 +35,7 @@ def flow(steps=STEPS):
 
 
 def samples(model, rng, count):
-    """Inputs of all steps of some trajectories, and where each begins and ends in float."""
+    """Inputs of all steps of some trajectories, and where each ends, in float."""
     reference, found = Reference(model), []
     for _ in range(count):
         x, condition = (rng.standard_normal((1, n, D)).astype(np.float32) for n in (ROWS, KEYS))
@@ -46,18 +46,28 @@ def samples(model, rng, count):
     return found
 
 
-def compiled(config="tiny", steps=STEPS, **how):
-    model, rng = flow(steps), np.random.default_rng(1)
-    calibration = [s for s in samples(flow(), rng, 8) if "step" in s]
+def repeated(config="tiny", **how):
+    """Calibrated with where trajectories begin."""
+    model, rng = flow(), np.random.default_rng(1)
+    calibration = [{n: s[n] for n in ("x", "condition")} for s in samples(flow(), rng, 8) if s.get("step") == 0]
+    how = {"repeat": STEPS, "counter": "step"} | how
     carry = {"x": model.graph.output[0].name}
-    return compile_file(
-        model, load(config), CompileOptions(calibration=calibration, carry=carry, check=True, **how)
-    ).program
+    return compile_file(model, load(config), CompileOptions(calibration=calibration, carry=carry, check=True, **how))
+
+
+def both(config):
+    """The program of all rounds, and that of one of them, of the same quantized model."""
+    state = repeated(config)
+    quantized = state.qdq
+    for props in (quantized.metadata_props, *(v.metadata_props for v in quantized.graph.input)):
+        del props[:]
+    carry = {"x": quantized.graph.output[0].name}
+    return state.program, compile_file(quantized, load(config), CompileOptions(carry=carry)).program
 
 
 @pytest.mark.parametrize("config", ["tiny", "u50"])
 def test_a_loop_is_its_runs_one_after_the_other(config):
-    once, looped = compiled(config), compiled(config, repeat=STEPS, counter="step")
+    looped, once = both(config)
     *inputs, end = samples(flow(), np.random.default_rng(2), 1)
     session = vlarun.Session(once)
     for i, step in enumerate(inputs):
@@ -70,28 +80,81 @@ def test_a_loop_is_its_runs_one_after_the_other(config):
 
 def test_what_does_not_depend_on_the_state_runs_once():
     """The condition's norm, keys and values, and their copies into weights."""
-    once, looped = compiled(), compiled(repeat=STEPS, counter="step")
+    looped, once = both("tiny")
     packets = [len(list(walk(p, 0))) for p in (once, looped)]
     assert packets[1] < 0.8 * STEPS * packets[0]
     assert timing.estimate(looped).total_cycles < STEPS * timing.estimate(once).total_cycles
 
 
+def euler(kind):
+    """A small flow policy of all its steps: as one Loop, as one Scan, or its one step beside them."""
+    rng = np.random.default_rng(6)
+    w = [(rng.standard_normal(s) / s[0] ** 0.5).astype(np.float32) for s in ((D, 2 * D), (2 * D, D))]
+    rows = rng.standard_normal((STEPS, D)).astype(np.float32)
+    constants = [onnx.numpy_helper.from_array(a, n) for n, a in (("up", w[0]), ("down", w[1]), ("rows", rows))]
+    constants += [onnx.numpy_helper.from_array(np.array(a), n) for n, a in (("count", STEPS), ("yes", True))]
+    constants.append(onnx.numpy_helper.from_array(np.full((1, 1), 1 / STEPS, np.float32), "dt"))
+    step = """
+        a = Add(x, time)
+        h = MatMul(a, up)
+        t = Tanh(h)
+        v = MatMul(t, down)
+        d = Mul(v, dt)
+        x1 = Add(x, d)
+    """
+    text = {
+        "Loop": f"""
+        end = Loop<body = g (int64 i, bool going, float[1,{D}] x) => (bool on, float[1,{D}] x1) {{
+            on = Identity(going)
+            time = Gather(rows, i) {step} }}>(count, yes, start)
+        """,
+        "Scan": f"""
+        end = Scan<num_scan_inputs = 1, body = g (float[1,{D}] x, float[{D}] time) => (float[1,{D}] x1) {{ {step} }}>
+            (start, rows)
+        """,
+        "step": "time = Gather(rows, i)\n" + step.replace("x,", "start,").replace("x1", "end"),
+    }[kind]
+    inputs = f"float[1,{D}] start" + (", int64 i" if kind == "step" else "")
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 21]> m ({inputs}) => (float[1,{D}] end) {{ {text} }}'
+    )
+    used = {n for node in model.graph.node for n in node.input}
+    used |= {n for node in model.graph.node for a in node.attribute for m in a.g.node for n in m.input}
+    model.graph.initializer.extend(c for c in constants if c.name in used)
+    return model
+
+
+@pytest.mark.parametrize("kind", ["Loop", "Scan"])
+def test_loop_and_scan_of_onnx(kind):
+    """The same bytes as the step that the user repeats; ONNX Runtime runs the whole."""
+    rng = np.random.default_rng(2)
+    calibration = [{"start": rng.standard_normal((1, D)).astype(np.float32)} for _ in range(32)]
+    options = {"calibration": calibration, "check": True}
+    whole = compile_file(euler(kind), load("tiny"), CompileOptions(**options)).program
+    step = CompileOptions(**options, carry={"start": "end"}, repeat=STEPS, counter="i")
+    once = compile_file(euler("step"), load("tiny"), step).program
+    start = {"start": rng.standard_normal((1, D)).astype(np.float32)}
+    found = vlarun.Session(whole).run(start)["end"]
+    assert np.array_equal(found, vlarun.Session(once).run(start)["end"])
+    assert snr(Reference(euler(kind)).run(start)["end"], found) > 25
+
+
 @pytest.mark.parametrize(
     ("how", "text"),
     [
-        ({"repeat": STEPS, "counter": "x"}, "one int32 or int64"),
-        ({"repeat": STEPS, "counter": "y"}, "no such input"),
+        ({"counter": "x"}, "one int32 or int64"),
+        ({"counter": "y"}, "no such input"),
         ({"repeat": 0}, "--repeat 0"),
     ],
 )
 def test_refused(how, text):
     with pytest.raises(ModelError, match=text):
-        compiled(**how)
+        repeated(**how)
 
 
 def test_too_few_rows_are_refused():
-    with pytest.raises(UnsupportedError, match="has 10 rows; 11 runs"):
-        compiled(repeat=STEPS + 1, counter="step")
+    with pytest.raises(CalibrationError, match="idx=10"):
+        repeated(repeat=STEPS + 1)
 
 
 def test_nothing_carried_is_refused():

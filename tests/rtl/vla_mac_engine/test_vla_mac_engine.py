@@ -17,6 +17,7 @@ from vlarun.conformance.operations import make_operation
 from vlarun.execute import conv
 
 TINY, U50 = hardware.load("tiny"), hardware.load("u50")
+BLOCK_16 = replace(TINY, block=16)  # an item is one word
 TINY_4 = replace(TINY, requant_pixels=4)  # a strip at once
 WIDE_4, WIDE_8 = (replace(TINY, pixels=8, requant_pixels=n) for n in (4, 8))
 
@@ -28,13 +29,14 @@ WIDE_4, WIDE_8 = (replace(TINY, pixels=8, requant_pixels=n) for n in (4, 8))
         (TINY, 0, 0),
         (TINY, 40, 0),
         (TINY, 75, 95),
+        (BLOCK_16, 40, 0),
         (TINY_4, 40, 0),
         (WIDE_4, 0, 0),
         (WIDE_8, 40, 0),
         pytest.param(U50, 0, 0, marks=pytest.mark.slow),
         pytest.param(U50, 40, 50, marks=pytest.mark.slow),
     ],
-    ids=["tiny", "tiny-stalls", "tiny-slow", "tiny-4", "wide-4", "wide-8", "u50", "u50-stalls"],
+    ids=["tiny", "tiny-stalls", "tiny-slow", "block-16", "tiny-4", "wide-4", "wide-8", "u50", "u50-stalls"],
 )
 def test_random_packets(tmp_path: Path, hw: HardwareConfig, stalls: int, gaps: int, seed: int) -> None:
     sequence = Sequence(hw, 100 * stalls + seed)
