@@ -70,6 +70,12 @@ def test_my_own_policy(tree: Path) -> None:
     assert follow(HOWTO / "my_policy.md", tree) == 4
 
 
+@pytest.mark.slow
+def test_my_transformer_policy(tree: Path) -> None:
+    pytest.importorskip("torch", reason="pip install .[train]")
+    assert follow(HOWTO / "transformer_policy.md", tree) == 4
+
+
 def test_add_an_operator(tree: Path) -> None:
     (tree / "compiler/vlac/ops/leaky_relu.py").unlink()
     registry = tree / "compiler/vlac/ops/__init__.py"

@@ -67,3 +67,14 @@ def test_with_the_policy(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].startswith("go to") and lines[-1] == ("failure" if done.returncode else "success")
     assert all(line.endswith(" cycles") for line in lines[1:-1])
+
+
+@pytest.mark.slow
+def test_act_policy() -> None:
+    pytest.importorskip("torch", reason="pip install .[train]")
+    lines = run("act_policy.py")
+    assert [line.split(" ", 1)[1] for line in lines[-3:]] == [
+        "MACs, nothing on the host",
+        "cycles a chunk on u50, by the performance model",
+        "dB from float",
+    ]

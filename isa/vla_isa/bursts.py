@@ -1,6 +1,6 @@
 """Runs of a memory cut into bursts, and the cycles that one master needs for them.
 
-Not here: which runs a packet moves (`instructions/copy.py`).
+Not here: which runs a packet moves (`instructions/copy.py`, `instructions/gather.py`).
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.cost import Timing
-from vla_isa.hardware import BEAT_BYTES
+from vla_isa.hardware import BEAT_BYTES, LINE_BYTES
 
-__all__ = ["burst_cycles"]
+__all__ = ["burst_cycles", "line_cycles"]
+
+_LINE_BEATS = LINE_BYTES // BEAT_BYTES
 
 
 def burst_cycles(
@@ -39,3 +41,33 @@ def burst_cycles(
         beats_total += int(counts[size]) * beats
         waits |= pace > beats
     return cycles, beats_total, waits
+
+
+def line_cycles(lines: NDArray[np.int64], run_beats: int, latency: int, timing: Timing) -> tuple[int, int, bool]:
+    """Runs of the data space, each from the start of a line; those that continue each other become one burst.
+
+    Args:
+        lines: first line of each run, in their order.
+        run_beats: beats of a run.
+        latency: of a burst.
+        timing: constants.
+
+    Returns:
+        Cycles that one master needs, beats, and whether bursts in flight rather than beats set the pace.
+    """
+    length = -(-run_beats // _LINE_BEATS)
+    ends = lines + length
+    joins = ends[:-1] == lines[1:]  # a run continues the one before it
+    opens = np.flatnonzero(np.append(True, ~joins))
+    runs = np.diff(np.append(opens, len(lines)))
+    cycles, beats, waits = burst_cycles(
+        lines[opens] * _LINE_BEATS,
+        (runs - 1) * length * _LINE_BEATS + run_beats,
+        timing.burst_lines * _LINE_BEATS,
+        BEAT_BYTES,
+        latency,
+        timing,
+    )
+    # a burst that ends with a run leaves out the padding behind it
+    cut = (length * _LINE_BEATS - run_beats) * int((joins & (ends[:-1] % timing.burst_lines == 0)).sum())
+    return int(cycles - cut), beats - cut, waits

@@ -16,7 +16,7 @@ from vla_isa.packet import Instruction
 
 __all__ = ["VERILOG", "on_verilog"]
 
-_ABSENT = ("GATHER",)
+_ABSENT: tuple[str, ...] = ()
 
 VERILOG: Mapping[int, Instruction] = {
     ins.opcode: replace(ins, implemented=ins.implemented and ins.name not in _ABSENT) for ins in TABLE

@@ -44,7 +44,8 @@ class Timing:
     reduce_items: int = 8  # a ROW packet's sums behind its results
     recip_overhead: int = 27  # a RECIP packet besides its items
     pool_overhead: int = 30  # a POOL packet besides its windows
-    gather_setup: int = 12  # of a GATHER: from its semaphores to its first row
+    gather_setup: int = 4  # of a GATHER, more than of a COPY: its first row
+    gather_items: int = 13  # reading and checking items, besides one cycle for each
     fetch_overhead: int = 2  # JUMP, HALT, LOOP and SET
     set_item: int = 8  # reading SET's item
 

@@ -189,6 +189,18 @@ module vla_packet_check #(
   wire recip_rule =
     1'b0;
 
+  wire gather_reserved = (|packet_i[511:268]);
+  wire gather_limit =
+    (packet_i[115:96] == 20'd0) ||  // table_rows
+    ({12'd0, packet_i[136:117]} >= ActWords) ||  // index_base
+    (packet_i[170:157] == 14'd0) ||  // n
+    (packet_i[182:171] == 12'd0) ||  // words
+    ({12'd0, packet_i[202:183]} >= ActWords) ||  // act_base
+    1'b0;
+  wire gather_rule =
+    !({39'd0, packet_i[116:116]} == 40'd0 || {20'd0, packet_i[156:137]} + {26'd0, packet_i[170:157]} <= {20'd0, packet_i[115:96]}) ||
+    1'b0;
+
   wire set_reserved = (|packet_i[511:95]);
   wire set_limit =
     ({12'd0, packet_i[78:59]} >= ActWords) ||  // base
@@ -273,6 +285,17 @@ module vla_packet_check #(
         if (recip_reserved) error_o = 4'd2;
         else if (recip_limit || recip_rule) error_o = 4'd3;
         queue_o = 3'd3;
+      end
+      8'h08: begin  // GATHER
+        if (gather_reserved) error_o = 4'd2;
+        else if (gather_limit || gather_rule) error_o = 4'd3;
+        case (packet_i[41:40])
+          2'd0: queue_o = 3'd1;  // gather_act
+          2'd1: queue_o = 3'd1;  // scatter_act
+          2'd2: queue_o = 3'd1;  // gather_data
+          2'd3: queue_o = 3'd4;  // scatter_data
+          default: queue_o = 3'd5;
+        endcase
       end
       8'h09: begin  // SET
         if (set_reserved) error_o = 4'd2;

@@ -146,6 +146,8 @@ module vla_core #(
   wire          wload_error;
   wire          load_error;
   wire          store_error;
+  wire          load_index;
+  wire          store_index;
   wire [4:0]    retired;
   wire          item_rd_valid;  // the item of a SET
   wire [$clog2(ActWords)-1:0] item_rd_addr;
@@ -202,7 +204,9 @@ module vla_core #(
     .active_i      (active),
     .wload_error_i (wload_error),
     .load_error_i  (load_error),
-    .store_error_i (store_error)
+    .store_error_i (store_error),
+    .load_index_i  (load_index),
+    .store_index_i (store_index)
   );
 
   // datapath
@@ -240,6 +244,8 @@ module vla_core #(
     .wload_error_o    (wload_error),
     .load_error_o     (load_error),
     .store_error_o    (store_error),
+    .load_index_o     (load_index),
+    .store_index_o    (store_index),
     .item_rd_valid_i  (item_rd_valid),
     .item_rd_addr_i   (item_rd_addr),
     .item_rd_grant_o  (item_rd_grant),

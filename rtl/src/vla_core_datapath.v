@@ -28,6 +28,8 @@ module vla_core_datapath #(
   output wire                         wload_error_o,
   output wire                         load_error_o,
   output wire                         store_error_o,
+  output wire                         load_index_o,   // the packet that is done met a wrong item
+  output wire                         store_index_o,
   // activation memory: a read lane for fetch
   input  wire                         item_rd_valid_i,
   input  wire [$clog2(ActWords)-1:0]  item_rd_addr_i,
@@ -191,12 +193,13 @@ module vla_core_datapath #(
     .wr_data_i (param_wr_data)
   );
 
-  // the reader of moves on chip: 0 the data loader, 1 the weight loader
+  // the reader of moves on chip: 0 the data loader, 1 the weight loader, 2 the data loader's items
   localparam KeyNote  = 2 + $clog2(Block / 2) + WeightAw;
   localparam CopyNote = 4 + ActAw > KeyNote ? 4 + ActAw : KeyNote;
-  wire [1:0]                    copy_valid, copy_ready, copy_word_valid;
+  wire [2:0]                    copy_valid, copy_ready, copy_word_valid;
   wire                          copy_word_ready, copy_skip;
-  wire [2*ActAw-1:0]            copy_addr;
+  wire [3*ActAw-1:0]            copy_addr;
+  wire [LoadLanes*ActAw-1:0]    copy_offsets;
   wire [3:0]                    copy_words;
   wire [ActAw+3:0]              copy_note;
   wire [KeyNote-1:0]            key_note;
@@ -207,23 +210,24 @@ module vla_core_datapath #(
     .ActAw   (ActAw),
     .Lanes   (LoadLanes),
     .NoteBits(CopyNote),
-    .Users   (2)
+    .Users   (3)
   ) u_copy_share (
     .clk_i        (clk_i),
     .rst_i        (rst_i),
     .group_valid_i(copy_valid),
     .group_ready_o(copy_ready),
     .group_addr_i (copy_addr),
-    .group_words_i({LoadLanes[3:0], copy_words}),
-    .group_skip_i ({1'b0, copy_skip}),
-    .group_note_i ({{(CopyNote-KeyNote){1'b0}}, key_note, {(CopyNote-ActAw-4){1'b0}}, copy_note}),
+    .group_offsets_i(copy_offsets),
+    .group_words_i({4'd1, LoadLanes[3:0], copy_words}),
+    .group_skip_i ({2'b00, copy_skip}),
+    .group_note_i ({{CopyNote{1'b0}}, {(CopyNote-KeyNote){1'b0}}, key_note, {(CopyNote-ActAw-4){1'b0}}, copy_note}),
     .rd_valid_o   (act_rd_valid[RdCopy +: LoadLanes]),
     .rd_addr_o    (act_rd_addr[RdCopy*ActAw +: LoadLanes*ActAw]),
     .rd_grant_i   (act_rd_grant[RdCopy +: LoadLanes]),
     .rd_word_i    (act_rd_word[RdCopy +: LoadLanes]),
     .rd_data_i    (act_rd_data[RdCopy*WordBits +: LoadLanes*WordBits]),
     .out_valid_o  (copy_word_valid),
-    .out_ready_i  ({1'b1, copy_word_ready}),
+    .out_ready_i  ({2'b11, copy_word_ready}),
     .out_data_o   (copy_word_data),
     .out_note_o   (copy_word_note)
   );
@@ -310,6 +314,7 @@ module vla_core_datapath #(
     .copy_valid_o     (copy_valid[0]),
     .copy_ready_i     (copy_ready[0]),
     .copy_addr_o      (copy_addr[ActAw-1:0]),
+    .copy_offsets_o   (copy_offsets),
     .copy_words_o     (copy_words),
     .copy_skip_o      (copy_skip),
     .copy_note_o      (copy_note),
@@ -317,11 +322,16 @@ module vla_core_datapath #(
     .copy_word_ready_o(copy_word_ready),
     .copy_word_data_i (copy_word_data),
     .copy_word_note_i (copy_word_note[ActAw+3:0]),
+    .item_valid_o     (copy_valid[2]),
+    .item_ready_i     (copy_ready[2]),
+    .item_addr_o      (copy_addr[3*ActAw-1:2*ActAw]),
+    .item_word_valid_i(copy_word_valid[2]),
     .wr_valid_o     (act_wr_valid[WrLoad +: LoadLanes]),
     .wr_addr_o      (act_wr_addr[WrLoad*ActAw +: LoadLanes*ActAw]),
     .wr_data_o      (act_wr_data[WrLoad*WordBits +: LoadLanes*WordBits]),
     .wr_grant_i     (act_wr_grant[WrLoad +: LoadLanes]),
-    .axi_error_o    (load_error_o)
+    .axi_error_o    (load_error_o),
+    .index_error_o  (load_index_o)
   );
 
   vla_mac_engine #(
@@ -420,7 +430,8 @@ module vla_core_datapath #(
     .rd_grant_i    (act_rd_grant[RdStore +: StoreLanes]),
     .rd_word_i     (act_rd_word[RdStore +: StoreLanes]),
     .rd_data_i     (act_rd_data[RdStore*WordBits +: StoreLanes*WordBits]),
-    .axi_error_o   (store_error_o)
+    .axi_error_o   (store_error_o),
+    .index_error_o (store_index_o)
   );
 
 endmodule

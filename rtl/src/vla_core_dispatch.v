@@ -45,7 +45,9 @@ module vla_core_dispatch #(
   input  wire [4:0]    active_i,
   input  wire          wload_error_i,
   input  wire          load_error_i,
-  input  wire          store_error_i
+  input  wire          store_error_i,
+  input  wire          load_index_i,   // of a GATHER: an item is no row of its table
+  input  wire          store_index_i
 );
 
   wire         stop;
@@ -86,7 +88,7 @@ module vla_core_dispatch #(
   wire         halted;
   wire [31:0]  halt_code;
   wire         retire;
-  wire [4:0]   errors = {store_error_i, 2'b00, load_error_i, wload_error_i};
+  wire [4:0]   errors = {store_error_i || store_index_i, 2'b00, load_error_i || load_index_i, wload_error_i};
 
   vla_fetch #(
     .ActWords   (ActWords),
@@ -214,9 +216,11 @@ module vla_core_dispatch #(
     .zero_i            (zero),
     .overflow_i        (overflow),
     .overflow_client_i (overflow_client),
-    .wload_error_i     (wload_error_i),
-    .load_error_i      (load_error_i),
-    .store_error_i     (store_error_i)
+    .wload_error_i     (errors[0]),
+    .load_error_i      (errors[1]),
+    .store_error_i     (errors[4]),
+    .load_index_i      (load_index_i),
+    .store_index_i     (store_index_i)
   );
 
   assign retired_o = {4'd0, retire} + {4'd0, signal_valid[0]} + {4'd0, signal_valid[1]}

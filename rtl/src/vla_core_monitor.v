@@ -3,7 +3,7 @@
 // start that are older than its own (one of them may fail too, and comes first in program order); end the run
 // when what has started is complete; end it at HALT; notice a deadlock.
 // Does not: clear anything but its own registers. The owner clears queues and semaphores at start_i.
-// Errors: an engine tells an AXI error when the packet is done, so it names the oldest packet in that engine; an
+// Errors: an engine tells an AXI error or a wrong item when the packet is done, so it names the oldest packet in that engine; an
 // overflow comes two cycles after its signal and names the packet that signalled, a deadlock the oldest packet without
 // its semaphores. An illegal packet waits at dispatch until all before it is complete, so it comes last.
 // Latency: an error is recorded four cycles after the packet was done, so busy_i stays high for three cycles after
@@ -45,7 +45,9 @@ module vla_core_monitor #(
   input  wire [2:0]   overflow_client_i,
   input  wire         wload_error_i,
   input  wire         load_error_i,
-  input  wire         store_error_i
+  input  wire         store_error_i,
+  input  wire         load_index_i,        // the error is a wrong item of a GATHER
+  input  wire         store_index_i
 );
 
   localparam Settle = 2;  // cycles from a limit to what is left of older packets
@@ -83,6 +85,7 @@ module vla_core_monitor #(
   reg  [35:0]             late_before_q;   // of late_q, as head_before_q
   wire [5:0]              unread_past;
   reg  [5:0]              unfinished_q, unfinished_late_q;  // its last answer was an error
+  reg  [5:0]              index_q, index_late_q;            // that error is a wrong item
   assign unread_past = {1'b0, store_error_i, 2'b00, load_error_i, wload_error_i};
   wire [5:0]              overflows = overflow_i ? 6'd1 << overflow_client_i : 6'd0;
   wire [5:0]              fails     = unfinished_late_q | overflows;
@@ -123,6 +126,8 @@ module vla_core_monitor #(
     late_q            <= past_q;
     unfinished_q      <= rst_i ? 6'd0 : unread_past;
     unfinished_late_q <= rst_i ? 6'd0 : unfinished_q;
+    index_q           <= {1'b0, store_index_i, 2'b00, load_index_i, 1'b0};
+    index_late_q      <= index_q;
   end
 
   // ---- deadlock: nothing moves, something waits ----
@@ -151,6 +156,7 @@ module vla_core_monitor #(
     event_halt_q <= fails == 6'd0 && !deadlock && !fault;
     if (fails != 6'd0) begin
       event_status_q <= (fail & unfinished_late_q) == 6'd0 ? `VLA_ERROR_SEMAPHORE_OVERFLOW
+                        : (fail & index_late_q) != 6'd0 ? `VLA_ERROR_INDEX_RANGE
                         : (fail & write_fails) != 6'd0 ? `VLA_ERROR_AXI_WRITE : `VLA_ERROR_AXI_READ;
       {event_seq_q, event_addr_q} <= failed;
     end else if (deadlock) begin

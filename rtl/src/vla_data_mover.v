@@ -18,11 +18,14 @@ module vla_data_mover #(
   input  wire                         rst_i,
   input  wire [64*`VLA_DATA_CHANNELS-1:0] data_bases_i,
   input  wire                         head_tag_i,
+  input  wire [(32/Block)*ActAw-1:0]  offsets_i,    // of the words of a beat, of the head packet
+  input  wire [ActAw-1:0]             step_i,       // from a beat's words to the next beat's
   // segments
   input  wire                         seg_valid_i,
   output wire                         seg_ready_o,
   input  wire [ActAw-1:0]             seg_word_i,
   input  wire [SegBits-1:0]           seg_words_i,
+  input  wire                         seg_goes_on_i,  // with the word behind the segment before
   // bursts
   input  wire                         burst_valid_i,
   output wire                         burst_ready_o,
@@ -71,24 +74,32 @@ module vla_data_mover #(
   );
 
   // The segment the beat belongs to, and its words that came with earlier beats.
-  wire               seg_end, unused_seg_valid;
+  wire               seg_end, seg_goes_on, unused_seg_valid;
   wire [SegBits-1:0] seg_words;
   wire [ActAw-1:0]   seg_word;
-  vla_fifo #(.Width(SegBits + ActAw), .Depth(64)) u_segments (
+  vla_fifo #(.Width(1 + SegBits + ActAw), .Depth(64)) u_segments (
     .clk_i(clk_i), .rst_i(rst_i),
-    .in_valid_i(seg_valid_i), .in_ready_o(seg_ready_o), .in_data_i({seg_words_i, seg_word_i}),
-    .out_valid_o(unused_seg_valid), .out_ready_i(seg_end), .out_data_o({seg_words, seg_word})
+    .in_valid_i(seg_valid_i), .in_ready_o(seg_ready_o), .in_data_i({seg_goes_on_i, seg_words_i, seg_word_i}),
+    .out_valid_o(unused_seg_valid), .out_ready_i(seg_end), .out_data_o({seg_goes_on, seg_words, seg_word})
   );
 
   reg  [SegBits-1:0] offset_q;
-  wire [31:0]        offset  = {{(32 - SegBits){1'b0}}, offset_q};
+  reg                inside_q;  // not the segment's first beat
+  reg  [ActAw-1:0]   next_q;    // where the words behind the last beat go
+  wire [ActAw-1:0]   word = inside_q || seg_goes_on ? next_q : seg_word;
   wire [SegBits-1:0] left    = offset_q < seg_words ? seg_words - offset_q : {SegBits{1'b0}};
   wire               covered = left <= Step;
   assign seg_end = beat_ready && (beat_last || (covered && offset_q[BeatLog]));  // a line is two beats
 
   always @(posedge clk_i) begin
-    if (rst_i) offset_q <= {SegBits{1'b0}};
-    else if (beat_ready) offset_q <= seg_end ? {SegBits{1'b0}} : offset_q + Step;
+    if (rst_i) begin
+      offset_q <= {SegBits{1'b0}};
+      inside_q <= 1'b0;
+    end else if (beat_ready) begin
+      offset_q <= seg_end ? {SegBits{1'b0}} : offset_q + Step;
+      inside_q <= !seg_end;
+    end
+    if (beat_ready) next_q <= word + step_i;
   end
 
   wire mine = beat_valid && beat_tag == head_tag_i;
@@ -98,7 +109,7 @@ module vla_data_mover #(
   vla_word_writer #(.Block(Block), .ActAw(ActAw), .Lanes(BeatWords)) u_writer (
     .clk_i(clk_i), .rst_i(rst_i),
     .group_valid_i(mine), .group_ready_o(writer_ready), .idle_o(idle_o),
-    .group_addr_i(seg_word + offset[ActAw-1:0]), .group_words_i(covered ? left[3:0] : BeatWords[3:0]),
+    .group_addr_i(word), .group_offsets_i(offsets_i), .group_words_i(covered ? left[3:0] : BeatWords[3:0]),
     .group_data_i(beat_data),
     .wr_valid_o(wr_valid_o), .wr_addr_o(wr_addr_o), .wr_data_o(wr_data_o), .wr_grant_i(wr_grant_i)
   );
@@ -106,8 +117,6 @@ module vla_data_mover #(
   assign retire_o     = beat_ready && beat_last;
   assign retire_tag_o = beat_tag;
   assign error_o      = beat_ready && beat_error;
-
-  wire unused_bits = ^offset[31:ActAw];
 
   generate
     if (Block != 8 && Block != 16) begin : g_check

@@ -4,7 +4,7 @@
 // groups of the head packet.
 // Does not: notice an overlap of source and destination (a legal program has none).
 // Latency: 9 cycles from a group to its write, B / Lanes more with transposition. Handshake: groups are ready/valid; retire_o is high for one
-// cycle per group when its words are at the write lanes, with the tag of its packet. fill_i, pad_i and transpose_i belong to the head packet.
+// cycle per group when its words are at the write lanes, with the tag of its packet. fill_i to dst_step_i belong to the head packet.
 `default_nettype none
 module vla_local_mover #(
   parameter Block = 16,  // B, bytes of a word
@@ -17,12 +17,16 @@ module vla_local_mover #(
   input  wire                     fill_i,
   input  wire [7:0]               pad_i,
   input  wire                     transpose_i,  // groups are whole, B / Lanes of them a square of B words
+  input  wire [ActAw-1:0]         src_step_i,     // from a group to the next of its run
+  input  wire [Lanes*ActAw-1:0]   dst_offsets_i,  // of the lanes, and the same
+  input  wire [ActAw-1:0]         dst_step_i,
   // groups
   input  wire                     seg_valid_i,
   output wire                     seg_ready_o,
   input  wire [ActAw-1:0]         seg_src_i,
   input  wire [ActAw-1:0]         seg_dst_i,
   input  wire [3:0]               seg_words_i,  // 1 to Lanes
+  input  wire                     seg_goes_on_i,  // with the words behind those of the group before, on both sides
   input  wire                     seg_tag_i,
   output wire                     idle_o,       // every word taken is written
   output wire                     retire_o,
@@ -44,22 +48,29 @@ module vla_local_mover #(
   input  wire [Lanes-1:0]         wr_grant_i
 );
 
-  wire             group_valid, group_ready, group_tag;
+  wire             group_valid, group_ready, group_tag, goes_on;
   wire [3:0]       group_words;
   wire [ActAw-1:0] group_src, group_dst;
 
-  vla_fifo #(.Width(1 + 4 + 2 * ActAw), .Depth(4)) u_groups (
+  vla_fifo #(.Width(2 + 4 + 2 * ActAw), .Depth(4)) u_groups (
     .clk_i(clk_i), .rst_i(rst_i),
     .in_valid_i(seg_valid_i), .in_ready_o(seg_ready_o),
-    .in_data_i({seg_tag_i, seg_words_i, seg_dst_i, seg_src_i}),
+    .in_data_i({seg_goes_on_i, seg_tag_i, seg_words_i, seg_dst_i, seg_src_i}),
     .out_valid_o(group_valid), .out_ready_i(group_ready),
-    .out_data_o({group_tag, group_words, group_dst, group_src})
+    .out_data_o({goes_on, group_tag, group_words, group_dst, group_src})
   );
 
+  reg  [ActAw-1:0] src_next_q, dst_next_q;
+  wire [ActAw-1:0] read_dst = goes_on ? dst_next_q : group_dst;
+  always @(posedge clk_i) begin
+    if (group_ready) src_next_q <= read_addr_o + src_step_i;
+    if (group_ready) dst_next_q <= read_dst + dst_step_i;
+  end
+
   assign read_valid_o = group_valid && group_tag == head_tag_i;
-  assign read_addr_o  = group_src;
+  assign read_addr_o  = goes_on ? src_next_q : group_src;
   assign read_words_o = group_words;
-  assign read_note_o  = {group_words, group_dst};
+  assign read_note_o  = {group_words, read_dst};
   assign group_ready  = read_valid_o && read_ready_i;
 
   // Squares are turned; where their words go waits beside them.
@@ -90,7 +101,7 @@ module vla_local_mover #(
   vla_word_writer #(.Block(Block), .ActAw(ActAw), .Lanes(Lanes)) u_writer (
     .clk_i(clk_i), .rst_i(rst_i),
     .group_valid_i(write_valid), .group_ready_o(writer_ready), .idle_o(idle_o),
-    .group_addr_i(write_dst), .group_words_i(write_words), .group_data_i(write_data),
+    .group_addr_i(write_dst), .group_offsets_i(dst_offsets_i), .group_words_i(write_words), .group_data_i(write_data),
     .wr_valid_o(wr_valid_o), .wr_addr_o(wr_addr_o), .wr_data_o(wr_data_o), .wr_grant_i(wr_grant_i)
   );
 

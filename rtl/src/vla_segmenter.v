@@ -25,7 +25,8 @@ module vla_segmenter #(
   input  wire                                  seg_ready_i,
   output wire [LineAw-1:0]                     seg_line_o,
   output wire [WordAw-1:0]                     seg_word_o,
-  output wire [$clog2(SegLines*LineUnits):0]   seg_units_o
+  output wire [$clog2(SegLines*LineUnits):0]   seg_units_o,
+  output wire                                  seg_first_o  // of its run
 );
 
   localparam SegBits = $clog2(SegLines * LineUnits) + 1;  // a segment's length
@@ -36,6 +37,7 @@ module vla_segmenter #(
   reg [LineAw-1:0]  line_q;
   reg [WordAw-1:0]  word_q;
   reg [RunBits-1:0] left_q;
+  reg               first_q;
 
   // Lines and units up to the next cut.
   wire [LineLog:0]   room_lines = {1'b1, {LineLog{1'b0}}} - {1'b0, line_q[LineLog-1:0]};
@@ -51,6 +53,7 @@ module vla_segmenter #(
   assign seg_line_o  = line_q;
   assign seg_word_o  = word_q;
   assign seg_units_o = last ? left_q[SegBits-1:0] : room;
+  assign seg_first_o = first_q;
   assign busy_o      = valid_q;
   assign run_ready_o = !valid_q || (seg_ready_i && last);
 
@@ -61,13 +64,15 @@ module vla_segmenter #(
 
   always @(posedge clk_i) begin
     if (run_ready_o) begin
-      line_q <= run_line_i;
-      word_q <= run_word_i;
-      left_q <= run_units_i;
+      line_q  <= run_line_i;
+      word_q  <= run_word_i;
+      left_q  <= run_units_i;
+      first_q <= 1'b1;
     end else if (seg_ready_i) begin
-      line_q <= line_q + line_step[LineAw-1:0];
-      word_q <= word_q + unit_step[WordAw-1:0];
-      left_q <= left_q - unit_step[RunBits-1:0];
+      line_q  <= line_q + line_step[LineAw-1:0];
+      word_q  <= word_q + unit_step[WordAw-1:0];
+      left_q  <= left_q - unit_step[RunBits-1:0];
+      first_q <= 1'b0;
     end
   end
 

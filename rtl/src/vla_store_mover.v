@@ -2,6 +2,7 @@
 // segments, each from a line's start.
 // Does: send the addresses of the next bursts while earlier ones are written; keep at most InFlight bursts
 // without a response; write only the words of a segment, not the padding up to its line's end (byte strobes).
+// Also: read items for a vla_gather_rows through its lanes.
 // Does not: form bursts, or choose the master.
 // Latency: an address is offered one cycle after its burst was accepted, its first beat 8 cycles after the
 // address was taken; one beat per cycle when its lanes are granted.
@@ -18,11 +19,16 @@ module vla_store_mover #(
   input  wire                         clk_i,
   input  wire                         rst_i,
   input  wire [64*`VLA_DATA_CHANNELS-1:0] data_bases_i,
+  // of the packets of both tags: distances of the words of a beat, and from a beat's words to the next beat's
+  input  wire [2*(32/Block)*ActAw-1:0] offsets_i,
+  input  wire [2*ActAw-1:0]            steps_i,
   // segments
   input  wire                         seg_valid_i,
   output wire                         seg_ready_o,
   input  wire [ActAw-1:0]             seg_word_i,
   input  wire [SegBits-1:0]           seg_words_i,
+  input  wire                         seg_goes_on_i,  // with the word behind the segment before
+  input  wire                         seg_tag_i,
   // bursts
   input  wire                         burst_valid_i,
   output wire                         burst_ready_o,
@@ -45,6 +51,12 @@ module vla_store_mover #(
   output wire                         b_ready_o,
   input  wire                         b_error_i,
   output wire                         error_o,
+  // items: the word with a row's number, read in between
+  input  wire                         item_valid_i,
+  output wire                         item_ready_o,
+  input  wire [ActAw-1:0]             item_addr_i,
+  output wire                         item_word_valid_o,
+  output wire [31:0]                  item_word_data_o,
   // read lanes
   output wire [32/Block-1:0]          rd_valid_o,
   output wire [(32/Block)*ActAw-1:0]  rd_addr_o,
@@ -89,17 +101,22 @@ module vla_store_mover #(
   );
 
   // The segment the beat belongs to, and its words in earlier beats.
-  wire               seg_end, unused_seg_valid;
+  wire               seg_end, seg_tag, seg_goes_on, unused_seg_valid;
   wire [SegBits-1:0] seg_words;
   wire [ActAw-1:0]   seg_word;
-  vla_fifo #(.Width(SegBits + ActAw), .Depth(64)) u_segments (
+  vla_fifo #(.Width(2 + SegBits + ActAw), .Depth(64)) u_segments (
     .clk_i(clk_i), .rst_i(rst_i),
-    .in_valid_i(seg_valid_i), .in_ready_o(seg_ready_o), .in_data_i({seg_words_i, seg_word_i}),
-    .out_valid_o(unused_seg_valid), .out_ready_i(seg_end), .out_data_o({seg_words, seg_word})
+    .in_valid_i(seg_valid_i), .in_ready_o(seg_ready_o), .in_data_i({seg_tag_i, seg_goes_on_i, seg_words_i, seg_word_i}),
+    .out_valid_o(unused_seg_valid), .out_ready_i(seg_end), .out_data_o({seg_tag, seg_goes_on, seg_words, seg_word})
   );
 
   reg  [SegBits-1:0] offset_q;
-  wire [31:0]        offset     = {{(32 - SegBits){1'b0}}, offset_q};
+  reg                inside_q;  // not the segment's first beat
+  reg  [ActAw-1:0]   next_q;    // where the words behind the last beat lie
+  wire [ActAw-1:0]   word       = inside_q || seg_goes_on ? next_q : seg_word;
+  wire [ActAw-1:0]   step       = seg_tag ? steps_i[2*ActAw-1:ActAw] : steps_i[ActAw-1:0];
+  wire [BeatWords*ActAw-1:0] offsets = seg_tag ? offsets_i[BeatWords*ActAw +: BeatWords*ActAw]
+                                               : offsets_i[BeatWords*ActAw-1:0];
   wire [SegBits-1:0] left       = offset_q < seg_words ? seg_words - offset_q : {SegBits{1'b0}};
   wire               covered    = left <= Step;
   wire [3:0]         beat_words = covered ? left[3:0] : BeatWords[3:0];
@@ -108,25 +125,34 @@ module vla_store_mover #(
   always @(posedge clk_i) begin
     if (rst_i) begin
       offset_q <= {SegBits{1'b0}};
+      inside_q <= 1'b0;
       beat_q   <= 8'd0;
     end else if (beat_ready) begin
       offset_q <= seg_end ? {SegBits{1'b0}} : offset_q + Step;
+      inside_q <= !seg_end;
       beat_q   <= beat_last ? 8'd0 : beat_q + 8'd1;
     end
+    if (beat_ready) next_q <= word + step;
   end
 
-  wire       reader_ready;
+  wire       reader_ready, out_valid, out_item;
   wire [3:0] w_words;
-  assign beat_ready = data_valid && reader_ready;
-  vla_word_reader #(.Block(Block), .ActAw(ActAw), .Lanes(BeatWords), .NoteBits(5)) u_reader (
+  assign beat_ready   = data_valid && reader_ready && !item_valid_i;
+  assign item_ready_o = reader_ready;
+  vla_word_reader #(.Block(Block), .ActAw(ActAw), .Lanes(BeatWords), .NoteBits(6)) u_reader (
     .clk_i(clk_i), .rst_i(rst_i),
-    .group_valid_i(data_valid), .group_ready_o(reader_ready),
-    .group_addr_i(seg_word + offset[ActAw-1:0]), .group_words_i(beat_words),
-    .group_skip_i(1'b0), .group_note_i({beat_last, beat_words}),
+    .group_valid_i(data_valid || item_valid_i), .group_ready_o(reader_ready),
+    .group_addr_i(item_valid_i ? item_addr_i : word), .group_offsets_i(offsets),
+    .group_words_i(item_valid_i ? 4'd1 : beat_words),
+    .group_skip_i(1'b0), .group_note_i({item_valid_i, beat_last, beat_words}),
     .rd_valid_o(rd_valid_o), .rd_addr_o(rd_addr_o), .rd_grant_i(rd_grant_i), .rd_word_i(rd_word_i),
     .rd_data_i(rd_data_i),
-    .out_valid_o(w_valid_o), .out_ready_i(w_ready_i), .out_data_o(w_data_o), .out_note_o({w_last_o, w_words})
+    .out_valid_o(out_valid), .out_ready_i(out_item || w_ready_i), .out_data_o(w_data_o),
+    .out_note_o({out_item, w_last_o, w_words})
   );
+  assign w_valid_o         = out_valid && !out_item;
+  assign item_word_valid_o = out_valid && out_item;
+  assign item_word_data_o  = w_data_o[31:0];
 
   genvar g;
   generate
@@ -142,8 +168,6 @@ module vla_store_mover #(
   assign b_ready_o = order_valid;
   assign retire_o  = b_valid_i && b_ready_o;
   assign error_o   = retire_o && b_error_i;
-
-  wire unused_bits = ^offset[31:ActAw];
 
 endmodule
 `default_nettype wire

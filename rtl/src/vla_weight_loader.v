@@ -171,7 +171,7 @@ module vla_weight_loader #(
     .out_units_o(long_units)
   );
 
-  wire               seg_valid, seg_ready;
+  wire               seg_valid, seg_ready, unused_first;
   wire [31:0]        seg_src;
   wire [DstAw-1:0]   seg_dst;
   wire [SegBits-1:0] seg_units;
@@ -182,7 +182,7 @@ module vla_weight_loader #(
     .run_valid_i(long_valid), .run_ready_o(long_ready),
     .run_line_i(long_src), .run_word_i(long_dst), .run_units_i(long_units), .busy_o(cut_busy),
     .seg_valid_o(seg_valid), .seg_ready_i(seg_ready),
-    .seg_line_o(seg_src), .seg_word_o(seg_dst), .seg_units_o(seg_units)
+    .seg_line_o(seg_src), .seg_word_o(seg_dst), .seg_units_o(seg_units), .seg_first_o(unused_first)
   );
 
   // Each burst goes to every weight master at once, or to the line mover.

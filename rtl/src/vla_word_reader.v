@@ -1,4 +1,5 @@
-// Reads groups of up to Lanes consecutive words of the activation memory and hands each group out whole, in order.
+// Reads groups of up to Lanes words of the activation memory, each at its own distance from the first, and hands each
+// group out whole, in order.
 // Does: one group per cycle when all its lanes are granted at once; lanes run ahead of each other.
 // Does not: know whose words they are; `note` travels with the group.
 // Latency: a group is on out_data_o six cycles after it was taken when its lanes are granted at once.
@@ -17,6 +18,7 @@ module vla_word_reader #(
   input  wire                     group_valid_i,
   output wire                     group_ready_o,
   input  wire [ActAw-1:0]         group_addr_i,
+  input  wire [Lanes*ActAw-1:0]   group_offsets_i,
   input  wire [3:0]               group_words_i,  // 1 to Lanes
   input  wire                     group_skip_i,
   input  wire [NoteBits-1:0]      group_note_i,
@@ -54,12 +56,11 @@ module vla_word_reader #(
   genvar g;
   generate
     for (g = 0; g < Lanes; g = g + 1) begin : g_lane
-      localparam [ActAw-1:0] Offset = g;
       wire [WordBits-1:0] word;
       assign wanted[g] = group_words_i > g;
       vla_read_lane #(.Aw(ActAw), .WordBits(WordBits), .Depth(8)) u_lane (
         .clk_i(clk_i), .rst_i(rst_i),
-        .addr_valid_i(take && used[g]), .addr_ready_o(lane_ready[g]), .addr_i(group_addr_i + Offset),
+        .addr_valid_i(take && used[g]), .addr_ready_o(lane_ready[g]), .addr_i(group_addr_i + group_offsets_i[g*ActAw +: ActAw]),
         .rd_valid_o(rd_valid_o[g]), .rd_addr_o(rd_addr_o[g*ActAw +: ActAw]), .rd_grant_i(rd_grant_i[g]),
         .rd_word_i(rd_word_i[g]), .rd_data_i(rd_data_i[g*WordBits +: WordBits]),
         .word_valid_o(word_valid[g]), .word_ready_i(give && out_used[g]),

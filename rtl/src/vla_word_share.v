@@ -17,6 +17,7 @@ module vla_word_share #(
   input  wire [Users-1:0]          group_valid_i,
   output wire [Users-1:0]          group_ready_o,
   input  wire [Users*ActAw-1:0]    group_addr_i,
+  input  wire [Lanes*ActAw-1:0]    group_offsets_i,  // of user 0; the words of the others follow one another
   input  wire [Users*4-1:0]        group_words_i,
   input  wire [Users-1:0]          group_skip_i,
   input  wire [Users*NoteBits-1:0] group_note_i,
@@ -72,13 +73,15 @@ module vla_word_share #(
     end
   end
 
+  wire [Lanes*ActAw-1:0] near;
   wire          word_valid;
   wire [Uw-1:0] owner;
   wire          word_ready = out_ready_i[owner];
   vla_word_reader #(.Block(Block), .ActAw(ActAw), .Lanes(Lanes), .NoteBits(Uw + NoteBits)) u_reader (
     .clk_i(clk_i), .rst_i(rst_i),
     .group_valid_i(group_valid_i != {Users{1'b0}}), .group_ready_o(reader_ready),
-    .group_addr_i(group[NoteBits + 5 +: ActAw]), .group_words_i(group[NoteBits + 1 +: 4]),
+    .group_addr_i(group[NoteBits + 5 +: ActAw]),
+    .group_offsets_i(user == {Uw{1'b0}} ? group_offsets_i : near), .group_words_i(group[NoteBits + 1 +: 4]),
     .group_skip_i(group[NoteBits]), .group_note_i({user, group[NoteBits-1:0]}),
     .rd_valid_o(rd_valid_o), .rd_addr_o(rd_addr_o), .rd_grant_i(rd_grant_i), .rd_word_i(rd_word_i),
     .rd_data_i(rd_data_i),
@@ -87,6 +90,11 @@ module vla_word_share #(
 
   genvar g;
   generate
+    for (g = 0; g < Lanes; g = g + 1) begin : g_lane
+      localparam [ActAw-1:0] Offset = g;
+      assign near[g*ActAw +: ActAw] = Offset;
+    end
+
     for (g = 0; g < Users; g = g + 1) begin : g_user
       assign groups[g*GroupBits +: GroupBits] = {group_addr_i[g*ActAw +: ActAw], group_words_i[g*4 +: 4], group_skip_i[g],
                                                  group_note_i[g*NoteBits +: NoteBits]};

@@ -1,4 +1,5 @@
-// Writes groups of up to Lanes consecutive words of the activation memory, one group after the other.
+// Writes groups of up to Lanes words of the activation memory, each at its own distance from the first, one group after
+// the other.
 // Does: take one group per cycle when all its lanes are granted at once.
 // Does not: say which group is written; idle_o says that all are.
 // Latency: a group is requested in the cycle after it was taken. Handshake: groups are ready/valid, group_ready_o is a
@@ -15,6 +16,7 @@ module vla_word_writer #(
   input  wire                     group_valid_i,
   output wire                     group_ready_o,
   input  wire [ActAw-1:0]         group_addr_i,
+  input  wire [Lanes*ActAw-1:0]   group_offsets_i,
   input  wire [3:0]               group_words_i,  // 1 to Lanes
   input  wire [Lanes*8*Block-1:0] group_data_i,
   output wire                     idle_o,
@@ -38,9 +40,8 @@ module vla_word_writer #(
   genvar g;
   generate
     for (g = 0; g < Lanes; g = g + 1) begin : g_lane
-      localparam [ActAw-1:0] Offset = g;
       assign wanted[g] = group_words_i > g;
-      assign addr[g*ActAw +: ActAw] = group_addr_i + Offset;
+      assign addr[g*ActAw +: ActAw] = group_addr_i + group_offsets_i[g*ActAw +: ActAw];
     end
 
     if (Lanes < 2 || Lanes > 8) begin : g_check

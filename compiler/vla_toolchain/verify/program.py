@@ -176,9 +176,11 @@ def _guarded(found: Verification, check: Callable[[], list[NodeCheck]]) -> list[
 def _float_values(
     model: onnx.ModelProto, source: onnx.ModelProto | None, samples: Sequence[Arrays], found: Verification
 ) -> list[Arrays]:
-    """Every float value by name, for each sample: the user's own where there is one, else the rewritten model's."""
+    """Every float value by name, for each sample: the rewritten model's, where channels may be equalized, else the
+    user's own.
+    """
     try:
-        runs = [all_values(m) for m in (model, source) if m is not None]
+        runs = [all_values(m) for m in (source, model) if m is not None]
         return [{k: v for run in runs for k, v in run.run(inputs).items()} for inputs in samples]
     except ModelError as e:
         found.unjudged.append(str(e))

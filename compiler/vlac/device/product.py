@@ -108,6 +108,8 @@ class LogitsOp(Op):
 
     def place(self, placer: Placer) -> None:
         """Keys in order. Of the channels of queries and keys one side must be 0 where the map has none."""
+        if self.inputs[0].channel_map is None:  # constant queries
+            self.inputs[0].channel_map = self.inputs[1].known_map()
         placer.read_as(self, 0, self.inputs[1].known_map())
         if not self.inputs[1].pads_zero:
             placer.zero_padded(self, 0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 
@@ -18,10 +21,10 @@ _MOST_CHANNELS = 16383  # D sum(q^2) of int16 stays below 2^58
 
 
 def over_the_last_axis(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """It must be over the last axis alone, of at most 16383 channels, and not of an image [1, C, H, W]."""
+    """It must be over the last axis alone, of at most 16383 channels."""
     shape = shape_of(node.inputs[0])
     axis = attribute(node, "axis", -1) % max(len(shape), 1)
-    ok = axis == len(shape) - 1 and not is_image(shape) and 0 < shape[-1] <= _MOST_CHANNELS
+    ok = axis == len(shape) - 1 and 0 < shape[-1] <= _MOST_CHANNELS
     return RuleResult(ok, f"axis {axis} of shape {list(shape)}")
 
 
@@ -50,8 +53,8 @@ def norm_spec(name: str, *, centred: bool, more: tuple[Rule, ...] = ()) -> OpSpe
     rules = (over_the_last_axis, constants_are_known, *more)
 
     def lower(low: LoweringContext, node: ir.Node) -> None:
-        x = low.operand(node, 0)
-        channels = shape_of(node.inputs[0])[-1]
+        x, shape = low.operand(node, 0), shape_of(node.inputs[0])
+        channels = shape[-1]
         gamma, beta = (constant_input(node, i) for i in (1, 2))
         norm = Norm(
             np.broadcast_to(1.0 if gamma is None else gamma.astype(np.float64).reshape(-1), (channels,)),
@@ -59,6 +62,13 @@ def norm_spec(name: str, *, centred: bool, more: tuple[Rule, ...] = ()) -> OpSpe
             float(attribute(node, "epsilon", 1e-5)),
             centred,
         )
-        lower_norm(low.graph, node, x, low.result(node), norm)
+        out = low.result(node)
+        if not is_image(shape):
+            lower_norm(low.graph, node, x, out, norm)
+            return
+        rows = (1, math.prod(shape[:-1]), channels)  # as norms of queries and keys, of heads beside each other
+        target = out.tensor.like(f"{out.tensor.name}:rows", shape=rows)
+        lower_norm(low.graph, node, low.moved(node, x, rows, f"{x.name}:rows"), replace(out, tensor=target), norm)
+        low.layout(node, [target], np.arange(math.prod(shape)), out.tensor)
 
     return OpSpec(name, "REDUCE, RECIP and ROW; statistics are exact.", rules, lower)

@@ -278,6 +278,8 @@ class _Inserter:
             scale = activation_scale(*(found or (float(array.min()), float(array.max()))))
             if is_lookup(node):
                 scale = self.scales[node.outputs[0]]
+            elif node.op_type == "Attention":
+                scale = centred_scale(float(array.min()), float(array.max()))
             elif any(v in self.forms.wide or v in self.forms.inner for v in (*node.inputs, *node.outputs)):
                 scale = self._wide_constant(node, float(np.abs(array).max(initial=0)))
             q = initializer(self.graph, f"{value.name}.integers", quantize_array(array, scale))

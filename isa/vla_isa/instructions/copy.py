@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.access import Access, Params
-from vla_isa.bursts import burst_cycles
+from vla_isa.bursts import burst_cycles, line_cycles
 from vla_isa.cost import Cost, Timing
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, live_blocks, require_fit
@@ -27,7 +27,6 @@ from vla_isa.packet import Instruction, Packet
 
 __all__ = ["COPY"]
 
-_LINE_BEATS = LINE_BYTES // BEAT_BYTES
 _MOVES = (
     "data_to_act",
     "act_to_act",
@@ -143,25 +142,9 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
 
 def _line_cost(packet: Packet, side: str, masters: int, latency: int, hw: HardwareConfig, timing: Timing) -> Cost:
     """Activations to or from the data space; `side` is the data space's."""
-    lines = _run_starts(packet, side)
     run_beats = -(-packet["n0"] * hw.act_word_bytes // BEAT_BYTES)
-    length = -(-run_beats // _LINE_BEATS)
-    ends = lines + length
-    joins = ends[:-1] == lines[1:]  # a run continues the one before it
-    opens = np.flatnonzero(np.append(True, ~joins))
-    runs = np.diff(np.append(opens, len(lines)))
-    cycles, beats, waits = burst_cycles(
-        lines[opens] * _LINE_BEATS,
-        (runs - 1) * length * _LINE_BEATS + run_beats,
-        timing.burst_lines * _LINE_BEATS,
-        BEAT_BYTES,
-        latency,
-        timing,
-    )
-    # a burst that ends with a run leaves out the padding behind it
-    cut = (length * _LINE_BEATS - run_beats) * int((joins & (ends[:-1] % timing.burst_lines == 0)).sum())
-    beats -= cut
-    work, setup = -(-int(cycles - cut) // masters), latency + timing.copy_setup
+    cycles, beats, waits = line_cycles(_run_starts(packet, side), run_beats, latency, timing)
+    work, setup = -(-cycles // masters), latency + timing.copy_setup
     store = side == "dst"
     return Cost(
         setup + work,

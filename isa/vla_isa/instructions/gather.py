@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.bursts import burst_cycles
+from vla_isa.bursts import line_cycles
 from vla_isa.cost import Cost, Timing
 from vla_isa.errors import IndexRangeError
 from vla_isa.fields import Field, Rule, pack_fields
@@ -72,22 +72,26 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
 
 
 def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
-    """A burst of its own for every row of the data space."""
+    """Rows of a range may continue each other in the data space; items stand for rows that do not.
+
+    Items are read to be checked, then again while rows move; on chip both take the lanes of one reader.
+    """
     v, store = packet.values, packet["move"] == codes.GatherMove.SCATTER_DATA
+    ranges = v["index_kind"] == codes.GatherIndex.RANGE
+    check = 0 if ranges else v["n"] + timing.gather_items
     if not _in_data(packet):
         lanes = hw.in_masters * BEAT_BYTES // hw.act_word_bytes
         setup = timing.local_setup + timing.gather_setup
-        return Cost(setup + v["n"] * -(-v["words"] // lanes), "memory", setup=setup, resource="banks", yields=True)
-    beats = -(-v["words"] * hw.act_word_bytes // BEAT_BYTES)
-    step = max(v["table_stride"], _row_words(packet, hw) + 1) * LINE_BYTES // BEAT_BYTES
+        work = v["n"] * -(-v["words"] // lanes) + (0 if ranges else max(check, 2 * v["n"]))
+        return Cost(setup + work, "memory", setup=setup, resource="banks", yields=True)
+    step = v["table_stride"] if ranges else max(v["table_stride"], _row_words(packet, hw) + 1)
+    lines = v["table_base"] + (v["first"] + np.arange(v["n"])) * step
     latency = timing.write_latency if store else timing.read_latency
-    per_burst = timing.burst_lines * LINE_BYTES // BEAT_BYTES
-    cycles, total, waits = burst_cycles(
-        np.arange(v["n"]) * step, np.full(v["n"], beats), per_burst, BEAT_BYTES, latency, timing
-    )
-    setup, work = latency + timing.copy_setup + timing.gather_setup, int(cycles)
+    beats = -(-v["words"] * hw.act_word_bytes // BEAT_BYTES)
+    work, total, waits = line_cycles(lines, beats, latency, timing)
+    setup = latency + timing.copy_setup + timing.gather_setup
     return Cost(
-        setup + work,
+        setup + check + work,
         "latency" if waits or work < latency else "memory",
         setup=setup,
         read_beats=0 if store else total,

@@ -50,3 +50,13 @@ def test_a_row_whose_keys_are_all_masked_is_zero():
     found = run(g.finished(y))
     assert not found.outputs[y][0, 4].any()
     assert found.outputs[y][0, 3].any()
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_queries_that_are_constants(heads):
+    """As a decoder asks with, in front of its first layer."""
+    g = Sequence("queries")
+    x = g.input("x", (1, 13, 36))
+    q = g.constant(g.normal(1, 7, 36))
+    y = g.node("Attention", [q, g.linear(x, 36, 36), g.linear(x, 36, 36)], 36, q_num_heads=heads, kv_num_heads=heads)
+    check(g.finished(g.linear(y, 36, 20)), "tiny", least=22.0)

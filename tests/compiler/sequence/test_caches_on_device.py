@@ -124,6 +124,12 @@ def test_exported_caches(name):
     written_as_users_do(name)
 
 
+@pytest.mark.parametrize("name", ["qk_norm", "qk_rms_norm", "qk_norm_behind"])
+def test_exported_norms_of_queries_and_keys(name):
+    found = written_as_users_do(name)
+    assert sum(s.kind == "norm" for s in found.stages) == 2
+
+
 @pytest.mark.parametrize(
     "name", ["sdpa_bool", "sdpa_float", "padding_additive", "padding_and_causal", "rope_positions", "rope_table"]
 )

@@ -180,7 +180,7 @@ struct Bench {
       }
       settle();
       for (int q = 0; q < kQueues; ++q) {
-        const bool failed = field(top.error_o, q, 1);
+        const uint64_t failed = field(top.error_o, q, 1) | field(top.index_o, q, 1) << 1;
         if (failed && !field(top.done_o, q, 1)) report("an error without done", "queue", q);
         if (field(top.done_o, q, 1)) {
           if (done[q] == next[q]) {

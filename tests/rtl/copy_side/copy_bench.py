@@ -1,10 +1,11 @@
-"""Build and run the bench of the COPY engines (copy_side.v, bench.cpp); compare its memories with the simulator's.
+"""Build and run the bench of the engines that move (copy_side.v, bench.cpp); compare its memories with the simulator's.
 
 Not here: which packets are run (the tests of vla_data_loader, vla_weight_loader and vla_store_engine).
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from bench import build_bench, run_bench
 from numpy.typing import NDArray
 
 from vla_isa.encoding import encode, illegal
+from vla_isa.errors import IndexRangeError
 from vla_isa.hardware import HardwareConfig
 from vla_isa.packet import Packet
-from vlarun.execute import copy
+from vlarun.execute import copy, gather
 from vlarun.memory import Machine
 
 HERE = Path(__file__).parent
@@ -25,10 +27,18 @@ NOISE_WORDS = 16  # the last words of the activation memory, written by the nois
 
 @dataclass(frozen=True)
 class Result:
-    """What a run did: its cycles; by queue the packets that failed, cycles of acceptance and end; the memories."""
+    """What a run did.
+
+    Attributes:
+        cycles: of the run.
+        failed, outside: by queue the packets that met an AXI error, and those that met a wrong item.
+        accepted, done: by queue, cycles of acceptance and end.
+        memories: what they hold at the end.
+    """
 
     cycles: int
     failed: dict[str, list[int]]
+    outside: dict[str, list[int]]
     accepted: dict[str, NDArray[np.uint64]]
     done: dict[str, NDArray[np.uint64]]
     memories: dict[str, NDArray[np.uint8]]
@@ -80,7 +90,7 @@ def run(
     Args:
         machine: contents of the data space, the weight space and the activation memory; the weight and
             parameter memories start as zero.
-        packets: legal COPY packets.
+        packets: legal COPY and GATHER packets.
         folder: where the job and the result go.
         latency, outstanding: of the reference memory.
         stall: of 256, chance that a memory port stalls in a cycle.
@@ -120,11 +130,12 @@ def _read(machine: Machine, data: bytes, counts: list[int]) -> Result:
     """The result file: cycles, (accepted, done, failed) per packet, then the memories."""
     cycles = int(np.frombuffer(data, "<u8", 1)[0])
     at = 8
-    accepted, ended, failed = {}, {}, {}
+    accepted, ended, failed, outside = {}, {}, {}, {}
     for queue, count in zip(QUEUES, counts, strict=True):
         records = np.frombuffer(data, "<u8", 3 * count, at).reshape(count, 3)
         accepted[queue], ended[queue] = records[:, 0], records[:, 1]
-        failed[queue] = np.flatnonzero(records[:, 2]).tolist()
+        failed[queue] = np.flatnonzero(records[:, 2] & 1).tolist()
+        outside[queue] = np.flatnonzero(records[:, 2] & 2).tolist()
         at += records.nbytes
     memories = {}
     for name in ("act", "data", "weight", "param"):
@@ -132,7 +143,7 @@ def _read(machine: Machine, data: bytes, counts: list[int]) -> Result:
         memories[name] = np.frombuffer(data, np.uint8, memory.size, at).reshape(memory.shape)
         at += memory.size
     assert at == len(data)
-    return Result(cycles, failed, accepted, ended, memories)
+    return Result(cycles, failed, outside, accepted, ended, memories)
 
 
 def check(machine: Machine, packets: list[Packet], result: Result) -> None:
@@ -142,7 +153,8 @@ def check(machine: Machine, packets: list[Packet], result: Result) -> None:
         AssertionError: naming the memory that differs and its first few words.
     """
     for packet in packets:
-        copy.execute(packet, machine)
+        with contextlib.suppress(IndexRangeError):  # nothing moves
+            (gather if packet.name == "GATHER" else copy).execute(packet, machine)
     for name, found in result.memories.items():
         want = getattr(machine, name).view(np.uint8)
         if name == "act":

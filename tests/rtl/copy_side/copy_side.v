@@ -22,6 +22,7 @@ module copy_side #(
   output wire [2:0]                   done_o,
   output wire [2:0]                   active_o,
   output wire [2:0]                   error_o,
+  output wire [2:0]                   index_o,
   // AXI
   output wire [WeightMasters-1:0]     weight_ar_valid_o,
   input  wire [WeightMasters-1:0]     weight_ar_ready_i,
@@ -131,6 +132,8 @@ module copy_side #(
     .wr_en_i(param_wr_en), .wr_addr_i(param_wr_addr), .wr_line_i(param_wr_line), .wr_data_i(param_wr_data)
   );
 
+  assign index_o[0] = 1'b0;
+
   // In-master 0 is shared by the data loader (client 0) and data_to_param (client 1).
   wire [InMasters-1:0]    load_ar_valid, load_ar_ready, load_r_valid, load_r_ready;
   wire [InMasters*64-1:0] load_ar_addr;
@@ -161,12 +164,13 @@ module copy_side #(
     end
   endgenerate
 
-  // the reader of moves on chip: 0 the data loader, 1 the weight loader
+  // the reader of moves on chip: 0 the data loader, 1 the weight loader, 2 the data loader's items
   localparam KeyNote  = 2 + $clog2(Block / 2) + WeightAw;
   localparam CopyNote = 4 + ActAw > KeyNote ? 4 + ActAw : KeyNote;
-  wire [1:0]                    copy_valid, copy_ready, copy_word_valid;
+  wire [2:0]                    copy_valid, copy_ready, copy_word_valid;
   wire                          copy_word_ready, copy_skip;
-  wire [2*ActAw-1:0]            copy_addr;
+  wire [3*ActAw-1:0]            copy_addr;
+  wire [LoadLanes*ActAw-1:0]    copy_offsets;
   wire [3:0]                    copy_words;
   wire [ActAw+3:0]              copy_note;
   wire [KeyNote-1:0]            key_note;
@@ -177,23 +181,24 @@ module copy_side #(
     .ActAw   (ActAw),
     .Lanes   (LoadLanes),
     .NoteBits(CopyNote),
-    .Users   (2)
+    .Users   (3)
   ) u_copy_share (
     .clk_i        (clk_i),
     .rst_i        (rst_i),
     .group_valid_i(copy_valid),
     .group_ready_o(copy_ready),
     .group_addr_i (copy_addr),
-    .group_words_i({LoadLanes[3:0], copy_words}),
-    .group_skip_i ({1'b0, copy_skip}),
-    .group_note_i ({{(CopyNote-KeyNote){1'b0}}, key_note, {(CopyNote-ActAw-4){1'b0}}, copy_note}),
+    .group_offsets_i(copy_offsets),
+    .group_words_i({4'd1, LoadLanes[3:0], copy_words}),
+    .group_skip_i ({2'b00, copy_skip}),
+    .group_note_i ({{CopyNote{1'b0}}, {(CopyNote-KeyNote){1'b0}}, key_note, {(CopyNote-ActAw-4){1'b0}}, copy_note}),
     .rd_valid_o   (rd_valid[14+StoreLanes +: LoadLanes]),
     .rd_addr_o    (rd_addr[(14+StoreLanes)*ActAw +: LoadLanes*ActAw]),
     .rd_grant_i   (rd_grant[14+StoreLanes +: LoadLanes]),
     .rd_word_i    (rd_word[14+StoreLanes +: LoadLanes]),
     .rd_data_i    (rd_data[(14+StoreLanes)*WordBits +: LoadLanes*WordBits]),
     .out_valid_o  (copy_word_valid),
-    .out_ready_i  ({1'b1, copy_word_ready}),
+    .out_ready_i  ({2'b11, copy_word_ready}),
     .out_data_o   (copy_word_data),
     .out_note_o   (copy_word_note)
   );
@@ -245,10 +250,11 @@ module copy_side #(
     .done_o(done_o[1]), .active_o(active_o[1]),
     .ar_valid_o(load_ar_valid), .ar_ready_i(load_ar_ready), .ar_addr_o(load_ar_addr), .ar_len_o(load_ar_len),
     .r_valid_i(load_r_valid), .r_ready_o(load_r_ready), .r_data_i(load_r_data), .r_last_i(load_r_last),
-    .r_error_i(load_r_error), .axi_error_o(error_o[1]),
+    .r_error_i(load_r_error), .axi_error_o(error_o[1]), .index_error_o(index_o[1]),
     .copy_valid_o(copy_valid[0]),
     .copy_ready_i(copy_ready[0]),
     .copy_addr_o(copy_addr[ActAw-1:0]),
+    .copy_offsets_o(copy_offsets),
     .copy_words_o(copy_words),
     .copy_skip_o(copy_skip),
     .copy_note_o(copy_note),
@@ -256,6 +262,10 @@ module copy_side #(
     .copy_word_ready_o(copy_word_ready),
     .copy_word_data_i(copy_word_data),
     .copy_word_note_i(copy_word_note[ActAw+3:0]),
+    .item_valid_o(copy_valid[2]),
+    .item_ready_i(copy_ready[2]),
+    .item_addr_o(copy_addr[3*ActAw-1:2*ActAw]),
+    .item_word_valid_i(copy_word_valid[2]),
     .wr_valid_o(wr_valid[4 +: LoadLanes]), .wr_addr_o(wr_addr[4*ActAw +: LoadLanes*ActAw]),
     .wr_data_o(wr_data[4*WordBits +: LoadLanes*WordBits]), .wr_grant_i(wr_grant[4 +: LoadLanes])
   );
@@ -267,7 +277,7 @@ module copy_side #(
     .aw_valid_o(out_aw_valid_o), .aw_ready_i(out_aw_ready_i), .aw_addr_o(out_aw_addr_o),
     .aw_len_o(out_aw_len_o), .w_valid_o(out_w_valid_o), .w_ready_i(out_w_ready_i), .w_data_o(out_w_data_o),
     .w_strb_o(out_w_strb_o), .w_last_o(out_w_last_o), .b_valid_i(out_b_valid_i), .b_ready_o(out_b_ready_o),
-    .b_error_i(out_b_error_i), .axi_error_o(error_o[2]),
+    .b_error_i(out_b_error_i), .axi_error_o(error_o[2]), .index_error_o(index_o[2]),
     .rd_valid_o(rd_valid[14 +: StoreLanes]), .rd_addr_o(rd_addr[14*ActAw +: StoreLanes*ActAw]),
     .rd_grant_i(rd_grant[14 +: StoreLanes]), .rd_word_i(rd_word[14 +: StoreLanes]),
     .rd_data_i(rd_data[14*WordBits +: StoreLanes*WordBits])

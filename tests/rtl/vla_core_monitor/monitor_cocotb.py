@@ -32,6 +32,8 @@ INPUTS = (
     "wload_error_i",
     "load_error_i",
     "store_error_i",
+    "load_index_i",
+    "store_index_i",
 )
 WLOAD, LOAD, MAC, VEC, STORE = range(5)
 RECORD, END = 4, 12  # cycles from an error to its record, and to the end of the run
@@ -142,6 +144,22 @@ async def an_older_error_replaces_a_younger_one(dut: Any) -> None:
                 await bench.drain()
                 await bench.cycles(END)
                 assert bench.end()[1] == 5, (first, second, gap)
+
+
+@cocotb.test()
+async def a_wrong_item(dut: Any) -> None:
+    """It has a code of its own; of two errors the older packet's counts."""
+    bench = await Bench.make(dut)
+    item = {LOAD: {"load_error_i": 1, "load_index_i": 1}, STORE: {"store_error_i": 1, "store_index_i": 1}}
+    for wrong, other in ((LOAD, STORE), (STORE, LOAD), (LOAD, WLOAD)):
+        for older in (wrong, other):
+            await bench.begin(running={wrong: 6, other: 5 if older == other else 7})
+            await bench.pulse(**item[wrong])
+            await bench.pulse(**{ERRORS[other]: 1})
+            await bench.drain()
+            await bench.cycles(END)
+            code = ErrorCode.AXI_WRITE if other == STORE else ErrorCode.AXI_READ
+            assert bench.end() == ((ErrorCode.INDEX_RANGE, 6) if older == wrong else (code, 5)), (wrong, other)
 
 
 @cocotb.test()
