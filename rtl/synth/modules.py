@@ -62,9 +62,9 @@ HEAD = """\
 
 Cells of UltraScale+ as Yosys maps them, with the sizes that `u50` has, for one instance. LUT: logic; LUTRAM: LUTs that
 are memory; levels: LUTs, a carry chain as one, on the longest way between registers, memories, DSP blocks or ports. At
-300 MHz there is room for about six. Sizes are those of 4 pixels requantized at once. Not in the table, because they take
-Yosys long: `vla_act_memory`, `vla_mac_residual`, `vla_requantize` and `vla_table`. Cells of the whole machine before
-mapping: `rtl/resources.md`.
+300 MHz there is room for about six. Sizes are those of 4 pixels requantized at once. Not in the table, because they
+take Yosys long: `vla_act_memory`, `vla_mac_residual`, `vla_requantize` and `vla_table`. Cells of the whole machine
+before mapping: `rtl/resources.md`.
 
 | module | instances | LUT | LUTRAM | FF | DSP | RAMB18 | levels |
 |---|--:|--:|--:|--:|--:|--:|--:|
