@@ -6,13 +6,11 @@ dispatch does before a packet enters a queue: opcode, reserved bits, field limit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from vla_isa.errors import EncodingError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import BY_NAME, BY_OPCODE, ErrorCode
-from vla_isa.packet import Instruction, Packet
+from vla_isa.packet import Packet
 
 __all__ = ["decode", "encode", "illegal", "make_packet"]
 
@@ -55,12 +53,9 @@ def decode(data: bytes) -> Packet:
     return Packet(ins, values)
 
 
-def illegal(data: bytes, hw: HardwareConfig, table: Mapping[int, Instruction] = BY_OPCODE) -> tuple[ErrorCode, str]:
-    """What dispatch says about 64 bytes: (OK, ""), or an error code and a sentence with field and limit.
-
-    `table` has the instructions of the machine by opcode; the Verilog machine's may be narrower (`capability.py`).
-    """
-    ins = table.get(data[0])
+def illegal(data: bytes, hw: HardwareConfig) -> tuple[ErrorCode, str]:
+    """What dispatch says about 64 bytes: (OK, ""), or an error code and a sentence with field and limit."""
+    ins = BY_OPCODE.get(data[0])
     if ins is None:
         return ErrorCode.ILLEGAL_OPCODE, f"unknown opcode 0x{data[0]:02x}"
     if not ins.implemented:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
@@ -11,7 +10,7 @@ from vla_isa.encoding import encode, illegal
 from vla_isa.fields import Field
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import TABLE, ErrorCode
-from vla_isa.packet import Instruction, Packet
+from vla_isa.packet import Packet
 
 
 @st.composite
@@ -29,9 +28,9 @@ def _legal_value(f: Field, hw: HardwareConfig, rng: random.Random) -> int:
     return top if edge < 0.4 else rng.randint(f.legal_min, top)
 
 
-def legal_packet(hw: HardwareConfig, rng: random.Random, table: Iterable[Instruction] = TABLE) -> Packet:
+def legal_packet(hw: HardwareConfig, rng: random.Random) -> Packet:
     """A packet that dispatch accepts: limits first, then fields of broken rules drawn again."""
-    ins = rng.choice([i for i in table if i.implemented])
+    ins = rng.choice([i for i in TABLE if i.implemented])
     values = {f.name: _legal_value(f, hw, rng) for f in ins.value_fields}
     while True:
         broken = [r for r in ins.rules if not r.holds(values)]

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from isa_strategies import any_packets, legal_packet
 
 from vla_isa.assembly import assemble, disassemble, format_packet
-from vla_isa.capability import VERILOG, on_verilog
 from vla_isa.encoding import decode, encode, illegal, make_packet
 from vla_isa.errors import EncodingError
 from vla_isa.hardware import load
@@ -125,18 +124,6 @@ def _word(name: str, **values: int) -> int:
 def test_illegal_codes(word: int, code: ErrorCode) -> None:
     found, reason = illegal(word.to_bytes(64, "little"), HW)
     assert found is code and bool(reason) == (code is not ErrorCode.OK)
-
-
-def test_what_is_not_built_in_verilog_yet_is_refused_there() -> None:
-    """And nothing else: a machine that does more says so in `capability.py`."""
-    for word, code in (
-        (_word("GATHER"), ErrorCode.OK),
-        (_word("GEMM", scale_by=2), ErrorCode.OK),
-        (_word("COPY", move=6), ErrorCode.OK),
-    ):
-        data = word.to_bytes(64, "little")
-        assert illegal(data, HW, VERILOG)[0] is code
-        assert on_verilog(data, HW) is (code is ErrorCode.OK)
 
 
 @settings(max_examples=200)

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 from isa_strategies import legal_packet
 
-from vla_isa.capability import VERILOG
 from vla_isa.encoding import decode, encode, illegal
 from vla_isa.hardware import HardwareConfig, load
-from vla_isa.instructions import BY_OPCODE, ErrorCode
+from vla_isa.instructions import BY_OPCODE, TABLE, ErrorCode
 from vla_isa.packet import QUEUES
 
 SOURCE = Path(__file__).resolve().parents[2] / "rtl/generated/vla_packet_check.v"
@@ -49,17 +48,17 @@ def corpus(hw: HardwareConfig) -> list[bytes]:
     rng = random.Random(7)
     words: list[bytes] = [rng.randbytes(64) for _ in range(50)]
     words += [bytes([code]) + bytes(63) for code in range(256)]
-    for ins in VERILOG.values():
+    for ins in TABLE:
         if not ins.implemented:
             continue
         for f in ins.value_fields:  # just inside and just outside every limit
             tops = {f.legal_max, *([getattr(hw, f.below) - 1] if f.below else [])}
-            base = next(p for p in iter(lambda: legal_packet(hw, rng, VERILOG.values()), None) if p.name == ins.name)
+            base = next(p for p in iter(lambda: legal_packet(hw, rng), None) if p.name == ins.name)
             for value in {f.lowest, f.highest, f.legal_min, f.legal_min - 1, *tops, *(t + 1 for t in tops)}:
                 if f.lowest <= value <= f.highest:
                     words.append(encode(type(base)(ins, {**base.values, f.name: value})))
     while len(words) < PACKETS:
-        data = bytearray(encode(legal_packet(hw, rng, VERILOG.values())))
+        data = bytearray(encode(legal_packet(hw, rng)))
         for _ in range(rng.choice((0, 0, 1, 1, 1, 2, 3))):
             used = (
                 64
@@ -75,7 +74,7 @@ def corpus(hw: HardwareConfig) -> list[bytes]:
 
 
 def expected(data: bytes, hw: HardwareConfig) -> tuple[int, int]:
-    code = illegal(data, hw, VERILOG)[0]
+    code = illegal(data, hw)[0]
     queue = decode(data).queue if code is ErrorCode.OK else "fetch"
     return code.value, QUEUES.index(queue) if queue in QUEUES else len(QUEUES)
 
@@ -127,7 +126,7 @@ def test_same_as_python(simulator: str, config: str) -> None:
     got = [tuple(map(int, line.split())) for line in out.splitlines() if line[:1].isdigit()]
     assert len(got) == len(want)
     for data, (code, queue), (error, answer) in zip(words, want, got, strict=True):
-        assert error == code, (data.hex(), illegal(data, hw, VERILOG))
+        assert error == code, (data.hex(), illegal(data, hw))
         if code == 0:
             assert answer == queue, data.hex()
 

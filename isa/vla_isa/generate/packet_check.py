@@ -1,4 +1,4 @@
-"""The module `vla_packet_check`: dispatch's legality check in Verilog-2005, exactly `encoding.illegal` on its table.
+"""The module `vla_packet_check`: dispatch's legality check in Verilog-2005, exactly `encoding.illegal`.
 
 Every limit of a field becomes one comparison, every rule of the table one expression. Only the error code
 is produced; the sentence that names the field is Python's.
@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vla_isa.capability import VERILOG
 from vla_isa.fields import Field, Rule
 from vla_isa.generate.verilog_header import FETCH_QUEUE, GENERATED
-from vla_isa.instructions import ErrorCode
+from vla_isa.instructions import TABLE, ErrorCode
 from vla_isa.packet import FETCH, QUEUES, Instruction
 
 __all__ = ["module"]
@@ -42,7 +41,7 @@ module vla_packet_check #(
 def module() -> str:
     """The text of `vla_packet_check.v`."""
     queues = ", ".join(f"{i} {name}" for i, name in enumerate((*QUEUES, FETCH)))
-    live = [ins for ins in VERILOG.values() if ins.implemented]
+    live = [ins for ins in TABLE if ins.implemented]
     out = [_TOP.format(generated=GENERATED, queues=queues)]
     for ins in live:
         out += [*_reserved(ins), *_limits(ins), *_rules(ins), ""]

@@ -8,7 +8,7 @@ Not here: packets that depend on each other (`random_cases`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -33,28 +33,23 @@ STORED = 16384  # activation words that the last STORE shows where the memories 
 FIRST_READY, FIRST_DONE = 6, 11  # semaphores of queue q: the operands are there; it is done (not of STORE)
 
 
-def cases(
-    hw: HardwareConfig, programs: int, seed: int, runs: Callable[[Packet], bool] = lambda packet: True
-) -> Iterator[Case]:
-    """One case per program, of packets that the machine `runs`."""
+def cases(hw: HardwareConfig, programs: int, seed: int) -> Iterator[Case]:
+    """One case per program."""
     for number in range(programs):
-        program = parallel_program(np.random.default_rng([seed, number, 4]), hw, runs)
+        program = parallel_program(np.random.default_rng([seed, number, 4]), hw)
         yield Case(f"T4.{seed}.{number:03d}", program)
 
 
-def parallel_program(
-    rng: Rng, hw: HardwareConfig, runs: Callable[[Packet], bool] = lambda packet: True, packets: int = PACKETS
-) -> Program:
-    """Load operands, let the packets loose, store results.
+def parallel_program(rng: Rng, hw: HardwareConfig, packets: int = PACKETS) -> Program:
+    """Load operands, let the packets loose, store results; none of them has a second output.
 
     Args:
         rng: draws everything.
         hw: the machine.
         packets: how many run at once; where the memories hold no more results of a queue it gets fewer.
-        runs: whether the machine runs a packet of the MAC or VEC queue; those with a second output are never in it.
     """
     builder = Builder(hw)
-    draw = _Draw(rng, hw, builder, runs)
+    draw = _Draw(rng, hw, builder)
     found = (draw.packet(QUEUES[int(rng.integers(len(QUEUES)))]) for _ in range(packets))
     loose = [packet for packet in found if packet is not None]
     draw.load()
@@ -93,7 +88,6 @@ class _Draw:
     rng: Rng
     hw: HardwareConfig
     builder: Builder
-    runs: Callable[[Packet], bool]
     params: list[NDArray[np.uint8]] = field(default_factory=list)  # of the lower half
     operands: int = 1  # activation words that packets read
     weights: int = 1  # weight words that packets read
@@ -133,7 +127,7 @@ class _Draw:
             assert instruction.operands is not None
             moved, end = self._moved(packet, instruction.operands.output)
             full = sum(len(p) for p in self.params) > self.hw.param_words // 2 or end > self.hw.act_words
-            if self.runs(packet) and not full and self._written(moved)[0] == self.act:
+            if not full and self._written(moved)[0] == self.act:
                 assert 2 * arena.act <= self.hw.act_words and 2 * arena.weight <= self.hw.weight_words
                 self.operands, self.weights = max(self.operands, arena.act), max(self.weights, arena.weight)
                 self.act = end

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from cocotb.triggers import FallingEdge, Timer
 
-from vla_isa.capability import VERILOG
 from vla_isa.encoding import encode, make_packet
 from vla_isa.instructions import BY_NAME
 from vla_isa.packet import QUEUES
@@ -20,7 +19,7 @@ from vla_isa.registers import DATA_CHANNELS
 __all__ = ["Bench", "packet"]
 
 BASES = [0x12_3456_7000 + (c << 48) for c in range(DATA_CHANNELS)]
-MOST = VERILOG[BY_NAME["COPY"].opcode].by_name["move"].legal_max  # of the moves
+MOST = BY_NAME["COPY"].by_name["move"].legal_max  # of the moves
 ZERO = (
     "start_i",
     "entry_i",

@@ -57,7 +57,7 @@ async def faults(dut) -> None:
     cases = (
         (bytes(64), ErrorCode.ILLEGAL_OPCODE),
         (b"\xff" + bytes(62) + b"\x80", ErrorCode.RESERVED_BITS),
-        (bytes([3]) + bytes(4) + b"\x07" + bytes(58), ErrorCode.FIELD_LIMIT),
+        (bytes([1]) + bytes(63), ErrorCode.FIELD_LIMIT),
         (None, ErrorCode.AXI_READ),
     )
     cocotb.start_soon(Clock(dut.clk_i, 2, "ns").start())

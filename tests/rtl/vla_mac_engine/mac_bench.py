@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from bench import RTL, build_bench, run_bench
 from numpy.typing import NDArray
 
-from vla_isa.capability import on_verilog
 from vla_isa.encoding import encode, illegal, make_packet
 from vla_isa.hardware import HardwareConfig
-from vla_isa.operands import Arena, Rng
+from vla_isa.operands import Rng
 from vla_isa.packet import Packet
 from vlarun.conformance import reference
-from vlarun.conformance.operations import Operation, make_operation
+from vlarun.conformance.operations import Operation
 from vlarun.memory import Machine
 
 HERE = Path(__file__).parent
@@ -142,11 +140,3 @@ class Sequence:
         result = run(self.machine, self.packets, folder, **options)
         check(self.machine, self.packets, result, meaning)
         return result
-
-
-def small_operation(name: str, rng: Rng, arena: Arena, **choices: Any) -> Operation:
-    """One that the Verilog machine does."""
-    while True:
-        one = make_operation(name, rng, Arena(arena.hw), **choices)
-        if on_verilog(encode(one.packet), arena.hw):
-            return one

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mac_bench import Sequence, small_operation
+from mac_bench import Sequence
 
 from vla_isa import hardware, numerics
 from vla_isa.encoding import make_packet
 from vla_isa.hardware import HardwareConfig
 from vla_isa.operands import Arena
+from vlarun.conformance.operations import make_operation
 from vlarun.execute import conv
 
 TINY, U50 = hardware.load("tiny"), hardware.load("u50")
@@ -39,7 +40,7 @@ WIDE_4, WIDE_8 = (replace(TINY, pixels=8, requant_pixels=n) for n in (4, 8))
 )
 def test_random_packets(tmp_path: Path, hw: HardwareConfig, stalls: int, gaps: int, seed: int) -> None:
     sequence = Sequence(hw, 100 * stalls + seed)
-    while sequence.add(small_operation("GEMM" if sequence.rng.integers(3) == 0 else "CONV", sequence.rng, Arena(hw))):
+    while sequence.add(make_operation("GEMM" if sequence.rng.integers(3) == 0 else "CONV", sequence.rng, Arena(hw))):
         pass
     assert len(sequence.packets) > 50
     sequence.verify(tmp_path, stalls=stalls, gaps=gaps, seed=seed)
@@ -56,7 +57,7 @@ def test_extreme_operands_and_records(tmp_path: Path, rounding: int) -> None:
         name = "GEMM" if number % 4 == 0 else "CONV"
         lo, hi = [(-128, 127), (50, -50), (-128, -128), (127, 127)][number % 4]
         sequence.add(
-            small_operation(
+            make_operation(
                 name,
                 rng,
                 Arena(TINY),
@@ -107,7 +108,7 @@ def test_masks_over_many_blocks(tmp_path: Path, bits: str, stalls: int) -> None:
     for in_blocks, out_blocks, kernel in ((70, 5, 1), (16, 3, 1), (33, 4, 2), (64, 2, 1)):
         for empty in (0, 1):
             assert sequence.add(
-                small_operation(
+                make_operation(
                     "CONV",
                     sequence.rng,
                     Arena(U50),
@@ -153,7 +154,7 @@ def test_windows_of_every_reach(tmp_path: Path) -> None:
     for kernel, dilation, pad, stride in ((15, 1, 7, 1), (2, 31, 31, 2), (3, 5, 200, 3), (1, 1, 0, 4), (15, 2, 14, 4)):
         for _ in range(2):
             assert sequence.add(
-                small_operation(
+                make_operation(
                     "CONV",
                     sequence.rng,
                     Arena(TINY),
@@ -180,7 +181,7 @@ def test_strips_cross_row_ends(tmp_path: Path, width: int) -> None:
     sequence = Sequence(U50, width)
     for stride in (1, 2):
         assert sequence.add(
-            small_operation(
+            make_operation(
                 "CONV",
                 sequence.rng,
                 Arena(U50),
@@ -209,7 +210,7 @@ def test_residual_in_place(tmp_path: Path) -> None:
     sequence = Sequence(U50, 4)
     for _ in range(4):
         values = dict(
-            small_operation("CONV", sequence.rng, Arena(U50), residual_enable=1, out_h=4, out_w=11).packet.values
+            make_operation("CONV", sequence.rng, Arena(U50), residual_enable=1, out_h=4, out_w=11).packet.values
         )
         values |= {f"res_{k}": values[f"out_{k}"] for k in ("base", "row_stride", "pitch", "ring", "slot")}
         sequence.add_packet(make_packet("CONV", **values))
@@ -231,7 +232,7 @@ def test_residual_records(tmp_path: Path, rounding: int) -> None:
         (62, 1, 1),
         (63, (1 << 24) - 1, 1),
     ):
-        operation = small_operation(
+        operation = make_operation(
             "CONV", sequence.rng, Arena(TINY), residual_enable=1, rounding=rounding, lo=-128, hi=127
         )
         record = numerics.ResidualRecord(a_mult, b_mult, shift, -3, 5, 7, -100, 100)
