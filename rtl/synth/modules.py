@@ -33,10 +33,8 @@ MODULES: dict[str, tuple[int, dict[str, int]]] = {
     "vla_mac_wide": (1, {"Group": 4}),
     "vla_mac_maxima": (1, {"Group": 4}),
     "vla_mac_writer": (1, {"Group": 4}),
-    "vla_requantize": (1, {"Lanes": 64, "Bits": 18}),
     "vla_requantize_round": (160, {}),
     "vla_scale": (96, {}),
-    "vla_table": (2, {"Lanes": 64}),
     "vla_vector_lane": (32, {}),
     "vla_row_topk": (2, {}),
     "vla_fetch": (1, {"ActWords": 131072, "WeightWords": 8192, "ParamWords": 2048}),
@@ -54,6 +52,8 @@ MODULES: dict[str, tuple[int, dict[str, int]]] = {
 LARGE: dict[str, tuple[int, dict[str, int]]] = {
     "vla_act_memory": (1, {"Operands": 8, "Readers": 25, "Writers": 10}),
     "vla_mac_residual": (1, {"Lanes": 64}),
+    "vla_requantize": (1, {"Lanes": 64, "Bits": 18}),
+    "vla_table": (2, {"Lanes": 64}),
 }
 HEAD = """\
 # What modules cost
@@ -62,9 +62,9 @@ HEAD = """\
 
 Cells of UltraScale+ as Yosys maps them, with the sizes that `u50` has, for one instance. LUT: logic; LUTRAM: LUTs that
 are memory; levels: LUTs, a carry chain as one, on the longest way between registers, memories, DSP blocks or ports. At
-300 MHz there is room for about six. Sizes are those of 4 pixels requantized at once. Yosys makes registers of a memory
-with as many read ports as `vla_table` has. Not in the table: `vla_act_memory` and `vla_mac_residual`, which take it
-long. Cells of the whole machine before mapping: `rtl/resources.md`.
+300 MHz there is room for about six. Sizes are those of 4 pixels requantized at once. Not in the table, because they
+take Yosys long: `vla_act_memory`, `vla_mac_residual`, `vla_requantize` and `vla_table`. Cells of the whole machine
+before mapping: `rtl/resources.md`.
 
 | module | instances | LUT | LUTRAM | FF | DSP | RAMB18 | levels |
 |---|--:|--:|--:|--:|--:|--:|--:|
