@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("isa", "compiler", "runtime", "models", "datasets", "training", "benchmarks", "examples", "tests")
-MOST_LINES, MOST_FILE_LINES = 60, 410
+MOST_LINES, MOST_FILE_LINES = 60, 400
 
 
 def test_functions() -> None:
