@@ -1,0 +1,47 @@
+"""Compiled transformers leave the same bytes on the Verilog machine as on `sim`, in every memory."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from blocks import Block
+from on_device import drawn
+from parity import check_rtl
+from test_bands import keys_of_inputs, stacked
+from test_models_on_device import gpt, vit
+from test_rounds import flow, repeated, samples
+from test_routers import routed
+
+from vla_isa.hardware import load
+from vlac import CompileOptions, compile_file
+
+SMALL = replace(load("tiny"), weight_words=512)
+RNG = np.random.default_rng(0)
+MODELS = {
+    "gpt": gpt,
+    "vit": vit,
+    "shared keys and rotary": Block(heads=4, key_heads=2, channels=64, causal=True, rms=True, rotary=16).model,
+    "a bias of each head": Block(mask=RNG.standard_normal((2, 13, 13)).astype(np.float32)).model,
+    "a row without keys": Block(mask=(RNG.random((13, 13)) < 0.7) & (np.arange(13) != 4)[:, None]).model,
+    "outliers": Block(outliers=True).model,
+    "router": lambda: routed(7),
+    "bands": lambda: stacked(Block(length=75, channels=40, causal=True)),
+    "keys of the inputs, in bands": keys_of_inputs,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("rtl tiny")
+@pytest.mark.parametrize("name", MODELS)
+def test_same_bytes(name):
+    model, rng = MODELS[name](), np.random.default_rng(3)
+    options = CompileOptions(calibration=[drawn(model, rng) for _ in range(4)], check=True)
+    check_rtl(compile_file(model, SMALL if "bands" in name else load("tiny"), options), drawn(model, rng))
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("rtl tiny")
+def test_same_bytes_of_a_loop():
+    """Ten Euler steps; a condition's keys and values are made once."""
+    (first, *_) = samples(flow(), np.random.default_rng(5), 1)
+    check_rtl(repeated("tiny"), {n: first[n] for n in ("x", "condition")})
