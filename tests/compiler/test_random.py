@@ -24,7 +24,8 @@ from vlac.ops import OPS
 
 NETWORKS, TOGETHER = 300, 10
 WORST = 0.0  # dB: deep networks of any function, whose ranges are those of two samples
-SEQUENCES = {"Attention", "LayerNormalization", "RMSNormalization", "RotaryEmbedding"}  # sequence/ draws those
+# tests/compiler/sequence draws those
+SEQUENCES = {"Attention", "LayerNormalization", "RMSNormalization", "RotaryEmbedding", "TensorScatter"}
 SPLIT = {"GRU", "GroupNormalization", "InstanceNormalization", "LRN", "LSTM", "RNN"}  # of a float model other nodes
 # operators that no network holds: those, and two that quantization puts into each
 ABSENT = {"QuantizeLinear", "DequantizeLinear", *SEQUENCES, *SPLIT}
