@@ -30,8 +30,11 @@ HERE = Path(__file__).resolve().parent
 CONFIG = HERE / "coverage.toml"
 REASONS = HERE / "line_reasons.toml"
 PROGRAMS = 25
-# modules whose host side no program drives, and their bench
-BENCHES = {"vla_control": HERE.parent / "rtl" / "vla_control" / "control_cocotb.py"}
+# modules of which programs do not reach all, and their bench: the host's side; an item that is read late, or at an end
+BENCHES = {
+    "vla_control": HERE.parent / "rtl" / "vla_control" / "control_cocotb.py",
+    "vla_fetch": HERE.parent / "rtl" / "vla_fetch" / "loops_cocotb.py",
+}
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,12 @@ def reasons() -> dict[tuple[str, str, str], str]:
     return {(e["file"], e["text"], e["arm"]): e["why"] for e in entries}
 
 
+def places() -> dict[tuple[str, str, str], int]:
+    """In how many places at most a branch is: 1 unless its entry says so."""
+    entries = tomllib.loads(REASONS.read_text(encoding="utf-8"))["never"]
+    return {(e["file"], e["text"], e["arm"]): e.get("places", 1) for e in entries}
+
+
 def key(point: Point) -> tuple[str, str, str]:
     """What a reason is found by: not the line's number, which moves."""
     return point.file, source(point), point.arm
@@ -109,5 +118,5 @@ def problems(measured: Measured) -> list[str]:
     known, found = reasons(), Counter(map(key, measured.unreached))
     out = [f"{p.file}:{p.line} never runs ({p.arm}): {source(p)}" for p in measured.unreached if key(p) not in known]
     out += [f"line_reasons.toml explains what runs, or is no more: {' | '.join(k)}" for k in known if k not in found]
-    out += [f"one reason for {n} places: {' | '.join(k)}" for k, n in found.items() if n > 1]
+    out += [f"one reason for {n} places: {' | '.join(k)}" for k, n in found.items() if n > places().get(k, 1)]
     return out
