@@ -1,6 +1,8 @@
-"""Cycles of transformer blocks by the performance model, which is exact: a block alone, and what one more costs.
+"""Cycles of transformer blocks by the performance model, a count: a block alone, and what one more costs.
 
-    python benchmarks/transformer_cycles.py [--config NAME] [--blocks A,B] [--json FILE]
+    python benchmarks/transformer_cycles.py [--config NAME] [--blocks A,B] [--rtl] [--json FILE]
+
+With --rtl a block alone also runs on the Verilog machine (minutes), whose outputs must be those of `sim`.
 
 Blocks are pre-norm, of random weights: x + O(attention(norm x)), then x + down(gelu(up(norm x))). Useful work are the
 multiply-accumulates of the model, without the padding of heads and strips.
@@ -17,8 +19,9 @@ from typing import Any
 import numpy as np
 import onnx
 from graphs import GraphBuilder
-from prepare import compile_model
+from prepare import compile_model, random_inputs
 
+import vlarun
 from vla_isa import hardware, timing
 
 OPSET = 23
@@ -94,6 +97,21 @@ def measure(name: str, config: str = "u50") -> dict[str, Any]:
     }
 
 
+def on_verilog(name: str, config: str) -> int:
+    """Cycles of one block on the Verilog machine.
+
+    Raises:
+        AssertionError: its outputs are not those of `sim`.
+    """
+    program = compile_model(blocks(SHAPES[name], 1), config)
+    inputs = random_inputs(program)
+    session = vlarun.Session(program, backend="rtl")
+    found, wanted = session.run(inputs, raw=True), vlarun.Session(program).run(inputs, raw=True)
+    assert all(np.array_equal(found[n], wanted[n]) for n in wanted), name
+    assert session.result is not None and session.result.cycles is not None
+    return int(session.result.cycles)
+
+
 def reached(row: dict[str, Any]) -> bool:
     """Whether it is within its targets."""
     return row["utilization"] >= (row["least"] or 0) and row["more"] <= (row["most"] or row["more"])
@@ -103,6 +121,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="u50")
     parser.add_argument("--blocks", default=",".join(SHAPES), help=f"of {', '.join(SHAPES)}")
+    parser.add_argument("--rtl", action="store_true", help="run a block alone on the Verilog machine too")
     parser.add_argument("--json", type=Path, help="write the figures here")
     args = parser.parse_args()
     rows = []
@@ -116,6 +135,10 @@ def main() -> int:
             f"{row['utilization']:8.1%}{target:>10s}",
             flush=True,
         )
+        if args.rtl:
+            row["rtl"] = on_verilog(name, args.config)
+            used, off = row["ideal"] / row["rtl"], row["cycles"] / row["rtl"] - 1
+            print(f"{'  on rtl':38s}{row['rtl']:12,d}  {used:.1%} used, model {off:+.2%}", flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return int(not all(reached(r) for r in rows))

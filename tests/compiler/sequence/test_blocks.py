@@ -59,4 +59,4 @@ def test_queries_that_are_constants(heads):
     x = g.input("x", (1, 13, 36))
     q = g.constant(g.normal(1, 7, 36))
     y = g.node("Attention", [q, g.linear(x, 36, 36), g.linear(x, 36, 36)], 36, q_num_heads=heads, kv_num_heads=heads)
-    check(g.finished(g.linear(y, 36, 20)), "tiny", least=22.0)
+    check(g.finished(g.linear(y, 36, 20)), "tiny", least=30.0, samples=64)  # of 16, another one's outputs are cut
