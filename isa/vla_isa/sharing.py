@@ -1,58 +1,45 @@
 """What queues take from each other while they run side by side: banks of the scratchpad, in-master 0.
 
-Work that yields goes on at the rate that the others leave. Not here: who takes how much (`cost.Cost`).
+Not here: who takes how much (`cost.Cost`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+from vla_isa.cost import Cost
 
-__all__ = ["Sharing"]
+__all__ = ["rates_of"]
 
-_FOREVER = 1 << 50
 _LEAST = 0.05  # of its own speed that work keeps at worst, so that it ends
 
-Spans = list[tuple[int, int, float]]
+
+def rates_of(costs: Sequence[Cost]) -> list[float]:
+    """Of work that runs at one time, the speed of each as a part of what it has alone."""
+    banks = sum(c.share for c in costs if c.resource == "banks")
+    users = [i for i, c in enumerate(costs) if c.resource == "master"]
+    beats = dict(zip(users, _beats([costs[i] for i in users]), strict=True))
+    rates = []
+    for i, cost in enumerate(costs):
+        if i in beats:
+            rate = beats[i] / cost.share
+        else:
+            rate = 1 - (banks - cost.share) if cost.yields else 1.0
+        rates.append(max(_LEAST, min(1.0, rate)))
+    return rates
 
 
-@dataclass
-class Sharing:
-    """Which queue takes which share of a resource, and when."""
+def _beats(users: Sequence[Cost]) -> list[float]:
+    """Beats of in-master 0 in a cycle for each of its users.
 
-    spans: dict[str, dict[int, Spans]] = field(default_factory=dict)
-    _profiles: dict[tuple[str, int], tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
-
-    def take(self, resource: str, queue: int, begin: int, end: int, share: float) -> None:
-        """`queue` takes `share` of the resource from cycle `begin` to `end`."""
-        self.spans.setdefault(resource, {}).setdefault(queue, []).append((begin, end, share))
-
-    def finish(self, resource: str, queue: int, begin: int, work: int) -> int:
-        """When `work` cycles of a queue that begin at `begin` end, beside what the other queues take."""
-        time, done = self._profile(resource, queue)
-        if len(time) == 0 or work == 0:
-            return begin + work
-        goal = np.interp(begin, time, done) + work
-        return int(np.ceil(np.interp(goal, done, time) - 1e-6))
-
-    def _profile(self, resource: str, queue: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Work that is possible from cycle 0 to each cycle at which a share changes."""
-        key = (resource, queue)
-        if key not in self._profiles:
-            spans = [s for other, some in self.spans.get(resource, {}).items() if other != queue for s in some]
-            self._profiles[key] = _possible(spans)
-        return self._profiles[key]
-
-
-def _possible(spans: Spans) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if not spans:
-        return np.zeros(0), np.zeros(0)
-    begin, end, share = (np.array(column, np.float64) for column in zip(*spans, strict=True))
-    at = np.concatenate([[0.0], begin, end, [_FOREVER]])
-    change = np.concatenate([[0.0], share, -share, [0.0]])
-    order = np.argsort(at, kind="stable")
-    time, taken = at[order], np.cumsum(change[order])
-    rate = np.maximum(1 - taken[:-1], _LEAST)
-    return time, np.concatenate([[0.0], np.cumsum(np.diff(time) * rate)])
+    It takes a burst of each in turn: who has longer bursts gets more, and nobody more than he asks for.
+    """
+    given, open_ones, left = [0.0] * len(users), set(range(len(users))), 1.0
+    while open_ones:
+        weight = sum(users[i].burst for i in open_ones)
+        content = {i for i in open_ones if users[i].share <= left * users[i].burst / weight}
+        for i in content or open_ones:
+            given[i] = users[i].share if content else left * users[i].burst / weight
+        left -= sum(given[i] for i in content)
+        open_ones = open_ones - content if content else set()
+    return given

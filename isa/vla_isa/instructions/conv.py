@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vla_isa import numerics
 from vla_isa.access import Access, Params
 from vla_isa.cost import Cost, Timing
-from vla_isa.engine_cycles import mac_cost, strip_steps
+from vla_isa.engine_cycles import drain_groups, mac_cost, strip_steps
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, live_blocks, region_words, require_fit, table_access, taps, whole_region
 from vla_isa.generated import codes
@@ -105,16 +105,9 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         (v["in_ring"], v["in_slot"], v["in_row_stride"]),
     )
     outs = _live_blocks(packet, hw, params).sum(axis=1)
-    return mac_cost(
-        strips,
-        outs,
-        v["out_h"] * v["out_w"],
-        hw,
-        timing,
-        taps=v["kernel_h"] * v["kernel_w"],
-        table=v["table_enable"],
-        residual=v["residual_enable"],
-    )
+    drains = np.tile(drain_groups(v["out_h"] * v["out_w"], hw), (len(outs), 1))
+    behind = timing.mac_residual if v["residual_enable"] else 0
+    return mac_cost(strips, outs, drains, hw, timing, taps=v["kernel_h"] * v["kernel_w"], table=v["table_enable"] == 1, behind=behind)
 
 
 def _live(packet: Packet, memories: Memories, o: int) -> list[int]:

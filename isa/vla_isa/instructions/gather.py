@@ -11,6 +11,7 @@ from vla_isa import numerics
 from vla_isa.access import Access, Params
 from vla_isa.bursts import line_cycles
 from vla_isa.cost import Cost, Timing
+from vla_isa.engine_cycles import master_cost
 from vla_isa.errors import IndexRangeError
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, item_words, require_fit
@@ -88,17 +89,12 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     lines = v["table_base"] + (v["first"] + np.arange(v["n"])) * step
     latency = timing.write_latency if store else timing.read_latency
     beats = -(-v["words"] * hw.act_word_bytes // BEAT_BYTES)
-    work, total, waits = line_cycles(lines, beats, latency, timing)
-    setup = latency + timing.copy_setup + timing.gather_setup
-    return Cost(
-        setup + check + work,
-        "latency" if waits or work < latency else "memory",
-        setup=setup,
-        read_beats=0 if store else total,
-        write_beats=total if store else 0,
-        resource="banks" if store else "master",
-        yields=True,
-    )
+    bursts = line_cycles(lines, beats, latency, timing)
+    work, setup = int(bursts.cycles) + check, latency + timing.copy_setup + timing.gather_setup
+    bound = "latency" if bursts.waits or work < latency else "memory"
+    if store:
+        return Cost(setup + work, bound, setup=setup, write_beats=bursts.beats, resource="banks", yields=True)
+    return master_cost(bursts, work, setup, bound)
 
 
 def check_rows(packet: Packet, rows: NDArray[np.int64]) -> None:

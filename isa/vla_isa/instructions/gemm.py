@@ -9,7 +9,7 @@ import numpy as np
 from vla_isa import numerics
 from vla_isa.access import Access, Params
 from vla_isa.cost import Cost, Timing
-from vla_isa.engine_cycles import mac_cost, strip_steps
+from vla_isa.engine_cycles import drain_groups, mac_cost, strip_steps
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, item_words, matrix_words, require_fit, table_access
 from vla_isa.generated import codes
@@ -88,23 +88,13 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     size = (v["h"], v["m"])
     strips = strip_steps(hw.pixels, size, size, one, one, one, (0, 0), (v["h"], 0, v["in_row_stride"]))
     outs = np.full(v["batch"] * v["n_blocks"], v["k_blocks"])
-    groups = hw.pixels // hw.requant_pixels
-    drain = 2 * groups if v["out_bytes"] else 0
-    behind = 0
+    groups = drain_groups(v["h"] * v["m"], hw)
+    drains = np.tile(groups * (1 + v["out_bytes"]), (len(outs), 1))
+    behind = timing.mac_wide * v["out_bytes"]
     if v["row_max"]:  # in the last block of a batch they are written behind the words of each group of pixels
-        items = groups * numerics.ITEM_BYTES // hw.act_word_bytes
-        work = strips * v["k_blocks"]
-        behind = v["batch"] * int((np.maximum(work, drain + items) - np.maximum(work, drain)).sum()) + timing.mac_maxima
-    return mac_cost(
-        strips,
-        outs,
-        v["h"] * v["m"],
-        hw,
-        timing,
-        table=v["table_enable"],
-        drain=drain,
-        behind=behind,
-    )
+        drains[v["n_blocks"] - 1 :: v["n_blocks"]] += groups * (numerics.ITEM_BYTES // hw.act_word_bytes)
+        behind = hw.block.bit_length() - 1  # levels of the tree
+    return mac_cost(strips, outs, drains, hw, timing, table=v["table_enable"] == 1, behind=behind)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

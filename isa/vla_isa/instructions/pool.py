@@ -62,7 +62,9 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     taps = np.multiply.outer(inside("h", v["pad_top"]), inside("w", v["pad_left"])).ravel()
     steps = np.maximum(-(-taps // 2), 1)
     pairs = np.append(steps, np.zeros(steps.size % 2, np.int64)).reshape(-1, 2).max(axis=1)
-    return vector_cost(int(pairs.sum()) * v["in_blocks"], timing.pool_overhead, "compute", timing)
+    average = v["mode"] == codes.PoolMode.AVERAGE
+    overhead = timing.pool_overhead if average else timing.pool_max_overhead
+    return vector_cost(int(pairs.sum()) * v["in_blocks"], overhead, "compute", timing.vec_setup)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

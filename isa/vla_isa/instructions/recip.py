@@ -36,8 +36,8 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
 
 def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
     work = packet["n"] + packet["n"] % 2  # pairs of items
-    bound = "compute" if work > timing.recip_overhead else "latency"
-    return vector_cost(work, timing.recip_overhead, bound, timing)
+    overhead = timing.recip_overhead + numerics.ITEM_BYTES // hw.act_word_bytes
+    return vector_cost(work, overhead, "compute" if work > overhead else "latency", timing.row_setup)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

@@ -39,7 +39,9 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
 def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
     mask = packet["function"] == codes.ReduceFunction.TOPK_MASK
     passes = _MASK_PASSES[packet["in_bytes"]] if mask else 0  # and one more for the result
-    return row_cost(packet, 1 + passes, timing.reduce_pass * passes, timing.reduce_overhead, timing)
+    items = 0 if mask else timing.reduce_item + numerics.ITEM_BYTES // hw.act_word_bytes
+    pair = packet["blocks"] * (1 + passes) + timing.reduce_pass * passes
+    return row_cost(packet, pair, timing.reduce_overhead + items, timing)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

@@ -99,11 +99,13 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     for p in _operands(packet):
         row = p != "a" and v[f"{p}_kind"] == codes.OperandKind.ROW
         slots += 1 if row else 1 + v[f"{p}_bytes"]
-    step = max(-(-slots // 2), 1 + v["out_bytes"])
+    items = int(v["row_mode"] != 0)  # read before the blocks of a pair
+    reads, writes = items + v["blocks"] * -(-slots // 2), v["blocks"] * (1 + v["out_bytes"])
+    first = items + v["out_bytes"] - max(0, reads - writes)  # of what is read before, or written behind, all others
     size = table_bytes(packet)
     table = size // 8 + 2 * -(-size // hw.param_word_bytes) - timing.row_table if size else 0
     sums = timing.reduce_items if v["reduce"] else 0
-    return row_cost(packet, step, v["row_mode"] != 0, timing.row_overhead + table + sums, timing)
+    return row_cost(packet, max(reads, writes), timing.row_overhead + table + sums + max(0, first), timing)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

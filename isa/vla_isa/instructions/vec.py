@@ -67,9 +67,9 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
 def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
     v = packet.values
     words = v["out_h"] * v["out_w"] * v["out_blocks"]
-    reading = timing.vec_table * v["table_enable"]
+    reading = timing.vec_table + 2 * -(-codes.TABLE_BYTES // hw.param_word_bytes) if v["table_enable"] else 0
     bound = "compute" if words > 2 * reading else "latency"
-    return vector_cost(-(-words // 2), reading + timing.vec_overhead, bound, timing)
+    return vector_cost(-(-words // 2), reading + timing.vec_overhead, bound, timing.vec_setup)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:
