@@ -6,7 +6,10 @@ those of the memory are the reference memory's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from vla_isa.banks import Operands, Reads
 
 __all__ = ["REFERENCE", "Cost", "Timing"]
 
@@ -74,10 +77,8 @@ class Cost:
         mac_busy, conflicts: cycles in which the array multiplies, and those lost to bank conflicts.
         read_beats, write_beats: 32-byte beats of all masters.
         path: packets of a queue on different paths (parameters and weights) work side by side.
-        resource: what it shares with other queues: "banks" of the scratchpad or "master", in-master 0.
-        share: the part of the resource it takes while it works, 0..1.
-        burst: beats of its bursts on in-master 0, on average.
-        yields: whether it is slowed down by what others take.
+        share, burst: the part of in-master 0 that it takes while it works, 0..1, and the beats of its bursts, on average.
+        operands, reads: what it reads of the scratchpad: as the MAC engine, which is never slowed down, or as another.
     """
 
     cycles: int
@@ -88,7 +89,7 @@ class Cost:
     read_beats: int = 0
     write_beats: int = 0
     path: str = ""
-    resource: str = ""
     share: float = 0.0
     burst: float = 0.0
-    yields: bool = False
+    operands: Callable[[], Operands] | None = field(default=None, compare=False, repr=False)
+    reads: Callable[[], Reads] | None = field(default=None, compare=False, repr=False)

@@ -8,19 +8,30 @@ The instructions say what they cost; here are asking them, and what several of t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.access import Params
+from vla_isa.banks import Operands, Reads
 from vla_isa.bursts import Bursts
 from vla_isa.cost import REFERENCE, Cost, Timing
 from vla_isa.generated.codes import TABLE_BYTES
 from vla_isa.hardware import BANKS, HardwareConfig
 from vla_isa.packet import Packet
 
-__all__ = ["busiest_bank", "drain_groups", "mac_cost", "master_cost", "packet_cost", "row_cost", "strip_steps", "vector_cost"]
+__all__ = [
+    "busiest_bank",
+    "drain_groups",
+    "mac_cost",
+    "master_cost",
+    "packet_cost",
+    "row_cost",
+    "strip_steps",
+    "vector_cost",
+]
 
 
 def packet_cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing = REFERENCE) -> Cost:
@@ -45,6 +56,7 @@ def mac_cost(
     taps: int = 1,
     table: bool,
     behind: int = 0,
+    operands: Callable[[], Operands],
 ) -> Cost:
     """A packet of the MAC engine.
 
@@ -56,6 +68,7 @@ def mac_cost(
         taps: of the kernel.
         table: the packet has an output table, which is read first.
         behind: cycles of what is done behind the results.
+        operands: banks that the array reads.
     """
     steps = np.multiply.outer(outs, strips)
     multiply = int(steps.sum())
@@ -75,8 +88,7 @@ def mac_cost(
         setup=setup,
         mac_busy=ideal,
         conflicts=multiply - ideal,
-        resource="banks",
-        share=hw.pixels / BANKS * multiply / max(work, 1),
+        operands=operands,
     )
 
 
@@ -135,19 +147,17 @@ def master_cost(bursts: Bursts, work: int, setup: int, bound: str, path: str = "
         setup=setup,
         read_beats=bursts.beats,
         path=path,
-        resource="master",
         share=bursts.share,
         burst=bursts.length,
-        yields=True,
     )
 
 
-def vector_cost(work: int, overhead: int, bound: str, setup: int) -> Cost:
+def vector_cost(work: int, overhead: int, bound: str, setup: int, reads: Callable[[], Reads]) -> Cost:
     """A packet of the vector engine, `work` cycles besides its overhead; the MAC engine takes banks first."""
-    return Cost(setup + work + overhead, bound, setup=setup, resource="banks", yields=True)
+    return Cost(setup + work + overhead, bound, setup=setup, reads=reads)
 
 
-def row_cost(packet: Packet, pair: int, overhead: int, timing: Timing) -> Cost:
+def row_cost(packet: Packet, pair: int, overhead: int, timing: Timing, reads: Callable[[], Reads]) -> Cost:
     """A packet of the vector engine that walks pairs of pixels of a row, and blocks in them.
 
     Args:
@@ -155,9 +165,10 @@ def row_cost(packet: Packet, pair: int, overhead: int, timing: Timing) -> Cost:
         pair: cycles of a pair of pixels.
         overhead: cycles besides.
         timing: constants.
+        reads: what it reads of the scratchpad.
     """
     work = packet["h"] * -(-packet["m"] // 2) * pair
-    return vector_cost(work, overhead, "compute" if work > overhead else "latency", timing.row_setup)
+    return vector_cost(work, overhead, "compute" if work > overhead else "latency", timing.row_setup, reads)
 
 
 def busiest_bank(words: NDArray[np.int64], pixels: int) -> NDArray[np.int64]:

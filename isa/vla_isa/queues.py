@@ -18,14 +18,14 @@ from vla_isa.dispatch import Dispatch
 from vla_isa.generated.codes import SEMAPHORES
 from vla_isa.ordering import QUEUE_NAMES, bits
 from vla_isa.packet import Packet
-from vla_isa.sharing import rates_of
+from vla_isa.sharing import Sharing
 
 __all__ = ["Queues", "Span"]
 
 _FETCH = len(QUEUE_NAMES) - 1
 _MAC = QUEUE_NAMES.index("mac")
 _HELD = 2  # packets of an engine: one runs, one prepares
-_READ = Cost(0, "memory", resource="master", share=1.0, burst=16, yields=True)  # of fetch
+_READ = Cost(0, "memory", share=1.0, burst=16)  # of fetch
 _READS = -1  # the index of its reads
 _EPSILON = 1e-6  # of work, so that sums of rates end where they should
 _WEIGHT_WAYS = ("weights", "keys", "lines")  # only one of them writes the weight scratchpad
@@ -92,6 +92,7 @@ class Queues:
         self._ready: dict[int, int] = {}  # when a packet's setup is over
         self._ended: dict[int, int] = {}  # whose work is done, but not they
         self._works: dict[int, _Work] = {}
+        self._sharing = Sharing()
         self._reads = 0
 
     def run(self) -> None:
@@ -262,13 +263,12 @@ class Queues:
         work = _Work(index, number, cost, max(cost.cycles - cost.setup, 0), time)
         self._works[index] = work
         self._finish_at(work)
-        if cost.resource:
-            self._pace(time)
+        self._pace(time)
 
     def _pace(self, time: int) -> None:
         """Every rate anew."""
-        works = [w for w in self._works.values() if w.cost.resource]
-        rates = rates_of([w.cost for w in works])
+        works = list(self._works.values())
+        rates = self._sharing.rates([(w.index, w.queue, w.cost) for w in works])
         for work, rate in zip(works, rates, strict=True):
             if rate != work.rate:
                 work.left = max(0.0, work.left - work.rate * (time - work.since))
@@ -292,8 +292,7 @@ class Queues:
         line.popleft()
         if line:
             self._at(max(time, self._ready[line[0]]), self._begin, line[0])
-        if work.cost.resource:
-            self._pace(time)
+        self._pace(time)
         self._ended[index] = time
         queue = self._queues[work.queue]
         while queue.settled < len(queue.inside) and (oldest := queue.inside[queue.settled]) in self._ended:

@@ -7,14 +7,17 @@ keeps a number of bursts in flight, so short bursts are bound by the memory's la
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.access import Access, Params
+from vla_isa.banks import Reads
 from vla_isa.bursts import burst_cycles, line_cycles
 from vla_isa.cost import Cost, Timing
 from vla_isa.engine_cycles import master_cost
+from vla_isa.engine_reads import run_reads
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, live_blocks, require_fit
 from vla_isa.generated import codes
@@ -146,7 +149,14 @@ def _local_cost(packet: Packet, runs: int, hw: HardwareConfig, timing: Timing) -
     keys = move == codes.Move.ACT_TO_WEIGHT
     setup = timing.key_setup if keys else timing.local_setup
     path = "keys" if keys else ""
-    return Cost(setup + work, "memory", setup=setup, path=path, resource="banks", yields=True)
+    return Cost(setup + work, "memory", setup=setup, path=path, reads=partial(_reads, packet, lanes, hw))
+
+
+def _reads(packet: Packet, lanes: int, hw: HardwareConfig) -> Reads:
+    """Runs out of the scratchpad."""
+    rows = packet["src_slot"] + np.arange(packet["n2"])
+    rows = rows % packet["src_ring"] if packet["src_ring"] else rows
+    return run_reads(_run_starts(packet, "src", rows), _words(packet, "act", hw), lanes)
 
 
 def _line_cost(packet: Packet, side: str, masters: int, latency: int, hw: HardwareConfig, timing: Timing) -> Cost:
@@ -156,7 +166,13 @@ def _line_cost(packet: Packet, side: str, masters: int, latency: int, hw: Hardwa
     work, setup = -(-int(bursts.cycles) // masters), latency + timing.copy_setup
     bound = "latency" if bursts.waits or work < latency else "memory"
     if side == "dst":
-        return Cost(setup + work, bound, setup=setup, write_beats=bursts.beats, resource="banks", yields=True)
+        return Cost(
+            setup + work,
+            bound,
+            setup=setup,
+            write_beats=bursts.beats,
+            reads=partial(_reads, packet, BEAT_BYTES // hw.act_word_bytes, hw),
+        )
     return master_cost(bursts, work, setup, bound)
 
 
@@ -186,10 +202,11 @@ def _weight_cost(packet: Packet, hw: HardwareConfig, params: Params | None, timi
     return Cost(setup + busy, bound, setup=setup, read_beats=bursts.beats * hw.weight_masters, path="weights")
 
 
-def _run_starts(packet: Packet, side: str) -> NDArray[np.int64]:
-    """Address of every run on the side of the memory, in walking order."""
+def _run_starts(packet: Packet, side: str, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """Address of every run of a side, in walking order; `rows` where they lie in a ring."""
     v = packet.values
     n3, n2, n1 = (np.arange(v[n]) for n in ("n3", "n2", "n1"))
+    n2 = n2 if rows is None else rows
     return (
         v[side]
         + (n3 * v[f"{side}_stride3"])[:, None, None]

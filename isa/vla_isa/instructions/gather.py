@@ -84,7 +84,7 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         lanes = hw.in_masters * BEAT_BYTES // hw.act_word_bytes
         setup = timing.local_setup + timing.gather_setup
         work = v["n"] * -(-v["words"] // lanes) + (0 if ranges else max(check, 2 * v["n"]))
-        return Cost(setup + work, "memory", setup=setup, resource="banks", yields=True)
+        return Cost(setup + work, "memory", setup=setup)
     step = v["table_stride"] if ranges else max(v["table_stride"], _row_words(packet, hw) + 1)
     lines = v["table_base"] + (v["first"] + np.arange(v["n"])) * step
     latency = timing.write_latency if store else timing.read_latency
@@ -93,7 +93,7 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     work, setup = int(bursts.cycles) + check, latency + timing.copy_setup + timing.gather_setup
     bound = "latency" if bursts.waits or work < latency else "memory"
     if store:
-        return Cost(setup + work, bound, setup=setup, write_beats=bursts.beats, resource="banks", yields=True)
+        return Cost(setup + work, bound, setup=setup, write_beats=bursts.beats)
     return master_cost(bursts, work, setup, bound)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
+from vla_isa.banks import Operands as ArrayOperands
 from vla_isa.cost import Cost, Timing
 from vla_isa.engine_cycles import drain_groups, mac_cost, strip_steps
+from vla_isa.engine_reads import array_operands, stretch
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, item_words, matrix_words, require_fit, table_access
 from vla_isa.generated import codes
@@ -94,7 +97,27 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     if v["row_max"]:  # in the last block of a batch they are written behind the words of each group of pixels
         drains[v["n_blocks"] - 1 :: v["n_blocks"]] += groups * (numerics.ITEM_BYTES // hw.act_word_bytes)
         behind = hw.block.bit_length() - 1  # levels of the tree
-    return mac_cost(strips, outs, drains, hw, timing, table=v["table_enable"] == 1, behind=behind)
+    return mac_cost(
+        strips,
+        outs,
+        drains,
+        hw,
+        timing,
+        table=v["table_enable"] == 1,
+        behind=behind,
+        operands=partial(_operands, packet, hw),
+    )
+
+
+def _operands(packet: Packet, hw: HardwareConfig) -> ArrayOperands:
+    """The array reads block after block of a strip's pixels, which run across row ends."""
+    h, m, blocks = packet["h"], packet["m"], packet["k_blocks"]
+    strip = stretch(-(-h * m // hw.pixels), blocks)
+    pixel = strip[:, None] * hw.pixels + np.arange(hw.pixels)
+    row = packet["in_base"] + pixel // m * packet["in_row_stride"] + pixel % m
+    words = row[:, None] + (np.arange(blocks) * packet["in_pitch"])[:, None]
+    drain = (1 + packet["out_bytes"]) * hw.pixels // hw.requant_pixels
+    return array_operands(np.where(pixel[:, None] < h * m, words, -1), drain)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
+from vla_isa.banks import Reads
 from vla_isa.cost import Cost, Timing
 from vla_isa.engine_cycles import row_cost
+from vla_isa.engine_reads import pair_reads
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, item_words, matrix_words, table_words
 from vla_isa.generated import codes
@@ -105,7 +108,15 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     size = table_bytes(packet)
     table = size // 8 + 2 * -(-size // hw.param_word_bytes) - timing.row_table if size else 0
     sums = timing.reduce_items if v["reduce"] else 0
-    return row_cost(packet, max(reads, writes), timing.row_overhead + table + sums + max(0, first), timing)
+    overhead = timing.row_overhead + table + sums + max(0, first)
+    return row_cost(packet, max(reads, writes), overhead, timing, partial(_reads, packet, hw))
+
+
+def _reads(packet: Packet, hw: HardwareConfig) -> Reads:
+    row = codes.OperandKind.ROW
+    planes = [(p, 1 + packet[f"{p}_bytes"], p != "a" and packet[f"{p}_kind"] == row) for p in _operands(packet)]
+    items = packet["row_base"] if packet["row_mode"] else None
+    return pair_reads(packet, planes, items, 1 + packet["out_bytes"], hw)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:
