@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from vla_isa.banks import Operands, Reads
+from vla_isa.banks import Banks, Beats
 
-__all__ = ["REFERENCE", "Cost", "Timing"]
+__all__ = ["REFERENCE", "Cost", "Timing", "Touches"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,21 @@ REFERENCE = Timing()
 
 
 @dataclass(frozen=True)
+class Touches:
+    """What a packet reads and writes of the scratchpad while it works, found where it is asked for.
+
+    Attributes:
+        operands, results: of the MAC engine, which nothing slows down.
+        reads, writes: of another engine.
+    """
+
+    operands: Callable[[], Banks] | None = None
+    results: Callable[[], Banks] | None = None
+    reads: Callable[[], Beats] | None = None
+    writes: Callable[[], Beats] | None = None
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a packet takes of its engine.
 
@@ -78,7 +93,8 @@ class Cost:
         read_beats, write_beats: 32-byte beats of all masters.
         path: packets of a queue on different paths (parameters and weights) work side by side.
         share, burst: the part of in-master 0 that it takes while it works, 0..1, and the beats of its bursts, on average.
-        operands, reads: what it reads of the scratchpad: as the MAC engine, which is never slowed down, or as another.
+        tail: the last of `cycles`, in which it shares nothing.
+        touches: what it reads and writes of the scratchpad.
     """
 
     cycles: int
@@ -91,5 +107,5 @@ class Cost:
     path: str = ""
     share: float = 0.0
     burst: float = 0.0
-    operands: Callable[[], Operands] | None = field(default=None, compare=False, repr=False)
-    reads: Callable[[], Reads] | None = field(default=None, compare=False, repr=False)
+    tail: int = 0
+    touches: Touches = field(default=Touches(), compare=False, repr=False)

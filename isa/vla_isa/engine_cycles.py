@@ -8,16 +8,14 @@ The instructions say what they cost; here are asking them, and what several of t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.access import Params
-from vla_isa.banks import Operands, Reads
 from vla_isa.bursts import Bursts
-from vla_isa.cost import REFERENCE, Cost, Timing
+from vla_isa.cost import REFERENCE, Cost, Timing, Touches
 from vla_isa.generated.codes import TABLE_BYTES
 from vla_isa.hardware import BANKS, HardwareConfig
 from vla_isa.packet import Packet
@@ -56,7 +54,7 @@ def mac_cost(
     taps: int = 1,
     table: bool,
     behind: int = 0,
-    operands: Callable[[], Operands],
+    touches: Touches,
 ) -> Cost:
     """A packet of the MAC engine.
 
@@ -68,7 +66,7 @@ def mac_cost(
         taps: of the kernel.
         table: the packet has an output table, which is read first.
         behind: cycles of what is done behind the results.
-        operands: banks that the array reads.
+        touches: banks that it reads and writes.
     """
     steps = np.multiply.outer(outs, strips)
     multiply = int(steps.sum())
@@ -88,7 +86,8 @@ def mac_cost(
         setup=setup,
         mac_busy=ideal,
         conflicts=multiply - ideal,
-        operands=operands,
+        tail=extra,
+        touches=touches,
     )
 
 
@@ -152,12 +151,12 @@ def master_cost(bursts: Bursts, work: int, setup: int, bound: str, path: str = "
     )
 
 
-def vector_cost(work: int, overhead: int, bound: str, setup: int, reads: Callable[[], Reads]) -> Cost:
+def vector_cost(work: int, overhead: int, bound: str, setup: int, touches: Touches) -> Cost:
     """A packet of the vector engine, `work` cycles besides its overhead; the MAC engine takes banks first."""
-    return Cost(setup + work + overhead, bound, setup=setup, reads=reads)
+    return Cost(setup + work + overhead, bound, setup=setup, tail=overhead, touches=touches)
 
 
-def row_cost(packet: Packet, pair: int, overhead: int, timing: Timing, reads: Callable[[], Reads]) -> Cost:
+def row_cost(packet: Packet, pair: int, overhead: int, timing: Timing, touches: Touches) -> Cost:
     """A packet of the vector engine that walks pairs of pixels of a row, and blocks in them.
 
     Args:
@@ -165,10 +164,10 @@ def row_cost(packet: Packet, pair: int, overhead: int, timing: Timing, reads: Ca
         pair: cycles of a pair of pixels.
         overhead: cycles besides.
         timing: constants.
-        reads: what it reads of the scratchpad.
+        touches: what it reads and writes of the scratchpad.
     """
     work = packet["h"] * -(-packet["m"] // 2) * pair
-    return vector_cost(work, overhead, "compute" if work > overhead else "latency", timing.row_setup, reads)
+    return vector_cost(work, overhead, "compute" if work > overhead else "latency", timing.row_setup, touches)
 
 
 def busiest_bank(words: NDArray[np.int64], pixels: int) -> NDArray[np.int64]:

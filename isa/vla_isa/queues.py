@@ -260,7 +260,7 @@ class Queues:
 
     def _begin(self, time: int, index: int) -> None:
         cost, number = self._costs[index], self._numbers[index]
-        work = _Work(index, number, cost, max(cost.cycles - cost.setup, 0), time)
+        work = _Work(index, number, cost, max(cost.cycles - cost.setup - cost.tail, 0), time)
         self._works[index] = work
         self._finish_at(work)
         self._pace(time)
@@ -288,17 +288,22 @@ class Queues:
         if index == _READS:
             self._pace(time)
             return
-        line = self._lines[work.queue, work.cost.path]
+        self._pace(time)
+        self._at(time + work.cost.tail, self._end, index)
+
+    def _end(self, time: int, index: int) -> None:
+        """So is what is behind it."""
+        number = self._numbers[index]
+        line = self._lines[number, self._costs[index].path]
         line.popleft()
         if line:
             self._at(max(time, self._ready[line[0]]), self._begin, line[0])
-        self._pace(time)
         self._ended[index] = time
-        queue = self._queues[work.queue]
+        queue = self._queues[number]
         while queue.settled < len(queue.inside) and (oldest := queue.inside[queue.settled]) in self._ended:
             queue.done = max(self._ended.pop(oldest), time, queue.done + 1)
             queue.settled += 1
-            self._at(queue.done, self._done, work.queue)
+            self._at(queue.done, self._done, number)
 
     def _done(self, time: int, number: int) -> None:
         """The oldest packet of an engine is done."""

@@ -5,57 +5,71 @@ Not here: who takes how much (`cost.Cost`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
-from vla_isa.banks import Operands, Reads, paces
-from vla_isa.cost import Cost
+from vla_isa.banks import Banks, Beats, paces
+from vla_isa.cost import Cost, Touches
 from vla_isa.ordering import QUEUE_NAMES
 
 __all__ = ["Sharing"]
 
 _LEAST = 0.05  # of its own speed that work keeps at worst, so that it ends
-_ORDER = ("vec", "store", "load", "wload")  # whose lanes of the scratchpad come first, behind the array's
+_ORDER = ("mac", "vec", "store", "load", "wload")  # whose lanes of the scratchpad come first, behind the array's
 _Group = tuple[int, ...]
+_T = TypeVar("_T")
 
 
 @dataclass
 class Sharing:
     """Rates of work that runs at one time."""
 
-    _operands: dict[int, Operands] = field(default_factory=dict)  # by packet
-    _reads: dict[int, Reads] = field(default_factory=dict)
+    _found: dict[Callable[[], object], object] = field(default_factory=dict)  # what packets touch
     _paces: dict[_Group, tuple[float, ...]] = field(default_factory=dict)
 
     def rates(self, works: Sequence[tuple[int, int, Cost]]) -> list[float]:
         """Of each work (packet, queue, cost) the speed, as a part of what it has alone."""
         users = [i for i, (_, _, cost) in enumerate(works) if cost.share]
-        readers = [i for i, (_, _, cost) in enumerate(works) if cost.reads is not None]
-        readers.sort(key=lambda i: _ORDER.index(QUEUE_NAMES[works[i][1]]))
-        arrays = [i for i, (_, _, cost) in enumerate(works) if cost.operands is not None]
+        engines = [i for i, (_, _, cost) in enumerate(works) if cost.touches != Touches()]
         rates = [1.0] * len(works)
         for i, beats in zip(users, _beats([works[i][2] for i in users]), strict=True):
             rates[i] = beats / works[i][2].share
-        if readers:
-            for i, pace in zip(readers, self._read(works, arrays, readers), strict=True):
-                rates[i] = pace
+        for i, pace in zip(engines, self._side_by_side([works[i] for i in engines]), strict=True):
+            rates[i] = pace
         return [max(_LEAST, min(1.0, rate)) for rate in rates]
 
-    def _read(
-        self, works: Sequence[tuple[int, int, Cost]], arrays: Sequence[int], readers: Sequence[int]
-    ) -> tuple[float, ...]:
-        key = tuple(works[i][0] for i in (*arrays, *readers))
+    def _side_by_side(self, works: Sequence[tuple[int, int, Cost]]) -> tuple[float, ...]:
+        """The speeds of engines at the scratchpad."""
+        key = tuple(index for index, _, _ in works)
         if key not in self._paces:
-            array: Operands = ()
-            for index, _, cost in (works[i] for i in arrays):
-                if index not in self._operands and cost.operands is not None:
-                    self._operands[index] = cost.operands()
-                array = self._operands[index]
-            for index, _, cost in (works[i] for i in readers):
-                if index not in self._reads and cost.reads is not None:
-                    self._reads[index] = cost.reads()
-            self._paces[key] = paces(array, tuple(self._reads[works[i][0]] for i in readers))
+            touches = [cost.touches for _, _, cost in works]
+            order = [_ORDER.index(QUEUE_NAMES[queue]) for _, queue, _ in works]
+            reads = self._lanes([t.operands for t in touches], [t.reads for t in touches], order)
+            writes = self._lanes([t.results for t in touches], [t.writes for t in touches], order)
+            self._paces[key] = tuple(map(min, reads, writes))
         return self._paces[key]
+
+    def _lanes(
+        self,
+        first: Sequence[Callable[[], Banks] | None],
+        others: Sequence[Callable[[], Beats] | None],
+        order: list[int],
+    ) -> list[float]:
+        rates = [1.0] * len(order)
+        engines = sorted((i for i, find in enumerate(others) if find is not None), key=lambda i: order[i])
+        if engines:
+            banks = next((self._find(find) for find in first if find is not None), ())
+            beats = tuple(self._find(find) for i in engines if (find := others[i]) is not None)
+            for i, pace in zip(engines, paces(banks, beats), strict=True):
+                rates[i] = pace
+        return rates
+
+    def _find(self, find: Callable[[], _T]) -> _T:
+        """What a packet touches, once."""
+        if find not in self._found:
+            self._found[find] = find()
+        return cast("_T", self._found[find])
 
 
 def _beats(users: Sequence[Cost]) -> list[float]:

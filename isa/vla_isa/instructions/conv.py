@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.banks import Operands as ArrayOperands
-from vla_isa.cost import Cost, Timing
+from vla_isa.banks import Banks
+from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import drain_groups, mac_cost, strip_steps
-from vla_isa.engine_reads import array_operands, stretch
+from vla_isa.engine_words import result_banks, step_banks, stretch
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, live_blocks, region_words, require_fit, table_access, taps, whole_region
 from vla_isa.generated import codes
@@ -119,11 +119,11 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         taps=v["kernel_h"] * v["kernel_w"],
         table=v["table_enable"] == 1,
         behind=behind,
-        operands=partial(_operands, packet, hw),
+        touches=Touches(operands=partial(_operands, packet, hw), results=partial(_results, packet, hw)),
     )
 
 
-def _operands(packet: Packet, hw: HardwareConfig) -> ArrayOperands:
+def _operands(packet: Packet, hw: HardwareConfig) -> Banks:
     """The array reads the taps of a block after those of the block before it, as if all blocks were live."""
     v = packet.values
     blocks = 1 if v["mask_mode"] == codes.MaskMode.DIAGONAL else v["in_blocks"]
@@ -136,7 +136,17 @@ def _operands(packet: Packet, hw: HardwareConfig) -> ArrayOperands:
     words = v["in_base"] + (v["in_slot"] + iy) % v["in_ring"] * v["in_row_stride"] + ix
     steps = words[:, None] + (np.arange(blocks) * v["in_pitch"])[:, None, None]
     steps = np.where(inside[:, None], steps, -1).reshape(len(strip), -1, hw.pixels)
-    return array_operands(steps, hw.pixels // hw.requant_pixels)
+    return step_banks(steps, hw.pixels // hw.requant_pixels)
+
+
+def _results(packet: Packet, hw: HardwareConfig) -> Banks:
+    v = packet.values
+    steps = (1 if v["mask_mode"] == codes.MaskMode.DIAGONAL else v["in_blocks"]) * v["kernel_h"] * v["kernel_w"]
+    strip = stretch(-(-v["out_h"] * v["out_w"] // hw.pixels), steps)
+    pixel = strip[:, None] * hw.pixels + np.arange(hw.pixels)
+    row = (v["out_slot"] + pixel // v["out_w"]) % v["out_ring"]
+    words = v["out_base"] + row * v["out_row_stride"] + pixel % v["out_w"]
+    return result_banks(np.where(pixel < v["out_h"] * v["out_w"], words, -1), 0, 1, steps, hw)
 
 
 def _live(packet: Packet, memories: Memories, o: int) -> list[int]:

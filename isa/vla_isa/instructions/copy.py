@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.access import Access, Params
-from vla_isa.banks import Reads
+from vla_isa.banks import Beats
 from vla_isa.bursts import burst_cycles, line_cycles
-from vla_isa.cost import Cost, Timing
+from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import master_cost
-from vla_isa.engine_reads import run_reads
+from vla_isa.engine_words import run_reads
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, live_blocks, require_fit
 from vla_isa.generated import codes
@@ -149,10 +149,12 @@ def _local_cost(packet: Packet, runs: int, hw: HardwareConfig, timing: Timing) -
     keys = move == codes.Move.ACT_TO_WEIGHT
     setup = timing.key_setup if keys else timing.local_setup
     path = "keys" if keys else ""
-    return Cost(setup + work, "memory", setup=setup, path=path, reads=partial(_reads, packet, lanes, hw))
+    return Cost(
+        setup + work, "memory", setup=setup, path=path, touches=Touches(reads=partial(_reads, packet, lanes, hw))
+    )
 
 
-def _reads(packet: Packet, lanes: int, hw: HardwareConfig) -> Reads:
+def _reads(packet: Packet, lanes: int, hw: HardwareConfig) -> Beats:
     """Runs out of the scratchpad."""
     rows = packet["src_slot"] + np.arange(packet["n2"])
     rows = rows % packet["src_ring"] if packet["src_ring"] else rows
@@ -171,7 +173,7 @@ def _line_cost(packet: Packet, side: str, masters: int, latency: int, hw: Hardwa
             bound,
             setup=setup,
             write_beats=bursts.beats,
-            reads=partial(_reads, packet, BEAT_BYTES // hw.act_word_bytes, hw),
+            touches=Touches(reads=partial(_reads, packet, BEAT_BYTES // hw.act_word_bytes, hw)),
         )
     return master_cost(bursts, work, setup, bound)
 

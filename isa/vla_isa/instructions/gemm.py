@@ -9,10 +9,10 @@ import numpy as np
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.banks import Operands as ArrayOperands
-from vla_isa.cost import Cost, Timing
+from vla_isa.banks import Banks
+from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import drain_groups, mac_cost, strip_steps
-from vla_isa.engine_reads import array_operands, stretch
+from vla_isa.engine_words import result_banks, step_banks, stretch
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, item_words, matrix_words, require_fit, table_access
 from vla_isa.generated import codes
@@ -105,11 +105,11 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         timing,
         table=v["table_enable"] == 1,
         behind=behind,
-        operands=partial(_operands, packet, hw),
+        touches=Touches(operands=partial(_operands, packet, hw), results=partial(_results, packet, hw)),
     )
 
 
-def _operands(packet: Packet, hw: HardwareConfig) -> ArrayOperands:
+def _operands(packet: Packet, hw: HardwareConfig) -> Banks:
     """The array reads block after block of a strip's pixels, which run across row ends."""
     h, m, blocks = packet["h"], packet["m"], packet["k_blocks"]
     strip = stretch(-(-h * m // hw.pixels), blocks)
@@ -117,7 +117,15 @@ def _operands(packet: Packet, hw: HardwareConfig) -> ArrayOperands:
     row = packet["in_base"] + pixel // m * packet["in_row_stride"] + pixel % m
     words = row[:, None] + (np.arange(blocks) * packet["in_pitch"])[:, None]
     drain = (1 + packet["out_bytes"]) * hw.pixels // hw.requant_pixels
-    return array_operands(np.where(pixel[:, None] < h * m, words, -1), drain)
+    return step_banks(np.where(pixel[:, None] < h * m, words, -1), drain)
+
+
+def _results(packet: Packet, hw: HardwareConfig) -> Banks:
+    h, m, planes = packet["h"], packet["m"], 1 + packet["out_bytes"]
+    strip = stretch(-(-h * m // hw.pixels), packet["k_blocks"])
+    pixel = strip[:, None] * hw.pixels + np.arange(hw.pixels)
+    words = packet["out_base"] + pixel // m * packet["out_row_stride"] + pixel % m
+    return result_banks(np.where(pixel < h * m, words, -1), packet["out_pitch"], planes, packet["k_blocks"], hw)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

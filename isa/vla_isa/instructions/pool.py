@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.banks import Reads, reads
-from vla_isa.cost import Cost, Timing
+from vla_isa.banks import Beats
+from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import vector_cost
-from vla_isa.engine_reads import stretch
+from vla_isa.engine_words import stretch
 from vla_isa.fields import Field, pack_fields
 from vla_isa.footprint import access, region_words, require_fit, taps, whole_region
 from vla_isa.generated import codes
@@ -68,11 +68,11 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     average = v["mode"] == codes.PoolMode.AVERAGE
     overhead = timing.pool_overhead if average else timing.pool_max_overhead
     return vector_cost(
-        int(pairs.sum()) * v["in_blocks"], overhead, "compute", timing.vec_setup, partial(_reads, packet)
+        int(pairs.sum()) * v["in_blocks"], overhead, "compute", timing.vec_setup, Touches(reads=partial(_reads, packet))
     )
 
 
-def _reads(packet: Packet) -> Reads:
+def _reads(packet: Packet) -> Beats:
     """The windows of two output pixels side by side, two words of each in a cycle."""
     v = packet.values
     size = v["kernel_h"] * v["kernel_w"]
@@ -84,7 +84,7 @@ def _reads(packet: Packet) -> Reads:
     ix = pixel % v["out_w"] * v["stride_w"] - v["pad_left"] + tap % v["kernel_w"]
     inside = (iy >= 0) & (iy < v["in_h"]) & (ix >= 0) & (ix < v["in_w"]) & (tap < size) & (pixel < count)
     words = v["in_base"] + (v["in_slot"] + iy) % v["in_ring"] * v["in_row_stride"] + ix
-    return reads(np.where(inside, words, -1).reshape(-1, 4))
+    return Beats.of(np.where(inside, words, -1).reshape(-1, 4))
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.banks import Reads
-from vla_isa.cost import Cost, Timing
+from vla_isa.banks import Beats
+from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import vector_cost
-from vla_isa.engine_reads import item_reads
+from vla_isa.engine_words import item_reads
 from vla_isa.fields import Field, pack_fields
 from vla_isa.footprint import access, item_words
 from vla_isa.generated import codes
@@ -41,11 +41,15 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     work = packet["n"] + packet["n"] % 2  # pairs of items
     overhead = timing.recip_overhead + numerics.ITEM_BYTES // hw.act_word_bytes
     return vector_cost(
-        work, overhead, "compute" if work > overhead else "latency", timing.row_setup, partial(_reads, packet, hw)
+        work,
+        overhead,
+        "compute" if work > overhead else "latency",
+        timing.row_setup,
+        Touches(reads=partial(_reads, packet, hw)),
     )
 
 
-def _reads(packet: Packet, hw: HardwareConfig) -> Reads:
+def _reads(packet: Packet, hw: HardwareConfig) -> Beats:
     return item_reads(packet["in_base"], packet["n"], hw)
 
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.banks import Reads
-from vla_isa.cost import Cost, Timing
+from vla_isa.banks import Beats
+from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import row_cost
-from vla_isa.engine_reads import pair_reads
+from vla_isa.engine_words import pair_reads, pair_writes
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, item_words, matrix_words, table_words
 from vla_isa.generated import codes
@@ -109,10 +109,13 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     table = size // 8 + 2 * -(-size // hw.param_word_bytes) - timing.row_table if size else 0
     sums = timing.reduce_items if v["reduce"] else 0
     overhead = timing.row_overhead + table + sums + max(0, first)
-    return row_cost(packet, max(reads, writes), overhead, timing, partial(_reads, packet, hw))
+    writes_of = partial(pair_writes, packet, 1 + v["out_bytes"], -(-slots // 2))
+    return row_cost(
+        packet, max(reads, writes), overhead, timing, Touches(reads=partial(_reads, packet, hw), writes=writes_of)
+    )
 
 
-def _reads(packet: Packet, hw: HardwareConfig) -> Reads:
+def _reads(packet: Packet, hw: HardwareConfig) -> Beats:
     row = codes.OperandKind.ROW
     planes = [(p, 1 + packet[f"{p}_bytes"], p != "a" and packet[f"{p}_kind"] == row) for p in _operands(packet)]
     items = packet["row_base"] if packet["row_mode"] else None
