@@ -60,11 +60,13 @@ def banks_of(words: NDArray[np.int64], period: int, idle: int) -> Banks:
 
     Args:
         words: [beats, lanes], -1 where a lane has none; words of one bank come one after the other.
-        period: beats behind each of which it takes none for `idle` cycles.
-        idle: see there.
+        period: beats of a strip.
+        idle: cycles before the last one of them, which waits for room behind the array.
     """
     cycles: list[int] = []
     for number, beat in enumerate(words.tolist(), 1):
+        if number % period == 0:
+            cycles.extend([0] * idle)
         left = {w for w in beat if w >= 0}
         while True:
             now = {word % BANKS: word for word in left}
@@ -72,8 +74,6 @@ def banks_of(words: NDArray[np.int64], period: int, idle: int) -> Banks:
             left -= set(now.values())
             if not left:
                 break
-        if number % period == 0:
-            cycles.extend([0] * idle)
     return tuple(cycles)
 
 

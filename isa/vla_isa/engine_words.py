@@ -15,11 +15,21 @@ from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import ITEM_BYTES
 from vla_isa.packet import Packet
 
-__all__ = ["item_reads", "pair_reads", "pair_writes", "result_banks", "run_reads", "step_banks", "stretch"]
+__all__ = [
+    "item_reads",
+    "pair_reads",
+    "pair_writes",
+    "result_banks",
+    "result_reads",
+    "run_reads",
+    "step_banks",
+    "stretch",
+]
 
 Words = NDArray[np.int64]
 _COPY_DEPTH = 8  # words that a lane of a COPY holds
 _WRITES = 64  # words that a write lane of ROW holds
+_PLACES = 4  # words that a residual lane of the MAC engine runs ahead once its queue is full
 _LANES = 4  # read lanes of the vector engine
 
 
@@ -112,7 +122,19 @@ def step_banks(words: Words, drain: int) -> Banks:
 
 def result_banks(first: Words, pitch: int, planes: int, steps: int, hw: HardwareConfig) -> Banks:
     """What the MAC engine writes: [strips, pixels] words of the low plane, -1 none, whose strips take so many steps."""
+    return step_banks(_groups(first, pitch, planes, hw), steps)
+
+
+def result_reads(first: Words, pitch: int, planes: int, steps: int, hw: HardwareConfig) -> Beats:
+    """What it reads for each word that it writes; the same arguments."""
+    beats = _groups(first, pitch, planes, hw)
+    pace = np.ones(beats.shape[:2], np.int64)
+    pace[:, 0] = max(1, steps - beats.shape[1] + 1)
+    return Beats.of(beats.reshape(-1, hw.requant_pixels), pace.ravel(), _PLACES)
+
+
+def _groups(first: Words, pitch: int, planes: int, hw: HardwareConfig) -> Words:
+    """[strips, beats, lanes] words of groups of pixels, plane after plane."""
     groups = first.reshape(len(first), -1, 1, hw.requant_pixels)
     words = np.where(groups < 0, -1, groups + (np.arange(planes) * pitch)[:, None])
-    beats = words.reshape(len(first), -1, hw.requant_pixels)
-    return step_banks(beats, steps)
+    return words.reshape(len(first), -1, hw.requant_pixels)

@@ -47,7 +47,8 @@ class Sharing:
             order = [_ORDER.index(QUEUE_NAMES[queue]) for _, queue, _ in works]
             reads = self._lanes([t.operands for t in touches], [t.reads for t in touches], order)
             writes = self._lanes([t.results for t in touches], [t.writes for t in touches], order)
-            self._paces[key] = tuple(map(min, reads, writes))
+            paces_of = map(min, reads, writes)
+            self._paces[key] = tuple(1.0 if not o else pace for o, pace in zip(order, paces_of, strict=True))
         return self._paces[key]
 
     def _lanes(

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.banks import Banks
+from vla_isa.banks import Banks, Beats
 from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import drain_groups, mac_cost, strip_steps
-from vla_isa.engine_words import result_banks, step_banks, stretch
+from vla_isa.engine_words import result_banks, result_reads, step_banks, stretch
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, item_words, matrix_words, require_fit, table_access
 from vla_isa.generated import codes
@@ -105,27 +106,50 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         timing,
         table=v["table_enable"] == 1,
         behind=behind,
-        touches=Touches(operands=partial(_operands, packet, hw), results=partial(_results, packet, hw)),
+        touches=_touches(packet, hw),
     )
+
+
+def _touches(packet: Packet, hw: HardwareConfig) -> Touches:
+    tensor, rows = packet["res_kind"] == codes.OperandKind.TENSOR, packet["scale_by"] == codes.ScaleBy.ROW
+    reads = partial(_reads, packet, hw) if tensor or rows else None
+    return Touches(partial(_operands, packet, hw), partial(_results, packet, hw), reads)
 
 
 def _operands(packet: Packet, hw: HardwareConfig) -> Banks:
     """The array reads block after block of a strip's pixels, which run across row ends."""
-    h, m, blocks = packet["h"], packet["m"], packet["k_blocks"]
-    strip = stretch(-(-h * m // hw.pixels), blocks)
-    pixel = strip[:, None] * hw.pixels + np.arange(hw.pixels)
+    m, blocks = packet["m"], packet["k_blocks"]
+    pixel, inside = _strips(packet, hw)
     row = packet["in_base"] + pixel // m * packet["in_row_stride"] + pixel % m
     words = row[:, None] + (np.arange(blocks) * packet["in_pitch"])[:, None]
     drain = (1 + packet["out_bytes"]) * hw.pixels // hw.requant_pixels
-    return step_banks(np.where(pixel[:, None] < h * m, words, -1), drain)
+    return step_banks(np.where(inside[:, None], words, -1), drain)
 
 
 def _results(packet: Packet, hw: HardwareConfig) -> Banks:
-    h, m, planes = packet["h"], packet["m"], 1 + packet["out_bytes"]
-    strip = stretch(-(-h * m // hw.pixels), packet["k_blocks"])
-    pixel = strip[:, None] * hw.pixels + np.arange(hw.pixels)
-    words = packet["out_base"] + pixel // m * packet["out_row_stride"] + pixel % m
-    return result_banks(np.where(pixel < h * m, words, -1), packet["out_pitch"], planes, packet["k_blocks"], hw)
+    pixel, inside = _strips(packet, hw)
+    words = packet["out_base"] + pixel // packet["m"] * packet["out_row_stride"] + pixel % packet["m"]
+    planes = 1 + packet["out_bytes"]
+    return result_banks(np.where(inside, words, -1), packet["out_pitch"], planes, packet["k_blocks"], hw)
+
+
+def _reads(packet: Packet, hw: HardwareConfig) -> Beats:
+    """The residual's two planes, or the records of rows."""
+    pixel, inside = _strips(packet, hw)
+    planes, pitch = 1, 0
+    if packet["res_kind"] == codes.OperandKind.TENSOR:
+        words = packet["res_base"] + pixel // packet["m"] * packet["res_row_stride"] + pixel % packet["m"]
+        planes, pitch = 2, packet["res_pitch"]
+    else:
+        words = packet["row_base"] + pixel * (numerics.ITEM_BYTES // hw.act_word_bytes)
+    return result_reads(np.where(inside, words, -1), pitch, planes, packet["k_blocks"], hw)
+
+
+def _strips(packet: Packet, hw: HardwareConfig) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Pixels of strips, and which of them there are."""
+    count = packet["h"] * packet["m"]
+    pixel = stretch(-(-count // hw.pixels), packet["k_blocks"])[:, None] * hw.pixels + np.arange(hw.pixels)
+    return pixel, pixel < count
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:
