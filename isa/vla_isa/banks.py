@@ -20,7 +20,7 @@ from vla_isa.hardware import BANKS
 
 __all__ = ["STRETCH", "Banks", "Beats", "banks_of", "paces"]
 
-STRETCH = 192  # beats of an engine, and cycles, that are looked at
+STRETCH = 384  # beats of an engine, and cycles, that are looked at
 _WARM = 32  # of these cycles until queues are full
 _ON_THE_WAY = 5  # cycles from a granted request to its word
 

@@ -30,9 +30,8 @@ class Timing:
     index_steps: int = 4  # of a packet with an index, before it leaves
     loop_steps: int = 3  # of a LOOP
     semaphore: int = 3  # from a signal, or from the head of its queue, to the packet that takes its semaphores
-    linger: int = 5  # from the last packet that is done to machines that are idle
-    halt: int = 6  # from HALT's semaphores and idle engines to the end
-    mac_shadow: int = 13  # from a packet to the one that prepares behind it
+    linger: int = 3  # from the last packet that is done to engines that are idle
+    halt: int = 8  # from HALT's semaphores and idle engines to the end
     copy_setup: int = 9  # of a COPY: from its semaphores to its first address, and from its last beat to done
     local_setup: int = 11  # of a COPY inside the scratchpad
     key_setup: int = 10  # of one from there to weights
@@ -92,7 +91,7 @@ class Cost:
         mac_busy, conflicts: cycles in which the array multiplies, and those lost to bank conflicts.
         read_beats, write_beats: 32-byte beats of all masters.
         path: packets of a queue on different paths (parameters and weights) work side by side.
-        share, burst: the part of in-master 0 that it takes while it works, 0..1, and the beats of its bursts, on average.
+        share, burst: the part of in-master 0 that it takes while it works, 0..1; beats of its bursts, on average.
         tail: the last of `cycles`, in which it shares nothing.
         touches: what it reads and writes of the scratchpad.
     """

@@ -42,6 +42,11 @@ class _Prefetch:
             self._low = line + 1
             self._read(at)
 
+    def release(self, line: int, at: int) -> None:
+        """A loop that was held is left: what lies in front of a line goes."""
+        self.held, self._low = False, line
+        self._read(at + 1)
+
     def offered(self, line: int, at: int) -> int:
         """When a packet that is wanted from `at` on is there."""
         return max(at, self._there[line])
@@ -115,7 +120,8 @@ class Dispatch:
                 return at
             self._loops.pop()
             if not self._loops or self._loops[-1].last != loop.last:
-                self._prefetch.held = bool(self._loops) and self._loops[-1].held
+                if loop.held and not (self._loops and self._loops[-1].held):
+                    self._prefetch.release(loop.last + 1, at)
                 return at
             at += 1  # the loop around it ends here too
 

@@ -47,10 +47,9 @@ class _Queue:
     waiting: deque[int] = field(default_factory=deque)
     inside: deque[int] = field(default_factory=deque)
     full: bool = False  # dispatch stands in front of it
-    asks: bool = False  # the head wants its semaphores
+    asks: int = -1  # from when on the head may get the semaphores that it wants
     stuck: int = -1  # from when on the head has them and the engine has no place
-    given: int = -1  # the last packet into the engine, and when
-    shadow: int = 0  # when the engine may take one more, as far as its preparation goes
+    shadow: int = 0  # until when the engine prepares the last one, and takes no other
     settled: int = 0  # of those inside: their ends are known
     done: int = -1  # the end of the last one of them
 
@@ -65,7 +64,7 @@ class _Work:
     left: float
     since: int
     rate: float = 1.0
-    version: int = 0
+    expected: int = -1  # the event of its end
 
 
 class Queues:
@@ -105,7 +104,7 @@ class Queues:
     @property
     def stands(self) -> tuple[int, int] | None:
         """The first packet that waits for ever, and for which semaphore; None where the program ended."""
-        heads = [q.waiting[0] for q in self._queues if q.asks]
+        heads = [q.waiting[0] for q in self._queues if q.asks >= 0]
         if self.spans[-1].done >= 0 or not heads:
             return None
         wanted = bits(self._packets[min(heads)]["wait"])
@@ -122,8 +121,8 @@ class Queues:
         index, queue = self._next, self._queues[self._numbers[self._next]]
         if self._numbers[index] == _FETCH:
             queue.waiting.append(index)
-            queue.asks = True
-            self._at(time + self._timing.semaphore - 1, self._try, _FETCH)
+            queue.asks = time + self._timing.semaphore - 1
+            self._at(queue.asks, self._try, _FETCH)
             return
         if len(queue.waiting) == self._depth:
             queue.full = True
@@ -144,12 +143,9 @@ class Queues:
 
     def _read(self, time: int, beats: int) -> None:
         """A read of fetch takes its beats of in-master 0, one behind another."""
-        if (work := self._works.get(_READS)) is not None:
-            beats += ceil(work.left - work.rate * (time - work.since))
-            version = work.version + 1
-        else:
-            version = self._reads << 32  # no end that was expected before is this one's
-        self._works[_READS] = work = _Work(_READS, _FETCH, _READ, beats, time, 1.0, version)
+        if (before := self._works.get(_READS)) is not None:
+            beats += ceil(before.left - before.rate * (time - before.since))
+        self._works[_READS] = work = _Work(_READS, _FETCH, _READ, beats, time)
         self._finish_at(work)
         self._pace(time)
 
@@ -159,15 +155,15 @@ class Queues:
         """A packet is the head of its queue from the next cycle on."""
         queue = self._queues[number]
         if self._packets[queue.waiting[0]]["wait"]:
-            queue.asks = True
-            self._at(time + self._timing.semaphore, self._try, number)
+            queue.asks = time + self._timing.semaphore
+            self._at(queue.asks, self._try, number)
         else:
             self._at(time + 1, self._take, number)
 
     def _try(self, time: int, number: int) -> None:
         """The head's semaphores may be there; one packet gets its in every second cycle."""
         queue = self._queues[number]
-        if not queue.asks:
+        if not 0 <= queue.asks <= time:
             return
         wanted = bits(self._packets[queue.waiting[0]]["wait"])
         if any(not self._counts[s] for s in wanted):
@@ -178,7 +174,7 @@ class Queues:
         self._granted = time
         for s in wanted:
             self._counts[s] -= 1
-        queue.asks = False
+        queue.asks = -1
         (self._act if number == _FETCH else self._take)(time, number)
 
     def _signal(self, time: int, index: int) -> None:
@@ -186,7 +182,7 @@ class Queues:
         for s in bits(self._packets[index]["signal"]):
             self._counts[s] += 1
         for number, queue in enumerate(self._queues):
-            if queue.asks and self._packets[queue.waiting[0]]["wait"]:
+            if queue.asks >= 0 and self._packets[queue.waiting[0]]["wait"]:
                 self._at(time, self._try, number)
 
     def _take(self, time: int, number: int) -> None:
@@ -241,7 +237,7 @@ class Queues:
         cost = self._costs[index]
         self._ready[index] = time - 1 + cost.setup
         if number == _MAC:
-            queue.shadow = time + self._timing.mac_shadow
+            queue.shadow = self._ready[index]
         line = self._lines.setdefault((number, cost.path), deque())
         line.append(index)
         if len(line) == 1:
@@ -272,24 +268,22 @@ class Queues:
         for work, rate in zip(works, rates, strict=True):
             if rate != work.rate:
                 work.left = max(0.0, work.left - work.rate * (time - work.since))
-                work.since, work.rate, work.version = time, rate, work.version + 1
+                work.since, work.rate = time, rate
                 self._finish_at(work)
 
     def _finish_at(self, work: _Work) -> None:
-        end = work.since + ceil(work.left / work.rate - _EPSILON)
-        self._at(end, self._finish, work.index, work.version)
+        work.expected = self._order + 1
+        self._at(work.since + ceil(work.left / work.rate - _EPSILON), self._finish, work.index, work.expected)
 
-    def _finish(self, time: int, index: int, version: int) -> None:
+    def _finish(self, time: int, index: int, expected: int) -> None:
         """The work is through, unless its rate has changed since this was expected."""
         work = self._works.get(index)
-        if work is None or work.version != version:
+        if work is None or work.expected != expected:
             return
         del self._works[index]
-        if index == _READS:
-            self._pace(time)
-            return
         self._pace(time)
-        self._at(time + work.cost.tail, self._end, index)
+        if index != _READS:
+            self._at(time + work.cost.tail, self._end, index)
 
     def _end(self, time: int, index: int) -> None:
         """So is what is behind it."""
@@ -316,5 +310,5 @@ class Queues:
         if queue.stuck >= 0:
             self._at(time if number == _MAC else time + 1, self._give, number)
         fetch = self._queues[_FETCH]
-        if fetch.waiting and not fetch.asks and self._packets[fetch.waiting[0]].name == "HALT":
+        if fetch.waiting and fetch.asks < 0 and self._packets[fetch.waiting[0]].name == "HALT":
             self._halt(self.spans[fetch.waiting[0]].take)

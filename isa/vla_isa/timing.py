@@ -32,7 +32,8 @@ _ACTIVE = ("wload_active", "load_active", "mac_active", "vec_active", "store_act
 class PacketTiming:
     """When a packet ran: `start` and `end` in cycles from start, `cycles` its time alone on the machine.
 
-    It starts when it has its semaphores; the packet before it in its queue may still run then. `bound` says what set `cycles`: "compute", "requantize", "memory" or "latency".
+    It starts when it has its semaphores and the packet before it in its queue is done; by then part of its
+    own work may be done. `bound` says what set `cycles`: "compute", "requantize", "memory" or "latency".
     """
 
     number: int
@@ -100,26 +101,28 @@ class _Run:
             where = describe(program, self._numbers[index], self._packets[index])
             raise ProgramError(f"{where} waits for semaphore {semaphore}, which nothing signals; it would deadlock")
         self._spans = run.spans
-        self._beats = sum(end - first for first, end in dispatch.reads)
+        self._reads = dispatch.reads
 
     def report(self) -> TimingReport:
         """Totals and counters."""
         macs: dict[int, int] = {}
         for source in self._program.sources:
             macs[source.packet] = macs.get(source.packet, 0) + source.macs
-        packets = [
-            PacketTiming(n, p.name, p.queue, span.take, span.done, cost.cycles, macs.get(n, 0), cost.bound)
-            for n, p, cost, span in zip(self._numbers, self._packets, self._costs, self._spans, strict=True)
-        ]
+        packets, before = list[PacketTiming](), dict[str, int]()
+        for n, p, cost, span in zip(self._numbers, self._packets, self._costs, self._spans, strict=True):
+            start = max(span.take, before.get(p.queue, 0))
+            before[p.queue] = span.done
+            packets.append(PacketTiming(n, p.name, p.queue, start, span.done, cost.cycles, macs.get(n, 0), cost.bound))
         costs = self._costs
         total = packets[-1].end
+        fetched = sum(max(0, min(end, total + 1) - first) for first, end in self._reads)
         counters = dict.fromkeys((name for name, _ in COUNTERS), 0)
         counters.update(
             cycles=total,
             packets=len(packets),
             mac_busy=sum(c.mac_busy for c in costs),
             act_conflict=sum(c.conflicts for c in costs),
-            read_beats=sum(c.read_beats for c in costs) + self._beats,
+            read_beats=sum(c.read_beats for c in costs) + fetched,
             write_beats=sum(c.write_beats for c in costs),
         )
         counters.update({name: self._active(queue) for queue, name in enumerate(_ACTIVE)})
