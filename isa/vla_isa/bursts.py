@@ -20,23 +20,25 @@ _LINE_BEATS = LINE_BYTES // BEAT_BYTES
 
 @dataclass(frozen=True)
 class Bursts:
-    """What one master moves.
+    """What masters move.
 
     Attributes:
-        cycles: that it needs.
+        cycles: that the busiest one needs.
         beats, count: of all bursts, and how many.
         waits: bursts in flight rather than beats set the pace.
+        masters: how many.
     """
 
     cycles: float
     beats: int
     count: int
     waits: bool
+    masters: int
 
     @property
     def share(self) -> float:
-        """Beats in a cycle, 0..1."""
-        return min(1.0, self.beats / max(self.cycles, 1))
+        """Beats of one master in a cycle, 0..1."""
+        return min(1.0, self.beats / self.masters / max(self.cycles, 1))
 
     @property
     def length(self) -> float:
@@ -45,30 +47,41 @@ class Bursts:
 
 
 def burst_cycles(
-    starts: NDArray[np.int64], units: NDArray[np.int64], group: int, unit_bytes: int, latency: int, timing: Timing
+    starts: NDArray[np.int64],
+    units: NDArray[np.int64],
+    group: int,
+    unit_bytes: int,
+    latency: int,
+    timing: Timing,
+    masters: int = 1,
 ) -> Bursts:
     """Runs cut into bursts that end where an aligned group ends.
 
     Args:
         starts: first unit of each run; units: how many.
         group: units of a group, so of the longest burst; unit_bytes: what one master moves of a unit.
+        latency: of a burst.
+        timing: constants.
+        masters: that bursts are dealt to, so that each gets about as much.
     """
     first = np.minimum(units, group - starts % group)
     whole, last = np.divmod(units - first, group)
-    cycles, beats_total, waits = 0.0, 0, False
+    cycles, beats_total, waits = [0.0] * masters, 0, False
     sizes = np.concatenate([first, last])
     counts = np.bincount(sizes[sizes > 0], minlength=group + 1)
     counts[group] += whole.sum()
-    for size in np.flatnonzero(counts):
+    for size in np.flatnonzero(counts)[::-1]:
         beats = -(-int(size) * unit_bytes // BEAT_BYTES)
         pace = (latency + beats) / timing.bursts_in_flight
-        cycles += int(counts[size]) * max(beats, pace)
+        each, left = divmod(int(counts[size]), masters)
+        for place, master in enumerate(np.argsort(cycles, kind="stable").tolist()):
+            cycles[master] += (each + (place < left)) * max(beats, pace)
         beats_total += int(counts[size]) * beats
         waits |= pace > beats
-    return Bursts(cycles, beats_total, int(counts.sum()), waits)
+    return Bursts(max(cycles), beats_total, int(counts.sum()), waits, masters)
 
 
-def line_cycles(lines: NDArray[np.int64], run_beats: int, latency: int, timing: Timing) -> Bursts:
+def line_cycles(lines: NDArray[np.int64], run_beats: int, latency: int, timing: Timing, masters: int = 1) -> Bursts:
     """Runs of the data space, each from the start of a line; those that continue each other become one burst.
 
     Args:
@@ -76,6 +89,7 @@ def line_cycles(lines: NDArray[np.int64], run_beats: int, latency: int, timing: 
         run_beats: beats of a run.
         latency: of a burst.
         timing: constants.
+        masters: see `burst_cycles`.
     """
     length = -(-run_beats // _LINE_BEATS)
     ends = lines + length
@@ -89,7 +103,8 @@ def line_cycles(lines: NDArray[np.int64], run_beats: int, latency: int, timing: 
         BEAT_BYTES,
         latency,
         timing,
+        masters,
     )
     # a burst that ends with a run leaves out the padding behind it
     cut = (length * _LINE_BEATS - run_beats) * int((joins & (ends[:-1] % timing.burst_lines == 0)).sum())
-    return Bursts(int(whole.cycles - cut), whole.beats - cut, whole.count, whole.waits)
+    return Bursts(int(whole.cycles - cut / masters), whole.beats - cut, whole.count, whole.waits, masters)

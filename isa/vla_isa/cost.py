@@ -36,6 +36,7 @@ class Timing:
     local_setup: int = 11  # of a COPY inside the scratchpad
     key_setup: int = 10  # of one from there to weights
     fill_setup: int = 7  # of a fill, which reads nothing
+    copy_ahead: int = 8  # of a COPY's setup, behind one that moves in another way
     empty_copy: int = 3  # a COPY that moves nothing
     mac_setup: int = 4  # of a MAC packet, besides its constants
     mac_constants: int = 6  # one cycle per pixel of a strip, and not less than these
@@ -57,6 +58,8 @@ class Timing:
     pool_overhead: int = 31  # a POOL packet of averages besides its windows
     pool_max_overhead: int = 25  # and one of maxima
     gather_setup: int = 4  # of a GATHER, more than of a COPY: its first row
+    gather_first: int = 14  # of that, with the address, what waits for the first item
+    gather_data: int = 18  # the same in the data space
     gather_items: int = 13  # reading and checking items, besides one cycle for each
     fetch_overhead: int = 2  # JUMP, HALT, LOOP and SET
     set_item: int = 5  # reading SET's item
@@ -92,6 +95,7 @@ class Cost:
         read_beats, write_beats: 32-byte beats of all masters.
         path: packets of a queue on different paths (parameters and weights) work side by side.
         share, burst: the part of in-master 0 that it takes while it works, 0..1; beats of its bursts, on average.
+        kind: a COPY prepares only its address behind one of another kind.
         tail: the last of `cycles`, in which it shares nothing.
         touches: what it reads and writes of the scratchpad.
     """
@@ -107,4 +111,5 @@ class Cost:
     share: float = 0.0
     burst: float = 0.0
     tail: int = 0
+    kind: str = ""
     touches: Touches = field(default=Touches(), compare=False, repr=False)

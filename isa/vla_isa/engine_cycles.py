@@ -138,7 +138,7 @@ def strip_steps(
     return steps
 
 
-def master_cost(bursts: Bursts, work: int, setup: int, bound: str, path: str = "") -> Cost:
+def master_cost(bursts: Bursts, work: int, setup: int, bound: str, path: str = "", kind: str = "") -> Cost:
     """A packet that reads the data space over in-master 0, and perhaps over the other one as well."""
     return Cost(
         setup + work,
@@ -146,6 +146,7 @@ def master_cost(bursts: Bursts, work: int, setup: int, bound: str, path: str = "
         setup=setup,
         read_beats=bursts.beats,
         path=path,
+        kind=kind,
         share=bursts.share,
         burst=bursts.length,
     )

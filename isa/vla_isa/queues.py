@@ -288,10 +288,14 @@ class Queues:
     def _end(self, time: int, index: int) -> None:
         """So is what is behind it."""
         number = self._numbers[index]
-        line = self._lines[number, self._costs[index].path]
+        cost = self._costs[index]
+        line = self._lines[number, cost.path]
         line.popleft()
         if line:
-            self._at(max(time, self._ready[line[0]]), self._begin, line[0])
+            following = self._costs[line[0]]
+            alike = following.kind == cost.kind and following.kind != "gather"
+            behind = 0 if alike else max(0, following.setup - self._timing.copy_ahead)
+            self._at(max(time + behind, self._ready[line[0]]), self._begin, line[0])
         self._ended[index] = time
         queue = self._queues[number]
         while queue.settled < len(queue.inside) and (oldest := queue.inside[queue.settled]) in self._ended:

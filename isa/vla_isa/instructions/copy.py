@@ -145,13 +145,11 @@ def _local_cost(packet: Packet, runs: int, hw: HardwareConfig, timing: Timing) -
     if packet["unit"] == codes.Unit.TRANSPOSE:  # the first square enters before it leaves
         work += hw.block // lanes
     if move == codes.Move.FILL_ACT:
-        return Cost(timing.fill_setup + work, "memory", setup=timing.fill_setup)
+        return Cost(timing.fill_setup + work, "memory", setup=timing.fill_setup, kind="local")
     keys = move == codes.Move.ACT_TO_WEIGHT
     setup = timing.key_setup if keys else timing.local_setup
-    path = "keys" if keys else ""
-    return Cost(
-        setup + work, "memory", setup=setup, path=path, touches=Touches(reads=partial(_reads, packet, lanes, hw))
-    )
+    path, touches = "keys" if keys else "", Touches(reads=partial(_reads, packet, lanes, hw))
+    return Cost(setup + work, "memory", setup=setup, path=path, kind="local", touches=touches)
 
 
 def _reads(packet: Packet, lanes: int, hw: HardwareConfig) -> Beats:
@@ -164,8 +162,8 @@ def _reads(packet: Packet, lanes: int, hw: HardwareConfig) -> Beats:
 def _line_cost(packet: Packet, side: str, masters: int, latency: int, hw: HardwareConfig, timing: Timing) -> Cost:
     """Activations to or from the data space; `side` is the data space's."""
     run_beats = -(-packet["n0"] * hw.act_word_bytes // BEAT_BYTES)
-    bursts = line_cycles(_run_starts(packet, side), run_beats, latency, timing)
-    work, setup = -(-int(bursts.cycles) // masters), latency + timing.copy_setup
+    bursts = line_cycles(_run_starts(packet, side), run_beats, latency, timing, masters)
+    work, setup = int(bursts.cycles), latency + timing.copy_setup
     bound = "latency" if bursts.waits or work < latency else "memory"
     if side == "dst":
         return Cost(
@@ -175,7 +173,7 @@ def _line_cost(packet: Packet, side: str, masters: int, latency: int, hw: Hardwa
             write_beats=bursts.beats,
             touches=Touches(reads=partial(_reads, packet, BEAT_BYTES // hw.act_word_bytes, hw)),
         )
-    return master_cost(bursts, work, setup, bound)
+    return master_cost(bursts, work, setup, bound, kind="data")
 
 
 def _param_cost(packet: Packet, hw: HardwareConfig, timing: Timing) -> Cost:
