@@ -166,13 +166,8 @@ def _line_cost(packet: Packet, side: str, masters: int, latency: int, hw: Hardwa
     work, setup = int(bursts.cycles), latency + timing.copy_setup
     bound = "latency" if bursts.waits or work < latency else "memory"
     if side == "dst":
-        return Cost(
-            setup + work,
-            bound,
-            setup=setup,
-            write_beats=bursts.beats,
-            touches=Touches(reads=partial(_reads, packet, BEAT_BYTES // hw.act_word_bytes, hw)),
-        )
+        touches = Touches(reads=partial(_reads, packet, BEAT_BYTES // hw.act_word_bytes, hw))
+        return Cost(setup + work, bound, setup=setup, write_beats=bursts.beats, touches=touches)
     return master_cost(bursts, work, setup, bound, kind="data")
 
 
