@@ -35,7 +35,7 @@ class Region:
 
 @dataclass(eq=False)
 class Choice:
-    """Whose weights and parameters, of `count` experts, a packet uses: those of the number that a SET, `selector`, takes.
+    """Which of `count` experts' weights and parameters a packet uses: of the number that a SET, `selector`, takes.
 
     `weight_step` and `param_step` are the words from one expert's to the next's.
     """
