@@ -29,7 +29,7 @@ _NEVER = -1e4  # a mask of so much, and less, is one that hides
 
 
 def of_known_sizes(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """Q, K and V must be of rank 3 or 4, with 2 keys or more."""
+    """Q, K and V must be of rank 3 or 4, with 2 keys or more where there is a mask."""
     shapes = [shape_of(v) for v in node.inputs[:3]]
     ok = all(len(s) in (3, 4) for s in shapes)
     ok = ok and _past_length(node) + shapes[1][-2] > 1
