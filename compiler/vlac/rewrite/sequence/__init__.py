@@ -8,7 +8,7 @@ number of heads, D the channels of a head. All are ONNX's own operators, so ONNX
         projection makes them. q_num_heads H, kv_num_heads Hkv (H is a multiple: heads share keys), scale always given,
         is_causal where key j > past + query i is masked, softcap where it is not 0.
         mask [B or 1, H or 1, Sq, past + Sk] of truth values (true stays) or added; -inf is never. Where no query
-        differs it is an Expand of [B or 1, H or 1, 1, past + Sk]. What it is to the machine says `mask_structure`.
+        differs it is an Expand of [B or 1, H or 1, 1, past + Sk]. `model/mask_structure.py`: what it is to the machine.
         past_* and present_* [B, Hkv, S, D] are inputs and outputs of the model. A row without keys is 0.
     LayerNormalization(x, gamma, beta?), RMSNormalization(x, gamma)                                   opset 17, 23
         x of any rank, over the last axes from `axis` (negative) on; gamma and beta constants of these axes' sizes.
