@@ -1,8 +1,8 @@
 """One Attention node of views of queries, keys and values: heads side by side in the channels, as layers make them.
 
-Repeated heads of keys and values are read once (grouped queries). Keys and values of earlier runs that the model does
-not return are a Concat in front: ONNX Runtime computes no Attention that has them and does not give them back.
-Not here: where the views come from.
+Repeated heads of keys and values are read once (grouped queries). Of one key alone there is no node: every query gets
+its value. Keys and values of earlier runs that the model does not return are a Concat in front: ONNX Runtime computes no
+Attention that has them and does not give them back. Not here: where the views come from.
 """
 
 from __future__ import annotations
@@ -64,6 +64,9 @@ def build(new: Nodes, given: Operands) -> list[ir.Value] | None:
     if joined and causal:  # of an Attention without a past, the first query sees the first key alone
         terms, causal = [*terms, Term(np.tri(queries, total, past, dtype=bool)[None, None], True)], False
     mask = join(new, terms, (batch, heads, queries, total), 0 if joined else past)
+    if mask is not None and mask.value is None and total == 1:
+        alone = _packed(new, given.v.expand((batch, heads, queries, given.v.shape[3])))
+        return None if alone is None else [alone]
     inputs = [_packed(new, x) for x in (given.q, k, v)]
     if joined:
         inputs[1:] = [_behind(new, old, x) for old, x in zip(given.past or (), inputs[1:], strict=True)]
