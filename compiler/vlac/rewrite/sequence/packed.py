@@ -1,8 +1,8 @@
 """One Attention node of views of queries, keys and values: heads side by side in the channels, as layers make them.
 
 Repeated heads of keys and values are read once (grouped queries). Of one key alone there is no node: every query gets
-its value. Keys and values of earlier runs that the model does not return are a Concat in front: ONNX Runtime computes no
-Attention that has them and does not give them back. Not here: where the views come from.
+its value. Keys and values of earlier runs that the model does not return are a Concat in front: ONNX Runtime computes
+no Attention that has them and does not give them back. Not here: where the views come from.
 """
 
 from __future__ import annotations
