@@ -16,11 +16,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from vlac.model.mask_structure import NEVER
 from vlac.model.reading import attribute, constant, shape_of
 from vlac.rewrite.nodes import Nodes
 from vlac.rewrite.sequence.cache import past_of
 from vlac.rewrite.sequence.emit import emit
-from vlac.rewrite.sequence.masks import NEVER, Term
+from vlac.rewrite.sequence.masks import Term
 from vlac.rewrite.sequence.match import is_op, made_by, operands, pairs, scalar, uncast
 from vlac.rewrite.sequence.packed import Operands, build
 from vlac.rewrite.sequence.views import View, view_of

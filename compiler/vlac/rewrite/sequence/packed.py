@@ -1,6 +1,7 @@
 """One Attention node of views of queries, keys and values: heads side by side in the channels, as layers make them.
 
-Repeated heads of keys and values are read once (grouped queries). Not here: where the views come from.
+Repeated heads of keys and values are read once (grouped queries). Of one key alone there is no node: every query gets
+its value. Not here: where the views come from.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ def build(new: Nodes, given: Operands) -> list[ir.Value] | None:
     batch, heads, queries, _ = given.q.shape
     past = 0 if given.past is None else int(given.past[0].shape[2])
     mask = join(new, given.terms, (batch, heads, queries, past + k.shape[2]), past)
+    if mask is not None and mask.value is None and past + k.shape[2] == 1:
+        alone = _packed(new, given.v.expand((batch, heads, queries, given.v.shape[3])))
+        return None if alone is None else [alone]
     inputs = [_packed(new, x) for x in (given.q, k, v)]
     if mask is None or None in inputs:
         return None
