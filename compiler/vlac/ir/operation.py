@@ -349,7 +349,7 @@ class Op:
 
     @property
     def in_spans(self) -> bool:
-        """Whether it can take some pixels of one row at a time, as many packets as spans."""
+        """Whether it takes parts of one row at a time, pixels or heads: as many packets as those that it joins."""
         return False
 
     def most_pixels(self, hw: HardwareConfig) -> int | None:
