@@ -64,7 +64,9 @@ def read_samples(
                 f"calibration data is {type(source).__name__}; give a file, a mapping of input names to arrays, or a "
                 "sequence of at least one such mapping"
             )
-        return [x for i, s in enumerate(maps) for x in _samples(f"calibration sample {i}", s, inputs, optional, unscaled)]
+        return [
+            x for i, s in enumerate(maps) for x in _samples(f"calibration sample {i}", s, inputs, optional, unscaled)
+        ]
     random = re.fullmatch(r"random(?::(.*))?", str(source))
     if random:
         return _random(_RANDOM_SAMPLES if random[1] is None else random[1], inputs)
