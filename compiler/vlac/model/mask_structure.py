@@ -87,13 +87,14 @@ def _logit_units(mask: NDArray[np.generic], seen: NDArray[np.bool_]) -> I16:
     if mask.dtype == np.bool_:
         return np.where(mask, 0, _NONE).astype(np.int16)
     real = mask.astype(np.float64)
-    counts = seen & (real > NEVER)
+    hides = real <= NEVER
+    counts = seen & ~hides
     largest = np.where(counts, real, -np.inf).max(axis=2, keepdims=True)
     largest = np.where(counts.any(axis=2, keepdims=True), largest, 0)
     if np.abs(largest).max() > _FAR:
-        real = np.where(real > NEVER, real - largest, real)
+        real = real - largest
     units = np.clip(np.rint(real / LOGIT), _NONE + 1, INT16.hi)
-    return np.where(mask <= NEVER, _NONE, units).astype(np.int16)
+    return np.where(hides, _NONE, units).astype(np.int16)
 
 
 def _row(mask: ir.Value) -> ir.Value:
