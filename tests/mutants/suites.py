@@ -99,6 +99,7 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("compiler/vlac/quantize/*", (QUANTIZE, FAULTS, NETWORKS)),
     ("compiler/vla_toolchain/conformance/*", (["tests/runtime/test_conformance.py", *FAST], [*FAST, "tests/runtime"])),
     ("compiler/vla_toolchain/verify/*", (VERIFY, [*FAST, "tests/compiler/test_vlac_cli.py"])),
+    ("compiler/vlac/model/mask_structure.py", (SEQUENCE, COMPILER)),
     *((f"compiler/vlac/{room}/*", ([*FAST, "tests/compiler/ops"], COMPILER)) for room in ("model", "lowering", "ops")),
     ("compiler/vlac/analysis/*", (["tests/compiler/test_refusal_rules.py"], COMPILER)),
     ("compiler/vlac/*", (COMPILER,)),

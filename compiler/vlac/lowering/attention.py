@@ -26,10 +26,10 @@ from vlac.device.to_weights import ToWeightsOp, TransposeOp
 from vlac.ir.operation import Home, Op, Tensor
 from vlac.ir.records import Requant
 from vlac.lowering.context import LoweringContext
+from vlac.model.mask_structure import LOGIT
 
-__all__ = ["LOGIT", "Attention", "Mask", "lower_attention"]
+__all__ = ["Attention", "Mask", "lower_attention"]
 
-LOGIT = 1 / 256  # nat, the unit of logits
 I64 = NDArray[np.int64]
 _AHEAD = 1  # heads whose logits are made in front of a mix
 
