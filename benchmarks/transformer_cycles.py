@@ -4,20 +4,21 @@
 
 With --rtl a block alone also runs on the Verilog machine (minutes), whose outputs must be those of `sim`.
 
-Blocks are pre-norm, of random weights: x + O(attention(norm x)), then x + down(gelu(up(norm x))). Useful work are the
-multiply-accumulates of the model, without the padding of heads and strips.
+Blocks are pre-norm, of random weights: x + O(attention(norm x)), then x + down(gelu(up(norm x))); those of an action
+expert (`experts.py`) have a gate, and read keys and values of a prefix. Useful work are the multiply-accumulates of the
+model, without the padding of heads and strips.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+from block_shapes import SHAPES, ExpertShape, Shape
 from graphs import GraphBuilder
 from prepare import compile_model, random_inputs
 
@@ -27,35 +28,12 @@ from vla_isa import hardware, timing
 OPSET = 23
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A block; `least` is the share of the peak that one more block must reach, `most` the cycles that it may take."""
-
-    length: int
-    channels: int
-    heads: int
-    hidden: int
-    causal: bool = False
-    least: float | None = None
-    most: int | None = None
-
-    @property
-    def macs(self) -> int:
-        """Useful multiply-accumulates."""
-        t, d = self.length, self.channels
-        return t * (4 * d * d + 2 * d * self.hidden) + 2 * t * t * d
-
-
-SHAPES = {
-    "vit_s": Shape(197, 384, 6, 1536, least=0.92),
-    "siglip_so400m": Shape(729, 1152, 16, 4304, least=0.90),
-    "minilm": Shape(128, 384, 12, 1536, least=0.89),
-    "gpt2_6": Shape(6, 768, 12, 3072, causal=True, most=32_000),
-}
-
-
-def blocks(shape: Shape, count: int) -> onnx.ModelProto:
+def blocks(shape: Shape | ExpertShape, count: int) -> onnx.ModelProto:
     """So many blocks one behind another."""
+    if isinstance(shape, ExpertShape):
+        from experts import exported_expert  # with PyTorch
+
+        return exported_expert(shape, count)
     g, d = GraphBuilder("blocks"), shape.channels
     x = g.input("x", (1, shape.length, d))
     for _ in range(count):

@@ -26,7 +26,7 @@ __all__ = ["SPEC"]
 
 
 def of_known_sizes(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """Q, K and V must be of rank 3 or 4, with 2 keys or more."""
+    """Q, K and V must be of rank 3 or 4, with 2 keys or more where there is a mask."""
     shapes = [shape_of(v) for v in node.inputs[:3]]
     ok = all(len(s) in (3, 4) for s in shapes)
     ok = ok and past_length(node) + shapes[1][-2] > 1

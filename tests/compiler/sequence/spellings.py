@@ -167,6 +167,19 @@ STATE = (
     Case("gru_cell", X, "`nn.GRUCell`", {"Sigmoid": 2}, ()),
 )
 
+M = "mixtures of experts"
+CHOSEN = {"ArgMax": 1}
+ALL = ("GatherND", "ScatterElements", "OneHot", "Equal", "TopK", "Concat", "Where")
+MIXTURES = (
+    Case("expert_gathered", M, "`torch.bmm` with `w[router(t).argmax(-1)]`", {**CHOSEN, "Gather": 2, "Gemm": 2}, ALL),
+    Case("expert_functional", M, "`F.linear` with `w[router(t)[0].argmax()]`", {**CHOSEN, "Gemm": 2}, ALL),
+    Case("expert_convolution", M, "`F.conv2d` with `torch.index_select`", {**CHOSEN, "Gather": 2, "Conv": 1}, ALL),
+    Case("expert_scattered", M, "all experts times a mask by `scatter`", {**CHOSEN, "Gather": 2, "Conv": 1}, ALL),
+    Case("expert_one_hot", M, "the same by `F.one_hot`", {**CHOSEN, "Gather": 4, "Gemm": 3}, ALL),
+    Case("expert_equal", M, "the same by `number == e`", {**CHOSEN, "Gather": 2, "Conv": 1}, ALL),
+    Case("expert_picked", M, "`torch.stack` of all experts by number", {**CHOSEN, "Gemm": 3}, ALL),
+)
+
 G = "Hugging Face"
 BLOCK = {**ONE, "LayerNormalization": 3}
 RMS_BLOCK = {**ONE, "RMSNormalization": 3}
@@ -221,4 +234,4 @@ BLOCKS = (
     Case("lstm", P, "`nn.LSTM`", {"LSTM": 1}),
     Case("gru", P, "`nn.GRU`", {"GRU": 1}),
 )
-CASES = (*ATTENTION, *NORMS, *ROTARY, *STATE, *BLOCKS)
+CASES = (*ATTENTION, *NORMS, *ROTARY, *STATE, *MIXTURES, *BLOCKS)

@@ -103,9 +103,10 @@ def _logits(op: LogitsOp, known: dict[Tensor, Any], nodes: Any, constants: Any) 
     q, (keys, values) = op.inputs[0], _copied(op.inputs[1], known)
     label, _, head = op.output.label.partition(":logits")
     acc = known[q].astype(np.float64) @ values.astype(np.float64).T
-    logits = acc * q.scale * keys.scale / np.sqrt(q.c) * 256
     if label not in nodes:  # of a batch, whose masks here are alike
         label = label.rpartition(":")[0]
+    given = {a.name: onnx.helper.get_attribute_value(a) for a in nodes[label].attribute}
+    logits = acc * q.scale * keys.scale * given.get("scale", 1 / np.sqrt(q.c)) * 256
     mask = nodes[label].input[3:4]
     if mask and mask[0] and mask[0] not in constants:  # the host's, in units of logits
         added = known[op.inputs[2]].astype(np.float64)

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from block_shapes import ExpertShape
 from blocks import Block, Sequence
 from exported import exported
 from on_device import check
@@ -45,6 +46,17 @@ def test_past_of_shared_heads():
 
 def test_past_of_a_batch():
     with_past("tiny", causal=1, batch=3)
+
+
+@pytest.mark.parametrize("config", ["tiny", "u50"])
+def test_past_that_is_only_read(config):
+    """Of a prefix, rotated keys behind it, as an action expert has them; nothing comes back."""
+    pytest.importorskip("torch")
+    from experts import exported_expert
+
+    shape = ExpertShape(rows=9, prefix=20, width=32, heads=4, key_heads=1, head=16, hidden=64)
+    found = check(exported_expert(shape, 2), config, samples=32, least=25.0)
+    assert {s.kind for s in found.stages} >= {"norm", "rotation", "logits", "mix"}
 
 
 def test_block_of_a_batch():

@@ -24,8 +24,12 @@ number of heads, D the channels of a head. All are ONNX's own operators, so ONNX
     Gelu(x), approximate none or tanh; Swish(x), alpha 1 where it is not given                        opset 20, 24
         Only in models with one of the above; elsewhere a chain of functions is one table already.
 
-Gates, LayerScale, adaLN, residuals are Mul and Add; an embedding is Gather of a constant table; a router is ArgMax or
-TopK. What a rewrite does not understand stays as it was, and is refused as such.
+    Gemm(x, Gather(weights, number), Gather(biases, number)), Conv likewise                           opset 13
+        a layer of one expert: weights [E, ...] and biases [E, N] are constants, number a scalar, an ArgMax of [E] or an
+        input of the model. A mixture whose mask keeps one expert is its layers.
+
+Gates, LayerScale, adaLN, residuals are Mul and Add; an embedding is Gather of a constant table. What a rewrite does not
+understand stays as it was, and is refused as such.
 """
 
 from __future__ import annotations
@@ -40,9 +44,11 @@ from vlac.rewrite.sequence.cache_write import recover_cache_writes
 from vlac.rewrite.sequence.collapse_moves import collapse_moves
 from vlac.rewrite.sequence.einsum import split_einsums
 from vlac.rewrite.sequence.embedding import gather_rows
+from vlac.rewrite.sequence.experts import choose_weights
 from vlac.rewrite.sequence.group_norm import recover_group_norms
 from vlac.rewrite.sequence.lrn import recover_lrn
 from vlac.rewrite.sequence.microsoft import expand_microsoft
+from vlac.rewrite.sequence.mixtures import keep_one_expert
 from vlac.rewrite.sequence.norm_order import order_norms
 from vlac.rewrite.sequence.norms import recover_norms
 from vlac.rewrite.sequence.opset import raise_opset
@@ -60,6 +66,8 @@ def recover_sequences(model: ir.Model) -> None:
     expand_microsoft(model)
     split_einsums(model)
     gather_rows(model)
+    keep_one_expert(model)
+    choose_weights(model)
     recover_norms(model)
     recover_group_norms(model)
     recover_lrn(model)
