@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from vlac.analysis.host_nodes import host_prefix, host_suffix
+from vlac.analysis.host_nodes import host_prefix, host_suffix, number_inputs
 from vlac.errors import CalibrationError
 from vlac.options import CALIBRATION_METHODS, CompileOptions
 from vlac.quantize.bias_correction import correct_biases
@@ -91,7 +91,7 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
         methods = ", ".join(CALIBRATION_METHODS)
         raise CalibrationError(f"unknown calibration method '{options.calibration_method}'; there are {methods}")
     host = {*host, *host_prefix(model), *host_suffix(model)}
-    given = all_rounds(model, read_samples(options.calibration, *model_values(model)))
+    given = all_rounds(model, read_samples(options.calibration, *model_values(model), number_inputs(model)))
     samples, held_out = split(given, options.calibration)
     if options.equalize:
         equalize(model)
