@@ -22,6 +22,7 @@ from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, model_values, read_samples
 from vlac.quantize.equalize import equalize
 from vlac.quantize.equalize_rows import equalize_rows
+from vlac.quantize.exponents import choose_exponents
 from vlac.quantize.held_out import split
 from vlac.quantize.hidden import hidden_values
 from vlac.quantize.input_ranges import known_ranges
@@ -96,6 +97,7 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
         equalize(model)
     if has_sequences(model):
         equalize_rows(model, samples, hidden_values(model, samples))
+        choose_exponents(model, samples)
     *before, (observed, winners) = observe_ranges(
         model, observable(model, host), [samples, held_out] if held_out else [samples], options
     )
