@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from vla_isa.integer import INT8
 from vlac.device.params import record_parameter
 from vlac.ir.channel_maps import padded_map
 from vlac.ir.cut import Cut, Parameter, Span
-from vlac.ir.operation import Home, Op, Placer, Tensor
+from vlac.ir.operation import ITEM_BYTES, Home, Op, Placer, Tensor
 from vlac.ir.packet import Region, RelocatablePacket, matrix_fields
 
 __all__ = ["LogitsOp", "MixOp"]
@@ -41,10 +41,11 @@ class _ProductOp(Op):
         """Of one head."""
         return self.heads == 1
 
-    def _check(self, beside: Tensor, stacked: Tensor) -> None:
-        """Sizes, of what has heads in channels and what has them in pixels."""
+    def _check(self, beside: Tensor, stacked: Tensor, planes: int = 1) -> None:
+        """Sizes, of what has heads in channels and what has them in pixels; byte planes of the input."""
         x, weights, out = self.inputs[0], self.inputs[1], self.output
-        self.require(x.h == 1 and x.planes == 1 and x.zero_point == 0, "its input is no int8 matrix around 0")
+        plain = x.h == 1 and x.planes == planes and x.zero_point == 0
+        self.require(plain, "its input is no matrix around 0 of its type")
         self.require(weights.home is Home.WEIGHTS and weights.zero_point == 0, "its second operand is not in weights")
         split = 1 if x is stacked else self.heads
         sizes = (weights.c * split, weights.w * (self.heads // split)) == (x.c, out.c)
@@ -156,24 +157,44 @@ class LogitsOp(_ProductOp):
     def packets(
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
     ) -> list[RelocatablePacket]:
-        """One."""
+        """One, or two where a limit that grows passes the last key: what lies behind it counts in no maximum."""
         x, out = self.inputs[0], self.output
+        ends = max(0, out.c - self.limit + 1) if self.limit_step and out.c % hw.block else x.w
+        parts = [(0, min(ends, x.w), self.limit, self.limit_step), (ends, x.w, out.c, 0)]
+        return [self._packet(cut, (x0, x1), limits, region, hw) for x0, x1, *limits in parts if x0 < x1]
+
+    @property
+    def is_one_packet(self) -> bool:
+        """Whether no limit passes the last key."""
+        return self.limit + self.limit_step * (self.inputs[0].w - 1) <= self.output.c
+
+    def _packet(
+        self, cut: Cut, span: Span, limits: Sequence[int], region: Callable[[Tensor], Region], hw: HardwareConfig
+    ) -> RelocatablePacket:
+        """The pixels of a span, with limit and step."""
+        x, out, (x0, x1) = self.inputs[0], self.output, span
+
+        def part(t: Tensor) -> Region:
+            inside = t in (x, out) or (t in self.inputs[2:] and t.w > 1)
+            return region(t).pixel(x0, item_words=ITEM_BYTES // hw.block) if inside else region(t)
+
         values = {
-            **self._fields(x, out, region, hw),
+            **self._fields(x, out, part, hw),
+            "m": x1 - x0,
             "scale_by": ScaleBy.TENSOR,
             "rounding": self.rounding,
             "row_max": 1,
-            "row_base": region(out).items,
-            "limit": self.limit,
-            "limit_step": self.limit_step,
+            "row_base": part(out).items,
+            "limit": limits[0],
+            "limit_step": limits[1],
         }
         for mask in self.inputs[2:]:
             kind = OperandKind.ROW if mask.w == 1 and out.w > 1 else OperandKind.TENSOR
-            values |= matrix_fields("res", region(mask), kind=kind, wide=False)
+            values |= matrix_fields("res", part(mask), kind=kind, wide=False)
             values |= {"res_row_stride": 0} if self.heads > 1 else {}
-        packet = RelocatablePacket("GEMM", values, self.node, self.op_type, x.w * x.c * out.c)
+        packet = RelocatablePacket("GEMM", values, self.node, self.op_type, (x1 - x0) * x.c * out.c)
         packet.relocations = {"param_base": cut.params.records[0]}
-        return [packet]
+        return packet
 
 
 @dataclass(eq=False)
@@ -181,26 +202,35 @@ class MixOp(_ProductOp):
     """out[m] = x[m] . weights, times the record of pixel m: values of a softmax from its exponents.
 
     Inputs: x [M, S], weights of N channels from S keys, records [M]. Of several heads x is [heads * M, S] and out
-    [M, heads * N].
+    [M, heads * N]. `low_bytes`: x is int16, of which the low bytes count, as int8.
     """
 
+    low_bytes: bool = False
     rounding: int = Rounding.NEAREST_EVEN
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
-        acc = inputs[0] @ inputs[1][0].T
+        x = inputs[0].astype(np.int8).astype(np.int64) if self.low_bytes else inputs[0]
+        acc = x @ inputs[1][0].T
         mult, shift = inputs[2][..., 1:2], inputs[2][..., 2:3]
-        q = numerics.requantize(acc, 0, mult, shift, self.rounding, 0, INT8.lo, INT8.hi)
+        if self.output.planes == 2:
+            q = numerics.requantize16(acc, 0, mult, shift, self.rounding)
+        else:
+            q = numerics.requantize(acc, 0, mult, shift, self.rounding, 0, INT8.lo, INT8.hi)
         _, w, c = q.shape
         beside = q.reshape(1, self.heads, w // self.heads, c).transpose(0, 2, 1, 3)
         return beside.reshape(1, w // self.heads, self.heads * c)
 
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Output, and exponents whose low bytes count."""
+        return tensor is self.output or (self.low_bytes and tensor is self.inputs[0])
+
     def verify(self) -> None:
         """Sizes."""
         x, records, out = self.inputs[0], self.inputs[2], self.output
-        self._check(out, x)
+        self._check(out, x, planes=2 if self.low_bytes else 1)
         self.require(records.home is Home.ITEMS and (records.w, records.c) == (x.w, 3), "its records are others'")
-        self.require(out.planes == 1 and out.zero_point == 0, "its output is not int8 around 0")
+        self.require(out.zero_point == 0, "its output is not around 0")
 
     def round_by(self, rounding: int) -> None:
         """Of the result."""
@@ -218,6 +248,7 @@ class MixOp(_ProductOp):
         x, out = self.inputs[0], self.output
         values = {
             **self._fields(out, x, region, hw),
+            "in_pitch": x.planes * region(x).pitch,  # from low bytes to low bytes
             "scale_by": ScaleBy.ROW,
             "row_base": region(self.inputs[2]).base,
             "rounding": self.rounding,

@@ -67,6 +67,7 @@ def _head(graph: Graph, op: Op) -> _Head | None:
     assert isinstance(logits, LogitsOp) and isinstance(exponents, RowOp) and isinstance(records, RecipOp)
     assert isinstance(mix, MixOp) and isinstance(joined, ConcatOp)
     plain = mix.inputs[0] is exponents.output and mix.output.parent is joined.output
+    plain = plain and logits.is_one_packet and not mix.low_bytes and mix.output.planes == 1
     return _Head(logits, exponents, records, mix, joined) if plain else None
 
 
