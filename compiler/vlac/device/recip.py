@@ -49,8 +49,8 @@ class RecipOp(Op):
         return np.stack([bias, mult, shift], axis=2)
 
     def takes_wide(self, tensor: Tensor) -> bool:
-        """Sums of any."""
-        return True
+        """Of a matrix it reads the sums."""
+        return tensor is self.inputs[0]
 
     def verify(self) -> None:
         """An item for each pixel in front and behind."""
