@@ -147,8 +147,8 @@ def gates(experts=4, k=2, fill=0.0):
 
     def build() -> onnx.ModelProto:
         g = QdqBuilder("gates")
-        names = ["values", "indices"]
-        g.nodes.append(onnx.helper.make_node("TopK", [g.input("a", (1, 5, experts)), g.constant(np.array([k]))], names))
+        operands, results = [g.input("a", (1, 5, experts)), g.constant(np.array([k]))], ["values", "indices"]
+        g.nodes.append(onnx.helper.make_node("TopK", operands, results, name="topk"))
         base = g.constant(np.full((1, 5, experts), fill, np.float32))
         y = g.node("ScatterElements", [base, "indices", g.node("Softmax", ["values"])], axis=-1)
         return g.model(g.node("Mul", [y, g.constant(np.float32(2))]), opset=OPSET)
