@@ -46,6 +46,7 @@ from vlac.rewrite.sequence.einsum import split_einsums
 from vlac.rewrite.sequence.embedding import gather_rows
 from vlac.rewrite.sequence.experts import choose_weights
 from vlac.rewrite.sequence.group_norm import recover_group_norms
+from vlac.rewrite.sequence.lengths import recover_lengths
 from vlac.rewrite.sequence.lrn import recover_lrn
 from vlac.rewrite.sequence.microsoft import expand_microsoft
 from vlac.rewrite.sequence.mixtures import keep_one_expert
@@ -69,6 +70,7 @@ def recover_sequences(model: ir.Model) -> None:
     keep_one_expert(model)
     choose_weights(model)
     recover_norms(model)
+    recover_lengths(model)
     recover_group_norms(model)
     recover_lrn(model)
     order_norms(model)
