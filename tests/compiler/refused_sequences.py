@@ -91,6 +91,12 @@ ROTARY = [
     ),
     Case(
         "RotaryEmbedding",
+        "of_rows_of_heads",
+        one("RotaryEmbedding", (1, 5, 10), *[np.zeros((1, 5, 2), np.float32)] * 2, num_heads=2, rotary_embedding_dim=4),
+        "shape [1, 5, 10] of 2 heads, 5 channels each",
+    ),
+    Case(
+        "RotaryEmbedding",
         "angles_are_known",
         of_the_device("RotaryEmbedding", X, (1, 5, 4), (1, 5, 4), at=1, num_heads=2),
         "computed 'erf0'",

@@ -37,6 +37,7 @@ from vlac.quantize.parameters import (
 )
 from vlac.quantize.wide import Forms, centred_scale, find_forms, wide_scale
 from vlac.rewrite.nodes import initializer
+from vlac.rewrite.sequence.opset import raise_opset
 
 __all__ = ["Operand", "Range", "Ranges", "activations", "hands_on", "insert_qdq", "observable"]
 
@@ -169,7 +170,7 @@ class _Inserter:
     """One model while the pairs are put in."""
 
     def __init__(self, model: ir.Model, ranges: Ranges, exclude: Collection[str], only: Collection[str] | None) -> None:
-        self.graph = model.graph
+        self.model, self.graph = model, model.graph
         self.ranges = ranges
         self.nodes = _quantized_nodes(model, exclude, only)
         self.forms = find_forms(model, self.nodes)
@@ -184,8 +185,8 @@ class _Inserter:
             self.scales[value] = self._scale(value, device)
             if value in self.forms.wide:
                 self._narrow(value, device)
-        if self.forms.wide and (self.graph.opset_imports.get("") or 0) < _WIDE_OPSET:
-            self.graph.opset_imports[""] = _WIDE_OPSET
+        if self.forms.wide:
+            raise_opset(self.model, _WIDE_OPSET)
         parameters: dict[Scale, tuple[ir.Value, ir.Value]] = {}
         pairs = {v: self._pair(v, self.scales[v], parameters) for v in self.values}
         narrow = {v: self._pair(pairs[v], scale, parameters) for v, scale in self.narrow.items()}

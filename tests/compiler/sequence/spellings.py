@@ -43,6 +43,7 @@ A, N, F, R = "attention", "norms", "activations", "rotary embeddings"
 ONE = {"Attention": 1}
 LN, RMS, GN = ({name: 1} for name in ("LayerNormalization", "RMSNormalization", "GroupNormalization"))
 REDUCED = ("ReduceMean", "Sqrt", "Pow", "Reciprocal", "InstanceNormalization")
+LENGTH = ("ReduceL2", "ReduceSum", "Sqrt", "Div", "Expand")
 ATTENTION = (
     Case("sdpa", A, "`F.scaled_dot_product_attention`", ONE),
     Case("sdpa_scale", A, "the same with `scale`", ONE),
@@ -114,6 +115,10 @@ NORMS = (
     Case("rms_norm_sqrt", N, "divided by `sqrt`", RMS, REDUCED),
     Case("rms_norm_gemma", N, "times 1 + weight (Gemma)", RMS, REDUCED),
     Case("rms_norm_power", N, "to the power -0.5", RMS, REDUCED),
+    Case("unit_length", N, "`F.normalize`", RMS, LENGTH),
+    Case("unit_length_by_norm", N, "divided by `norm` (CLIP)", RMS, LENGTH),
+    Case("unit_length_unsqueezed", N, "divided by `linalg.vector_norm`", RMS, LENGTH),
+    Case("unit_length_by_hand", N, "times `rsqrt` of the sum of squares", RMS, LENGTH),
     Case("group_norm", N, "`nn.GroupNorm`", GN, REDUCED),
     Case("group_norm_rows", N, "the same over rows", GN, REDUCED),
     Case("group_norm_plain", N, "without gamma and beta", GN, REDUCED),
@@ -245,6 +250,7 @@ BLOCKS = (
     Case("stacked_encoder", P, "`nn.TransformerEncoder`", {"Attention": 2, "LayerNormalization": 5, "Gelu": 2}, MOVED),
     Case("windows", P, "windows of pixels with a bias (Swin)", ONE),
     Case("scale_per_head", P, "a learned scale for each head", ONE),
+    Case("cosine_attention", P, "cosines of queries and keys (Swin V2)", {**ONE, "RMSNormalization": 2}, LENGTH[:4]),
     Case("attention_pool", P, "a learned query over all tokens", ONE),
     Case("image_attention", P, "pixels between convolutions (diffusers)", {**ONE, **GN}),
     Case("lrn", P, "`nn.LocalResponseNorm`", {"LRN": 1}, ("Pow", "Div")),

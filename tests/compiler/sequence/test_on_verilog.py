@@ -9,7 +9,7 @@ from mixtures import token_mixture
 from on_device import drawn
 from parity import check_rtl
 from test_bands import keys_of_inputs, stacked
-from test_models_on_device import gpt, vit
+from test_models_on_device import gpt, mixer, vit
 from test_rounds import flow, repeated, samples
 from test_routers import routed
 
@@ -21,6 +21,7 @@ RNG = np.random.default_rng(0)
 MODELS = {
     "gpt": gpt,
     "vit": vit,
+    "mixer": mixer,
     "shared keys and rotary": Block(heads=4, key_heads=2, channels=64, causal=True, rms=True, rotary=16).model,
     "a bias of each head": Block(mask=RNG.standard_normal((2, 13, 13)).astype(np.float32)).model,
     "a row without keys": Block(mask=(RNG.random((13, 13)) < 0.7) & (np.arange(13) != 4)[:, None]).model,

@@ -51,6 +51,7 @@ from vlac.rewrite.sequence.embedding import gather_rows
 from vlac.rewrite.sequence.experts import choose_weights
 from vlac.rewrite.sequence.gates import recover_gates
 from vlac.rewrite.sequence.group_norm import recover_group_norms
+from vlac.rewrite.sequence.lengths import recover_lengths
 from vlac.rewrite.sequence.lrn import recover_lrn
 from vlac.rewrite.sequence.microsoft import expand_microsoft
 from vlac.rewrite.sequence.mixtures import keep_one_expert
@@ -77,6 +78,7 @@ def recover_sequences(model: ir.Model) -> None:
     widen_mixtures(model)
     recover_gates(model)
     recover_norms(model)
+    recover_lengths(model)
     recover_group_norms(model)
     recover_lrn(model)
     order_norms(model)
