@@ -27,10 +27,11 @@ _NEAR = 0.75
 
 
 def of_rows_of_heads(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """x must be [batch, length, channels], with a number of heads."""
+    """x must be [batch, length, channels], with a number of heads, each of an even number of channels."""
     shape, heads = shape_of(node.inputs[0]), int(attribute(node, "num_heads", 0))
     ok = len(shape) == 3 and heads > 0 and shape[2] % (2 * heads) == 0
-    return RuleResult(ok, f"shape {list(shape)} of {heads} heads")
+    width = f", {shape[2] / heads:g} channels each" if len(shape) == 3 and heads > 0 else ""
+    return RuleResult(ok, f"shape {list(shape)} of {heads} heads{width}")
 
 
 def angles_are_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
