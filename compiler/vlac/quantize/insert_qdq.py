@@ -23,6 +23,7 @@ from vlac.analysis.chains import Chain, find_chains
 from vlac.import_onnx.names import name_all, unique_name
 from vlac.lowering.spec import OpSpec
 from vlac.model.clamps import clamp_bounds, clamped_result
+from vlac.model.gates import gates_of
 from vlac.model.labels import LABEL, node_label
 from vlac.model.reading import attribute, constant_input, expert_choice, is_lookup, shape_of
 from vlac.ops import BY_NAME
@@ -146,6 +147,9 @@ def _spec(node: ir.Node) -> OpSpec | None:
 
 def _operands(node: ir.Node) -> list[ir.Value]:
     """Float inputs that are data: neither weights, biases nor an operator's own numbers."""
+    gates = gates_of(node)
+    if gates is not None:  # what is inside is never stored
+        return [gates.logits] if node is gates.nodes[0] else []
     numbers = _DATA_INPUTS.get(node.op_type, range(len(node.inputs)))
     found = [node.inputs[i] for i in numbers if i < len(node.inputs)]
     found = [v for v in found if v is not None and v.dtype == ir.DataType.FLOAT]

@@ -175,6 +175,8 @@ STATE = (
 M = "mixtures of experts"
 CHOSEN = {"ArgMax": 1}
 ALL = ("GatherND", "ScatterElements", "OneHot", "Equal", "TopK", "Concat", "Where")
+GATES, NONE = {"TopK": 1, "Softmax": 1, "ScatterElements": 1}, ("OneHot", "Equal", "Where", "ReduceSum", "Einsum")
+EVERY = tuple(EXPORTERS)
 MIXTURES = (
     Case("expert_gathered", M, "`torch.bmm` with `w[router(t).argmax(-1)]`", {**CHOSEN, "Gather": 2, "Gemm": 2}, ALL),
     Case("expert_functional", M, "`F.linear` with `w[router(t)[0].argmax()]`", {**CHOSEN, "Gemm": 2}, ALL),
@@ -182,6 +184,21 @@ MIXTURES = (
     Case("expert_scattered", M, "all experts times a mask by `scatter`", {**CHOSEN, "Gather": 2, "Conv": 1}, ALL),
     Case("expert_one_hot", M, "the same by `F.one_hot`", {**CHOSEN, "Gather": 4, "Gemm": 3}, ALL),
     Case("expert_equal", M, "the same by `number == e`", {**CHOSEN, "Gather": 2, "Conv": 1}, ALL),
+    *(
+        Case(f"tokens_{name}", M, what, GATES | {"MatMul": products}, NONE, exporters)
+        for name, what, products, exporters in (
+            ("scattered", "tokens: `topk` of `softmax`, divided by the sum, `scatter`", 5, EVERY),
+            ("plain", "the same without the division", 5, EVERY),
+            ("chosen", "`softmax` of the chosen logits", 5, EVERY),
+            ("one_hot", "`F.one_hot` times weights", 5, EVERY),
+            ("masked", "`softmax` of logits, those not chosen at -inf", 5, DYNAMO),
+            ("each", "`(weights * (index == e)).sum(-1)` times expert e", 5, EVERY),
+            ("stacked", "`torch.stack` of all experts times gates", 5, EVERY),
+            ("einsum", "stacked weights by `torch.einsum`", 5, EVERY),
+            ("matmul", "stacked weights by `@`", 5, EVERY),
+        )
+    ),
+    Case("tokens_flat", M, "over a matrix of tokens, with a shared expert", GATES, NONE),
     Case("expert_picked", M, "`torch.stack` of all experts by number", {**CHOSEN, "Gemm": 3}, ALL),
 )
 

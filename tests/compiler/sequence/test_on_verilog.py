@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from blocks import Block
+from mixtures import token_mixture
 from on_device import drawn
 from parity import check_rtl
 from test_bands import keys_of_inputs, stacked
@@ -26,6 +27,8 @@ MODELS = {
     "a row without keys": Block(mask=(RNG.random((13, 13)) < 0.7) & (np.arange(13) != 4)[:, None]).model,
     "outliers": Block(outliers=True).model,
     "router": lambda: routed(7),
+    "a mixture of tokens": token_mixture,
+    "a gated mixture of tokens": lambda: token_mixture(gated=True, among=False),
     "bands": lambda: stacked(Block(length=75, channels=40, causal=True)),
     "keys of the inputs, in bands": keys_of_inputs,
 }
