@@ -23,6 +23,7 @@ from vlac.analysis.chains import Chain, find_chains
 from vlac.import_onnx.names import name_all, unique_name
 from vlac.lowering.spec import OpSpec
 from vlac.model.clamps import clamp_bounds, clamped_result
+from vlac.model.gates import gates_of
 from vlac.model.labels import LABEL, node_label
 from vlac.model.reading import attribute, constant_input, expert_choice, is_lookup, shape_of
 from vlac.ops import BY_NAME
@@ -36,6 +37,7 @@ from vlac.quantize.parameters import (
 )
 from vlac.quantize.wide import Forms, centred_scale, find_forms, wide_scale
 from vlac.rewrite.nodes import initializer
+from vlac.rewrite.sequence.opset import raise_opset
 
 __all__ = ["Operand", "Range", "Ranges", "activations", "hands_on", "insert_qdq", "observable"]
 
@@ -145,6 +147,9 @@ def _spec(node: ir.Node) -> OpSpec | None:
 
 def _operands(node: ir.Node) -> list[ir.Value]:
     """Float inputs that are data: neither weights, biases nor an operator's own numbers."""
+    gates = gates_of(node)
+    if gates is not None:  # what is inside is never stored
+        return [gates.logits] if node is gates.nodes[0] else []
     numbers = _DATA_INPUTS.get(node.op_type, range(len(node.inputs)))
     found = [node.inputs[i] for i in numbers if i < len(node.inputs)]
     found = [v for v in found if v is not None and v.dtype == ir.DataType.FLOAT]
@@ -167,7 +172,7 @@ class _Inserter:
     """One model while the pairs are put in."""
 
     def __init__(self, model: ir.Model, ranges: Ranges, exclude: Collection[str], only: Collection[str] | None) -> None:
-        self.graph = model.graph
+        self.model, self.graph = model, model.graph
         self.ranges = ranges
         self.nodes = _quantized_nodes(model, exclude, only)
         self.forms = find_forms(model, self.nodes)
@@ -182,8 +187,8 @@ class _Inserter:
             self.scales[value] = self._scale(value, device)
             if value in self.forms.wide:
                 self._narrow(value, device)
-        if self.forms.wide and (self.graph.opset_imports.get("") or 0) < _WIDE_OPSET:
-            self.graph.opset_imports[""] = _WIDE_OPSET
+        if self.forms.wide:
+            raise_opset(self.model, _WIDE_OPSET)
         parameters: dict[Scale, tuple[ir.Value, ir.Value]] = {}
         pairs = {v: self._pair(v, self.scales[v], parameters) for v in self.values}
         narrow = {v: self._pair(pairs[v], scale, parameters) for v, scale in self.narrow.items()}

@@ -6,7 +6,17 @@ import numpy as np
 import onnx
 import pytest
 from blocks import Sequence
-from mixtures import EXPERTS, D, chosen_image, chosen_rows, expert_layer, routing, several_routers, static
+from mixtures import (
+    EXPERTS,
+    D,
+    chosen_image,
+    chosen_result,
+    chosen_rows,
+    expert_layer,
+    routing,
+    several_routers,
+    static,
+)
 from on_device import drawn, snr
 from parity import check_rtl, meaning
 
@@ -19,7 +29,7 @@ from vla_toolchain.verify.reference import Reference
 from vlac import CompileOptions, compile_file
 from vlarun.errors import MachineError
 
-MODELS = {"rows": chosen_rows, "image": chosen_image}
+MODELS = {"rows": chosen_rows, "image": chosen_image, "int16": chosen_result}
 
 
 def compiled(model, config="tiny", **how):

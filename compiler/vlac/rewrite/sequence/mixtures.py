@@ -23,7 +23,7 @@ from vlac.rewrite.sequence.experts import Numbers, Router, router_of
 from vlac.rewrite.sequence.match import is_op, made_by, pairs, reduced_axes
 from vlac.rewrite.sequence.views import view_of
 
-__all__ = ["keep_one_expert"]
+__all__ = ["alike", "keep_one_expert", "leaves", "stacked"]
 
 _LAYERS = ("Conv", "Gemm", "MatMul")
 
@@ -93,7 +93,7 @@ def _of_adds(node: ir.Node) -> _Mixture | None:
         return None  # a part of a sum
     terms: dict[int, ir.Value] = {}
     router, others = None, []
-    for leaf in _leaves(node):
+    for leaf in leaves(node):
         term = _term(leaf)
         array = constant(leaf)
         if array is not None and not array.any():
@@ -108,12 +108,13 @@ def _of_adds(node: ir.Node) -> _Mixture | None:
     return _Mixture(router, [terms[e] for e in range(len(terms))], others)
 
 
-def _leaves(node: ir.Node) -> Iterator[ir.Value]:
+def leaves(node: ir.Node) -> Iterator[ir.Value]:
+    """What is added, through Adds that nothing else reads."""
     for value in node.inputs:
         assert value is not None
         below = value.producer()
         if below is not None and is_op(below, "Add") and len(value.consumers()) == 1 and not value.is_graph_output():
-            yield from _leaves(below)
+            yield from leaves(below)
         else:
             yield value
 
@@ -141,7 +142,7 @@ def _of_sum(node: ir.Node) -> _Mixture | None:
     if axes is None or len(axes) != 1 or product is None:
         return None
     for mask, stack in pairs(product):
-        parts, found = _stacked(stack, axes[0]), _mask(mask)
+        parts, found = stacked(stack, axes[0]), _mask(mask)
         if parts is None or found is None or shape_of(stack) != shape_of(product.outputs[0]):
             continue
         shape = (1,) * (len(shape_of(stack)) - found.experts.ndim) + found.experts.shape
@@ -155,11 +156,11 @@ def _of_pick(node: ir.Node) -> _Mixture | None:
     router = router_of(number)
     if router is None or stack is None or constant(stack) is not None:
         return None
-    parts = _stacked(stack, attribute(node, "axis", 0) % len(shape_of(stack)))
+    parts = stacked(stack, attribute(node, "axis", 0) % len(shape_of(stack)))
     return _Mixture(router, parts) if parts is not None and router.experts in (None, len(parts)) else None
 
 
-def _stacked(value: ir.Value, axis: int) -> list[ir.Value] | None:
+def stacked(value: ir.Value, axis: int) -> list[ir.Value] | None:
     """The parts of size 1 that a value is made of along an axis."""
     node = made_by(value, "Concat")
     if node is None or attribute(node, "axis", 0) % len(shape_of(value)) != axis:
@@ -237,7 +238,7 @@ class _Merger:
     def _computed(self, values: Sequence[ir.Value]) -> ir.Value | None:
         nodes = [v.producer() for v in values]
         first = nodes[0]
-        if first is None or any(n is None or not _alike(n, first) for n in nodes):
+        if first is None or any(n is None or not alike(n, first) for n in nodes):
             return None
         inputs: list[ir.Value | None] = []
         for index, column in enumerate(zip(*(n.inputs for n in nodes if n is not None), strict=True)):
@@ -267,7 +268,7 @@ class _Merger:
         return self._new.add("Gather", [table, self._number], first.shape, {"axis": 0}, table.dtype)
 
 
-def _alike(node: ir.Node, other: ir.Node) -> bool:
+def alike(node: ir.Node, other: ir.Node) -> bool:
     """Whether two nodes are of one operator, with equal attributes and operands of the same kinds."""
     if (node.op_type, node.domain, len(node.inputs)) != (other.op_type, other.domain, len(other.inputs)):
         return False
