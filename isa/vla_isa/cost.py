@@ -48,7 +48,7 @@ class Timing:
     vec_overhead: int = 20  # a VEC packet besides its words
     vec_table: int = 11  # reading a table, besides two cycles a word
     row_setup: int = 2  # constants of a ROW, REDUCE or RECIP packet
-    row_overhead: int = 40  # a ROW packet besides its steps
+    row_overhead: int = 38  # a ROW packet besides its steps
     row_table: int = 6  # of a table's rows and words, read before the first operands are there
     reduce_overhead: int = 16  # a REDUCE packet besides its steps
     reduce_item: int = 2  # its last item, besides the item's words

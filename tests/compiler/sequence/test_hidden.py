@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
-from blocks import Block
-from on_device import check, run, snr
+from blocks import Block, Sequence
+from on_device import check, drawn, run, snr
 from small_graphs import model
 
+from vla_isa.hardware import load
+from vla_toolchain.verify.program import verify
+from vlac import CompileOptions, compile_file
 from vlac.quantize.hidden import hidden_values, layer_error
 
 RNG = np.random.default_rng(0)
@@ -67,6 +70,18 @@ def test_on_the_device(config):
     assert len(lines) == 1 and lines[0].values == 13 * 120
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_a_clamp_with_outliers(several):
+    """Of one layer the factors go into its weights; of a sum it is computed by lines, as others are."""
+    g = Sequence("relu")
+    y = g.norm(g.input("x", (1, 9, 24)), 24)
+    size = np.where(np.arange(48) % 8 == 0, 20, 1).astype(np.float32)
+    up = [g.linear(y, 24, 48, factor=size) for _ in range(1 + several)]
+    hidden = g.node("Relu", [g.node("Add", up, 48) if several else up[0]], 48)
+    found = check(g.finished(g.linear(hidden, 48, 16, factor=1 / size[:, None])), "tiny", over=4)
+    assert [s.kind for s in found.stages].count("lines") == several
+
+
 def test_it_costs_less(monkeypatch):
     block = Block(outliers=True).model()
     with_lines = run(block)
@@ -75,3 +90,12 @@ def test_it_costs_less(monkeypatch):
     assert not [s for s in without.stages if s.kind == "lines"]
     name = next(iter(with_lines.wanted))
     assert snr(with_lines.wanted[name], with_lines.outputs[name]) > 1 + snr(without.wanted[name], without.outputs[name])
+
+
+def test_verify_judges_lines_by_their_noise():
+    """Between its points a line is off by more than one unit of channels made alike."""
+    block, rng = Block(3, 14, 1, 1, outliers=True).model(), np.random.default_rng(1)
+    options = CompileOptions(calibration=[drawn(block, rng) for _ in range(16)])
+    found = verify(compile_file(block, load("tiny"), options), lambda _: None)
+    assert max(row.check.largest for row in found.rows if row.check.name.startswith("gelu")) > 1
+    assert not found.faults(exact=True)

@@ -1,0 +1,69 @@
+"""Transformer blocks whose cycles are published: their shapes, useful work and targets. Not here: their graphs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FLOWS", "SHAPES", "ExpertShape", "FlowShape", "Shape"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A block; `least` is the share of the peak that one more block must reach, `most` the cycles that it may take."""
+
+    length: int
+    channels: int
+    heads: int
+    hidden: int
+    causal: bool = False
+    least: float | None = None
+    most: int | None = None
+
+    @property
+    def macs(self) -> int:
+        """Useful multiply-accumulates."""
+        t, d = self.length, self.channels
+        return t * (4 * d * d + 2 * d * self.hidden) + 2 * t * t * d
+
+
+@dataclass(frozen=True)
+class ExpertShape:
+    """A block of an action expert: `rows` are the state and the actions, `prefix` the keys of images and words.
+
+    Targets as those of `Shape`.
+    """
+
+    rows: int
+    prefix: int
+    width: int
+    heads: int
+    key_heads: int
+    head: int
+    hidden: int
+    least: float | None = None
+    most: int | None = None
+
+    @property
+    def macs(self) -> int:
+        """Useful multiply-accumulates."""
+        layers = self.width * (2 * self.heads * self.head + 2 * self.key_heads * self.head + 3 * self.hidden)
+        return self.rows * (layers + 2 * self.heads * self.head * (self.prefix + self.rows))
+
+
+@dataclass(frozen=True)
+class FlowShape:
+    """A flow policy behind its prefix: all steps of the sampler over so many blocks of an expert."""
+
+    block: ExpertShape
+    blocks: int
+    steps: int
+
+
+SHAPES: dict[str, Shape | ExpertShape] = {
+    "vit_s": Shape(197, 384, 6, 1536, least=0.92),
+    "siglip_so400m": Shape(729, 1152, 16, 4304, least=0.90),
+    "minilm": Shape(128, 384, 12, 1536, least=0.89),
+    "gpt2_6": Shape(6, 768, 12, 3072, causal=True, most=32_000),
+    "pi_zero_expert": ExpertShape(51, 816, 1024, 8, 1, 256, 4096, least=0.88),
+}
+FLOWS = {"pi_zero_tiny": FlowShape(ExpertShape(17, 72, 64, 8, 1, 16, 128), 4, 10)}
