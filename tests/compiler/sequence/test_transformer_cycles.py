@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from block_shapes import FLOWS
-from transformer_cycles import SHAPES, flow, measure, on_verilog, reached
+from prepare import compile_model
+from transformer_cycles import SHAPES, blocks, flow, measure, on_verilog, reached
 
 from vla_isa import timing
 
@@ -29,7 +30,8 @@ def test_a_block_is_within_its_target(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in SHAPES if n not in LONG])
 def test_a_block_on_the_verilog_machine(name):
-    assert on_verilog(name, "u50") == published(7)[name], "python benchmarks/transformer_cycles.py --rtl"
+    program = compile_model(blocks(SHAPES[name], 1), "u50")
+    assert on_verilog(program) == published(7)[name], "python benchmarks/transformer_cycles.py --rtl"
 
 
 @pytest.mark.parametrize("name", FLOWS)
