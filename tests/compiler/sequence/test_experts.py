@@ -109,10 +109,22 @@ def step(own):
     return g.finished(g.node("Add", [x, y], D))
 
 
-@pytest.mark.parametrize("own", [False, True])
-def test_experts_in_a_loop(own):
-    """A number that is made in front of the loop, and one that each round makes."""
-    model, rng = step(own), np.random.default_rng(9)
+def refilled():
+    """A condition's layer in front of the loop, whose number is in a register; the rounds need it and two more."""
+    g = Sequence("refilled")
+    x, condition = g.input("x", (5, D)), g.input("condition", (1, D))
+    numbers = [router(g, g.input(name, (1, TEXT))) for name in ("text", "other", "last")]
+    seen = expert_layer(g, condition, numbers[0], D, D)
+    y = g.node("Add", [x, g.node("Expand", [seen, g.constant(np.array([5, D]))], D)], D)
+    for number in numbers:
+        y = g.node("Relu", [expert_layer(g, y, number, D, D)], D)
+    return g.finished(g.node("Add", [x, g.linear(y, D, D, factor=0.2)], D))
+
+
+@pytest.mark.parametrize("make", [lambda: step(False), lambda: step(True), refilled], ids=["once", "own", "refilled"])
+def test_experts_in_a_loop(make):
+    """Numbers that are made in front of the loop, and one that each round makes."""
+    model, rng = make(), np.random.default_rng(9)
     calibration = [drawn(model, rng) | {"text": routing(i % EXPERTS, rng)} for i in range(12)]
     carry = {"x": model.graph.output[0].name}
     looped = compiled(model, calibration=calibration, carry=carry, repeat=6)
