@@ -6,6 +6,10 @@ With --rtl a block alone also runs on the Verilog machine (minutes), whose outpu
 
 Blocks are pre-norm, of random weights: x + O(attention(norm x)), then x + down(gelu(up(norm x))). Useful work are the
 multiply-accumulates of the model, without the padding of heads and strips.
+
+A block with a condition is RDT's: RMS norms, also of queries and keys by head, and cross attention between the two. It
+is repeated as a policy's denoising steps are, and counted is one step; the keys and values of the condition are made
+before the first one.
 """
 
 from __future__ import annotations
@@ -23,19 +27,24 @@ from prepare import compile_model, random_inputs
 
 import vlarun
 from vla_isa import hardware, timing
+from vla_isa.program import Program
 
 OPSET = 23
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A block; `least` is the share of the peak that one more block must reach, `most` the cycles that it may take."""
+    """A block; `least` is the share of the peak that one more block must reach, `most` the cycles that it may take.
+
+    `keys` are the tokens of a condition, 0 without one.
+    """
 
     length: int
     channels: int
     heads: int
     hidden: int
     causal: bool = False
+    keys: int = 0
     least: float | None = None
     most: int | None = None
 
@@ -43,7 +52,8 @@ class Shape:
     def macs(self) -> int:
         """Useful multiply-accumulates."""
         t, d = self.length, self.channels
-        return t * (4 * d * d + 2 * d * self.hidden) + 2 * t * t * d
+        cross = 2 * t * d * (d + self.keys) if self.keys else 0
+        return t * (4 * d * d + 2 * d * self.hidden) + 2 * t * t * d + cross
 
 
 SHAPES = {
@@ -51,11 +61,14 @@ SHAPES = {
     "siglip_so400m": Shape(729, 1152, 16, 4304, least=0.90),
     "minilm": Shape(128, 384, 12, 1536, least=0.89),
     "gpt2_6": Shape(6, 768, 12, 3072, causal=True, most=32_000),
+    "rdt_170m": Shape(67, 1024, 32, 1024, keys=4374, least=0.70),
 }
 
 
 def blocks(shape: Shape, count: int) -> onnx.ModelProto:
     """So many blocks one behind another."""
+    if shape.keys:
+        return _with_condition(shape, count)
     g, d = GraphBuilder("blocks"), shape.channels
     x = g.input("x", (1, shape.length, d))
     for _ in range(count):
@@ -69,6 +82,38 @@ def blocks(shape: Shape, count: int) -> onnx.ModelProto:
     return g.model(x, opset=OPSET)
 
 
+def _with_condition(shape: Shape, count: int) -> onnx.ModelProto:
+    g, d = GraphBuilder("blocks"), shape.channels
+    x, condition = g.input("x", (1, shape.length, d)), g.input("condition", (1, shape.keys, d))
+    for _ in range(count):
+        y = _rms(g, x, d)
+        x = g.node("Add", [x, _attended(g, y, y, shape, shape.length)], d)
+        x = g.node("Add", [x, _attended(g, _rms(g, x, d), condition, shape, shape.keys)], d)
+        hidden = g.node("Gelu", [_linear(g, _rms(g, x, d), d, shape.hidden)], shape.hidden)
+        x = g.node("Add", [x, _linear(g, hidden, shape.hidden, d)], d)
+    return g.model(x, opset=OPSET)
+
+
+def _attended(g: GraphBuilder, x: str, keys_of: str, shape: Shape, keys: int) -> str:
+    """Attention with norms of the queries and keys of each head, and its projections."""
+    d, wide = shape.channels, shape.channels // shape.heads
+
+    def head(y: str, length: int) -> str:
+        split = g.node("Reshape", [y, g.constant(np.array([1, length, shape.heads, wide]))], wide)
+        return g.node("Transpose", [split], wide, perm=[0, 2, 1, 3])
+
+    q = _rms(g, head(_linear(g, x, d, d), shape.length), wide)
+    k = _rms(g, head(_linear(g, keys_of, d, d), keys), wide)
+    a = g.node("Attention", [q, k, head(_linear(g, keys_of, d, d), keys)], wide)
+    joined = g.node("Transpose", [a], d, perm=[0, 2, 1, 3])
+    return _linear(g, g.node("Reshape", [joined, g.constant(np.array([1, shape.length, d]))], d), d, d)
+
+
+def _rms(g: GraphBuilder, x: str, d: int) -> str:
+    gamma = 1 + 0.3 * g.rng.standard_normal(d).astype(np.float32)
+    return g.node("RMSNormalization", [x, g.constant(gamma)], d, epsilon=1e-6)
+
+
 def _linear(g: GraphBuilder, x: str, k: int, n: int) -> str:
     y = g.node("MatMul", [x, g.constant(g.weight(n, k).T / np.float32(2**0.5))], n)
     return g.node("Add", [y, g.constant(0.1 * g.rng.standard_normal(n).astype(np.float32))], n)
@@ -79,10 +124,24 @@ def _norm(g: GraphBuilder, x: str, d: int) -> str:
     return g.node("LayerNormalization", [x, g.constant(1 + 0.3 * gamma), g.constant(0.2 * beta)], d, epsilon=1e-5)
 
 
+def compiled(shape: Shape, count: int, config: str, steps: int = 2) -> Program:
+    """The program of so many blocks; of several steps where they have a condition."""
+    model = blocks(shape, count)
+    steps = steps if shape.keys else 1
+    return compile_model(model, config, repeat=steps, carry={"x": model.graph.output[0].name} if shape.keys else {})
+
+
+def estimated(shape: Shape, count: int, config: str) -> int:
+    """Cycles by the performance model, of one step where there are several."""
+    report = timing.estimate(compiled(shape, count, config))
+    ends = [p.end for p in report.packets if p.op == "SET"]  # where fetch waits for the end of a step
+    return ends[-1] - ends[-2] if ends else report.total_cycles
+
+
 def measure(name: str, config: str = "u50") -> dict[str, Any]:
     """Cycles of one block, and of one more behind it."""
     shape = SHAPES[name]
-    one, two = (timing.estimate(compile_model(blocks(shape, n), config)).total_cycles for n in (1, 2))
+    one, two = (estimated(shape, n, config) for n in (1, 2))
     ideal = shape.macs / hardware.load(config).macs_per_cycle
     return {
         "block": name,
@@ -98,12 +157,17 @@ def measure(name: str, config: str = "u50") -> dict[str, Any]:
 
 
 def on_verilog(name: str, config: str) -> int:
-    """Cycles of one block on the Verilog machine.
+    """Cycles of one block on the Verilog machine, of one more step where there are several.
 
     Raises:
         AssertionError: its outputs are not those of `sim`.
     """
-    program = compile_model(blocks(SHAPES[name], 1), config)
+    shape = SHAPES[name]
+    first = _run(compiled(shape, 1, config), name)
+    return _run(compiled(shape, 1, config, steps=3), name) - first if shape.keys else first
+
+
+def _run(program: Program, name: str) -> int:
     inputs = random_inputs(program)
     session = vlarun.Session(program, backend="rtl")
     found, wanted = session.run(inputs, raw=True), vlarun.Session(program).run(inputs, raw=True)

@@ -68,6 +68,7 @@ class Tensor:
             logical channel is its flat ONNX index. Set by `legalize/place`.
         home: see `Home`.
         with_items: 16 bytes for each pixel lie behind a matrix of one row: its maxima or sums, which its maker writes.
+        groups: of a row vector, items of each pixel: those of the first group of channels of all pixels, then the next.
         parent, offset: this tensor lies inside `parent`, `offset` channel blocks from its start (words,
             where the parent is a vector and this is an image laid out row by row without gaps).
         pixel: pixels from the parent's start, of some pixels of a tensor of one row.
@@ -82,6 +83,7 @@ class Tensor:
     type: IntType = INT8
     home: Home = Home.MATRIX
     with_items: bool = False
+    groups: int = 1
     producer: Op | None = field(default=None, repr=False)  # not shown: it would show the graph behind it
     consumers: list[Op] = field(default_factory=list, repr=False)
     channel_map: I64 | None = field(default=None, repr=False)
@@ -186,8 +188,8 @@ class Tensor:
         return self.blocks(block) * self.planes * self.pitch
 
     def item_words(self, block: int) -> int:
-        """Words of an item for each pixel."""
-        return self.w * ITEM_BYTES // block
+        """Words of an item for each pixel, or each group of its channels."""
+        return self.w * self.groups * ITEM_BYTES // block
 
     def flat_index(self, block: int) -> I64:
         """Flat ONNX index of each value in memory order [h][blocks][w][B], -1 for padding."""
@@ -361,7 +363,7 @@ class Op:
 
     def of_pixels(self, first: int, inputs: list[Tensor], output: Tensor) -> Op:
         """The same for the pixels from `first` on that `output` holds; `inputs` are those pixels of its own."""
-        return replace(self, inputs=inputs, output=output, whole=self)
+        return replace(self, inputs=inputs, output=output, whole=self.whole or self)
 
     def joins(self, leader: Op) -> bool:
         """Whether it runs in the stage of the operation that is emitted before it, as soon as rows are there."""
