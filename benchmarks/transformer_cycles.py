@@ -4,8 +4,9 @@
 
 With --rtl a block alone also runs on the Verilog machine (minutes), whose outputs must be those of `sim`.
 
-Blocks are pre-norm, of random weights: x + O(attention(norm x)), then x + down(gelu(up(norm x))). Useful work are the
-multiply-accumulates of the model, without the padding of heads and strips.
+Blocks are pre-norm, of random weights: x + O(attention(norm x)), then x + down(gelu(up(norm x))); those of an action
+expert (`experts.py`) have a gate, and read keys and values of a prefix. Useful work are the multiply-accumulates of the
+model, without the padding of heads and strips.
 
 A block with a condition is RDT's: RMS norms, also of queries and keys by head, and cross attention between the two. It
 is repeated as a policy's denoising steps are, and counted is one step; the keys and values of the condition are made
@@ -16,12 +17,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+from block_shapes import SHAPES, ExpertShape, Shape
 from graphs import GraphBuilder
 from prepare import compile_model, random_inputs
 
@@ -32,42 +33,13 @@ from vla_isa.program import Program
 OPSET = 23
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A block; `least` is the share of the peak that one more block must reach, `most` the cycles that it may take.
-
-    `keys` are the tokens of a condition, 0 without one.
-    """
-
-    length: int
-    channels: int
-    heads: int
-    hidden: int
-    causal: bool = False
-    keys: int = 0
-    least: float | None = None
-    most: int | None = None
-
-    @property
-    def macs(self) -> int:
-        """Useful multiply-accumulates."""
-        t, d = self.length, self.channels
-        cross = 2 * t * d * (d + self.keys) if self.keys else 0
-        return t * (4 * d * d + 2 * d * self.hidden) + 2 * t * t * d + cross
-
-
-SHAPES = {
-    "vit_s": Shape(197, 384, 6, 1536, least=0.92),
-    "siglip_so400m": Shape(729, 1152, 16, 4304, least=0.90),
-    "minilm": Shape(128, 384, 12, 1536, least=0.89),
-    "gpt2_6": Shape(6, 768, 12, 3072, causal=True, most=32_000),
-    "rdt_170m": Shape(67, 1024, 32, 1024, keys=4374, least=0.70),
-}
-
-
-def blocks(shape: Shape, count: int) -> onnx.ModelProto:
+def blocks(shape: Shape | ExpertShape, count: int) -> onnx.ModelProto:
     """So many blocks one behind another."""
-    if shape.keys:
+    if isinstance(shape, ExpertShape):
+        from experts import exported_expert  # with PyTorch
+
+        return exported_expert(shape, count)
+    if has_steps(shape):
         return _with_condition(shape, count)
     g, d = GraphBuilder("blocks"), shape.channels
     x = g.input("x", (1, shape.length, d))
@@ -124,14 +96,20 @@ def _norm(g: GraphBuilder, x: str, d: int) -> str:
     return g.node("LayerNormalization", [x, g.constant(1 + 0.3 * gamma), g.constant(0.2 * beta)], d, epsilon=1e-5)
 
 
-def compiled(shape: Shape, count: int, config: str, steps: int = 2) -> Program:
+def compiled(shape: Shape | ExpertShape, count: int, config: str, steps: int = 2) -> Program:
     """The program of so many blocks; of several steps where they have a condition."""
     model = blocks(shape, count)
-    steps = steps if shape.keys else 1
-    return compile_model(model, config, repeat=steps, carry={"x": model.graph.output[0].name} if shape.keys else {})
+    if not has_steps(shape):
+        return compile_model(model, config)
+    return compile_model(model, config, repeat=steps, carry={"x": model.graph.output[0].name})
 
 
-def estimated(shape: Shape, count: int, config: str) -> int:
+def has_steps(shape: Shape | ExpertShape) -> bool:
+    """Whether a block is repeated."""
+    return isinstance(shape, Shape) and shape.keys > 0
+
+
+def estimated(shape: Shape | ExpertShape, count: int, config: str) -> int:
     """Cycles by the performance model, of one step where there are several."""
     report = timing.estimate(compiled(shape, count, config))
     ends = [p.end for p in report.packets if p.op == "SET"]  # where fetch waits for the end of a step
@@ -164,7 +142,7 @@ def on_verilog(name: str, config: str) -> int:
     """
     shape = SHAPES[name]
     first = _run(compiled(shape, 1, config), name)
-    return _run(compiled(shape, 1, config, steps=3), name) - first if shape.keys else first
+    return _run(compiled(shape, 1, config, steps=3), name) - first if has_steps(shape) else first
 
 
 def _run(program: Program, name: str) -> int:

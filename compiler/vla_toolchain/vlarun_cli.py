@@ -1,11 +1,13 @@
-"""The `vlarun` command: run a program, compare two backends, check a backend's conformance.
+"""The `vlarun` command: run a program, serve it, compare two backends, check a backend's conformance.
 
-`vlarun PROGRAM ...` is short for `vlarun run PROGRAM ...`. What the commands do is in `vlarun/commands.py` and
-`conformance/command.py`; messages and exit codes are those of `vla_isa.command_line`.
+`vlarun PROGRAM ...` is short for `vlarun run PROGRAM ...`. What the commands do is in `vlarun/commands.py`,
+`serve_command.py` and `conformance/command.py`; messages and exit codes are those of `vla_isa.command_line`.
 """
 
 from __future__ import annotations
 
+import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ from vla_isa.command_line import CommandParser, not_negative, positive, run
 
 __all__ = ["main"]
 
-_COMMANDS = ("run", "compare", "conformance")
+_COMMANDS = ("run", "serve", "compare", "conformance")
 _PROGRAM = "what 'vlac compile' wrote"
 _INPUT = "arrays by ONNX input name"
 _ENTRY = "entry point (default: the first)"
@@ -28,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] not in (*_COMMANDS, "--version"):
         arguments.insert(0, "run")
-    code = run(_parser, arguments)
+    code = run(_parser, arguments, extra="serve")
     if code == 2 and arguments and Path(arguments[0]).is_file():
         name = arguments[0]
         print(f"A program file called '{name}' is run with 'vlarun ./{name}'.", file=sys.stderr)
@@ -39,8 +41,15 @@ def _parser() -> CommandParser:
     parser = CommandParser(prog="vlarun", description="Run programs of the accelerator.")
     parser.epilog = "'vlarun prog.bin ...' is short for 'vlarun run prog.bin ...'."
     p = parser.add_command("run", "run a program", "vlarun.commands:run", usage="vlarun PROGRAM --input IN.npz ...")
-    p.epilog = "Also: vlarun compare, vlarun conformance (each with --help)."
+    p.epilog = "Also: vlarun serve, vlarun compare, vlarun conformance (each with --help)."
     _run_arguments(p)
+    _serve_arguments(
+        parser.add_command(
+            "serve",
+            "answer observations over a websocket, by openpi's protocol",
+            "vla_toolchain.serve_command:serve",
+        )
+    )
     _compare_arguments(
         parser.add_command(
             "compare", "run two backends on one input and report the first difference", "vlarun.commands:compare"
@@ -76,6 +85,42 @@ def _run_arguments(p: CommandParser) -> None:
         help="write a Chrome trace of the queues here, for ui.perfetto.dev or chrome://tracing",
     )
     p.add_argument("--json", action="store_true", help="print the statistics as JSON")
+
+
+def _serve_arguments(p: CommandParser) -> None:
+    p.add_argument("program", type=Path, metavar="PROGRAM", help=_PROGRAM)
+    p.add_argument("--policy", metavar="FOLDER|NAME", help="whose preprocessor clients' observations go through")
+    p.add_argument("--backend", default="sim", metavar="sim|rtl|ref", help="what runs it")
+    p.add_argument("--entry", metavar="TASK", help=_ENTRY)
+    p.add_argument("--config", metavar="NAME", help=_CONFIG)
+    p.add_argument("--onnx", type=Path, metavar="MODEL.onnx", help="the model that --backend ref runs")
+    p.add_argument("--library", type=Path, metavar="MACHINE.so", help=f"your machine for --backend rtl {_MACHINE}")
+    p.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen; 0.0.0.0 is everywhere")
+    p.add_argument("--port", type=_port, default=8000, metavar="N", help="0 takes a free one")
+    p.add_argument("--api-key-file", type=Path, metavar="FILE", help="the key that clients must send")
+    p.add_argument("--batch", type=positive, default=8, metavar="N", help="requests of one run, at most")
+    p.add_argument("--queue", type=positive, default=64, metavar="N", help="requests that wait, at most")
+    p.add_argument("--clients", type=positive, default=64, metavar="N", help="connections, at most")
+    p.add_argument("--timeout", type=_seconds, default=30.0, metavar="S", help="for a reply, in seconds")
+    p.add_argument("--idle", type=_seconds, default=600.0, metavar="S", help="a silent client is sent away after it")
+    p.add_argument("--max-message", type=positive, default=16, metavar="MIB", help="largest message that is read")
+
+
+def _port(text: str) -> int:
+    value = not_negative(text)
+    if value > 65535:
+        raise argparse.ArgumentTypeError(f"{value} is more than 65535")
+    return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds above 0")
+    return value
 
 
 def _compare_arguments(p: CommandParser) -> None:

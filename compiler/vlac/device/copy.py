@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
 from vlac.device.copy_packets import before, fill_fields, piece_fields
-from vlac.device.copy_parts import Parts, found, numbered, wanted
+from vlac.device.copy_parts import Parts, found, numbered, padding, wanted
 from vlac.ir.channel_maps import padded_map
 from vlac.ir.cut import Cut, Span
 from vlac.ir.operation import Op, Placer, Tensor
@@ -41,6 +41,7 @@ class CopyOp(Op):
     pieces: list[Piece]
     fill: int | None
     parts: Parts = field(default_factory=Parts)
+    is_whole: bool = False  # no padding of the output is a channel of an input; known when it is placed
 
     queue = "load"  # moves into activation memory belong there
 
@@ -93,8 +94,8 @@ class CopyOp(Op):
 
     @property
     def pads_zero(self) -> bool:
-        """Where all inputs do."""
-        return self.fill in (None, 0) and all(t.pads_zero for t in self.inputs)
+        """Where all inputs do, and have no channels there either."""
+        return self.fill in (None, 0) and self.is_whole and all(t.pads_zero for t in self.inputs)
 
     def place(self, placer: Placer) -> None:
         """Find the parts in the inputs' channel maps, reordering inputs where they do not lie so; set the output's."""
@@ -112,6 +113,8 @@ class CopyOp(Op):
                 placer.read_as(self, number, channel_map)
             maps.append([padded_map(len(p), block) for p in parts])
             here.in_starts.append(starts)
+        ends = [padding(t.known_map(), p, s, block) for t, p, s in self._starts()]
+        self.is_whole = all(bool((end < 0).all()) for end in ends)
         placed: list[I64] = []
         for target, channels in enumerate(self.out_parts):
             feeding = [maps[p.source][p.part] for p in self.pieces if p.target == target]
@@ -120,6 +123,11 @@ class CopyOp(Op):
             here.out_starts.append(sum(here.out_blocks))
             here.out_blocks.append(len(part) // block)
         self.output.channel_map = np.concatenate(placed)
+
+    def _starts(self) -> list[tuple[Tensor, I64, int]]:
+        """Each part of the inputs that are not copied as they lie, and its first channel block."""
+        found = zip(self.inputs, self.in_parts, self.parts.in_starts, strict=True)
+        return [(t, p, s) for t, parts, starts in found for p, s in zip(parts or (), starts, strict=False)]
 
     # --- how it is cut, its packets -------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vlac.ir.channel_maps import padded_map
 
-__all__ = ["Parts", "found", "numbered", "wanted"]
+__all__ = ["Parts", "found", "numbered", "padding", "wanted"]
 
 I64 = NDArray[np.int64]
 
@@ -47,3 +47,9 @@ def found(channel_map: I64, parts: list[I64], block: int) -> list[int] | None:
             return None
         starts.append(int(at[0]) // block)
     return starts
+
+
+def padding(channel_map: I64, part: I64, start: int, block: int) -> I64:
+    """What a channel map has behind a part that begins on block `start`, up to the end of the part's last block."""
+    end = start * block + len(part)
+    return channel_map[end : end + -len(part) % block]

@@ -38,9 +38,9 @@ def _product_fields(op: Op, region: Callable[[Tensor], Region], hw: HardwareConf
     }
 
 
-def _check_product(op: Op) -> None:
+def _check_product(op: Op, planes: int = 1) -> None:
     x, weights, out = op.inputs[0], op.inputs[1], op.output
-    op.require(x.h == 1 and x.planes == 1 and x.zero_point == 0, "its input is no int8 matrix around 0")
+    op.require(x.h == 1 and x.planes == planes and x.zero_point == 0, "its input is no matrix around 0 of its type")
     op.require(weights.home is Home.WEIGHTS and weights.zero_point == 0, "its second operand is not in weights")
     op.require((weights.c, weights.w) == (x.c, out.c) and out.w == x.w, "its operands are of other sizes")
 
@@ -150,9 +150,11 @@ class LogitsOp(Op):
 class MixOp(Op):
     """out[m] = x[m] . weights, times the record of pixel m: values of a softmax from its exponents.
 
-    Inputs: x [M, S], weights of N channels from S keys, records [M].
+    Inputs: x [M, S], weights of N channels from S keys, records [M]. `low_bytes`: x is int16, of which the low bytes
+    count, as int8.
     """
 
+    low_bytes: bool = False
     rounding: int = Rounding.NEAREST_EVEN
 
     queue = "mac"
@@ -161,16 +163,23 @@ class MixOp(Op):
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
-        acc = inputs[0] @ inputs[1][0].T
+        x = inputs[0].astype(np.int8).astype(np.int64) if self.low_bytes else inputs[0]
+        acc = x @ inputs[1][0].T
         mult, shift = inputs[2][..., 1:2], inputs[2][..., 2:3]
+        if self.output.planes == 2:
+            return numerics.requantize16(acc, 0, mult, shift, self.rounding)
         return numerics.requantize(acc, 0, mult, shift, self.rounding, 0, INT8.lo, INT8.hi)
+
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Output, and exponents whose low bytes count."""
+        return tensor is self.output or (self.low_bytes and tensor is self.inputs[0])
 
     def verify(self) -> None:
         """Sizes."""
-        _check_product(self)
+        _check_product(self, planes=2 if self.low_bytes else 1)
         records, out = self.inputs[2], self.output
         self.require(records.home is Home.ITEMS and (records.w, records.c) == (out.w, 3), "its records are others'")
-        self.require(out.planes == 1 and out.zero_point == 0, "its output is not int8 around 0")
+        self.require(out.zero_point == 0, "its output is not around 0")
 
     def round_by(self, rounding: int) -> None:
         """Of the result."""
@@ -188,6 +197,7 @@ class MixOp(Op):
         x, out = self.inputs[0], self.output
         values = {
             **_product_fields(self, region, hw),
+            "in_pitch": x.planes * region(x).pitch,  # from low bytes to low bytes
             "scale_by": ScaleBy.ROW,
             "row_base": region(self.inputs[2]).base,
             "rounding": self.rounding,

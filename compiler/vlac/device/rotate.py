@@ -23,6 +23,7 @@ from vlac.ir.packet import Region, RelocatablePacket, matrix_fields
 __all__ = ["RotateOp"]
 
 I64 = NDArray[np.int64]
+_WORTH = 512  # words of a half that a packet is worth
 
 
 @dataclass(eq=False)
@@ -122,19 +123,37 @@ class RotateOp(Op):
                 placer.read_as(self, number, channel_map)
         self.output.channel_map = self._map(self.heads, placer.block)
 
-    # --- its packets ------------------------------------------------------------------------------------
+    # --- how it is cut, its packets ---------------------------------------------------------------------
+
+    @property
+    def in_spans(self) -> bool:
+        """Some heads at a time, which begin when the layer in front has made their channels."""
+        return True
+
+    def joins(self, leader: Op) -> bool:
+        """The second product behind the first, heads by heads."""
+        return isinstance(leader, RotateOp) and leader.output in self.inputs and leader.heads == self.heads
 
     def packets(
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
     ) -> list[RelocatablePacket]:
-        """One for each half; heads are its rows."""
+        """One for each half of some heads, which are its rows."""
+        words = self.output.w * -(-len(self.halves[0]) // hw.block)
+        step = 1 << max(0, -(-_WORTH // words) - 1).bit_length()
+        out = []
+        for first in range(0, self.heads, step):
+            out += self._of_heads((first, min(first + step, self.heads)), region, hw)
+        return out
+
+    def _of_heads(self, heads: Span, region: Callable[[Tensor], Region], hw: HardwareConfig) -> list[RelocatablePacket]:
+        """The two halves of some heads."""
         blocks = -(-len(self.halves[0]) // hw.block)
         out = []
         for half in (0, 1):
             source = 1 - half if self.exchanged else half
             values = {
                 "function": RowFunction.MUL,
-                "h": self.heads,
+                "h": heads[1] - heads[0],
                 "m": self.output.w,
                 "blocks": blocks,
                 "channels": len(self.halves[0]),
@@ -144,18 +163,19 @@ class RotateOp(Op):
                 "shift": self.shift,
                 "rounding": self.rounding,
                 **({"lo": INT8.lo, "hi": INT8.hi} if self.output.planes == 1 else {}),
-                **self._heads("a", region(self.inputs[0]), source, blocks),
-                **self._heads("out", region(self.output), half, blocks),
+                **self._heads("a", region(self.inputs[0]), 2 * heads[0] + source, blocks),
+                **self._heads("out", region(self.output), 2 * heads[0] + half, blocks),
                 **matrix_fields("b", region(self.inputs[1]), half * blocks, kind=OperandKind.TENSOR),
                 "b_row_stride": 0,
             }
             for c in self.inputs[2:]:
-                values |= {"c_kind": OperandKind.TENSOR, **self._heads("c", region(c), half, blocks)}
+                part = self._heads("c", region(c), 2 * heads[0] + half, blocks)
+                values |= {"c_kind": OperandKind.TENSOR, **part}
             out.append(RelocatablePacket("ROW", values, self.node, self.op_type))
         return out
 
     def _heads(self, role: str, r: Region, half: int, blocks: int) -> dict[str, int]:
-        """A half of every head: rows of the matrix are heads."""
+        """Half of a head by its number; rows of the matrix are heads."""
         values = matrix_fields(role, r, half * blocks)
         values[f"{role}_row_stride"] = 2 * blocks * r.planes * r.pitch
         return values

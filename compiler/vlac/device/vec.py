@@ -24,6 +24,7 @@ from vlac.ir.records import UNIT
 __all__ = ["VecOp"]
 
 I64 = NDArray[np.int64]
+_WORTH = 1024  # words that a packet of a part of the channels is worth
 
 
 @dataclass(eq=False)
@@ -146,18 +147,26 @@ class VecOp(Op):
     def packets(
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
     ) -> list[RelocatablePacket]:
-        """One."""
+        """One; of a row of pixels one for some channel blocks each, which begin when a layer in front has made them."""
+        blocks = self.output.blocks(hw.block)
+        if self.output.is_vector or any(t.h > 1 for t in (*self.inputs, self.output)):
+            return [self._packet(cut, band, (0, blocks), region, hw)]
+        step = 1 << max(0, -(-_WORTH // self.output.w) - 1).bit_length()
+        return [self._packet(cut, band, (i, min(i + step, blocks)), region, hw) for i in range(0, blocks, step)]
+
+    def _packet(
+        self, cut: Cut, band: Span, blocks: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
+    ) -> RelocatablePacket:
         a, out = self.inputs[0], self.output
-        y0, y1 = band
-        blocks = out.blocks(hw.block)
-        # a vector's words follow each other: one row of `blocks` pixels
-        w, blocks = (blocks, 1) if out.is_vector else (out.w, blocks)
+        (y0, y1), (first, last) = band, blocks
+        # a vector's words follow each other: one row of so many pixels
+        w, count = (last - first, 1) if out.is_vector else (out.w, last - first)
         values = {
             "function": VecFunction[self.function.upper()],
             "b_kind": BKind.SCALAR,
-            **operand_fields("a", region(a), y0),
-            **operand_fields("out", region(out), y0),
-            **size_fields("out", y1 - y0, w, blocks),
+            **operand_fields("a", region(a), y0, first),
+            **operand_fields("out", region(out), y0, first),
+            **size_fields("out", y1 - y0, w, count),
             "a_zero": a.zero_point,
             "a_mult": self.a_mult,
             "b_mult": self.b_mult,
@@ -173,7 +182,7 @@ class VecOp(Op):
             values |= {
                 "b_kind": BKind.ROW if row else BKind.TENSOR,
                 "b_zero": b.zero_point,
-                **operand_fields("b", region(b), 0 if row else y0),
+                **operand_fields("b", region(b), 0 if row else y0, first),
             }
         relocations = cut.params.table_base(values)
-        return [RelocatablePacket("VEC", values, self.node, self.op_type, relocations=relocations)]
+        return RelocatablePacket("VEC", values, self.node, self.op_type, relocations=relocations)

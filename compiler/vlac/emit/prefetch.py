@@ -5,12 +5,11 @@ Resolves the addresses that packets left open. Parameters of neighbouring operat
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from itertools import chain
 
 from vla_isa.generated.codes import Move
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
-from vlac.ir.packet import RelocatablePacket
+from vlac.ir.packet import Choice, RelocatablePacket
 from vlac.plan.residency import Load, Use, plan_residency
 
 __all__ = ["param_groups", "with_loads"]
@@ -18,27 +17,36 @@ __all__ = ["param_groups", "with_loads"]
 _AHEAD = 2  # loads beyond the needed ones that are issued per packet
 
 
-def param_groups(sizes: list[int], limit: int) -> list[tuple[int, int]]:
-    """(group number, word within the group) of each operation: the first alone, then as many as fit `limit`."""
+def param_groups(sizes: list[tuple[int, int]], limit: int) -> list[tuple[int, int]]:
+    """(group number, word within the group) of each operation: the first alone, then as many as fit `limit`.
+
+    `sizes` are words and experts of each operation; one of several experts is a group of its own.
+    """
     groups: list[tuple[int, int]] = []
     number, used = 0, 0
-    started = False
-    for size in sizes:
-        if size and (used + size > limit or (number == 0 and started)):
+    started = closed = False
+    for size, experts in sizes:
+        if size and (used + size > limit or (number == 0 and started) or closed or (experts > 1 and started)):
             number, used = number + 1, 0
         started = started or size > 0
+        closed = experts > 1 if size else closed
         groups.append((number, used))
         used += size
     return groups
 
 
 def with_loads(
-    packets: list[RelocatablePacket], sizes: list[int], params_line: int, ring_words: int, hw: HardwareConfig
+    packets: list[RelocatablePacket],
+    sizes: list[tuple[int, int]],
+    params_line: int,
+    ring_words: int,
+    hw: HardwareConfig,
 ) -> list[RelocatablePacket]:
     """The packets with all loads among them and every address resolved.
 
     Args:
-        sizes: parameter words of each operation, in order.
+        packets: in order; those that choose an expert come behind the SET that takes its number.
+        sizes: parameter words of each operation, of one expert, and how many experts it has, in order.
         params_line: data-space line of the first operation's parameters; the others follow without gaps.
         ring_words: of the weight scratchpad, for weights that are loaded.
 
@@ -49,13 +57,15 @@ def with_loads(
     group_sizes: dict[int, int] = {}
     starts: dict[int, int] = {}
     word = 0
-    for (group, _), size in zip(groups, sizes, strict=True):
+    for (group, _), (size, experts) in zip(groups, sizes, strict=True):
         starts.setdefault(group, word)
         group_sizes[group] = group_sizes.get(group, 0) + size
-        word += size
-    weight_uses = [Use(i, d.weights, d.weights[1]) for i, d in enumerate(packets) if d.weights]
+        word += size * experts
+    weight_uses = [Use(i, (d.weights[0], d.choice), d.weights[1]) for i, d in enumerate(packets) if d.weights]
     param_uses = [
-        Use(i, groups[d.owner][0], group_sizes[groups[d.owner][0]]) for i, d in enumerate(packets) if d.owner >= 0
+        Use(i, (groups[d.owner][0], d.choice), group_sizes[groups[d.owner][0]])
+        for i, d in enumerate(packets)
+        if d.owner >= 0
     ]
     weight_loads, weight_bases = plan_residency(weight_uses, ring_words, "weight scratchpad")
     param_loads, param_bases = plan_residency(param_uses, hw.param_words, "parameter memory")
@@ -66,40 +76,50 @@ def with_loads(
             packet.values[name] = param_bases[i] + groups[packet.owner][1] + relative
     lines = hw.param_word_bytes // LINE_BYTES
     ready = [(load, _weight_copy(load)) for load in weight_loads]
-    ready += [(load, _param_copy(load, params_line + starts[_number(load.key)] * lines)) for load in param_loads]
+    ready += [(load, _param_copy(load, params_line, starts, lines)) for load in param_loads]
+    _after_selectors(packets, [load for load, _ in ready])
     return _merge(packets, sorted(ready, key=lambda r: (r[0].first, r[1].op != "load parameters")))
 
 
-def _number(key: Hashable) -> int:
-    assert isinstance(key, int)
-    return key
+def _key(load: Load) -> tuple[int, Choice | None]:
+    """The first weight word, or the group of parameters, and whose."""
+    assert isinstance(load.key, tuple)
+    number, choice = load.key
+    return number, choice
+
+
+def _after_selectors(packets: list[RelocatablePacket], loads: list[Load]) -> None:
+    """Let no load of an expert's come before the register has its number."""
+    places = {id(packet): number for number, packet in enumerate(packets)}
+    for load in loads:
+        choice = _key(load)[1]
+        if choice is not None:
+            load.after = max(load.after, places[id(choice.selector)])
 
 
 def _weight_copy(load: Load) -> RelocatablePacket:
-    assert isinstance(load.key, tuple)
-    values = {
-        "move": Move.WEIGHT_TO_WEIGHT,
-        "src": load.key[0],
-        "dst": load.base,
-        "n0": load.size,
-        "n1": 1,
-        "n2": 1,
-        "n3": 1,
-    }
-    return RelocatablePacket("COPY", values, op="load weights")
+    first, choice = _key(load)
+    values = {"move": Move.WEIGHT_TO_WEIGHT, "src": first}
+    return _copy(load, values, "load weights", choice, 0 if choice is None else choice.weight_step)
 
 
-def _param_copy(load: Load, line: int) -> RelocatablePacket:
-    values = {
-        "move": Move.DATA_TO_PARAM,
-        "src": line,
-        "dst": load.base,
-        "n0": load.size,
-        "n1": 1,
-        "n2": 1,
-        "n3": 1,
-    }
-    return RelocatablePacket("COPY", values, op="load parameters")
+def _param_copy(load: Load, line: int, starts: dict[int, int], lines: int) -> RelocatablePacket:
+    group, choice = _key(load)
+    values = {"move": Move.DATA_TO_PARAM, "src": line + starts[group] * lines}
+    return _copy(load, values, "load parameters", choice, 0 if choice is None else choice.param_step * lines)
+
+
+def _copy(load: Load, values: dict[str, int], op: str, choice: Choice | None, step: int) -> RelocatablePacket:
+    values |= {"dst": load.base, "n0": load.size, "n1": 1, "n2": 1, "n3": 1}
+    if choice is not None:
+        register = choice.selector.values["register"]
+        values |= {
+            "index_enable": 1,
+            "index_register": register,
+            "index_count": choice.count,
+            "index_stride": step,
+        }
+    return RelocatablePacket("COPY", values, op=op)
 
 
 def _merge(packets: list[RelocatablePacket], loads: list[tuple[Load, RelocatablePacket]]) -> list[RelocatablePacket]:

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from vla_isa.generated.codes import SetSource
 from vla_isa.hardware import BEAT_BYTES, HardwareConfig
 from vlac.device.reduce import ReduceOp
 from vlac.emit.transfers import load_rows, store_rows
 from vlac.ir.cut import Span
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Home, Tensor
-from vlac.ir.packet import Region, RelocatablePacket
+from vlac.ir.packet import Choice, Region, RelocatablePacket
 from vlac.plan.data_space import DataSpace
 from vlac.plan.plan import OpPlan, Plan
 from vlac.plan.regions import Regions
+from vlac.plan.rounds import first_round_stage
 
 __all__ = ["schedule"]
 
 _LOADS = 2  # times that weights could be loaded while they are used
+_REGISTERS = (1, 2)  # for experts' numbers; others count the runs of a repeated model and are never read
 
 
 def schedule(
@@ -40,9 +43,14 @@ class _Scheduler:
         self.stage = 0
         self.number = 0  # of the stage's first operation
         self.weight_starts = plan.weight_starts
+        self.selectors: dict[Tensor, RelocatablePacket] = {}  # what is in a register: by which SET, the oldest first
+        self.choices: dict[int, Choice] = {}  # the last of each owner
 
     def run(self) -> list[RelocatablePacket]:
+        rounds = first_round_stage(self.graph, self.plan)
         for number, stage in enumerate(self.plan.stages):
+            if number == rounds:
+                self.selectors.clear()
             self.stage, start = number, len(self.packets)
             lead, *followers = stage.plans
             pending = [list(p.cut.bands) for p in followers]
@@ -91,11 +99,32 @@ class _Scheduler:
         self._put(p.op.packets(p.cut, band, chunk, self._region, self.hw), owner)
 
     def _put(self, packets: list[RelocatablePacket], owner: int) -> None:
+        choice = self._choice(owner)
         for packet in packets:
+            packet.choice = choice
             packet.owner = owner if packet.relocations else -1
             self.packets.append(packet)
             if packet.weights is not None:
                 packet.weights = (self.weight_starts[owner] + packet.weights[0], packet.weights[1])
+
+    def _choice(self, owner: int) -> Choice | None:
+        """Whose weights an operation uses, where it has several experts'; a SET where no register has the number."""
+        p = self.plan.plans[owner]
+        item, count = p.op.choice, len(p.op.experts)
+        if item is None:
+            return None
+        if item not in self.selectors:
+            used = {s.values["register"] for s in self.selectors.values()}
+            free = [r for r in _REGISTERS if r not in used]
+            register = free[0] if free else self.selectors.pop(next(iter(self.selectors))).values["register"]
+            values = {"register": register, "source": SetSource.ITEM, "base": self._region(item).base, "count": count}
+            self.selectors[item] = RelocatablePacket("SET", values, p.op.node, "expert")
+            self.packets.append(self.selectors[item])
+        selector, known = self.selectors[item], self.choices.get(owner)
+        if known is None or known.selector is not selector:
+            assert p.cut.weights is not None
+            self.choices[owner] = Choice(selector, count, p.cut.weights.total, p.cut.params.size)
+        return self.choices[owner]
 
     def _spans(self, plans: list[OpPlan], owners: list[int]) -> None:
         """Operations of one row, span by span: each does its pixels as soon as those of the one before are there."""

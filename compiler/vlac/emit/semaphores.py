@@ -124,12 +124,15 @@ class _Order:
             self.by_queue[entry.packet.queue].append(entry)
 
     def _complete(self, entry: _Entry) -> None:
-        """Let fetch wait for all that was dispatched before."""
+        """Let fetch wait for what makes the item that it takes, or, where it takes none, for all dispatched before."""
         entry.clock = dict(self.done)
-        for queue in sorted(QUEUES, key=lambda q: -self.by_queue[q][-1].given if self.by_queue[q] else 0):
-            if len(self.by_queue[queue]) > entry.clock.get(queue, 0):
-                self._wait(entry, queue, len(self.by_queue[queue]) - 1)
-        self.done = {queue: len(self.by_queue[queue]) for queue in QUEUES}
+        last = {queue: len(self.by_queue[queue]) - 1 for queue in QUEUES}
+        if entry.accesses:
+            last = {q: _last_conflict(entry, self.by_queue[q], entry.clock.get(q, 0)) for q in QUEUES}
+        for queue in sorted(QUEUES, key=lambda q: -self.by_queue[q][last[q]].given if last[q] >= 0 else 0):
+            if last[queue] >= entry.clock.get(queue, 0):
+                self._wait(entry, queue, last[queue])
+        self.done = dict(entry.clock)
 
     def _order(self, entry: _Entry) -> None:
         queue = entry.packet.queue

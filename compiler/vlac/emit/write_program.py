@@ -43,14 +43,16 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
     """
     plan, regions, data = planned.plan, planned.regions, planned.data.copy()
     nothing = np.zeros((0, hw.param_word_bytes), np.uint8)
+    owned = [
+        p if owner == number else None for number, (p, owner) in enumerate(zip(plan.plans, plan.owners, strict=True))
+    ]
     params = [
-        pack_params(p.op, p.cut, hw) if owner == number else nothing
-        for number, (p, owner) in enumerate(zip(plan.plans, plan.owners, strict=True))
+        nothing if p is None else np.concatenate([pack_params(op, p.cut, hw) for op in p.op.experts]) for p in owned
     ]
     image = np.concatenate(params) if params else nothing
     if image.size:
         data.constants.append(Segment(planned.params_line, image.tobytes()))
-    sizes = [len(words) for words in params]
+    sizes = [(0, 1) if p is None else (p.cut.params.size, len(p.op.experts)) for p in owned]
     ordered = schedule(graph, plan, regions, data, hw)
     _check_carried(ordered, data)
     scheduled = with_rounds(
@@ -112,7 +114,9 @@ def _weight_words(plan: Plan, hw: HardwareConfig) -> NDArray[np.int8]:
     packed = [np.zeros((0, hw.weight_word_bytes), np.int8)]
     for number, (p, owner) in enumerate(zip(plan.plans, plan.owners, strict=True)):
         if p.op.weights is not None and p.cut.weights is not None and owner == number:
-            packed.append(pack_weights(p.op, p.op.weights, p.cut.weights, hw.block))
+            for op in p.op.experts:
+                assert op.weights is not None
+                packed.append(pack_weights(op, op.weights, p.cut.weights, hw.block))
     return np.concatenate(packed)
 
 
@@ -173,6 +177,7 @@ def _layers(graph: Graph, hw: HardwareConfig) -> list[dict[str, object]]:
             "output": op.output.name,
             "label": op.output.label,
             "shape": list(op.output.shape),
+            "type": op.output.type.name,
             "scale": op.output.scale,
             "zero_point": op.output.zero_point,
         }

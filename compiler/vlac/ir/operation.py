@@ -231,8 +231,7 @@ class Placer(Protocol):
 class Op:
     """An operation: inputs, one output, and the ONNX nodes it stands for.
 
-    What is below is all that a pass may ask of an operation; the defaults are those of one without weights,
-    parameters and packets.
+    What is below is all that a pass may ask of it; the defaults are those without weights, parameters and packets.
     """
 
     node: str
@@ -337,9 +336,7 @@ class Op:
         return 0.0
 
     def touched_pixels(self, tensor: Tensor, block: int) -> int:
-        """How many pixels of an operand of one row it touches in each plane, from the first; what is behind counts for
-        nothing.
-        """
+        """How many pixels of each plane of an operand of one row it touches, from the first; more count for nothing."""
         return tensor.w
 
     # --- how it is cut --------------------------------------------------------------------------------
@@ -354,7 +351,7 @@ class Op:
 
     @property
     def in_spans(self) -> bool:
-        """Whether it can take some pixels of one row at a time, as many packets as spans."""
+        """Whether it takes parts of one row at a time, pixels or heads: as many packets as those that it joins."""
         return False
 
     def most_pixels(self, hw: HardwareConfig) -> int | None:
@@ -378,6 +375,16 @@ class Op:
         raise NotImplementedError(f"{type(self).__name__} cannot be split")
 
     # --- what it loads, and its packets ---------------------------------------------------------------
+
+    @property
+    def experts(self) -> list[Op]:
+        """Itself, or the operations one of which it is; their weights and parameters are of the same sizes."""
+        return [self]
+
+    @property
+    def choice(self) -> Tensor | None:
+        """The item that is the number of the expert."""
+        return None
 
     @property
     def weights(self) -> Weights | None:

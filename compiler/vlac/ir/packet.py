@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-__all__ = ["Region", "RelocatablePacket", "matrix_fields", "operand_fields", "size_fields"]
+__all__ = ["Choice", "Region", "RelocatablePacket", "matrix_fields", "operand_fields", "size_fields"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,19 @@ class Region:
         return self.base + number * self.planes * self.pitch
 
 
+@dataclass(eq=False)
+class Choice:
+    """Which of `count` experts' weights and parameters a packet uses: of the number that a SET, `selector`, takes.
+
+    `weight_step` and `param_step` are the words from one expert's to the next's.
+    """
+
+    selector: RelocatablePacket
+    count: int
+    weight_step: int
+    param_step: int
+
+
 @dataclass
 class RelocatablePacket:
     """One packet before its weights and parameters have addresses: instruction, field values, where it comes from.
@@ -46,6 +59,7 @@ class RelocatablePacket:
             set when they are placed.
         owner: number of the operation whose parameter words it reads, -1 for none.
         relocations: field name -> parameter word relative to its operation's first.
+        choice: whose weights and parameters it uses, where there are several experts'.
         stage: the stage of the plan it belongs to; -1 for loads of weights and parameters.
     """
 
@@ -57,6 +71,7 @@ class RelocatablePacket:
     weights: tuple[int, int] | None = None
     owner: int = -1
     relocations: dict[str, int] = field(default_factory=dict)
+    choice: Choice | None = None
     stage: int = -1
 
 

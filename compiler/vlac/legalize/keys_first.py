@@ -18,14 +18,14 @@ __all__ = ["keys_first"]
 
 
 def keys_first(graph: Graph, hw: HardwareConfig) -> None:
-    """Reorder every attention whose keys and values take an eighth of the weight scratchpad at most."""
+    """Reorder every attention whose keys and values take a quarter of the weight scratchpad at most."""
     attentions: dict[str, list[Op]] = {}
     for op in graph.ops:
         if isinstance(op, (ToWeightsOp, TransposeOp)):
             attentions.setdefault(op.node, []).append(op)
     for node, copies in attentions.items():
         words = sum(op.output.row_words(hw.block) for op in copies if op.output.home is Home.WEIGHTS)
-        if words <= hw.weight_words // 8:
+        if words <= hw.weight_words // 4:
             logits = [op for op in graph.ops if isinstance(op, LogitsOp) and op.node == node]
             _reorder(graph, copies, logits)
 

@@ -2,7 +2,7 @@
 
 The host gives real numbers, -inf where a key is masked; the device's integers are 256 a nat, -32768 is masked. What is
 -1e4 and below masks; what is above that and below -127.99 nat is -127.99, where a share is 0 beside any other logit.
-Not here: constant masks (`ops/attention.py`).
+Not here: constant masks (`model/mask_structure.py`).
 """
 
 from __future__ import annotations
@@ -12,39 +12,29 @@ import onnx_ir as ir
 
 from vla_isa.integer import INT16
 from vlac.ir.operation import Tensor
-from vlac.lowering.attention import LOGIT
 from vlac.lowering.context import LoweringContext
+from vlac.model.mask_structure import LOGIT, NEVER
 from vlac.model.reading import dtype_of, shape_of
 
 __all__ = ["computed_mask"]
 
-_NEVER = np.float32(-1e4)
 _LEAST = np.float32((INT16.lo + 1) * LOGIT)
 
 
 def computed_mask(
-    low: LoweringContext, mask: ir.Value | None, sizes: tuple[int, int, int], number: int
+    low: LoweringContext, value: ir.Value, sizes: tuple[int, int, int], number: int
 ) -> tuple[Tensor, ...]:
     """The masks [1, queries or 1, keys] of attention `number` of the batch: one for each head, or one for all.
 
     Args:
-        mask: of truth values or numbers, that broadcasts to [batch, heads, queries, keys].
+        value: of truth values or numbers, that broadcasts to [batch, heads, queries, keys].
         sizes: heads, queries, keys.
     """
-    assert mask is not None
-    value = _of_one_row(mask)
     shape = (1,) * (4 - len(shape_of(value))) + shape_of(value)
     heads, queries, keys = (1 if n == 1 else size for n, size in zip(shape[1:], sizes, strict=True))
     if keys != sizes[2]:
         shape = (*shape[:3], sizes[2])
     return tuple(_one(low, value, shape, (number if shape[0] > 1 else 0, head), queries) for head in range(heads))
-
-
-def _of_one_row(mask: ir.Value) -> ir.Value:
-    """The value in front of an Expand over the queries."""
-    node = mask.producer()
-    row = None if node is None or node.op_type != "Expand" else node.inputs[0]
-    return mask if row is None or shape_of(row)[-2:-1] != (1,) else row
 
 
 def _one(low: LoweringContext, value: ir.Value, shape: tuple[int, ...], at: tuple[int, int], queries: int) -> Tensor:
@@ -63,7 +53,7 @@ def _one(low: LoweringContext, value: ir.Value, shape: tuple[int, ...], at: tupl
 def _added(low: LoweringContext, value: ir.Value, shape: tuple[int, ...]) -> int:
     """The host's number of what is added, of four axes."""
     host, given, own = low.host, low.host.numbers[value], shape_of(value)
-    constants = [host.constant(np.array(x, np.float32)) for x in (0, -np.inf, _NEVER, _LEAST)]
+    constants = [host.constant(np.array(x, np.float32)) for x in (0, -np.inf, NEVER, _LEAST)]
     zero, never, bound, least = constants
     if dtype_of(value) == "bool":
         found = host.add("Where", (given, zero, never), own, "float32")

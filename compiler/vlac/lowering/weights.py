@@ -25,7 +25,7 @@ from vlac.lowering.spec import RuleResult
 from vlac.model.labels import node_label
 from vlac.model.reading import attribute, constant_input, shape_of
 
-__all__ = ["Weights", "multipliers", "prove_no_wrap", "read_weights", "requant_of", "weights_fit"]
+__all__ = ["Weights", "multipliers", "prove_no_wrap", "read_experts", "read_weights", "requant_of", "weights_fit"]
 
 I64 = NDArray[np.int64]
 
@@ -48,6 +48,21 @@ def read_weights(node: ir.Node, index: int, axis: int) -> Weights:
     producer = value.producer() if value is not None else None
     if value is None or producer is None or producer.op_type != "DequantizeLinear":
         raise unquantized(node, value if value is not None else node.outputs[0], "weight")
+    return _weights(node, value, producer, axis, axis)
+
+
+def read_experts(node: ir.Node, choice: ir.Node, axis: int) -> list[Weights]:
+    """The quantized weights of each expert that `choice` chooses among for input 1; see `read_weights`."""
+    value = choice.inputs[0]
+    producer = value.producer() if value is not None else None
+    if value is None or producer is None or producer.op_type != "DequantizeLinear":
+        raise unquantized(node, value if value is not None else node.outputs[0], "weight")
+    whole = _weights(node, value, producer, axis, axis + 1)
+    return [Weights(values, whole.scales) for values in whole.values]
+
+
+def _weights(node: ir.Node, value: ir.Value, producer: ir.Node, shown: int, axis: int) -> Weights:
+    """Of a DequantizeLinear, with scales along `axis`, which messages call `shown`."""
     q, scale, zero = (constant_input(producer, i) for i in range(3))
     if q is None or scale is None:
         raise unquantized(node, value, "weight")
@@ -62,7 +77,7 @@ def read_weights(node: ir.Node, index: int, axis: int) -> Weights:
         raise UnsupportedError(
             [
                 f"{where}: weight scales run along axis {attribute(producer, 'axis', 1)}; "
-                f"the machine scales output channels, axis {axis}"
+                f"the machine scales output channels, axis {shown}"
             ]
         )
     shift = np.zeros(1, np.int64) if zero is None else zero.reshape(-1).astype(np.int64)

@@ -20,6 +20,7 @@ __all__ = [
     "constant",
     "constant_input",
     "dtype_of",
+    "expert_choice",
     "input_name",
     "integer_type",
     "is_constant",
@@ -60,6 +61,21 @@ def is_constant(value: ir.Value | None) -> bool:
 def is_lookup(node: ir.Node) -> bool:
     """Whether a node takes rows of a constant table by computed numbers, as an embedding does."""
     return node.op_type == "Gather" and is_constant(node.inputs[0]) and not is_constant(node.inputs[1])
+
+
+_WEIGHTS = ("Conv", "Gemm", "MatMul")
+
+
+def expert_choice(value: ir.Value | None) -> ir.Node | None:
+    """The node that chooses a weight or bias of layers among those of several experts, by one computed number.
+
+    It is a Gather of a constant [experts, ...] along axis 0, and layers alone read it.
+    """
+    node = None if value is None else value.producer()
+    if node is None or not is_lookup(node) or attribute(node, "axis", 0) or shape_of(node.inputs[1]):
+        return None
+    readers = [(u.op_type in _WEIGHTS and u.inputs[0] is not value) for u in node.outputs[0].consumers()]
+    return node if readers and all(readers) and not node.outputs[0].is_graph_output() else None
 
 
 def _dequantized(node: ir.Node) -> NDArray[Any] | None:

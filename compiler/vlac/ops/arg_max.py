@@ -21,10 +21,11 @@ __all__ = ["SPEC"]
 
 def is_final_or_chooses(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """Nothing but moves, element by element functions with constants, Concat and ArgMax may follow, up to the model's
-    outputs; or only Gather of rows of constant tables, by the first of the largest along the last axis.
+    outputs; or only Gather of rows of constant tables, or of experts' weights, by the first of the largest along the
+    last axis.
     """
     rank, result = len(shape_of(node.inputs[0])), node.outputs[0]
-    last = rank > 1 and attribute(node, "axis", 0) % rank == rank - 1 and not attribute(node, "select_last_index", 0)
+    last = attribute(node, "axis", 0) % rank == rank - 1 and not attribute(node, "select_last_index", 0)
     readers = result.consumers()
     rows = bool(readers) and all(is_lookup(r) and r.inputs[1] is result for r in readers)
     if last and rows and not result.is_graph_output():

@@ -6,33 +6,30 @@ Each of a batch is an attention of its own. Keys and values of earlier runs are 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vla_isa.integer import INT16
 from vlac.ir.operation import Tensor
-from vlac.lowering.attention import LOGIT, Attention, Mask, lower_attention
+from vlac.lowering.attention import Attention, Mask, lower_attention
 from vlac.lowering.computed_mask import computed_mask
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.host_graph import is_of_inputs
 from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.model.exponent_form import exponent_form
 from vlac.model.labels import node_label
-from vlac.model.reading import attribute, constant_input, input_name, is_constant, shape_of
+from vlac.model.mask_structure import mask_structure, past_length
+from vlac.model.reading import attribute, input_name, is_constant, shape_of
 
 __all__ = ["SPEC"]
 
-_NEVER = -1e4  # a mask of so much, and less, is one that hides
-
 
 def of_known_sizes(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """Q, K and V must be of rank 3 or 4, with 2 keys or more."""
+    """Q, K and V must be of rank 3 or 4, with 2 keys or more where there is a mask."""
     shapes = [shape_of(v) for v in node.inputs[:3]]
     ok = all(len(s) in (3, 4) for s in shapes)
-    ok = ok and _past_length(node) + shapes[1][-2] > 1
+    ok = ok and past_length(node) + shapes[1][-2] > 1
     return RuleResult(ok, " and ".join(str(list(s)) for s in shapes))
 
 
@@ -76,13 +73,14 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     four = len(out.tensor.shape) == 4
     target = out.tensor.like(f"{out.tensor.name}:packed", shape=(batch, queries, width)) if four else out.tensor
     scale = float(attribute(node, "scale", None) or 1 / math.sqrt(q.c // heads))
+    form = exponent_form(node, keys)
     results = []
     for number in range(batch):
         a, b, c = (_of_batch(low, node, x, number, batch) for x in (q, k, v))
         name = f"{target.name}:batch{number}"
         one = target if batch == 1 else target.like(name, label=f"{target.label}:{number}", shape=(1, queries, width))
-        mask = _mask(low, node, heads, queries, keys, number)
-        lower_attention(low, node, out.label, Attention(a, b, c, one, heads, key_heads, scale, mask))
+        mask = _mask(low, node, (heads, queries, keys), number)
+        lower_attention(low, node, out.label, Attention(a, b, c, one, heads, key_heads, scale, mask, form))
         results.append(one)
     if batch > 1:
         low.layout(node, results, np.arange(math.prod(target.shape)), target)
@@ -135,11 +133,6 @@ def batch_of(node: ir.Node) -> int:
     return shape_of(node.inputs[0])[0]
 
 
-def _past_length(node: ir.Node) -> int:
-    """Keys of earlier runs."""
-    return shape_of(node.inputs[4])[-2] if _given(node, 4) else 0
-
-
 def _head_counts(node: ir.Node) -> tuple[int, int]:
     q, k = (shape_of(v) for v in node.inputs[:2])
     if len(q) == 4:
@@ -159,45 +152,18 @@ def _packed(low: LoweringContext, node: ir.Node, index: int) -> Tensor:
     return low.layout(node, [x], moved, out)
 
 
-def _mask(low: LoweringContext, node: ir.Node, heads: int, queries: int, keys: int, number: int) -> Mask:
-    """The mask of attention `number` of the batch."""
-    causal = bool(attribute(node, "is_causal", 0))
-    limit, step = (_past_length(node) + 1, 1) if causal else (keys, 0)
-    if not _given(node, 3):
-        return Mask(limit, step)
-    given = constant_input(node, 3)
-    if given is None:
-        return Mask(limit, step, computed=computed_mask(low, node.inputs[3], (heads, queries, keys), number))
-    added = _units(given)
-    added = np.broadcast_to(added.reshape((1,) * (4 - added.ndim) + added.shape), _spread(added.shape, queries, keys))
-    added = added[number if len(added) > 1 else 0]
-    if (added == added[:, :1]).all():
-        added = added[:, :1]
-    hidden = added[0, 0] == INT16.lo
-    seen = int(keys - hidden.sum())
-    if len(added) == 1 and added.shape[1] == 1 and not causal and not added[0, 0, :seen].any() and hidden[seen:].all():
-        return Mask(seen)
-    return Mask(limit, step, np.ascontiguousarray(added))
-
-
-def _spread(shape: tuple[int, ...], queries: int, keys: int) -> tuple[int, ...]:
-    full = (1,) * (4 - len(shape)) + shape
-    return (full[0], full[1], queries, keys)
-
-
-def _units(mask: NDArray[Any]) -> NDArray[np.int16]:
-    """A mask of truth values or numbers in the unit of logits."""
-    if mask.dtype == np.bool_:
-        return np.where(mask, 0, INT16.lo).astype(np.int16)
-    units = np.clip(np.rint(mask.astype(np.float64) / LOGIT), INT16.lo + 1, INT16.hi)
-    return np.where(mask <= _NEVER, INT16.lo, units).astype(np.int16)
+def _mask(low: LoweringContext, node: ir.Node, sizes: tuple[int, int, int], number: int) -> Mask:
+    """The mask of attention `number` of the batch; sizes are heads, queries and keys."""
+    found = mask_structure(node, number)
+    computed = () if found.computed is None else computed_mask(low, found.computed, sizes, number)
+    return Mask(found.limit, found.limit_step, found.constant, computed)
 
 
 SPEC = OpSpec(
     "Attention",
     "For each head K and V into weights (COPY), logits and their maxima (GEMM), exponents (ROW), reciprocals (RECIP), "
-    "values (GEMM). Causal masks and padding cost nothing, other masks are added to the logits; a computed one comes "
-    "from the host. Past keys and values lie in front of the new ones: COPY.",
+    "values (GEMM). Causal masks and padding at the end cost nothing, other masks are added to the logits; a "
+    "computed one comes from the host. Past keys and values lie in front of the new ones: COPY.",
     rules=(of_known_sizes, keys_are_computed, of_itself, mask_is_known),
     lower=_lower,
 )

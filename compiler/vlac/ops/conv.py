@@ -5,17 +5,26 @@ Kernels over 15 and strides over 4 are folded exactly (`wide_conv`).
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions.conv import CONV
 from vlac.device.conv import ConvOp
 from vlac.lowering.context import LoweringContext
-from vlac.lowering.spec import OpSpec, RuleResult
-from vlac.lowering.weights import read_weights, requant_of
+from vlac.lowering.experts import insert_layer
+from vlac.lowering.spec import F32, OpSpec, RuleResult
+from vlac.lowering.weights import Weights, read_weights, requant_of
 from vlac.lowering.wide_conv import AxisPlan, axis_plan, lower_wide
-from vlac.model.reading import attribute, constant, input_name, is_constant, pads4, pair, shape_of
+from vlac.model.reading import (
+    attribute,
+    constant_input,
+    expert_choice,
+    input_name,
+    is_constant,
+    pads4,
+    pair,
+    shape_of,
+)
 
 __all__ = ["SPEC"]
 
@@ -29,8 +38,12 @@ def is_two_dimensional(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 
 def weights_are_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The weights must be constants."""
-    return RuleResult(is_constant(node.inputs[1]), f"computed weights {input_name(node, 1)}")
+    """The weights must be constants, or of constants [experts, ...] those that a Gather chooses by one number; then the
+    kernel must need no folding.
+    """
+    weight = node.inputs[1]
+    expert = expert_choice(weight) is not None and not any(p.is_folded for p in _plans(node))
+    return RuleResult(is_constant(weight) or expert, f"computed weights {input_name(node, 1)}")
 
 
 def channels_match(node: ir.Node, hw: HardwareConfig) -> RuleResult:
@@ -101,30 +114,21 @@ def _plans(node: ir.Node) -> tuple[AxisPlan, AxisPlan]:
 
 def _lower(low: LoweringContext, node: ir.Node) -> None:
     x = low.operand(node, 0)
-    weights = read_weights(node, 1, axis=0)
-    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
     out = low.result(node)
     strides, dilations, pads = _geometry(node)
-    requant = requant_of(node, x, weights, None if bias is None else bias.astype(np.float32), out)
     group = int(attribute(node, "group", 1))
     plans = _plans(node)
     if any(p.is_folded for p in plans):
+        weights, c = read_weights(node, 1, axis=0), constant_input(node, 2)
+        requant = requant_of(node, x, weights, None if c is None else c.astype("float32"), out)
         lower_wide(low, node, x, out, weights.values, requant, group, plans, strides, dilations, pads)
         return
-    low.graph.insert(
-        ConvOp(
-            out.label,
-            "Conv",
-            [x],
-            out.tensor,
-            weights.values,
-            requant,
-            strides,
-            dilations,
-            (pads[0], pads[1]),
-            group,
-        )
-    )
+
+    def layer(weights: Weights, bias: F32 | None) -> ConvOp:
+        requant, begin = requant_of(node, x, weights, bias, out), (pads[0], pads[1])
+        return ConvOp(out.label, "Conv", [x], out.tensor, weights.values, requant, strides, dilations, begin, group)
+
+    insert_layer(low, node, 0, layer)
 
 
 SPEC = OpSpec(

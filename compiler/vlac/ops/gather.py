@@ -19,7 +19,7 @@ from vlac.lowering.layout import layout_operator
 from vlac.lowering.spec import RuleResult
 from vlac.model.carried import repeat_of
 from vlac.model.labels import node_label
-from vlac.model.reading import attribute, constant_input, dtype_of, input_name, is_constant, shape_of
+from vlac.model.reading import attribute, constant_input, dtype_of, expert_choice, input_name, is_constant, shape_of
 
 __all__ = ["SPEC"]
 
@@ -28,9 +28,10 @@ _LAYOUT = layout_operator("Gather")
 
 def indices_are_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """Indices must be constants, or the data a constant table [V, D] of at most {GATHER[table_rows]} rows, on axis 0,
-    and the indices integers of the model's inputs, from the end where they are below 0, or an ArgMax's.
+    and the indices integers of the model's inputs, from the end where they are below 0, or an ArgMax's. One number may
+    choose weights and biases of Conv, Gemm and MatMul among those of several experts.
     """
-    if is_constant(node.inputs[1]):
+    if is_constant(node.inputs[1]) or expert_choice(node.outputs[0]) is not None:
         return RuleResult(True, "")
     shape, fixed = shape_of(node.inputs[0]), is_constant(node.inputs[0])
     ok = fixed and len(shape) == 2 and not attribute(node, "axis", 0) and shape[0] <= GATHER.limit("table_rows")
@@ -41,6 +42,8 @@ def indices_are_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 def _lower(low: LoweringContext, node: ir.Node) -> None:
     numbers = node.inputs[1]
+    if expert_choice(node.outputs[0]) is not None:
+        return  # a part of the layers that read it
     if is_constant(numbers):
         assert _LAYOUT.lower is not None
         _LAYOUT.lower(low, node)

@@ -8,18 +8,27 @@ import onnx_ir as ir
 from vla_isa.hardware import HardwareConfig
 from vlac.device.gemm import GemmOp
 from vlac.lowering.context import LoweringContext
-from vlac.lowering.spec import OpSpec, RuleResult
-from vlac.lowering.weights import Weights, read_weights, requant_of, weights_fit
-from vlac.model.reading import attribute, constant, constant_input, input_name, is_constant, shape_of
+from vlac.lowering.experts import insert_layer
+from vlac.lowering.spec import F32, OpSpec, RuleResult
+from vlac.lowering.weights import Weights, requant_of, weights_fit
+from vlac.model.reading import attribute, constant_input, expert_choice, input_name, is_constant, shape_of
 
 __all__ = ["SPEC"]
 
 
 def b_is_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """B and C must be constants."""
+    """B and C must be constants, or of constants [experts, ...] those that Gathers choose by one number."""
     inputs = [(i, v) for i, v in enumerate(node.inputs) if i and v is not None]
-    computed = [f"computed {'ABC'[i]} {input_name(node, i)}" for i, v in inputs if not is_constant(v)]
+    expert = expert_choice(node.inputs[1])
+    known = [v for _, v in inputs if is_constant(v) or (expert and _is_same_choice(v, expert))]
+    computed = [f"computed {'ABC'[i]} {input_name(node, i)}" for i, v in inputs if v not in known]
     return RuleResult(not computed, " and ".join(computed))
+
+
+def _is_same_choice(value: ir.Value, choice: ir.Node) -> bool:
+    """Whether a value is chosen by the same number."""
+    found = expert_choice(value)
+    return found is not None and found.inputs[1] is choice.inputs[1]
 
 
 def c_is_per_column(node: ir.Node, hw: HardwareConfig) -> RuleResult:
@@ -44,20 +53,15 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
         turned = x.like(name, label=name, shape=(columns, rows))
         x = low.layout(node, [x], numbers, turned)
     transposed = bool(attribute(node, "transB", 0))
-    weights = read_weights(node, 1, axis=0 if transposed else 1)
-    matrix = weights.values if transposed else np.ascontiguousarray(weights.values.T)
-    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
     out = low.result(node)
-    requant = requant_of(
-        node,
-        x,
-        Weights(matrix, weights.scales),
-        None if bias is None else bias.astype(np.float32),
-        out,
-        float(attribute(node, "alpha", 1.0)),
-        float(attribute(node, "beta", 1.0)),
-    )
-    low.graph.insert(GemmOp(out.label, "Gemm", [x], out.tensor, matrix, requant))
+    alpha, beta = float(attribute(node, "alpha", 1.0)), float(attribute(node, "beta", 1.0))
+
+    def layer(weights: Weights, bias: F32 | None) -> GemmOp:
+        matrix = weights.values if transposed else np.ascontiguousarray(weights.values.T)
+        requant = requant_of(node, x, Weights(matrix, weights.scales), bias, out, alpha, beta)
+        return GemmOp(out.label, "Gemm", [x], out.tensor, matrix, requant)
+
+    insert_layer(low, node, 0 if transposed else 1, layer)
 
 
 SPEC = OpSpec(

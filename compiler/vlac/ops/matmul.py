@@ -10,17 +10,20 @@ import onnx_ir as ir
 from vla_isa.hardware import HardwareConfig
 from vlac.device.gemm import GemmOp
 from vlac.lowering.context import LoweringContext
+from vlac.lowering.experts import insert_layer
 from vlac.lowering.spec import OpSpec, RuleResult
-from vlac.lowering.weights import Weights, read_weights, requant_of, weights_fit
-from vlac.model.reading import input_name, is_constant, shape_of
+from vlac.lowering.weights import Weights, requant_of, weights_fit
+from vlac.model.reading import expert_choice, input_name, is_constant, shape_of
 
 __all__ = ["SPEC"]
 
 
 def b_is_a_constant_matrix(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """The right side must be a constant matrix [K, N] or vector [K] (float, and left no vector: also [..., K, N])."""
+    """The right side must be a constant matrix [K, N] or vector [K] (float, and left no vector: also [..., K, N]), or
+    one of constants [experts, K, N] that a Gather chooses by one number.
+    """
     shape = shape_of(node.inputs[1])
-    ok = is_constant(node.inputs[1])
+    ok = is_constant(node.inputs[1]) or expert_choice(node.inputs[1]) is not None
     found = f"{'constant' if ok else 'computed'} {input_name(node, 1)} of shape {list(shape)}"
     return RuleResult(ok and len(shape) <= 2, found)
 
@@ -29,18 +32,21 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     """The left side's last axis is K, the others are rows."""
     x = low.operand(node, 0)
     vector = len(shape_of(node.inputs[1])) == 1
-    weights = read_weights(node, 1, axis=0 if vector else 1)
-    matrix = weights.values[None] if vector else np.ascontiguousarray(weights.values.T)
-    scales = weights.scales[:1] if vector else weights.scales
     shape = shape_of(node.inputs[0])
     rows = (math.prod(shape[:-1]), shape[-1])
     x = low.moved(node, x, rows, f"{x.name}:rows")
     out = low.result(node)
     t = out.tensor
-    requant = requant_of(node, x, Weights(matrix, scales), None, out)
-    made = t.like(f"{t.name}:rows", shape=(rows[0], len(matrix)))
+    made = t.like(f"{t.name}:rows", shape=(rows[0], 1 if vector else shape_of(node.inputs[1])[1]))
     made = t if made.same_order(t) else made
-    low.graph.insert(GemmOp(out.label, "MatMul", [x], made, matrix, requant))
+
+    def layer(weights: Weights, bias: object) -> GemmOp:
+        matrix = weights.values[None] if vector else np.ascontiguousarray(weights.values.T)
+        scales = weights.scales[:1] if vector else weights.scales
+        requant = requant_of(node, x, Weights(matrix, scales), None, out)
+        return GemmOp(out.label, "MatMul", [x], made, matrix, requant)
+
+    insert_layer(low, node, 0 if vector else 1, layer)
     if made is not t:
         low.layout(node, [made], np.arange(math.prod(t.shape)), t)
 

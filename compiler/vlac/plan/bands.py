@@ -19,7 +19,7 @@ __all__ = ["Streaming", "overlap_bands", "spans_of", "streaming_bands"]
 
 _PACKET_COST = 40  # cycles between packets, about
 _MAX_BANDS = 16
-_SPAN = 64  # pixels of a row that is worth cutting
+_SPAN = 32  # pixels of a row that is worth cutting
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Plan:
     def weight_starts(self) -> list[int]:
         """The first word of each operation's weights in the weight space."""
         sizes = [
-            0 if p.cut.weights is None or owner != number else p.cut.weights.total
+            0 if p.cut.weights is None or owner != number else p.cut.weights.total * len(p.op.experts)
             for number, (p, owner) in enumerate(zip(self.plans, self.owners, strict=True))
         ]
         starts = list(accumulate(sizes, initial=0))

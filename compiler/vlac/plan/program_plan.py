@@ -41,5 +41,6 @@ def plan_program(graph: Graph, hw: HardwareConfig) -> ProgramPlan:
     split_operations(graph, hw)
     plan, regions = allocate_in_bands(graph, hw)
     data = place_data(graph, plan, hw.block)
-    size = sum(plan.plans[i].cut.params.size for i in set(plan.owners)) * hw.param_word_bytes
+    owners = [plan.plans[i] for i in set(plan.owners)]
+    size = sum(p.cut.params.size * len(p.op.experts) for p in owners) * hw.param_word_bytes
     return ProgramPlan(plan, regions, data, data.take(size // LINE_BYTES, PARAMETERS) if size else 0)

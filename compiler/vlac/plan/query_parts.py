@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from vla_isa.hardware import HardwareConfig
 from vlac.device.bands import JoinOp, PixelSlice
-from vlac.device.product import MixOp
+from vlac.device.product import LogitsOp, MixOp
 from vlac.ir.cut import Span
 from vlac.ir.operation import Home, Op, Tensor
 
@@ -40,7 +40,7 @@ def in_query_parts(ops: Sequence[Op], returned: Collection[Tensor], rows: int, h
     """
     maker = {op.output: op for op in ops}
     found = [_head(op, maker) for op in ops if isinstance(op, MixOp) and op.output.w <= rows]
-    heads = [h for h in found if not any(op.output in returned for op in h.front)]
+    heads = [h for h in found if h is not None and not any(op.output in returned for op in h.front)]
     cut = {h.front[0]: h for h in heads if len(_spans(h, hw)) > 1}
     whole = {h.mix for h in cut.values()}
     gone = {op for h in cut.values() for op in h.front[1:]}
@@ -63,9 +63,12 @@ def in_query_parts(ops: Sequence[Op], returned: Collection[Tensor], rows: int, h
     return out
 
 
-def _head(mix: MixOp, maker: Mapping[Tensor, Op]) -> _Head:
+def _head(mix: MixOp, maker: Mapping[Tensor, Op]) -> _Head | None:
+    """The chain of a mix; None of exponents of more than one byte."""
     exponents, records = maker[mix.inputs[0]], maker[mix.inputs[2]]
-    return _Head((maker[exponents.inputs[0]], exponents, records), mix)
+    logits = maker.get(exponents.inputs[0])
+    plain = isinstance(logits, LogitsOp) and records.inputs == [exponents.output] and mix.output.planes == 1
+    return _Head((logits, exponents, records), mix) if logits is not None and plain else None
 
 
 def _spans(head: _Head, hw: HardwareConfig) -> list[Span]:

@@ -23,8 +23,9 @@ from vlac.analysis.chains import Chain, find_chains
 from vlac.import_onnx.names import name_all, unique_name
 from vlac.lowering.spec import OpSpec
 from vlac.model.clamps import clamp_bounds, clamped_result
+from vlac.model.gates import gates_of
 from vlac.model.labels import LABEL, node_label
-from vlac.model.reading import attribute, constant_input, is_lookup, shape_of
+from vlac.model.reading import attribute, constant_input, expert_choice, is_lookup, shape_of
 from vlac.ops import BY_NAME
 from vlac.quantize.parameters import (
     Scale,
@@ -36,6 +37,7 @@ from vlac.quantize.parameters import (
 )
 from vlac.quantize.wide import Forms, centred_scale, find_forms, wide_scale
 from vlac.rewrite.nodes import initializer
+from vlac.rewrite.sequence.opset import raise_opset
 
 __all__ = ["Operand", "Range", "Ranges", "activations", "hands_on", "insert_qdq", "observable"]
 
@@ -123,7 +125,10 @@ def _quantized_nodes(model: ir.Model, exclude: Collection[str], only: Collection
     out = []
     for node in model.graph:
         spec, label = _spec(node), node_label(node)
-        if spec is not None and spec.quantize and label not in exclude and (only is None or label in only):
+        weight = bool(node.outputs) and expert_choice(node.outputs[0]) is not None
+        if spec is None or not spec.quantize or weight:
+            continue
+        if label not in exclude and (only is None or label in only):
             out.append(node)
     return out
 
@@ -142,10 +147,15 @@ def _spec(node: ir.Node) -> OpSpec | None:
 
 def _operands(node: ir.Node) -> list[ir.Value]:
     """Float inputs that are data: neither weights, biases nor an operator's own numbers."""
+    gates = gates_of(node)
+    if gates is not None:  # what is inside is never stored
+        return [gates.logits] if node is gates.nodes[0] else []
     numbers = _DATA_INPUTS.get(node.op_type, range(len(node.inputs)))
     found = [node.inputs[i] for i in numbers if i < len(node.inputs)]
     found = [v for v in found if v is not None and v.dtype == ir.DataType.FLOAT]
-    return [v for v in found if v.const_value is None] if node.op_type in _LAYERS else found
+    if node.op_type not in _LAYERS:
+        return found
+    return [v for v in found if v.const_value is None and expert_choice(v) is None]
 
 
 def _is_clamped(value: ir.Value, quantized: Collection[str]) -> bool:
@@ -160,7 +170,7 @@ class _Inserter:
     """One model while the pairs are put in."""
 
     def __init__(self, model: ir.Model, ranges: Ranges, exclude: Collection[str], only: Collection[str] | None) -> None:
-        self.graph = model.graph
+        self.model, self.graph = model, model.graph
         self.ranges = ranges
         self.nodes = _quantized_nodes(model, exclude, only)
         self.forms = find_forms(model, self.nodes)
@@ -175,8 +185,8 @@ class _Inserter:
             self.scales[value] = self._scale(value, device)
             if value in self.forms.wide:
                 self._narrow(value, device)
-        if self.forms.wide and (self.graph.opset_imports.get("") or 0) < _WIDE_OPSET:
-            self.graph.opset_imports[""] = _WIDE_OPSET
+        if self.forms.wide:
+            raise_opset(self.model, _WIDE_OPSET)
         parameters: dict[Scale, tuple[ir.Value, ir.Value]] = {}
         pairs = {v: self._pair(v, self.scales[v], parameters) for v in self.values}
         narrow = {v: self._pair(pairs[v], scale, parameters) for v, scale in self.narrow.items()}
@@ -304,6 +314,8 @@ class _Inserter:
         """Weight and bias of a layer; one that is computed has a pair of its own, as any operand."""
         source, weight = node.inputs[0], node.inputs[1]
         assert source is not None and weight is not None
+        if source in self.scales and expert_choice(weight) is not None:
+            self._experts(node, self.narrow.get(source, self.scales[source]).scale)
         if weight.const_value is None or source not in self.scales:
             return
         array, axis = weight.const_value.numpy(), _weight_axis(node)
@@ -320,18 +332,35 @@ class _Inserter:
         q, scales = quantize_weight(array.reshape(1, -1) if array.ndim < 2 else array, axis, least)
         if array.ndim < 2:  # a vector: one output, one scale
             q, scales = q.reshape(array.shape), scales.reshape(())
+        self._scaled(node, 1, q, scales, axis if array.ndim > 1 else None)
+        if c is not None and c.ndim == 1:
+            self._scaled(node, 2, *quantize_bias(c, input_scale, np.tile(scales, groups)), 0)
+
+    def _experts(self, node: ir.Node, input_scale: np.float32) -> None:
+        """Weights and biases of all experts of a layer: they share their scales, so that an integer is one number."""
+        weights, biases = expert_choice(node.inputs[1]), expert_choice(node.inputs[2]) if len(node.inputs) > 2 else None
+        assert weights is not None and weights.inputs[0] is not None
+        given = weights.inputs[0]
+        array, axis = given.const_value.numpy(), _weight_axis(node) + 1
+        c = biases.inputs[0].const_value.numpy() if biases is not None else constant_input(node, 2)
+        least = None if c is None else least_weight_scale(c, input_scale).reshape(-1, array.shape[axis]).max(axis=0)
+        q, scales = quantize_weight(array, axis, least)
+        self._scaled(weights, 0, q, scales, axis)
+        if c is not None:
+            holder, index = (node, 2) if biases is None else (biases, 0)
+            self._scaled(holder, index, *quantize_bias(c, input_scale, scales), c.ndim - 1)
+
+    def _scaled(
+        self, node: ir.Node, index: int, integers: NDArray[np.int8] | NDArray[np.int32], scales: F32, axis: int | None
+    ) -> None:
+        """Let a node read a constant as integers, with scales along an axis."""
+        value = node.inputs[index]
+        assert value is not None
         parts = [
-            initializer(self.graph, f"{weight.name}.integers", q),
-            initializer(self.graph, f"{weight.name}.scale", scales),
+            initializer(self.graph, f"{value.name}.integers", integers),
+            initializer(self.graph, f"{value.name}.scale", scales),
         ]
-        self._dequantize(node, 1, parts, axis if array.ndim > 1 else None)
-        if bias is not None and c is not None and c.ndim == 1:
-            integers, units = quantize_bias(c, input_scale, np.tile(scales, groups))
-            parts = [
-                initializer(self.graph, f"{bias.name}.integers", integers),
-                initializer(self.graph, f"{bias.name}.scale", units),
-            ]
-            self._dequantize(node, 2, parts, 0)
+        self._dequantize(node, index, parts, axis)
 
     def _cut_bias(self, node: ir.Node, bias: F32, weight: F32, axis: int, source: Scale) -> F32:
         """A bias of -1e9 ("never") as far as the result can tell: with more, the channel is at the end of its range for

@@ -12,12 +12,14 @@ SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "i
 LLAMA = {**SMALL, "num_key_value_heads": 2, "vocab_size": 50, "max_position_embeddings": 32}
 TOKENS = torch.tensor([[3, 7, 1, 9, 4, 2]])
 PADDED = torch.tensor([[1, 1, 1, 1, 0, 0]])
+SPREAD = 0.1  # of weights, about that of nn.Linear; the usual 0.02 leaves a block without influence
 IMAGE = {"image_size": 16, "patch_size": 8}
 
 
 def of(model: str, config: Any, inputs: dict[str, Any], attention: str = "sdpa") -> Any:
     def make() -> Any:
         config._attn_implementation = attention
+        config.initializer_range = SPREAD
         module = getattr(hf, model)(config)
         names = list(inputs)
 

@@ -43,6 +43,7 @@ A, N, F, R = "attention", "norms", "activations", "rotary embeddings"
 ONE = {"Attention": 1}
 LN, RMS, GN = ({name: 1} for name in ("LayerNormalization", "RMSNormalization", "GroupNormalization"))
 REDUCED = ("ReduceMean", "Sqrt", "Pow", "Reciprocal", "InstanceNormalization")
+LENGTH = ("ReduceL2", "ReduceSum", "Sqrt", "Div", "Expand")
 ATTENTION = (
     Case("sdpa", A, "`F.scaled_dot_product_attention`", ONE),
     Case("sdpa_scale", A, "the same with `scale`", ONE),
@@ -114,6 +115,10 @@ NORMS = (
     Case("rms_norm_sqrt", N, "divided by `sqrt`", RMS, REDUCED),
     Case("rms_norm_gemma", N, "times 1 + weight (Gemma)", RMS, REDUCED),
     Case("rms_norm_power", N, "to the power -0.5", RMS, REDUCED),
+    Case("unit_length", N, "`F.normalize`", RMS, LENGTH),
+    Case("unit_length_by_norm", N, "divided by `norm` (CLIP)", RMS, LENGTH),
+    Case("unit_length_unsqueezed", N, "divided by `linalg.vector_norm`", RMS, LENGTH),
+    Case("unit_length_by_hand", N, "times `rsqrt` of the sum of squares", RMS, LENGTH),
     Case("group_norm", N, "`nn.GroupNorm`", GN, REDUCED),
     Case("group_norm_rows", N, "the same over rows", GN, REDUCED),
     Case("group_norm_plain", N, "without gamma and beta", GN, REDUCED),
@@ -167,6 +172,36 @@ STATE = (
     Case("gru_cell", X, "`nn.GRUCell`", {"Sigmoid": 2}, ()),
 )
 
+M = "mixtures of experts"
+CHOSEN = {"ArgMax": 1}
+ALL = ("GatherND", "ScatterElements", "OneHot", "Equal", "TopK", "Concat", "Where")
+GATES, NONE = {"TopK": 1, "Softmax": 1, "ScatterElements": 1}, ("OneHot", "Equal", "Where", "ReduceSum", "Einsum")
+EVERY = tuple(EXPORTERS)
+MIXTURES = (
+    Case("expert_gathered", M, "`torch.bmm` with `w[router(t).argmax(-1)]`", {**CHOSEN, "Gather": 2, "Gemm": 2}, ALL),
+    Case("expert_functional", M, "`F.linear` with `w[router(t)[0].argmax()]`", {**CHOSEN, "Gemm": 2}, ALL),
+    Case("expert_convolution", M, "`F.conv2d` with `torch.index_select`", {**CHOSEN, "Gather": 2, "Conv": 1}, ALL),
+    Case("expert_scattered", M, "all experts times a mask by `scatter`", {**CHOSEN, "Gather": 2, "Conv": 1}, ALL),
+    Case("expert_one_hot", M, "the same by `F.one_hot`", {**CHOSEN, "Gather": 4, "Gemm": 3}, ALL),
+    Case("expert_equal", M, "the same by `number == e`", {**CHOSEN, "Gather": 2, "Conv": 1}, ALL),
+    *(
+        Case(f"tokens_{name}", M, what, GATES | {"MatMul": products}, NONE, exporters)
+        for name, what, products, exporters in (
+            ("scattered", "tokens: `topk` of `softmax`, divided by the sum, `scatter`", 5, EVERY),
+            ("plain", "the same without the division", 5, EVERY),
+            ("chosen", "`softmax` of the chosen logits", 5, EVERY),
+            ("one_hot", "`F.one_hot` times weights", 5, EVERY),
+            ("masked", "`softmax` of logits, those not chosen at -inf", 5, DYNAMO),
+            ("each", "`(weights * (index == e)).sum(-1)` times expert e", 5, EVERY),
+            ("stacked", "`torch.stack` of all experts times gates", 5, EVERY),
+            ("einsum", "stacked weights by `torch.einsum`", 5, EVERY),
+            ("matmul", "stacked weights by `@`", 5, EVERY),
+        )
+    ),
+    Case("tokens_flat", M, "over a matrix of tokens, with a shared expert", GATES, NONE),
+    Case("expert_picked", M, "`torch.stack` of all experts by number", {**CHOSEN, "Gemm": 3}, ALL),
+)
+
 G = "Hugging Face"
 BLOCK = {**ONE, "LayerNormalization": 3}
 RMS_BLOCK = {**ONE, "RMSNormalization": 3}
@@ -215,10 +250,11 @@ BLOCKS = (
     Case("stacked_encoder", P, "`nn.TransformerEncoder`", {"Attention": 2, "LayerNormalization": 5, "Gelu": 2}, MOVED),
     Case("windows", P, "windows of pixels with a bias (Swin)", ONE),
     Case("scale_per_head", P, "a learned scale for each head", ONE),
+    Case("cosine_attention", P, "cosines of queries and keys (Swin V2)", {**ONE, "RMSNormalization": 2}, LENGTH[:4]),
     Case("attention_pool", P, "a learned query over all tokens", ONE),
     Case("image_attention", P, "pixels between convolutions (diffusers)", {**ONE, **GN}),
     Case("lrn", P, "`nn.LocalResponseNorm`", {"LRN": 1}, ("Pow", "Div")),
     Case("lstm", P, "`nn.LSTM`", {"LSTM": 1}),
     Case("gru", P, "`nn.GRU`", {"GRU": 1}),
 )
-CASES = (*ATTENTION, *NORMS, *ROTARY, *STATE, *BLOCKS)
+CASES = (*ATTENTION, *NORMS, *ROTARY, *STATE, *MIXTURES, *BLOCKS)

@@ -55,6 +55,9 @@ CASES = {
     "past, three axes": (THREE | PAST, ALL, HEADS),
     "past, causal": (THREE | PAST, ALL, HEADS | {"is_causal": 1}),
     "past and mask": (THREE | PAST | {"m": f(S, S + 5)}, ALL, HEADS),
+    "past, not returned": (FOUR | PAST, ["y"], {}),
+    "past, causal, not returned": (THREE | PAST, ["y"], HEADS | {"is_causal": 1}),
+    "past and mask, not returned": (THREE | PAST | {"m": f(S, S + 5)}, ["y"], HEADS),
     "keys of another length": ({"q": Q4, "k": f(B, G, 3, D), "v": f(B, G, 3, 5)}, ["y"], {}),
 }
 
@@ -71,7 +74,8 @@ def test_attention(name, opset, fixed):
     assert [len(v.shape) for v in node.inputs[:3]] == [3, 3, 3]
     assert {name: node.attributes[name].value for name in HEADS} == HEADS
     assert ("is_causal" in node.attributes) == (
-        attributes.get("is_causal", 0) == 1 or (fixed and name == "truth values")
+        (attributes.get("is_causal", 0) == 1 and name != "past, causal, not returned")
+        or (fixed and name == "truth values")
     )
 
 

@@ -29,6 +29,7 @@ BLOCKS = [
     Block(length=LENGTH, channels=40, mask=np.tri(LENGTH, k=3, dtype=bool)),
     Block(length=LENGTH, channels=40, mask=np.random.default_rng(0).standard_normal((2, LENGTH, LENGTH)) * 0.5),
     Block(length=LENGTH, channels=20, heads=1, key_heads=1, mask=np.tile(np.arange(LENGTH) < 31, (LENGTH, 1))),
+    Block(length=LENGTH, channels=40, causal=True, mask=np.tile(np.arange(LENGTH) % 5 != 2, (LENGTH, 1))),
 ]
 
 
@@ -83,7 +84,7 @@ MODELS = {
     "gpt": lambda: gpt(length=LENGTH),
 }
 
-SLOW = {f"block-{BLOCKS[i]}" for i in (0, 2, 4, 6, 8)}
+SLOW = {f"block-{BLOCKS[i]}" for i in (0, 2, 4, 6, 8, 9)}
 
 
 def drawn(model, seed):

@@ -16,6 +16,7 @@ BLOCKS = [
     Block(length=75, channels=24, causal=True),
     Block(mask=np.tile(np.arange(13) < 9, (13, 1))),
     Block(mask=np.tril(np.ones((13, 13), bool), 3)),
+    Block(mask=np.tile(np.arange(13) != 2, (13, 1)), causal=True),
     Block(mask=0.3 * np.abs(np.subtract.outer(np.arange(13), np.arange(13))).astype(np.float32)),
     Block(mask=np.random.default_rng(0).standard_normal((2, 13, 13)).astype(np.float32)),
 ]

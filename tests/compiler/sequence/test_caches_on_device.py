@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from block_shapes import ExpertShape
 from blocks import Block, Sequence
 from exported import exported
 from on_device import check
@@ -47,21 +48,32 @@ def test_past_of_a_batch():
     with_past("tiny", causal=1, batch=3)
 
 
+@pytest.mark.parametrize("config", ["tiny", "u50"])
+def test_past_that_is_only_read(config):
+    """Of a prefix, rotated keys behind it, as an action expert has them; nothing comes back."""
+    pytest.importorskip("torch")
+    from experts import exported_expert
+
+    shape = ExpertShape(rows=9, prefix=20, width=32, heads=4, key_heads=1, head=16, hidden=64)
+    found = check(exported_expert(shape, 2), config, samples=32, least=25.0)
+    assert {s.kind for s in found.stages} >= {"norm", "rotation", "logits", "mix"}
+
+
 def test_block_of_a_batch():
     g = Sequence("batch")
     x = Block(7, 32, 2, 1, causal=True).add(g, g.input("x", (3, 7, 32)))
     check(g.finished(x), "tiny")
 
 
-def masked(mask_of, *inputs, config="tiny", batch=1):
-    """An attention whose mask `mask_of` makes of further inputs."""
+def masked(mask_of, *inputs, config="tiny", batch=1, fixed=None):
+    """An attention whose mask `mask_of` makes of further inputs; `fixed` is of `check`."""
     g = Sequence("masked")
     x = g.input("x", (batch, 7, D))
     for name, kind, shape in inputs:
         g.inputs.append(onnx.helper.make_tensor_value_info(name, kind, shape))
     parts = [g.linear(x, D, D) for _ in range(3)]
     y = g.node("Attention", [*parts, mask_of(g)], D, q_num_heads=HEADS, kv_num_heads=HEADS)
-    return check(g.finished(g.linear(y, D, D)), config, samples=64, seed=8)
+    return check(g.finished(g.linear(y, D, D)), config, samples=64, seed=8, fixed=fixed)
 
 
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
@@ -70,6 +82,15 @@ FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
 def test_added_mask():
     found = masked(lambda g: "m", ("m", FLOAT, (1, HEADS, 7, 7)))
     assert sum(len(t.layout.shape) == 3 and t.layout.planes == 2 for t in found.state.program.inputs) >= HEADS
+
+
+@pytest.mark.parametrize("never", [-1e9, -2.3819763e38, np.finfo(np.float32).min])
+def test_added_mask_of_the_least_number(never):
+    """As frameworks hand them on: no scale is made for them. Some of them meet a constant one, which overflows."""
+    causal = np.where(np.tri(7), 0, np.float32(never)).astype(np.float32)[None, None]
+    given = np.where(np.arange(7) < 5, 0, np.float32(never)).astype(np.float32).reshape(1, 1, 1, 7)
+    mask = ("m", FLOAT, (1, 1, 1, 7))
+    masked(lambda g: g.node("Add", ["m", g.constant(causal)], 7), mask, fixed={"m": given})
 
 
 def test_keys_that_count():

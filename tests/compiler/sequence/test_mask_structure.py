@@ -5,15 +5,16 @@ import onnx_ir as ir
 import pytest
 from small_graphs import model
 
+from vlac.model.mask_structure import mask_structure
 from vlac.rewrite.sequence import recover_sequences
-from vlac.rewrite.sequence.mask_structure import mask_structure
 
 Q, K = 5, 7
 NEVER = -np.inf
+MASKED = -32768
 
 
-def attention(mask, *, queries=Q, keys=K, **attributes):
-    values = [ir.Value(name=n, shape=ir.Shape([1, s, 8])) for n, s in (("q", queries), ("k", keys), ("v", keys))]
+def attention(mask, *, queries=Q, keys=K, batch=1, **attributes):
+    values = [ir.Value(name=n, shape=ir.Shape([batch, s, 8])) for n, s in (("q", queries), ("k", keys), ("v", keys))]
     if mask is not None:
         tensor = ir.tensor(np.asarray(mask))
         values.append(ir.Value(name="m", shape=ir.Shape(mask.shape), const_value=tensor))
@@ -21,10 +22,16 @@ def attention(mask, *, queries=Q, keys=K, **attributes):
 
 
 def added(found, heads=1):
-    """The mask that a structure stands for."""
+    """The mask that a structure stands for, in 1/256."""
     inside = np.arange(K) < (found.limit + found.limit_step * np.arange(Q))[:, None]
     rest = 0 if found.constant is None else found.constant
-    return np.broadcast_to(np.where(inside, rest, NEVER), (1, heads, Q, K))
+    return np.broadcast_to(np.where(inside, rest, MASKED), (heads, Q, K))
+
+
+def units(mask, heads=1):
+    """A mask of one of a batch in 1/256, half to even."""
+    wanted = [MASKED if x < -1e4 else round(x * 256) for x in np.asarray(mask, np.float64).reshape(-1)]
+    return np.broadcast_to(np.reshape(wanted, np.shape(mask)[-3:]), (heads, Q, K))
 
 
 def tri(shift=0):
@@ -53,7 +60,7 @@ MASKS = {
 def test_structure(name):
     mask, limit, step, kind = MASKS[name]
     found = mask_structure(attention(mask))
-    assert np.array_equal(added(found, mask.shape[1]), np.broadcast_to(mask, (1, mask.shape[1], Q, K)))
+    assert np.array_equal(added(found, mask.shape[1]), units(mask, mask.shape[1]))
     if name != "prefix":  # its limit may be either
         assert (found.limit, found.limit_step, found.kind) == (limit, step, kind)
 
@@ -76,7 +83,56 @@ def test_random_masks(seed):
     mask = mask + (rng.random() > 0.5) * rng.standard_normal((1, 1, 1, K)).astype(np.float32)
     mask = mask + np.where(np.tri(Q, K, int(rng.integers(-1, K))), 0, NEVER).astype(np.float32)
     found = mask_structure(attention(mask))
-    assert np.array_equal(added(found, 2), mask)
+    assert np.array_equal(added(found, 2), units(mask, 2))
+
+
+def test_every_query_hides_everything():
+    found = mask_structure(attention(np.full((1, 1, Q, K), NEVER, np.float32)))
+    assert (found.limit, found.kind) == (0, "none")
+
+
+def test_what_rounds_to_nothing_is_nothing():
+    found = mask_structure(attention(np.full((Q, K), 1e-4, np.float32)))
+    assert (found.limit, found.kind) == (K, "none")
+
+
+def test_causal_beside_a_constant_mask():
+    """Padding of a causal attention is a row: what the limit masks is left out of it."""
+    found = mask_structure(attention(keys(1, 5, 6), is_causal=1))
+    assert (found.limit, found.limit_step, found.kind) == (1, 1, "row")
+    assert np.array_equal(added(found), units(keys(1, 5, 6) + tri()))
+
+
+def test_each_of_a_batch_has_its_own_limit():
+    mask = np.concatenate([keys(5, 6), keys(3, 4, 5, 6), keys(0)])
+    found = [mask_structure(attention(mask, batch=3), number) for number in range(3)]
+    assert [(f.limit, f.kind) for f in found] == [(5, "none"), (3, "none"), (K, "row")]
+
+
+def test_heads_that_are_alike_share_a_mask():
+    bias = np.tile(RNG.standard_normal((1, 1, Q, K)).astype(np.float32), (1, 2, 1, 1))
+    assert mask_structure(attention(bias)).constant.shape == (1, Q, K)
+
+
+@pytest.mark.parametrize("slope", [100.0, -100.0, 40.0])
+@pytest.mark.parametrize("causal", [0, 1])
+def test_far_from_zero_is_taken_from_the_row(slope, causal):
+    """ALiBi by key positions: nothing that a query sees is at the end of the 128 nat, and differences stay."""
+    bias = np.stack([slope * np.arange(K), slope / 8 * (1 - K + np.arange(K))])[None, :, None].astype(np.float32)
+    wanted = np.broadcast_to(bias, (1, 2, Q, K)) + (tri() if causal else 0)
+    wanted = wanted - wanted.max(axis=-1, keepdims=True)
+    found = mask_structure(attention(bias, is_causal=causal))
+    shares, exact = (np.exp(m) / np.exp(m).sum(axis=-1, keepdims=True) for m in (added(found, 2) / 256, wanted[0]))
+    assert np.allclose(shares, exact, atol=1e-2)
+    assert causal or found.kind == "row"
+
+
+@pytest.mark.parametrize("shape", [(K,), (1, K), (Q, 1), (Q, K), (2, 1, K), (2, Q, K)])
+def test_axes_that_are_left_out(shape):
+    mask = RNG.standard_normal(shape).astype(np.float32)
+    found = mask_structure(attention(mask))
+    whole = np.broadcast_to(mask, (2, Q, K))
+    assert np.array_equal(added(found, 2), units(whole, 2))
 
 
 def recovered_mask(mask, inputs, constants):
@@ -118,4 +174,4 @@ def test_a_computed_bias_is_a_tensor():
 def test_a_mask_in_front_of_the_scale_is_scaled():
     bias = RNG.standard_normal((1, 2, 5, 5)).astype(np.float32)
     found = recovered_mask("a = Add(l, bias) s = Mul(a, half)", "float[1] x", {"bias": bias, "half": np.float32(0.5)})
-    assert np.allclose(found.constant, bias / 2)
+    assert np.abs(found.constant / 256 - bias / 2).max() <= 1 / 512

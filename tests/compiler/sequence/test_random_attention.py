@@ -1,4 +1,7 @@
-"""Random attentions, of every part in every spelling: each becomes one node and computes the same."""
+"""Random attentions, of every part in every spelling: each becomes one node and computes the same.
+
+Of one key, without a computed mask, nothing but moves is left.
+"""
 
 import numpy as np
 import onnx_ir as ir
@@ -68,7 +71,7 @@ def attention(seed):
         y = shaped(t, y, (batch, heads, queries, dv))
     y = shaped(t, t(f"Transpose<perm = [0, 2, 1, 3]>({y})"), (batch, queries, heads * dv))
     t.lines.append(f"y = Tanh({y})")
-    return t
+    return t, keys
 
 
 def swapped(rank):
@@ -154,8 +157,8 @@ def one_mask(t, logits, shape, lead):
 
 @pytest.mark.parametrize("seed", [*range(FEW), *(pytest.param(s, marks=pytest.mark.slow) for s in range(FEW, ALL))])
 def test_random_attention(seed):
-    t = attention(seed)
+    t, keys = attention(seed)
     kinds = {"f": "float", "b": "bool"}
     inputs = ", ".join(f"{kinds[a.dtype.kind]}[{','.join(map(str, a.shape))}] {n}" for n, a in t.inputs.items())
     proto = ir.to_proto(model(" ".join(t.lines), inputs, opset=18, constants=t.constants))
-    check(proto, t.inputs, {"Attention": 1}, ("Softmax", "MatMul"))
+    check(proto, t.inputs, {"Attention": 1} if keys > 1 else {}, ("Softmax", "MatMul"))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from blocks import Block
 from on_device import check
+from parity import check_rtl
 
-FEW, MORE = 6, 30
+FEW, USUAL = 6, 30
 LEAST = 24.0  # dB, of 8-bit rows of few channels
 
 
@@ -44,6 +45,15 @@ def random_block(seed):
     )
 
 
-@pytest.mark.parametrize("seed", [*range(FEW), *(pytest.param(s, marks=pytest.mark.slow) for s in range(FEW, MORE))])
-def test_random_block(seed):
-    check(random_block(seed).model(), "tiny", least=LEAST)
+def pytest_generate_tests(metafunc):
+    """As many seeds as were asked for; all but the first few are slow, and run on the Verilog machine too."""
+    count = metafunc.config.getoption("--random-blocks")
+    marks = [pytest.mark.slow, pytest.mark.xdist_group("rtl tiny")]
+    more = [pytest.param(seed, True, marks=marks) for seed in range(FEW, count)]
+    metafunc.parametrize(("seed", "rtl"), [*((seed, count > USUAL) for seed in range(min(FEW, count))), *more])
+
+
+def test_random_block(seed, rtl):
+    found = check(random_block(seed).model(), "tiny", least=LEAST, samples=64, over=4)
+    if rtl:
+        check_rtl(found.state, found.inputs)

@@ -8,7 +8,7 @@ number of heads, D the channels of a head. All are ONNX's own operators, so ONNX
         projection makes them. q_num_heads H, kv_num_heads Hkv (H is a multiple: heads share keys), scale always given,
         is_causal where key j > past + query i is masked, softcap where it is not 0.
         mask [B or 1, H or 1, Sq, past + Sk] of truth values (true stays) or added; -inf is never. Where no query
-        differs it is an Expand of [B or 1, H or 1, 1, past + Sk]. What it is to the machine says `mask_structure`.
+        differs it is an Expand of [B or 1, H or 1, 1, past + Sk]. `model/mask_structure.py`: what it is to the machine.
         past_* and present_* [B, Hkv, S, D] are inputs and outputs of the model. A row without keys is 0.
     LayerNormalization(x, gamma, beta?), RMSNormalization(x, gamma)                                   opset 17, 23
         x of any rank, over the last axes from `axis` (negative) on; gamma and beta constants of these axes' sizes.
@@ -24,8 +24,16 @@ number of heads, D the channels of a head. All are ONNX's own operators, so ONNX
     Gelu(x), approximate none or tanh; Swish(x), alpha 1 where it is not given                        opset 20, 24
         Only in models with one of the above; elsewhere a chain of functions is one table already.
 
-Gates, LayerScale, adaLN, residuals are Mul and Add; an embedding is Gather of a constant table; a router is ArgMax or
-TopK. What a rewrite does not understand stays as it was, and is refused as such.
+    Gemm(x, Gather(weights, number), Gather(biases, number)), Conv likewise                           opset 13
+        a layer of one expert: weights [E, ...] and biases [E, N] are constants, number a scalar, an ArgMax of [E] or an
+        input of the model. A mixture whose mask keeps one expert is its layers.
+
+    TopK, Softmax, ScatterElements                                                                    opset 11
+        the gates [..., E] of a mixture whose experts are chosen for each token: see `vlac.model.gates`. The experts are
+        one network whose hidden channels, those of one expert after another, are multiplied by their gates.
+
+Gates, LayerScale, adaLN, residuals are Mul and Add; an embedding is Gather of a constant table. What a rewrite does not
+understand stays as it was, and is refused as such.
 """
 
 from __future__ import annotations
@@ -40,14 +48,19 @@ from vlac.rewrite.sequence.cache_write import recover_cache_writes
 from vlac.rewrite.sequence.collapse_moves import collapse_moves
 from vlac.rewrite.sequence.einsum import split_einsums
 from vlac.rewrite.sequence.embedding import gather_rows
+from vlac.rewrite.sequence.experts import choose_weights
+from vlac.rewrite.sequence.gates import recover_gates
 from vlac.rewrite.sequence.group_norm import recover_group_norms
+from vlac.rewrite.sequence.lengths import recover_lengths
 from vlac.rewrite.sequence.lrn import recover_lrn
 from vlac.rewrite.sequence.microsoft import expand_microsoft
+from vlac.rewrite.sequence.mixtures import keep_one_expert
 from vlac.rewrite.sequence.norm_order import order_norms
 from vlac.rewrite.sequence.norms import recover_norms
 from vlac.rewrite.sequence.opset import raise_opset
 from vlac.rewrite.sequence.rotary import recover_rotations
 from vlac.rewrite.sequence.rows import read_rows
+from vlac.rewrite.sequence.token_mixtures import widen_mixtures
 
 __all__ = ["recover_sequences"]
 
@@ -60,7 +73,12 @@ def recover_sequences(model: ir.Model) -> None:
     expand_microsoft(model)
     split_einsums(model)
     gather_rows(model)
+    keep_one_expert(model)
+    choose_weights(model)
+    widen_mixtures(model)
+    recover_gates(model)
     recover_norms(model)
+    recover_lengths(model)
     recover_group_norms(model)
     recover_lrn(model)
     order_norms(model)

@@ -16,11 +16,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from vlac.model.mask_structure import NEVER
 from vlac.model.reading import attribute, constant, shape_of
 from vlac.rewrite.nodes import Nodes
 from vlac.rewrite.sequence.cache import past_of
 from vlac.rewrite.sequence.emit import emit
-from vlac.rewrite.sequence.masks import NEVER, Term
+from vlac.rewrite.sequence.masks import Term
 from vlac.rewrite.sequence.match import is_op, made_by, operands, pairs, scalar, uncast
 from vlac.rewrite.sequence.packed import Operands, build
 from vlac.rewrite.sequence.views import View, view_of
@@ -251,11 +252,11 @@ def _attention(new: Nodes, found: _Logits, values: View, out: tuple[int, ...], t
     given = Operands(q4, k4, v4, found.scale * q_scale * k_scale, [t for t in terms if t is not None], found.softcap)
     past = past_of(given.k, given.v)
     if past is not None:
-        given = replace(given, k=past.k, v=past.v, past=past.values)
+        given = replace(given, k=past.k, v=past.v, past=past.values, returned=past.returned)
     results = build(new, given)
     if results is None:
         return None
-    if past is not None:
+    if past is not None and past.returned:
         past.replace(results[1:])
     y = results[0]
     four_axes = View.whole(y).reshape((heads[0], queries, heads[1], v4.shape[3]))

@@ -42,11 +42,11 @@ def _pack(graph: ir.Graph, node: ir.Node) -> None:
         if past is not None and given.causal:
             past = None  # ONNX counts keys from the first of all, but with a past from the first new one
         if past is not None:
-            given = replace(given, k=past.k, v=past.v, past=past.values)
+            given = replace(given, k=past.k, v=past.v, past=past.values, returned=past.returned)
         results = build(new, given)
         if results is None:
             return
-        if past is not None:
+        if past is not None and past.returned:
             past.replace(results[1:])
         _replace(new, node, results, given)
 
@@ -74,7 +74,9 @@ def _operands(node: ir.Node, inputs: list[ir.Value | None]) -> Operands | None:
             return None
         terms.append(term)
     past = (inputs[4], inputs[5]) if inputs[4] is not None and inputs[5] is not None else None
-    return Operands(q, k, v, scale, terms, attribute(node, "softcap", 0.0), bool(attribute(node, "is_causal", 0)), past)
+    returned = past is not None and any(v.consumers() or v.is_graph_output() for v in node.outputs[1:3])
+    causal, softcap = bool(attribute(node, "is_causal", 0)), attribute(node, "softcap", 0.0)
+    return Operands(q, k, v, scale, terms, softcap, causal, past, returned)
 
 
 def _with_heads(node: ir.Node, value: ir.Value | None, which: str) -> View | None:
@@ -105,5 +107,5 @@ def _replace(new: Nodes, node: ir.Node, results: list[ir.Value], given: Operands
     for old, fresh in zip(node.outputs[1:3], results[1:], strict=False):
         old.replace_all_uses_with(fresh, replace_graph_outputs=True)
         old.name, fresh.name = f"{old.name}.old", old.name
-    assert given.past is None or len(results) == 3
+    assert len(results) == (3 if given.returned else 1)
     new.replace(y)

@@ -1,7 +1,7 @@
 """Keys and values of earlier runs in front of the new ones: `past_key`, `past_value` of an Attention node.
 
 matches: Concat(past, new) over the sequence, of keys and of values, in the layout [batch, heads, sequence, channels].
-The Concats' results, where they are outputs of the model, become `present_key`, `present_value`.
+The Concats' results, where both are outputs of the model, become `present_key`, `present_value`.
 Not matched: caches in other layouts, which stay a Concat in front. What else reads a Concat keeps it.
 """
 
@@ -27,16 +27,20 @@ class Past:
     values: tuple[ir.Value, ir.Value]
     joined: tuple[ir.Value, ir.Value]
 
+    @property
+    def returned(self) -> bool:
+        """Whether the model returns both."""
+        return all(v.is_graph_output() for v in self.joined)
+
     def replace(self, present: list[ir.Value]) -> None:
         """Let outputs of the model be the Attention node's."""
         for old, new in zip(self.joined, present, strict=True):
-            if old.is_graph_output():
-                name = old.name
-                old.name = f"{name}.joined"
-                new.name = name
-                graph = old.graph
-                assert isinstance(graph, ir.Graph)
-                graph.outputs[:] = [new if v is old else v for v in graph.outputs]
+            name = old.name
+            old.name = f"{name}.joined"
+            new.name = name
+            graph = old.graph
+            assert isinstance(graph, ir.Graph)
+            graph.outputs[:] = [new if v is old else v for v in graph.outputs]
 
 
 def past_of(k: View, v: View) -> Past | None:

@@ -17,15 +17,15 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from vlac.model.mask_structure import NEVER
 from vlac.model.reading import constant, shape_of
 from vlac.rewrite.nodes import Nodes
 from vlac.rewrite.sequence.emit import emit
 from vlac.rewrite.sequence.match import made_by, operands, scalar
 from vlac.rewrite.sequence.views import View, is_move, view_of
 
-__all__ = ["NEVER", "Mask", "Term", "join"]
+__all__ = ["Mask", "Term", "join"]
 
-NEVER = -1e4
 Shape = tuple[int, ...]
 
 

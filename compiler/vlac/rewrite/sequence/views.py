@@ -44,6 +44,17 @@ class View:
         return tuple(_size(axis) for axis in self.axes)
 
     @property
+    def positions(self) -> NDArray[np.int64]:
+        """The flat number in the source of each element, in the view's shape."""
+        steps = []
+        for axis in self.axes:
+            step = np.zeros(1, np.int64)
+            for size, stride in axis:
+                step = (step[:, None] + np.arange(size) * stride).reshape(-1)
+            steps.append(step)
+        return np.asarray(self.offset + sum(np.ix_(*steps), np.zeros(self.shape, np.int64)))
+
+    @property
     def is_whole(self) -> bool:
         """Whether it has all elements of the source in their order: a Reshape at most."""
         size = math.prod(shape_of(self.root))

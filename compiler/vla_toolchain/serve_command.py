@@ -1,0 +1,152 @@
+"""`vlarun serve`: a program, and the preprocessor of its policy, behind openpi's websocket protocol.
+
+Not here: the server (`vlarun.serve`), the policies (`vla_models`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from vla_isa import __version__, package
+from vla_isa.errors import BadUsageError, ConfigError, InputError
+from vla_models.policy import Preprocessor
+from vla_models.registry import find_policy
+from vla_models.saved import load_preprocessor
+from vlarun.backends import create
+from vlarun.backends.base import entry_packet
+from vlarun.partitions import PackageSession, open_session
+from vlarun.serve.episode import Plain, PolicyFactory
+from vlarun.serve.server import Limits, PolicyServer
+from vlarun.session import Session
+
+__all__ = ["PolicyEpisode", "serve"]
+
+TASK = ("prompt", "task")  # where an observation says what to do: openpi's name, and LeRobot's
+
+
+def serve(args: argparse.Namespace) -> int:
+    """vlarun serve."""
+    backend = create(args.backend, onnx=args.onnx, library=args.library)
+    loaded = package.load(args.program)
+
+    def opened() -> Session | PackageSession:
+        return open_session(loaded, backend, config=args.config)
+
+    first = opened()
+    make = Plain if args.policy is None else _policy(args.policy, first)
+    if args.entry is not None:
+        if not isinstance(first, Session):
+            raise BadUsageError("a program with host partitions has no entry points; leave out --entry")
+        entry_packet(first.program, args.entry)
+    server = PolicyServer(
+        opened,
+        make,
+        _metadata(args, first),
+        Limits(args.max_message << 20, args.clients, args.queue, args.batch, args.timeout, args.idle),
+        entry=args.entry,
+        api_key=_api_key(args.api_key_file),
+    )
+    asyncio.run(server.run(args.host, args.port, lambda port: _started(args, port)))
+    print(f"Stopped: {server.metrics.summary()}", flush=True)
+    return 0
+
+
+def _started(args: argparse.Namespace, port: int) -> None:
+    where = f"{args.host}:{port}"
+    print(f"Serving {args.program} on ws://{where} ({args.backend}).", flush=True)
+    print(f"Health: http://{where}/healthz, metrics: http://{where}/metrics; Ctrl-C stops.", flush=True)
+
+
+def _metadata(args: argparse.Namespace, session: Session | PackageSession) -> dict[str, Any]:
+    """What a client gets first: what it may send, and what computes it."""
+    wanted, optional = session.wanted_inputs()
+    program = session.program.model_outputs if isinstance(session, Session) else session.package.outputs
+    return {
+        "server": f"vlarun {__version__}",
+        "backend": args.backend,
+        "policy": "" if args.policy is None else str(args.policy),
+        "inputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype, "optional": v.name in optional} for v in wanted},
+        "outputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype} for v in program},
+    }
+
+
+def _api_key(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the key file '{path}' cannot be read: {error}") from error
+    if not key or not key.isprintable() or len(key.split()) != 1:
+        raise ConfigError(f"the key file '{path}' holds no key; write one word into it")
+    return key
+
+
+def _policy(name: str, session: Session | PackageSession) -> PolicyFactory:
+    """A client's side of the policy in a folder, or of the registered one of that name.
+
+    Raises:
+        VlaError: there is none, or its tensors are not the program's.
+    """
+    make = _preprocessor(name)
+    made, (wanted, optional) = make(), session.wanted_inputs()
+    needed = {value.name for value in wanted} - optional
+    if not needed <= set(made.input_names) <= {value.name for value in wanted}:
+        raise ConfigError(
+            f"policy '{name}' makes {', '.join(made.input_names)}, and the program takes "
+            f"{', '.join(value.name for value in wanted)}; give the folder that the program was made from"
+        )
+    return lambda: PolicyEpisode(make())
+
+
+def _preprocessor(name: str) -> Callable[[], Preprocessor]:
+    if Path(name).is_dir():
+        load_preprocessor(Path(name))  # what is wrong with it is said now
+        return lambda: load_preprocessor(Path(name))
+    spec = find_policy(name)
+    return lambda: spec.preprocessor(spec.configured({}))
+
+
+class PolicyEpisode:
+    """A policy's preprocessor for one client: the observation's task begins an episode where it is another one."""
+
+    def __init__(self, preprocessor: Preprocessor) -> None:
+        self._preprocessor = preprocessor
+        self._task: str | None = None
+
+    def begins(self, observation: Mapping[str, Any], reset: bool) -> bool:
+        """At the first observation, at another task, and where the client asks for it.
+
+        Raises:
+            VlaError: no task, or one that the policy does not know.
+        """
+        given = next((observation[name] for name in TASK if name in observation), self._task)
+        if not isinstance(given, str):
+            raise InputError(f"the observation has no task; send a sentence as '{TASK[0]}'")
+        if given == self._task and not reset:
+            return False
+        seed = observation.get("seed", 0)
+        if type(seed) is not int or seed < 0:
+            raise InputError(f"'seed' is {seed!r:.40}; send a whole number of at least 0, or leave it out")
+        self._task = None  # a task that is refused leaves no half-begun episode
+        self._preprocessor.reset(given, seed)
+        self._task = given
+        return True
+
+    def inputs(self, observation: Mapping[str, Any]) -> dict[str, Any]:
+        """The network's inputs.
+
+        Raises:
+            VlaError: the observation lacks something, or has the wrong shape or dtype.
+        """
+        return dict(self._preprocessor.inputs(observation))
+
+    def reply(self, outputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        """The actions, (steps, *shape of an action), as openpi's clients read them."""
+        return {"actions": self._preprocessor.actions(outputs)}

@@ -1,0 +1,196 @@
+"""Requests of all clients become runs of the program: in order, several at once, in one thread beside the server's.
+
+A program with carried state has a session for every client, so that no client sees another's state; the runs of any
+other program are shared. Not here: connections and messages (`server.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_isa.errors import VlaError
+from vla_isa.input_arrays import read_runs
+from vlarun.errors import InputError
+from vlarun.partitions import PackageSession
+from vlarun.serve.metrics import Metrics
+from vlarun.session import Session
+
+__all__ = ["Batcher", "BusyError", "has_state"]
+
+AnySession = Session | PackageSession
+Arrays = dict[str, NDArray[Any]]
+
+
+class BusyError(VlaError):
+    """More requests wait than the server holds."""
+
+
+def has_state(session: AnySession) -> bool:
+    """Whether a run leaves something for the next one."""
+    return isinstance(session, Session) and bool(session.program.carried)
+
+
+@dataclass
+class _Request:
+    session: AnySession
+    arrays: Arrays
+    forget: bool
+    done: asyncio.Future[Arrays]
+
+
+class Batcher:
+    """Runs requests; made and used in the server's event loop.
+
+    Args:
+        open_session: makes a session of the program; called once, or once a client where the program has state.
+        entry: entry point of every run.
+        most_at_once: requests of a run.
+        most_waiting: requests that wait, of all clients.
+    """
+
+    def __init__(
+        self,
+        open_session: Callable[[], AnySession],
+        metrics: Metrics,
+        *,
+        entry: str | None = None,
+        most_at_once: int = 8,
+        most_waiting: int = 64,
+    ) -> None:
+        self._open, self._metrics, self._entry = open_session, metrics, entry
+        self._most_at_once, self._most_waiting = most_at_once, most_waiting
+        self._shared = open_session()
+        outputs = (
+            self._shared.program.model_outputs if isinstance(self._shared, Session) else self._shared.package.outputs
+        )
+        self._shapes = {value.name: value.shape for value in outputs}  # of one run
+        self._waiting: deque[_Request] = deque()
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "vlarun-serve")
+
+    def session(self) -> AnySession:
+        """The session of a new client."""
+        return self._open() if has_state(self._shared) else self._shared
+
+    @property
+    def input_names(self) -> list[str]:
+        """What the program takes."""
+        return [value.name for value in self._shared.wanted_inputs()[0]]
+
+    def check(self, session: AnySession, inputs: Mapping[str, Any]) -> Arrays:
+        """The arrays of one run; what may be left out, and was, is not among them: the session knows what it is then.
+
+        Raises:
+            InputError: they do not fit the program, or are those of several runs.
+        """
+        wanted, optional = session.wanted_inputs()
+        runs = read_runs(wanted, inputs, optional)
+        if runs.count != 1:
+            raise InputError(f"the observation holds {runs.count} runs; a request is one")
+        return {name: array for name, array in next(runs.items()).items() if name in inputs}
+
+    def check_room(self) -> None:
+        """Refuse a request for which there is no room.
+
+        Raises:
+            BusyError: too many requests wait.
+        """
+        if len(self._waiting) >= self._most_waiting:
+            raise BusyError(f"{len(self._waiting)} requests wait already, the most this server holds; ask again later")
+
+    async def run(self, session: AnySession, arrays: Arrays, forget: bool) -> Arrays:
+        """The outputs of a run, in the model's shapes; `forget`: begin with carried inputs of zero.
+
+        Raises:
+            BusyError: too many requests wait.
+            VlaError: the machine stopped with an error.
+        """
+        self.check_room()
+        request = _Request(session, arrays, forget, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        self._metrics.waiting.set(len(self._waiting))
+        self._wake.set()
+        return await request.done
+
+    async def work(self) -> None:
+        """Run what waits, for ever; to be cancelled."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                await self._wake.wait()
+                batch = self._take()
+                if batch:
+                    for request, found in zip(
+                        batch, await loop.run_in_executor(self._thread, self._run, batch), strict=True
+                    ):
+                        _finish(request, found)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    def _take(self) -> list[_Request]:
+        """The oldest request, and those behind it that can share its run; none of a client that no longer waits."""
+        batch: list[_Request] = []
+        kept: deque[_Request] = deque()
+        for request in self._waiting:
+            if request.done.done():
+                continue
+            if not batch or (len(batch) < self._most_at_once and _together(batch[0], request)):
+                batch.append(request)
+            else:
+                kept.append(request)
+        self._waiting = kept
+        self._metrics.waiting.set(len(kept))
+        if not kept:
+            self._wake.clear()
+        return batch
+
+    def _run(self, batch: list[_Request]) -> list[Arrays | Exception]:
+        """Outputs of each request, or why there are none; in the thread. One bad request fails alone."""
+        try:
+            found: list[Arrays | Exception] = list(self._outputs(batch))
+        except Exception as error:  # of any request: it is told to the client, or logged by the server
+            if len(batch) == 1:
+                return [error]
+            return [each for request in batch for each in self._run([request])]
+        return found
+
+    def _outputs(self, batch: list[_Request]) -> list[Arrays]:
+        first = batch[0]
+        if first.forget and isinstance(first.session, Session):
+            first.session.forget()
+        if len(batch) == 1:
+            results = [first.session.run(first.arrays, entry=self._entry)]
+        else:
+            joined = {name: np.stack([r.arrays[name] for r in batch]) for name in first.arrays}
+            outputs = first.session.run(joined, entry=self._entry)
+            shapes = self._shapes
+            results = [{n: a[i].reshape(shapes[n]) for n, a in outputs.items()} for i in range(len(batch))]
+        self._metrics.ran(len(batch), self.cycles(first.session))
+        return results
+
+    def cycles(self, session: AnySession) -> int | None:
+        """Cycles of a run on the device, where there is one."""
+        return None if session.backend.name == "ref" else int(session.stats["cycles"])
+
+
+def _together(first: _Request, other: _Request) -> bool:
+    return (
+        other.session is first.session and not has_state(first.session) and first.arrays.keys() == other.arrays.keys()
+    )
+
+
+def _finish(request: _Request, found: Arrays | Exception) -> None:
+    if request.done.done():  # its client waited too long, or left
+        return
+    if isinstance(found, Exception):
+        request.done.set_exception(found)
+    else:
+        request.done.set_result(found)
