@@ -1,8 +1,7 @@
 """Tensors of the device graph, and the base of the operations between them.
 
-A tensor of any ONNX shape lies on the device as (h, w, c): an image [1, C, H, W] as it is, anything else with its
-last axis as channels and the others as pixels of one row. A tensor with h = w = 1 is a *vector*. Row vectors, and
-weights that are computed, are tensors of another home.
+A tensor of any ONNX shape lies on the device as (h, w, c): an image [1, C, H, W] as it is, anything else with its last
+axis as channels and the others as pixels of one row; with h = w = 1 it is a *vector*. Others have homes of their own.
 Not here: the operations themselves (`device/`), the graph, which alone edits uses and producers (`ir/graph.py`).
 """
 
@@ -69,8 +68,8 @@ class Tensor:
         home: see `Home`.
         with_items: 16 bytes for each pixel lie behind a matrix of one row: its maxima or sums, which its maker writes.
         groups: of a row vector, items of each pixel: those of the first group of channels of all pixels, then the next.
-        parent, offset: this tensor lies inside `parent`, `offset` channel blocks from its start (words,
-            where the parent is a vector and this is an image laid out row by row without gaps).
+        parent, offset: it lies inside `parent`, `offset` channel blocks from its start (words of an image in a vector,
+            row by row without gaps).
         pixel: pixels from the parent's start, of some pixels of a tensor of one row.
     """
 
@@ -229,10 +228,7 @@ class Placer(Protocol):
 
 @dataclass(eq=False)
 class Op:
-    """An operation: inputs, one output, and the ONNX nodes it stands for.
-
-    What is below is all that a pass may ask of it; the defaults are those without weights, parameters and packets.
-    """
+    """Inputs, one output, the ONNX nodes it stands for, and all that a pass may ask of it; defaults are of no packets."""
 
     node: str
     op_type: str

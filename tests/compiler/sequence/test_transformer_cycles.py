@@ -6,7 +6,7 @@ import pytest
 from transformer_cycles import SHAPES, measure, reached
 
 PAGE = Path(__file__).resolve().parents[3] / "benchmarks" / "README.md"
-LONG = {"siglip_so400m", "rdt_170m"}
+LONG = {"siglip_so400m"}
 
 
 def published():
