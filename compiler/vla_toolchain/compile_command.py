@@ -93,8 +93,7 @@ def compile_model(args: argparse.Namespace) -> int:
         if args.embed_onnx and state.source is not None:
             product.onnx = state.source.whole.SerializeToString()
         losses = _losses(state, progress) if args.sensitivity else []
-        if args.verify:
-            print_verification(state, progress, progress.clear)
+        near = print_verification(state, progress, progress.clear) if args.verify else []
         state.graph = state.planned = None  # as large as the weights, and used no more
         loss, warnings = loss_report(state, product)
     finally:
@@ -102,7 +101,8 @@ def compile_model(args: argparse.Namespace) -> int:
     costs = partition_costs(product, sample_values(state)) if isinstance(product, Package) else []
     guessed = state.quantized is not None and state.quantized.floating is not None and _is_random(args.calib)
     result = _result(args.output, product, costs, "; its scales are a guess (--calib random)" if guessed else "")
-    _write(args, product, losses, costs)
+    page = report_page(product, args.model.name, losses, costs, near) if args.report else ""
+    _write(args, product, page)
     if args.time:
         for name, seconds in state.seconds.items():
             print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
@@ -116,15 +116,12 @@ def _is_random(calibration: str | None) -> bool:
     return calibration is not None and calibration.split(":")[0] == "random"
 
 
-def _write(
-    args: argparse.Namespace, product: Program | Package, losses: list[LayerLoss], costs: list[PartitionCost]
-) -> None:
+def _write(args: argparse.Namespace, product: Program | Package, page: str) -> None:
     """The program last: where it is, everything else worked."""
     data = package.dumps(product) if isinstance(product, Package) else image.dumps(product)
     if args.report:
-        page = report_page(product, args.model.name, losses, costs).encode()
         make_folder(args.report)
-        write_whole(args.report / "report.html", page)
+        write_whole(args.report / "report.html", page.encode())
     write_whole(args.output, data)
 
 

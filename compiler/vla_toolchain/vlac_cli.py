@@ -34,6 +34,7 @@ def _parser() -> CommandParser:
 
     p = parser.add_command("estimate", "cycles per instruction from the performance model", "vlac.commands:estimate")
     _program(p)
+    p.add_argument("--nodes", action="store_true", help="a row per node of the model, with its parts below")
     p.add_argument("--json", action="store_true", help="print JSON")
 
     _program(parser.add_command("disasm", "instructions of a program as text", "vlac.commands:disasm"))

@@ -26,7 +26,8 @@ from vlac.ops import OPS
 from vlac.partition.table import partition_costs, partitions_text
 from vlac.report.html import report_page
 from vlac.report.operator_page import operator_page, operator_text
-from vlac.report.summary import estimate_rows, summary
+from vlac.report.parts import parts
+from vlac.report.summary import estimate_rows, layer_rows, summary
 
 __all__ = ["asm", "configs", "disasm", "estimate", "info", "ops", "report"]
 
@@ -101,20 +102,40 @@ def estimate(args: argparse.Namespace) -> int:
     """vlac estimate."""
     found = [(title, program) for title, program in _programs(package.load(args.program))]
     if args.json:
-        rows = [_estimate_facts(program) for _, program in found]
+        rows = [_estimate_facts(program, nodes=args.nodes) for _, program in found]
         print(json.dumps(rows[0] if not found[0][0] else {"parts": rows}))
         return 0
     for title, program in found:
         if title:
             print(title)
-        _print_estimate(program)
+        (_print_nodes if args.nodes else _print_estimate)(program)
     return 0
 
 
-def _estimate_facts(program: Program) -> dict[str, object]:
+def _estimate_facts(program: Program, *, nodes: bool) -> dict[str, object]:
     facts = summary(program)
     known = {k: facts[k] for k in ("config", "cycles", "macs", "utilization")}
-    return {**known, "instructions": estimate_rows(program)}
+    if not nodes:
+        return {**known, "instructions": estimate_rows(program)}
+    made = parts(program)
+    return {**known, "nodes": [{**r, "parts": [vars(p) for p in made.get(r["node"], [])]} for r in layer_rows(program)]}
+
+
+def _print_nodes(program: Program) -> None:
+    """A row per node, and below one of several kinds of instructions a row per kind."""
+    made, rows = parts(program), [("", "instructions", "cycles", "MACs", "result")]
+    for r in layer_rows(program):
+        result = " ".join([r.get("type", ""), "x".join(map(str, r.get("shape", [])))])
+        rows.append((r["node"], f"{r['packets']:,}", f"{r['busy']:,}", f"{r['macs']:,}", result))
+        found = made.get(r["node"], [])
+        if len(found) > 1:
+            rows += [(f"  {p.name} ({p.op})", f"{p.packets:,}", f"{p.cycles:,}", f"{p.macs:,}", "") for p in found]
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    for name, *numbers, result in rows:
+        print(
+            " ".join([name.ljust(widths[0]), *(t.rjust(w) for t, w in zip(numbers, widths[1:], strict=True)), result])
+        )
+    print("A node's cycles are of its products and vector instructions; nodes and loads overlap in time.")
 
 
 def _print_estimate(program: Program) -> None:

@@ -37,7 +37,7 @@ class Timing:
     vec_setup: int = 5  # constants of a VEC or POOL packet
     vec_overhead: int = 20  # a VEC packet besides its words
     vec_table: int = 24  # reading a 256-byte table
-    row_overhead: int = 36  # a ROW packet besides its steps
+    row_overhead: int = 34  # a ROW packet besides its steps
     row_table: int = 6  # of a table's rows and words, read before the first operands are there
     reduce_overhead: int = 15  # a REDUCE packet besides its steps
     reduce_pass: int = 7  # between two passes of topk_mask

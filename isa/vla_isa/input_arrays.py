@@ -147,7 +147,7 @@ def _converted(value: Value, array: Array) -> Array:
     if array.dtype.kind not in "fiub":
         raise InputError(f"{where} has dtype {array.dtype}; give numbers")
     if array.dtype.kind == "f":
-        _refuse_any(~np.isfinite(array), array, where, "every value must be finite")
+        _refuse_any(~np.isfinite(array), array, where, "every value must be finite; a mask may use -1e9 for -inf")
     if dtype.kind == "f":
         if array.dtype == dtype:
             return array

@@ -1,10 +1,10 @@
-// Walk the program: prefetch packets, check them, dispatch them in order to the five queues; JUMP, HALT, SET and LOOP
+// Walk the program: prefetch packets, dispatch them in order to the five queues; JUMP, HALT, SET and LOOP
 // act here.
 // Does: number packets in program order; add an index to the address it belongs to; go round loops; hold a packet
 // that is illegal, cannot be read or has an index out of its range and raise fault_o once everything before it is
 // complete; on HALT wait the same way, then halted_o.
 // Does not: decide the status of a run or notice a deadlock (vla_core_monitor does), or look at packets of
-// engines beyond the generated check and their index.
+// engines beyond their index (vla_fetch_prefetch has them checked).
 // Latency: one packet per cycle from the prefetch buffer; two cycles from there to a queue, four more with an index.
 // A JUMP costs a memory round trip, and so does each round of a loop that does not fit in the prefetch buffer; of one
 // that does a round costs two cycles.
@@ -101,7 +101,8 @@ module vla_fetch #(
   wire         next_valid;
   wire         next_ready;
   wire [511:0] next_packet;
-  wire         next_unread;
+  wire [3:0]   next_error;
+  wire [2:0]   next_queue;
   wire         jump;
   wire         again;                  // the innermost loop goes round again
   wire         in_loop;
@@ -112,8 +113,11 @@ module vla_fetch #(
   wire         replay   = again && held;
   wire [31:0]  target   = start_i ? entry_i : again ? loop_start : packet_q[`VLA_JUMP_TARGET];
   vla_fetch_prefetch #(
-    .Depth(Depth),
-    .Burst(Burst)
+    .Depth      (Depth),
+    .Burst      (Burst),
+    .ActWords   (ActWords),
+    .WeightWords(WeightWords),
+    .ParamWords (ParamWords)
   ) u_prefetch (
     .clk_i         (clk_i),
     .rst_i         (rst_i),
@@ -135,19 +139,8 @@ module vla_fetch #(
     .packet_valid_o(next_valid),
     .packet_ready_i(next_ready),
     .packet_o      (next_packet),
-    .packet_error_o(next_unread)
-  );
-
-  wire [3:0] next_error;
-  wire [2:0] next_queue;
-  vla_packet_check #(
-    .ActWords   (ActWords),
-    .WeightWords(WeightWords),
-    .ParamWords (ParamWords)
-  ) u_check (
-    .packet_i(next_packet),
-    .error_o (next_error),
-    .queue_o (next_queue)
+    .packet_error_o(next_error),
+    .packet_queue_o(next_queue)
   );
 
   // ---- what comes next ----
@@ -226,8 +219,7 @@ module vla_fetch #(
     else if (push || acted) seq_q <= seq_q + 32'd1;
     if (load) begin
       packet_q <= next_packet;
-      error_q  <= next_unread ? `VLA_ERROR_AXI_READ : next_error != `VLA_ERROR_OK ? next_error
-                  : in_loop && next_leaves ? `VLA_ERROR_FIELD_LIMIT : `VLA_ERROR_OK;
+      error_q  <= next_error == `VLA_ERROR_OK && in_loop && next_leaves ? `VLA_ERROR_FIELD_LIMIT : next_error;
       queue_q  <= 6'd1 << next_queue;
       steps_q  <= next_loop ? CheckLoop : next_copy || next_gather ? AddIndex : Ready;
       last_q   <= in_loop && next_line_q == loop_last;

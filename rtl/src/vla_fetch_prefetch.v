@@ -1,19 +1,23 @@
-// Read packets ahead of dispatch from the data space, in address order.
+// Read packets ahead of dispatch from the data space, in address order, and check each when it is there.
 // Does: keep up to Depth packets fetched or asked for, in bursts that end at a multiple of Burst packets
 // (so none crosses 4 KB); on a redirect forget them and go on at another line; while hold_i is high keep those that are
 // taken too, so that a replay offers them again. Up to a multiple of Burst packets, Depth behind one at or in front of
 // the first one held, all get here.
-// Does not: look into packets. A read error travels with its packet, so that one behind the end of a
-// program does no harm.
+// Does not: look into packets beyond the generated check. A read error and what the check finds travel with their packet,
+// so that one behind the end of a program does no harm.
 // Latency: the first read leaves one cycle after redirect_i; a packet is offered one cycle after its last beat, one that
-// is there one cycle after replay_i.
+// is there one cycle after replay_i. The check takes as long: what it finds of the packet that came last comes from its
+// registers, of others from the buffer.
 // Handshake: ready/valid; ar_valid_o stays until ar_ready_i also across a redirect, the answers of reads
 // from before a redirect are dropped. r_ready_o is always high: room is kept for everything asked for.
 `default_nettype none
 `include "vla_isa.vh"
 module vla_fetch_prefetch #(
   parameter Depth = 32,  // packets held, a power of two
-  parameter Burst = 8    // packets of a read, a power of two, at most Depth and 64
+  parameter Burst = 8,   // packets of a read, a power of two, at most Depth and 64
+  parameter ActWords    = 16384,
+  parameter WeightWords = 2048,
+  parameter ParamWords  = 1024
 ) (
   input  wire         clk_i,
   input  wire         rst_i,
@@ -37,7 +41,8 @@ module vla_fetch_prefetch #(
   output wire         packet_valid_o,
   input  wire         packet_ready_i,
   output wire [511:0] packet_o,
-  output wire         packet_error_o  // the memory answered one of its beats with an error
+  output wire [3:0]   packet_error_o,  // 0, or why it may not be dispatched
+  output wire [2:0]   packet_queue_o
 );
 
   localparam IndexW   = $clog2(Depth);
@@ -109,8 +114,9 @@ module vla_fetch_prefetch #(
   end
 
   // packets, in the place of their line
-  reg  [512:0]      store_q [0:Depth-1];
+  reg  [511:0]      store_q [0:Depth-1];
   wire              arrives = r_valid_i && high_q && drop_q == 0;
+  wire [511:0]      packet  = {r_data_i, low_beat_q[255:0]};
   wire [CountW-1:0] next_d  = redirect_i || replay_i ? line_i[CountW-1:0] : next_q + {{IndexW{1'b0}}, take};
 
   always @(posedge clk_i) begin
@@ -124,11 +130,41 @@ module vla_fetch_prefetch #(
       if (redirect_i)   in_q <= line_i[CountW-1:0];
       else if (arrives) in_q <= in_q + 1'b1;
     end
-    if (arrives) store_q[in_q[IndexW-1:0]] <= {low_beat_q[256] || r_error_i, r_data_i, low_beat_q[255:0]};
+    if (arrives) store_q[in_q[IndexW-1:0]] <= packet;
   end
 
   assign packet_valid_o = next_q != in_q;
-  assign {packet_error_o, packet_o} = store_q[next_q[IndexW-1:0]];
+  assign packet_o       = store_q[next_q[IndexW-1:0]];
+
+  // what the check says of them: it has the last one in its registers
+  wire [3:0]        broken;
+  wire [2:0]        queue;
+  reg  [6:0]        verdict_q [0:Depth-1];
+  reg               unread_q;  // the memory answered one of its beats with an error
+  reg  [CountW-1:0] last_q;
+  wire [6:0]        verdict = {unread_q ? `VLA_ERROR_AXI_READ : broken, queue};
+
+  vla_packet_check #(
+    .ActWords   (ActWords),
+    .WeightWords(WeightWords),
+    .ParamWords (ParamWords)
+  ) u_check (
+    .clk_i   (clk_i),
+    .valid_i (arrives),
+    .packet_i(packet),
+    .error_o (broken),
+    .queue_o (queue)
+  );
+
+  always @(posedge clk_i) begin
+    if (arrives) begin
+      unread_q <= low_beat_q[256] || r_error_i;
+      last_q   <= in_q;
+    end
+    verdict_q[last_q[IndexW-1:0]] <= verdict;
+  end
+
+  assign {packet_error_o, packet_queue_o} = next_q == last_q ? verdict : verdict_q[next_q[IndexW-1:0]];
 
   generate
     if (Burst < 2 || Burst > 64 || Burst > Depth || (Burst & (Burst - 1)) != 0) begin : g_check

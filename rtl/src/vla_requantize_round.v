@@ -9,7 +9,8 @@
 `include "vla_isa.vh"
 `default_nettype none
 module vla_requantize_round #(
-  parameter Bits = 8  // of the result: 8, 16 or 18
+  parameter Bits   = 8,  // of the result: 8, 16 or 18
+  parameter InBits = 58  // of p, at most 61
 ) (
   input  wire                   clk_i,
   input  wire            [3:0]  en_i,
@@ -17,7 +18,7 @@ module vla_requantize_round #(
   input  wire signed [Bits-1:0] zero_i,
   input  wire signed [Bits-1:0] lo_i,
   input  wire signed [Bits-1:0] hi_i,
-  input  wire signed     [57:0] p_i,
+  input  wire signed [InBits-1:0] p_i,
   input  wire            [5:0]  shift_i,
   output reg         [Bits-1:0] q_o
 );
@@ -27,7 +28,7 @@ module vla_requantize_round #(
   localparam Window = (Wide + 1 + 7 + 7) / 8 * 8;  // it, the bit below, and what a shift by 0..7 brings down
 
   // ---- shift by whole bytes; bit 0 is the first one below the floor ----
-  wire signed [63:0] x      = {{5{p_i[57]}}, p_i, 1'b0};
+  wire signed [63:0] x      = {{(63-InBits){p_i[InBits-1]}}, p_i, 1'b0};
   wire        [5:0]  bytes  = {shift_i[5:3], 3'd0};
   wire signed [63:0] moved  = x >>> bytes;
   wire        [63:0] kept   = 64'hFFFF_FFFF_FFFF_FFFF << bytes;
@@ -85,8 +86,8 @@ module vla_requantize_round #(
   wire unused_moved = ^moved[63:Window];
 
   generate
-    if (Bits != 8 && Bits != 16 && Bits != 18) begin : g_check
-      vla_bad_parameter_round_bits_8_16_or_18 u_bad ();
+    if ((Bits != 8 && Bits != 16 && Bits != 18) || InBits > 61) begin : g_check
+      vla_bad_parameter_round_bits_8_16_or_18_of_61 u_bad ();
     end
   endgenerate
 

@@ -4,7 +4,7 @@
 // memory. A mask of the largest channels takes several passes over a pair (vla_row_topk).
 // Does not: check packets or semaphores; order its reads against its own writes within a packet, beyond that a word is
 // read before it is overwritten by the result computed from it.
-// Latency: ROW about 42 cycles from a packet taken while idle to its first write, REDUCE 20, RECIP 33; a table first.
+// Latency: ROW about 40 cycles from a packet taken while idle to its first write, REDUCE 20, RECIP 33; a table first.
 // Steps take the larger of half the slots read (vla_row_setup) and the planes written; RECIP takes one item per cycle;
 // between two passes of a mask are 7 cycles.
 // Handshakes: see rtl/README.md; nothing starts while hold_i is high.
@@ -44,7 +44,7 @@ module vla_row_engine #(
   localparam Aw        = $clog2(ActWords);
   localparam ParamAw   = $clog2(ParamWords);
   localparam ParamBits = 64 * Block;
-  localparam Stages    = 30;
+  localparam Stages    = 28;
   localparam RecipLatency = 20;
 
   // ---- the running packet ----
@@ -162,15 +162,15 @@ module vla_row_engine #(
     end
   end
 
-  wire [Block-1:0]       live29, live30;
-  wire [7:0]             column29;
-  wire [2:0]             marks30;
-  vla_delay #(.Width(Block + 8), .Cycles(29)) u_live (
-    .clk_i(clk_i), .data_i({column_q, live_q}), .data_o({column29, live29})
+  wire [Block-1:0]       live27, live28;
+  wire [7:0]             column27;
+  wire [2:0]             marks28;
+  vla_delay #(.Width(Block + 8), .Cycles(27)) u_live (
+    .clk_i(clk_i), .data_i({column_q, live_q}), .data_o({column27, live27})
   );
-  vla_delay #(.Width(Block), .Cycles(1)) u_live30 (.clk_i(clk_i), .data_i(live29), .data_o(live30));
-  vla_delay #(.Width(3), .Cycles(30)) u_marks (
-    .clk_i(clk_i), .data_i({both_q, block_last_q, first_q}), .data_o(marks30)
+  vla_delay #(.Width(Block), .Cycles(1)) u_live28 (.clk_i(clk_i), .data_i(live27), .data_o(live28));
+  vla_delay #(.Width(3), .Cycles(28)) u_marks (
+    .clk_i(clk_i), .data_i({both_q, block_last_q, first_q}), .data_o(marks28)
   );
 
   wire [8*Block-1:0]     dither;  // bits of the column, reversed
@@ -182,14 +182,14 @@ module vla_row_engine #(
   generate
     for (l = 0; l < Block; l = l + 1) begin : g_dither
       localparam [7:0] Lane = l;
-      wire       [7:0] j    = column29 + Lane;
+      wire       [7:0] j    = column27 + Lane;
       assign dither[8*l +: 8] = {j[0], j[1], j[2], j[3], j[4], j[5], j[6], j[7]};
     end
     for (i = 0; i < 2; i = i + 1) begin : g_pixel
       vla_row_pixel #(.Block(Block)) u_pixel (
         .clk_i(clk_i), .en_i(stage), .packet_i(packet), .item_i(item[128*i +: 64]),
         .a_i(a[16*Block*i +: 16*Block]), .b_i(b[16*Block*i +: 16*Block]), .c_i(c[16*Block*i +: 16*Block]),
-        .record_i(record), .dither_i(dither), .live_i(live29),
+        .record_i(record), .dither_i(dither), .live_i(live27),
         .table_row_o(table_row[7*Block*i +: 7*Block]), .table_row_i(table_rows[64*Block*i +: 64*Block]),
         .result_o(result[16*Block*i +: 16*Block])
       );
@@ -215,7 +215,7 @@ module vla_row_engine #(
     .base_i(param_address(packet[`VLA_ROW_TABLE_BASE])), .ready_o(table_ready),
     .param_rd_valid_o(table_rd_valid), .param_rd_addr_o(table_rd_addr),
     .param_rd_grant_i(param_rd_grant_i), .param_rd_data_i(param_rd_data_i),
-    .en_i(table_mode == `VLA_ROW_TABLE_MODE_IN16 ? stage[1] : table_mode != `VLA_ROW_TABLE_MODE_NONE && stage[27]),
+    .en_i(table_mode == `VLA_ROW_TABLE_MODE_IN16 ? stage[1] : table_mode != `VLA_ROW_TABLE_MODE_NONE && stage[25]),
     .row_i(table_row), .row_o(table_rows)
   );
   vla_row_records #(.ParamAw(ParamAw), .ParamBits(ParamBits)) u_records (
@@ -240,7 +240,7 @@ module vla_row_engine #(
   end
 
   wire         sums   = row && items_out;
-  wire [2:0]   marks  = reduce ? marks1_q : marks30;
+  wire [2:0]   marks  = reduce ? marks1_q : marks28;
   wire [1:0]   item_valid;
   wire [191:0] items;
   generate
@@ -257,7 +257,7 @@ module vla_row_engine #(
         .clk_i(clk_i), .rst_i(rst_i),
         .function_i(reduce ? packet[`VLA_REDUCE_FUNCTION] : `VLA_REDUCE_FUNCTION_SUM), .channels_i(channels),
         .valid_i(reduce ? values_valid_q : sums && result_valid_q), .first_i(marks[0]), .last_i(marks[1]),
-        .values_i(values), .live_i(reduce ? live1_q : live30),
+        .values_i(values), .live_i(reduce ? live1_q : live28),
         .valid_o(item_valid[i]), .value_o(items[96*i +: 64]), .second_o(items[96*i + 64 +: 32])
       );
     end

@@ -140,8 +140,9 @@ def _in_the_middle(op: str) -> list[Case]:
         return g.model(g.node("Gemm", [y, g.constant(np.ones((size, 3), np.float32))]))
 
     found = f"Gemm 'gemm{2 if op.startswith('Arg') else 1}' behind it"
-    rule = "is_final" if "is_final" in [r.__name__ for r in BY_NAME[op].rules] else "is_final_or_chooses"
+    rule = next(r.__name__ for r in BY_NAME[op].rules if r.__name__.startswith("is_final"))
     return [Case(op, rule, build, found, kept=one(op, (1, 8), axis=1))]
 
 
-MOVES = [*DROPOUT, *MOVED, *cases((*having("is_final"), *having("is_final_or_chooses")), _in_the_middle)]
+FINAL = tuple(op for rule in ("is_final", "is_final_or_chooses", "is_final_or_of_gates") for op in having(rule))
+MOVES = [*DROPOUT, *MOVED, *cases(FINAL, _in_the_middle)]

@@ -91,6 +91,12 @@ ROTARY = [
     ),
     Case(
         "RotaryEmbedding",
+        "of_rows_of_heads",
+        one("RotaryEmbedding", (1, 5, 10), *[np.zeros((1, 5, 2), np.float32)] * 2, num_heads=2, rotary_embedding_dim=4),
+        "shape [1, 5, 10] of 2 heads, 5 channels each",
+    ),
+    Case(
+        "RotaryEmbedding",
         "angles_are_known",
         of_the_device("RotaryEmbedding", X, (1, 5, 4), (1, 5, 4), at=1, num_heads=2),
         "computed 'erf0'",
@@ -141,7 +147,29 @@ SCATTER = [
     Case("TensorScatter", "position_is_known", written(on_device=True), "computed position 'cast1'"),
 ]
 
+
+def gates(experts=4, k=2, fill=0.0):
+    """Gates of a mixture, put into `fill`."""
+
+    def build() -> onnx.ModelProto:
+        g = QdqBuilder("gates")
+        operands, results = [g.input("a", (1, 5, experts)), g.constant(np.array([k]))], ["values", "indices"]
+        g.nodes.append(onnx.helper.make_node("TopK", operands, results, name="topk"))
+        base = g.constant(np.full((1, 5, experts), fill, np.float32))
+        y = g.node("ScatterElements", [base, "indices", g.node("Softmax", ["values"])], axis=-1)
+        return g.model(g.node("Mul", [y, g.constant(np.float32(2))]), opset=OPSET)
+
+    return build
+
+
+GATES = [
+    Case("TopK", "is_of_gates", gates(fill=1.0), "read by ScatterElements and Softmax"),
+    Case("ScatterElements", "is_gates", gates(fill=1.0), "operands of TopK and Softmax"),
+    limit("ScatterElements", "gates_fit", lambda k: gates(1100, k), 1024, 1023, "1024 of 1100 experts"),
+]
+
 SEQUENCES = [
+    *GATES,
     *SCATTER,
     *cases(("LayerNormalization", "RMSNormalization"), norm),
     Case("LayerNormalization", "one_result", with_mean, "'mean'"),

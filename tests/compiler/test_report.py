@@ -6,14 +6,21 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import graphs
+import numpy as np
 import pytest
 from parity import compile_proto
+from sequence.blocks import Block
 
 from vla_isa.errors import ProgramError
+from vla_isa.hardware import load
 from vla_isa.program import MapEntry
+from vlac import CompileOptions, compile_file
+from vlac.report.accuracy import NodeAccuracy
 from vlac.report.html import report_page
 from vlac.report.maps import scratchpad_map, space_map
+from vlac.report.parts import parts
 from vlac.report.summary import layer_rows, weight_regions
+from vlac.report.wide_tensors import wide_tensors
 
 
 class _Tables(HTMLParser):
@@ -50,13 +57,64 @@ def program():
 
 def test_layers_have_scales_bytes_and_cycles(program):
     rows = {r["node"]: r for r in layer_rows(program)}
-    shown = {r[0]: r for r in _Tables(report_page(program, "demo")).rows if len(r) == 13 and r[0] in rows}
+    shown = {r[0]: r for r in _Tables(report_page(program, "demo")).rows if len(r) == 14 and r[0] in rows}
     assert set(shown) == set(rows)
     for node, row in rows.items():
         cells = shown[node]
         assert cells[2] == "x".join(map(str, row["shape"]))
-        assert cells[3] == f"{row['scale']:.4g}" and cells[4] == str(row["zero_point"])
-        assert cells[5:10] == [f"{row[k]:,}" for k in ("macs", "weight_bytes", "read_bytes", "write_bytes", "busy")]
+        assert cells[3] == row["type"] == "int8"
+        assert cells[4] == f"{row['scale']:.4g}" and cells[5] == str(row["zero_point"])
+        assert cells[6:11] == [f"{row[k]:,}" for k in ("macs", "weight_bytes", "read_bytes", "write_bytes", "busy")]
+
+
+@pytest.fixture(scope="module")
+def transformer():
+    """A pre-norm block of 21 pixels, two heads of 16 channels."""
+    block = Block(length=21, channels=32, heads=2)
+    calibration = {"x": np.random.default_rng(0).standard_normal((1, 21, 32)).astype(np.float32)}
+    return compile_file(block.model(), load("tiny"), CompileOptions(calibration=calibration)).program
+
+
+def test_parts_of_an_attention_are_its_instructions(transformer):
+    """Two heads: each kind of part twice; together they are all instructions of the node, and all of its MACs."""
+    (row,) = [r for r in layer_rows(transformer) if r.get("kind") == "Attention"]
+    found = {p.name: p for p in parts(transformer)[row["node"]]}
+    assert {n: p.packets for n, p in found.items() if p.queue in ("mac", "vec")} == {
+        "logits, maxima": 2,
+        "exponents, sums": 2,
+        "1 / sum": 2,
+        "mix of values": 2,
+    }
+    assert sum(p.packets for p in found.values()) == [s.node for s in transformer.sources].count(row["node"])
+    assert sum(p.macs for p in found.values()) == row["macs"] == 2 * 2 * 21 * 21 * 16
+    assert sum(p.cycles for p in found.values() if p.queue in ("mac", "vec")) == row["busy"]
+    assert {"copied to weights", "transposed"} <= set(found)
+
+
+def test_parts_are_shown_below_their_node(transformer):
+    page = report_page(transformer, "block")
+    rows = _Tables(page).rows
+    at = next(i for i, r in enumerate(rows) if len(r) == 14 and r[1] == "Attention")
+    assert "<details><summary>" in page
+    assert rows[at + 2][:2] == ["part", "instruction"]
+    assert "logits, maxima" in [r[0] for r in rows[at + 3 : at + 12]]
+
+
+def test_what_is_int16_and_why(transformer):
+    """The stream between the two halves of a block, its result, and the scores of both heads."""
+    found = {t.why: t for t in wide_tensors(transformer)}
+    assert set(found) == {"a norm reads it", "a result of the model", "scores of attention, 1/256 nat a step"}
+    scores = found["scores of attention, 1/256 nat a step"]
+    assert (scores.shape, scores.heads) == ((1, 21, 21), 2)
+    assert found["a norm reads it"].shape == (1, 21, 32)
+    assert all(t.why in report_page(transformer, "block") for t in found.values())
+
+
+def test_accuracy_stands_beside_its_node(transformer):
+    label = next(r["label"] for r in layer_rows(transformer) if r.get("kind") == "Attention")
+    page = report_page(transformer, "block", accuracy=[NodeAccuracy(label, 0.98765, 37.25)])
+    (row,) = [r for r in _Tables(page).rows if len(r) == 16 and r[1] == "Attention"]
+    assert row[14:] == ["37.2 dB", "98.77 %"]
 
 
 @pytest.mark.parametrize("layers", [3, [3], [{"node": "conv"}], [{"node": [], "label": []}]])

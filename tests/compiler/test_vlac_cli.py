@@ -201,6 +201,12 @@ def test_info_and_estimate(program, capsys):
     assert rows[-1]["op"] == "HALT" and sum(r["macs"] for r in rows) == facts["macs"]
     assert main(["info", str(program)]) == 0 and main(["estimate", str(program)]) == 0
     assert "memory map" in capsys.readouterr().out
+    assert main(["estimate", str(program), "--json", "--nodes"]) == 0
+    nodes = json.loads(capsys.readouterr().out)["nodes"]
+    assert sum(n["macs"] for n in nodes) == facts["macs"]
+    assert main(["estimate", str(program), "--nodes"]) == 0
+    text = capsys.readouterr().out
+    assert all(n["node"] in text for n in nodes) and "weights loaded (COPY)" in text
 
 
 def test_disassembly_assembles_to_the_same_program(program, tmp_path, capsys):

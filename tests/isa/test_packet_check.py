@@ -26,16 +26,20 @@ BENCH = """
 module bench;
   reg [511:0] packets [0:{count} - 1];
   reg [511:0] packet;
+  reg clk;
   wire [3:0] error;
   wire [2:0] queue;
   integer i;
   vla_packet_check #(.ActWords({act}), .WeightWords({weight}), .ParamWords({param}))
-    dut (.packet_i(packet), .error_o(error), .queue_o(queue));
+    dut (.clk_i(clk), .valid_i(1'b1), .packet_i(packet), .error_o(error), .queue_o(queue));
   initial begin
+    clk = 0;
     $readmemh("packets.hex", packets);
     for (i = 0; i < {count}; i = i + 1) begin
       packet = packets[i];
+      #1 clk = 1;
       #1 $display("%0d %0d", error, queue);
+      clk = 0;
     end
     $finish;
   end
@@ -152,4 +156,4 @@ def test_pyverilog_reads_it(tmp_path: Path) -> None:
     tree, _ = parser.parse([str(SOURCE)], outputdir=str(tmp_path), debug=False)
     (module,) = (d for d in tree.description.definitions if type(d).__name__ == "ModuleDef")
     assert module.name == "vla_packet_check"
-    assert [p.first.name for p in module.portlist.ports] == ["packet_i", "error_o", "queue_o"]
+    assert [p.first.name for p in module.portlist.ports] == ["clk_i", "valid_i", "packet_i", "error_o", "queue_o"]

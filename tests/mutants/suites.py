@@ -29,6 +29,7 @@ SEQUENCE = [
     *(f"tests/compiler/sequence/test_{name}.py" for name in ("random_attention", "attention_op", "not_recovered")),
     *(f"tests/compiler/sequence/test_{name}.py" for name in ("microsoft", "mask_structure", "strided_views", "opset")),
 ]
+EXPONENTS = ["tests/compiler/sequence/test_exponents.py"]
 EQUALIZED = ["tests/compiler/test_equalize_rows.py", "tests/compiler/sequence/test_equalize_recovered.py"]
 MAC = ["tests/rtl/vla_mac_engine"]
 CORE = ["tests/rtl/vla_core"]
@@ -96,6 +97,7 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
             ("suspects", "suspects", (QUANTIZE, FAULTS)),
         )
     ),
+    *((f"compiler/vlac/{file}.py", (EXPONENTS, COMPILER)) for file in ("lowering/softmax", "quantize/exponents")),
     ("compiler/vlac/quantize/*", (QUANTIZE, FAULTS, NETWORKS)),
     ("compiler/vla_toolchain/conformance/*", (["tests/runtime/test_conformance.py", *FAST], [*FAST, "tests/runtime"])),
     ("compiler/vla_toolchain/verify/*", (VERIFY, [*FAST, "tests/compiler/test_vlac_cli.py"])),

@@ -24,6 +24,7 @@ from vlac.errors import ModelError
 from vlac.model.onnx_runtime import OnnxRuntimeError
 from vlac.passes import Compilation
 from vlac.quantize.float_session import FloatSession
+from vlac.report.accuracy import NodeAccuracy
 from vlarun.partitions import open_session
 
 __all__ = ["loss_report", "print_verification"]
@@ -32,8 +33,10 @@ _SAMPLES, _SECONDS = 8, 0.5  # to measure on: at most so many, and none more aft
 _OUTPUTS = 4  # in the line of a compile
 
 
-def print_verification(state: Compilation, on_progress: Callable[[str], None], clear: Callable[[], None]) -> None:
-    """`--verify`: every node of the program beside ONNX Runtime, as a table.
+def print_verification(
+    state: Compilation, on_progress: Callable[[str], None], clear: Callable[[], None]
+) -> list[NodeAccuracy]:
+    """`--verify`: every node of the program beside ONNX Runtime, as a table; what a report shows of it.
 
     Raises:
         ModelError: something is outside the limits.
@@ -47,6 +50,8 @@ def print_verification(state: Compilation, on_progress: Callable[[str], None], c
     faults = found.faults(exact=exact_reference())
     if faults:
         raise ModelError("; ".join(faults) + "; this is a fault of the compiler, please report it with the model")
+    checks = [(row.check, row.snr) for row in found.rows]
+    return [NodeAccuracy(c.name, 1 - c.different / max(c.elements, 1), snr) for c, snr in checks]
 
 
 def loss_report(state: Compilation, product: Program | Package) -> tuple[list[str], list[str]]:

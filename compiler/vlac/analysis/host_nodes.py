@@ -22,7 +22,7 @@ from vlac.model.labels import node_label
 from vlac.model.reading import computed_inputs, constant, dtype_of, is_constant
 from vlac.ops import BY_NAME
 
-__all__ = ["host_prefix", "host_suffix", "prefix_nodes", "suffix_nodes"]
+__all__ = ["host_prefix", "host_suffix", "number_inputs", "prefix_nodes", "suffix_nodes"]
 
 _FLOATS = ("float16", "float32", "float64")
 _OF_TWO = ("Add", "Sub", "Mul", "Max", "Min", "Sum", "Mean", "PRelu")  # operators that read two tensors
@@ -37,6 +37,16 @@ def host_prefix(model: ir.Model) -> set[str]:
 def host_suffix(model: ir.Model) -> set[str]:
     """The names of the nodes behind the device."""
     return {node_label(n) for n in suffix_nodes(model)}
+
+
+def number_inputs(model: ir.Model) -> set[str]:
+    """The names of the model's inputs that nothing but masks, angles and row numbers are made of."""
+    found, makers = set(), _numbers(model)
+    for value in model.graph.inputs:
+        uses = [(n in makers, i in NUMBERS.get(n.op_type, ())) for n, i in value.uses()]
+        if uses and all(any(use) for use in uses) and not value.is_graph_output():
+            found.add(value.name or "")
+    return found
 
 
 def _readers(node: ir.Node) -> list[ir.Node]:

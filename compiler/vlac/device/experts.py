@@ -69,6 +69,10 @@ class ExpertsOp(Op):
         low = item[:4].astype(np.uint8).view("<i4") if self.choice.c == ITEM_BYTES else item[:1]
         return self._experts[int(low[0])].meaning(inputs[:-1])
 
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """As any of them does."""
+        return tensor is not self.choice and self._one.takes_wide(tensor)
+
     def verify(self) -> None:
         """Every layer, alike in size, and the item."""
         layers, number = self._experts, self.choice

@@ -48,6 +48,10 @@ class RecipOp(Op):
         bias = -x[..., 1] if self.centred else np.zeros_like(mult)
         return np.stack([bias, mult, shift], axis=2)
 
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Of a matrix it reads the sums."""
+        return tensor is self.inputs[0]
+
     def verify(self) -> None:
         """An item for each pixel in front and behind."""
         x, out = self.inputs[0], self.output

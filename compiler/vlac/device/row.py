@@ -32,10 +32,11 @@ class RowOp(Op):
     """See `numerics.linear`, `product`, `channel`, `less`, `normalize`, `interpolate` and `dithered`.
 
     A = in16(a - zero), then A less the pixel's maximum, or normalized by the pixel's record; then the function, zero
-    point, clamp and table. The sums of an output with items are those of its channels.
+    point, clamp and table. The sums of an output with items are those of its channels. Maxima are the items behind a,
+    or of an input of their own.
 
     Attributes:
-        roles: of each input "a", "b", "c", or "rows", the row records.
+        roles: of each input "a", "b", "c", or "rows", the row records, or "maxima".
         requant: bias, signed mult and shift per channel, zero point and clamp of the result; no table.
         row_k: what a is multiplied by in front of the record's bias.
         table, table_mode: int8 [256], int16 [256, 2] (`make_steps`) or uint16 [256], as the mode says.
@@ -80,7 +81,7 @@ class RowOp(Op):
         """See the class."""
         given = dict(zip(self.roles, inputs, strict=True))
         raw = given["a"]
-        a = self._first(raw, given.get("rows"))
+        a = self._first(raw, given)
         r, rounding = self.requant, self.requant.rounding
         scales = {"a_mult": self.a_mult, "c_mult": self.c_mult, "c_shift": self.c_shift, "shift": self.shift}
         c = given.get("c", np.zeros(1, np.int64))
@@ -102,17 +103,17 @@ class RowOp(Op):
             return numerics.dithered(q, self.table, np.arange(self.output.c))
         return numerics.apply_table(q, self.table)
 
-    def _first(self, raw: I64, rows: I64 | None) -> I64:
+    def _first(self, raw: I64, given: dict[str, I64]) -> I64:
         """Operand a after its table, and what the pixel does to it."""
         a = raw - self.inputs[0].zero_point
         if self.table_mode == RowTable.IN16:
             assert self.table is not None
             a = numerics.interpolate(a, self.table)
         if self.row_mode == RowMode.LESS:
-            return numerics.less(a, raw.max(axis=2, keepdims=True))
+            largest = given["maxima"][..., :1] if "maxima" in given else raw.max(axis=2, keepdims=True)
+            return numerics.less(a, largest)
         if self.row_mode == RowMode.RECORD:
-            assert rows is not None
-            bias, mult, shift = (rows[..., i : i + 1] for i in range(3))
+            bias, mult, shift = (given["rows"][..., i : i + 1] for i in range(3))
             return numerics.normalize(a, self.row_k, bias, mult, shift, self.requant.rounding)
         return a
 
@@ -128,11 +129,13 @@ class RowOp(Op):
         for role, t in zip(self.roles, self.inputs, strict=True):
             pixels = t.w == out.w or (role in "bc" and t.w == 1)
             self.require(t.h == 1 and pixels, f"'{t.label}' is of another size")
-            if role == "rows":
-                self.require(t.home is Home.ITEMS and t.c == 3, f"'{t.label}' holds no records")
+            if role in ("rows", "maxima"):
+                count = 3 if role == "rows" else 2
+                self.require(t.home is Home.ITEMS and t.c == count, f"'{t.label}' holds no {role}")
             else:
                 self.require(t.home is Home.MATRIX and t.c == out.c, f"'{t.label}' is of another size")
-        self.require(self.row_mode != RowMode.LESS or a.with_items, f"'{a.label}' has no maxima")
+        known = a.with_items or "maxima" in self.roles
+        self.require(self.row_mode != RowMode.LESS or known, f"'{a.label}' has no maxima")
         self.require((self.row_mode == RowMode.RECORD) == ("rows" in self.roles), "records are given and not used")
         if self.function == RowFunction.CHANNEL:
             r = self.requant
@@ -169,8 +172,8 @@ class RowOp(Op):
     def place(self, placer: Placer) -> None:
         """Channels in order from the first: what lies behind them is written as 0."""
         plain = padded_map(self.output.c, placer.block)
-        for number, (role, t) in enumerate(zip(self.roles, self.inputs, strict=True)):
-            if role == "rows":
+        for number, t in enumerate(self.inputs):
+            if t.home is Home.ITEMS:
                 continue
             if t.channel_map is None:
                 t.channel_map = plain
@@ -223,7 +226,7 @@ class RowOp(Op):
         }
         for role, t in zip(self.roles, self.inputs, strict=True):
             r = region(t)
-            if role == "rows":
+            if t.home is Home.ITEMS:
                 values["row_base"] = r.base + x0 * item
                 continue
             row = t.w == 1 and out.w > 1
@@ -231,7 +234,7 @@ class RowOp(Op):
             values |= matrix_fields(role, r.pixel(0 if row else x0), kind=None if role == "a" else kind)
             if role == "b":
                 values["b_zero"] = t.zero_point
-        if self.row_mode == RowMode.LESS:
+        if self.row_mode == RowMode.LESS and "maxima" not in self.roles:
             values["row_base"] = region(self.inputs[0]).pixel(x0, item_words=item).items
         if out.with_items:
             values |= {"reduce": 1, "reduce_base": where.items}

@@ -88,7 +88,7 @@ class ToWeightsOp(Op):
 
 @dataclass(eq=False)
 class TransposeOp(Op):
-    """out[c, w] = in[w, c]: squares of B words whose bytes are transposed.
+    """out[c, w] = in[w, c]: squares of B words whose bytes are transposed, each byte plane for itself.
 
     Channels behind the last pixel of the input hold what lies there, which nobody counts. With `positions` the output's
     pixels are the input's channel positions from block `first` on, of which `positions` are the channels, -1 none.
@@ -116,7 +116,11 @@ class TransposeOp(Op):
         x, out = self.inputs[0], self.output
         pixels = x.c if self.positions is None else len(self.positions)
         self.require(x.h == out.h == 1 and (x.w, pixels) == (out.c, out.w), "its output is not its input transposed")
-        self.require(x.planes == 1 and x.same_scale(out), "its input is no int8 matrix")
+        self.require(x.same_scale(out), "its output has another scale")
+
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Any."""
+        return True
 
     def place(self, placer: Placer) -> None:
         """Channels and pixels in order."""
@@ -130,20 +134,23 @@ class TransposeOp(Op):
     def packets(
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
     ) -> list[RelocatablePacket]:
-        """One: n0 counts blocks of pixels of the input, n1 its channel blocks."""
+        """One for each plane: n0 counts blocks of pixels of the input, n1 its channel blocks."""
         x, source, target, b = self.inputs[0], region(self.inputs[0]), region(self.output), hw.block
-        values = {
-            "move": Move.ACT_TO_ACT,
-            "unit": Unit.TRANSPOSE,
-            "src": source.block(self.first),
-            "dst": target.base,
-            "n0": 1,
-            "n1": -(-x.w // b),
-            "n2": -(-self.output.w // b),
-            "n3": 1,
-            "src_stride1": b,
-            "src_stride2": source.pitch,
-            "dst_stride1": target.pitch,
-            "dst_stride2": b,
-        }
-        return [RelocatablePacket("COPY", values, self.node, self.op_type)]
+        packets = []
+        for plane in range(x.planes):
+            values = {
+                "move": Move.ACT_TO_ACT,
+                "unit": Unit.TRANSPOSE,
+                "src": source.block(self.first) + plane * source.pitch,
+                "dst": target.base + plane * target.pitch,
+                "n0": 1,
+                "n1": -(-x.w // b),
+                "n2": -(-self.output.w // b),
+                "n3": 1,
+                "src_stride1": b,
+                "src_stride2": x.planes * source.pitch,
+                "dst_stride1": x.planes * target.pitch,
+                "dst_stride2": b,
+            }
+            packets.append(RelocatablePacket("COPY", values, self.node, self.op_type))
+        return packets

@@ -177,6 +177,7 @@ def _layers(graph: Graph, hw: HardwareConfig) -> list[dict[str, object]]:
             "output": op.output.name,
             "label": op.output.label,
             "shape": list(op.output.shape),
+            "type": op.output.type.name,
             "scale": op.output.scale,
             "zero_point": op.output.zero_point,
         }

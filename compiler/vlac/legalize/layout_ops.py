@@ -1,9 +1,9 @@
 """Realize rearrangements: each chain of layout operations becomes what the machine does cheapest.
 
 In this order: groups of channels as rows of a norm; the host packs a model input or unpacks an output that way;
-nothing, where the bytes already lie so; a View between image and vector; a choice of channels; copies of words; and for
-small tensors a product with a 0/1 matrix. A chain is first tried as one rearrangement and then, where that fails, step
-by step.
+nothing, where the bytes already lie so; a View between image and vector; a choice of channels; the exchange of pixels
+and channels; copies of words; and for small tensors of int8 a product with a 0/1 matrix. A chain is first tried as one
+rearrangement and then, where that fails, step by step.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from vlac.device.matrix import zero_one
 from vlac.device.reduce import ReduceOp
 from vlac.device.row import RowOp
 from vlac.device.select import SelectOp
+from vlac.device.to_weights import TransposeOp
 from vlac.device.view import View
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Alias, Graph
@@ -49,8 +50,9 @@ def realize_layout_ops(graph: Graph, hw: HardwareConfig) -> None:
             x = op.inputs[0]
             reasons[op.node] = (
                 f"{op.op_type} '{op.node}': {list(x.shape)} -> {list(op.output.shape)} moves data between pixels and "
-                f"channels; supported are flattening, choices of channels, moves of pixels in at most {MAX_PIECES} "
-                f"pieces, any order of axes at the model's inputs and outputs, and any move of at most {_MATRIX} values"
+                "channels; supported are flattening, the exchange of pixels of one row and channels, choices of "
+                f"channels, moves of pixels in at most {MAX_PIECES} pieces, any order of axes at the model's inputs "
+                f"and outputs, and any move of at most {_MATRIX} values, int8"
             )
     if reasons:
         raise UnsupportedError(reasons.values(), nodes=reasons)
@@ -97,15 +99,25 @@ def _try(graph: Graph, op: LayoutOp, inputs: list[Tensor], index: I64, fill: int
         if channels is not None:
             graph.replace_op(op, SelectOp(op.node, op.op_type, inputs, out, channels, fill))
             return True
+    if len(inputs) == 1 and _is_transpose(inputs[0], out, index):
+        graph.replace_op(op, TransposeOp(op.node, op.op_type, inputs, out))
+        return True
     copies = match_copies(grid, inputs, out)
     if copies is not None:
         parts = copies.in_parts, copies.out_parts, copies.pieces, fill if copies.is_filled else None
         graph.replace_op(op, CopyOp(op.node, op.op_type, inputs, out, *parts))
         return True
-    if len(inputs) == 1 and max(len(index), math.prod(inputs[0].shape)) <= _MATRIX:
+    if len(inputs) == 1 and out.planes == 1 and max(len(index), math.prod(inputs[0].shape)) <= _MATRIX:
         _multiplied(graph, op, inputs[0], index, fill)
         return True
     return False
+
+
+def _is_transpose(x: Tensor, out: Tensor, index: I64) -> bool:
+    """Whether pixels of one row and channels change places."""
+    if (x.h, out.h) != (1, 1) or (x.w, x.c) != (out.c, out.w) or min(x.w, x.c) == 1:
+        return False
+    return np.array_equal(out.to_hwc(index)[0], x.to_hwc(np.arange(len(index)))[0].T)
 
 
 def _regrouped(graph: Graph, op: LayoutOp, inputs: list[Tensor], index: I64, hw: HardwareConfig) -> bool:

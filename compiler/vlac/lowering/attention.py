@@ -1,31 +1,30 @@
 """Attention as a chain of operations for each head; their order is a pipeline over the heads.
 
     for each head of keys:  K to weights, V transposed, V to weights
-    for each head:          logits (GEMM, with maxima) -> exponents (ROW, with sums) -> records (RECIP) -> mix (GEMM)
+    for each head:          logits (GEMM, with maxima) -> softmax -> mix (GEMM)
 
 The logits of a head are made in front of the mix of earlier heads, so that vector work runs beside the array.
-Not here: which attention the machine takes (`ops/attention.py`).
+Not here: which attention the machine takes (`ops/attention.py`), the softmax (`softmax.py`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from vla_isa.generated.codes import RecipFunction, RowFunction, RowMode, RowTable
-from vla_isa.integer import INT8, INT16
-from vla_isa.numerics import exponents, scale_to_multiplier
+from vla_isa.integer import INT16
+from vla_isa.numerics import scale_to_multiplier
 from vlac.device.concat import ConcatOp
-from vlac.device.product import LogitsOp, MixOp
-from vlac.device.recip import RecipOp
-from vlac.device.row import RowOp
+from vlac.device.product import LogitsOp
 from vlac.device.to_weights import ToWeightsOp, TransposeOp
 from vlac.ir.operation import Home, Op, Tensor
-from vlac.ir.records import Requant
 from vlac.lowering.context import LoweringContext
+from vlac.lowering.softmax import Softmax
+from vlac.model.exponent_form import ExponentForm
 from vlac.model.mask_structure import LOGIT
 
 __all__ = ["Attention", "Mask", "lower_attention"]
@@ -61,23 +60,29 @@ class Attention:
     key_heads: int
     scale: float
     mask: Mask
+    form: ExponentForm
 
 
 def lower_attention(low: LoweringContext, node: ir.Node, label: str, a: Attention) -> None:
     """Add the operations."""
     chain = _Chain(low, node, label, a)
     results: list[Tensor] = []
-    waiting: list[Op] = []  # mixes of the heads before
+    waiting: list[list[Op]] = []  # mixes of the heads before
     for head in range(a.heads):
         weights = chain.keys(head * a.key_heads // a.heads)
         waiting.append(chain.head(head, *weights))
-        results.append(waiting[-1].output)
+        results.append(waiting[-1][-1].output)
         if len(waiting) > _AHEAD:
-            low.graph.insert(waiting.pop(0))
-    for op in waiting:
-        low.graph.insert(op)
+            _insert(low, waiting.pop(0))
+    for ops in waiting:
+        _insert(low, ops)
     if a.heads > 1:
         low.graph.insert(ConcatOp(label, "Concat", results, a.out))
+
+
+def _insert(low: LoweringContext, ops: list[Op]) -> None:
+    for op in ops:
+        low.graph.insert(op)
 
 
 class _Chain:
@@ -119,7 +124,7 @@ class _Chain:
         self.low.graph.insert(TransposeOp(self.label, "Attention", [x], turned))
         return self._weights(turned, f"v{head}")
 
-    def head(self, head: int, keys: Tensor, values: Tensor) -> MixOp:
+    def head(self, head: int, keys: Tensor, values: Tensor) -> list[Op]:
         """Everything of a head but its mix, which is returned."""
         a, graph = self.a, self.low.graph
         q = self._head_of(a.q, "q", head, a.heads)
@@ -128,19 +133,13 @@ class _Chain:
         mult, shift = scale_to_multiplier(float(np.float32(q.scale * keys.scale * a.scale / LOGIT)))
         inputs = [q, keys, *self._mask(head)]
         graph.insert(LogitsOp(self.label, "Attention", inputs, logits, mult, shift, a.mask.limit, a.mask.step))
-        shares = self._tensor(f"exponents{head}", (1, m, s), 1 / INT8.hi, with_items=True)
-        a_mult, shift, table = exponents(LOGIT)
-        nothing = np.zeros(0, np.int64)
-        requant = Requant(nothing, nothing, nothing, INT8.hi)
-        roles = ("a",)
-        row = RowOp(self.label, "Attention", [logits], shares, roles, RowFunction.LINEAR, requant, RowMode.LESS)
-        row.a_mult, row.shift, row.table_mode, row.table = a_mult, shift, RowTable.OUT8, table
-        graph.insert(row)
-        records = self._tensor(f"records{head}", (m, 3), 1.0, home=Home.ITEMS)
-        k = scale_to_multiplier(float(np.float32(values.scale / a.out.scale)))
-        graph.insert(RecipOp(self.label, "Attention", [shares], records, RecipFunction.RECIPROCAL, *k))
         out = a.out if a.heads == 1 else self._tensor(f"head{head}", (1, m, values.w), a.out.scale)
-        return MixOp(self.label, "Attention", [shares, values, records], out)
+
+        def tensor(what: str, *size: Any, **more: Any) -> Tensor:
+            name, _, rest = what.partition(":")
+            return self._tensor(f"{name}{head}{rest and ':' + rest}", *size, **more)
+
+        return Softmax(graph, self.label, tensor, logits, values, out).add(a.form)
 
     def _mask(self, head: int) -> list[Tensor]:
         added, computed = self.a.mask.added, self.a.mask.computed

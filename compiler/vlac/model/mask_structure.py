@@ -3,7 +3,9 @@
 limit, limit_step   key j of query i counts where j < limit + limit_step * i (the logits' GEMM knows it for free)
 added               none, one row for all queries, or a tensor; without what the limit masks already
 
-Constants are in the device's integers, so that what rounds to nothing costs nothing.
+Constants are in the device's integers, so that what rounds to nothing costs nothing. These reach 128 nat: where the
+largest number of a row is far from 0 (ALiBi by key positions), it is taken from the row, which no share of a softmax
+depends on.
 Not here: how a computed mask comes to the device (`lowering/computed_mask.py`).
 """
 
@@ -18,10 +20,11 @@ from numpy.typing import NDArray
 from vla_isa.integer import INT16
 from vlac.model.reading import attribute, constant, shape_of
 
-__all__ = ["LOGIT", "NEVER", "MaskStructure", "logit_units", "mask_structure", "past_length"]
+__all__ = ["LOGIT", "NEVER", "MaskStructure", "mask_structure", "past_length"]
 
 LOGIT = 1 / 256  # nat, the unit of logits
 NEVER = -1e4  # a mask of so much, and less, is one that hides: exp is 0 there beside any logit of a network
+_FAR = 8.0  # nat; up to it there is room enough for logits
 _NONE = INT16.lo  # the integer of a masked key
 I16 = NDArray[np.int16]
 
@@ -67,11 +70,10 @@ def mask_structure(node: ir.Node, number: int = 0) -> MaskStructure:
     if given is None:
         limits = (past + 1, 1) if causal else (keys, 0)
         return MaskStructure(*limits, computed=None if mask is None else _row(mask))
-    units = logit_units(given)
-    units = units.reshape((1,) * (4 - units.ndim) + units.shape)
-    units = np.broadcast_to(units[number if len(units) > 1 else 0], (units.shape[1], queries, keys))
-    if causal:
-        units = np.where(np.tri(queries, keys, past, dtype=bool), units, np.int16(_NONE))
+    given = given.reshape((1,) * (4 - given.ndim) + given.shape)
+    given = np.broadcast_to(given[number if len(given) > 1 else 0], (given.shape[1], queries, keys))
+    seen = np.tri(queries, keys, past, dtype=bool) if causal else np.ones((queries, keys), bool)
+    units = np.where(seen, _logit_units(given, seen), np.int16(_NONE))
     return min((_rest(units, *limits) for limits in _limits(units)), key=_cost)
 
 
@@ -80,13 +82,19 @@ def past_length(node: ir.Node) -> int:
     return shape_of(node.inputs[4])[-2] if len(node.inputs) > 4 and node.inputs[4] is not None else 0
 
 
-def logit_units(mask: NDArray[np.generic]) -> I16:
-    """A mask of truth values or numbers in units of LOGIT; NEVER and less is -32768."""
+def _logit_units(mask: NDArray[np.generic], seen: NDArray[np.bool_]) -> I16:
+    """A mask of truth values or numbers over keys that are seen in units of LOGIT; NEVER and less is -32768."""
     if mask.dtype == np.bool_:
         return np.where(mask, 0, _NONE).astype(np.int16)
     real = mask.astype(np.float64)
+    hides = real <= NEVER
+    counts = seen & ~hides
+    largest = np.where(counts, real, -np.inf).max(axis=2, keepdims=True)
+    largest = np.where(counts.any(axis=2, keepdims=True), largest, 0)
+    if np.abs(largest).max() > _FAR:
+        real = real - largest
     units = np.clip(np.rint(real / LOGIT), _NONE + 1, INT16.hi)
-    return np.where(real <= NEVER, _NONE, units).astype(np.int16)
+    return np.where(hides, _NONE, units).astype(np.int16)
 
 
 def _row(mask: ir.Value) -> ir.Value:
@@ -105,7 +113,8 @@ def _limits(units: I16) -> list[tuple[int, int]]:
     growing = max(0, *(n - i for i, n in enumerate(counts)))
     grown = sum(max(keys - growing - i, 0) for i in range(queries))
     found = [(flat, 0), (growing, 1)]
-    return found[::-1] if queries > 1 and grown > (keys - flat) * queries else found
+    inside = growing + queries - 1 <= keys  # else it takes two packets
+    return found[::-1] if queries > 1 and inside and grown > (keys - flat) * queries else found
 
 
 def _cost(mask: MaskStructure) -> int:

@@ -17,6 +17,7 @@ from vlac.lowering.computed_mask import computed_mask
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.host_graph import is_of_inputs
 from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.model.exponent_form import exponent_form
 from vlac.model.labels import node_label
 from vlac.model.mask_structure import mask_structure, past_length
 from vlac.model.reading import attribute, input_name, is_constant, shape_of
@@ -72,13 +73,14 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     four = len(out.tensor.shape) == 4
     target = out.tensor.like(f"{out.tensor.name}:packed", shape=(batch, queries, width)) if four else out.tensor
     scale = float(attribute(node, "scale", None) or 1 / math.sqrt(q.c // heads))
+    form = exponent_form(node, keys)
     results = []
     for number in range(batch):
         a, b, c = (_of_batch(low, node, x, number, batch) for x in (q, k, v))
         name = f"{target.name}:batch{number}"
         one = target if batch == 1 else target.like(name, label=f"{target.label}:{number}", shape=(1, queries, width))
         mask = _mask(low, node, (heads, queries, keys), number)
-        lower_attention(low, node, out.label, Attention(a, b, c, one, heads, key_heads, scale, mask))
+        lower_attention(low, node, out.label, Attention(a, b, c, one, heads, key_heads, scale, mask, form))
         results.append(one)
     if batch > 1:
         low.layout(node, results, np.arange(math.prod(target.shape)), target)

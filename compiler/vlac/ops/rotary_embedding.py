@@ -1,4 +1,7 @@
-"""RotaryEmbedding of heads side by side: two products with tables of cosines and sines, which all heads share."""
+"""RotaryEmbedding of heads side by side: two products with tables of cosines and sines, which all heads share.
+
+What is multiplied into the tables (YaRN, LongRoPE) sets their unit.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from vla_isa.numerics import product_multipliers
 from vlac.device.rotate import RotateOp
 from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext
+from vlac.lowering.host_bounds import bound_of
 from vlac.lowering.host_graph import is_of_inputs
 from vlac.lowering.spec import OpSpec, RuleResult
 from vlac.model.reading import attribute, constant, constant_input, input_name, is_constant, shape_of
@@ -19,13 +23,15 @@ from vlac.model.reading import attribute, constant, constant_input, input_name, 
 __all__ = ["SPEC"]
 
 I64 = NDArray[np.int64]
+_NEAR = 0.75
 
 
 def of_rows_of_heads(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """x must be [batch, length, channels], with a number of heads."""
+    """x must be [batch, length, channels], with a number of heads, each of an even number of channels."""
     shape, heads = shape_of(node.inputs[0]), int(attribute(node, "num_heads", 0))
     ok = len(shape) == 3 and heads > 0 and shape[2] % (2 * heads) == 0
-    return RuleResult(ok, f"shape {list(shape)} of {heads} heads")
+    width = f", {shape[2] / heads:g} channels each" if len(shape) == 3 and heads > 0 else ""
+    return RuleResult(ok, f"shape {list(shape)} of {heads} heads{width}")
 
 
 def angles_are_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
@@ -47,18 +53,26 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     rest = np.arange(rotated, d)
     halves = np.concatenate([first, rest[: len(rest) // 2]]), np.concatenate([second, rest[len(rest) // 2 :]])
     name, label = out.tensor.name, out.tensor.label
+    unit = _largest(node, whole=rotated == d) / INT8.hi
     if all(is_constant(v) for v in node.inputs[1:3]):
-        tables = _constant_tables(node, x, d, (first, second))
+        tables = _constant_tables(node, x, d, (first, second), unit)
     else:
-        tables = [_computed_table(low, node, i, x.w, d, (first, second)) for i in (1, 2)]
-    part = Tensor(f"{name}:part", f"{label}:part", x.shape, x.scale / INT8.hi, 0, type=INT16)
+        tables = [_computed_table(low, node, i, (x.w, d), (first, second), unit) for i in (1, 2)]
+    part = Tensor(f"{name}:part", f"{label}:part", x.shape, x.scale * unit, 0, type=INT16)
     low.graph.insert(RotateOp(out.label, node.op_type, [x, tables[0]], part, heads, halves, False, 1, 0))
-    step = x.scale / INT8.hi / out.tensor.scale
+    step = x.scale * unit / out.tensor.scale
     mult, c_mult, c_shift, shift = product_multipliers(step, step)
     operands = [x, tables[1], part]
     low.graph.insert(
         RotateOp(out.label, node.op_type, operands, out.tensor, heads, halves, True, mult, shift, c_mult, c_shift)
     )
+
+
+def _largest(node: ir.Node, *, whole: bool) -> float:
+    """The largest number that the tables are to hold; 1 where that is near, or where some channels stay as they are."""
+    bounds = [bound_of(v) for v in node.inputs[1:3]]
+    largest = max(1.0 if b is None else b for b in bounds)
+    return largest if largest > 1 or (whole and 0 < largest < _NEAR) else 1.0
 
 
 def _pairs(rotated: int, interleaved: bool) -> tuple[I64, I64]:
@@ -67,7 +81,7 @@ def _pairs(rotated: int, interleaved: bool) -> tuple[I64, I64]:
     return (numbers[::2], numbers[1::2]) if interleaved else (numbers[: rotated // 2], numbers[rotated // 2 :])
 
 
-def _constant_tables(node: ir.Node, x: Tensor, d: int, pairs: tuple[I64, I64]) -> list[Tensor]:
+def _constant_tables(node: ir.Node, x: Tensor, d: int, pairs: tuple[I64, I64], unit: float) -> list[Tensor]:
     """Cosines and signed sines of all channels of a head."""
     first, second = pairs
     cos, sin = (_rows(node, i, x.w) for i in (1, 2))
@@ -75,16 +89,17 @@ def _constant_tables(node: ir.Node, x: Tensor, d: int, pairs: tuple[I64, I64]) -
     whole_cos[:, first], whole_cos[:, second] = cos, cos
     whole_sin[:, first], whole_sin[:, second] = -sin, sin
     name = node.outputs[0].name
-    return [_table(f"{name}:{what}", v) for what, v in (("cos", whole_cos), ("sin", whole_sin))]
+    return [_table(f"{name}:{what}", v, unit) for what, v in (("cos", whole_cos), ("sin", whole_sin))]
 
 
 def _computed_table(
-    low: LoweringContext, node: ir.Node, index: int, rows: int, d: int, pairs: tuple[I64, I64]
+    low: LoweringContext, node: ir.Node, index: int, size: tuple[int, int], pairs: tuple[I64, I64], unit: float
 ) -> Tensor:
     """The same from the host: a product with a matrix that says which pair and sign a channel has."""
+    rows, d = size
     value, count = node.inputs[index], len(pairs[0])
     assert value is not None
-    key = ("angles", value, index, rows, d, *(tuple(p.tolist()) for p in pairs))
+    key = ("angles", value, index, rows, d, unit, *(tuple(p.tolist()) for p in pairs))
     if key not in low.shared:
         host = low.host
         spread = np.zeros((count, d), np.float32)
@@ -100,7 +115,7 @@ def _computed_table(
             found = host.add("Add", (found, host.constant(still)), (rows, d), "float32")
         shape = (1, rows, d)
         name = f"{value.name}:{'cos' if index == 1 else 'sin'}"
-        tensor = Tensor(name, name, shape, 1 / INT8.hi, 0)
+        tensor = Tensor(name, name, shape, unit, 0)
         low.taken(tensor, host.add("Reshape", (found,), shape, "float32"), value.name)
         low.shared[key] = tensor
     return low.shared[key]
@@ -113,10 +128,10 @@ def _rows(node: ir.Node, index: int, length: int) -> NDArray[np.float64]:
     return np.tile(rows, (length // len(rows), 1))
 
 
-def _table(name: str, values: NDArray[np.float64]) -> Tensor:
-    """Numbers from -1 to 1 as int8."""
-    q = INT8.cast(np.rint(values * INT8.hi))
-    return Tensor(name, name, (1, *q.shape), 1 / INT8.hi, 0, constant=q[None])
+def _table(name: str, values: NDArray[np.float64], unit: float) -> Tensor:
+    """Numbers of at most 127 units as int8."""
+    q = INT8.cast(np.rint(values / unit))
+    return Tensor(name, name, (1, *q.shape), unit, 0, constant=q[None])
 
 
 SPEC = OpSpec(

@@ -41,14 +41,22 @@ def model_values(model: ir.Model) -> tuple[list[Value], set[str]]:
     return values, unused
 
 
-def read_samples(source: CalibrationData, inputs: Sequence[Value], optional: Collection[str] = ()) -> Samples:
+def read_samples(
+    source: CalibrationData, inputs: Sequence[Value], optional: Collection[str] = (), unscaled: Collection[str] = ()
+) -> Samples:
     """Samples from `FILE.npz`, a folder, `random`, `random:N`, or arrays; each maps input names to arrays.
+
+    Args:
+        source: where they are.
+        inputs: of the model.
+        optional: names of inputs that may be missing.
+        unscaled: names of inputs that no scale is made for, as masks: they may hold any finite number.
 
     Raises:
         CalibrationError: unreadable data, missing or unknown names, wrong shapes or dtypes, values that no scale holds.
     """
     if isinstance(source, Mapping):
-        return _samples("calibration data", source, inputs, optional)
+        return _samples("calibration data", source, inputs, optional, unscaled)
     if not isinstance(source, str | Path):
         maps = [s for s in source if isinstance(s, Mapping)] if isinstance(source, Sequence) else []
         if not maps or len(maps) < len(source):
@@ -56,7 +64,9 @@ def read_samples(source: CalibrationData, inputs: Sequence[Value], optional: Col
                 f"calibration data is {type(source).__name__}; give a file, a mapping of input names to arrays, or a "
                 "sequence of at least one such mapping"
             )
-        return [x for i, s in enumerate(maps) for x in _samples(f"calibration sample {i}", s, inputs, optional)]
+        return [
+            x for i, s in enumerate(maps) for x in _samples(f"calibration sample {i}", s, inputs, optional, unscaled)
+        ]
     random = re.fullmatch(r"random(?::(.*))?", str(source))
     if random:
         return _random(_RANDOM_SAMPLES if random[1] is None else random[1], inputs)
@@ -69,11 +79,15 @@ def read_samples(source: CalibrationData, inputs: Sequence[Value], optional: Col
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
     if not files:
         raise CalibrationError(f"calibration folder '{path}' holds no .npz files; put one per sample there")
-    return [sample for f in files for sample in _samples(f"calibration file '{f}'", f, inputs, optional)]
+    return [sample for f in files for sample in _samples(f"calibration file '{f}'", f, inputs, optional, unscaled)]
 
 
 def _samples(
-    what: str, source: Path | Mapping[str, Any], inputs: Sequence[Value], optional: Collection[str]
+    what: str,
+    source: Path | Mapping[str, Any],
+    inputs: Sequence[Value],
+    optional: Collection[str],
+    unscaled: Collection[str],
 ) -> Samples:
     """The samples of one file or mapping; `what` names it in errors."""
     try:
@@ -84,7 +98,7 @@ def _samples(
         samples = list(read_runs(inputs, arrays, optional).items())
     except InputError as e:
         raise CalibrationError(f"{what}: {e}") from e
-    for name, array in (item for sample in samples for item in sample.items()):
+    for name, array in (item for sample in samples for item in sample.items() if item[0] not in unscaled):
         largest = float(np.abs(array.astype(np.float64)).max(initial=0))
         if largest > _MAX_VALUE:
             raise CalibrationError(

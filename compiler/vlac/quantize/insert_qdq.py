@@ -23,6 +23,7 @@ from vlac.analysis.chains import Chain, find_chains
 from vlac.import_onnx.names import name_all, unique_name
 from vlac.lowering.spec import OpSpec
 from vlac.model.clamps import clamp_bounds, clamped_result
+from vlac.model.gates import gates_of
 from vlac.model.labels import LABEL, node_label
 from vlac.model.reading import attribute, constant_input, expert_choice, is_lookup, shape_of
 from vlac.ops import BY_NAME
@@ -36,6 +37,7 @@ from vlac.quantize.parameters import (
 )
 from vlac.quantize.wide import Forms, centred_scale, find_forms, wide_scale
 from vlac.rewrite.nodes import initializer
+from vlac.rewrite.sequence.opset import raise_opset
 
 __all__ = ["Operand", "Range", "Ranges", "activations", "hands_on", "insert_qdq", "observable"]
 
@@ -98,7 +100,7 @@ def activations(model: ir.Model, exclude: Collection[str] = (), only: Collection
     names = {node_label(n) for n in quantized}
     ends -= {v.name for v in values if v.dtype != ir.DataType.FLOAT}  # a truth value is no tensor of the device
     stored = [v for v in values if v not in forms.inner]
-    return [v for v in stored if v.name in ends or (v in found and not _is_clamped(v, names))]
+    return [v for v in stored if v.name in ends or (v in found and not _is_clamped(v, names, forms))]
 
 
 def observable(model: ir.Model, exclude: Collection[str] = ()) -> list[ir.Value]:
@@ -145,6 +147,9 @@ def _spec(node: ir.Node) -> OpSpec | None:
 
 def _operands(node: ir.Node) -> list[ir.Value]:
     """Float inputs that are data: neither weights, biases nor an operator's own numbers."""
+    gates = gates_of(node)
+    if gates is not None:  # what is inside is never stored
+        return [gates.logits] if node is gates.nodes[0] else []
     numbers = _DATA_INPUTS.get(node.op_type, range(len(node.inputs)))
     found = [node.inputs[i] for i in numbers if i < len(node.inputs)]
     found = [v for v in found if v is not None and v.dtype == ir.DataType.FLOAT]
@@ -153,9 +158,11 @@ def _operands(node: ir.Node) -> list[ir.Value]:
     return [v for v in found if v.const_value is None and expert_choice(v) is None]
 
 
-def _is_clamped(value: ir.Value, quantized: Collection[str]) -> bool:
+def _is_clamped(value: ir.Value, quantized: Collection[str], forms: Forms) -> bool:
     """Whether all that reads a value is one Relu or Clip on the device, which then clamps the integers behind it."""
     readers = value.consumers()
+    if len(readers) == 1 and readers[0].outputs[0] in forms.inner:
+        return False
     if len(readers) != 1 or value.is_graph_output() or node_label(readers[0]) not in quantized:
         return False
     return readers[0].inputs[0] is value and clamp_bounds(readers[0]) is not None
@@ -165,7 +172,7 @@ class _Inserter:
     """One model while the pairs are put in."""
 
     def __init__(self, model: ir.Model, ranges: Ranges, exclude: Collection[str], only: Collection[str] | None) -> None:
-        self.graph = model.graph
+        self.model, self.graph = model, model.graph
         self.ranges = ranges
         self.nodes = _quantized_nodes(model, exclude, only)
         self.forms = find_forms(model, self.nodes)
@@ -180,8 +187,8 @@ class _Inserter:
             self.scales[value] = self._scale(value, device)
             if value in self.forms.wide:
                 self._narrow(value, device)
-        if self.forms.wide and (self.graph.opset_imports.get("") or 0) < _WIDE_OPSET:
-            self.graph.opset_imports[""] = _WIDE_OPSET
+        if self.forms.wide:
+            raise_opset(self.model, _WIDE_OPSET)
         parameters: dict[Scale, tuple[ir.Value, ir.Value]] = {}
         pairs = {v: self._pair(v, self.scales[v], parameters) for v in self.values}
         narrow = {v: self._pair(pairs[v], scale, parameters) for v, scale in self.narrow.items()}

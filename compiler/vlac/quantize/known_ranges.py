@@ -34,6 +34,7 @@ _KNOWN: dict[str, Range] = {
     "Sigmoid": (0.0, 1.0),
     "HardSigmoid": (0.0, 1.0),
     "Softmax": (0.0, 1.0),
+    "ScatterElements": (0.0, 1.0),  # gates
     "Tanh": (-1.0, 1.0),
     "Softsign": (-1.0, 1.0),
     "Erf": (-1.0, 1.0),

@@ -15,13 +15,14 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from vlac.analysis.host_nodes import host_prefix, host_suffix
+from vlac.analysis.host_nodes import host_prefix, host_suffix, number_inputs
 from vlac.errors import CalibrationError
 from vlac.options import CALIBRATION_METHODS, CompileOptions
 from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, model_values, read_samples
 from vlac.quantize.equalize import equalize
 from vlac.quantize.equalize_rows import equalize_rows
+from vlac.quantize.exponents import choose_exponents
 from vlac.quantize.held_out import split
 from vlac.quantize.hidden import hidden_values
 from vlac.quantize.input_ranges import known_ranges
@@ -90,12 +91,13 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
         methods = ", ".join(CALIBRATION_METHODS)
         raise CalibrationError(f"unknown calibration method '{options.calibration_method}'; there are {methods}")
     host = {*host, *host_prefix(model), *host_suffix(model)}
-    given = all_rounds(model, read_samples(options.calibration, *model_values(model)))
+    given = all_rounds(model, read_samples(options.calibration, *model_values(model), number_inputs(model)))
     samples, held_out = split(given, options.calibration)
     if options.equalize:
         equalize(model)
     if has_sequences(model):
         equalize_rows(model, samples, hidden_values(model, samples))
+        choose_exponents(model, samples)
     *before, (observed, winners) = observe_ranges(
         model, observable(model, host), [samples, held_out] if held_out else [samples], options
     )

@@ -23,6 +23,7 @@ import onnx_ir as ir
 from vla_isa.integer import INT8, INT16
 from vlac.ir.geometry import is_image
 from vlac.model.carried import carried_values
+from vlac.model.gates import gates_of
 from vlac.model.reading import is_lookup, shape_of
 from vlac.ops import BY_NAME
 from vlac.quantize.caches import find_caches, moves
@@ -33,7 +34,8 @@ __all__ = ["NORMS", "Forms", "centred_scale", "find_forms", "has_sequences", "is
 NORMS = ("LayerNormalization", "RMSNormalization")
 _HEADROOM = 1.25  # over what calibration saw: a sum that saturates costs more than a quarter of a step
 _MAKERS = ("Gemm", "MatMul", "Add", "Mul", "Concat", *NORMS)  # of int16, besides inputs and moves
-_READERS = ("Add", "Mul", "Concat", *NORMS)  # of int16, besides moves
+_READERS = ("Add", "Mul", "Concat", "ArgMax", *NORMS)  # of int16, besides moves and gates
+_VIEWS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 _SEQUENCE = (*NORMS, "Attention", "RotaryEmbedding")
 _SMALLEST = 1e-8
 
@@ -61,7 +63,7 @@ class Forms:
 
     def is_read_wide(self, node: ir.Node) -> bool:
         """Whether an operator of the device reads int16: of its int8 readers each value has a second form."""
-        if node.outputs[0] in self.inner:
+        if node.outputs[0] in self.inner or gates_of(node) is not None:
             return True
         return node.op_type in _READERS or (moves(node) and all(v in self.wide for v in node.outputs))
 
@@ -85,6 +87,20 @@ def _is_sequence(node: ir.Node) -> bool:
     return node.op_type in _SEQUENCE and node.domain in ("", "ai.onnx")
 
 
+def _is_router(node: ir.Node) -> bool:
+    """Whether it compares logits: the order of those that are near each other is that of int16.
+
+    Logits that are picked of others are int8, as channels of int16 do not move.
+    """
+    if node.op_type == "ArgMax":
+        source = node.inputs[0]
+        while source is not None and (made := source.producer()) is not None and made.op_type in _VIEWS:
+            source = made.inputs[0]
+        made = None if source is None else source.producer()
+        return made is not None and not moves(made)
+    return gates_of(node) is not None
+
+
 def is_function(node: ir.Node) -> bool:
     """Whether a node is a function of each element of its only input."""
     spec = BY_NAME.get(node.op_type)
@@ -94,7 +110,7 @@ def is_function(node: ir.Node) -> bool:
 def find_forms(model: ir.Model, nodes: Collection[ir.Node]) -> Forms:
     """The forms of the values that `nodes`, those of the device, read and make."""
     inside = set(nodes)
-    if not any(map(_is_sequence, inside)) and not carried_values(model):
+    if not any(_is_sequence(n) or _is_router(n) for n in inside) and not carried_values(model):
         return Forms()
     cached = find_caches(model, inside)
     found = _Search(model, inside, cached)
@@ -110,8 +126,9 @@ class _Search:
 
     def wide(self) -> dict[ir.Value, ir.Value]:
         for node in self._model.graph:
-            if node in self._inside and node.op_type in NORMS:
-                self._add(node.inputs[0])
+            gates = gates_of(node)
+            if node in self._inside and (node.op_type in NORMS or _is_router(node)):
+                self._add(node.inputs[0] if gates is None else gates.logits)
         for value in self._results():
             self._add(value)
         for given, result in carried_values(self._model):

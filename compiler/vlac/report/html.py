@@ -5,8 +5,9 @@ Not here: the numbers (`summary.py`, `partition/table.py`) and the pictures (`ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from itertools import zip_longest
 from typing import Any
 
 from vla_isa.hardware import LINE_BYTES
@@ -15,8 +16,11 @@ from vla_isa.program import Program
 from vlac.errors import grouped
 from vlac.partition.table import PartitionCost, partition_costs, refused_nodes, total_text
 from vlac.quantize.sensitivity import LayerLoss
+from vlac.report.accuracy import NodeAccuracy
 from vlac.report.maps import scratchpad_map, space_map
+from vlac.report.parts import Part, parts
 from vlac.report.summary import layer_rows, summary, weight_regions
+from vlac.report.wide_tensors import wide_tensors
 
 __all__ = ["report_page"]
 
@@ -44,6 +48,8 @@ td.t,th.t{text-align:left}td.w{white-space:normal;text-align:left}tbody tr:hover
 svg{width:100%;height:auto;display:block}svg text{font:10.5px system-ui,sans-serif;fill:#5d6878}
 svg .l{fill:#fff;font-size:11px;pointer-events:none}
 svg .e{text-anchor:end}svg .m{text-anchor:middle}svg .g{stroke:#e3e7ee}
+summary{cursor:pointer;color:var(--soft)}tr.below td{padding:0 .5rem .3rem 1.6rem;text-align:left}
+tr.below table{width:auto;margin:.2rem 0 .4rem}tr:has(+ tr.below) td{border-bottom:0}
 .r rect{opacity:.9}.r:hover rect{opacity:1;stroke:#1d2430}.note{color:var(--soft);margin:.2rem 0 .6rem}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;padding:0;margin:.6rem 0 0}
 .legend{font-size:.82rem;color:var(--soft)}.legend b{color:var(--ink)}
@@ -53,18 +59,28 @@ Cells = Sequence[str]
 
 
 def report_page(
-    found: Program | Package, name: str, losses: Sequence[LayerLoss] = (), costs: Sequence[PartitionCost] = ()
+    found: Program | Package,
+    name: str,
+    losses: Sequence[LayerLoss] = (),
+    costs: Sequence[PartitionCost] = (),
+    accuracy: Sequence[NodeAccuracy] = (),
 ) -> str:
-    """The page as HTML text; `losses` is the sensitivity of the layers, `costs` those of partitions, if measured."""
+    """The page as HTML text; what was measured as well: `losses` is the sensitivity of the layers, `costs` those of
+    partitions, `accuracy` that of nodes.
+    """
+    near = {a.name: a for a in accuracy}
     if isinstance(found, Package):
         costs = costs or partition_costs(found)
         body = _parts(costs)
         for number, part in enumerate(found.partitions):
             if isinstance(part, Program):
-                body += f"<header><h1>Partition {number}</h1><p>on the device</p></header>{_program(part)}"
+                body += f"<header><h1>Partition {number}</h1><p>on the device</p></header>{_program(part, near)}"
         text = f"{len(found.partitions)} partitions for {escape(found.programs[0].config.name)}"
     else:
-        body, text = _program(found), f"{escape(found.config.name)}, {found.config.macs_per_cycle:,} MAC per cycle"
+        body, text = (
+            _program(found, near),
+            f"{escape(found.config.name)}, {found.config.macs_per_cycle:,} MAC per cycle",
+        )
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>{escape(name)}</title><style>{_STYLE}</style><main>"
@@ -72,14 +88,15 @@ def report_page(
     )
 
 
-def _program(program: Program) -> str:
+def _program(program: Program, near: Mapping[str, NodeAccuracy]) -> str:
     facts, rows = summary(program), layer_rows(program)
     act = [m for m in program.memory_map if m.space == "act"]
     data = [m for m in program.memory_map if m.space == "data"]
     hw = program.config
     return (
         _cards(program, facts, rows)
-        + _section("Layers", _layers(program, facts, rows))
+        + _section("Layers", _layers(program, facts, rows, near))
+        + _wide(program)
         + _section("Activation scratchpad", scratchpad_map(act, hw.act_words, hw.act_word_bytes))
         + _section(
             "HBM",
@@ -95,15 +112,19 @@ def _section(title: str, body: str) -> str:
     return f"<section><h2>{title}</h2>{body}</section>"
 
 
-def _table(head: Cells, rows: Iterable[Cells], left: Sequence[int] = (0,), wide: int = -1) -> str:
-    """Cells are HTML; columns in `left` are text, column `wide` may break its lines."""
+def _table(
+    head: Cells, rows: Iterable[Cells], left: Sequence[int] = (0,), wide: int = -1, below: Sequence[str] = ()
+) -> str:
+    """Cells are HTML; columns in `left` are text, column `wide` may break its lines; `below` stands below each row."""
 
     def row(cells: Cells, tag: str) -> str:
         sides = ["w" if i == wide and tag == "td" else "t" if i in left else "" for i in range(len(cells))]
         kinds = [f" class={side}" if side else "" for side in sides]
         return "<tr>" + "".join(f"<{tag}{k}>{c}" for k, c in zip(kinds, cells, strict=True))
 
-    return f"<table><thead>{row(head, 'th')}<tbody>{''.join(row(r, 'td') for r in rows)}</table>"
+    under = [f"<tr class=below><td colspan={len(head)}>{text}" if text else "" for text in below]
+    body = "".join(row(r, "td") + text for r, text in zip_longest(rows, under, fillvalue=""))
+    return f"<table><thead>{row(head, 'th')}<tbody>{body}</table>"
 
 
 def _cards(program: Program, facts: dict[str, Any], rows: list[dict[str, Any]]) -> str:
@@ -119,18 +140,23 @@ def _cards(program: Program, facts: dict[str, Any], rows: list[dict[str, Any]]) 
     return "<div class=cards>" + "".join(f"<div><b>{a}</b><span>{b}</span></div>" for a, b in cards) + "</div>"
 
 
-def _layers(program: Program, facts: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+def _layers(
+    program: Program, facts: dict[str, Any], rows: list[dict[str, Any]], near: Mapping[str, NodeAccuracy]
+) -> str:
     peak, total = program.config.macs_per_cycle, max(facts["cycles"], 1)
     longest = max((r["busy"] for r in rows), default=1)
+    made = parts(program)
+    below = [_details(made.get(r["node"], [])) for r in rows]
     cells = []
-    for r in rows:
+    for r, text in zip(rows, below, strict=True):
         busy = max(r["busy"], 1)
         bar = f"<span class=bar><i style='width:{100 * busy / max(longest, 1):.1f}%'></i></span>"
         cells.append(
             (
                 escape(r["node"]),
-                escape(r["op"]),
+                escape(r.get("kind", r["op"]) if text else r["op"]),
                 "x".join(map(str, r.get("shape", []))),
+                r.get("type", ""),
                 f"{r['scale']:.4g}" if "scale" in r else "",
                 str(r.get("zero_point", "")),
                 *(f"{r[k]:,}" for k in ("macs", "weight_bytes", "read_bytes", "write_bytes")),
@@ -138,11 +164,61 @@ def _layers(program: Program, facts: dict[str, Any], rows: list[dict[str, Any]])
                 f"{100 * r['macs'] / (busy * peak):.0f} %",
                 f"<span class='tag {r['bound']}'>{r['bound']}</span>",
                 f"{bar} {100 * busy / total:.0f} %",
+                *(_nearness(near.get(r.get("label", ""))) if near else ()),
             )
         )
-    head = ("node", "op", "output", "scale", "zero", "MACs", "weights", "data in", "data out", "cycles", "of peak")
-    note = "<p class=note>Bytes move between HBM and the chip for this layer; layers overlap in time.</p>"
-    return note + _table((*head, "bound", "busy"), cells, left=(0, 1, 2, 11, 12))
+    head = (
+        "node",
+        "op",
+        "output",
+        "type",
+        "scale",
+        "zero",
+        "MACs",
+        "weights",
+        "data in",
+        "data out",
+        "cycles",
+        "of peak",
+    )
+    head = (*head, "bound", "busy", *(("SNR to float", "equal") if near else ()))
+    note = "Bytes move between HBM and the chip for this layer; layers overlap in time."
+    measured = " Equal are values that ONNX Runtime computes of the same integers." if near else ""
+    return f"<p class=note>{note}{measured}</p>" + _table(head, cells, left=(0, 1, 2, 3, 12, 13), below=below)
+
+
+def _nearness(found: NodeAccuracy | None) -> Cells:
+    if found is None:
+        return "", ""
+    return "" if found.snr is None else f"{found.snr:.1f} dB", f"{100 * found.equal:.2f} %"
+
+
+def _details(found: Sequence[Part]) -> str:
+    """What a node of several kinds of instructions is made of, to be opened."""
+    if len({p.name for p in found if p.queue in ("mac", "vec")}) < 2:
+        return ""
+    count = sum(p.packets for p in found)
+    rows = [(p.name, p.op, f"{p.packets:,}", f"{p.cycles:,}", f"{p.macs:,}") for p in found]
+    table = _table(("part", "instruction", "how many", "cycles", "MACs"), rows, left=(0, 1))
+    return f"<details><summary>{count:,} instructions of {len(found)} kinds</summary>{table}</details>"
+
+
+def _wide(program: Program) -> str:
+    """Which tensors are int16 and why."""
+    rows = [
+        (
+            escape(t.name),
+            escape(t.node),
+            "x".join(map(str, t.shape)) + (f", {t.heads} heads" if t.heads > 1 else ""),
+            escape(t.why),
+        )
+        for t in wide_tensors(program)
+    ]
+    if not rows:
+        return ""
+    note = "<p class=note>All other tensors are int8.</p>"
+    table = _table(("tensor", "node", "shape", "why"), rows, left=(0, 1, 2, 3))
+    return _section("int16", f"{note}<details><summary>{len(rows)} tensors</summary>{table}</details>")
 
 
 def _parts(costs: Sequence[PartitionCost]) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from vla_isa import timing
 from vla_isa.engine_cycles import packet_cost
 from vla_isa.footprint import footprint
 from vla_isa.hardware import BEAT_BYTES
 from vla_isa.program import IoTensor, MapEntry, Program
-from vla_isa.records import from_json
 from vla_isa.signature import Signature
 from vla_isa.trace import walk
+from vlac.report.operations import operations
 
 __all__ = ["estimate_rows", "layer_rows", "summary", "weight_regions"]
 
@@ -106,34 +105,17 @@ def layer_rows(program: Program) -> list[Row]:
         layer["busy"] += row["cycles"]
         layer["end"] = max(layer["end"], row["end"])
         layer["bounds"][row["bound"]] = layer["bounds"].get(row["bound"], 0) + row["cycles"]
-    known = {entry.node: entry for entry in _operations(program)}
+    known = {entry.node: entry for entry in operations(program)}
+    kinds = {entry.node: entry.op for entry in reversed(operations(program))}
     for name, layer in layers.items():
         layer |= dict(zip(("weight_bytes", "read_bytes", "write_bytes"), moved.get(name, (0, 0, 0)), strict=True))
         bounds = layer.pop("bounds")
         layer["bound"] = max(bounds, key=lambda b: bounds[b])
         if name in known:
             entry = known[name]
-            layer |= {"shape": list(entry.shape), "scale": entry.scale, "zero_point": entry.zero_point}
+            layer |= {key: getattr(entry, key) for key in ("label", "type", "scale", "zero_point")}
+            layer |= {"shape": list(entry.shape), "kind": kinds[name]}
     return list(layers.values())
-
-
-@dataclass(frozen=True)
-class _Operation:
-    """What the compiler tells of an operation of the device (`emit/write_program.py`)."""
-
-    node: str
-    op: str
-    inputs: tuple[str, ...]
-    output: str
-    label: str
-    shape: tuple[int, ...]
-    scale: float
-    zero_point: int
-
-
-def _operations(program: Program) -> list[_Operation]:
-    layers = program.manifest.get("layers", [])
-    return cast("list[_Operation]", from_json(list[_Operation], layers, "manifest.layers"))
 
 
 def _traffic(program: Program) -> dict[str, tuple[int, int, int]]:
@@ -142,7 +124,7 @@ def _traffic(program: Program) -> dict[str, tuple[int, int, int]]:
     Data is loaded just ahead of its first reader, and stored behind the node whose result it is.
     """
     nodes = {s.packet: s.node for s in program.sources}
-    makers = {entry.label: entry.node for entry in _operations(program)}
+    makers = {entry.label: entry.node for entry in operations(program)}
     out: dict[str, tuple[int, int, int]] = {}
     loaded, last = 0, ""
     for step in walk(program, next(iter(program.entries.values()))):

@@ -51,6 +51,7 @@ from vla_isa.numerics.scales import (
     scale_to_multiplier,
     scales_to_multipliers,
     two_multipliers,
+    wide_exponents,
 )
 
 __all__ = [
@@ -100,5 +101,6 @@ __all__ = [
     "unpack_items",
     "unpack_records",
     "unpack_signed_records",
+    "wide_exponents",
     "wrap32",
 ]

@@ -23,6 +23,7 @@ __all__ = [
     "scale_to_multiplier",
     "scales_to_multipliers",
     "two_multipliers",
+    "wide_exponents",
 ]
 
 I64 = NDArray[np.int64]
@@ -144,6 +145,20 @@ def dithered_exponents(logit_scale: float) -> tuple[int, int, NDArray[np.uint16]
     table = np.rint(TOP * 256 * np.exp(-step * np.arange(INT8.count)))
     table[-1] = 0
     return a_mult, shift, table[::-1].astype("<u2")
+
+
+def wide_exponents(logit_scale: float) -> tuple[int, int, NDArray[np.int16]]:
+    """(a_mult, shift, steps) for int16 exponents, by `interpolate` of a logit less the maximum.
+
+    The unit of what is interpolated is step / 256; steps are of round(T exp(-n step)) for n = 128..0, T = 127 * 257,
+    and step = ln(2 T) / 128, so that the last is 0. A line between two is at most step^2 / 8 = 0.1 % above.
+    """
+    top = TOP * (INT8.count + 1)
+    step = np.log(2.0 * top) / -INT8.lo
+    a_mult, shift = scale_to_multiplier(logit_scale * INT8.count / step)
+    knots = np.rint(top * np.exp(step * np.minimum(np.arange(INT8.lo, INT8.hi + 2), 0))).astype(np.int64)
+    knots[0] = 0
+    return a_mult, shift, INT16.cast(np.stack([knots[:-1], np.diff(knots)], axis=1))
 
 
 def make_steps(

@@ -94,11 +94,21 @@ def windows():
 
 
 def scale_per_head():
-    """Swin V2 without its cosines: a learned scale for each head."""
+    """A learned scale for each head."""
 
     def forward(m, x):
         q, k, v = (heads(f(x)) for f in (m.q, m.k, m.v))
         return joined((q @ k.transpose(-2, -1) * m.scale.exp()).softmax(-1) @ v)
+
+    return Fn(forward, **linear("q", "k", "v"), scale=r(H, 1, 1)), (r(B, S, C),)
+
+
+def cosine_attention():
+    """Swin V2."""
+
+    def forward(m, x):
+        q, k = (F.normalize(heads(f(x)), dim=-1) for f in (m.q, m.k))
+        return joined((q @ k.transpose(-2, -1) * m.scale.exp()).softmax(-1) @ heads(m.v(x)))
 
     return Fn(forward, **linear("q", "k", "v"), scale=r(H, 1, 1)), (r(B, S, C),)
 
@@ -145,6 +155,7 @@ MODULES = {
     "stacked_encoder": stacked_encoder,
     "windows": windows,
     "scale_per_head": scale_per_head,
+    "cosine_attention": cosine_attention,
     "attention_pool": attention_pool,
     "image_attention": image_attention,
     "lrn": lrn,

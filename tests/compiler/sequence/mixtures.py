@@ -8,7 +8,19 @@ import numpy as np
 import onnx
 from blocks import Sequence
 
-__all__ = ["EXPERTS", "chosen_image", "chosen_rows", "routing", "several_routers", "static"]
+__all__ = [
+    "EXPERTS",
+    "chosen_image",
+    "chosen_result",
+    "chosen_rows",
+    "expert_layer",
+    "only_gates",
+    "routing",
+    "several_layers",
+    "several_routers",
+    "static",
+    "token_mixture",
+]
 
 EXPERTS, TEXT, D, HIDDEN = 4, 12, 24, 40
 
@@ -63,6 +75,29 @@ def chosen_image() -> onnx.ModelProto:
     return g.finished(y)
 
 
+def chosen_result() -> onnx.ModelProto:
+    """A layer of an expert behind a norm, whose result is the model's, an int16."""
+    g = Sequence("chosen result")
+    x, text = g.linear(g.input("x", (7, D)), D, D), g.input("text", (1, TEXT))
+    y = g.node("Add", [x, expert_layer(g, g.norm(x, D), router(g, text), D, D)], D)
+    return g.finished(y)
+
+
+def several_layers() -> onnx.ModelProto:
+    """Convolutions that a router's numbers choose, one for each layer: rows of logits that are the first channels."""
+    g = Sequence("several layers")
+    x, text = g.input("x", (1, 6, 9, 9)), g.input("text", (1, TEXT))
+    logits = g.node("MatMul", [text, g.constant(np.eye(TEXT, dtype=np.float32))], TEXT)
+    rows = g.node("Reshape", [logits, g.constant(np.array([3, EXPERTS]))], EXPERTS)
+    for i in range(3):
+        row = g.node("Gather", [rows, g.constant(np.array(i))], EXPERTS, axis=0)
+        number = g.node("ArgMax", [row], 1, axis=0, keepdims=0)
+        arrays = g.normal(EXPERTS, 6, 6, 3, 3) / 7, 0.3 * g.normal(EXPERTS, 6)
+        parts = [g.node("Gather", [g.constant(a), number], 6) for a in arrays]
+        x = g.node("Relu", [g.node("Conv", [x, *parts], 6, pads=[1] * 4)], 6)
+    return g.finished(x)
+
+
 def several_routers(order: tuple[int, ...] = (0, 1, 2, 0)) -> onnx.ModelProto:
     """Layers whose experts are chosen by several numbers in turn: more than there are registers."""
     g = Sequence("several routers")
@@ -109,3 +144,42 @@ def _drop_unused(model: onnx.ModelProto) -> None:
     del model.graph.node[:], model.graph.input[:]
     model.graph.node.extend(kept)
     model.graph.input.extend(inputs)
+
+
+def gates(g: Sequence, logits: str, shape: tuple[int, ...], k: int, *, among: bool = True) -> str:
+    """Gates of logits of a shape [..., E], as they are after the rewrites."""
+    source = logits if among else g.node("Softmax", [logits], shape[-1], axis=-1)
+    g.nodes.append(
+        onnx.helper.make_node("TopK", [source, g.constant(np.array([k]))], [f"{logits}.values", f"{logits}.indices"])
+    )
+    values = g.node("Softmax", [f"{logits}.values"], k, axis=-1) if among else f"{logits}.values"
+    zeros = g.constant(np.zeros(shape, np.float32))
+    return g.node("ScatterElements", [zeros, f"{logits}.indices", values], shape[-1], axis=-1)
+
+
+def only_gates(experts: int, k: int, *, among: bool = True, length: int = 9) -> onnx.ModelProto:
+    """Gates of the first channels."""
+    g = Sequence("gates")
+    x = g.input("x", (1, length, D))
+    logits = g.node("MatMul", [x, g.constant(np.eye(D, experts, dtype=np.float32))], experts)
+    return g.finished(gates(g, logits, (1, length, experts), k, among=among))
+
+
+def token_mixture(length: int = 11, k: int = 2, *, among: bool = True, gated: bool = False) -> onnx.ModelProto:
+    """x + the sum of gate times expert of a norm of x, for each token; `gated` experts are SwiGLU without biases."""
+    g = Sequence("token mixture")
+    x = g.input("x", (1, length, D))
+    y = g.norm(x, D, rms=gated)
+    shares = gates(g, g.linear(y, D, EXPERTS, bias=False, factor=4), (1, length, EXPERTS), k, among=among)
+    out = x
+    for e in range(EXPERTS):
+        if gated:
+            a = g.linear(y, D, HIDDEN, bias=False)
+            a = g.node("Mul", [a, g.node("Sigmoid", [a], HIDDEN)], HIDDEN)
+            hidden = g.node("Mul", [a, g.linear(y, D, HIDDEN, bias=False)], HIDDEN)
+        else:
+            hidden = g.node("Gelu", [g.linear(y, D, HIDDEN)], HIDDEN)
+        bounds = [g.constant(np.array([n])) for n in (e, e + 1, 2)]
+        gate = g.node("Slice", [shares, *bounds], 1)
+        out = g.node("Add", [out, g.node("Mul", [gate, g.linear(hidden, HIDDEN, D, bias=not gated)], D)], D)
+    return g.finished(out)

@@ -63,6 +63,10 @@ def _rms_power(m, x):
     return x * (x.square().mean(-1, keepdim=True) + 1e-6) ** -0.5 * m.g
 
 
+def _length_of_squares(m, x):
+    return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)
+
+
 def _adaln(m, x, c):
     shift, scale, gate = m.ada(F.silu(c)).chunk(3, dim=1)
     h = F.layer_norm(x, (C,), eps=1e-6) * (1 + scale.unsqueeze(1)) + shift.unsqueeze(1)
@@ -131,6 +135,10 @@ MODULES = {
     "rms_norm_sqrt": of(_rms_sqrt),
     "rms_norm_gemma": of(_rms_gemma),
     "rms_norm_power": of(_rms_power),
+    "unit_length": of(lambda m, x: F.normalize(x, dim=-1)),
+    "unit_length_by_norm": of(lambda m, x: x / x.norm(dim=-1, keepdim=True)),
+    "unit_length_unsqueezed": of(lambda m, x: x / torch.linalg.vector_norm(x, dim=-1)[..., None]),
+    "unit_length_by_hand": of(_length_of_squares),
     "group_norm": module(lambda: nn.GroupNorm(4, 8), 1, 8, 5, 5),
     "group_norm_rows": module(lambda: nn.GroupNorm(4, 8), 1, 8, 7),
     "group_norm_plain": module(lambda: nn.GroupNorm(4, 8, affine=False), 1, 8, 5, 5),

@@ -43,6 +43,7 @@ A, N, F, R = "attention", "norms", "activations", "rotary embeddings"
 ONE = {"Attention": 1}
 LN, RMS, GN = ({name: 1} for name in ("LayerNormalization", "RMSNormalization", "GroupNormalization"))
 REDUCED = ("ReduceMean", "Sqrt", "Pow", "Reciprocal", "InstanceNormalization")
+LENGTH = ("ReduceL2", "ReduceSum", "Sqrt", "Div", "Expand")
 ATTENTION = (
     Case("sdpa", A, "`F.scaled_dot_product_attention`", ONE),
     Case("sdpa_scale", A, "the same with `scale`", ONE),
@@ -114,6 +115,10 @@ NORMS = (
     Case("rms_norm_sqrt", N, "divided by `sqrt`", RMS, REDUCED),
     Case("rms_norm_gemma", N, "times 1 + weight (Gemma)", RMS, REDUCED),
     Case("rms_norm_power", N, "to the power -0.5", RMS, REDUCED),
+    Case("unit_length", N, "`F.normalize`", RMS, LENGTH),
+    Case("unit_length_by_norm", N, "divided by `norm` (CLIP)", RMS, LENGTH),
+    Case("unit_length_unsqueezed", N, "divided by `linalg.vector_norm`", RMS, LENGTH),
+    Case("unit_length_by_hand", N, "times `rsqrt` of the sum of squares", RMS, LENGTH),
     Case("group_norm", N, "`nn.GroupNorm`", GN, REDUCED),
     Case("group_norm_rows", N, "the same over rows", GN, REDUCED),
     Case("group_norm_plain", N, "without gamma and beta", GN, REDUCED),
@@ -170,13 +175,31 @@ STATE = (
 M = "mixtures of experts"
 CHOSEN = {"ArgMax": 1}
 ALL = ("GatherND", "ScatterElements", "OneHot", "Equal", "TopK", "Concat", "Where")
+GATES, NONE = {"TopK": 1, "Softmax": 1, "ScatterElements": 1}, ("OneHot", "Equal", "Where", "ReduceSum", "Einsum")
+EVERY = tuple(EXPORTERS)
 MIXTURES = (
     Case("expert_gathered", M, "`torch.bmm` with `w[router(t).argmax(-1)]`", {**CHOSEN, "Gather": 2, "Gemm": 2}, ALL),
     Case("expert_functional", M, "`F.linear` with `w[router(t)[0].argmax()]`", {**CHOSEN, "Gemm": 2}, ALL),
     Case("expert_convolution", M, "`F.conv2d` with `torch.index_select`", {**CHOSEN, "Gather": 2, "Conv": 1}, ALL),
     Case("expert_scattered", M, "all experts times a mask by `scatter`", {**CHOSEN, "Gather": 2, "Conv": 1}, ALL),
+    Case("expert_layers", M, "routers of several layers in one, by `scatter`", {"ArgMax": 2, "Conv": 2}, ALL),
     Case("expert_one_hot", M, "the same by `F.one_hot`", {**CHOSEN, "Gather": 4, "Gemm": 3}, ALL),
     Case("expert_equal", M, "the same by `number == e`", {**CHOSEN, "Gather": 2, "Conv": 1}, ALL),
+    *(
+        Case(f"tokens_{name}", M, what, GATES | {"MatMul": products}, NONE, exporters)
+        for name, what, products, exporters in (
+            ("scattered", "tokens: `topk` of `softmax`, divided by the sum, `scatter`", 5, EVERY),
+            ("plain", "the same without the division", 5, EVERY),
+            ("chosen", "`softmax` of the chosen logits", 5, EVERY),
+            ("one_hot", "`F.one_hot` times weights", 5, EVERY),
+            ("masked", "`softmax` of logits, those not chosen at -inf", 5, DYNAMO),
+            ("each", "`(weights * (index == e)).sum(-1)` times expert e", 5, EVERY),
+            ("stacked", "`torch.stack` of all experts times gates", 5, EVERY),
+            ("einsum", "stacked weights by `torch.einsum`", 5, EVERY),
+            ("matmul", "stacked weights by `@`", 5, EVERY),
+        )
+    ),
+    Case("tokens_flat", M, "over a matrix of tokens, with a shared expert", GATES, NONE),
     Case("expert_picked", M, "`torch.stack` of all experts by number", {**CHOSEN, "Gemm": 3}, ALL),
 )
 
@@ -190,16 +213,22 @@ HUGGING_FACE = (
     Case("hf_vit", G, "ViT", {**BLOCK, "Gelu": 1}, PATCHES),
     Case("hf_vit_eager", G, "ViT, eager", {**BLOCK, "Gelu": 1}, PATCHES),
     Case("hf_siglip", G, "SigLIP, vision", {**BLOCK, "Gelu": 1}, PATCHES),
+    Case(
+        "hf_siglip_head", G, "SigLIP, vision, its head", {"Attention": 2, "LayerNormalization": 4, "Gelu": 2}, PATCHES
+    ),
     Case("hf_clip_text", G, "CLIP, text", {**BLOCK, "Swish": 1}, PARTS),
     Case("hf_clip_text_eager", G, "CLIP, text, eager", {**BLOCK, "Swish": 1}, PARTS),
     Case("hf_bert", G, "BERT, MiniLM, with a padding mask", {**BLOCK, "Gelu": 1}, PARTS),
     Case("hf_bert_eager", G, "the same, eager", {**BLOCK, "Gelu": 1}, PARTS),
     Case("hf_gpt2", G, "GPT-2", {**BLOCK, "Gelu": 1}, PARTS, DYNAMO),
     Case("hf_gpt2_eager", G, "GPT-2, eager", {**BLOCK, "Gelu": 1}, PARTS, DYNAMO),
+    Case("hf_gpt2_past", G, "GPT-2, keys of earlier runs", {**BLOCK, "Gelu": 1}, PARTS, DYNAMO),
     Case("hf_opt", G, "OPT, with a padding mask", {**BLOCK, "Relu": 1}, PARTS),
     Case("hf_llama", G, "Llama", {**ROPE_BLOCK, "Swish": 1}, PARTS, DYNAMO),
     Case("hf_llama_eager", G, "Llama, eager, with a padding mask", {**ROPE_BLOCK, "Swish": 1}, PARTS),
+    Case("hf_llama_past", G, "Llama, keys of earlier runs", {**ROPE_BLOCK, "Swish": 1}, PARTS, DYNAMO),
     Case("hf_gemma", G, "Gemma", {**ROPE_BLOCK, "Gelu": 1}, PARTS, DYNAMO),
+    Case("hf_gemma_past", G, "Gemma, keys of earlier runs", {**ROPE_BLOCK, "Gelu": 1}, PARTS, DYNAMO),
     Case("hf_qwen2", G, "Qwen2, with a padding mask", {**ROPE_BLOCK, "Swish": 1}, PARTS),
     Case("hf_qwen3", G, "Qwen3 (QK-norm)", {**ROPE_BLOCK, "RMSNormalization": 5, "Swish": 1}, PARTS, DYNAMO),
     Case("hf_t5_encoder", G, "T5, encoder", {**RMS_BLOCK, "Relu": 1}, PARTS),
@@ -217,6 +246,22 @@ BLOCKS = (
         MOVED,
         DYNAMO,
     ),
+    Case(
+        "rdt_block",
+        P,
+        "RDT block",
+        {"Attention": 2, "RMSNormalization": 7, "Gelu": 1},
+        MOVED,
+        DYNAMO,
+    ),
+    Case("dit_model", P, "DiT, two blocks", {"Attention": 2, "LayerNormalization": 5, "Gelu": 2}),
+    Case(
+        "smolvla_expert",
+        P,
+        "SmolVLA's action expert, a layer of joint and one of cross attention",
+        {"Attention": 2, "RMSNormalization": 5, "RotaryEmbedding": 3, "Swish": 3},
+        exporters=DYNAMO,
+    ),
     Case("act", P, "positions added to queries and keys (DETR, ACT)", LAYER, MOVED),
     Case(
         "causal_decoder",
@@ -228,6 +273,7 @@ BLOCKS = (
     Case("stacked_encoder", P, "`nn.TransformerEncoder`", {"Attention": 2, "LayerNormalization": 5, "Gelu": 2}, MOVED),
     Case("windows", P, "windows of pixels with a bias (Swin)", ONE),
     Case("scale_per_head", P, "a learned scale for each head", ONE),
+    Case("cosine_attention", P, "cosines of queries and keys (Swin V2)", {**ONE, "RMSNormalization": 2}, LENGTH[:4]),
     Case("attention_pool", P, "a learned query over all tokens", ONE),
     Case("image_attention", P, "pixels between convolutions (diffusers)", {**ONE, **GN}),
     Case("lrn", P, "`nn.LocalResponseNorm`", {"LRN": 1}, ("Pow", "Div")),

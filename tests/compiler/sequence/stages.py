@@ -67,12 +67,12 @@ def _wanted(op: Op, known: dict[Tensor, Any], nodes: Any, constants: Any) -> tup
         return "logits", _logits(op, known, nodes, constants)
     if isinstance(op, MixOp):
         return "mix", _mix(op, known)
-    if isinstance(op, RotateOp) and op.exchanged and nodes[out.label].input[1] in constants:
+    if isinstance(op, RotateOp) and len(op.inputs) == 3 and nodes[out.label].input[1] in constants:
         return "rotation", _rotation(op, known, nodes[out.label], constants)
+    if isinstance(op, RowOp) and op.op_type == "Attention":
+        return _softmax(op, known)
     if isinstance(op, RowOp) and op.table_mode == RowTable.IN16:
         return "lines", _lines(op, known, nodes, constants)
-    if isinstance(op, RowOp) and op.op_type == "Attention":
-        return "exponents", _exponents(known[op.inputs[0]])
     if isinstance(op, RowOp) and op.op_type in ("LayerNormalization", "RMSNormalization"):
         x = op.inputs[0]
         real = (known[x].astype(np.float64) - x.zero_point) * x.scale
@@ -123,7 +123,8 @@ def _logits(op: LogitsOp, known: dict[Tensor, Any], nodes: Any, constants: Any) 
 def _rotation(op: RotateOp, known: dict[Tensor, Any], node: onnx.NodeProto, constants: Any) -> F64:
     """Pairs of channels (a, b) become (a cos - b sin, a sin + b cos)."""
     given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    x = known[op.inputs[0]].astype(np.float64).reshape(op.output.w, given["num_heads"], -1)
+    source = op.inputs[2].producer.inputs[0]  # what is not exchanged, of the product with cosines
+    x = known[source].astype(np.float64).reshape(op.output.w, given["num_heads"], -1)
     cos, sin = (constants[name].astype(np.float64)[0, :, None] for name in node.input[1:3])
     n = given.get("rotary_embedding_dim", 0) or x.shape[-1]
     at = np.arange(n)
@@ -131,7 +132,35 @@ def _rotation(op: RotateOp, known: dict[Tensor, Any], node: onnx.NodeProto, cons
     y = x.copy()
     y[..., first] = x[..., first] * cos - x[..., second] * sin
     y[..., second] = x[..., first] * sin + x[..., second] * cos
-    return y.reshape(op.output.w, -1) * op.inputs[0].scale / op.output.scale
+    return y.reshape(op.output.w, -1) * source.scale / op.output.scale
+
+
+def _softmax(op: RowOp, known: dict[Tensor, Any]) -> tuple[str, F64] | None:
+    """Exponents of 8 bits, or a step of those of 16: less the maximum, lines, the high byte, the sum of two mixes."""
+    x = known[op.inputs[0]].astype(np.float64)
+    step = np.log(2 * 127 * 257) / 128
+    if len(op.inputs) == 2:
+        return "sum", (x + known[op.inputs[1]]) / 128
+    if op.table_mode == RowTable.OUT8:
+        return "exponents", _exponents(x)
+    if op.table_mode == RowTable.DITHER:
+        return "exponents", _dithered(x)
+    if op.table_mode == RowTable.IN16:
+        points = np.arange(-128, 1)
+        knots = np.where(points == -128, 0, np.rint(127 * 257 * np.exp(points * step)))
+        return "exponents", np.interp(x / 256, points, knots)
+    if op.output.planes == 2:
+        return "less", np.where(x == LOWEST, LOWEST, (x - x.max(axis=1, keepdims=True)) / step)
+    return "high", np.floor((x + 128) / 256)
+
+
+def _dithered(x: F64) -> F64:
+    """Up or down by the column: the fraction of the entry beside the column's bits in reverse order."""
+    step = np.log(254 * 256) / 255
+    index = np.clip(np.rint((x - x.max(axis=1, keepdims=True)) / 256 / step), -255, 0)
+    e = np.where((x == LOWEST) | (index == -255), 0, np.rint(127 * 256 * np.exp(index * step)))
+    columns = [int(f"{j % 256:08b}"[::-1], 2) for j in range(x.shape[1])]
+    return np.minimum(np.floor((e + columns) / 256), 127)
 
 
 def _exponents(logits: NDArray[Any]) -> F64:
@@ -144,23 +173,32 @@ def _exponents(logits: NDArray[Any]) -> F64:
 
 
 def _mix(op: MixOp, known: dict[Tensor, Any]) -> F64:
-    shares = known[op.inputs[0]].astype(np.float64)
+    """The sums are those that the records were made of; an int16 exponent's low byte is what the high one leaves."""
+    shares, sums = (known[t].astype(np.float64) for t in (op.inputs[0], op.inputs[2].producer.inputs[0]))
     values, v = _copied(op.inputs[1], known)
-    total = shares.sum(axis=1, keepdims=True)
-    mixed = shares @ v.astype(np.float64) / np.maximum(total, 1)
+    if op.low_bytes:
+        shares = shares - 256 * np.floor((shares + 128) / 256)
+    elif op.output.planes == 2:
+        shares = 256 * shares
+    mixed = shares @ v.astype(np.float64) / np.maximum(sums.sum(axis=1, keepdims=True), 1)
     return mixed * values.scale / op.output.scale
 
 
 def _lines(op: RowOp, known: dict[Tensor, Any], nodes: Any, constants: Any) -> F64:
-    """Gelu of an int16, by lines between the multiples of 256; or a row of constants times it."""
-    node, factor, x = nodes[op.output.label], 1.0, op.inputs[0]
+    """Gelu or Relu of an int16, by lines between the multiples of 256, or a row of constants times it; exponents of
+    gates.
+    """
+    points, x = np.arange(-128, 129) * 256.0, op.inputs[0]
+    if op.output.label.endswith(":exponents"):
+        return np.interp(known[x], points, np.exp(np.minimum(points * x.scale, 0))) / op.output.scale
+    node, factor = nodes[op.output.label], 1.0
     if node.op_type == "Mul":
         (row,) = (name for name in node.input if name in constants)
         factor = constants[row].astype(np.float64)
         node = nodes[next(name for name in node.input if name not in constants)]
-    assert node.op_type == "Gelu", node.op_type
-    points = np.arange(-128, 129) * 256.0
-    values = points * x.scale * 0.5 * (1 + np.vectorize(math.erf)(points * x.scale / np.sqrt(2)))
+    assert node.op_type in ("Gelu", "Relu"), node.op_type
+    share = points > 0 if node.op_type == "Relu" else (1 + np.vectorize(math.erf)(points * x.scale / np.sqrt(2))) / 2
+    values = points * x.scale * share
     return np.interp(known[x], points, values) * factor / op.output.scale + op.output.zero_point
 
 

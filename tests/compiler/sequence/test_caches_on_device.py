@@ -65,15 +65,15 @@ def test_block_of_a_batch():
     check(g.finished(x), "tiny")
 
 
-def masked(mask_of, *inputs, config="tiny", batch=1):
-    """An attention whose mask `mask_of` makes of further inputs."""
+def masked(mask_of, *inputs, config="tiny", batch=1, fixed=None):
+    """An attention whose mask `mask_of` makes of further inputs; `fixed` is of `check`."""
     g = Sequence("masked")
     x = g.input("x", (batch, 7, D))
     for name, kind, shape in inputs:
         g.inputs.append(onnx.helper.make_tensor_value_info(name, kind, shape))
     parts = [g.linear(x, D, D) for _ in range(3)]
     y = g.node("Attention", [*parts, mask_of(g)], D, q_num_heads=HEADS, kv_num_heads=HEADS)
-    return check(g.finished(g.linear(y, D, D)), config, samples=64, seed=8)
+    return check(g.finished(g.linear(y, D, D)), config, samples=64, seed=8, fixed=fixed)
 
 
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
@@ -82,6 +82,15 @@ FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
 def test_added_mask():
     found = masked(lambda g: "m", ("m", FLOAT, (1, HEADS, 7, 7)))
     assert sum(len(t.layout.shape) == 3 and t.layout.planes == 2 for t in found.state.program.inputs) >= HEADS
+
+
+@pytest.mark.parametrize("never", [-1e9, -2.3819763e38, np.finfo(np.float32).min])
+def test_added_mask_of_the_least_number(never):
+    """As frameworks hand them on: no scale is made for them. Some of them meet a constant one, which overflows."""
+    causal = np.where(np.tri(7), 0, np.float32(never)).astype(np.float32)[None, None]
+    given = np.where(np.arange(7) < 5, 0, np.float32(never)).astype(np.float32).reshape(1, 1, 1, 7)
+    mask = ("m", FLOAT, (1, 1, 1, 7))
+    masked(lambda g: g.node("Add", ["m", g.constant(causal)], 7), mask, fixed={"m": given})
 
 
 def test_keys_that_count():

@@ -6,7 +6,18 @@ import numpy as np
 import onnx
 import pytest
 from blocks import Sequence
-from mixtures import EXPERTS, D, chosen_image, chosen_rows, expert_layer, routing, several_routers, static
+from mixtures import (
+    EXPERTS,
+    D,
+    chosen_image,
+    chosen_result,
+    chosen_rows,
+    expert_layer,
+    routing,
+    several_layers,
+    several_routers,
+    static,
+)
 from on_device import drawn, snr
 from parity import check_rtl, meaning
 
@@ -19,7 +30,7 @@ from vla_toolchain.verify.reference import Reference
 from vlac import CompileOptions, compile_file
 from vlarun.errors import MachineError
 
-MODELS = {"rows": chosen_rows, "image": chosen_image}
+MODELS = {"rows": chosen_rows, "image": chosen_image, "int16": chosen_result}
 
 
 def compiled(model, config="tiny", **how):
@@ -73,6 +84,16 @@ def test_more_numbers_than_registers(order):
         assert np.array_equal(*integers(state, inputs), *integers(alone, inputs)), numbers
 
 
+def test_the_rows_of_one_router():
+    model, rng = several_layers(), np.random.default_rng(8)
+    state = compiled(model)
+    for numbers in ((0, 1, 2), (3, 3, 0), (2, 0, 3)):
+        text = np.concatenate([routing(n, rng)[:, :EXPERTS] for n in numbers], axis=1)
+        inputs = drawn(model, rng) | {"text": text}
+        alone = compiled(static(state.quantized.qdq, list(numbers)))
+        assert np.array_equal(*integers(state, inputs), *integers(alone, inputs)), numbers
+
+
 def numbered():
     """The expert's number is an input of the model."""
     g = Sequence("numbered")
@@ -111,3 +132,11 @@ def test_same_bytes_with_several_routers():
     model, rng = several_routers(), np.random.default_rng(7)
     numbers = {f"text{i}": routing(n, rng, 3) for i, n in enumerate((2, 0, 1))}
     check_rtl(compiled(model), drawn(model, rng) | numbers)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("rtl tiny")
+def test_same_bytes_of_the_layers_of_one_router():
+    model, rng = several_layers(), np.random.default_rng(10)
+    text = np.concatenate([routing(n, rng)[:, :EXPERTS] for n in (3, 0, 2)], axis=1)
+    check_rtl(compiled(model), drawn(model, rng) | {"text": text})

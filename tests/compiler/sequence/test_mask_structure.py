@@ -114,6 +114,19 @@ def test_heads_that_are_alike_share_a_mask():
     assert mask_structure(attention(bias)).constant.shape == (1, Q, K)
 
 
+@pytest.mark.parametrize("slope", [100.0, -100.0, 40.0])
+@pytest.mark.parametrize("causal", [0, 1])
+def test_far_from_zero_is_taken_from_the_row(slope, causal):
+    """ALiBi by key positions: nothing that a query sees is at the end of the 128 nat, and differences stay."""
+    bias = np.stack([slope * np.arange(K), slope / 8 * (1 - K + np.arange(K))])[None, :, None].astype(np.float32)
+    wanted = np.broadcast_to(bias, (1, 2, Q, K)) + (tri() if causal else 0)
+    wanted = wanted - wanted.max(axis=-1, keepdims=True)
+    found = mask_structure(attention(bias, is_causal=causal))
+    shares, exact = (np.exp(m) / np.exp(m).sum(axis=-1, keepdims=True) for m in (added(found, 2) / 256, wanted[0]))
+    assert np.allclose(shares, exact, atol=1e-2)
+    assert causal or found.kind == "row"
+
+
 @pytest.mark.parametrize("shape", [(K,), (1, K), (Q, 1), (Q, K), (2, 1, K), (2, Q, K)])
 def test_axes_that_are_left_out(shape):
     mask = RNG.standard_normal(shape).astype(np.float32)

@@ -32,8 +32,20 @@ def vit(d=40, heads=2, blocks=2):
     return g.finished(g.linear(first, d, 10))
 
 
+def mixer(length=23, d=40, blocks=2):
+    """MLP-Mixer: what mixes pixels works on the transposed stream."""
+    g = Sequence("mixer")
+    x = g.input("x", (1, length, d))
+    for _ in range(blocks):
+        y = g.node("Transpose", [g.norm(x, d)], length, perm=[0, 2, 1])
+        y = g.linear(g.node("Gelu", [g.linear(y, length, 50)], 50), 50, length)
+        x = g.node("Add", [x, g.node("Transpose", [y], d, perm=[0, 2, 1])], d)
+        x = g.node("Add", [x, g.linear(g.node("Gelu", [g.linear(g.norm(x, d), d, 64)], 64), 64, d)], d)
+    return g.finished(x)
+
+
 @pytest.mark.parametrize("config", ["tiny", "u50"])
-@pytest.mark.parametrize("make", [gpt, vit])
+@pytest.mark.parametrize("make", [gpt, vit, mixer])
 def test_model(make, config):
     check(make(), config, least=30.0)
 
@@ -60,6 +72,29 @@ def test_adaptive_norm_and_gates():
     y = g.node("Mul", [y, g.node("Add", [scale, g.constant(np.float32(1))], d)], d)
     y = g.linear(g.node("Add", [y, shift], d), d, d)
     check(g.finished(g.node("Add", [x, g.node("Mul", [y, gate], d)], d)), "tiny", least=30.0)
+
+
+def stream(g, length=13, d=40):
+    x = g.input("x", (1, length, d))
+    return g.node("Add", [x, g.linear(g.norm(x, d), d, d)], d)
+
+
+MOVES = {
+    "transposed": lambda g, y: (g.node("Transpose", [y], 13, perm=[0, 2, 1]), 13),
+    "pixels": lambda g, y: (g.node("Slice", [y, *(g.constant(np.array([v])) for v in (2, 9, 1))], 40), 40),
+    "channels": lambda g, y: (g.node("Slice", [y, *(g.constant(np.array([v])) for v in (8, 32, 2))], 24), 24),
+    "joined pixels": lambda g, y: (g.node("Concat", [y, g.input("z", (1, 5, 40))], 40, axis=1), 40),
+    "joined channels": lambda g, y: (g.node("Concat", [y, g.input("z", (1, 13, 16))], 56, axis=2), 56),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_stream_that_is_moved_stays_int16(move):
+    """Read by a norm behind the move; as int8 it would be 34 dB at best."""
+    g = Sequence("moved")
+    y, d = MOVES[move](g, stream(g))
+    found = check(g.finished(g.node("Add", [y, g.linear(g.norm(y, d), d, d)], d)), "tiny", least=38.0, samples=64)
+    assert all(t.planes == 2 for t in found.state.graph.inputs)
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -83,13 +83,18 @@ OTHERS = {
     "another numerator": MEAN + "e = Add(v, eps) r = Sqrt(e) y = Div(x, r)",
     "a mean of cubes": "s = Mul(x, x) c = Mul(s, x) a = Abs(c) v = ReduceMean<axes = [-1]>(a) e = Add(v, eps) "
     "r = Sqrt(e) y = Div(x, r)",
-    "a sum of squares": "s = Mul(x, x) v = ReduceSum(s, a) e = Add(v, eps) r = Sqrt(e) y = Div(x, r)",
+    "a sum of squares and much more": "s = Mul(x, x) v = ReduceSum(s, a) e = Add(v, one) r = Sqrt(e) y = Div(x, r)",
+    "a length over another axis": "r = ReduceL2<axes = [1]>(x) y = Div(x, r)",
+    "a length with a bound that rows come near to": "r = ReduceL2<axes = [-1]>(x) b = Max(r, one) y = Div(x, b)",
+    "a length of something else": "z = Add(x, one) r = ReduceL2<axes = [-1]>(z) y = Div(x, r)",
+    "the length in other rows": "r = ReduceL2<axes = [-1]>(x) t = Transpose<perm = [0, 2, 1]>(r) "
+    "q = Concat<axis = 2>(t, t) y = Div(x, q)",
 }
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_not_a_norm(name):
-    constants = {"eps": np.float32(1e-5), "a": np.array([2])}
+    constants = {"eps": np.float32(1e-5), "one": np.float32(1), "a": np.array([2])}
     used = {n: a for n, a in constants.items() if f", {n})" in OTHERS[name]}
     found = rewritten(OTHERS[name], X, used, opset=17)
     assert not {"LayerNormalization", "RMSNormalization"} & set(found)

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from blocks import Block
+from mixtures import token_mixture
 from on_device import drawn
 from parity import check_rtl
 from test_bands import keys_of_inputs, stacked
-from test_models_on_device import gpt, vit
+from test_models_on_device import gpt, mixer, vit
 from test_rounds import flow, repeated, samples
 from test_routers import routed
 
@@ -20,11 +21,14 @@ RNG = np.random.default_rng(0)
 MODELS = {
     "gpt": gpt,
     "vit": vit,
+    "mixer": mixer,
     "shared keys and rotary": Block(heads=4, key_heads=2, channels=64, causal=True, rms=True, rotary=16).model,
     "a bias of each head": Block(mask=RNG.standard_normal((2, 13, 13)).astype(np.float32)).model,
     "a row without keys": Block(mask=(RNG.random((13, 13)) < 0.7) & (np.arange(13) != 4)[:, None]).model,
     "outliers": Block(outliers=True).model,
     "router": lambda: routed(7),
+    "a mixture of tokens": token_mixture,
+    "a gated mixture of tokens": lambda: token_mixture(gated=True, among=False),
     "bands": lambda: stacked(Block(length=75, channels=40, causal=True)),
     "keys of the inputs, in bands": keys_of_inputs,
 }

@@ -7,6 +7,8 @@ import pytest
 from recovered import run
 from small_graphs import model
 
+from vlac import CompileOptions
+from vlac.quantize.static import quantize_model
 from vlac.rewrite.sequence.opset import raise_opset
 
 RNG = np.random.default_rng(0)
@@ -62,3 +64,13 @@ def test_a_model_that_needs_none_stays():
     found = model("y = Relu(x)", opset=17)
     assert not raise_opset(found)
     assert found.graph.opset_imports[""] == 17
+
+
+def test_a_quantized_model_is_of_one_opset():
+    """int16 needs opset 21: the Split beside it says its number of outputs from 18 on."""
+    body = "n = LayerNormalization(x, g) y = MatMul(n, w) a, b = Split<axis = 2>(y) z = Add(a, b)"
+    constants = {"g": np.ones(6, np.float32), "w": np.ones((6, 6), np.float32)}
+    found = model(body, "float[1,4,6] x", opset=17, constants=constants)
+    made = quantize_model(found, CompileOptions(calibration={"x": RNG.standard_normal((1, 4, 6)).astype(np.float32)}))
+    assert made.qdq.opset_import[0].version == 21
+    onnx.checker.check_model(made.qdq, full_check=True)

@@ -1,7 +1,9 @@
 """RotaryEmbedding on the device: halves and pairs, whole and partly rotated heads, beside float64."""
 
+import numpy as np
+import onnx
 import pytest
-from blocks import Block
+from blocks import Block, Sequence
 from on_device import check
 
 BLOCKS = [
@@ -25,3 +27,26 @@ def test_queries_and_keys_are_rotated_in_two_instructions():
     found = check(Block(rotary=64, channels=128, length=20).model())
     assert found.packets.count("RotaryEmbedding") == 2 * 4
     assert found.packets.count("Reorder") == 0
+
+
+@pytest.mark.parametrize("kind", ["constants", "computed", "rows"])
+@pytest.mark.parametrize("factor", [1.4, 0.25])
+def test_longer_than_one(kind, factor):
+    """YaRN and LongRoPE multiply cosines and sines: as constants, of position numbers, or as rows by such numbers."""
+    g, length, half = Sequence("long"), 9, 4
+    x = g.input("x", (1, length, 32))
+    steps = 100.0 ** -np.linspace(0, 1, half)
+    angles = np.outer(np.arange(64 if kind == "rows" else length), steps)
+    tables = [g.constant((factor * f(angles)).astype(np.float32)) for f in (np.cos, np.sin)]
+    if kind == "rows":
+        tables = [g.node("Gather", [t, g.numbers(f"at{i}", length)], half) for i, t in enumerate(tables)]
+    elif kind == "computed":
+        real = g.node("Cast", [g.numbers("at", length)], 1, to=onnx.TensorProto.FLOAT)
+        column = g.node("Reshape", [real, g.constant(np.array([1, length, 1]))], 1)
+        whole = g.node("MatMul", [column, g.constant(steps.reshape(1, half).astype(np.float32))], half)
+        turned = [g.node(f, [whole], half) for f in ("Cos", "Sin")]
+        tables = [g.node("Mul", [t, g.constant(np.float32(factor))], half) for t in turned]
+    else:
+        tables = [g.node("Reshape", [t, g.constant(np.array([1, length, half]))], half) for t in tables]
+    y = g.node("RotaryEmbedding", [g.linear(x, 32, 32), *tables], 32, num_heads=4)
+    check(g.finished(g.linear(y, 32, 32)), "tiny", least=29.0, samples=64)

@@ -28,6 +28,10 @@ number of heads, D the channels of a head. All are ONNX's own operators, so ONNX
         a layer of one expert: weights [E, ...] and biases [E, N] are constants, number a scalar, an ArgMax of [E] or an
         input of the model. A mixture whose mask keeps one expert is its layers.
 
+    TopK, Softmax, ScatterElements                                                                    opset 11
+        the gates [..., E] of a mixture whose experts are chosen for each token: see `vlac.model.gates`. The experts are
+        one network whose hidden channels, those of one expert after another, are multiplied by their gates.
+
 Gates, LayerScale, adaLN, residuals are Mul and Add; an embedding is Gather of a constant table. What a rewrite does not
 understand stays as it was, and is refused as such.
 """
@@ -45,7 +49,9 @@ from vlac.rewrite.sequence.collapse_moves import collapse_moves
 from vlac.rewrite.sequence.einsum import split_einsums
 from vlac.rewrite.sequence.embedding import gather_rows
 from vlac.rewrite.sequence.experts import choose_weights
+from vlac.rewrite.sequence.gates import recover_gates
 from vlac.rewrite.sequence.group_norm import recover_group_norms
+from vlac.rewrite.sequence.lengths import recover_lengths
 from vlac.rewrite.sequence.lrn import recover_lrn
 from vlac.rewrite.sequence.microsoft import expand_microsoft
 from vlac.rewrite.sequence.mixtures import keep_one_expert
@@ -54,6 +60,7 @@ from vlac.rewrite.sequence.norms import recover_norms
 from vlac.rewrite.sequence.opset import raise_opset
 from vlac.rewrite.sequence.rotary import recover_rotations
 from vlac.rewrite.sequence.rows import read_rows
+from vlac.rewrite.sequence.token_mixtures import widen_mixtures
 
 __all__ = ["recover_sequences"]
 
@@ -68,7 +75,10 @@ def recover_sequences(model: ir.Model) -> None:
     gather_rows(model)
     keep_one_expert(model)
     choose_weights(model)
+    widen_mixtures(model)
+    recover_gates(model)
     recover_norms(model)
+    recover_lengths(model)
     recover_group_norms(model)
     recover_lrn(model)
     order_norms(model)

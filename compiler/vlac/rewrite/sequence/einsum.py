@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import onnx_ir as ir
 
-from vlac.model.reading import attribute, shape_of
+from vlac.model.reading import attribute, constant, shape_of
 from vlac.rewrite.nodes import Nodes
 from vlac.rewrite.sequence.match import is_op
 
@@ -104,12 +105,17 @@ def _rows(
 
 
 def _reshape(new: Nodes, value: ir.Value, shape: tuple[int, ...]) -> ir.Value:
-    return value if shape_of(value) == shape else new.reshape(value, shape)
+    if shape_of(value) == shape:
+        return value
+    array = constant(value)
+    return new.reshape(value, shape) if array is None else new.constant(array.reshape(shape))
 
 
 def _ordered(new: Nodes, value: ir.Value, given: str | list[str], wanted: str | list[str]) -> ir.Value:
     order = [list(given).index(c) for c in wanted]
     if order == sorted(order):
         return value
-    shape = shape_of(value)
+    shape, array = shape_of(value), constant(value)
+    if array is not None:
+        return new.constant(np.ascontiguousarray(array.transpose(order)))
     return new.add("Transpose", [value], [shape[i] for i in order], {"perm": order})

@@ -32,10 +32,10 @@ _REDUCTIONS = (
 )
 
 
-def raise_opset(model: ir.Model) -> bool:
-    """Raise it as far as the main graph's nodes need it; whether they did."""
+def raise_opset(model: ir.Model, least: int = 0) -> bool:
+    """Raise it as far as the main graph's nodes need it, and to `least`; whether they did."""
     found = model.graph.opset_imports.get("", 0)
-    needed = max((_SINCE.get(n.op_type, 0) for n in model.graph if n.domain in ("", "ai.onnx")), default=0)
+    needed = max([least, *(_SINCE.get(n.op_type, 0) for n in model.graph if n.domain in ("", "ai.onnx"))])
     if needed <= found:
         return False
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
