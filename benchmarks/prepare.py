@@ -34,7 +34,7 @@ def compile_graph(name: str, config: str) -> Program:
 
 
 def compile_model(model: onnx.ModelProto, config: str, **options: Any) -> Program:
-    """The program of a model for a hardware config; more options than calibration.
+    """The program of a model for a hardware config; `options` are more of `CompileOptions`.
 
     Raises:
         VlaError: the compiler refuses it.

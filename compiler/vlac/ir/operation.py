@@ -228,7 +228,7 @@ class Placer(Protocol):
 
 @dataclass(eq=False)
 class Op:
-    """Inputs, one output, the ONNX nodes it stands for, and all that a pass may ask of it; defaults are of no packets."""
+    """Inputs, one output, the ONNX nodes it stands for, and all that a pass may ask of it."""
 
     node: str
     op_type: str

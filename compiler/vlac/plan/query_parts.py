@@ -64,10 +64,11 @@ def in_query_parts(ops: Sequence[Op], returned: Collection[Tensor], rows: int, h
 
 
 def _head(mix: MixOp, maker: Mapping[Tensor, Op]) -> _Head | None:
-    """The chain of a mix; None of exponents of more than one byte."""
+    """The chain of a mix; None of exponents of more than one byte, and of several heads."""
     exponents, records = maker[mix.inputs[0]], maker[mix.inputs[2]]
     logits = maker.get(exponents.inputs[0])
     plain = isinstance(logits, LogitsOp) and records.inputs == [exponents.output] and mix.output.planes == 1
+    plain = plain and mix.by_pixels
     return _Head((logits, exponents, records), mix) if logits is not None and plain else None
 
 
