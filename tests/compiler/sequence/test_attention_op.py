@@ -58,6 +58,8 @@ CASES = {
     "past, not returned": (FOUR | PAST, ["y"], {}),
     "past, causal, not returned": (THREE | PAST, ["y"], HEADS | {"is_causal": 1}),
     "past and mask, not returned": (THREE | PAST | {"m": f(S, S + 5)}, ["y"], HEADS),
+    "present without a past, three axes": (THREE, ALL, HEADS | {"is_causal": 1}),
+    "present keys alone": (THREE, ["y", "a"], HEADS),
     "keys of another length": ({"q": Q4, "k": f(B, G, 3, D), "v": f(B, G, 3, 5)}, ["y"], {}),
 }
 
@@ -77,6 +79,17 @@ def test_attention(name, opset, fixed):
         (attributes.get("is_causal", 0) == 1 and name != "past, causal, not returned")
         or (fixed and name == "truth values")
     )
+
+
+def test_a_mask_of_fewer_keys_hides_the_others():
+    """Opset 24; ONNX Runtime has it with a past alone."""
+    mask = np.tri(S, S + 2, dtype=bool)
+    proto, feeds = built("Attention", THREE | PAST | {"m": mask}, ALL, 24, ["m"], **HEADS)
+    whole = np.pad(mask, [(0, 0), (0, 3)])
+    wanted, _ = built("Attention", THREE | PAST | {"m": whole}, ALL, 24, ["m"], **HEADS)
+    for a, b in zip(reference(proto, feeds), reference(wanted, feeds), strict=True):
+        assert np.allclose(a, b)
+    check(proto, feeds, {"Attention": 1}, ())
 
 
 def test_the_product_as_an_output_stays():

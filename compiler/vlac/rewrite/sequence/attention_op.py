@@ -6,9 +6,12 @@ Not matched: the product of queries and keys as an output, lengths of padded key
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from vlac.model.reading import attribute, constant, shape_of
 from vlac.rewrite.nodes import Nodes
@@ -48,7 +51,8 @@ def _pack(graph: ir.Graph, node: ir.Node) -> None:
             return
         if past is not None and past.returned:
             past.replace(results[1:])
-        _replace(new, node, results, given)
+        present = _present(new, node) if given.past is None else results[1:]
+        _replace(new, node, results[0], present)
 
 
 def _operands(node: ir.Node, inputs: list[ir.Value | None]) -> Operands | None:
@@ -66,7 +70,10 @@ def _operands(node: ir.Node, inputs: list[ir.Value | None]) -> Operands | None:
     terms: list[Term] = []
     mask = inputs[3]
     if mask is not None:
-        array = constant(mask)
+        keys = k.shape[2] + (0 if inputs[4] is None else shape_of(inputs[4])[2])
+        array = _padded(constant(mask), keys)
+        if array is None and shape_of(mask)[-1:] not in ((), (1,), (keys,)):
+            return None
         keep = (mask.dtype == ir.DataType.BOOL) if array is None else array.dtype == bool
         source = view_of(mask) if array is None else array
         term = Term(source, keep).regrouped(q.shape[:2], q.shape[:2])
@@ -77,6 +84,25 @@ def _operands(node: ir.Node, inputs: list[ir.Value | None]) -> Operands | None:
     returned = past is not None and any(v.consumers() or v.is_graph_output() for v in node.outputs[1:3])
     causal, softcap = bool(attribute(node, "is_causal", 0)), attribute(node, "softcap", 0.0)
     return Operands(q, k, v, scale, terms, softcap, causal, past, returned)
+
+
+def _padded(mask: NDArray[np.generic] | None, keys: int) -> NDArray[np.generic] | None:
+    """A constant mask whose last keys, which it may leave out, are hidden (opset 24)."""
+    if mask is None or not mask.ndim or mask.shape[-1] == 1:
+        return mask
+    behind = [(0, 0)] * (mask.ndim - 1) + [(0, max(0, keys - mask.shape[-1]))]
+    return np.pad(mask, behind, constant_values=False if mask.dtype == bool else -np.inf)
+
+
+def _present(new: Nodes, node: ir.Node) -> list[ir.Value | None]:
+    """Keys and values [batch, heads, keys, d] where nothing is in front of them: themselves; None where not read."""
+    found: list[ir.Value | None] = []
+    for given, out in zip(node.inputs[1:3], node.outputs[1:3], strict=False):
+        read = bool(out.consumers()) or out.is_graph_output()
+        view = _with_heads(node, given, "kv") if read else None
+        value = None if view is None else emit(new, view)
+        found.append(None if value is None else new.add("Identity", [value], shape_of(value)))
+    return found
 
 
 def _with_heads(node: ir.Node, value: ir.Value | None, which: str) -> View | None:
@@ -96,16 +122,16 @@ def _repeated(view: View, groups: int) -> View:
     return View(view.root, view.offset, (batch, (*heads, (groups, 0)), *rest))
 
 
-def _replace(new: Nodes, node: ir.Node, results: list[ir.Value], given: Operands) -> None:
-    y, out = results[0], shape_of(node.outputs[0])
+def _replace(new: Nodes, node: ir.Node, y: ir.Value, present: Sequence[ir.Value | None]) -> None:
+    out = shape_of(node.outputs[0])
     if len(out) == 4:
         view = View.whole(y).reshape((out[0], out[2], out[1], out[3]))
         assert view is not None
         moved = emit(new, view.transpose((0, 2, 1, 3)))
         assert moved is not None
         y = moved
-    for old, fresh in zip(node.outputs[1:3], results[1:], strict=False):
-        old.replace_all_uses_with(fresh, replace_graph_outputs=True)
-        old.name, fresh.name = f"{old.name}.old", old.name
-    assert len(results) == (3 if given.returned else 1)
+    for old, fresh in zip(node.outputs[1:3], present, strict=False):
+        if fresh is not None:
+            old.replace_all_uses_with(fresh, replace_graph_outputs=True)
+            old.name, fresh.name = f"{old.name}.old", old.name
     new.replace(y)
