@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["SHAPES", "ExpertShape", "Shape"]
+__all__ = ["FLOWS", "SHAPES", "ExpertShape", "FlowShape", "Shape"]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A block; `least` is the share of the peak that one more block must reach, `most` the cycles that it may take."""
+    """A block; `least` is the share of the peak that one more block must reach, `most` the cycles that it may take.
+
+    `keys` are the tokens of a condition, 0 without one.
+    """
 
     length: int
     channels: int
     heads: int
     hidden: int
     causal: bool = False
+    keys: int = 0
     least: float | None = None
     most: int | None = None
 
@@ -23,7 +27,8 @@ class Shape:
     def macs(self) -> int:
         """Useful multiply-accumulates."""
         t, d = self.length, self.channels
-        return t * (4 * d * d + 2 * d * self.hidden) + 2 * t * t * d
+        cross = 2 * t * d * (d + self.keys) if self.keys else 0
+        return t * (4 * d * d + 2 * d * self.hidden) + 2 * t * t * d + cross
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,15 @@ class ExpertShape:
         return self.rows * (layers + 2 * self.heads * self.head * (self.prefix + self.rows))
 
 
+@dataclass(frozen=True)
+class FlowShape:
+    """A flow policy behind its prefix: all steps of the sampler over so many blocks of an expert."""
+
+    block: ExpertShape
+    blocks: int
+    steps: int
+
+
 SHAPES: dict[str, Shape | ExpertShape] = {
     "vit_s": Shape(197, 384, 6, 1536, least=0.92),
     "siglip_so400m": Shape(729, 1152, 16, 4304, least=0.90),
@@ -57,3 +71,4 @@ SHAPES: dict[str, Shape | ExpertShape] = {
     "gpt2_6": Shape(6, 768, 12, 3072, causal=True, most=32_000),
     "pi_zero_expert": ExpertShape(51, 816, 1024, 8, 1, 256, 4096, least=0.88),
 }
+FLOWS = {"pi_zero_tiny": FlowShape(ExpertShape(17, 72, 64, 8, 1, 16, 128), 4, 10)}

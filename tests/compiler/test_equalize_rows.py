@@ -43,6 +43,7 @@ BODIES = {
         "y",
     ),
     "gated": ("p = MatMul(x, w) u = MatMul(x, v) s = Gelu(p) a = Add(u, b) r = Mul(s, a) y = MatMul(r, d)", X, "y"),
+    "relu": ("p = MatMul(x, w) a = Add(p, b) h = Relu(a) y = MatMul(h, d)", X, "y"),
     "gated, no bias": ("p = MatMul(x, w) u = MatMul(x, v) s = Gelu(p) r = Mul(s, u) y = MatMul(r, d)", X, "y"),
     "gated, turned": (
         "p = Gemm(x, w) u = Gemm<transB = 1>(x, vt, b) s = Gelu(p) r = Mul(u, s) y = Gemm(r, d, c)",
@@ -113,7 +114,7 @@ def test_weights_that_are_zero():
 
 
 def test_a_hidden_activation_where_asked_for():
-    body = ("p = MatMul(x, w) h = Relu(p) y = MatMul(h, d)", X, "y")
+    body = ("p = MatMul(x, w) h = Gelu(p) y = MatMul(h, d)", X, "y")
     assert equalized(body)[2] == []
     assert equalized(body, hidden=["h"])[2] == ["h"]
 

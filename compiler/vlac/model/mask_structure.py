@@ -113,7 +113,8 @@ def _limits(units: I16) -> list[tuple[int, int]]:
     growing = max(0, *(n - i for i, n in enumerate(counts)))
     grown = sum(max(keys - growing - i, 0) for i in range(queries))
     found = [(flat, 0), (growing, 1)]
-    return found[::-1] if queries > 1 and grown > (keys - flat) * queries else found
+    inside = growing + queries - 1 <= keys  # else it takes two packets
+    return found[::-1] if queries > 1 and inside and grown > (keys - flat) * queries else found
 
 
 def _cost(mask: MaskStructure) -> int:

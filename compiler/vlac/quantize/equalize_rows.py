@@ -1,4 +1,4 @@
-"""Channels of rows between a norm, or a gate, and the layers behind it get ranges alike (as SmoothQuant, 2022).
+"""Channels of rows between a norm, a gate or a Relu and the layers behind it get ranges alike (as SmoothQuant, 2022).
 
 One scale holds all channels of an 8-bit tensor, and transformers have channels 20 to 300 times the others. Channel c is
 divided by t_c, and row c of the layers' weights multiplied by it:
@@ -11,7 +11,8 @@ divided by t_c, and row c of the layers' weights multiplied by it:
     a norm                gamma and beta take 1 / t; where others read its result too (post-norm), a product with 1 / t
                           stands in front of the layers
     gate(x) * up(x)       the weights and bias of `up` take 1 / t
-    a hidden activation   a product stands in front of the layer; only where asked for, as it may lose
+    Relu of a layer       the layer's weights and bias take 1 / t
+    a hidden activation   of another kind: a product stands in front of the layer; only where asked for, as it may lose
 
 The float model computes the same. Not here: the equalization of convolutions (`equalize.py`), which hidden
 activations are worth it (`hidden.py`).
@@ -107,6 +108,8 @@ def _links(model: ir.Model, hidden: Collection[str]) -> Iterator[_Link]:
             yield _Link(value, readers, node if alone and _has_constants(node) else None)
         elif node.op_type == "Mul" and (up := _up(node)) is not None and alone:
             yield _Link(value, readers, up)
+        elif node.op_type == "Relu" and (layer := _only_layer(node.inputs[0])) is not None and alone:
+            yield _Link(value, readers, layer)
         elif value.name in hidden:
             yield _Link(value, readers, None)
 

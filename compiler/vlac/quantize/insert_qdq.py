@@ -100,7 +100,7 @@ def activations(model: ir.Model, exclude: Collection[str] = (), only: Collection
     names = {node_label(n) for n in quantized}
     ends -= {v.name for v in values if v.dtype != ir.DataType.FLOAT}  # a truth value is no tensor of the device
     stored = [v for v in values if v not in forms.inner]
-    return [v for v in stored if v.name in ends or (v in found and not _is_clamped(v, names))]
+    return [v for v in stored if v.name in ends or (v in found and not _is_clamped(v, names, forms))]
 
 
 def observable(model: ir.Model, exclude: Collection[str] = ()) -> list[ir.Value]:
@@ -158,9 +158,11 @@ def _operands(node: ir.Node) -> list[ir.Value]:
     return [v for v in found if v.const_value is None and expert_choice(v) is None]
 
 
-def _is_clamped(value: ir.Value, quantized: Collection[str]) -> bool:
+def _is_clamped(value: ir.Value, quantized: Collection[str], forms: Forms) -> bool:
     """Whether all that reads a value is one Relu or Clip on the device, which then clamps the integers behind it."""
     readers = value.consumers()
+    if len(readers) == 1 and readers[0].outputs[0] in forms.inner:
+        return False
     if len(readers) != 1 or value.is_graph_output() or node_label(readers[0]) not in quantized:
         return False
     return readers[0].inputs[0] is value and clamp_bounds(readers[0]) is not None

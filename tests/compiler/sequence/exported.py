@@ -15,7 +15,15 @@ from spellings import EXPORTERS, HUGGING_FACE, OTHER_OPSETS, Case
 
 __all__ = ["exported"]
 
-MODULES = ("attention_modules", "norm_modules", "rotary_modules", "state_modules", "mixture_modules", "block_modules")
+MODULES = (
+    "attention_modules",
+    "norm_modules",
+    "rotary_modules",
+    "state_modules",
+    "mixture_modules",
+    "block_modules",
+    "policy_modules",
+)
 LIBRARY = "huggingface_modules"
 
 

@@ -16,7 +16,7 @@ SPREAD = 0.1  # of weights, about that of nn.Linear; the usual 0.02 leaves a blo
 IMAGE = {"image_size": 16, "patch_size": 8}
 
 
-def of(model: str, config: Any, inputs: dict[str, Any], attention: str = "sdpa") -> Any:
+def of(model: str, config: Any, inputs: dict[str, Any], attention: str = "sdpa", output: int = 0) -> Any:
     def make() -> Any:
         config._attn_implementation = attention
         config.initializer_range = SPREAD
@@ -24,7 +24,7 @@ def of(model: str, config: Any, inputs: dict[str, Any], attention: str = "sdpa")
         names = list(inputs)
 
         def forward(m: Any, *values: torch.Tensor) -> torch.Tensor:
-            return m.module(**dict(zip(names, values, strict=True)), **fixed)[0]
+            return m.module(**dict(zip(names, values, strict=True)), **fixed)[output]
 
         fixed = {"use_cache": False} if hasattr(config, "use_cache") else {}
         return Fn(forward, module=module), tuple(v() if callable(v) else v for v in inputs.values())
@@ -32,8 +32,33 @@ def of(model: str, config: Any, inputs: dict[str, Any], attention: str = "sdpa")
     return make
 
 
+def with_past(model: str, config: Any, key_heads: int, d: int, new: int, past: int = 5) -> Any:
+    """Token ids and the keys and values of earlier runs; those of all come back."""
+
+    def make() -> Any:
+        config._attn_implementation = "sdpa"
+        config.initializer_range = SPREAD
+        module = getattr(hf, model)(config)
+
+        def forward(m: Any, tokens: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> Any:
+            cache = hf.DynamicCache(config=config)
+            cache.update(keys, values, 0)
+            found = m.module(input_ids=tokens, past_key_values=cache, use_cache=True)
+            (layer,) = found.past_key_values.layers
+            return found[0], layer.keys, layer.values
+
+        caches = [torch.randn(1, key_heads, past, d) for _ in range(2)]
+        return Fn(forward, module=module), (TOKENS[:, :new], *caches)
+
+    return make
+
+
 def pixels() -> torch.Tensor:
     return torch.randn(1, 3, 16, 16)
+
+
+def siglip() -> Any:
+    return hf.SiglipVisionConfig(**SMALL, **IMAGE)
 
 
 def clip() -> Any:
@@ -75,16 +100,22 @@ MODULES = {
     "hf_vit": of("ViTModel", hf.ViTConfig(**SMALL, **IMAGE), {"pixel_values": pixels}),
     "hf_vit_eager": of("ViTModel", hf.ViTConfig(**SMALL, **IMAGE), {"pixel_values": pixels}, "eager"),
     "hf_siglip": of("SiglipVisionModel", hf.SiglipVisionConfig(**SMALL, **IMAGE), {"pixel_values": pixels}),
+    "hf_siglip_head": of(
+        "SiglipVisionModel", hf.SiglipVisionConfig(**SMALL, **IMAGE), {"pixel_values": pixels}, output=1
+    ),
     "hf_clip_text": of("CLIPTextModel", clip(), TEXT),
     "hf_clip_text_eager": of("CLIPTextModel", clip(), TEXT, "eager"),
     "hf_bert": of("BertModel", bert(), MASKED),
     "hf_bert_eager": of("BertModel", bert(), MASKED, "eager"),
     "hf_gpt2": of("GPT2Model", gpt2(), TEXT),
     "hf_gpt2_eager": of("GPT2Model", gpt2(), TEXT, "eager"),
+    "hf_gpt2_past": with_past("GPT2Model", gpt2(), 4, 8, new=1),
     "hf_opt": of("OPTModel", opt(), MASKED),
     "hf_llama": of("LlamaModel", hf.LlamaConfig(**LLAMA), TEXT),
     "hf_llama_eager": of("LlamaModel", hf.LlamaConfig(**LLAMA), MASKED, "eager"),
+    "hf_llama_past": with_past("LlamaModel", hf.LlamaConfig(**LLAMA), 2, 8, new=3),
     "hf_gemma": of("GemmaModel", hf.GemmaConfig(**LLAMA, head_dim=16), TEXT),
+    "hf_gemma_past": with_past("GemmaModel", hf.GemmaConfig(**LLAMA, head_dim=16), 2, 16, new=1),
     "hf_qwen2": of("Qwen2Model", hf.Qwen2Config(**LLAMA), MASKED),
     "hf_qwen3": of("Qwen3Model", hf.Qwen3Config(**LLAMA, head_dim=8), TEXT),
     "hf_t5_encoder": of("T5EncoderModel", t5(), TEXT, "eager"),

@@ -67,17 +67,19 @@ def _wanted(op: Op, known: dict[Tensor, Any], nodes: Any, constants: Any) -> tup
         return "logits", _logits(op, known, nodes, constants)
     if isinstance(op, MixOp):
         return "mix", _mix(op, known)
-    if isinstance(op, RotateOp) and op.exchanged and nodes[out.label].input[1] in constants:
+    if isinstance(op, RotateOp) and len(op.inputs) == 3 and nodes[out.label].input[1] in constants:
         return "rotation", _rotation(op, known, nodes[out.label], constants)
     if isinstance(op, RowOp) and op.op_type == "Attention":
-        return _softmax(op, known)
+        return _capped(op, known, nodes) if ":capped" in out.label else _softmax(op, known)
     if isinstance(op, RowOp) and op.table_mode == RowTable.IN16:
         return "lines", _lines(op, known, nodes, constants)
     if isinstance(op, RowOp) and op.op_type in ("LayerNormalization", "RMSNormalization"):
         x = op.inputs[0]
         real = (known[x].astype(np.float64) - x.zero_point) * x.scale
+        heads = real.reshape(len(real) * op.groups, -1)
         kind = "norm" if out.planes == 1 else "wide norm"  # whose result may be finer than the normalized int16 inside
-        return kind, _norm(nodes[out.label], constants, real) / out.scale + out.zero_point
+        wanted = _norm(nodes[out.label], constants, heads).reshape(real.shape)
+        return kind, wanted / out.scale + out.zero_point
     return None
 
 
@@ -107,6 +109,9 @@ def _logits(op: LogitsOp, known: dict[Tensor, Any], nodes: Any, constants: Any) 
         label = label.rpartition(":")[0]
     given = {a.name: onnx.helper.get_attribute_value(a) for a in nodes[label].attribute}
     logits = acc * q.scale * keys.scale * given.get("scale", 1 / np.sqrt(q.c)) * 256
+    cap = [a.f for a in nodes[label].attribute if a.name == "softcap" and a.f]
+    if cap:  # masks come behind it
+        return np.clip(logits / 256 / (4 * cap[0] / 32767), -32767, 32767)
     mask = nodes[label].input[3:4]
     if mask and mask[0] and mask[0] not in constants:  # the host's, in units of logits
         added = known[op.inputs[2]].astype(np.float64)
@@ -123,7 +128,8 @@ def _logits(op: LogitsOp, known: dict[Tensor, Any], nodes: Any, constants: Any) 
 def _rotation(op: RotateOp, known: dict[Tensor, Any], node: onnx.NodeProto, constants: Any) -> F64:
     """Pairs of channels (a, b) become (a cos - b sin, a sin + b cos)."""
     given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    x = known[op.inputs[0]].astype(np.float64).reshape(op.output.w, given["num_heads"], -1)
+    source = op.inputs[2].producer.inputs[0]  # what is not exchanged, of the product with cosines
+    x = known[source].astype(np.float64).reshape(op.output.w, given["num_heads"], -1)
     cos, sin = (constants[name].astype(np.float64)[0, :, None] for name in node.input[1:3])
     n = given.get("rotary_embedding_dim", 0) or x.shape[-1]
     at = np.arange(n)
@@ -131,14 +137,14 @@ def _rotation(op: RotateOp, known: dict[Tensor, Any], node: onnx.NodeProto, cons
     y = x.copy()
     y[..., first] = x[..., first] * cos - x[..., second] * sin
     y[..., second] = x[..., first] * sin + x[..., second] * cos
-    return y.reshape(op.output.w, -1) * op.inputs[0].scale / op.output.scale
+    return y.reshape(op.output.w, -1) * source.scale / op.output.scale
 
 
 def _softmax(op: RowOp, known: dict[Tensor, Any]) -> tuple[str, F64] | None:
     """Exponents of 8 bits, or a step of those of 16: less the maximum, lines, the high byte, the sum of two mixes."""
     x = known[op.inputs[0]].astype(np.float64)
     step = np.log(2 * 127 * 257) / 128
-    if len(op.inputs) == 2:
+    if "c" in op.roles:
         return "sum", (x + known[op.inputs[1]]) / 128
     if op.table_mode == RowTable.OUT8:
         return "exponents", _exponents(x)
@@ -151,6 +157,17 @@ def _softmax(op: RowOp, known: dict[Tensor, Any]) -> tuple[str, F64] | None:
     if op.output.planes == 2:
         return "less", np.where(x == LOWEST, LOWEST, (x - x.max(axis=1, keepdims=True)) / step)
     return "high", np.floor((x + 128) / 256)
+
+
+def _capped(op: RowOp, known: dict[Tensor, Any], nodes: Any) -> tuple[str, F64]:
+    """Lines between points of cap * tanh(x / cap) in 1/256, and what is added in 1/128; or the latter alone."""
+    x = known[op.inputs[0]].astype(np.float64)
+    if op.table_mode == RowTable.IN16:
+        (cap,) = [a.f for a in nodes[op.output.label.partition(":")[0]].attribute if a.name == "softcap"]
+        points = np.arange(-128, 129) * 256.0
+        x = np.interp(x, points, np.rint(256 * cap * np.tanh(points * 4 / 32767)))
+    added = 2 * known[op.inputs[1]].astype(np.float64) if len(op.inputs) > 1 else 0.0
+    return "capped", np.clip(x + added, LOWEST, 32767)
 
 
 def _dithered(x: F64) -> F64:
@@ -184,7 +201,9 @@ def _mix(op: MixOp, known: dict[Tensor, Any]) -> F64:
 
 
 def _lines(op: RowOp, known: dict[Tensor, Any], nodes: Any, constants: Any) -> F64:
-    """Gelu of an int16, by lines between the multiples of 256, or a row of constants times it; exponents of gates."""
+    """Gelu or Relu of an int16, by lines between the multiples of 256, or a row of constants times it; exponents of
+    gates.
+    """
     points, x = np.arange(-128, 129) * 256.0, op.inputs[0]
     if op.output.label.endswith(":exponents"):
         return np.interp(known[x], points, np.exp(np.minimum(points * x.scale, 0))) / op.output.scale
@@ -193,8 +212,9 @@ def _lines(op: RowOp, known: dict[Tensor, Any], nodes: Any, constants: Any) -> F
         (row,) = (name for name in node.input if name in constants)
         factor = constants[row].astype(np.float64)
         node = nodes[next(name for name in node.input if name not in constants)]
-    assert node.op_type == "Gelu", node.op_type
-    values = points * x.scale * 0.5 * (1 + np.vectorize(math.erf)(points * x.scale / np.sqrt(2)))
+    assert node.op_type in ("Gelu", "Relu"), node.op_type
+    share = points > 0 if node.op_type == "Relu" else (1 + np.vectorize(math.erf)(points * x.scale / np.sqrt(2))) / 2
+    values = points * x.scale * share
     return np.interp(known[x], points, values) * factor / op.output.scale + op.output.zero_point
 
 

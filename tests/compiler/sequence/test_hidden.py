@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from blocks import Block
+from blocks import Block, Sequence
 from on_device import check, drawn, run, snr
 from small_graphs import model
 
@@ -68,6 +68,18 @@ def test_on_the_device(config):
     found = check(Block(outliers=True).model(), config, least=30.0)
     lines = [s for s in found.stages if s.kind == "lines"]
     assert len(lines) == 1 and lines[0].values == 13 * 120
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_clamp_with_outliers(several):
+    """Of one layer the factors go into its weights; of a sum it is computed by lines, as others are."""
+    g = Sequence("relu")
+    y = g.norm(g.input("x", (1, 9, 24)), 24)
+    size = np.where(np.arange(48) % 8 == 0, 20, 1).astype(np.float32)
+    up = [g.linear(y, 24, 48, factor=size) for _ in range(1 + several)]
+    hidden = g.node("Relu", [g.node("Add", up, 48) if several else up[0]], 48)
+    found = check(g.finished(g.linear(hidden, 48, 16, factor=1 / size[:, None])), "tiny", over=4)
+    assert [s.kind for s in found.stages].count("lines") == several
 
 
 def test_it_costs_less(monkeypatch):
