@@ -106,7 +106,7 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     reads, writes = items + v["blocks"] * -(-slots // 2), v["blocks"] * (1 + v["out_bytes"])
     first = items + v["out_bytes"] - max(0, reads - writes)  # of what is read before, or written behind, all others
     size = table_bytes(packet)
-    table = size // 8 + 2 * -(-size // hw.param_word_bytes) - timing.row_table if size else 0
+    table = size // 32 + 2 * -(-size // hw.param_word_bytes) - timing.row_table if size else 0
     sums = timing.reduce_items if v["reduce"] else 0
     overhead = timing.row_overhead + table + sums + max(0, first)
     writes_of = partial(pair_writes, packet, 1 + v["out_bytes"], -(-slots // 2))
