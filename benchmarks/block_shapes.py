@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["SHAPES", "ExpertShape", "Shape"]
+__all__ = ["FLOWS", "SHAPES", "ExpertShape", "FlowShape", "Shape"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,15 @@ class ExpertShape:
         return self.rows * (layers + 2 * self.heads * self.head * (self.prefix + self.rows))
 
 
+@dataclass(frozen=True)
+class FlowShape:
+    """A flow policy behind its prefix: all steps of the sampler over so many blocks of an expert."""
+
+    block: ExpertShape
+    blocks: int
+    steps: int
+
+
 SHAPES: dict[str, Shape | ExpertShape] = {
     "vit_s": Shape(197, 384, 6, 1536, least=0.92),
     "siglip_so400m": Shape(729, 1152, 16, 4304, least=0.90),
@@ -57,3 +66,4 @@ SHAPES: dict[str, Shape | ExpertShape] = {
     "gpt2_6": Shape(6, 768, 12, 3072, causal=True, most=32_000),
     "pi_zero_expert": ExpertShape(51, 816, 1024, 8, 1, 256, 4096, least=0.88),
 }
+FLOWS = {"pi_zero_tiny": FlowShape(ExpertShape(17, 72, 64, 8, 1, 16, 128), 4, 10)}

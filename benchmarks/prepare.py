@@ -33,8 +33,8 @@ def compile_graph(name: str, config: str) -> Program:
     return compile_model(graphs.GRAPHS[name](), config)
 
 
-def compile_model(model: onnx.ModelProto, config: str) -> Program:
-    """The program of a model for a hardware config.
+def compile_model(model: onnx.ModelProto, config: str, **options: Any) -> Program:
+    """The program of a model for a hardware config; `options` are more of `CompileOptions`.
 
     Raises:
         VlaError: the compiler refuses it.
@@ -42,7 +42,7 @@ def compile_model(model: onnx.ModelProto, config: str) -> Program:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
-        state = compile_file(path, hardware.load(config), CompileOptions(calibration="random:2"))
+        state = compile_file(path, hardware.load(config), CompileOptions(calibration="random:2", **options))
     assert state.program is not None
     return state.program
 

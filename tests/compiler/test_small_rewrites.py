@@ -131,6 +131,14 @@ def test_a_square_gemm_and_a_computed_bias():
     assert ops(found) == ["Gemm"] and found.graph.node(0).inputs[2].name == "z"
 
 
+@pytest.mark.parametrize(("beta", "nodes"), [(1.0, ["Gemm", "Add"]), (2.0, ["Gemm", "Mul", "Add"])])
+def test_what_a_gemm_adds_to_all_rows(beta, nodes):
+    """A residual beside a layer of matrices, which the rule for MatMul and Add makes the C of a Gemm."""
+    body = f"y = Gemm <beta = {beta}> (x, w, z)"
+    found = rewritten(GEMM_BIAS, body, "float[2,4] x, float[2,3] z", constants={"w": weight(4, 3)})
+    assert sorted(ops(found)) == sorted(nodes)
+
+
 # --- transposed convolutions ------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,8 @@ from vla_datasets.lerobot.format import BOOKKEEPING
 from vla_datasets.lerobot.windows import load_windows
 from vla_datasets.worlds.registry import WORLDS, WorldSpec, find_world
 
+SLOW = {"driving"}  # worlds that draw large pictures
+EACH = [pytest.param(spec, id=spec.name, marks=[pytest.mark.slow] * (spec.name in SLOW)) for spec in WORLDS]
 FOLDERS = sorted(p.parent.name for p in Path(vla_datasets.worlds.__file__).parent.glob("*/environment.py"))
 
 
@@ -43,17 +45,17 @@ def test_every_folder_is_registered() -> None:
         find_world("babyay")
 
 
-@pytest.mark.parametrize("spec", WORLDS, ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", EACH)
 def test_equal_seeds_give_equal_bytes_and_the_expert_succeeds(spec: WorldSpec) -> None:
-    for seed in range(5):
+    for seed in range(2 if spec.name in SLOW else 5):
         (seen, actions, info), (again, same, _) = played(spec, seed), played(spec, seed)
-        assert info["success"] and "failure" not in info and actions == same
+        assert info["success"] and "failure" not in info and np.array_equal(actions, same)
         for one, other in zip(seen, again, strict=True):
             assert one.keys() == other.keys()
             assert all(np.array_equal(one[key], other[key]) for key in one)
 
 
-@pytest.mark.parametrize("spec", WORLDS, ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", EACH)
 def test_demonstrations_hold_what_was_seen(spec: WorldSpec, tmp_path: Path) -> None:
     world = spec.make(spec.levels[0])
     assert isinstance(world, gymnasium.Env)

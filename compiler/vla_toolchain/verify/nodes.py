@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 REFERENCE = "__reference"  # behind a tensor's name: what the model computes for it
-_ROUNDED_INSIDE = ("Attention", "LayerNormalization", "RMSNormalization", "RotaryEmbedding")
+_ROUNDED_INSIDE = ("Attention", "LayerNormalization", "RMSNormalization", "RotaryEmbedding", "ScatterElements")
 _LEAST_SNR = 1e3
 _SHARE = 1e-3  # of a tensor's elements may differ by 1
 _WIDE_SHARE = 1e-2  # of int16, whose step float32 knows to a few thousandths

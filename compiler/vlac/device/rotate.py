@@ -1,6 +1,7 @@
 """ROW over the heads of a tensor: products with a table that all heads share, for rotary positions.
 
 A head's rotated channels lie as two halves, each from a channel block on, so that exchanging the halves is an address.
+Where a layer in front has exchanged them, a head is one part.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from vlac.ir.packet import Region, RelocatablePacket, matrix_fields
 __all__ = ["RotateOp"]
 
 I64 = NDArray[np.int64]
-_WORTH = 512  # words of a half that a packet is worth
+_WORTH = 64  # words of a half that a packet is worth
 
 
 @dataclass(eq=False)
@@ -34,11 +35,11 @@ class RotateOp(Op):
     with the halves of every head exchanged: a[halves[0]] = x[halves[1]] and the other way round; else a is x.
 
     Attributes:
-        halves: the channels of a head in two halves of one length.
+        halves: the channels of a head in two halves of one length; or in one part, of which nothing is exchanged.
     """
 
     heads: int
-    halves: tuple[I64, I64]
+    halves: tuple[I64, ...]
     exchanged: bool
     mult: int
     shift: int
@@ -79,7 +80,8 @@ class RotateOp(Op):
     def verify(self) -> None:
         """Sizes, and everything around 0."""
         x, table, out = self.inputs[0], self.inputs[1], self.output
-        self.require(len(self.halves[0]) == len(self.halves[1]), "its halves are not of one length")
+        self.require(len({len(half) for half in self.halves}) == 1, "its halves are not of one length")
+        self.require(not self.exchanged or len(self.halves) == 2, "it exchanges what are no halves")
         every = np.sort(np.concatenate(self.halves))
         self.require(np.array_equal(every, np.arange(x.c // self.heads)), "its halves are not a head")
         self.require(x.h == 1 and (table.w, table.c) == (x.w, len(every)), "its table is not of a head")
@@ -103,7 +105,7 @@ class RotateOp(Op):
         return True
 
     def _map(self, heads: int, block: int) -> I64:
-        d = 2 * len(self.halves[0])
+        d = len(self.halves) * len(self.halves[0])
         return wanted([h * d + half for h in range(heads) for half in self.halves], block)[0]
 
     def preset(self, placer: Placer) -> None:
@@ -146,10 +148,10 @@ class RotateOp(Op):
         return out
 
     def _of_heads(self, heads: Span, region: Callable[[Tensor], Region], hw: HardwareConfig) -> list[RelocatablePacket]:
-        """The two halves of some heads."""
-        blocks = -(-len(self.halves[0]) // hw.block)
+        """The halves of some heads."""
+        blocks, first = -(-len(self.halves[0]) // hw.block), len(self.halves) * heads[0]
         out = []
-        for half in (0, 1):
+        for half in range(len(self.halves)):
             source = 1 - half if self.exchanged else half
             values = {
                 "function": RowFunction.MUL,
@@ -163,13 +165,13 @@ class RotateOp(Op):
                 "shift": self.shift,
                 "rounding": self.rounding,
                 **({"lo": INT8.lo, "hi": INT8.hi} if self.output.planes == 1 else {}),
-                **self._heads("a", region(self.inputs[0]), 2 * heads[0] + source, blocks),
-                **self._heads("out", region(self.output), 2 * heads[0] + half, blocks),
+                **self._heads("a", region(self.inputs[0]), first + source, blocks),
+                **self._heads("out", region(self.output), first + half, blocks),
                 **matrix_fields("b", region(self.inputs[1]), half * blocks, kind=OperandKind.TENSOR),
                 "b_row_stride": 0,
             }
             for c in self.inputs[2:]:
-                part = self._heads("c", region(c), 2 * heads[0] + half, blocks)
+                part = self._heads("c", region(c), first + half, blocks)
                 values |= {"c_kind": OperandKind.TENSOR, **part}
             out.append(RelocatablePacket("ROW", values, self.node, self.op_type))
         return out
@@ -177,5 +179,5 @@ class RotateOp(Op):
     def _heads(self, role: str, r: Region, half: int, blocks: int) -> dict[str, int]:
         """Half of a head by its number; rows of the matrix are heads."""
         values = matrix_fields(role, r, half * blocks)
-        values[f"{role}_row_stride"] = 2 * blocks * r.planes * r.pitch
+        values[f"{role}_row_stride"] = len(self.halves) * blocks * r.planes * r.pitch
         return values

@@ -12,8 +12,9 @@ from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vlac.ir.packet import Choice, RelocatablePacket
 from vlac.plan.residency import Load, Use, plan_residency
 
-__all__ = ["param_groups", "with_loads"]
+__all__ = ["LOADS", "param_groups", "with_loads"]
 
+LOADS = _WEIGHTS, _PARAMETERS = "load weights", "load parameters"
 _AHEAD = 2  # loads beyond the needed ones that are issued per packet
 
 
@@ -78,7 +79,7 @@ def with_loads(
     ready = [(load, _weight_copy(load)) for load in weight_loads]
     ready += [(load, _param_copy(load, params_line, starts, lines)) for load in param_loads]
     _after_selectors(packets, [load for load, _ in ready])
-    return _merge(packets, sorted(ready, key=lambda r: (r[0].first, r[1].op != "load parameters")))
+    return _merge(packets, sorted(ready, key=lambda r: (r[0].first, r[1].op != _PARAMETERS)))
 
 
 def _key(load: Load) -> tuple[int, Choice | None]:

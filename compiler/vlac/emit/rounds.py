@@ -1,16 +1,19 @@
 """The packets of a repeated model: what runs once, then a LOOP over what runs in every round.
 
 Every round begins when all packets of the one before are complete: fetch waits for them at a SET, whose register nobody
-reads. So the semaphores of a round are its own. Not here: which operations are in the rounds (`plan/rounds.py`).
+reads. So the semaphores of a round are its own. Weights and parameters of the rounds are loaded once in front, where
+all of them fit. Not here: which operations are in the rounds (`plan/rounds.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 from vla_isa.packet import Packet
 from vlac.device.gather import COUNTER
+from vlac.emit.prefetch import LOADS
 from vlac.ir.packet import RelocatablePacket
 
 __all__ = ["closed_loops", "with_rounds"]
@@ -28,8 +31,19 @@ def with_rounds(
     once = [p for p in ordered if p.stage < first_stage]
     rounds = [p for p in ordered if p.stage >= first_stage]
     loop = RelocatablePacket("LOOP", {"n": 1, "count": count, "register": COUNTER}, op="rounds")
-    before = [*with_loads(once), _all_complete()] if once else []
-    return [*before, loop, *with_loads(rounds), _all_complete()]
+    body = with_loads(rounds)
+    kept = [p for p in body if p.op in LOADS]
+    if _overlap(kept) or any(p.values.get("index_enable") for p in kept):
+        kept = []
+    before = [*with_loads(once), *kept]
+    body = [p for p in body if p not in kept]
+    return [*before, *([_all_complete()] if before else []), loop, *body, _all_complete()]
+
+
+def _overlap(loads: list[RelocatablePacket]) -> bool:
+    """Whether one takes words of another."""
+    places = sorted((p.values["move"], p.values["dst"], p.values["dst"] + p.values["n0"]) for p in loads)
+    return any(a[0] == b[0] and a[2] > b[1] for a, b in pairwise(places))
 
 
 def _all_complete() -> RelocatablePacket:

@@ -13,10 +13,12 @@ from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph, GraphOutput
 from vlac.legalize.copies_of_heads import copies_of_heads
 from vlac.legalize.copy_inputs import copy_inputs
+from vlac.legalize.exchanged_halves import exchange_halves
 from vlac.legalize.fuse_residual import fuse_residuals
 from vlac.legalize.fuse_same_source import fuse_same_source
 from vlac.legalize.fuse_table import fuse_tables
 from vlac.legalize.fuse_wide_add import fuse_wide_adds
+from vlac.legalize.heads_as_rows import heads_as_rows
 from vlac.legalize.keys_first import keys_first
 from vlac.legalize.layout_ops import realize_layout_ops
 from vlac.legalize.lower import lower
@@ -81,9 +83,11 @@ def graph_passes(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool) ->
         ("copy_inputs", copy_inputs),
         ("order", pools_first),
         *([("debug_outputs", _add_debug_outputs)] if debug_outputs else []),
+        ("exchanged_halves", lambda graph: exchange_halves(graph, hw)),
         ("space_to_depth", lambda graph: space_to_depth(graph, hw)),
         ("place", lambda graph: place(graph, hw)),
         ("copies_of_heads", lambda graph: copies_of_heads(graph, hw)),
+        ("heads_as_rows", lambda graph: heads_as_rows(graph, hw)),
         ("keys_first", lambda graph: keys_first(graph, hw)),
     ]
 

@@ -116,7 +116,8 @@ def _limits(units: I16) -> list[tuple[int, int]]:
         return [(flat, 0)]
     grown = sum(keys - growing - i for i in range(queries))
     found = [(flat, 0), (growing, 1)]
-    return found[::-1] if queries > 1 and grown > (keys - flat) * queries else found
+    inside = growing + queries - 1 <= keys  # else it takes two packets
+    return found[::-1] if queries > 1 and inside and grown > (keys - flat) * queries else found
 
 
 def _cost(mask: MaskStructure) -> int:

@@ -35,6 +35,7 @@ NORMS = ("LayerNormalization", "RMSNormalization")
 _HEADROOM = 1.25  # over what calibration saw: a sum that saturates costs more than a quarter of a step
 _MAKERS = ("Gemm", "MatMul", "Add", "Mul", "Concat", *NORMS)  # of int16, besides inputs and moves
 _READERS = ("Add", "Mul", "Concat", "ArgMax", *NORMS)  # of int16, besides moves and gates
+_VIEWS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 _SEQUENCE = (*NORMS, "Attention", "RotaryEmbedding")
 _SMALLEST = 1e-8
 
@@ -87,8 +88,17 @@ def _is_sequence(node: ir.Node) -> bool:
 
 
 def _is_router(node: ir.Node) -> bool:
-    """Whether it compares logits: the order of those that are near each other is that of int16."""
-    return node.op_type == "ArgMax" or gates_of(node) is not None
+    """Whether it compares logits: the order of those that are near each other is that of int16.
+
+    Logits that are picked of others are int8, as channels of int16 do not move.
+    """
+    if node.op_type == "ArgMax":
+        source = node.inputs[0]
+        while source is not None and (made := source.producer()) is not None and made.op_type in _VIEWS:
+            source = made.inputs[0]
+        made = None if source is None else source.producer()
+        return made is not None and not moves(made)
+    return gates_of(node) is not None
 
 
 def is_function(node: ir.Node) -> bool:

@@ -25,6 +25,7 @@ class WorldSpec:
     world: str  # class, made with a level
     expert: str  # function: world -> Expert
     schema: str  # a Schema
+    extras: str = "envs"  # of the package, that it needs
 
     def make(self, level: str) -> World:
         """The world at a level.
@@ -54,7 +55,7 @@ class WorldSpec:
                 raise
             raise CollectError(
                 f"the world '{self.name}' needs the package '{error.name}', which is not installed; "
-                "pip install 'vla-toolchain[envs]'"
+                f"pip install 'vla-toolchain[{self.extras}]'"
             ) from error
 
 
@@ -66,6 +67,15 @@ WORLDS: tuple[WorldSpec, ...] = (
         world="vla_datasets.worlds.babyai.environment:BabyAI",
         expert="vla_datasets.worlds.babyai.expert:expert",
         schema="vla_datasets.worlds.babyai.schema:SCHEMA",
+    ),
+    WorldSpec(
+        "driving",
+        "a town with lights, traffic and weather, driven by pure pursuit",
+        ("clear", "clear+traffic", "rain+traffic", "fog+traffic", "night+traffic"),
+        world="vla_datasets.worlds.driving.environment:Driving",
+        expert="vla_datasets.worlds.driving.expert:expert",
+        schema="vla_datasets.worlds.driving.schema:SCHEMA",
+        extras="envs,driving",
     ),
 )
 

@@ -69,6 +69,21 @@ def scattered(m, x, t):
     return (torch.stack([e(x) for e in m.experts], 1) * mask[:, :, None, None, None]).sum(1)
 
 
+def layers():
+    """Two layers of experts, whose routers are the rows of one (N-ISA's MoEBabyAIVLA)."""
+
+    def forward(m, x, t):
+        logits = m.router(t).view(-1, 2, E)
+        masks = torch.zeros_like(logits).scatter(-1, logits.topk(1, -1).indices, 1.0)
+        for i, experts in enumerate((m.first, m.second)):
+            x = torch.stack([e(x) for e in experts], 1)
+            x = F.relu((x * masks[:, i].view(-1, E, 1, 1, 1)).sum(1))
+        return x
+
+    first, second = (nn.ModuleList([nn.Conv2d(i, 6, 3, padding=1) for _ in range(E)]) for i in (3, 6))
+    return Fn(forward, router=nn.Linear(T, 2 * E), first=first, second=second), images()
+
+
 def one_hot(m, x, t):
     mask = F.one_hot(m.router(t).argmax(-1), E).to(x.dtype)
     return sum(mask[:, i : i + 1] * e(x) for i, e in enumerate(m.experts))
@@ -169,6 +184,7 @@ MODULES = {
     "expert_functional": functional,
     "expert_convolution": convolution,
     "expert_scattered": mixture(scattered, conv, images),
+    "expert_layers": layers,
     "expert_one_hot": mixture(one_hot, network, vectors),
     "expert_equal": mixture(equal, conv, images),
     "expert_picked": mixture(picked, network, vectors),

@@ -8,7 +8,19 @@ import numpy as np
 import onnx
 from blocks import Sequence
 
-__all__ = ["EXPERTS", "chosen_image", "chosen_result", "chosen_rows", "routing", "several_routers", "static"]
+__all__ = [
+    "EXPERTS",
+    "chosen_image",
+    "chosen_result",
+    "chosen_rows",
+    "expert_layer",
+    "only_gates",
+    "routing",
+    "several_layers",
+    "several_routers",
+    "static",
+    "token_mixture",
+]
 
 EXPERTS, TEXT, D, HIDDEN = 4, 12, 24, 40
 
@@ -69,6 +81,21 @@ def chosen_result() -> onnx.ModelProto:
     x, text = g.linear(g.input("x", (7, D)), D, D), g.input("text", (1, TEXT))
     y = g.node("Add", [x, expert_layer(g, g.norm(x, D), router(g, text), D, D)], D)
     return g.finished(y)
+
+
+def several_layers() -> onnx.ModelProto:
+    """Convolutions that a router's numbers choose, one for each layer: rows of logits that are the first channels."""
+    g = Sequence("several layers")
+    x, text = g.input("x", (1, 6, 9, 9)), g.input("text", (1, TEXT))
+    logits = g.node("MatMul", [text, g.constant(np.eye(TEXT, dtype=np.float32))], TEXT)
+    rows = g.node("Reshape", [logits, g.constant(np.array([3, EXPERTS]))], EXPERTS)
+    for i in range(3):
+        row = g.node("Gather", [rows, g.constant(np.array(i))], EXPERTS, axis=0)
+        number = g.node("ArgMax", [row], 1, axis=0, keepdims=0)
+        arrays = g.normal(EXPERTS, 6, 6, 3, 3) / 7, 0.3 * g.normal(EXPERTS, 6)
+        parts = [g.node("Gather", [g.constant(a), number], 6) for a in arrays]
+        x = g.node("Relu", [g.node("Conv", [x, *parts], 6, pads=[1] * 4)], 6)
+    return g.finished(x)
 
 
 def several_routers(order: tuple[int, ...] = (0, 1, 2, 0)) -> onnx.ModelProto:

@@ -182,6 +182,7 @@ MIXTURES = (
     Case("expert_functional", M, "`F.linear` with `w[router(t)[0].argmax()]`", {**CHOSEN, "Gemm": 2}, ALL),
     Case("expert_convolution", M, "`F.conv2d` with `torch.index_select`", {**CHOSEN, "Gather": 2, "Conv": 1}, ALL),
     Case("expert_scattered", M, "all experts times a mask by `scatter`", {**CHOSEN, "Gather": 2, "Conv": 1}, ALL),
+    Case("expert_layers", M, "routers of several layers in one, by `scatter`", {"ArgMax": 2, "Conv": 2}, ALL),
     Case("expert_one_hot", M, "the same by `F.one_hot`", {**CHOSEN, "Gather": 4, "Gemm": 3}, ALL),
     Case("expert_equal", M, "the same by `number == e`", {**CHOSEN, "Gather": 2, "Conv": 1}, ALL),
     *(

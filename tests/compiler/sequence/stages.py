@@ -67,7 +67,7 @@ def _wanted(op: Op, known: dict[Tensor, Any], nodes: Any, constants: Any) -> tup
         return "logits", _logits(op, known, nodes, constants)
     if isinstance(op, MixOp):
         return "mix", _mix(op, known)
-    if isinstance(op, RotateOp) and op.exchanged and nodes[out.label].input[1] in constants:
+    if isinstance(op, RotateOp) and len(op.inputs) == 3 and nodes[out.label].input[1] in constants:
         return "rotation", _rotation(op, known, nodes[out.label], constants)
     if isinstance(op, RowOp) and op.op_type == "Attention":
         return _softmax(op, known)
@@ -123,7 +123,8 @@ def _logits(op: LogitsOp, known: dict[Tensor, Any], nodes: Any, constants: Any) 
 def _rotation(op: RotateOp, known: dict[Tensor, Any], node: onnx.NodeProto, constants: Any) -> F64:
     """Pairs of channels (a, b) become (a cos - b sin, a sin + b cos)."""
     given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    x = known[op.inputs[0]].astype(np.float64).reshape(op.output.w, given["num_heads"], -1)
+    source = op.inputs[2].producer.inputs[0]  # what is not exchanged, of the product with cosines
+    x = known[source].astype(np.float64).reshape(op.output.w, given["num_heads"], -1)
     cos, sin = (constants[name].astype(np.float64)[0, :, None] for name in node.input[1:3])
     n = given.get("rotary_embedding_dim", 0) or x.shape[-1]
     at = np.arange(n)
@@ -131,7 +132,7 @@ def _rotation(op: RotateOp, known: dict[Tensor, Any], node: onnx.NodeProto, cons
     y = x.copy()
     y[..., first] = x[..., first] * cos - x[..., second] * sin
     y[..., second] = x[..., first] * sin + x[..., second] * cos
-    return y.reshape(op.output.w, -1) * op.inputs[0].scale / op.output.scale
+    return y.reshape(op.output.w, -1) * source.scale / op.output.scale
 
 
 def _softmax(op: RowOp, known: dict[Tensor, Any]) -> tuple[str, F64] | None:

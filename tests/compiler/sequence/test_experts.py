@@ -14,6 +14,7 @@ from mixtures import (
     chosen_rows,
     expert_layer,
     routing,
+    several_layers,
     several_routers,
     static,
 )
@@ -83,6 +84,16 @@ def test_more_numbers_than_registers(order):
         assert np.array_equal(*integers(state, inputs), *integers(alone, inputs)), numbers
 
 
+def test_the_rows_of_one_router():
+    model, rng = several_layers(), np.random.default_rng(8)
+    state = compiled(model)
+    for numbers in ((0, 1, 2), (3, 3, 0), (2, 0, 3)):
+        text = np.concatenate([routing(n, rng)[:, :EXPERTS] for n in numbers], axis=1)
+        inputs = drawn(model, rng) | {"text": text}
+        alone = compiled(static(state.quantized.qdq, list(numbers)))
+        assert np.array_equal(*integers(state, inputs), *integers(alone, inputs)), numbers
+
+
 def numbered():
     """The expert's number is an input of the model."""
     g = Sequence("numbered")
@@ -121,3 +132,11 @@ def test_same_bytes_with_several_routers():
     model, rng = several_routers(), np.random.default_rng(7)
     numbers = {f"text{i}": routing(n, rng, 3) for i, n in enumerate((2, 0, 1))}
     check_rtl(compiled(model), drawn(model, rng) | numbers)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("rtl tiny")
+def test_same_bytes_of_the_layers_of_one_router():
+    model, rng = several_layers(), np.random.default_rng(10)
+    text = np.concatenate([routing(n, rng)[:, :EXPERTS] for n in (3, 0, 2)], axis=1)
+    check_rtl(compiled(model), drawn(model, rng) | {"text": text})

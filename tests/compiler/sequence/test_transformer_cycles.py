@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
-from transformer_cycles import SHAPES, measure, reached
+from block_shapes import FLOWS
+from transformer_cycles import SHAPES, flow, measure, reached
+
+from vla_isa import timing
 
 PAGE = Path(__file__).resolve().parents[3] / "benchmarks" / "README.md"
 LONG = {"siglip_so400m"}
@@ -12,7 +15,7 @@ LONG = {"siglip_so400m"}
 def published():
     """Cycles that one more block costs, from the table of the page."""
     rows = [[c.strip() for c in line.split("|")[1:-1]] for line in PAGE.read_text(encoding="utf-8").splitlines()]
-    return {r[0]: int(r[4].replace(",", "")) for r in rows if r and r[0] in SHAPES}
+    return {r[0]: int(r[4].replace(",", "")) for r in rows if r and r[0] in {*SHAPES, *FLOWS}}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in SHAPES])
@@ -20,3 +23,9 @@ def test_a_block_is_within_its_target(name):
     row = measure(name)
     assert reached(row), row
     assert row["more"] <= published()[name], "python benchmarks/transformer_cycles.py"
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_whole_sampler_takes_no_more_than_published(name):
+    pytest.importorskip("torch")
+    assert timing.estimate(flow(name)).total_cycles <= published()[name], "python benchmarks/transformer_cycles.py"

@@ -3,7 +3,7 @@
 matches: MatMul, Gemm and Conv (2-D) whose weight is a view of a Gather of a constant [experts, ...] by one number, the
 Add of a bias chosen by the same number behind a MatMul; the number is an ArgMax, a TopK of one, or an integer input.
 rewrite: Gemm or Conv of Gather(constant [experts, ...], number), of a weight in its plain order and of a bias [experts,
-N]; the number is a scalar, that of a router ArgMax(Reshape(logits, [experts])).
+N]; the number is a scalar, that of a router ArgMax(Reshape(logits, [experts])), or of a row of several routers' logits.
 
 A mixture that sums all experts by a mask of one is written so by `mixtures.py`. Not here: mixtures whose choice is
 made for each token.
@@ -24,52 +24,55 @@ from vlac.rewrite.nodes import Nodes
 from vlac.rewrite.sequence.match import is_op, made_by, pairs
 from vlac.rewrite.sequence.views import view_of
 
-__all__ = ["Router", "choose_weights", "router_of"]
+__all__ = ["Numbers", "Router", "choose_weights", "routed_logits", "router_of"]
 
 _INTEGERS = (ir.DataType.INT32, ir.DataType.INT64)
 _RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Router:
     """What makes one expert's number.
 
     Attributes:
-        source: the number, in any shape of one element: an ArgMax's or TopK's result, or a model's input.
-        logits: what is compared, of as many elements as there are experts; None of an input.
+        source: the numbers: an ArgMax's or TopK's result, or a model's input.
+        row: which of them, in their order.
+        logits: what is compared, [..., experts] of as many rows as there are numbers; None of an input.
     """
 
     source: ir.Value
-    logits: ir.Value | None
+    row: int = 0
+    logits: ir.Value | None = None
 
     @property
     def experts(self) -> int | None:
         """How many there are, where a router says."""
-        return None if self.logits is None else math.prod(shape_of(self.logits))
+        return None if self.logits is None else shape_of(self.logits)[-1]
 
 
 @dataclass
 class Numbers:
     """The scalars of the routers of a graph, each made once."""
 
-    made: dict[ir.Value, ir.Value] = field(default_factory=dict)
+    made: dict[Router, ir.Value] = field(default_factory=dict)
 
     def scalar(self, new: Nodes, router: Router) -> ir.Value:
         """The number as a scalar; its nodes are of the first that asks, in the order of the graph."""
-        if router.source not in self.made:
-            if router.logits is None:
-                value = router.source
-                found = (
-                    value if not shape_of(value) else new.add("Reshape", [value, _sizes(new)], (), dtype=value.dtype)
-                )
-            else:
-                row = router.logits
-                if len(shape_of(row)) != 1:
-                    count = math.prod(shape_of(row))
-                    row = new.add("Reshape", [row, _sizes(new, count)], (count,), dtype=row.dtype)
-                found = new.add("ArgMax", [row], (), {"axis": 0, "keepdims": 0}, ir.DataType.INT64)
-            self.made[router.source] = found
-        return self.made[router.source]
+        if router not in self.made:
+            value = router.source if router.logits is None else router.logits
+            rows = math.prod(shape_of(router.source))
+            if rows > 1:
+                each = (rows,) if router.logits is None else (rows, shape_of(value)[-1])
+                value = new.add("Reshape", [value, _sizes(new, *each)], each, dtype=value.dtype)
+                row = new.constant(np.array(router.row, np.int64))
+                value = new.add("Gather", [value, row], each[1:], {"axis": 0}, value.dtype)
+            target = () if router.logits is None else shape_of(value)[-1:]
+            if shape_of(value) != target:
+                value = new.add("Reshape", [value, _sizes(new, *target)], target, dtype=value.dtype)
+            if router.logits is not None:
+                value = new.add("ArgMax", [value], (), {"axis": 0, "keepdims": 0}, ir.DataType.INT64)
+            self.made[router] = value
+        return self.made[router]
 
 
 def _sizes(new: Nodes, *sizes: int) -> ir.Value:
@@ -78,35 +81,42 @@ def _sizes(new: Nodes, *sizes: int) -> ir.Value:
 
 def router_of(value: ir.Value | None) -> Router | None:
     """The router of a number of one element, through what only moves it."""
-    while value is not None and math.prod(shape_of(value)) == 1 and value.dtype in _INTEGERS:
-        node = value.producer()
+    if value is None or math.prod(shape_of(value)) != 1 or value.dtype not in _INTEGERS:
+        return None
+    row = 0
+    while not is_constant(value):
+        view = view_of(value)
+        row = int(view.positions.reshape(-1)[row])
+        value, node = view.root, view.root.producer()
         if value.is_graph_input():
-            return Router(value, None)
-        if node is None or is_constant(value):
-            return None
-        if is_op(node, *_RESHAPES, "Cast") or (is_op(node, "Gather", "Slice") and is_constant(node.inputs[1])):
+            return Router(value, row)
+        if node is not None and is_op(node, "Cast") and node.inputs[0] is not None:
             value = node.inputs[0]
             continue
-        return _routed(node, value)
+        logits = routed_logits(value)
+        return None if logits is None else Router(value, row, logits)
     return None
 
 
-def _routed(node: ir.Node, value: ir.Value) -> Router | None:
-    """Of an ArgMax, or of the indices of a TopK of one; behind a Softmax its logits have the same order."""
-    logits = node.inputs[0]
-    if logits is None or not is_op(node, "ArgMax", "TopK"):
+def routed_logits(value: ir.Value) -> ir.Value | None:
+    """The logits [..., experts] of an ArgMax, or of the indices of a TopK of one; those behind a Softmax have the same
+    order.
+    """
+    node = value.producer()
+    logits = None if node is None else node.inputs[0]
+    if node is None or logits is None or not is_op(node, "ArgMax", "TopK"):
         return None
     rank = len(shape_of(logits))
     axis = attribute(node, "axis", 0 if node.op_type == "ArgMax" else -1) % rank
     largest = attribute(node, "largest", 1) and not attribute(node, "select_last_index", 0)
-    if not largest or (node.op_type == "TopK" and value is not node.outputs[1]):
+    if not largest or axis != rank - 1 or (node.op_type == "TopK" and value is not node.outputs[1]):
         return None
-    if math.prod(shape_of(logits)) != shape_of(logits)[axis]:
+    if math.prod(shape_of(value)) != math.prod(shape_of(logits)[:-1]):
         return None
     share = made_by(logits, "Softmax", "LogSoftmax")
     if share is not None and attribute(share, "axis", -1) % rank == axis:
-        logits = share.inputs[0]
-    return Router(value, logits)
+        return share.inputs[0]
+    return logits
 
 
 @dataclass
@@ -162,7 +172,7 @@ def _rows(value: ir.Value, weight: _Chosen) -> NDArray[Any] | None:
     chosen, array, count = _chosen(value), constant(value), len(weight.arrays)
     if array is not None:
         return np.broadcast_to(array.reshape(1, -1), (count, array.size)).copy() if _is_row(array.shape) else None
-    if chosen is None or chosen.router.source is not weight.router.source or len(chosen.arrays) != count:
+    if chosen is None or chosen.router != weight.router or len(chosen.arrays) != count:
         return None
     return chosen.arrays.reshape(count, -1) if _is_row(chosen.arrays.shape[1:]) else None
 

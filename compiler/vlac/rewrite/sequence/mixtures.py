@@ -8,6 +8,7 @@ rewrite: one of them, whose constants are Gather(constant [experts, ...], number
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from onnx_ir.passes import common as onnx_passes
 
 from vlac.model.reading import attribute, constant, constant_input, shape_of
 from vlac.rewrite.nodes import Nodes
-from vlac.rewrite.sequence.experts import Numbers, Router, router_of
+from vlac.rewrite.sequence.experts import Numbers, Router, routed_logits, router_of
 from vlac.rewrite.sequence.match import is_op, made_by, pairs, reduced_axes
 from vlac.rewrite.sequence.views import view_of
 
@@ -33,6 +34,16 @@ class _Mask:
     """1 where the number is that of `experts`, which has the mask's shape, else 0."""
 
     router: Router
+    experts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Masks:
+    """The same of several routers: of each element which of the `source`'s numbers, and the expert."""
+
+    source: ir.Value
+    logits: ir.Value | None
+    rows: NDArray[np.int64]
     experts: NDArray[np.int64]
 
 
@@ -61,12 +72,12 @@ def keep_one_expert(model: ir.Model) -> None:
 
 def _rewrite(graph: ir.Graph, node: ir.Node, mixture: _Mixture, numbers: Numbers) -> bool:
     with Nodes(graph, node) as new:
-        number = numbers.made.get(mixture.router.source)
+        number = numbers.made.get(mixture.router)
         merger = _Merger(new, numbers.scalar(new, mixture.router))
         result = merger.merged(mixture.results)
         if result is None:
             if number is None:
-                del numbers.made[mixture.router.source]
+                del numbers.made[mixture.router]
             return False
         for other in mixture.others:
             shape = np.broadcast_shapes(shape_of(result), shape_of(other))
@@ -98,7 +109,7 @@ def _of_adds(node: ir.Node) -> _Mixture | None:
         array = constant(leaf)
         if array is not None and not array.any():
             continue
-        if term is None or (router is not None and term[0].source is not router.source) or term[1] in terms:
+        if term is None or (router is not None and term[0] != router) or term[1] in terms:
             others.append(leaf)
             continue
         router = term[0]
@@ -173,7 +184,16 @@ def stacked(value: ir.Value, axis: int) -> list[ir.Value] | None:
 
 
 def _mask(value: ir.Value) -> _Mask | None:
-    """The mask of a value, through moves, Casts and a Where of 1 and 0."""
+    """The mask of a value, which is one router's."""
+    found = _masks(value)
+    rows = None if found is None else np.unique(found.rows)
+    if found is None or rows is None or len(rows) != 1:
+        return None
+    return _Mask(Router(found.source, int(rows[0]), found.logits), found.experts)
+
+
+def _masks(value: ir.Value) -> _Masks | None:
+    """The masks of a value, through moves, Casts and a Where of 1 and 0."""
     view = view_of(value)
     root = view.root
     node = root.producer()
@@ -181,28 +201,42 @@ def _mask(value: ir.Value) -> _Mask | None:
         return None
     same = is_op(node, "Cast") or (is_op(node, "Where") and _are(node, (1, 1), (2, 0)))
     below = node.inputs[0] if same else None
-    source = _made(node) if below is None else _mask(below)
-    if source is None:
+    found = _made(node) if below is None else _masks(below)
+    if found is None:
         return None
-    experts = np.broadcast_to(source.experts, shape_of(root)).reshape(-1)
-    return _Mask(source.router, experts[view.positions])
+    rows, experts = (
+        np.broadcast_to(a, shape_of(root)).reshape(-1)[view.positions] for a in (found.rows, found.experts)
+    )
+    return _Masks(found.source, found.logits, rows, experts)
 
 
-def _made(node: ir.Node) -> _Mask | None:
-    """Of what compares the number with all experts'."""
+def _made(node: ir.Node) -> _Masks | None:
+    """Of what compares numbers with those of experts."""
     shape = shape_of(node.outputs[0])
     if is_op(node, "Equal"):
         for number, others in pairs(node):
             router, array = router_of(number), constant(others)
             if router is not None and array is not None:
-                return _Mask(router, np.broadcast_to(array.astype(np.int64), shape))
+                experts = np.broadcast_to(array.astype(np.int64), shape)
+                return _Masks(router.source, router.logits, np.full(shape, router.row), experts)
+    source, axis = None, len(shape) - 1
     if is_op(node, "OneHot") and _are(node, (2, (0, 1))):
-        router, axis = router_of(node.inputs[0]), attribute(node, "axis", -1) % len(shape)
-        return None if router is None else _Mask(router, _along(shape, axis))
-    if is_op(node, "ScatterElements") and _are(node, (0, 0), (2, 1)) and attribute(node, "reduction", "none") == "none":
-        router, axis = router_of(node.inputs[1]), attribute(node, "axis", 0) % len(shape)
-        return None if router is None else _Mask(router, _along(shape, axis))
-    return None
+        source, axis = node.inputs[0], attribute(node, "axis", -1) % len(shape)
+    elif is_op(node, "ScatterElements") and _are(node, (0, 0), (2, 1)):
+        plain = attribute(node, "reduction", "none") == "none"
+        source, axis = node.inputs[1] if plain else None, attribute(node, "axis", 0) % len(shape)
+    if source is None or axis != len(shape) - 1:
+        return None
+    view = view_of(source)
+    logits = routed_logits(view.root)
+    count = math.prod(shape[:-1])
+    if logits is None or not view.is_whole or math.prod(view.shape) != count:
+        router = router_of(source)
+        if router is None or count != 1:
+            return None
+        return _Masks(router.source, router.logits, np.full(shape, router.row), _along(shape, axis))
+    rows = np.broadcast_to(np.arange(count).reshape(*shape[:-1], 1), shape)
+    return _Masks(view.root, logits, rows, _along(shape, axis))
 
 
 def _along(shape: tuple[int, ...], axis: int) -> NDArray[np.int64]:

@@ -1,0 +1,1 @@
+"""Driving: a town with lights, traffic and weather, in the place of a CARLA server."""

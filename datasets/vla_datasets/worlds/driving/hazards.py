@@ -1,0 +1,77 @@
+"""What is in the way of the policy's car: red lights, cars and pedestrians on its path; and what it has hit.
+
+Distances are those of the earlier CARLA system's collector: cars within 8 m, pedestrians within 12 m, 1.8 m to the
+side of the path. Not here: what is done about it (`expert.py`).
+"""
+
+from __future__ import annotations
+
+import math
+
+from vla_datasets.worlds.driving.lanes import LaneMap
+from vla_datasets.worlds.driving.lights import STOP_LINE, TrafficLights
+from vla_datasets.worlds.driving.route import SPACING, Route
+from vla_datasets.worlds.driving.schema import COMMANDS
+from vla_datasets.worlds.driving.traffic import CAR_LENGTH, CAR_WIDTH, PEDESTRIAN_RADIUS, Traffic
+from vla_datasets.worlds.driving.vehicle import LENGTH, WIDTH, Vehicle
+
+__all__ = ["CAR_AHEAD", "PEDESTRIAN_AHEAD", "hazard", "hit"]
+
+CAR_AHEAD, PEDESTRIAN_AHEAD, TUBE = 8.0, 12.0, 1.8  # metres from the car's front; to each side
+_LIGHT_AHEAD = 8.0
+_CIRCLES = (-1.5, 0.0, 1.5)  # metres: a car is three circles in a row
+
+
+def hazard(
+    town: LaneMap, route: Route, index: int, ego: Vehicle, traffic: Traffic, lights: TrafficLights, clock: float
+) -> str:
+    """The command of what is in the way ("" where nothing is), the most urgent first.
+
+    Args:
+        index: of the route's point where the car is.
+        clock: seconds.
+    """
+    front = LENGTH / 2
+    people = [p.place for p in traffic.pedestrians]
+    cars = [c.place for c in traffic.cars]
+    if _near_path(route, index, people, front + PEDESTRIAN_AHEAD, TUBE):
+        return COMMANDS[8]
+    if _near_path(route, index, cars, front + CAR_AHEAD + CAR_LENGTH / 2, TUBE):
+        return COMMANDS[7]
+    lane, along, _ = town.nearest(ego.x, ego.y, ego.yaw)
+    line = lane.length - STOP_LINE - along - front
+    if -1.5 < line < _LIGHT_AHEAD and lights.must_stop(lane, clock):
+        return COMMANDS[6]
+    return ""
+
+
+def _near_path(route: Route, index: int, places: list[tuple[float, float, float]], ahead: float, beside: float) -> bool:
+    """Whether one of the places is within `beside` metres of the next `ahead` metres of the path."""
+    part = route.points[index : index + round(ahead / SPACING) + 1]
+    return any(
+        abs(x - part[0, 0]) < ahead + 5
+        and abs(y - part[0, 1]) < ahead + 5
+        and float(min((part[:, 0] - x) ** 2 + (part[:, 1] - y) ** 2)) < beside**2
+        for x, y, _ in places
+    )
+
+
+def hit(ego: Vehicle, traffic: Traffic) -> str:
+    """What the car touches: "a vehicle", "a pedestrian" or ""."""
+    own = _circles(ego.x, ego.y, ego.yaw)
+    near = max(LENGTH, CAR_LENGTH) + 1
+    for car in traffic.cars:
+        x, y, yaw = car.place
+        if abs(x - ego.x) < near and abs(y - ego.y) < near:
+            reach = (WIDTH + CAR_WIDTH) / 2 * 0.95
+            if any(math.dist(a, b) < reach for a in own for b in _circles(x, y, yaw)):
+                return "a vehicle"
+    for walker in traffic.pedestrians:
+        x, y, _ = walker.place
+        if any(math.dist(a, (x, y)) < WIDTH / 2 + PEDESTRIAN_RADIUS for a in own):
+            return "a pedestrian"
+    return ""
+
+
+def _circles(x: float, y: float, yaw: float) -> list[tuple[float, float]]:
+    return [(x + d * math.cos(yaw), y + d * math.sin(yaw)) for d in _CIRCLES]
