@@ -80,12 +80,6 @@ ATTENTION = [
         of_the_device("Attention", X, X, X, (5, 5), at=3, q_num_heads=2, kv_num_heads=2),
         "computed mask 'attention1.0.1'",
     ),
-    Case(
-        "Attention",
-        "mask_is_known",
-        one("Attention", X, (1, 3, 16), (1, 3, 16), (5, 3), q_num_heads=2, kv_num_heads=2, is_causal=1),
-        "5 queries of 3 keys",
-    ),
 ]
 
 ROTARY = [

@@ -112,8 +112,6 @@ class LogitsOp(_ProductOp):
         x, out = self.inputs[0], self.output
         self._check(x, out)
         self.require(out.planes == 2 and out.with_items, "its output is not int16 with maxima")
-        last = self.limit + self.limit_step * (out.w - 1)
-        self.require(max(self.limit, last) <= out.c, "its limit is behind the last key")
         for t in self.inputs[2:]:
             self.require(t.planes == 2 and t.c == out.c and t.w in (1, x.w), f"'{t.label}' is no mask of its size")
 

@@ -1,7 +1,6 @@
 """What the mask of an Attention node is to the machine: a limit of keys, and what is added to the logits.
 
-limit, limit_step   key j of query i counts where j < limit + limit_step * i (the logits' GEMM knows it for free); never
-                    more than there are keys, as the array computes whole blocks of them
+limit, limit_step   key j of query i counts where j < limit + limit_step * i (the logits' GEMM knows it for free)
 added               none, one row for all queries, or a tensor; without what the limit masks already
 
 Constants are in the device's integers, so that what rounds to nothing costs nothing. These reach 128 nat: where the
@@ -67,10 +66,10 @@ def mask_structure(node: ir.Node, number: int = 0) -> MaskStructure:
     queries, keys = shape_of(node.inputs[0])[-2], past + shape_of(node.inputs[1])[-2]
     causal = bool(attribute(node, "is_causal", 0))
     mask = node.inputs[3] if len(node.inputs) > 3 else None
-    given = np.zeros((1, 1), np.float32) if mask is None else constant(mask)
+    given = constant(mask)
     if given is None:
-        assert mask is not None and (not causal or past + queries <= keys)
-        return MaskStructure(*((past + 1, 1) if causal else (keys, 0)), computed=_row(mask))
+        limits = (past + 1, 1) if causal else (keys, 0)
+        return MaskStructure(*limits, computed=None if mask is None else _row(mask))
     given = given.reshape((1,) * (4 - given.ndim) + given.shape)
     given = np.broadcast_to(given[number if len(given) > 1 else 0], (given.shape[1], queries, keys))
     seen = np.tri(queries, keys, past, dtype=bool) if causal else np.ones((queries, keys), bool)
@@ -112,9 +111,7 @@ def _limits(units: I16) -> list[tuple[int, int]]:
     counts = [int(np.flatnonzero(row).max(initial=-1)) + 1 for row in seen]
     flat = max(counts)
     growing = max(0, *(n - i for i, n in enumerate(counts)))
-    if growing + queries - 1 > keys:
-        return [(flat, 0)]
-    grown = sum(keys - growing - i for i in range(queries))
+    grown = sum(max(keys - growing - i, 0) for i in range(queries))
     found = [(flat, 0), (growing, 1)]
     inside = growing + queries - 1 <= keys  # else it takes two packets
     return found[::-1] if queries > 1 and inside and grown > (keys - flat) * queries else found
