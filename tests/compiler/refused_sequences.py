@@ -66,7 +66,12 @@ def of_the_device(operator, *shapes, at, **attributes):
 
 X = (1, 5, 16)
 ATTENTION = [
-    Case("Attention", "of_known_sizes", attention((1, 5, 16), (1, 1, 16)), "[1, 5, 16] and [1, 1, 16] and [1, 1, 16]"),
+    Case(
+        "Attention",
+        "of_known_sizes",
+        attention((1, 5, 16), (1, 1, 16), np.arange(5, dtype=np.float32)[:, None]),
+        "[1, 5, 16] and [1, 1, 16] and [1, 1, 16]",
+    ),
     Case("Attention", "of_itself", attention(softcap=5.0), "softcap 5"),
     Case(
         "Attention",
