@@ -72,7 +72,7 @@ ATTENTION = [
         attention((1, 5, 16), (1, 1, 16), np.arange(5, dtype=np.float32)[:, None]),
         "[1, 5, 16] and [1, 1, 16] and [1, 1, 16]",
     ),
-    Case("Attention", "of_itself", attention(softcap=5.0), "softcap 5"),
+    Case("Attention", "of_itself", attention(softcap=128.0), "softcap 128"),
     Case(
         "Attention",
         "keys_are_computed",

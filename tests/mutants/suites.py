@@ -97,6 +97,7 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
             ("suspects", "suspects", (QUANTIZE, FAULTS)),
         )
     ),
+    ("compiler/vlac/lowering/softcap.py", (["tests/compiler/sequence/test_softcap.py"], COMPILER)),
     *((f"compiler/vlac/{file}.py", (EXPONENTS, COMPILER)) for file in ("lowering/softmax", "quantize/exponents")),
     ("compiler/vlac/quantize/*", (QUANTIZE, FAULTS, NETWORKS)),
     ("compiler/vla_toolchain/conformance/*", (["tests/runtime/test_conformance.py", *FAST], [*FAST, "tests/runtime"])),

@@ -23,6 +23,7 @@ from vlac.device.product import LogitsOp
 from vlac.device.to_weights import ToWeightsOp, TransposeOp
 from vlac.ir.operation import Home, Op, Tensor
 from vlac.lowering.context import LoweringContext
+from vlac.lowering.softcap import MASK_UNIT, capped, joined_mask, uncapped_unit
 from vlac.lowering.softmax import Softmax
 from vlac.model.exponent_form import ExponentForm
 from vlac.model.mask_structure import LOGIT
@@ -37,7 +38,7 @@ _AHEAD = 1  # heads whose logits are made in front of a mix
 class Mask:
     """Which keys a query sees: `limit` + `step` * query of the first, and an int16 [heads or 1, queries or 1, keys] in
     units of LOGIT that is added, -32768 where a key is masked; or `computed`, such tensors [1, queries or 1, keys] of
-    each head, or one for all.
+    each head, or one for all (behind a cap in MASK_UNIT).
     """
 
     limit: int
@@ -49,7 +50,7 @@ class Mask:
 @dataclass(frozen=True)
 class Attention:
     """An attention of q [1, M, heads * d], k [1, S, key_heads * d] and v [1, S, key_heads * e], each [*, heads, d] of a
-    pixel; `out` is [1, M, heads * e].
+    pixel; `out` is [1, M, heads * e]. Logits are cap * tanh(logits / cap) where `cap` is not 0.
     """
 
     q: Tensor
@@ -61,6 +62,7 @@ class Attention:
     scale: float
     mask: Mask
     form: ExponentForm
+    cap: float = 0.0
 
 
 def lower_attention(low: LoweringContext, node: ir.Node, label: str, a: Attention) -> None:
@@ -129,17 +131,31 @@ class _Chain:
         a, graph = self.a, self.low.graph
         q = self._head_of(a.q, "q", head, a.heads)
         m, s = q.w, keys.w
-        logits = self._tensor(f"logits{head}", (1, m, s), LOGIT, type=INT16, with_items=True)
-        mult, shift = scale_to_multiplier(float(np.float32(q.scale * keys.scale * a.scale / LOGIT)))
-        inputs = [q, keys, *self._mask(head)]
-        graph.insert(LogitsOp(self.label, "Attention", inputs, logits, mult, shift, a.mask.limit, a.mask.step))
         out = a.out if a.heads == 1 else self._tensor(f"head{head}", (1, m, values.w), a.out.scale)
 
         def tensor(what: str, *size: Any, **more: Any) -> Tensor:
             name, _, rest = what.partition(":")
             return self._tensor(f"{name}{head}{rest and ':' + rest}", *size, **more)
 
-        return Softmax(graph, self.label, tensor, logits, values, out).add(a.form)
+        unit = uncapped_unit(a.cap) if a.cap else LOGIT
+        logits = tensor("logits", (1, m, s), unit, type=INT16, with_items=True)
+        mult, shift = scale_to_multiplier(float(np.float32(q.scale * keys.scale * a.scale / unit)))
+        inputs, limit, maxima = [q, keys], (s, 0), None
+        if not a.cap:
+            inputs, limit = [*inputs, *self._mask(head)], (a.mask.limit, a.mask.step)
+        graph.insert(LogitsOp(self.label, "Attention", inputs, logits, mult, shift, *limit))
+        if a.cap:
+            logits, maxima = capped(graph, self.label, tensor, logits, a.cap, self._masks_behind_cap(head, m, s))
+        return Softmax(graph, self.label, tensor, logits, values, out, maxima).add(a.form)
+
+    def _masks_behind_cap(self, head: int, queries: int, keys: int) -> list[Tensor]:
+        """Every mask as a tensor: limit and constant as one."""
+        mask = self.a.mask
+        found = [mask.computed[head if len(mask.computed) > 1 else 0]] if mask.computed else []
+        whole = joined_mask(mask.limit, mask.step, mask.added, (queries, keys))
+        if not whole.any():
+            return found
+        return [self._constant_mask(whole, head, MASK_UNIT), *found]
 
     def _mask(self, head: int) -> list[Tensor]:
         added, computed = self.a.mask.added, self.a.mask.computed
@@ -147,8 +163,11 @@ class _Chain:
             return [computed[head if len(computed) > 1 else 0]]
         if added is None:
             return []
+        return [self._constant_mask(added, head, LOGIT)]
+
+    def _constant_mask(self, added: NDArray[np.int16], head: int, unit: float) -> Tensor:
         number = head if len(added) > 1 else 0
         if number not in self.masks:
             data = added[number]
-            self.masks[number] = self._tensor(f"mask{number}", (1, *data.shape), LOGIT, constant=data[None], type=INT16)
-        return [self.masks[number]]
+            self.masks[number] = self._tensor(f"mask{number}", (1, *data.shape), unit, constant=data[None], type=INT16)
+        return self.masks[number]

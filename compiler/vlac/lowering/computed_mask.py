@@ -22,29 +22,32 @@ _LEAST = np.float32((INT16.lo + 1) * LOGIT)
 
 
 def computed_mask(
-    low: LoweringContext, value: ir.Value, sizes: tuple[int, int, int], number: int
+    low: LoweringContext, value: ir.Value, sizes: tuple[int, int, int], number: int, unit: float = LOGIT
 ) -> tuple[Tensor, ...]:
     """The masks [1, queries or 1, keys] of attention `number` of the batch: one for each head, or one for all.
 
     Args:
         value: of truth values or numbers, that broadcasts to [batch, heads, queries, keys].
         sizes: heads, queries, keys.
+        unit: of the integers.
     """
     shape = (1,) * (4 - len(shape_of(value))) + shape_of(value)
     heads, queries, keys = (1 if n == 1 else size for n, size in zip(shape[1:], sizes, strict=True))
     if keys != sizes[2]:
         shape = (*shape[:3], sizes[2])
-    return tuple(_one(low, value, shape, (number if shape[0] > 1 else 0, head), queries) for head in range(heads))
+    return tuple(_one(low, value, shape, (number if shape[0] > 1 else 0, head), queries, unit) for head in range(heads))
 
 
-def _one(low: LoweringContext, value: ir.Value, shape: tuple[int, ...], at: tuple[int, int], queries: int) -> Tensor:
+def _one(
+    low: LoweringContext, value: ir.Value, shape: tuple[int, ...], at: tuple[int, int], queries: int, unit: float
+) -> Tensor:
     """The part of a batch and a head as an input of the device; the same one for all that read it."""
-    key = ("mask", value, shape, at)
+    key = ("mask", value, shape, at, unit)
     if key not in low.shared:
         host, size = low.host, (1, queries, shape[3])
         part = host.add("Slice", (_added(low, value, shape),), (1, *size), "float32", (*at, 0, 0, 1, 1, 1, 1))
         name = f"{value.name}:{at[0]}.{at[1]}"
-        tensor = Tensor(f"{name}:mask", name, size, LOGIT, 0, type=INT16)
+        tensor = Tensor(f"{name}:mask", name, size, unit, 0, type=INT16)
         low.taken(tensor, host.add("Reshape", (part,), size, "float32"), name)
         low.shared[key] = tensor
     return low.shared[key]

@@ -42,9 +42,10 @@ class Softmax:
     Attributes:
         label: of the node.
         tensor: makes an intermediate tensor of a name, a shape and a scale.
-        logits: int16 [1, M, S] with maxima.
+        logits: int16 [1, M, S], with maxima where they are not given.
         values: [1, N, S] in weights.
         out: int8 [1, M, N].
+        maxima: of the logits, items.
     """
 
     graph: Graph
@@ -53,6 +54,7 @@ class Softmax:
     logits: Tensor
     values: Tensor
     out: Tensor
+    maxima: Tensor | None = None
 
     def add(self, form: ExponentForm) -> list[Op]:
         """Add what works on rows, and return the rest for later: products, and what is behind them."""
@@ -62,7 +64,7 @@ class Softmax:
         dithered = form is ExponentForm.DITHERED
         a_mult, shift, table = (dithered_exponents if dithered else exponents)(self.logits.scale)
         e = self.tensor("exponents", self.logits.shape, 1 / INT8.hi, with_items=True)
-        row = self._row(self.logits, e, (a_mult, shift), row_mode=RowMode.LESS)
+        row = self._less(e, (a_mult, shift))
         row.table_mode, row.table = RowTable.DITHER if dithered else RowTable.OUT8, table
         self.graph.insert(row)
         return [MixOp(self.label, _KIND, [e, self.values, self._records("records", e, 1)], self.out)]
@@ -72,7 +74,7 @@ class Softmax:
         a_mult, shift, steps = wide_exponents(self.logits.scale)
         unit = self.logits.scale * 2.0**shift / a_mult
         rest = self.tensor("less", shape, unit, type=INT16)
-        self.graph.insert(self._row(self.logits, rest, (a_mult, shift), row_mode=RowMode.LESS))
+        self.graph.insert(self._less(rest, (a_mult, shift)))
         e = self.tensor("exponents", shape, 1 / INT16.hi, with_items=True, type=INT16)
         row = self._row(rest, e, UNIT)
         row.table_mode, row.table = RowTable.IN16, steps
@@ -87,6 +89,13 @@ class Softmax:
         total = self._row(mixes[0].output, self.out, (UNIT[0], UNIT[1] + _FINER.bit_length() - 1))
         total.inputs, total.roles, total.c_mult = [m.output for m in mixes], ("a", "c"), total.a_mult
         return [*mixes, total]
+
+    def _less(self, out: Tensor, scale: tuple[int, int]) -> RowOp:
+        """The logits less their maxima."""
+        row = self._row(self.logits, out, scale, RowMode.LESS)
+        if self.maxima is not None:
+            row.inputs, row.roles = [*row.inputs, self.maxima], ("a", "maxima")
+        return row
 
     def _row(self, x: Tensor, out: Tensor, scale: tuple[int, int], row_mode: RowMode = RowMode.NONE) -> RowOp:
         nothing = np.zeros(0, np.int64)

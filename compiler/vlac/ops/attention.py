@@ -16,10 +16,11 @@ from vlac.lowering.attention import Attention, Mask, lower_attention
 from vlac.lowering.computed_mask import computed_mask
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.host_graph import is_of_inputs
+from vlac.lowering.softcap import LARGEST_CAP, MASK_UNIT
 from vlac.lowering.spec import OpSpec, RuleResult
 from vlac.model.exponent_form import exponent_form
 from vlac.model.labels import node_label
-from vlac.model.mask_structure import mask_structure, past_length
+from vlac.model.mask_structure import LOGIT, mask_structure, past_length
 from vlac.model.reading import attribute, input_name, is_constant, shape_of
 
 __all__ = ["SPEC"]
@@ -34,11 +35,11 @@ def of_known_sizes(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 
 def of_itself(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """It may have no cap of its logits, no lengths of keys, and no result that is read but Y and the present keys and
-    values.
+    """It may have a cap of its logits of at most 127, no lengths of keys, and no result that is read but Y and the
+    present keys and values.
     """
     found = ["nonpad_kv_seqlen"] if _given(node, 6) else []
-    found += [f"softcap {attribute(node, 'softcap', 0.0):g}"] if attribute(node, "softcap", 0.0) else []
+    found += [] if 0 <= _cap(node) <= LARGEST_CAP else [f"softcap {_cap(node):g}"]
     found += [f"result '{v.name}'" for v in node.outputs[3:] if _is_read(v)]
     return RuleResult(not found, " and ".join(found))
 
@@ -57,6 +58,10 @@ def mask_is_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 def _given(node: ir.Node, index: int) -> bool:
     return index < len(node.inputs) and node.inputs[index] is not None
+
+
+def _cap(node: ir.Node) -> float:
+    return float(attribute(node, "softcap", 0.0))
 
 
 def _is_read(value: ir.Value) -> bool:
@@ -80,7 +85,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
         name = f"{target.name}:batch{number}"
         one = target if batch == 1 else target.like(name, label=f"{target.label}:{number}", shape=(1, queries, width))
         mask = _mask(low, node, (heads, queries, keys), number)
-        lower_attention(low, node, out.label, Attention(a, b, c, one, heads, key_heads, scale, mask, form))
+        lower_attention(low, node, out.label, Attention(a, b, c, one, heads, key_heads, scale, mask, form, _cap(node)))
         results.append(one)
     if batch > 1:
         low.layout(node, results, np.arange(math.prod(target.shape)), target)
@@ -155,7 +160,8 @@ def _packed(low: LoweringContext, node: ir.Node, index: int) -> Tensor:
 def _mask(low: LoweringContext, node: ir.Node, sizes: tuple[int, int, int], number: int) -> Mask:
     """The mask of attention `number` of the batch; sizes are heads, queries and keys."""
     found = mask_structure(node, number)
-    computed = () if found.computed is None else computed_mask(low, found.computed, sizes, number)
+    unit = MASK_UNIT if _cap(node) else LOGIT
+    computed = () if found.computed is None else computed_mask(low, found.computed, sizes, number, unit)
     return Mask(found.limit, found.limit_step, found.constant, computed)
 
 
@@ -163,7 +169,8 @@ SPEC = OpSpec(
     "Attention",
     "For each head K and V into weights (COPY), logits and their maxima (GEMM), exponents (ROW), reciprocals (RECIP), "
     "values (GEMM). Causal masks and padding at the end cost nothing, other masks are added to the logits; a "
-    "computed one comes from the host. Past keys and values lie in front of the new ones: COPY.",
+    "computed one comes from the host. A cap of the logits takes ROW and REDUCE more, and adds any mask. Past keys and "
+    "values lie in front of the new ones: COPY.",
     rules=(of_known_sizes, keys_are_computed, of_itself, mask_is_known),
     lower=_lower,
 )

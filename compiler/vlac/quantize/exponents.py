@@ -114,6 +114,7 @@ def _heads(node: ir.Node, known: dict[str, NDArray[np.generic]]) -> Iterator[tup
     if (past_k := array(4)) is not None and (past_v := array(5)) is not None:
         k, v = np.concatenate([past_k, k], axis=2), np.concatenate([past_v, v], axis=2)
     scale = attribute(node, "scale", None) or 1 / math.sqrt(q.shape[3])
+    cap = attribute(node, "softcap", 0.0)
     queries, keys, group = q.shape[2], k.shape[2], q.shape[1] // k.shape[1]
     rows = np.unique(np.linspace(0, queries - 1, min(queries, _ROWS)).astype(int))
     added = _added(array(3), (*q.shape[:2], queries, keys), rows)
@@ -122,6 +123,7 @@ def _heads(node: ir.Node, known: dict[str, NDArray[np.generic]]) -> Iterator[tup
     for b in range(q.shape[0]):
         for h in range(q.shape[1]):
             logits = q[b, h, rows] @ k[b, h // group].T * scale
+            logits = cap * np.tanh(logits / cap) if cap else logits
             yield logits + np.broadcast_to(added, (*q.shape[:2], len(rows), keys))[b, h], v[b, h // group]
 
 

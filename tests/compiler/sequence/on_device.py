@@ -30,6 +30,7 @@ LEAST_EQUAL = {
     "exponents": 1.0,
     "mix": 0.999,
     "less": 0.999,
+    "capped": 0.9,
     "high": 1.0,
     "sum": 1.0,
     "rotation": 0.85,

@@ -70,7 +70,7 @@ def _wanted(op: Op, known: dict[Tensor, Any], nodes: Any, constants: Any) -> tup
     if isinstance(op, RotateOp) and len(op.inputs) == 3 and nodes[out.label].input[1] in constants:
         return "rotation", _rotation(op, known, nodes[out.label], constants)
     if isinstance(op, RowOp) and op.op_type == "Attention":
-        return _softmax(op, known)
+        return _capped(op, known, nodes) if ":capped" in out.label else _softmax(op, known)
     if isinstance(op, RowOp) and op.table_mode == RowTable.IN16:
         return "lines", _lines(op, known, nodes, constants)
     if isinstance(op, RowOp) and op.op_type in ("LayerNormalization", "RMSNormalization"):
@@ -107,6 +107,9 @@ def _logits(op: LogitsOp, known: dict[Tensor, Any], nodes: Any, constants: Any) 
         label = label.rpartition(":")[0]
     given = {a.name: onnx.helper.get_attribute_value(a) for a in nodes[label].attribute}
     logits = acc * q.scale * keys.scale * given.get("scale", 1 / np.sqrt(q.c)) * 256
+    cap = [a.f for a in nodes[label].attribute if a.name == "softcap" and a.f]
+    if cap:  # masks come behind it
+        return np.clip(logits / 256 / (4 * cap[0] / 32767), -32767, 32767)
     mask = nodes[label].input[3:4]
     if mask and mask[0] and mask[0] not in constants:  # the host's, in units of logits
         added = known[op.inputs[2]].astype(np.float64)
@@ -139,7 +142,7 @@ def _softmax(op: RowOp, known: dict[Tensor, Any]) -> tuple[str, F64] | None:
     """Exponents of 8 bits, or a step of those of 16: less the maximum, lines, the high byte, the sum of two mixes."""
     x = known[op.inputs[0]].astype(np.float64)
     step = np.log(2 * 127 * 257) / 128
-    if len(op.inputs) == 2:
+    if "c" in op.roles:
         return "sum", (x + known[op.inputs[1]]) / 128
     if op.table_mode == RowTable.OUT8:
         return "exponents", _exponents(x)
@@ -152,6 +155,17 @@ def _softmax(op: RowOp, known: dict[Tensor, Any]) -> tuple[str, F64] | None:
     if op.output.planes == 2:
         return "less", np.where(x == LOWEST, LOWEST, (x - x.max(axis=1, keepdims=True)) / step)
     return "high", np.floor((x + 128) / 256)
+
+
+def _capped(op: RowOp, known: dict[Tensor, Any], nodes: Any) -> tuple[str, F64]:
+    """Lines between points of cap * tanh(x / cap) in 1/256, and what is added in 1/128; or the latter alone."""
+    x = known[op.inputs[0]].astype(np.float64)
+    if op.table_mode == RowTable.IN16:
+        (cap,) = [a.f for a in nodes[op.output.label.partition(":")[0]].attribute if a.name == "softcap"]
+        points = np.arange(-128, 129) * 256.0
+        x = np.interp(x, points, np.rint(256 * cap * np.tanh(points * 4 / 32767)))
+    added = 2 * known[op.inputs[1]].astype(np.float64) if len(op.inputs) > 1 else 0.0
+    return "capped", np.clip(x + added, LOWEST, 32767)
 
 
 def _dithered(x: F64) -> F64:
