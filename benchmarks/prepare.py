@@ -48,9 +48,10 @@ def compile_model(model: onnx.ModelProto, config: str, **options: Any) -> Progra
 
 
 def random_inputs(program: Program, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """Standard normal float32 inputs of a program, by name."""
+    """Standard normal float32 inputs of a program, by name; zeros where they are integers."""
     rng = np.random.default_rng(seed)
-    return {v.name: rng.standard_normal(v.shape).astype(np.float32) for v in program.model_inputs}
+    real = {v.name: rng.standard_normal(v.shape).astype(np.float32) for v in program.model_inputs}
+    return real | {v.name: np.zeros(v.shape, v.dtype) for v in program.model_inputs if np.dtype(v.dtype).kind in "iu"}
 
 
 def machine() -> dict[str, Any]:
