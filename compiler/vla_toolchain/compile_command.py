@@ -67,8 +67,6 @@ def compile_model(args: argparse.Namespace) -> int:
     _check_percentile(args)
     if args.verify and args.rounding not in (None, ROUNDING_NAMES[0]):
         raise BadUsageError(f"--verify cannot judge --rounding {args.rounding}: ONNX Runtime rounds to nearest even")
-    if args.verify and args.repeat != 1:
-        raise BadUsageError("--verify compares one run of the model, --repeat makes a program of several")
     options = CompileOptions(
         calibration=args.calib,
         calibration_method=args.calib_method or "minmax",

@@ -47,12 +47,12 @@ module vla_row_reduce #(
   genvar l;
   generate
     for (l = 0; l < Block; l = l + 1) begin : g_lane
-      wire signed [33:0] v = {{17{values_i[17*l + 16]}}, values_i[17*l +: 17]};
+      wire signed [16:0] v = values_i[17*l +: 17];
       always @(posedge clk_i) begin
         if (valid_i) begin
           low1_q[17*l +: 17]    <= live_i[l] ? values_i[17*l +: 17] : 17'd0;
           high1_q[17*l +: 17]   <= live_i[l] ? values_i[17*l +: 17] : 17'h10000;
-          square1_q[34*l +: 34] <= live_i[l] ? v * v : 34'd0;
+          square1_q[34*l +: 34] <= live_i[l] ? v * v : 34'sd0;
         end
       end
     end
@@ -151,16 +151,20 @@ module vla_row_reduce #(
   reg        [63:0] value5_q, value6_q;
   reg        [31:0] sum5_q, sum6_q;
 
-  wire signed [31:0] half_low  = {15'd0, sum4_q[16:0]};
-  wire signed [31:0] half_high = {{17{sum4_q[31]}}, sum4_q[31:17]};
+  // halves that a DSP block multiplies
+  wire signed [17:0] sum_low     = {1'b0, sum4_q[16:0]};
+  wire signed [14:0] sum_high    = sum4_q[31:17];
+  wire signed [26:0] square_low  = {1'b0, square4_q[25:0]};
+  wire signed [26:0] square_high = {1'b0, square4_q[51:26]};
+  wire signed [14:0] count       = {1'b0, channels_i};
 
   always @(posedge clk_i) begin
     if (valid_q[3]) begin
-      low5_q     <= {26'd0, channels_i} * {14'd0, square4_q[25:0]};
-      high5_q    <= {26'd0, channels_i} * {14'd0, square4_q[51:26]};
-      ss_low5_q  <= {17'd0, sum4_q[16:0]} * {17'd0, sum4_q[16:0]};
-      ss_mid5_q  <= half_low * half_high;
-      ss_high5_q <= {{15{sum4_q[31]}}, sum4_q[31:17]} * {{15{sum4_q[31]}}, sum4_q[31:17]};
+      low5_q     <= count * square_low;
+      high5_q    <= count * square_high;
+      ss_low5_q  <= sum_low * sum_low;
+      ss_mid5_q  <= sum_low * sum_high;
+      ss_high5_q <= sum_high * sum_high;
       sum5_q     <= sum4_q;
       case (function_i)
         `VLA_REDUCE_FUNCTION_MAX:    value5_q <= {{47{top4_q[16]}}, top4_q};

@@ -1,8 +1,8 @@
 // The table of a ROW packet, as rows of 8 bytes: 32 rows (int8 over results), 64 (dither) or 128 (int16 over a).
-// Does: load it from the parameter memory at the start of a packet that has one, a row per cycle; give every lane its
-// row.
+// Does: load it from the parameter memory at the start of a packet that has one, four rows per cycle; give every lane
+// its row.
 // Does not: keep a table for the next packet (the parameter memory may have changed), stall look-ups.
-// Latency: look-up 1 cycle; loading about 2 + 4 per parameter word + 1 per row, ready_o says when done.
+// Latency: look-up 1 cycle; loading 3 + 2 per parameter word + 1 per four rows, ready_o says when done.
 `include "vla_isa.vh"
 `default_nettype none
 module vla_row_table #(
@@ -29,14 +29,14 @@ module vla_row_table #(
   output wire [64*Lanes-1:0]  row_o
 );
 
-  localparam RowBits = $clog2(Block);  // a parameter word is Block rows of 8 bytes
+  localparam Groups = Block / 4;  // of four rows of 8 bytes in a parameter word
 
-  reg [63:0]          table_q [0:127];
+  reg [255:0]         table_q [0:31];
   reg                 load_q;    // loading
   reg                 want_q;    // the next word is to be requested
   reg                 arrive_q;  // the granted word is on param_rd_data_i
   reg                 rows_q;    // its rows are being written
-  reg [6:0]           row_q;
+  reg [4:0]           group_q;   // the next four
   reg [ParamAw-1:0]   addr_q;
   reg [ParamBits-1:0] word_q;
 
@@ -45,10 +45,10 @@ module vla_row_table #(
   assign param_rd_addr_o  = addr_q;
 
   wire       enable   = mode_i != `VLA_ROW_TABLE_MODE_NONE;
-  wire [6:0] last     = mode_i == `VLA_ROW_TABLE_MODE_IN16 ? 7'd127 : mode_i == `VLA_ROW_TABLE_MODE_OUT8 ? 7'd31 : 7'd63;
+  wire [4:0] last     = mode_i == `VLA_ROW_TABLE_MODE_IN16 ? 5'd31 : mode_i == `VLA_ROW_TABLE_MODE_OUT8 ? 5'd7 : 5'd15;
   wire       granted  = want_q && param_rd_grant_i;
-  wire       word_end = rows_q && (&row_q[RowBits-1:0]);
-  wire       load_end = rows_q && row_q == last;
+  wire       word_end = rows_q && (&group_q[$clog2(Groups)-1:0]);
+  wire       load_end = rows_q && group_q == last;
 
   always @(posedge clk_i) begin
     if (rst_i) begin
@@ -69,23 +69,24 @@ module vla_row_table #(
 
   always @(posedge clk_i) begin
     if (start_i) begin
-      addr_q <= base_i;
-      row_q  <= 7'd0;
+      addr_q  <= base_i;
+      group_q <= 5'd0;
     end else begin
       if (granted) addr_q <= addr_q + 1'b1;
-      if (rows_q) row_q <= row_q + 7'd1;
+      if (rows_q) group_q <= group_q + 5'd1;
     end
     if (arrive_q) word_q <= param_rd_data_i;
-    else if (rows_q) word_q <= {64'd0, word_q[ParamBits-1:64]};
-    if (rows_q) table_q[row_q] <= word_q[63:0];
+    else if (rows_q) word_q <= {256'd0, word_q[ParamBits-1:256]};
+    if (rows_q) table_q[group_q] <= word_q[255:0];
   end
 
   genvar l;
   generate
     for (l = 0; l < Lanes; l = l + 1) begin : g_lane
-      reg [63:0] row_of_q;
+      reg  [63:0]  row_of_q;
+      wire [255:0] group = table_q[row_i[7*l + 2 +: 5]];
       always @(posedge clk_i) begin
-        if (en_i) row_of_q <= table_q[row_i[7*l +: 7]];
+        if (en_i) row_of_q <= group[64*row_i[7*l +: 2] +: 64];
       end
       assign row_o[64*l +: 64] = row_of_q;
     end

@@ -101,7 +101,7 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         slots += 1 if row else 1 + v[f"{p}_bytes"]
     step = max(-(-slots // 2), 1 + v["out_bytes"])
     size = table_bytes(packet)
-    table = size // 8 + 2 * -(-size // hw.param_word_bytes) - timing.row_table if size else 0
+    table = size // 32 + 2 * -(-size // hw.param_word_bytes) - timing.row_table if size else 0
     sums = timing.reduce_items if v["reduce"] else 0
     return row_cost(packet, step, v["row_mode"] != 0, timing.row_overhead + table + sums, timing)
 

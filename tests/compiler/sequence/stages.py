@@ -76,8 +76,10 @@ def _wanted(op: Op, known: dict[Tensor, Any], nodes: Any, constants: Any) -> tup
     if isinstance(op, RowOp) and op.op_type in ("LayerNormalization", "RMSNormalization"):
         x = op.inputs[0]
         real = (known[x].astype(np.float64) - x.zero_point) * x.scale
+        heads = real.reshape(len(real) * op.groups, -1)
         kind = "norm" if out.planes == 1 else "wide norm"  # whose result may be finer than the normalized int16 inside
-        return kind, _norm(nodes[out.label], constants, real) / out.scale + out.zero_point
+        wanted = _norm(nodes[out.label], constants, heads).reshape(real.shape)
+        return kind, wanted / out.scale + out.zero_point
     return None
 
 

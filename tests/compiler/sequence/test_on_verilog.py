@@ -9,6 +9,9 @@ from mixtures import token_mixture
 from on_device import drawn
 from parity import check_rtl
 from test_bands import keys_of_inputs, stacked
+from test_condition import compiled as rdt_program
+from test_condition import drawn as rdt_inputs
+from test_condition import rdt
 from test_models_on_device import gpt, mixer, vit
 from test_rounds import flow, repeated, samples
 from test_routers import routed
@@ -41,6 +44,14 @@ def test_same_bytes(name):
     model, rng = MODELS[name](), np.random.default_rng(3)
     options = CompileOptions(calibration=[drawn(model, rng) for _ in range(4)], check=True)
     check_rtl(compile_file(model, SMALL if "bands" in name else load("tiny"), options), drawn(model, rng))
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("rtl tiny")
+def test_same_bytes_of_a_condition_of_all_rounds():
+    """Keys and values that lie in the data space for all rounds, queries in parts, norms of heads."""
+    state = rdt_program(replace(SMALL, act_words=2048), 3)
+    check_rtl(state, rdt_inputs(rdt(), 1))
 
 
 @pytest.mark.slow
