@@ -198,7 +198,9 @@ def _quantize_fits(shapes: Sequence[Shape], out: Shape, numbers: Numbers) -> boo
 
 
 def _items(x: list[Array], shape: Shape, numbers: Numbers) -> Array:
-    values = x[0].reshape(-1).astype(np.int64)
+    info = np.iinfo(np.int32)  # the machine reads 32 bits; what is beyond is no row in any case
+    most = np.minimum(x[0], np.uint64(info.max)) if x[0].dtype == np.uint64 else x[0]
+    values = np.clip(most.reshape(-1).astype(np.int64), info.min, info.max)
     return pack_items(np.where(values < 0, values + numbers[0], values) if numbers else values)
 
 
