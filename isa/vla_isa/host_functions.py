@@ -212,7 +212,7 @@ FUNCTIONS = {
     "Abs": _unary(np.abs, "fi"),
     "Add": _binary(np.add),
     "And": _comparison(np.logical_and, "b"),
-    "ArgMax": HostFunction(1, _index(lambda x: x), _picks, "f", makes="int64"),
+    "ArgMax": HostFunction(1, _index(lambda x: x), _picks, "fi", makes="int64"),
     "ArgMin": HostFunction(1, _index(np.negative), _picks, "f", makes="int64"),
     "Cast": _unary(lambda x: x, "fiub"),  # to the dtype of the result
     "Ceil": _unary(np.ceil),
