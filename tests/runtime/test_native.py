@@ -167,6 +167,16 @@ def test_operands_that_wrap_are_left_to_the_executor(library: ctypes.CDLL, name:
     assert refused > PACKETS
 
 
+@pytest.mark.parametrize("values", ["edges", "zero", "negative"])
+def test_reciprocals_at_the_ends_of_their_range(library: ctypes.CDLL, values: str) -> None:
+    """Powers of two, whose mantissas are clamped to 24 bits, no reciprocal at all, and shifts up to past 63."""
+    ends = [(function, shift) for function in range(2) for shift in (0, 20, 62, 63)]
+    for seed, (function, shift) in enumerate(ends * 2):
+        fixed = {"function": function, "shift": shift, "add": 0, "mult": (1 << 23, (1 << 24) - 1)[seed >= len(ends)]}
+        op = make_operation("RECIP", np.random.default_rng(seed), Arena(hardware.load("u50")), values=values, **fixed)
+        assert run_natively(library, op, machine_for(op, seed), 1) is not None
+
+
 def test_squares_are_transposed(library: ctypes.CDLL) -> None:
     for seed, config in enumerate(["tiny", "u50"] * 3):
         op = make_operation("COPY", np.random.default_rng(seed), Arena(hardware.load(config)), move=1, unit=1)
