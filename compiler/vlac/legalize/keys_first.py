@@ -27,7 +27,8 @@ def keys_first(graph: Graph, hw: HardwareConfig) -> None:
         words = sum(op.output.row_words(hw.block) for op in copies if op.output.home is Home.WEIGHTS)
         if words <= hw.weight_words // 4:
             logits = [op for op in graph.ops if isinstance(op, LogitsOp) and op.node == node]
-            _reorder(graph, copies, logits)
+            if logits:  # else the transposes are moves of int16
+                _reorder(graph, copies, logits)
 
 
 def _reorder(graph: Graph, copies: list[Op], logits: list[LogitsOp]) -> None:

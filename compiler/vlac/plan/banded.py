@@ -114,4 +114,5 @@ def _costs(hw: HardwareConfig) -> Callable[[Op], int]:
 def _cycles(packet: RelocatablePacket, hw: HardwareConfig) -> int:
     made = make_packet(packet.name, **packet.values)
     cost = made.instruction.cost(made, hw, None, REFERENCE)
-    return cost.cycles * (_SHARED if cost.resource == "banks" and cost.yields else 1)
+    beside_others = cost.touches.operands is None and cost.touches.reads is not None
+    return cost.cycles * (_SHARED if beside_others else 1)

@@ -153,7 +153,7 @@ def _softmax(op: RowOp, known: dict[Tensor, Any]) -> tuple[str, F64] | None:
     if op.table_mode == RowTable.IN16:
         points = np.arange(-128, 1)
         knots = np.where(points == -128, 0, np.rint(127 * 257 * np.exp(points * step)))
-        return "exponents", np.interp(x / 256, points, knots)
+        return "exponents", np.floor(np.interp(x / 256, points, knots) + 0.5)  # a half is rounded up there
     if op.output.planes == 2:
         return "less", np.where(x == LOWEST, LOWEST, (x - x.max(axis=1, keepdims=True)) / step)
     return "high", np.floor((x + 128) / 256)
