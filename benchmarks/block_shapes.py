@@ -9,13 +9,17 @@ __all__ = ["FLOWS", "SHAPES", "ExpertShape", "FlowShape", "Shape"]
 
 @dataclass(frozen=True)
 class Shape:
-    """A block; `least` is the share of the peak that one more block must reach, `most` the cycles that it may take."""
+    """A block; `least` is the share of the peak that one more block must reach, `most` the cycles that it may take.
+
+    `keys` are the tokens of a condition, 0 without one.
+    """
 
     length: int
     channels: int
     heads: int
     hidden: int
     causal: bool = False
+    keys: int = 0
     least: float | None = None
     most: int | None = None
 
@@ -23,7 +27,8 @@ class Shape:
     def macs(self) -> int:
         """Useful multiply-accumulates."""
         t, d = self.length, self.channels
-        return t * (4 * d * d + 2 * d * self.hidden) + 2 * t * t * d
+        cross = 2 * t * d * (d + self.keys) if self.keys else 0
+        return t * (4 * d * d + 2 * d * self.hidden) + 2 * t * t * d + cross
 
 
 @dataclass(frozen=True)

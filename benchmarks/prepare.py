@@ -48,9 +48,11 @@ def compile_model(model: onnx.ModelProto, config: str, **options: Any) -> Progra
 
 
 def random_inputs(program: Program, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """Standard normal float32 inputs of a program, by name."""
+    """Standard normal float32 inputs of a program, by name; those of whole numbers are 0."""
     rng = np.random.default_rng(seed)
-    return {v.name: rng.standard_normal(v.shape).astype(np.float32) for v in program.model_inputs}
+    drawn = {v.name: rng.standard_normal(v.shape).astype(np.float32) for v in program.model_inputs}
+    whole = {v.name: np.zeros(v.shape, v.dtype) for v in program.model_inputs if np.issubdtype(v.dtype, np.integer)}
+    return drawn | whole
 
 
 def machine() -> dict[str, Any]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -33,6 +35,8 @@ from vlac.report.html import report_page
 from vlac.report.summary import summary
 
 __all__ = ["compile_model"]
+
+T = TypeVar("T")
 
 
 class _Progress:
@@ -67,8 +71,6 @@ def compile_model(args: argparse.Namespace) -> int:
     _check_percentile(args)
     if args.verify and args.rounding not in (None, ROUNDING_NAMES[0]):
         raise BadUsageError(f"--verify cannot judge --rounding {args.rounding}: ONNX Runtime rounds to nearest even")
-    if args.verify and args.repeat != 1:
-        raise BadUsageError("--verify compares one run of the model, --repeat makes a program of several")
     options = CompileOptions(
         calibration=args.calib,
         calibration_method=args.calib_method or "minmax",
@@ -77,9 +79,9 @@ def compile_model(args: argparse.Namespace) -> int:
         bias_correction=args.bias_correction,
         rounding=args.rounding,
         allow_host=args.allow_host,
-        input_shapes=dict(map(_shape, args.input_shape)),
+        input_shapes=_once("--input-shape", map(_shape, args.input_shape)),
         batch=args.batch,
-        carry=dict(map(_pair, args.carry)),
+        carry=_once("--carry", map(_pair, args.carry)),
         repeat=args.repeat,
         counter=args.counter,
         check=args.check,
@@ -130,6 +132,16 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
         return shape_argument(text)
     except ValueError as e:
         raise BadUsageError(f"argument --input-shape: {e}") from e
+
+
+def _once(option: str, pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """What is said of each input, which may be named once."""
+    found: dict[str, T] = {}
+    for name, value in pairs:
+        if name in found:
+            raise BadUsageError(f"argument {option}: '{name}' is given twice")
+        found[name] = value
+    return found
 
 
 def _pair(text: str) -> tuple[str, str]:

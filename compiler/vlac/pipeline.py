@@ -12,6 +12,7 @@ from vlac.import_onnx.direct_outputs import direct_outputs
 from vlac.import_onnx.names import name_all
 from vlac.import_onnx.rounds import Rounds, one_round
 from vlac.import_onnx.source import Source
+from vlac.import_onnx.unrolled import roll_up
 from vlac.ir.text import graph_text
 from vlac.legalize.direct_outputs import with_direct_outputs
 from vlac.legalize.legalize import legalize
@@ -37,8 +38,16 @@ def _import(c: Compilation) -> None:
     set_rounding(c.model, c.options.rounding, quantized=is_quantized(c.model))
     name_all(c.model)
     rounds = Rounds(c.options.repeat, {}, c.options.counter) if found is None else found[1]
+    rounds = rounds if found is not None else _rolled_up(c) or rounds
     set_carried(c.model, {**c.options.carry, **rounds.carry})
     set_repeat(c.model, rounds.count, rounds.counter)
+
+
+def _rolled_up(c: Compilation) -> Rounds | None:
+    """The equal steps of a float model made one, where the user has said nothing of rounds."""
+    model, options = _model(c), c.options
+    plain = options.repeat == 1 and not options.carry and not options.allow_host and c.tail is None
+    return roll_up(model) if plain and not is_quantized(model) else None
 
 
 def _rewrite(c: Compilation) -> None:

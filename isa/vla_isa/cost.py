@@ -6,9 +6,12 @@ those of the memory are the reference memory's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-__all__ = ["REFERENCE", "Cost", "Timing"]
+from vla_isa.banks import Banks, Beats
+
+__all__ = ["REFERENCE", "Cost", "Timing", "Touches"]
 
 
 @dataclass(frozen=True)
@@ -21,36 +24,63 @@ class Timing:
     burst_lines: int = 16  # data-space lines of the longest burst of a LOAD or STORE
     burst_weight_beats: int = 128  # beats of the longest burst of a weight master
     burst_weight_words: int = 64  # and the weight words that it covers at most
-    start: int = 4  # from the start bit to the first read
     prefetch_packets: int = 32  # fetched ahead of dispatch
     prefetch_group: int = 8  # packets that fetch reads at once
-    dispatch: int = 2  # between packets that leave fetch at first; a packet is two beats
-    semaphore: int = 1  # from a signal, or from dispatch, to the packet that takes its semaphores
+    packet_beats: int = 2  # of the read of a packet
+    index_steps: int = 4  # of a packet with an index, before it leaves
+    loop_steps: int = 3  # of a LOOP
+    semaphore: int = 3  # from a signal, or from the head of its queue, to the packet that takes its semaphores
+    linger: int = 3  # from the last packet that is done to engines that are idle
+    halt: int = 8  # from HALT's semaphores and idle engines to the end
     copy_setup: int = 9  # of a COPY: from its semaphores to its first address, and from its last beat to done
-    local_setup: int = 16  # of a COPY inside the scratchpad
+    local_setup: int = 11  # of a COPY inside the scratchpad
+    key_setup: int = 10  # of one from there to weights
+    fill_setup: int = 7  # of a fill, which reads nothing
+    copy_ahead: int = 8  # of a COPY's setup, behind one that moves in another way
     empty_copy: int = 3  # a COPY that moves nothing
-    mac_setup: int = 5  # constants of a MAC packet, besides one cycle per pixel of a strip
-    mac_overhead: int = 26  # first operands to first write, and the start of the next packet
-    mac_residual: int = 9  # of the residual add
-    mac_maxima: int = 5  # of the last strip's row maxima
-    mac_table: int = 10  # steps of the first strip that hide the reading of a table
+    mac_setup: int = 4  # of a MAC packet, besides its constants
+    mac_constants: int = 6  # one cycle per pixel of a strip, and not less than these
+    mac_overhead: int = 24  # first operands to first write, and the start of the next packet
+    mac_residual: int = 7  # of the residual add
+    mac_table: int = 4  # from the first operands to the first result where a table is read, besides two cycles a word
+    mac_wide: int = 1  # of results of int16
     vec_setup: int = 5  # constants of a VEC or POOL packet
     vec_overhead: int = 20  # a VEC packet besides its words
-    vec_table: int = 24  # reading a 256-byte table
-    row_overhead: int = 34  # a ROW packet besides its steps
+    vec_table: int = 11  # reading a table, besides two cycles a word
+    row_setup: int = 2  # constants of a ROW, REDUCE or RECIP packet
+    row_overhead: int = 39  # a ROW packet besides its steps
     row_table: int = 6  # of a table's rows and words, read before the first operands are there
-    reduce_overhead: int = 15  # a REDUCE packet besides its steps
+    reduce_overhead: int = 16  # a REDUCE packet besides its steps
+    reduce_item: int = 2  # its last item, besides the item's words
     reduce_pass: int = 7  # between two passes of topk_mask
     reduce_items: int = 8  # a ROW packet's sums behind its results
-    recip_overhead: int = 27  # a RECIP packet besides its items
-    pool_overhead: int = 30  # a POOL packet besides its windows
+    recip_overhead: int = 30  # a RECIP packet besides its items, and the last one's words
+    pool_overhead: int = 31  # a POOL packet of averages besides its windows
+    pool_max_overhead: int = 25  # and one of maxima
     gather_setup: int = 4  # of a GATHER, more than of a COPY: its first row
+    gather_first: int = 14  # of that, with the address, what waits for the first item
+    gather_data: int = 18  # the same in the data space
     gather_items: int = 13  # reading and checking items, besides one cycle for each
     fetch_overhead: int = 2  # JUMP, HALT, LOOP and SET
-    set_item: int = 8  # reading SET's item
+    set_item: int = 5  # reading SET's item
 
 
 REFERENCE = Timing()
+
+
+@dataclass(frozen=True)
+class Touches:
+    """What a packet reads and writes of the scratchpad while it works, found where it is asked for.
+
+    Attributes:
+        operands, results: of the MAC engine, which nothing slows down.
+        reads, writes: of another engine.
+    """
+
+    operands: Callable[[], Banks] | None = None
+    results: Callable[[], Banks] | None = None
+    reads: Callable[[], Beats] | None = None
+    writes: Callable[[], Beats] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,9 +94,10 @@ class Cost:
         mac_busy, conflicts: cycles in which the array multiplies, and those lost to bank conflicts.
         read_beats, write_beats: 32-byte beats of all masters.
         path: packets of a queue on different paths (parameters and weights) work side by side.
-        resource: what it shares with other queues: "banks" of the scratchpad or "master", in-master 0.
-        share: the part of the resource it takes while it works, 0..1.
-        yields: whether it is slowed down by what others take.
+        share, burst: the part of in-master 0 that it takes while it works, 0..1; beats of its bursts, on average.
+        kind: a COPY prepares only its address behind one of another kind.
+        tail: the last of `cycles`, in which it shares nothing.
+        touches: what it reads and writes of the scratchpad.
     """
 
     cycles: int
@@ -77,6 +108,8 @@ class Cost:
     read_beats: int = 0
     write_beats: int = 0
     path: str = ""
-    resource: str = ""
     share: float = 0.0
-    yields: bool = False
+    burst: float = 0.0
+    tail: int = 0
+    kind: str = ""
+    touches: Touches = field(default=Touches(), compare=False, repr=False)

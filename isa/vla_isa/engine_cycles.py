@@ -14,11 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.access import Params
-from vla_isa.cost import REFERENCE, Cost, Timing
+from vla_isa.bursts import Bursts
+from vla_isa.cost import REFERENCE, Cost, Timing, Touches
+from vla_isa.generated.codes import TABLE_BYTES
 from vla_isa.hardware import BANKS, HardwareConfig
 from vla_isa.packet import Packet
 
-__all__ = ["busiest_bank", "last_strip", "mac_cost", "packet_cost", "row_cost", "strip_steps", "vector_cost"]
+__all__ = [
+    "busiest_bank",
+    "drain_groups",
+    "mac_cost",
+    "master_cost",
+    "packet_cost",
+    "row_cost",
+    "strip_steps",
+    "vector_cost",
+]
 
 
 def packet_cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing = REFERENCE) -> Cost:
@@ -36,55 +47,62 @@ def packet_cost(packet: Packet, hw: HardwareConfig, params: Params | None, timin
 def mac_cost(
     strips: NDArray[np.int64],
     outs: NDArray[np.int64],
-    pixels: int,
+    drains: NDArray[np.int64],
     hw: HardwareConfig,
     timing: Timing,
     *,
     taps: int = 1,
-    table: int,
-    residual: int = 0,
-    drain: int = 0,
+    table: bool,
     behind: int = 0,
+    touches: Touches,
 ) -> Cost:
     """A packet of the MAC engine.
 
     Args:
         strips: cycles of each strip for one live weight block, without conflicts one per tap.
         outs: live weight blocks of each output block.
-        pixels: of an output plane.
+        drains: cycles that the results of each strip take to be written, for each output block [outs, strips].
         hw, timing: the machine.
         taps: of the kernel.
-        table, residual: 1 where the packet has an output table, or adds an int8 residual.
-        drain: cycles that the words of a strip's results take, where that is more than requantization.
-        behind: cycles of what is written between and behind the results.
+        table: the packet has an output table, which is read first.
+        behind: cycles of what is done behind the results.
+        touches: banks that it reads and writes.
     """
-    requantize = max(hw.pixels // hw.requant_pixels, drain)
-    work = sum(
-        int(np.maximum(strips * n, requantize).sum()) * int(times)
-        for n, times in zip(*np.unique(outs, return_counts=True), strict=True)
-    )
-    multiply = int(strips.sum() * outs.sum())
-    ideal = len(strips) * taps * int(outs.sum())
-    first = max(int(strips[0]) * int(outs[0]), requantize)
-    extra = timing.mac_overhead + -(-last_strip(pixels, hw.pixels) // hw.requant_pixels)
+    steps = np.multiply.outer(outs, strips)
+    multiply = int(steps.sum())
+    work = _piped(steps.ravel(), drains.ravel())
     if table:
-        extra += max(0, timing.mac_table - first)
-    if residual:
-        extra += timing.mac_residual
-    extra += behind
+        read = timing.mac_table + 2 * -(-TABLE_BYTES // hw.param_word_bytes)
+        work = max(work, read + int(drains.sum()))
+    ideal = len(strips) * taps * int(outs.sum())
+    extra = timing.mac_overhead + behind
     bound = "compute" if 10 * work < 11 * multiply else "requantize"
     if 2 * work < extra:
         bound = "latency"
-    setup = timing.mac_setup + hw.pixels
+    setup = timing.mac_setup + max(hw.pixels, timing.mac_constants)
     return Cost(
         setup + work + extra,
         bound,
         setup=setup,
         mac_busy=ideal,
         conflicts=multiply - ideal,
-        resource="banks",
-        share=hw.pixels / BANKS * multiply / max(work, 1),
+        tail=extra,
+        touches=touches,
     )
+
+
+def _piped(steps: NDArray[np.int64], drains: NDArray[np.int64]) -> int:
+    """Cycles of two stages one behind the other, with room for what waits between them.
+
+    Some job is multiplied without a pause up to itself, and drained without one from itself on.
+    """
+    return int((np.cumsum(steps) + np.cumsum(drains[::-1])[::-1]).max())
+
+
+def drain_groups(pixels: int, hw: HardwareConfig) -> NDArray[np.int64]:
+    """Groups of pixels that are requantized at once, of each strip of an output plane."""
+    left = pixels - np.arange(-(-pixels // hw.pixels)) * hw.pixels
+    return -(-np.minimum(left, hw.pixels) // hw.requant_pixels)
 
 
 @lru_cache(maxsize=512)
@@ -120,30 +138,37 @@ def strip_steps(
     return steps
 
 
-def last_strip(pixels: int, strip: int) -> int:
-    """Pixels of the last of the strips that an output plane is cut into."""
-    return (pixels - 1) % strip + 1
+def master_cost(bursts: Bursts, work: int, setup: int, bound: str, path: str = "", kind: str = "") -> Cost:
+    """A packet that reads the data space over in-master 0, and perhaps over the other one as well."""
+    return Cost(
+        setup + work,
+        bound,
+        setup=setup,
+        read_beats=bursts.beats,
+        path=path,
+        kind=kind,
+        share=bursts.share,
+        burst=bursts.length,
+    )
 
 
-def vector_cost(work: int, overhead: int, bound: str, timing: Timing) -> Cost:
+def vector_cost(work: int, overhead: int, bound: str, setup: int, touches: Touches) -> Cost:
     """A packet of the vector engine, `work` cycles besides its overhead; the MAC engine takes banks first."""
-    cycles = timing.vec_setup + work + overhead
-    return Cost(cycles, bound, setup=timing.vec_setup, resource="banks", yields=True)
+    return Cost(setup + work + overhead, bound, setup=setup, tail=overhead, touches=touches)
 
 
-def row_cost(packet: Packet, step: int, pair: int, overhead: int, timing: Timing) -> Cost:
+def row_cost(packet: Packet, pair: int, overhead: int, timing: Timing, touches: Touches) -> Cost:
     """A packet of the vector engine that walks pairs of pixels of a row, and blocks in them.
 
     Args:
-        packet: with h, m and blocks.
-        step: cycles of one block of a pair.
-        pair: cycles of a pair besides its blocks.
+        packet: with h and m.
+        pair: cycles of a pair of pixels.
         overhead: cycles besides.
         timing: constants.
+        touches: what it reads and writes of the scratchpad.
     """
-    pairs = packet["h"] * -(-packet["m"] // 2)
-    work = pairs * (packet["blocks"] * step + pair)
-    return vector_cost(work, overhead, "compute" if work > overhead else "latency", timing)
+    work = packet["h"] * -(-packet["m"] // 2) * pair
+    return vector_cost(work, overhead, "compute" if work > overhead else "latency", timing.row_setup, touches)
 
 
 def busiest_bank(words: NDArray[np.int64], pixels: int) -> NDArray[np.int64]:

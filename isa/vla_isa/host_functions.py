@@ -198,7 +198,9 @@ def _quantize_fits(shapes: Sequence[Shape], out: Shape, numbers: Numbers) -> boo
 
 
 def _items(x: list[Array], shape: Shape, numbers: Numbers) -> Array:
-    values = x[0].reshape(-1).astype(np.int64)
+    info = np.iinfo(np.int32)  # the machine reads 32 bits; what is beyond is no row in any case
+    most = np.minimum(x[0], np.uint64(info.max)) if x[0].dtype == np.uint64 else x[0]
+    values = np.clip(most.reshape(-1).astype(np.int64), info.min, info.max)
     return pack_items(np.where(values < 0, values + numbers[0], values) if numbers else values)
 
 
@@ -210,7 +212,7 @@ FUNCTIONS = {
     "Abs": _unary(np.abs, "fi"),
     "Add": _binary(np.add),
     "And": _comparison(np.logical_and, "b"),
-    "ArgMax": HostFunction(1, _index(lambda x: x), _picks, "f", makes="int64"),
+    "ArgMax": HostFunction(1, _index(lambda x: x), _picks, "fi", makes="int64"),
     "ArgMin": HostFunction(1, _index(np.negative), _picks, "f", makes="int64"),
     "Cast": _unary(lambda x: x, "fiub"),  # to the dtype of the result
     "Ceil": _unary(np.ceil),

@@ -53,11 +53,11 @@ def _three(op: str) -> list[Case]:
     ]
 
 
-def _half() -> onnx.ModelProto:
-    """A Relu of float16."""
-    g = GraphBuilder("half")
-    y = g.node("Relu", [g.node("Cast", [g.input("x", (1, 8))], to=TensorProto.FLOAT16)])
-    g.types[y] = TensorProto.FLOAT16
+def _double() -> onnx.ModelProto:
+    """A Relu of float64."""
+    g = GraphBuilder("double")
+    y = g.node("Relu", [g.node("Cast", [g.input("x", (1, 8))], to=TensorProto.DOUBLE)])
+    g.types[y] = TensorProto.DOUBLE
     return g.model(y)
 
 
@@ -152,6 +152,6 @@ ELEMENTWISE = [
     Case("Cast", "is_between_floats", _in_between(TensorProto.INT32), "FLOAT to INT32"),
     Case("Cast", "is_between_floats", _in_between(TensorProto.BOOL), "FLOAT to BOOL"),
     Case(
-        "Cast", "is_at_the_end", _half, "FLOAT16 in front of Relu 'relu1'", one("Cast", (1, 8), to=TensorProto.FLOAT16)
+        "Cast", "is_at_the_end", _double, "DOUBLE in front of Relu 'relu1'", one("Cast", (1, 8), to=TensorProto.DOUBLE)
     ),
 ]

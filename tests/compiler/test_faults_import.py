@@ -99,7 +99,6 @@ def test_a_computed_constant_that_is_read_by_the_model_and_by_another_one(tmp_pa
         ("y\x00z", TensorProto.FLOAT, r"output 'y\\x00z' has a name that cannot be printed"),
         ("y\n\x1b[31m", TensorProto.FLOAT, "cannot be printed"),
         ("y", TensorProto.STRING, "output 'y' is string; the compiler reads numbers"),
-        ("y", TensorProto.BFLOAT16, "output 'y' is bfloat16"),
         ("y", None, "output 'y' is not a tensor"),
     ],
 )

@@ -95,6 +95,15 @@ def test_quantization_options(models, tmp_path, capsys, method):
     assert "Sensitivity" in (tmp_path / "r" / "report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("option", "values"), [("--carry", ("x=y", "x=z")), ("--input-shape", ("x=1,3,8,8", "x=1,3,9,9"))]
+)
+def test_an_input_is_named_once(capsys, tmp_path, models, option, values):
+    """The last one would win without a word."""
+    extra = ("--calib", "random:1", *(text for value in values for text in (option, value)))
+    compile_refused(capsys, tmp_path, models / "net.onnx", f"{option}: 'x' is given twice", extra=extra, code=2)
+
+
 def test_percentile_out_of_range(capsys, tmp_path, models):
     extra = ("--calib", "random:1", "--percentile", "101")
     compile_refused(capsys, tmp_path, models / "net.onnx", "--percentile is 101", extra=extra, code=2)

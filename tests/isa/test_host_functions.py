@@ -139,6 +139,17 @@ def test_items(dtype):
         assert found[:, :2].tolist() == [[43, 1], [0, 0], [4, 0]]
 
 
+@pytest.mark.parametrize("number", [2**31, 2**32, 2**40 + 3, -(2**32), -(2**32) + 3, 2**63 - 1, -(2**63)])
+def test_items_of_more_than_32_bits_are_no_row(number):
+    """The machine reads 32 bits of an item: a number that they would make another one of must stay one of no row."""
+    for rows in ((), (300,)):
+        (item,) = computed("Items", [np.array([number])], (1, 16), rows)
+        low = int.from_bytes(item[:4].tobytes(), "little", signed=True)
+        assert not 0 <= low < 300 and (low > 0) == (number > 0)
+    (item,) = computed("Items", [np.array([2**63 + 5], np.uint64)], (1, 16), ())
+    assert int.from_bytes(item[:4].tobytes(), "little", signed=True) == 2**31 - 1
+
+
 def test_moves():
     np.testing.assert_array_equal(computed("Transpose", [REAL], (4, 2, 3), (2, 0, 1)), np.moveaxis(REAL, 2, 0))
     np.testing.assert_array_equal(computed("Slice", [REAL], (1, 3, 2), (1, 2, 0, 1, -1, 2)), REAL[1:, ::-1, ::2])

@@ -14,6 +14,7 @@ EXECUTE = ["tests/runtime/test_execute.py", "tests/runtime/test_requantize.py"]
 RUNTIME = [*FAST, "tests/runtime", "tests/mutants/test_found.py"]
 COMPILER = [*FAST, "tests/compiler", "tests/mutants/test_found.py"]
 ISA = [*FAST, "tests/isa", "--deselect", "tests/isa/test_packet_check.py"]
+TIMES = ["tests/runtime/test_packet_times.py"]
 GRAPHS = ["tests/compiler/test_graphs.py"]
 NETWORKS = ["tests/compiler/test_random.py::test_networks_on_u50"]
 AFFINE = [f"tests/compiler/ops/test_{name}.py" for name in ("batch_normalization", "gemm", "matmul", "mul")]
@@ -39,6 +40,10 @@ COPIES = ["tests/rtl/vla_store_engine", "tests/rtl/vla_data_loader", "tests/rtl/
 SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("isa/vla_isa/numerics/*", (NUMERICS, EXECUTE)),
     ("isa/vla_isa/timing.py", (["tests/isa/test_timing.py"], GRAPHS)),
+    *(
+        (f"isa/vla_isa/{name}.py", (["tests/isa/test_timing.py", "tests/isa/test_sharing.py"], TIMES))
+        for name in ("dispatch", "queues", "sharing", "banks", "engine_words", "bursts")
+    ),
     ("isa/vla_isa/engine_cycles.py", (["tests/isa/test_timing.py", "tests/mutants/test_found.py"], GRAPHS)),
     (
         "isa/vla_isa/instructions/*",

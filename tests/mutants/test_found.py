@@ -17,7 +17,7 @@ import vlac
 import vlarun
 from vla_isa import hardware
 from vla_isa.encoding import make_packet
-from vla_isa.engine_cycles import last_strip
+from vla_isa.engine_cycles import drain_groups
 from vla_isa.errors import ConfigError
 from vla_isa.generated.codes import Rounding
 from vlac.emit.semaphores import assign_semaphores
@@ -108,9 +108,10 @@ def test_the_deepest_queues_are_a_legal_config() -> None:
         replace(tiny, queue_depth=32)
 
 
-def test_the_last_strip_of_a_row_has_one_to_all_pixels() -> None:
-    """isa/vla_isa/engine_cycles.py: `% strip - 1`."""
-    assert [last_strip(n, 4) for n in (1, 4, 5, 7, 8)] == [1, 4, 1, 3, 4]
+def test_the_last_strip_has_one_to_all_groups() -> None:
+    """isa/vla_isa/engine_cycles.py: `pixels - np.arange`. Strips of 4 pixels, 2 of which are requantized at once."""
+    found = [drain_groups(n, hardware.load("tiny")).tolist() for n in (1, 4, 5, 7, 8)]
+    assert found == [[1], [2], [2, 1], [2, 2], [2, 2]]
 
 
 def test_a_fold_reads_no_more_groups_than_the_kernel_reaches() -> None:

@@ -346,7 +346,7 @@ def test_a_loop_takes_the_cycles_of_its_packets() -> None:
     b.halt()
     program = b.build()
     loop, plain = (estimate(p).total_cycles for p in (program, unrolled(program)))
-    assert abs(loop - plain) <= 8
+    assert plain - 40 <= loop <= plain + 8  # which are read one behind another
 
 
 def _packets(program: Program) -> list[Packet]:

@@ -17,9 +17,11 @@ import onnx
 from vla_isa.package import HostPartition
 from vla_toolchain.verify.nodes import NodeCheck, check_nodes, joined
 from vla_toolchain.verify.reference import Arrays, all_values, random_inputs, user_model
+from vla_toolchain.verify.rounds import check_rounds, first_samples, one_round, rewritten_rounds
 from vla_toolchain.verify.source import DeviceRun, RewriteCheck, check_outputs, check_rewrite, check_source
 from vlac.api import compile_file
 from vlac.errors import ModelError
+from vlac.model.carried import repeat_of
 from vlac.passes import Compilation
 from vlarun.partitions import HostRunner, PackageSession, open_session
 from vlarun.session import Session
@@ -58,6 +60,7 @@ class Verification:
         by_source: how many of them are.
         ends: outputs of a quantized model from end to end.
         rewrites: outputs of the rewritten float model beside the user's.
+        rounds: outputs of a repeated model beside those of its rounds one after the other.
         unjudged: why a comparison could not be made.
     """
 
@@ -66,6 +69,7 @@ class Verification:
     ends: list[NodeCheck] = field(default_factory=list)
     rewrites: list[RewriteCheck] = field(default_factory=list)
     unjudged: list[str] = field(default_factory=list)
+    rounds: list[NodeCheck] = field(default_factory=list)
 
     def text(self) -> str:
         """For a person: one line per tensor, then the comparisons of whole outputs."""
@@ -78,6 +82,10 @@ class Verification:
         if self.ends:
             yield f"{self.by_source} of them in the model as it was given; its outputs from end to end:"
         for c in self.ends:
+            yield f"  {_short(c.name)}: at most {c.largest} LSB, {_percent(c)} equal"
+        if self.rounds:
+            yield "of one round; all rounds in one program beside one after the other:"
+        for c in self.rounds:
             yield f"  {_short(c.name)}: at most {c.largest} LSB, {_percent(c)} equal"
         if self.rewrites:
             yield "the rewritten float model beside the given one, largest difference:"
@@ -94,6 +102,7 @@ class Verification:
             for r in self.rewrites
             if not r.ok
         ]
+        found += [f"the rounds in one program are not its runs: output '{c.name}'" for c in self.rounds if c.different]
         bad = [r.check for r in self.rows if not r.check.ok] if exact else []
         if bad:
             nodes = "; ".join(f"'{c.name}' in {c.different} of {c.elements} values by up to {c.largest}" for c in bad)
@@ -110,6 +119,9 @@ def verify(state: Compilation, on_progress: Callable[[str], None]) -> Verificati
     Samples are those held out from calibration, else the first calibration samples, or random numbers where the
     model was quantized by another tool.
     """
+    assert state.quantized is not None
+    if repeat_of(state.quantized.model).count > 1:
+        return _verify_rounds(state, on_progress)
     given = state.given or state.path
     probed = compile_file(given, state.hw, replace(state.options, debug_outputs=True, dump_after={}), on_progress)
     on_progress("verify")
@@ -143,6 +155,31 @@ def verify(state: Compilation, on_progress: Callable[[str], None]) -> Verificati
         session = open_session(product)
         ends = [partial(_end, source, state, session, inputs) for inputs in samples]
         found.ends = joined(_guarded(found, check) for check in ends)
+    return found
+
+
+def _verify_rounds(state: Compilation, on_progress: Callable[[str], None]) -> Verification:
+    """Every node of one round, and all rounds from end to end."""
+    on_progress("verify")
+    assert state.quantized is not None and state.program is not None
+    made, once, found = state.quantized, one_round(state), Verification()
+    assert once.program is not None
+    given = [*made.held_out, *made.samples]
+    samples = given[:: max(1, len(given) // _SAMPLES)][:_SAMPLES]
+    samples = samples or [random_inputs(state.qdq, seed) for seed in range(_SAMPLES)]
+    values = _float_values(made.reference or state.qdq, None, samples, found)
+    parts = [Session(once.program)]
+    rows = [_rows(run, real) for s, real in zip(samples, values, strict=True) for run in _run(once, parts, s)[0]]
+    found.rows, _ = _merged(rows, [])
+    first = first_samples(made.model, given or samples)[:_SAMPLES]
+    found.rounds = joined([check_rounds(state, once, first)])
+    source = user_model(state.given or state.path)
+    if made.reference is None:
+        return found
+    if state.options.repeat > 1:
+        found.rewrites = _rewrites(source, made.reference, samples, found)
+    else:
+        found.rewrites = rewritten_rounds(state, source, first)
     return found
 
 

@@ -17,6 +17,7 @@ from onnx import helper
 from vla_isa.signature import Value
 from vla_toolchain.verify.qonnx import expanded
 from vlac.errors import ModelError
+from vlac.import_onnx.half import has_bfloat16, without_halves
 from vlac.import_onnx.shapes import dims_of, model_inputs
 from vlac.import_onnx.source import Source
 from vlac.model.onnx_runtime import OnnxRuntimeError, OnnxSession
@@ -45,8 +46,17 @@ def exact_reference() -> bool:
 
 
 def user_model(model: onnx.ModelProto | Path) -> onnx.ModelProto:
-    """The user's model, read anew and changed by no pass; QONNX nodes are spelled out, as no runtime knows them."""
-    return expanded(onnx.load(str(model)) if isinstance(model, Path) else model)
+    """The user's model, read anew and changed by no pass.
+
+    QONNX nodes are spelled out, and bfloat16 is float32, as no runtime knows them here.
+    """
+    found = expanded(onnx.load(str(model)) if isinstance(model, Path) else model)
+    if has_bfloat16(found):
+        copy = onnx.ModelProto()
+        copy.CopyFrom(found)
+        without_halves(copy)
+        return copy
+    return found
 
 
 class Reference:

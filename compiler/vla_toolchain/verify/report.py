@@ -20,6 +20,7 @@ from vla_isa.program import Program
 from vla_toolchain.verify.loss import OutputLoss, output_loss
 from vla_toolchain.verify.program import verify
 from vla_toolchain.verify.reference import Arrays, Reference, exact_reference, random_inputs
+from vla_toolchain.verify.rounds import first_samples, in_rounds
 from vlac.errors import ModelError
 from vlac.model.onnx_runtime import OnnxRuntimeError
 from vlac.passes import Compilation
@@ -92,17 +93,19 @@ def _measured(
     Of the program; where it has seen the samples, of the one that has not, if that is worse.
     """
     assert state.quantized is not None
-    reference = Reference(state.source or state.path)
+    reference, model = Reference(state.source or state.path), state.quantized.model
+    float_run = in_rounds(model, reference.run) if state.options.repeat > 1 else reference.run
     makers: list[Callable[[Arrays], Arrays]] = [open_session(product).run]
     if state.quantized.trial is not None:
-        makers.append(_trial(state.quantized.trial(), reference.outputs))
+        makers.append(in_rounds(model, _trial(state.quantized.trial(), reference.outputs)))
+    samples = first_samples(model, samples)
     wanted: list[Arrays] = []
     found: list[list[Arrays]] = [[] for _ in makers]
     start = time.monotonic()
     for inputs in samples[:_SAMPLES]:
         if wanted and time.monotonic() - start > _SECONDS:
             break
-        wanted.append(reference.run(inputs))
+        wanted.append(float_run(inputs))
         for run, results in zip(makers, found, strict=True):
             results.append(run(inputs))
     sizes = {v.name: v.shape for v in (product.outputs if isinstance(product, Package) else product.model_outputs)}

@@ -78,9 +78,15 @@ def _foreign_input(node: ir.Node, makers: Collection[ir.Node | None]) -> Refusal
         integers = node.op_type == "DequantizeLinear" and dtype_of(value) in ("int8", "uint8")
         integers = integers or value in [node.inputs[i] for i in NUMBERS.get(node.op_type, ()) if i < len(node.inputs)]
         if value.producer() in makers and dtype_of(value) != "float32" and not integers:
-            cause = "its operands must be float32, or int8 and uint8 of DequantizeLinear; put a Cast to float32 there."
+            what = "export the model in float32 (model.float())" if _is_real(value) else "put a Cast to float32 there"
+            cause = f"its operands must be float32, or int8 and uint8 of DequantizeLinear; {what}."
             return Refusal(node.op_type, node_label(node), cause, f"{_kind(value)} '{value.name}'")
     return None
+
+
+def _is_real(value: ir.Value) -> bool:
+    """Whether it is of another float type."""
+    return value.dtype is not None and value.dtype.is_floating_point()
 
 
 def _kind(value: ir.Value) -> str:

@@ -1,4 +1,4 @@
-"""GATHER: rows of a table in the data space, by numbers that are items."""
+"""GATHER: rows of a table in the data space, or of a matrix on chip, by numbers that are items."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vlac.ir.cut import Cut, Span
 from vlac.ir.operation import ITEM_BYTES, Home, Op, Placer, Tensor
 from vlac.ir.packet import Region, RelocatablePacket
 
-__all__ = ["COUNTER", "GatherOp", "StepRowOp"]
+__all__ = ["COUNTER", "GatherOp", "PickOp", "StepRowOp"]
 
 I64 = NDArray[np.int64]
 COUNTER = 0  # the index register that counts the runs of a repeated model
@@ -85,6 +85,68 @@ class GatherOp(Op):
             "act_pitch": target.pitch,
         }
         return [RelocatablePacket("GATHER", values, self.node, self.op_type)]
+
+
+@dataclass(eq=False)
+class PickOp(Op):
+    """out[i] = x[numbers[i]].
+
+    Inputs: x [1, length, channels], numbers, n items. The machine stops where a number is not one of a row.
+    """
+
+    queue = "load"
+    in_bands = False
+
+    def meaning(self, inputs: list[I64]) -> I64:
+        """See the class."""
+        values, _ = numerics.unpack_items(INT8.cast(inputs[1]))
+        rows: I64 = inputs[0][:, numerics.item_index(values).reshape(-1)]
+        return rows
+
+    def takes_wide(self, tensor: Tensor) -> bool:
+        """Any."""
+        return True
+
+    def verify(self) -> None:
+        """Sizes and scales."""
+        x, numbers = self.inputs
+        self.require(numbers.home is Home.ITEMS and numbers.c == ITEM_BYTES, "its numbers are no items")
+        self.require(
+            (self.output.h, self.output.w, self.output.c) == (1, numbers.w, x.c), "its output is of other size"
+        )
+        self.require(x.h == 1 and x.same_scale(self.output), "its input is no matrix in the scale of its output")
+
+    @property
+    def pads_zero(self) -> bool:
+        """The matrix does."""
+        return self.inputs[0].pads_zero
+
+    def place(self, placer: Placer) -> None:
+        """Channels as they are."""
+        self.output.channel_map = self.inputs[0].known_map()
+
+    def packets(
+        self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
+    ) -> list[RelocatablePacket]:
+        """One for each plane of each channel block."""
+        x, numbers = self.inputs
+        source, target = region(x), region(self.output)
+        found = []
+        for plane in range(x.blocks(hw.block) * x.planes):
+            values = {
+                "move": GatherMove.GATHER_ACT,
+                "table_base": source.base + plane * source.pitch,
+                "table_stride": 1,
+                "table_rows": x.w,
+                "index_kind": GatherIndex.ITEMS,
+                "index_base": region(numbers).base,
+                "n": self.output.w,
+                "words": 1,
+                "act_base": target.base + plane * target.pitch,
+                "act_pitch": target.pitch,
+            }
+            found.append(RelocatablePacket("GATHER", values, self.node, self.op_type))
+        return found
 
 
 @dataclass(eq=False)

@@ -121,7 +121,8 @@ class LogitsOp(_ProductOp):
 
     def of_pixels(self, first: int, inputs: list[Tensor], output: Tensor) -> LogitsOp:
         """Where keys are masked by position, those of the first pixel."""
-        return replace(self, inputs=inputs, output=output, whole=self, limit=self.limit + self.limit_step * first)
+        limit = self.limit + self.limit_step * first
+        return replace(self, inputs=inputs, output=output, whole=self.whole or self, limit=limit)
 
     def multipliers(self) -> I64:
         """One."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vla_isa import numerics
 from vla_isa.generated.codes import RecipBias, RecipFunction
 from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions.recip import RECIP
 from vlac.ir.channel_maps import padded_map
 from vlac.ir.cut import Cut, Span
 from vlac.ir.operation import ITEM_BYTES, Home, Op, Placer, Tensor
@@ -26,7 +27,7 @@ class RecipOp(Op):
     """(bias, mult, shift) of each pixel: K / (value + add) or K / sqrt(value + add), K = mult * 2^-shift.
 
     The value is that of the pixel's item: of a row vector, or the sum of a matrix with items. `centred`: the bias is
-    the item's second value negated, else 0.
+    the item's second value negated, else 0. Items of groups of channels have a record each.
     """
 
     function: RecipFunction
@@ -42,11 +43,12 @@ class RecipOp(Op):
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
         x, root = inputs[0], self.function == RecipFunction.RSQRT
-        value = x[..., 0] if self.inputs[0].home is Home.ITEMS else x.sum(axis=2)
+        items = x.reshape(*x.shape[:2], self.output.groups, -1)
+        value = items[..., 0] if self.inputs[0].home is Home.ITEMS else items.sum(axis=3)
         inverse = numerics.rsqrt if root else numerics.reciprocal
         mult, shift = inverse(value + self.add, self.mult, self.shift)
-        bias = -x[..., 1] if self.centred else np.zeros_like(mult)
-        return np.stack([bias, mult, shift], axis=2)
+        bias = -items[..., 1] if self.centred else np.zeros_like(mult)
+        return np.stack([bias, mult, shift], axis=3).reshape(*x.shape[:2], -1)
 
     def takes_wide(self, tensor: Tensor) -> bool:
         """Of a matrix it reads the sums."""
@@ -57,7 +59,12 @@ class RecipOp(Op):
         x, out = self.inputs[0], self.output
         self.require(x.home is Home.ITEMS or x.with_items, "its input has no items")
         self.require(not self.centred or x.home is Home.ITEMS, "sums have no second value")
-        self.require(out.home is Home.ITEMS and (out.w, out.c) == (x.w, 3), "its output is not a record a pixel")
+        sizes = (out.w, out.c, out.groups) == (x.w, 3 * x.groups, x.groups)
+        self.require(out.home is Home.ITEMS and sizes, "its output is not a record a pixel")
+
+    def most_pixels(self, hw: HardwareConfig) -> int:
+        """As many items as a packet counts."""
+        return RECIP.limit("n") // self.output.groups
 
     def place(self, placer: Placer) -> None:
         """Nothing to choose."""
@@ -76,13 +83,14 @@ class RecipOp(Op):
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
     ) -> list[RelocatablePacket]:
         """One for each span of pixels, or one of all."""
-        x, source, item = self.inputs[0], region(self.inputs[0]), ITEM_BYTES // hw.block
+        x, source, groups = self.inputs[0], region(self.inputs[0]), self.output.groups
+        item = groups * ITEM_BYTES // hw.block
         packets = []
         for x0, x1 in cut.spans or [(0, x.w)]:
             values = {
                 "function": self.function,
                 "in_base": (source.base if x.home is Home.ITEMS else source.items) + x0 * item,
-                "n": x1 - x0,
+                "n": (x1 - x0) * groups,
                 "mult": self.mult,
                 "shift": self.shift,
                 "add": self.add,

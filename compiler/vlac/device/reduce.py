@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vla_isa import numerics
 from vla_isa.generated.codes import ReduceFunction
 from vla_isa.hardware import HardwareConfig
-from vlac.ir.channel_maps import padded_map
+from vlac.ir.channel_maps import grouped_map, padded_map
 from vlac.ir.cut import Cut, Span
 from vlac.ir.operation import ITEM_BYTES, Home, Op, Placer, Tensor
 from vlac.ir.packet import Region, RelocatablePacket, matrix_fields
@@ -24,10 +24,12 @@ I64 = NDArray[np.int64]
 @dataclass(eq=False)
 class ReduceOp(Op):
     """(value, second) of each pixel, over q less the zero point: `numerics.moments`, (sum of squares, 0), (largest, 0),
-    or (the first channel of the largest, 0).
+    or (the first channel of the largest, 0). With `groups` the channels are so many groups, as many blocks each, and
+    each has an item of its own.
     """
 
     function: ReduceFunction
+    groups: int = 1
 
     queue = "vec"
     in_bands = False
@@ -35,14 +37,18 @@ class ReduceOp(Op):
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
-        q = inputs[0] - self.inputs[0].zero_point
+        h, w = inputs[0].shape[:2]
+        q = (inputs[0] - self.inputs[0].zero_point).reshape(h, w, self.groups, -1)
+        return self._items(q).reshape(h, w, -1)
+
+    def _items(self, q: I64) -> I64:
         if self.function == ReduceFunction.SQUARES:
-            squares = (q * q).sum(axis=2)
-            return np.stack([squares, np.zeros_like(squares)], axis=2)
+            squares = (q * q).sum(axis=3)
+            return np.stack([squares, np.zeros_like(squares)], axis=3)
         if self.function in (ReduceFunction.ARGMAX, ReduceFunction.MAX):
-            largest = q.argmax(axis=2) if self.function == ReduceFunction.ARGMAX else q.max(axis=2)
-            return np.stack([largest, np.zeros_like(largest)], axis=2)
-        return np.stack(numerics.moments(q, self.inputs[0].c), axis=2)
+            largest = q.argmax(axis=3) if self.function == ReduceFunction.ARGMAX else q.max(axis=3)
+            return np.stack([largest, np.zeros_like(largest)], axis=3)
+        return np.stack(numerics.moments(q, q.shape[3]), axis=3)
 
     def takes_wide(self, tensor: Tensor) -> bool:
         """Any."""
@@ -52,13 +58,14 @@ class ReduceOp(Op):
         """A matrix of one row, and an item for each of its pixels."""
         x, out = self.inputs[0], self.output
         self.require(x.h == 1 and x.home is Home.MATRIX, "its input is no matrix of one row")
-        self.require(out.home is Home.ITEMS and (out.w, out.c) == (x.w, 2), "its output is not an item a pixel")
+        sizes = (out.w, out.c, out.groups) == (x.w, 2 * self.groups, self.groups)
+        self.require(out.home is Home.ITEMS and sizes and x.c % self.groups == 0, "its output is not an item a pixel")
         known = self.function not in (ReduceFunction.SUM, ReduceFunction.TOPK_MASK)
         self.require(known, f"function {self.function} is not used")
 
     def place(self, placer: Placer) -> None:
         """Channels in order from the first."""
-        placer.read_as(self, 0, padded_map(self.inputs[0].c, placer.block))
+        placer.read_as(self, 0, grouped_map(self.inputs[0].c, self.groups, placer.block))
         self.output.channel_map = padded_map(self.output.c, placer.block)
 
     @property
@@ -70,17 +77,17 @@ class ReduceOp(Op):
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
     ) -> list[RelocatablePacket]:
         """One for each span of pixels, or one of all."""
-        x, item = self.inputs[0], ITEM_BYTES // hw.block
+        x, item = self.inputs[0], self.groups * ITEM_BYTES // hw.block
         packets = []
         for x0, x1 in cut.spans or [(0, x.w)]:
             values = {
                 "function": self.function,
-                "h": 1,
+                "h": self.groups,
                 "m": x1 - x0,
-                "blocks": x.blocks(hw.block),
-                "channels": x.c,
+                "blocks": x.blocks(hw.block) // self.groups,
+                "channels": x.c // self.groups,
                 "in_zero": x.zero_point,
-                **matrix_fields("in", region(x).pixel(x0)),
+                **matrix_fields("in", region(x).pixel(x0).in_groups(x.blocks(hw.block) // self.groups, self.groups)),
                 "out_base": region(self.output).base + x0 * item,
             }
             packets.append(RelocatablePacket("REDUCE", values, self.node, self.op_type))

@@ -15,7 +15,7 @@ from vla_isa.hardware import HardwareConfig
 from vla_isa.integer import INT8, INT16
 from vlac.device.layer import requant_fields
 from vlac.device.params import channel_parameter, table_parameter
-from vlac.ir.channel_maps import padded_map
+from vlac.ir.channel_maps import grouped_map
 from vlac.ir.cut import Cut, Parameter, Span
 from vlac.ir.operation import ITEM_BYTES, Home, Op, Placer, Tensor
 from vlac.ir.packet import Region, RelocatablePacket, matrix_fields
@@ -39,6 +39,7 @@ class RowOp(Op):
         roles: of each input "a", "b", "c", or "rows", the row records, or "maxima".
         requant: bias, signed mult and shift per channel, zero point and clamp of the result; no table.
         row_k: what a is multiplied by in front of the record's bias.
+        groups: of the channels, as many blocks each; each has the records of a pixel and of channels for itself.
         table, table_mode: int8 [256], int16 [256, 2] (`make_steps`) or uint16 [256], as the mode says.
     """
 
@@ -47,6 +48,7 @@ class RowOp(Op):
     requant: Requant
     row_mode: RowMode = RowMode.NONE
     row_k: int = 0
+    groups: int = 1
     a_mult: int = 0
     c_mult: int = 0
     c_shift: int = 0
@@ -86,7 +88,8 @@ class RowOp(Op):
         scales = {"a_mult": self.a_mult, "c_mult": self.c_mult, "c_shift": self.c_shift, "shift": self.shift}
         c = given.get("c", np.zeros(1, np.int64))
         if self.function == RowFunction.CHANNEL:
-            p = numerics.channel(a, r.bias, r.mult, r.shift, rounding)
+            bias, mult, shift = (np.tile(v, self.groups) for v in (r.bias, r.mult, r.shift))
+            p = numerics.channel(a, bias, mult, shift, rounding)
         elif self.function == RowFunction.LINEAR:
             p = numerics.linear(a, c, **scales, rounding=rounding)
         else:
@@ -113,8 +116,10 @@ class RowOp(Op):
             largest = given["maxima"][..., :1] if "maxima" in given else raw.max(axis=2, keepdims=True)
             return numerics.less(a, largest)
         if self.row_mode == RowMode.RECORD:
-            bias, mult, shift = (given["rows"][..., i : i + 1] for i in range(3))
-            return numerics.normalize(a, self.row_k, bias, mult, shift, self.requant.rounding)
+            rows, grouped = (v.reshape(*v.shape[:2], self.groups, -1) for v in (given["rows"], a))
+            bias, mult, shift = (rows[..., i : i + 1] for i in range(3))
+            n = numerics.normalize(grouped, self.row_k, bias, mult, shift, self.requant.rounding)
+            return n.reshape(a.shape)
         return a
 
     def takes_wide(self, tensor: Tensor) -> bool:
@@ -130,8 +135,9 @@ class RowOp(Op):
             pixels = t.w == out.w or (role in "bc" and t.w == 1)
             self.require(t.h == 1 and pixels, f"'{t.label}' is of another size")
             if role in ("rows", "maxima"):
-                count = 3 if role == "rows" else 2
-                self.require(t.home is Home.ITEMS and t.c == count, f"'{t.label}' holds no {role}")
+                count = (3 if role == "rows" else 2) * self.groups
+                sizes = (t.c, t.groups) == (count, self.groups)
+                self.require(t.home is Home.ITEMS and sizes, f"'{t.label}' holds no {role}")
             else:
                 self.require(t.home is Home.MATRIX and t.c == out.c, f"'{t.label}' is of another size")
         known = a.with_items or "maxima" in self.roles
@@ -139,7 +145,8 @@ class RowOp(Op):
         self.require((self.row_mode == RowMode.RECORD) == ("rows" in self.roles), "records are given and not used")
         if self.function == RowFunction.CHANNEL:
             r = self.requant
-            self.require({len(r.bias), len(r.mult), len(r.shift)} == {out.c}, f"it needs records of {out.c} channels")
+            size = out.c // self.groups
+            self.require({len(r.bias), len(r.mult), len(r.shift)} == {size}, f"it needs records of {size} channels")
         if self.table_mode != RowTable.NONE:
             kind, shape = _TABLES[self.table_mode]
             right = self.table is not None and self.table.dtype.name == kind and self.table.shape == shape
@@ -171,7 +178,7 @@ class RowOp(Op):
 
     def place(self, placer: Placer) -> None:
         """Channels in order from the first: what lies behind them is written as 0."""
-        plain = padded_map(self.output.c, placer.block)
+        plain = grouped_map(self.output.c, self.groups, placer.block)
         for number, t in enumerate(self.inputs):
             if t.home is Home.ITEMS:
                 continue
@@ -196,7 +203,8 @@ class RowOp(Op):
         """Records, then the table."""
         out = []
         if self.function == RowFunction.CHANNEL:
-            out.append(channel_parameter(self.requant, self.output.known_map(), hw))
+            size = len(self.output.known_map()) // self.groups
+            out.append(channel_parameter(self.requant, self.output.known_map()[:size], hw))
         if self.table is not None:
             out.append(table_parameter(self.table, hw))
         return out
@@ -210,14 +218,15 @@ class RowOp(Op):
     def _packet(
         self, cut: Cut, span: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
     ) -> RelocatablePacket:
-        out, (x0, x1), item = self.output, span, ITEM_BYTES // hw.block
-        where = region(out).pixel(x0, item_words=item)
+        out, (x0, x1), item = self.output, span, self.groups * ITEM_BYTES // hw.block
+        blocks = out.blocks(hw.block) // self.groups
+        where = region(out).pixel(x0, item_words=item).in_groups(blocks, self.groups)
         values = {
             "function": self.function,
-            "h": 1,
+            "h": self.groups,
             "m": x1 - x0,
-            "blocks": out.blocks(hw.block),
-            "channels": out.c,
+            "blocks": blocks,
+            "channels": out.c // self.groups,
             "a_zero": self.inputs[0].zero_point,
             **{name: getattr(self, name) for name in ("row_mode", "row_k", "a_mult", "c_mult", "c_shift", "shift")},
             "table_mode": self.table_mode,
@@ -231,7 +240,8 @@ class RowOp(Op):
                 continue
             row = t.w == 1 and out.w > 1
             kind = OperandKind.ROW if row else OperandKind.TENSOR
-            values |= matrix_fields(role, r.pixel(0 if row else x0), kind=None if role == "a" else kind)
+            r = r.pixel(0 if row else x0).in_groups(blocks, self.groups)
+            values |= matrix_fields(role, r, kind=None if role == "a" else kind)
             if role == "b":
                 values["b_zero"] = t.zero_point
         if self.row_mode == RowMode.LESS and "maxima" not in self.roles:

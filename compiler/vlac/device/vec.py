@@ -47,6 +47,7 @@ class VecOp(Op):
     rounding: int = Rounding.NEAREST_EVEN
 
     queue = "vec"
+    by_pixels = True
 
     @classmethod
     def identity(
@@ -159,8 +160,9 @@ class VecOp(Op):
     ) -> RelocatablePacket:
         a, out = self.inputs[0], self.output
         (y0, y1), (first, last) = band, blocks
-        # a vector's words follow each other: one row of so many pixels
-        w, count = (last - first, 1) if out.is_vector else (out.w, last - first)
+        # a vector's words follow each other, but where it is the last pixel of a matrix: one row of so many pixels
+        packed = out.is_vector and all(region(t).pitch == 1 for t in (*self.inputs, out))
+        w, count = (last - first, 1) if packed else (out.w, last - first)
         values = {
             "function": VecFunction[self.function.upper()],
             "b_kind": BKind.SCALAR,

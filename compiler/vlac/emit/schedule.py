@@ -1,13 +1,17 @@
 """The order of packets: loads just ahead of their first reader, stores as soon as rows are complete.
 
 Within a stage the lead operation goes band by band (or chunk by chunk); the operation behind it follows as
-soon as its rows are there. Not here: loads of weights and parameters (`prefetch.py`), semaphores.
+soon as its rows are there. What a norm reads is made some pixels at a time.
+Not here: loads of weights and parameters (`prefetch.py`), semaphores.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vla_isa.generated.codes import SetSource
-from vla_isa.hardware import HardwareConfig
+from vla_isa.hardware import BEAT_BYTES, HardwareConfig
+from vlac.device.reduce import ReduceOp
 from vlac.emit.transfers import load_rows, store_rows
 from vlac.ir.cut import Span
 from vlac.ir.graph import Graph
@@ -20,6 +24,7 @@ from vlac.plan.rounds import first_round_stage
 
 __all__ = ["schedule"]
 
+_LOADS = 2  # times that weights could be loaded while they are used
 _REGISTERS = (1, 2)  # for experts' numbers; others count the runs of a repeated model and are never read
 
 
@@ -52,9 +57,11 @@ class _Scheduler:
             owners = self.plan.owners[self.number : self.number + len(stage.plans)]
             if not lead.op.queue:
                 self._store_part(lead.op.output)
+            lead_tiles: list[tuple[Span, Span, bool]] = []
             if followers and lead.cut.spans:
                 self._spans(stage.plans, owners)
-                lead_tiles = []
+            elif _before_a_norm(lead, self.hw):
+                self._span_by_span(lead, owners[0])
             else:
                 lead_tiles = _tiles(lead, streaming=self._streams(lead))
             for band, chunk, last in lead_tiles:
@@ -132,6 +139,14 @@ class _Scheduler:
         for p in plans:
             self._store(p.op.output, (0, p.op.output.h))
 
+    def _span_by_span(self, p: OpPlan, owner: int) -> None:
+        """All channels of some pixels, then those of the next: a norm of the first runs beside the second."""
+        for span in p.cut.spans:
+            some = OpPlan(p.op, replace(p.cut, spans=[span]))
+            for band, chunk, _ in _tiles(some, streaming=False):
+                self._tile(some, band, chunk, owner)
+        self._store(p.op.output, (0, p.op.output.h))
+
     def _ensure(self, tensor: Tensor, rows: int) -> None:
         """Load rows of an input, a constant or a streamed tensor up to `rows`, where not yet on chip."""
         if tensor.home is Home.DATA:
@@ -171,6 +186,16 @@ class _Scheduler:
         if tensor.root not in self.plan.streamed and tensor in self.data.stores and tensor.home.on_chip:
             self._ensure(tensor, tensor.h)
             self._store(tensor, (0, tensor.h))
+
+
+def _before_a_norm(p: OpPlan, hw: HardwareConfig) -> bool:
+    """Whether a norm reads it, and loading its weights for each span of pixels takes much less time than using them."""
+    if p.cut.weights is None or len(p.cut.spans) < 2 or len(p.cut.chunks) < 2:
+        return False
+    strips = -(-p.op.output.w // hw.pixels)
+    word = hw.weight_word_bytes / (BEAT_BYTES * hw.weight_masters)
+    loaded = _LOADS * len(p.cut.spans) * word <= strips
+    return loaded and any(isinstance(op, ReduceOp) for op in p.op.output.consumers)
 
 
 def _tiles(p: OpPlan, *, streaming: bool) -> list[tuple[Span, Span, bool]]:

@@ -20,6 +20,7 @@ from vla_isa.check_signature import MAX_RANK
 from vla_isa.host_functions import DTYPES
 from vlac.errors import ModelError
 from vlac.import_onnx.foreign import add_foreign_shapes
+from vlac.import_onnx.half import without_halves
 from vlac.import_onnx.loop_shapes import infer_shapes
 from vlac.import_onnx.older import OLDEST_OPSET, drop_defaults, opset_of, plain_domain, raise_opset
 from vlac.import_onnx.shapes import dims_of, fix_shapes, forget_claims, model_inputs
@@ -57,6 +58,10 @@ def load_model(model: str | Path | onnx.ModelProto, options: CompileOptions | No
         proto = _read(path)
     plain_domain(proto)
     _check_parts(proto, str(path))
+    try:
+        without_halves(proto)
+    except (ValueError, TypeError) as e:
+        raise ModelError(f"'{path}' is not a valid ONNX model: a constant of half floats: {e}") from e
     source = Source.of(proto, str(path))
     del proto
     _check_valid(source, str(path))

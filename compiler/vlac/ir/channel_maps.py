@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["in_channel_order", "padded_map", "real_channels"]
+__all__ = ["grouped_map", "in_channel_order", "padded_map", "real_channels"]
 
 I64 = NDArray[np.int64]
 
@@ -15,6 +15,13 @@ def padded_map(channels: int, block: int) -> I64:
     channel_map = np.full(-(-channels // block) * block, -1, np.int64)
     channel_map[:channels] = np.arange(channels)
     return channel_map
+
+
+def grouped_map(channels: int, groups: int, block: int) -> I64:
+    """Channels in order, in so many groups of one size, each from a block on."""
+    one = padded_map(channels // groups, block)
+    first = channels // groups * np.arange(groups)[:, None]
+    return np.where(one < 0, -1, one + first).reshape(-1)
 
 
 def in_channel_order(channel_map: I64) -> bool:

@@ -1,8 +1,7 @@
 """Tensors of the device graph, and the base of the operations between them.
 
-A tensor of any ONNX shape lies on the device as (h, w, c): an image [1, C, H, W] as it is, anything else with its
-last axis as channels and the others as pixels of one row. A tensor with h = w = 1 is a *vector*. Row vectors, and
-weights that are computed, are tensors of another home.
+A tensor of any ONNX shape lies on the device as (h, w, c): an image [1, C, H, W] as it is, anything else with its last
+axis as channels and the others as pixels of one row; with h = w = 1 it is a *vector*. Others have homes of their own.
 Not here: the operations themselves (`device/`), the graph, which alone edits uses and producers (`ir/graph.py`).
 """
 
@@ -68,8 +67,9 @@ class Tensor:
             logical channel is its flat ONNX index. Set by `legalize/place`.
         home: see `Home`.
         with_items: 16 bytes for each pixel lie behind a matrix of one row: its maxima or sums, which its maker writes.
-        parent, offset: this tensor lies inside `parent`, `offset` channel blocks from its start (words,
-            where the parent is a vector and this is an image laid out row by row without gaps).
+        groups: of a row vector, items of each pixel: those of the first group of channels of all pixels, then the next.
+        parent, offset: it lies inside `parent`, `offset` channel blocks from its start (words of an image in a vector,
+            row by row without gaps).
         pixel: pixels from the parent's start, of some pixels of a tensor of one row.
     """
 
@@ -82,6 +82,7 @@ class Tensor:
     type: IntType = INT8
     home: Home = Home.MATRIX
     with_items: bool = False
+    groups: int = 1
     producer: Op | None = field(default=None, repr=False)  # not shown: it would show the graph behind it
     consumers: list[Op] = field(default_factory=list, repr=False)
     channel_map: I64 | None = field(default=None, repr=False)
@@ -186,8 +187,8 @@ class Tensor:
         return self.blocks(block) * self.planes * self.pitch
 
     def item_words(self, block: int) -> int:
-        """Words of an item for each pixel."""
-        return self.w * ITEM_BYTES // block
+        """Words of an item for each pixel, or each group of its channels."""
+        return self.w * self.groups * ITEM_BYTES // block
 
     def flat_index(self, block: int) -> I64:
         """Flat ONNX index of each value in memory order [h][blocks][w][B], -1 for padding."""
@@ -227,10 +228,7 @@ class Placer(Protocol):
 
 @dataclass(eq=False)
 class Op:
-    """An operation: inputs, one output, and the ONNX nodes it stands for.
-
-    What is below is all that a pass may ask of it; the defaults are those without weights, parameters and packets.
-    """
+    """Inputs, one output, the ONNX nodes it stands for, and all that a pass may ask of it."""
 
     node: str
     op_type: str
@@ -358,7 +356,7 @@ class Op:
 
     def of_pixels(self, first: int, inputs: list[Tensor], output: Tensor) -> Op:
         """The same for the pixels from `first` on that `output` holds; `inputs` are those pixels of its own."""
-        return replace(self, inputs=inputs, output=output, whole=self)
+        return replace(self, inputs=inputs, output=output, whole=self.whole or self)
 
     def joins(self, leader: Op) -> bool:
         """Whether it runs in the stage of the operation that is emitted before it, as soon as rows are there."""

@@ -28,6 +28,10 @@ class Region:
         """What it is from a pixel on; items of `item_words`."""
         return replace(self, base=self.base + number, items=self.items + number * item_words)
 
+    def in_groups(self, blocks: int, groups: int) -> Region:
+        """What it is where groups of so many channel blocks are its rows; as it is where there is one group."""
+        return self if groups == 1 else replace(self, row_stride=blocks * self.planes * self.pitch)
+
     def block(self, number: int) -> int:
         """Word of the first pixel of a channel block."""
         return self.base + number * self.planes * self.pitch

@@ -1,5 +1,7 @@
 """Keys and values are made in front of the queries, and copied to weights at once: the copies run beside the queries.
 
+Where queries are more than a product (a norm, a rotation), the product of the values comes behind theirs and hides it.
+
 Not here: the order of heads (`lowering/attention.py`) and of bands (`plan/order.py`).
 """
 
@@ -25,7 +27,8 @@ def keys_first(graph: Graph, hw: HardwareConfig) -> None:
         words = sum(op.output.row_words(hw.block) for op in copies if op.output.home is Home.WEIGHTS)
         if words <= hw.weight_words // 4:
             logits = [op for op in graph.ops if isinstance(op, LogitsOp) and op.node == node]
-            _reorder(graph, copies, logits)
+            if logits:  # else the transposes are moves of int16
+                _reorder(graph, copies, logits)
 
 
 def _reorder(graph: Graph, copies: list[Op], logits: list[LogitsOp]) -> None:
@@ -41,9 +44,27 @@ def _reorder(graph: Graph, copies: list[Op], logits: list[LogitsOp]) -> None:
     early = all(place[op] < place[last] for op in chain)  # else keys are in front already, as those of a condition
     if not early or any(op in makers or not _is_read_later(op, place[last], moved, place) for op in chain):
         chain = []
-    for op in [*choices, *copies, *chain]:
+    late = _values_behind(chain, copies, makers, place, last)
+    if late:
+        last = max((op for op in makers if op not in late), key=place.__getitem__)
+        choices, copies = ([op for op in ops if op not in late] for ops in (choices, copies))
+    for op in [*choices, *copies, *chain[:1], *late, *chain[1:]]:
         graph.move(op, last)
         last = op
+
+
+def _values_behind(chain: list[Op], copies: list[Op], makers: list[Op], place: dict[Op, int], last: Op) -> list[Op]:
+    """The product that makes the values, and their copies, where they can come behind the product of the queries."""
+    turned = [op for op in copies if isinstance(op, TransposeOp)]
+    made = dict.fromkeys(op.inputs[0].root.producer for op in turned)
+    values = [op for op in made if isinstance(op, GemmOp)]
+    alone = len(values) == len(made) == 1 and any(op not in values for op in makers)
+    if len(chain) < 2 or not alone or not isinstance(chain[0], GemmOp) or values[0] in chain:
+        return []
+    behind = [op for op in copies if op in turned or op.inputs[0].producer in turned]
+    choices = [op.inputs[0].producer for op in turned]
+    found = dict.fromkeys([*values, *(op for op in choices if op is not None and not op.queue), *behind])
+    return list(found) if _is_read_later(values[0], place[last], set(found), place) else []
 
 
 def _queries(logits: list[LogitsOp], place: dict[Op, int]) -> list[Op]:

@@ -65,10 +65,17 @@ def is_of_inputs(value: ir.Value | None) -> bool:
             continue
         seen.add(value)
         node = value.producer()
-        if node is None or not (is_convertible(node) or _makes_operands(node)) or node.op_type in _NEVER:
+        if node is None or not (is_convertible(node) or _makes_operands(node) or _is_place(node)):
+            return False
+        if node.op_type in _NEVER and not _is_place(node):
             return False
         waiting += node.inputs
     return True
+
+
+def _is_place(node: ir.Node) -> bool:
+    """Whether a node finds the first of the largest integers: the place of a token."""
+    return node.op_type == "ArgMax" and dtype_of(node.inputs[0]) in ("int32", "int64")
 
 
 def _makes_operands(node: ir.Node) -> bool:

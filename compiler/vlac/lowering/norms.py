@@ -7,9 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
+from vlac.device.layout_op import LayoutOp
 from vlac.ir.geometry import is_image
+from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.rows import Norm, lower_norm
 from vlac.lowering.spec import OpSpec, Rule, RuleResult
@@ -17,6 +20,8 @@ from vlac.model.reading import attribute, constant_input, input_name, is_constan
 
 __all__ = ["norm_spec", "split_spec"]
 
+I64 = NDArray[np.int64]
+_BLOCKS = 16  # channels of which an int16 tensor's heads are multiples: on every machine each begins on a block
 _MOST_CHANNELS = 16383  # D sum(q^2) of int16 stays below 2^58
 
 
@@ -66,9 +71,34 @@ def norm_spec(name: str, *, centred: bool, more: tuple[Rule, ...] = ()) -> OpSpe
         if not is_image(shape):
             lower_norm(low.graph, node, x, out, norm)
             return
-        rows = (1, math.prod(shape[:-1]), channels)  # as norms of queries and keys, of heads beside each other
+        beside = _heads_beside(x, shape)
+        if beside is not None:  # as norms of queries and keys, which nothing has to move
+            packed, index, heads = beside
+            target = out.tensor.like(f"{out.tensor.name}:heads", shape=packed.shape)
+            lower_norm(low.graph, node, packed, replace(out, tensor=target), norm, heads)
+            low.layout(node, [target], index, out.tensor)
+            return
+        rows = (1, math.prod(shape[:-1]), channels)
         target = out.tensor.like(f"{out.tensor.name}:rows", shape=rows)
         lower_norm(low.graph, node, low.moved(node, x, rows, f"{x.name}:rows"), replace(out, tensor=target), norm)
         low.layout(node, [target], np.arange(math.prod(shape)), out.tensor)
 
     return OpSpec(name, "REDUCE, RECIP and ROW; statistics are exact.", rules, lower)
+
+
+def _heads_beside(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, I64, int] | None:
+    """The matrix whose pixels have the channels of all heads side by side, of which `x` is made, or None.
+
+    Also which element of it each element of `x` is, and how many heads there are.
+    """
+    index, t = np.arange(math.prod(shape)), x
+    while isinstance(t.producer, LayoutOp) and len(t.producer.inputs) == 1 and (t.producer.index >= 0).all():
+        index, t = t.producer.index[index], t.producer.inputs[0]
+        for axis in (1, 2):
+            heads, length = shape[axis], shape[3 - axis]
+            here = np.arange(math.prod(shape)).reshape(length, heads, -1)
+            wanted = (here.transpose(1, 0, 2) if axis == 1 else here).reshape(-1)
+            sizes = heads > 1 and not is_image(t.shape) and (t.h, t.w, t.c) == (1, length, heads * shape[3])
+            if sizes and (t.planes == 1 or shape[3] % _BLOCKS == 0) and np.array_equal(index, wanted):
+                return t, index, heads
+    return None

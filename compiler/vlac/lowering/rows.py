@@ -138,13 +138,16 @@ def norm_step(channels: int) -> float:
     return float(2.0 ** np.ceil(np.log2(np.sqrt(channels)))) / (INT16.hi + 1)
 
 
-def lower_norm(graph: Graph, node: ir.Node, x: Tensor, out: Result, norm: Norm) -> None:
-    """Moments of each pixel, their root as a record, and one ROW that normalizes and scales."""
-    name, label, d = out.label, out.tensor.label, x.c
-    items = Tensor(f"{out.tensor.name}:moments", f"{label}:moments", (x.w, 2), 1.0, 0, home=Home.ITEMS)
+def lower_norm(graph: Graph, node: ir.Node, x: Tensor, out: Result, norm: Norm, groups: int = 1) -> None:
+    """Moments of each pixel, their root as a record, and one ROW that normalizes and scales.
+
+    With `groups` each pixel's channels are so many heads side by side, each normalized by itself.
+    """
+    name, d = out.label, x.c // groups
+    items = _items(out.tensor, "moments", (x.w, 2 * groups), groups)
     function = ReduceFunction.MOMENTS if norm.centred else ReduceFunction.SQUARES
-    graph.insert(ReduceOp(name, node.op_type, [x], items, function))
-    records = Tensor(f"{out.tensor.name}:records", f"{label}:records", (x.w, 3), 1.0, 0, home=Home.ITEMS)
+    graph.insert(ReduceOp(name, node.op_type, [x], items, function, groups))
+    records = _items(out.tensor, "records", (x.w, 3 * groups), groups)
     step = norm_step(d)
     k = (1.0 if norm.centred else np.sqrt(d)) / step
     add = round(norm.epsilon / float(x.scale) ** 2 * (d * d if norm.centred else d))
@@ -167,8 +170,14 @@ def lower_norm(graph: Graph, node: ir.Node, x: Tensor, out: Result, norm: Norm) 
             requant,
             RowMode.RECORD,
             row_k=d if norm.centred else 1,
+            groups=groups,
         )
     )
+
+
+def _items(like: Tensor, what: str, shape: tuple[int, ...], groups: int) -> Tensor:
+    name, label = (f"{text}:{what}" for text in (like.name, like.label))
+    return Tensor(name, label, shape, 1.0, 0, home=Home.ITEMS, groups=groups)
 
 
 def _channels(node: ir.Node, norm: Norm, step: float, out: Result) -> Requant:

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vla_isa.errors import EncodingError
 from vla_isa.generated.codes import RecipFunction, RowFunction, RowMode, RowTable
 from vla_isa.integer import INT8, INT16
 from vla_isa.numerics import dithered_exponents, exponents, scale_to_multiplier, wide_exponents
 from vlac.device.product import MixOp
 from vlac.device.recip import RecipOp
 from vlac.device.row import RowOp
+from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Home, Op, Tensor
 from vlac.ir.records import UNIT, Requant
@@ -105,8 +107,15 @@ class Softmax:
         return row
 
     def _records(self, name: str, sums: Tensor, factor: int) -> Tensor:
-        """What divides a mix by its row's sum, times `factor` in the result's scale."""
+        """What divides a mix by its row's sum, times `factor` in the result's scale.
+
+        Raises:
+            UnsupportedError: the result's scale is too small beside the values'.
+        """
         records = self.tensor(name, (sums.w, 3), 1.0, home=Home.ITEMS)
-        k = scale_to_multiplier(factor * float(np.float32(self.values.scale / self.out.scale)))
+        try:
+            k = scale_to_multiplier(factor * float(np.float32(self.values.scale / self.out.scale)))
+        except EncodingError as e:
+            raise UnsupportedError([f"Attention '{self.label}': {e}; are all keys masked in calibration?"]) from e
         self.graph.insert(RecipOp(self.label, _KIND, [sums], records, RecipFunction.RECIPROCAL, *k))
         return records

@@ -1,4 +1,4 @@
-"""Gather: a choice of channels, rows or pixels by constant indices; rows of a constant table by numbers of the host."""
+"""Gather: a choice of channels, rows or pixels by constant indices; rows by numbers of the host."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import onnx_ir as ir
 from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions.gather import GATHER
 from vla_isa.numerics import quantize
-from vlac.device.gather import GatherOp, StepRowOp
+from vlac.device.gather import GatherOp, PickOp, StepRowOp
 from vlac.errors import UnsupportedError
 from vlac.ir.operation import Home, Tensor
 from vlac.lowering.context import LoweringContext
+from vlac.lowering.host_graph import is_of_inputs
 from vlac.lowering.layout import layout_operator
 from vlac.lowering.spec import RuleResult
 from vlac.model.carried import repeat_of
@@ -29,15 +30,38 @@ _LAYOUT = layout_operator("Gather")
 def indices_are_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """Indices must be constants, or the data a constant table [V, D] of at most {GATHER[table_rows]} rows, on axis 0,
     and the indices integers of the model's inputs, from the end where they are below 0, or an ArgMax's. One number may
-    choose weights and biases of Conv, Gemm and MatMul among those of several experts.
+    choose weights and biases of Conv, Gemm and MatMul among those of several experts, and numbers of the model's inputs
+    rows of one computed sequence.
     """
-    if is_constant(node.inputs[1]) or expert_choice(node.outputs[0]) is not None:
+    if is_constant(node.inputs[1]) or expert_choice(node.outputs[0]) is not None or _picks_rows(node):
         return RuleResult(True, "")
     shape, fixed = shape_of(node.inputs[0]), is_constant(node.inputs[0])
     ok = fixed and len(shape) == 2 and not attribute(node, "axis", 0) and shape[0] <= GATHER.limit("table_rows")
     ok = ok and dtype_of(node.inputs[1]) in ("int32", "int64")
     kind = "constant" if fixed else "computed"
     return RuleResult(ok, f"computed input 1 {input_name(node, 1)} of {kind} data {list(shape)}")
+
+
+def _picks_rows(node: ir.Node) -> bool:
+    """Whether it takes rows of a computed [length, channels], or [1, ...], by numbers of the model's inputs."""
+    shape = shape_of(node.inputs[0])
+    rows = (
+        len(shape) in (2, 3)
+        and math.prod(shape[:-2]) == 1
+        and attribute(node, "axis", 0) % len(shape) == len(shape) - 2
+    )
+    integers = dtype_of(node.inputs[1]) in ("int32", "int64") and len(shape_of(node.inputs[1])) < 2
+    return rows and integers and not is_constant(node.inputs[0]) and is_of_inputs(node.inputs[1])
+
+
+def _pick_rows(low: LoweringContext, node: ir.Node, numbers: ir.Value) -> None:
+    out, x, length = low.result(node).tensor, low.operand(node, 0), shape_of(node.inputs[0])[-2]
+    if not x.same_scale(out):
+        scaled = out.like(f"{out.name}:scaled", shape=x.shape)
+        low.requantized(x, scaled, node_label(node), node.op_type)
+        x = scaled
+    items = low.item_input(low.host.numbers[numbers], math.prod(shape_of(numbers)), numbers.name, length)
+    low.graph.insert(PickOp(node_label(node), node.op_type, [x, items], out))
 
 
 def _lower(low: LoweringContext, node: ir.Node) -> None:
@@ -51,6 +75,9 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     if numbers is None or (numbers not in low.host.numbers and numbers not in low.items):
         text = f"its indices {input_name(node, 1)} must be of the model's inputs, or an ArgMax's"
         raise UnsupportedError([f"Gather '{node_label(node)}': {text}"])
+    if not is_constant(node.inputs[0]):
+        _pick_rows(low, node, numbers)
+        return
     out, table = low.result(node).tensor, constant_input(node, 0)
     assert table is not None
     name = f"{out.name}:table"
@@ -79,7 +106,7 @@ def _moved_from(value: ir.Value) -> ir.Value:
 
 SPEC = replace(
     _LAYOUT,
-    summary=f"{_LAYOUT.summary} Rows of a constant table by indices of the model's inputs: GATHER.",
+    summary=f"{_LAYOUT.summary} Rows by indices of the model's inputs: GATHER.",
     rules=(indices_are_known,),
     lower=_lower,
 )

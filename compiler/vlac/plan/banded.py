@@ -17,7 +17,9 @@ from vlac.ir.operation import Home, Op, Tensor
 from vlac.ir.packet import Region, RelocatablePacket
 from vlac.plan.order import in_queue_order
 from vlac.plan.plan import Plan, cut_alone
+from vlac.plan.query_parts import in_query_parts
 from vlac.plan.regions import Regions, allocate_regions
+from vlac.plan.rounds import once_and_rounds
 from vlac.plan.rows import Banded, cut_rows
 from vlac.plan.sequences import longest
 
@@ -43,8 +45,10 @@ def allocate_in_bands(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
         refusal = e
     ops, outputs, homes = list(graph.ops), list(graph.outputs), {t: t.home for t in graph.inputs}
     for rows, spill, ahead in _choices(ops, hw):
-        banded = cut_rows(ops, graph.inputs, outputs, rows, hw, spill=spill)
-        _take(graph, banded, homes, in_queue_order(banded.instances, _costs(hw), ahead))
+        parts = in_query_parts(ops, {o.tensor for o in outputs}, rows, hw)
+        banded = cut_rows(parts, graph.inputs, outputs, rows, hw, spill=spill)
+        order = [in_queue_order(some, _costs(hw), ahead) for some in once_and_rounds(graph, banded.instances)]
+        _take(graph, banded, homes, [op for some in order for op in some])
         try:
             return _allocated(graph, hw)
         except AllocationError:
@@ -110,4 +114,5 @@ def _costs(hw: HardwareConfig) -> Callable[[Op], int]:
 def _cycles(packet: RelocatablePacket, hw: HardwareConfig) -> int:
     made = make_packet(packet.name, **packet.values)
     cost = made.instruction.cost(made, hw, None, REFERENCE)
-    return cost.cycles * (_SHARED if cost.resource == "banks" and cost.yields else 1)
+    beside_others = cost.touches.operands is None and cost.touches.reads is not None
+    return cost.cycles * (_SHARED if beside_others else 1)

@@ -223,7 +223,10 @@ def _place_output(graph: Graph, space: DataSpace, out: GraphOutput, block: int, 
     if place is not None:
         mine, others = (layout, tensor.scale, tensor.zero_point), (place.layout, place.scale, place.zero_point)
         if mine != others:
-            text = f"they have other scales or layouts: {mine} and {others}"
+            text = (
+                "the machine reads it in another order, or with another scale, than it writes it; carry it by the "
+                "host: compile without --carry, and give each run what the one before returned"
+            )
             raise UnsupportedError([f"state '{place.name}' = '{out.name}' cannot stay in the data space: {text}"])
     line = space.take(layout.lines, out.name) if place is None else place.line
     space.outputs.append(IoTensor(out.name, layout, line, tensor.scale, tensor.zero_point))

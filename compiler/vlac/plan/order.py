@@ -46,10 +46,18 @@ def in_queue_order(instances: Sequence[Sequence[Op]], cost: Callable[[Op], int],
                         best = (start, number, position)
         assert best is not None
         _, number, position = best
-        op = waiting[number].pop(position)
-        ready = max((end[maker[t]] for t in op.inputs if t in maker), default=0)
-        start = max(ready, free[op.queue]) if op.queue else ready
-        end[op] = start + (cost(op) if op.queue else 0)
-        if op.queue:
-            free[op.queue] = end[op]
-        out.append(op)
+        for op in _together(waiting[number], position):
+            ready = max((end[maker[t]] for t in op.inputs if t in maker), default=0)
+            start = max(ready, free[op.queue]) if op.queue else ready
+            end[op] = start + (cost(op) if op.queue else 0)
+            if op.queue:
+                free[op.queue] = end[op]
+            out.append(op)
+
+
+def _together(ops: list[Op], position: int) -> list[Op]:
+    """Take an operation out, with those behind it that run span by span beside it: a norm of whole tensors."""
+    found = [ops.pop(position)]
+    while position < len(ops) and ops[position].whole is None and ops[position].joins(found[-1]):
+        found.append(ops.pop(position))
+    return found

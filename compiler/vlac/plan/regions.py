@@ -24,10 +24,11 @@ __all__ = ["Regions", "allocate_regions"]
 
 _ARRAY_PITCH, _WIDE_PITCH = 8, 11  # modulo BANKS: the array takes 8 neighbouring banks, vector work finds others
 _SLACKS = (24, 12, 6, 3, 0)  # stages that words are in no use
+_TIME = 32  # stages that are looked at together
 _WIDE_ENOUGH = 2 * BANKS  # pixels from which the words between planes are worth it
 
 
-@dataclass
+@dataclass(eq=False)
 class _Item:
     """What needs words: a whole tensor over its live range with its items behind it, or a ring in one stage."""
 
@@ -201,24 +202,28 @@ def _fit(items: list[_Item], capacity: int) -> _Item | None:
     """Place, where row vectors are about with words in no use for some stages, as many as there is room for.
 
     Heads and norms are chains of short operations on several queues: what is made next must not wait for the words of
-    what was read last. Returns an item that does not fit, or None.
+    what was read last. Where an item does not fit, those about it stay in no use for fewer stages. Returns an item that
+    does not fit however, or None.
     """
     chains = any(i.tensor.home is not Home.MATRIX for i in items)
-    for slack in _SLACKS if chains else (0,):
-        for item in items:
-            item.slack = slack
-        failed = _first_fit(items, capacity)
-        if failed is None:
-            break
-    return failed
+    for item in items:
+        item.slack = _SLACKS[0] if chains else 0
+    while (failed := _first_fit(items, capacity)) is not None:
+        crowd = [i for i in items if i.slack and i.first <= failed.until and failed.first <= i.until]
+        if not crowd:
+            return failed
+        for item in crowd:
+            item.slack = next(s for s in _SLACKS if s < item.slack)
+    return None
 
 
 def _first_fit(items: list[_Item], capacity: int) -> _Item | None:
     """Place by decreasing size at the lowest free address; returns an item that does not fit, or None."""
-    placed: list[_Item] = []
+    placed: dict[int, list[_Item]] = {}  # by some stages each
     for item in sorted(items, key=lambda i: (-i.size, i.first)):
+        times = range(item.first // _TIME, item.until // _TIME + 1)
         base = 0
-        for other in sorted(placed, key=lambda i: i.base):
+        for other in sorted({o for t in times for o in placed.get(t, [])}, key=lambda i: i.base):
             if other.until < item.first or item.until < other.first:
                 continue
             if base + item.size <= other.base:
@@ -227,7 +232,8 @@ def _first_fit(items: list[_Item], capacity: int) -> _Item | None:
         if base + item.size > capacity:
             return item
         item.base = base
-        placed.append(item)
+        for t in times:
+            placed.setdefault(t, []).append(item)
     return None
 
 

@@ -6,13 +6,16 @@ what they make stays on chip for all rounds. Not here: the loop's packets (`emit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from vlac.device.bands import LoadRows, LoadWeights
 from vlac.device.gather import StepRowOp
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Op
 from vlac.plan.plan import Plan
 
-__all__ = ["first_round_stage", "once_first"]
+__all__ = ["first_round_stage", "once_and_rounds", "once_first"]
 
 
 def once_first(graph: Graph) -> None:
@@ -27,26 +30,40 @@ def once_first(graph: Graph) -> None:
         if isinstance(op, StepRowOp) and op.inputs[0].w < graph.repeat:
             text = f"its table has {op.inputs[0].w} rows; {graph.repeat} runs read one each"
             raise UnsupportedError([f"{op.op_type} '{op.node}': {text}"])
-    inside = _in_rounds(graph)
+    inside = _in_rounds(graph, graph.ops)
     graph.ops.sort(key=lambda op: op in inside)
+
+
+def once_and_rounds(graph: Graph, instances: Sequence[Sequence[Op]]) -> list[list[list[Op]]]:
+    """The operations of bands that run once, and those of every round; all of them where the model runs once."""
+    if graph.repeat == 1:
+        return [[list(ops) for ops in instances]]
+    inside = _in_rounds(graph, [op for ops in instances for op in ops])
+    parts = [[[op for op in ops if (op in inside) == repeated] for ops in instances] for repeated in (False, True)]
+    return [[ops for ops in part if ops] for part in parts]
 
 
 def first_round_stage(graph: Graph, plan: Plan) -> int | None:
     """The first stage of those that run in every round; None where the model runs once."""
     if graph.repeat == 1:
         return None
-    inside = _in_rounds(graph)
+    inside = _in_rounds(graph, graph.ops)
     return next(i for i, stage in enumerate(plan.stages) if any(p.op in inside for p in stage.plans))
 
 
-def _in_rounds(graph: Graph) -> set[Op]:
+def _in_rounds(graph: Graph, ops: Sequence[Op]) -> set[Op]:
+    """Those of some operations, in a legal order, that depend on carried state or on the number of the round.
+
+    What is loaded from the data space for them alone is loaded in every round: not all of it has room on chip.
+    """
     assert graph.signature is not None
     names = [v.name for v in graph.signature.inputs]
     carried = {names.index(name) for name in graph.carried}
     varying = {t.root for t in graph.inputs if graph.input_labels[t][1] in carried}
     found: set[Op] = set()
-    for op in graph.ops:
+    for op in ops:
         if isinstance(op, StepRowOp) or any(t in varying or t.root in varying for t in op.inputs):
             found.add(op)
             varying |= {op.output, op.output.root}
-    return found
+    elsewhere = {t for op in ops if op not in found for t in op.inputs}
+    return found | {op for op in ops if isinstance(op, (LoadRows, LoadWeights)) and op.output not in elsewhere}

@@ -92,7 +92,7 @@ class _Cutter:
         a, b = span
         shape = (b - a, t.c) if t.home is Home.ITEMS else (1, b - a, t.c)
         out = t.like(f"{t.name}:rows{a}{what}", label=f"{t.label}:rows{a}{what}", shape=shape)
-        out.home, out.with_items, out.channel_map = t.home, t.with_items, t.channel_map
+        out.home, out.with_items, out.groups, out.channel_map = t.home, t.with_items, t.groups, t.channel_map
         return out
 
     def _made(self, t: Tensor, band: int) -> Tensor:

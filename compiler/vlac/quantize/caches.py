@@ -29,8 +29,16 @@ def moves(node: ir.Node) -> bool:
     return only and not is_lookup(node)
 
 
-def find_caches(model: ir.Model, inside: Collection[ir.Node]) -> dict[ir.Value, ir.Value]:
-    """Each value of a cache, and the first of those that share its scale; of the nodes of the device."""
+def find_caches(
+    model: ir.Model, inside: Collection[ir.Node], states: Collection[tuple[ir.Value, ir.Value]] = ()
+) -> dict[ir.Value, ir.Value]:
+    """Each value of a cache, and the first of those that share its scale; of the nodes of the device.
+
+    Args:
+        model: the model.
+        inside: the nodes of the device.
+        states: of the carried state what counts as a cache in any case.
+    """
     groups: dict[ir.Value, list[ir.Value]] = {}
     for node in model.graph:
         if node not in inside:
@@ -38,7 +46,7 @@ def find_caches(model: ir.Model, inside: Collection[ir.Node]) -> dict[ir.Value, 
         for joined in _joined(node, inside):
             _merge(groups, _with_moves(joined, inside))
     for pair in carried_values(model):
-        if any(_source(v, inside) in groups for v in pair):
+        if pair in states or any(_source(v, inside) in groups for v in pair):
             _merge(groups, _with_moves([*pair], inside))
     return {v: group[0] for v, group in groups.items()}
 

@@ -91,8 +91,8 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
         methods = ", ".join(CALIBRATION_METHODS)
         raise CalibrationError(f"unknown calibration method '{options.calibration_method}'; there are {methods}")
     host = {*host, *host_prefix(model), *host_suffix(model)}
-    given = all_rounds(model, read_samples(options.calibration, *model_values(model), number_inputs(model)))
-    samples, held_out = split(given, options.calibration)
+    given = read_samples(options.calibration, *model_values(model), number_inputs(model))
+    samples, held_out = (all_rounds(model, part) for part in split(given, options.calibration))
     if options.equalize:
         equalize(model)
     if has_sequences(model):
@@ -108,7 +108,7 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
     _check_finite(ranges, [v.name or "" for v in activations(model, host)])
     qdq, source = insert_qdq(model, ranges, exclude=host), model
     if options.bias_correction:
-        source = correct_biases(model, qdq, given)
+        source = correct_biases(model, qdq, all_rounds(model, given))
         qdq = insert_qdq(source, ranges, exclude=host)
     trial = partial(insert_qdq, source, settle_ranges(model, *before[0]), exclude=host) if before else None
     return Quantized(qdq, model, samples, ranges, held_out, frozenset(host), suspects(model, observed), trial)

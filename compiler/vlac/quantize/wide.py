@@ -6,7 +6,8 @@
     inner     float: what lies between a function of an int16 and the product with one row behind it, as one ROW
               computes both
     cached    the centred keys or values of earlier runs, the new ones, and what they are together: one scale, so that
-              what a run returns is what the next one takes, integer for integer. They are never wide.
+              what a run returns is what the next one takes, integer for integer. They are never wide. Other carried
+              state that cannot be wide too.
 
 A model without norms, attention and carried state has neither. Images never are wide, nor are results of tables and
 clamps. Not here: the ranges.
@@ -113,6 +114,9 @@ def find_forms(model: ir.Model, nodes: Collection[ir.Node]) -> Forms:
     if not any(_is_sequence(n) or _is_router(n) for n in inside) and not carried_values(model):
         return Forms()
     cached = find_caches(model, inside)
+    search = _Search(model, inside, cached)
+    narrow = [p for p in carried_values(model) if not search.can_be_state(*p)]
+    cached = find_caches(model, inside, narrow)
     found = _Search(model, inside, cached)
     return Forms(found.wide(), frozenset(found.centred() | cached.keys()), cached, frozenset(found.scaled()))
 
@@ -155,6 +159,17 @@ class _Search:
         source = node.inputs[0]
         return (
             node.op_type in _MAKERS or is_lookup(node) or (moves(node) and source is not None and self._can_be(source))
+        )
+
+    def can_be_state(self, given: ir.Value, result: ir.Value) -> bool:
+        """Whether carried state may be int16: nothing that is computed by tables, nor pixels that become channels."""
+        channels = shape_of(given)[-1:]
+        return self._can_be(result) and all(
+            shape_of(out)[-1:] == channels
+            for value in (given, result)
+            for user in value.consumers()
+            if user in self._inside and moves(user) and user.op_type in ("Reshape", "Flatten")
+            for out in user.outputs
         )
 
     def _root(self, value: ir.Value) -> ir.Value:

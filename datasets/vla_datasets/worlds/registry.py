@@ -71,7 +71,7 @@ WORLDS: tuple[WorldSpec, ...] = (
     WorldSpec(
         "driving",
         "a town with lights, traffic and weather, driven by pure pursuit",
-        ("clear", "clear+traffic", "rain+traffic", "fog+traffic", "night+traffic"),
+        ("clear", "clear+traffic", "clear+traffic+pushed", "rain+traffic", "fog+traffic", "night+traffic"),
         world="vla_datasets.worlds.driving.environment:Driving",
         expert="vla_datasets.worlds.driving.expert:expert",
         schema="vla_datasets.worlds.driving.schema:SCHEMA",

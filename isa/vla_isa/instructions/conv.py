@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.cost import Cost, Timing
-from vla_isa.engine_cycles import mac_cost, strip_steps
+from vla_isa.banks import Banks
+from vla_isa.cost import Cost, Timing, Touches
+from vla_isa.engine_cycles import drain_groups, mac_cost, strip_steps
+from vla_isa.engine_words import result_banks, step_banks, stretch
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, live_blocks, region_words, require_fit, table_access, taps, whole_region
 from vla_isa.generated import codes
@@ -105,16 +108,45 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         (v["in_ring"], v["in_slot"], v["in_row_stride"]),
     )
     outs = _live_blocks(packet, hw, params).sum(axis=1)
+    drains = np.tile(drain_groups(v["out_h"] * v["out_w"], hw), (len(outs), 1))
+    behind = timing.mac_residual if v["residual_enable"] else 0
     return mac_cost(
         strips,
         outs,
-        v["out_h"] * v["out_w"],
+        drains,
         hw,
         timing,
         taps=v["kernel_h"] * v["kernel_w"],
-        table=v["table_enable"],
-        residual=v["residual_enable"],
+        table=v["table_enable"] == 1,
+        behind=behind,
+        touches=Touches(operands=partial(_operands, packet, hw), results=partial(_results, packet, hw)),
     )
+
+
+def _operands(packet: Packet, hw: HardwareConfig) -> Banks:
+    """The array reads the taps of a block after those of the block before it, as if all blocks were live."""
+    v = packet.values
+    blocks = 1 if v["mask_mode"] == codes.MaskMode.DIAGONAL else v["in_blocks"]
+    strip = stretch(-(-v["out_h"] * v["out_w"] // hw.pixels), blocks * v["kernel_h"] * v["kernel_w"])
+    pixel = strip[:, None] * hw.pixels + np.arange(hw.pixels)
+    ky, kx = np.divmod(np.arange(v["kernel_h"] * v["kernel_w"])[:, None], v["kernel_w"])
+    iy = (pixel // v["out_w"] * v["stride_h"] - v["pad_top"])[:, None] + ky * v["dilation_h"]
+    ix = (pixel % v["out_w"] * v["stride_w"] - v["pad_left"])[:, None] + kx * v["dilation_w"]
+    inside = (iy >= 0) & (iy < v["in_h"]) & (ix >= 0) & (ix < v["in_w"]) & (pixel < v["out_h"] * v["out_w"])[:, None]
+    words = v["in_base"] + (v["in_slot"] + iy) % v["in_ring"] * v["in_row_stride"] + ix
+    steps = words[:, None] + (np.arange(blocks) * v["in_pitch"])[:, None, None]
+    steps = np.where(inside[:, None], steps, -1).reshape(len(strip), -1, hw.pixels)
+    return step_banks(steps, hw.pixels // hw.requant_pixels)
+
+
+def _results(packet: Packet, hw: HardwareConfig) -> Banks:
+    v = packet.values
+    steps = (1 if v["mask_mode"] == codes.MaskMode.DIAGONAL else v["in_blocks"]) * v["kernel_h"] * v["kernel_w"]
+    strip = stretch(-(-v["out_h"] * v["out_w"] // hw.pixels), steps)
+    pixel = strip[:, None] * hw.pixels + np.arange(hw.pixels)
+    row = (v["out_slot"] + pixel // v["out_w"]) % v["out_ring"]
+    words = v["out_base"] + row * v["out_row_stride"] + pixel % v["out_w"]
+    return result_banks(np.where(pixel < v["out_h"] * v["out_w"], words, -1), 0, 1, steps, hw)
 
 
 def _live(packet: Packet, memories: Memories, o: int) -> list[int]:

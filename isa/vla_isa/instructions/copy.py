@@ -7,13 +7,17 @@ keeps a number of bursts in flight, so short bursts are bound by the memory's la
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa.access import Access, Params
+from vla_isa.banks import Beats
 from vla_isa.bursts import burst_cycles, line_cycles
-from vla_isa.cost import Cost, Timing
+from vla_isa.cost import Cost, Timing, Touches
+from vla_isa.engine_cycles import master_cost
+from vla_isa.engine_words import run_reads
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, live_blocks, require_fit
 from vla_isa.generated import codes
@@ -37,8 +41,6 @@ _MOVES = (
     "act_to_weight",
     "data_to_weight",
 )
-# who gets in-master 0 when both ask: bursts of parameters are longer than those of activations
-_PARAM_SHARE, _LOAD_SHARE = 0.8, 0.2
 
 
 def _mask_words(packet: Packet) -> range:
@@ -123,7 +125,7 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     v = packet.values
     move, runs = v["move"], v["n1"] * v["n2"] * v["n3"]
     if runs * v["n0"] == 0:
-        return Cost(timing.empty_copy, "latency")
+        return Cost(timing.empty_copy, "latency", setup=1)
     if move == codes.Move.WEIGHT_TO_WEIGHT:
         return _weight_cost(packet, hw, params, timing)
     if move in (codes.Move.DATA_TO_PARAM, codes.Move.DATA_TO_WEIGHT):
@@ -132,71 +134,74 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         return _line_cost(packet, "dst", hw.out_masters, timing.write_latency, hw, timing)
     if move == codes.Move.DATA_TO_ACT:
         return _line_cost(packet, "src", hw.in_masters, timing.read_latency, hw, timing)
+    return _local_cost(packet, runs, hw, timing)
+
+
+def _local_cost(packet: Packet, runs: int, hw: HardwareConfig, timing: Timing) -> Cost:
+    """Inside the chip: a line of each in-master in a cycle."""
+    move = packet["move"]
     lanes = hw.in_masters * BEAT_BYTES // hw.act_word_bytes
     work = runs * -(-_words(packet, "act", hw) // lanes)
-    if v["unit"] == codes.Unit.TRANSPOSE:  # the first square enters before it leaves
+    if packet["unit"] == codes.Unit.TRANSPOSE:  # the first square enters before it leaves
         work += hw.block // lanes
-    setup = timing.local_setup
-    return Cost(setup + work, "memory", setup=setup, resource="banks", yields=move == codes.Move.ACT_TO_ACT)
+    if move == codes.Move.FILL_ACT:
+        return Cost(timing.fill_setup + work, "memory", setup=timing.fill_setup, kind="local")
+    keys = move == codes.Move.ACT_TO_WEIGHT
+    setup = timing.key_setup if keys else timing.local_setup
+    path, touches = "keys" if keys else "", Touches(reads=partial(_reads, packet, lanes, hw))
+    return Cost(setup + work, "memory", setup=setup, path=path, kind="local", touches=touches)
+
+
+def _reads(packet: Packet, lanes: int, hw: HardwareConfig) -> Beats:
+    """Runs out of the scratchpad."""
+    rows = packet["src_slot"] + np.arange(packet["n2"])
+    rows = rows % packet["src_ring"] if packet["src_ring"] else rows
+    return run_reads(_run_starts(packet, "src", rows), _words(packet, "act", hw), lanes)
 
 
 def _line_cost(packet: Packet, side: str, masters: int, latency: int, hw: HardwareConfig, timing: Timing) -> Cost:
     """Activations to or from the data space; `side` is the data space's."""
     run_beats = -(-packet["n0"] * hw.act_word_bytes // BEAT_BYTES)
-    cycles, beats, waits = line_cycles(_run_starts(packet, side), run_beats, latency, timing)
-    work, setup = -(-cycles // masters), latency + timing.copy_setup
-    store = side == "dst"
-    return Cost(
-        setup + work,
-        "latency" if waits or work < latency else "memory",
-        setup=setup,
-        read_beats=0 if store else beats,
-        write_beats=beats if store else 0,
-        resource="banks" if store else "master",
-        share=0.0 if store else _LOAD_SHARE,
-        yields=True,
-    )
+    bursts = line_cycles(_run_starts(packet, side), run_beats, latency, timing, masters)
+    work, setup = int(bursts.cycles), latency + timing.copy_setup
+    bound = "latency" if bursts.waits or work < latency else "memory"
+    if side == "dst":
+        touches = Touches(reads=partial(_reads, packet, BEAT_BYTES // hw.act_word_bytes, hw))
+        return Cost(setup + work, bound, setup=setup, write_beats=bursts.beats, touches=touches)
+    return master_cost(bursts, work, setup, bound, kind="data")
 
 
 def _param_cost(packet: Packet, hw: HardwareConfig, timing: Timing) -> Cost:
     """Parameters, and weights out of the data space, come over in-master 0."""
     starts = _run_starts(packet, "src")
     units = np.full(starts.shape, _run_lines(packet, hw))
-    work, beats, waits = burst_cycles(starts, units, timing.burst_weight_words, LINE_BYTES, timing.read_latency, timing)
-    setup = timing.read_latency + timing.copy_setup
-    bound = "latency" if waits or work < timing.read_latency else "memory"
-    return Cost(
-        setup + int(work),
-        bound,
-        setup=setup,
-        read_beats=beats,
-        path="params",
-        resource="master",
-        share=_PARAM_SHARE,
-        yields=True,
-    )
+    bursts = burst_cycles(starts, units, timing.burst_weight_words, LINE_BYTES, timing.read_latency, timing)
+    bound = "latency" if bursts.waits or bursts.cycles < timing.read_latency else "memory"
+    path = "params" if packet["move"] == codes.Move.DATA_TO_PARAM else "lines"
+    return master_cost(bursts, int(bursts.cycles), timing.read_latency + timing.copy_setup, bound, path)
 
 
 def _weight_cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
     """Every master delivers its own columns of each word; masked words are left out."""
     words = next((a.words for a in _footprint(packet, hw, params) if a.space == "weight_hbm"), None)
     if words is None or not len(words):  # every block masked
-        return Cost(timing.empty_copy, "latency")
+        return Cost(timing.empty_copy, "latency", setup=1)
     word_beats = hw.weight_word_bytes // BEAT_BYTES // hw.weight_masters
     group = min(timing.burst_weight_words, timing.burst_weight_beats // word_beats)
-    cycles, beats, waits = burst_cycles(
+    bursts = burst_cycles(
         words[:, 0], words[:, 1] - words[:, 0], group, word_beats * BEAT_BYTES, timing.read_latency, timing
     )
-    busy = int(cycles)
-    bound = "latency" if waits or busy < timing.read_latency else "memory"
+    busy = int(bursts.cycles)
+    bound = "latency" if bursts.waits or busy < timing.read_latency else "memory"
     setup = timing.read_latency + timing.copy_setup
-    return Cost(setup + busy, bound, setup=setup, read_beats=beats * hw.weight_masters, path="weights")
+    return Cost(setup + busy, bound, setup=setup, read_beats=bursts.beats * hw.weight_masters, path="weights")
 
 
-def _run_starts(packet: Packet, side: str) -> NDArray[np.int64]:
-    """Address of every run on the side of the memory, in walking order."""
+def _run_starts(packet: Packet, side: str, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """Address of every run of a side, in walking order; `rows` where they lie in a ring."""
     v = packet.values
     n3, n2, n1 = (np.arange(v[n]) for n in ("n3", "n2", "n1"))
+    n2 = n2 if rows is None else rows
     return (
         v[side]
         + (n3 * v[f"{side}_stride3"])[:, None, None]

@@ -11,6 +11,7 @@ from vla_isa import numerics
 from vla_isa.access import Access, Params
 from vla_isa.bursts import line_cycles
 from vla_isa.cost import Cost, Timing
+from vla_isa.engine_cycles import busiest_bank, master_cost
 from vla_isa.errors import IndexRangeError
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, item_words, require_fit
@@ -81,24 +82,29 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     check = 0 if ranges else v["n"] + timing.gather_items
     if not _in_data(packet):
         lanes = hw.in_masters * BEAT_BYTES // hw.act_word_bytes
-        setup = timing.local_setup + timing.gather_setup
-        work = v["n"] * -(-v["words"] // lanes) + (0 if ranges else max(check, 2 * v["n"]))
-        return Cost(setup + work, "memory", setup=setup, resource="banks", yields=True)
+        setup = timing.local_setup + timing.gather_setup - (0 if ranges else timing.gather_first)
+        work = v["n"] * _row_cycles(packet, lanes) + (0 if ranges else max(check, 2 * v["n"]) + timing.gather_first)
+        return Cost(setup + work, "memory", setup=setup, kind="gather")
     step = v["table_stride"] if ranges else max(v["table_stride"], _row_words(packet, hw) + 1)
     lines = v["table_base"] + (v["first"] + np.arange(v["n"])) * step
     latency = timing.write_latency if store else timing.read_latency
     beats = -(-v["words"] * hw.act_word_bytes // BEAT_BYTES)
-    work, total, waits = line_cycles(lines, beats, latency, timing)
-    setup = latency + timing.copy_setup + timing.gather_setup
-    return Cost(
-        setup + check + work,
-        "latency" if waits or work < latency else "memory",
-        setup=setup,
-        read_beats=0 if store else total,
-        write_beats=total if store else 0,
-        resource="banks" if store else "master",
-        yields=True,
-    )
+    bursts = line_cycles(lines, beats, latency, timing)
+    row = _row_cycles(packet, BEAT_BYTES // hw.act_word_bytes)
+    if not store and step == _row_words(packet, hw):  # a burst of several rows has the padding between them
+        row += LINE_BYTES // BEAT_BYTES * step - beats
+    work, setup = max(int(bursts.cycles), v["n"] * row) + check, latency + timing.copy_setup + timing.gather_data
+    bound = "latency" if bursts.waits or work < latency else "memory"
+    if store:
+        return Cost(setup + work, bound, setup=setup, write_beats=bursts.beats)
+    return master_cost(bursts, work, setup, bound, kind="gather")
+
+
+def _row_cycles(packet: Packet, lanes: int) -> int:
+    """Cycles of a row in the scratchpad: so many words in each, of which those in one bank take turns."""
+    words = np.full(-(-packet["words"] // lanes) * lanes, -1, np.int64)
+    words[: packet["words"]] = np.arange(packet["words"]) * packet["act_pitch"]
+    return int(busiest_bank(words, lanes).sum())
 
 
 def check_rows(packet: Packet, rows: NDArray[np.int64]) -> None:

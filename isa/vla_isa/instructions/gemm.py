@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.cost import Cost, Timing
-from vla_isa.engine_cycles import mac_cost, strip_steps
+from vla_isa.banks import Banks, Beats
+from vla_isa.cost import Cost, Timing, Touches
+from vla_isa.engine_cycles import drain_groups, mac_cost, strip_steps
+from vla_isa.engine_words import result_banks, result_reads, step_banks, stretch
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, item_words, matrix_words, require_fit, table_access
 from vla_isa.generated import codes
@@ -88,23 +92,64 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     size = (v["h"], v["m"])
     strips = strip_steps(hw.pixels, size, size, one, one, one, (0, 0), (v["h"], 0, v["in_row_stride"]))
     outs = np.full(v["batch"] * v["n_blocks"], v["k_blocks"])
-    groups = hw.pixels // hw.requant_pixels
-    drain = 2 * groups if v["out_bytes"] else 0
-    behind = 0
+    groups = drain_groups(v["h"] * v["m"], hw)
+    drains = np.tile(groups * (1 + v["out_bytes"]), (len(outs), 1))
+    behind = timing.mac_wide * v["out_bytes"]
     if v["row_max"]:  # in the last block of a batch they are written behind the words of each group of pixels
-        items = groups * numerics.ITEM_BYTES // hw.act_word_bytes
-        work = strips * v["k_blocks"]
-        behind = v["batch"] * int((np.maximum(work, drain + items) - np.maximum(work, drain)).sum()) + timing.mac_maxima
+        drains[v["n_blocks"] - 1 :: v["n_blocks"]] += groups * (numerics.ITEM_BYTES // hw.act_word_bytes)
+        behind = hw.block.bit_length() - 1  # levels of the tree
     return mac_cost(
         strips,
         outs,
-        v["h"] * v["m"],
+        drains,
         hw,
         timing,
-        table=v["table_enable"],
-        drain=drain,
+        table=v["table_enable"] == 1,
         behind=behind,
+        touches=_touches(packet, hw),
     )
+
+
+def _touches(packet: Packet, hw: HardwareConfig) -> Touches:
+    tensor, rows = packet["res_kind"] == codes.OperandKind.TENSOR, packet["scale_by"] == codes.ScaleBy.ROW
+    reads = partial(_reads, packet, hw) if tensor or rows else None
+    return Touches(partial(_operands, packet, hw), partial(_results, packet, hw), reads)
+
+
+def _operands(packet: Packet, hw: HardwareConfig) -> Banks:
+    """The array reads block after block of a strip's pixels, which run across row ends."""
+    m, blocks = packet["m"], packet["k_blocks"]
+    pixel, inside = _strips(packet, hw)
+    row = packet["in_base"] + pixel // m * packet["in_row_stride"] + pixel % m
+    words = row[:, None] + (np.arange(blocks) * packet["in_pitch"])[:, None]
+    drain = (1 + packet["out_bytes"]) * hw.pixels // hw.requant_pixels
+    return step_banks(np.where(inside[:, None], words, -1), drain)
+
+
+def _results(packet: Packet, hw: HardwareConfig) -> Banks:
+    pixel, inside = _strips(packet, hw)
+    words = packet["out_base"] + pixel // packet["m"] * packet["out_row_stride"] + pixel % packet["m"]
+    planes = 1 + packet["out_bytes"]
+    return result_banks(np.where(inside, words, -1), packet["out_pitch"], planes, packet["k_blocks"], hw)
+
+
+def _reads(packet: Packet, hw: HardwareConfig) -> Beats:
+    """The residual's two planes, or the records of rows."""
+    pixel, inside = _strips(packet, hw)
+    planes, pitch = 1, 0
+    if packet["res_kind"] == codes.OperandKind.TENSOR:
+        words = packet["res_base"] + pixel // packet["m"] * packet["res_row_stride"] + pixel % packet["m"]
+        planes, pitch = 2, packet["res_pitch"]
+    else:
+        words = packet["row_base"] + pixel * (numerics.ITEM_BYTES // hw.act_word_bytes)
+    return result_reads(np.where(inside, words, -1), pitch, planes, packet["k_blocks"], hw)
+
+
+def _strips(packet: Packet, hw: HardwareConfig) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Pixels of strips, and which of them there are."""
+    count = packet["h"] * packet["m"]
+    pixel = stretch(-(-count // hw.pixels), packet["k_blocks"])[:, None] * hw.pixels + np.arange(hw.pixels)
+    return pixel, pixel < count
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

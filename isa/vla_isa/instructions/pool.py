@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.cost import Cost, Timing
+from vla_isa.banks import Beats
+from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import vector_cost
+from vla_isa.engine_words import stretch
 from vla_isa.fields import Field, pack_fields
 from vla_isa.footprint import access, region_words, require_fit, taps, whole_region
 from vla_isa.generated import codes
@@ -62,7 +65,26 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     taps = np.multiply.outer(inside("h", v["pad_top"]), inside("w", v["pad_left"])).ravel()
     steps = np.maximum(-(-taps // 2), 1)
     pairs = np.append(steps, np.zeros(steps.size % 2, np.int64)).reshape(-1, 2).max(axis=1)
-    return vector_cost(int(pairs.sum()) * v["in_blocks"], timing.pool_overhead, "compute", timing)
+    average = v["mode"] == codes.PoolMode.AVERAGE
+    overhead = timing.pool_overhead if average else timing.pool_max_overhead
+    return vector_cost(
+        int(pairs.sum()) * v["in_blocks"], overhead, "compute", timing.vec_setup, Touches(reads=partial(_reads, packet))
+    )
+
+
+def _reads(packet: Packet) -> Beats:
+    """The windows of two output pixels side by side, two words of each in a cycle."""
+    v = packet.values
+    size = v["kernel_h"] * v["kernel_w"]
+    count = v["out_h"] * v["out_w"]
+    pair = stretch(-(-count // 2), -(-size // 2))
+    pixel = (2 * pair[:, None] + np.arange(2))[:, None, :, None]
+    tap = (2 * np.arange(-(-size // 2))[:, None] + np.arange(2))[None, :, None]
+    iy = pixel // v["out_w"] * v["stride_h"] - v["pad_top"] + tap // v["kernel_w"]
+    ix = pixel % v["out_w"] * v["stride_w"] - v["pad_left"] + tap % v["kernel_w"]
+    inside = (iy >= 0) & (iy < v["in_h"]) & (ix >= 0) & (ix < v["in_w"]) & (tap < size) & (pixel < count)
+    words = v["in_base"] + (v["in_slot"] + iy) % v["in_ring"] * v["in_row_stride"] + ix
+    return Beats.of(np.where(inside, words, -1).reshape(-1, 4))
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.cost import Cost, Timing
+from vla_isa.banks import Beats
+from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import vector_cost
+from vla_isa.engine_words import item_reads
 from vla_isa.fields import Field, pack_fields
 from vla_isa.footprint import access, item_words
 from vla_isa.generated import codes
@@ -36,8 +39,18 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
 
 def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
     work = packet["n"] + packet["n"] % 2  # pairs of items
-    bound = "compute" if work > timing.recip_overhead else "latency"
-    return vector_cost(work, timing.recip_overhead, bound, timing)
+    overhead = timing.recip_overhead + numerics.ITEM_BYTES // hw.act_word_bytes
+    return vector_cost(
+        work,
+        overhead,
+        "compute" if work > overhead else "latency",
+        timing.row_setup,
+        Touches(reads=partial(_reads, packet, hw)),
+    )
+
+
+def _reads(packet: Packet, hw: HardwareConfig) -> Beats:
+    return item_reads(packet["in_base"], packet["n"], hw)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.cost import Cost, Timing
+from vla_isa.banks import Beats
+from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import row_cost
+from vla_isa.engine_words import pair_reads
 from vla_isa.fields import Field, pack_fields
 from vla_isa.footprint import access, item_words, matrix_words
 from vla_isa.generated import codes
@@ -39,7 +42,13 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
 def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
     mask = packet["function"] == codes.ReduceFunction.TOPK_MASK
     passes = _MASK_PASSES[packet["in_bytes"]] if mask else 0  # and one more for the result
-    return row_cost(packet, 1 + passes, timing.reduce_pass * passes, timing.reduce_overhead, timing)
+    items = 0 if mask else timing.reduce_item + numerics.ITEM_BYTES // hw.act_word_bytes
+    pair = packet["blocks"] * (1 + passes) + timing.reduce_pass * passes
+    return row_cost(packet, pair, timing.reduce_overhead + items, timing, Touches(reads=partial(_reads, packet, hw)))
+
+
+def _reads(packet: Packet, hw: HardwareConfig) -> Beats:
+    return pair_reads(packet, [("in", 1 + packet["in_bytes"], False)], None, 1, hw)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.cost import Cost, Timing
+from vla_isa.banks import Beats
+from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import row_cost
+from vla_isa.engine_words import pair_reads, pair_writes
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, item_words, matrix_words, table_words
 from vla_isa.generated import codes
@@ -99,11 +102,27 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     for p in _operands(packet):
         row = p != "a" and v[f"{p}_kind"] == codes.OperandKind.ROW
         slots += 1 if row else 1 + v[f"{p}_bytes"]
-    step = max(-(-slots // 2), 1 + v["out_bytes"])
+    items = int(v["row_mode"] != 0)  # read before the blocks of a pair
+    reads, writes = items + v["blocks"] * -(-slots // 2), v["blocks"] * (1 + v["out_bytes"])
+    first = items + v["out_bytes"] - max(0, reads - writes)  # of what is read before, or written behind, all others
     size = table_bytes(packet)
     table = size // 32 + 2 * -(-size // hw.param_word_bytes) - timing.row_table if size else 0
-    sums = timing.reduce_items if v["reduce"] else 0
-    return row_cost(packet, step, v["row_mode"] != 0, timing.row_overhead + table + sums, timing)
+    sums = 0
+    if v["reduce"]:  # items take the lanes of the words; behind the last step they have some time
+        words = writes + numerics.ITEM_BYTES // hw.act_word_bytes
+        sums = max(timing.reduce_items, v["h"] * -(-v["m"] // 2) * (words - max(reads, writes)))
+    overhead = timing.row_overhead + table + sums + max(0, first)
+    writes_of = partial(pair_writes, packet, 1 + v["out_bytes"], -(-slots // 2))
+    return row_cost(
+        packet, max(reads, writes), overhead, timing, Touches(reads=partial(_reads, packet, hw), writes=writes_of)
+    )
+
+
+def _reads(packet: Packet, hw: HardwareConfig) -> Beats:
+    row = codes.OperandKind.ROW
+    planes = [(p, 1 + packet[f"{p}_bytes"], p != "a" and packet[f"{p}_kind"] == row) for p in _operands(packet)]
+    items = packet["row_base"] if packet["row_mode"] else None
+    return pair_reads(packet, planes, items, 1 + packet["out_bytes"], hw)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

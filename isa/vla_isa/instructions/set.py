@@ -30,7 +30,8 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
 
 
 def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
-    return Cost(timing.fetch_overhead + timing.set_item * _reads(packet), "latency")
+    setup = timing.set_item * _reads(packet)
+    return Cost(setup + timing.fetch_overhead, "latency", setup=setup)
 
 
 SET = Instruction(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.cost import Cost, Timing
+from vla_isa.banks import Beats
+from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import vector_cost
+from vla_isa.engine_words import stretch
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, require_fit, table_access, whole_region
 from vla_isa.generated import codes
@@ -67,9 +70,29 @@ def _footprint(packet: Packet, hw: HardwareConfig, params: Params | None) -> Ite
 def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
     v = packet.values
     words = v["out_h"] * v["out_w"] * v["out_blocks"]
-    reading = timing.vec_table * v["table_enable"]
+    reading = timing.vec_table + 2 * -(-codes.TABLE_BYTES // hw.param_word_bytes) if v["table_enable"] else 0
     bound = "compute" if words > 2 * reading else "latency"
-    return vector_cost(-(-words // 2), reading + timing.vec_overhead, bound, timing)
+    return vector_cost(
+        -(-words // 2), reading + timing.vec_overhead, bound, timing.vec_setup, Touches(reads=partial(_reads, packet))
+    )
+
+
+def _reads(packet: Packet) -> Beats:
+    """Two words of each tensor in a cycle, channel block by channel block."""
+    shape = (packet["out_blocks"], packet["out_h"], packet["out_w"])
+    count = int(np.prod(shape))
+    pair = stretch(-(-count // 2), 1)
+    index = 2 * pair[:, None] + np.arange(2)
+    c, y, x = np.unravel_index(np.minimum(index, count - 1), shape)
+    names = ("a", "b") if packet["b_kind"] == codes.BKind.TENSOR else ("a",)
+    words = [
+        packet[f"{p}_base"]
+        + (packet[f"{p}_slot"] + y) % packet[f"{p}_ring"] * packet[f"{p}_row_stride"]
+        + c * packet[f"{p}_pitch"]
+        + x
+        for p in names
+    ]
+    return Beats.of(np.where(np.tile(index, len(names)) < count, np.concatenate(words, axis=1), -1))
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

@@ -31,6 +31,16 @@ class Sequence(GraphBuilder):
             return self.node("RMSNormalization", [x, gamma], d, epsilon=1e-6)
         return self.node("LayerNormalization", [x, gamma, self.constant(0.2 * self.normal(d))], d, epsilon=1e-5)
 
+    def split(self, x: str, length: int, heads: int, d: int) -> str:
+        """[1, length, heads * d] as [1, heads, length, d], as PyTorch modules do."""
+        y = self.node("Reshape", [x, self.constant(np.array([1, length, heads, d]))], d)
+        return self.node("Transpose", [y], d, perm=[0, 2, 1, 3])
+
+    def joined(self, x: str, length: int, width: int) -> str:
+        """Heads side by side again."""
+        y = self.node("Transpose", [x], width, perm=[0, 2, 1, 3])
+        return self.node("Reshape", [y, self.constant(np.array([1, length, width]))], width)
+
     def embedding(self, numbers: str, rows: int, d: int) -> str:
         return self.node("Gather", [self.constant(self.normal(rows, d)), numbers], d)
 

@@ -62,7 +62,7 @@ def siglip() -> Any:
 
 
 def clip() -> Any:
-    return hf.CLIPTextConfig(**SMALL, vocab_size=50, max_position_embeddings=16)
+    return hf.CLIPTextConfig(**SMALL, vocab_size=50, max_position_embeddings=16, eos_token_id=7)
 
 
 def bert() -> Any:
@@ -104,6 +104,7 @@ MODULES = {
         "SiglipVisionModel", hf.SiglipVisionConfig(**SMALL, **IMAGE), {"pixel_values": pixels}, output=1
     ),
     "hf_clip_text": of("CLIPTextModel", clip(), TEXT),
+    "hf_clip_text_pooled": of("CLIPTextModel", clip(), TEXT, output=1),
     "hf_clip_text_eager": of("CLIPTextModel", clip(), TEXT, "eager"),
     "hf_bert": of("BertModel", bert(), MASKED),
     "hf_bert_eager": of("BertModel", bert(), MASKED, "eager"),

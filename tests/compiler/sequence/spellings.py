@@ -160,6 +160,7 @@ STATE = (
     Case("embedding_learned", E, "with learned positions", ROW, ("GatherND",)),
     Case("embedding_sinusoid", E, "with sinusoidal positions", ROW, ("GatherND", "Sin")),
     Case("embedding_rows", E, "`table[index]`", ROW, ("GatherND",)),
+    Case("row_of_a_token", E, "`x[arange(1), tokens.argmax(-1)]`", {"Gather": 2, "ArgMax": 1}, ("GatherND",)),
     Case("cache", K, "`cat` of earlier keys and a new one", ONE, ("Softmax", "Concat")),
     Case("cache_grouped", K, "the same with grouped heads", ONE, ("Softmax", "Concat")),
     Case("cache_several", K, "several new ones, causal", ONE, ("Softmax", "Concat")),
@@ -217,6 +218,13 @@ HUGGING_FACE = (
         "hf_siglip_head", G, "SigLIP, vision, its head", {"Attention": 2, "LayerNormalization": 4, "Gelu": 2}, PATCHES
     ),
     Case("hf_clip_text", G, "CLIP, text", {**BLOCK, "Swish": 1}, PARTS),
+    Case(
+        "hf_clip_text_pooled",
+        G,
+        "CLIP, text, its pooled result",
+        {**BLOCK, "Swish": 1, "ArgMax": 1, "Gather": 2},
+        PARTS,
+    ),
     Case("hf_clip_text_eager", G, "CLIP, text, eager", {**BLOCK, "Swish": 1}, PARTS),
     Case("hf_bert", G, "BERT, MiniLM, with a padding mask", {**BLOCK, "Gelu": 1}, PARTS),
     Case("hf_bert_eager", G, "the same, eager", {**BLOCK, "Gelu": 1}, PARTS),

@@ -76,8 +76,10 @@ def _wanted(op: Op, known: dict[Tensor, Any], nodes: Any, constants: Any) -> tup
     if isinstance(op, RowOp) and op.op_type in ("LayerNormalization", "RMSNormalization"):
         x = op.inputs[0]
         real = (known[x].astype(np.float64) - x.zero_point) * x.scale
+        heads = real.reshape(len(real) * op.groups, -1)
         kind = "norm" if out.planes == 1 else "wide norm"  # whose result may be finer than the normalized int16 inside
-        return kind, _norm(nodes[out.label], constants, real) / out.scale + out.zero_point
+        wanted = _norm(nodes[out.label], constants, heads).reshape(real.shape)
+        return kind, wanted / out.scale + out.zero_point
     return None
 
 
@@ -151,7 +153,7 @@ def _softmax(op: RowOp, known: dict[Tensor, Any]) -> tuple[str, F64] | None:
     if op.table_mode == RowTable.IN16:
         points = np.arange(-128, 1)
         knots = np.where(points == -128, 0, np.rint(127 * 257 * np.exp(points * step)))
-        return "exponents", np.interp(x / 256, points, knots)
+        return "exponents", np.floor(np.interp(x / 256, points, knots) + 0.5)  # a half is rounded up there
     if op.output.planes == 2:
         return "less", np.where(x == LOWEST, LOWEST, (x - x.max(axis=1, keepdims=True)) / step)
     return "high", np.floor((x + 128) / 256)

@@ -39,6 +39,13 @@ def embedded(positions):
     return lambda: (Fn(lambda m, i: positions(m, m.e(i)), e=nn.Embedding(20, C), p=nn.Embedding(S, C)), (TOKENS,))
 
 
+def row_of_a_token():
+    def forward(m, tokens):
+        return m.o(F.layer_norm(m.e(tokens), (C,)))[torch.arange(1), tokens.argmax(-1)]
+
+    return Fn(forward, e=nn.Embedding(50, C), o=nn.Linear(C, C)), (TOKENS,)
+
+
 def rows():
     return Fn(lambda m, i: m.table[i], table=r(20, C)), (TOKENS,)
 
@@ -117,6 +124,7 @@ MODULES = {
     "embedding_learned": embedded(lambda m, x: x + m.p(torch.arange(S))),
     "embedding_sinusoid": embedded(lambda m, x: x + sinusoid()),
     "embedding_rows": rows,
+    "row_of_a_token": row_of_a_token,
     "cache": cached(5),
     "cache_grouped": cached(5, grouped=True),
     "cache_several": cached(5, new=3, causal=True),

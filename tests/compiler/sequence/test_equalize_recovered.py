@@ -11,7 +11,7 @@ from vlac.quantize.equalize_rows import equalize_rows
 
 # values that are equalized, and products in front of layers: of norms that others read too
 COUNTS = {
-    "causal_decoder": (2, 2),
+    "causal_decoder": (3, 2),  # its Relu too, in the weights
     "swiglu": (2, 0),
     "layer_scale": (1, 0),
     "dit": (0, 0),

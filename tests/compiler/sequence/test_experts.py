@@ -8,11 +8,14 @@ import pytest
 from blocks import Sequence
 from mixtures import (
     EXPERTS,
+    HIDDEN,
+    TEXT,
     D,
     chosen_image,
     chosen_result,
     chosen_rows,
     expert_layer,
+    router,
     routing,
     several_layers,
     several_routers,
@@ -92,6 +95,49 @@ def test_the_rows_of_one_router():
         inputs = drawn(model, rng) | {"text": text}
         alone = compiled(static(state.quantized.qdq, list(numbers)))
         assert np.array_equal(*integers(state, inputs), *integers(alone, inputs)), numbers
+
+
+def step(own):
+    """x + 0.2 times two layers of an expert; of the first the expert is that of x, where `own`."""
+    g = Sequence("step")
+    x, text = g.input("x", (5, D)), g.input("text", (1, TEXT))
+    row = g.node("ReduceMean", [x, g.constant(np.array([0]))], D, keepdims=1)
+    first = router(g, g.node("Slice", [row, *(g.constant(np.array([n])) for n in (0, TEXT, 1))], TEXT)) if own else ""
+    number = router(g, text)
+    y = g.node("Relu", [expert_layer(g, x, first or number, D, HIDDEN)], HIDDEN)
+    y = g.node("Mul", [expert_layer(g, y, number, HIDDEN, D), g.constant(np.float32(0.2))], D)
+    return g.finished(g.node("Add", [x, y], D))
+
+
+def refilled():
+    """A condition's layer in front of the loop, whose number is in a register; the rounds need it and two more."""
+    g = Sequence("refilled")
+    x, condition = g.input("x", (5, D)), g.input("condition", (1, D))
+    numbers = [router(g, g.input(name, (1, TEXT))) for name in ("text", "other", "last")]
+    seen = expert_layer(g, condition, numbers[0], D, D)
+    y = g.node("Add", [x, g.node("Expand", [seen, g.constant(np.array([5, D]))], D)], D)
+    for number in numbers:
+        y = g.node("Relu", [expert_layer(g, y, number, D, D)], D)
+    return g.finished(g.node("Add", [x, g.linear(y, D, D, factor=0.2)], D))
+
+
+@pytest.mark.parametrize("make", [lambda: step(False), lambda: step(True), refilled], ids=["once", "own", "refilled"])
+def test_experts_in_a_loop(make):
+    """Numbers that are made in front of the loop, and one that each round makes."""
+    model, rng = make(), np.random.default_rng(9)
+    calibration = [drawn(model, rng) | {"text": routing(i % EXPERTS, rng)} for i in range(12)]
+    carry = {"x": model.graph.output[0].name}
+    looped = compiled(model, calibration=calibration, carry=carry, repeat=6)
+    quantized = looped.qdq
+    for props in (quantized.metadata_props, *(v.metadata_props for v in quantized.graph.input)):
+        del props[:]
+    once = compiled(quantized, carry=carry)
+    for number in range(EXPERTS):
+        inputs = drawn(model, rng) | {"text": routing(number, rng)}
+        session, (found,) = vlarun.Session(once.program), vlarun.Session(looped.program).run(inputs).values()
+        for i in range(6):
+            (wanted,) = session.run({n: a for n, a in inputs.items() if n != "x" or i == 0}).values()
+        assert np.array_equal(found, wanted)
 
 
 def numbered():

@@ -14,6 +14,7 @@ import vlarun
 from vla_isa.hardware import load
 from vla_toolchain.verify.nodes import check_nodes
 from vlac import CompileOptions, compile_file
+from vlac.errors import UnsupportedError
 from vlac.model.exponent_form import ExponentForm, exponent_form, set_exponent_form
 from vlac.quantize.exponents import choose_exponents, exponent_noise
 
@@ -116,6 +117,14 @@ def test_what_a_mask_hides_counts_nowhere():
     """300 keys of which 20 are seen are few."""
     mask = np.tile(np.arange(300) < 20, (300, 1))
     assert choices(attention(scale=0.4, mask=mask)) == [ExponentForm.ROUNDED]
+
+
+@pytest.mark.parametrize("form", ExponentForm)
+def test_a_result_that_calibration_has_seen_as_0_only_is_refused(form, monkeypatch):
+    monkeypatch.setattr("vlac.quantize.static.choose_exponents", lambda model, _: force(model, form))
+    model = attention(37, mask=np.zeros((37, 37), bool))
+    with pytest.raises(UnsupportedError, match=r"^Attention 'attention0.*': scale .* are all keys masked"):
+        compile_file(model, load("tiny"), CompileOptions(calibration=drawn(model, np.random.default_rng(0))))
 
 
 def test_a_quantized_model_goes_by_its_keys():

@@ -55,6 +55,19 @@ def test_a_mixture_of_tokens(how, config):
     assert len(products) == 5  # router, all experts' layers, gates for all channels, biases of the second layer
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("gated", [False, True])
+def test_in_bands(gated):
+    """What does not fit on `tiny` is computed some rows at a time, and is what it is where it fits."""
+    model, rng = token_mixture(401, gated=gated), np.random.default_rng(3)
+    options = CompileOptions(calibration=[drawn(model, rng) for _ in range(2)], check=True)
+    small, large = (compile_file(model, load(config), options) for config in ("tiny", "u50"))
+    assert any("rows" in t.label for t in small.graph.tensors)
+    inputs = drawn(model, rng)
+    results = [vlarun.Session(s.program, backend="sim").run(inputs) for s in (small, large)]
+    assert all(np.array_equal(results[0][name], found) for name, found in results[1].items())
+
+
 def test_what_is_refused():
     model = only_gates(4, 2)
     scatter = model.graph.node[-1]

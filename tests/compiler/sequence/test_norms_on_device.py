@@ -1,6 +1,7 @@
 """LayerNormalization and RMSNormalization on the device: odd rows and odd constants beside float64."""
 
 import numpy as np
+import onnx
 import pytest
 from blocks import Sequence
 from on_device import check, run
@@ -49,6 +50,26 @@ def test_rows_without_variance_are_beta():
     y = g.node("LayerNormalization", [x, *(g.constant(v.astype(np.float32)) for v in (gamma, beta))], 24)
     found = run(g.finished(y))
     assert np.abs(found.outputs[y] - beta).max() < 1e-3
+
+
+@pytest.mark.parametrize("config", ["tiny", "u50"])
+@pytest.mark.parametrize("shape", [(1,), (1, 5)], ids=["vector", "rows"])
+def test_of_parts_that_end_inside_a_block(shape, config):
+    """Joints, gripper and features in one vector: their int16 channels are put in order by moves."""
+    g = Sequence("parts")
+    parts = [g.linear(g.input("x", (*shape, 24)), 24, 21), g.input("y", (*shape, 7)), g.input("z", (*shape, 12))]
+    x = g.node("Concat", parts, 40, axis=-1)
+    y = g.node("Add", [x, g.linear(g.norm(x, 40), 40, 40)], 40)
+    check(g.finished(g.linear(g.norm(y, 40), 40, 9)), config, samples=64)
+
+
+@pytest.mark.parametrize("config", ["tiny", "u50"])
+def test_of_chunks_that_end_inside_a_block(config):
+    g = Sequence("chunks")
+    both = g.linear(g.input("x", (1, 7, 32)), 32, 40)
+    g.nodes.append(onnx.helper.make_node("Split", [both], ["a", "b"], axis=2, num_outputs=2))
+    total = g.norm(g.node("Add", ["a", "b"], 20), 20)
+    check(g.finished(g.linear(total, 20, 9), g.linear(g.norm("b", 20), 20, 9)), config, samples=64)
 
 
 @pytest.mark.parametrize("kind", KINDS)

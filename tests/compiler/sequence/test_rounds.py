@@ -124,6 +124,56 @@ def euler(kind):
     return model
 
 
+def unrolled(*, differs=(), read=None):
+    """All steps of `euler` one behind another; steps of `differs` have weights of their own, `read` is returned too."""
+    step = euler("step")
+    model = onnx.ModelProto()
+    model.CopyFrom(step)
+    weights = {t.name: t for t in step.graph.initializer}
+    del model.graph.node[:], model.graph.initializer[:]
+    model.graph.input.pop()
+    for i in range(STEPS):
+        names = {"start": f"end{i - 1}" if i else "start", "end": f"end{i}" if i < STEPS - 1 else "end", "i": f"i{i}"}
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(i), names["i"]))
+        for t in weights.values():  # once for each step, as exporters fold them
+            array = onnx.numpy_helper.to_array(t) * (1.5 if i in differs and t.name == "up" else 1)
+            model.graph.initializer.append(onnx.numpy_helper.from_array(array.astype(np.float32), f"{t.name}{i}"))
+        for node in step.graph.node:
+            copy = model.graph.node.add()
+            copy.CopyFrom(node)
+            copy.name = ""
+            for values in (copy.input, copy.output):
+                values[:] = [names.get(v, f"{v}{i}") for v in values]
+    if read is not None:
+        model.graph.output.append(onnx.helper.make_tensor_value_info(read, onnx.TensorProto.FLOAT, (1, D)))
+    return model
+
+
+def test_unrolled_steps_are_a_loop():
+    """The same bytes as the step that the user repeats; ONNX Runtime runs all steps."""
+    rng = np.random.default_rng(2)
+    calibration = [{"start": rng.standard_normal((1, D)).astype(np.float32)} for _ in range(32)]
+    whole = compile_file(unrolled(), load("tiny"), CompileOptions(calibration=calibration, check=True))
+    step = CompileOptions(calibration=calibration, carry={"start": "end"}, repeat=STEPS, counter="i")
+    once = compile_file(euler("step"), load("tiny"), step).program
+    start = {"start": rng.standard_normal((1, D)).astype(np.float32)}
+    found = vlarun.Session(whole.program).run(start)["end"]
+    assert whole.graph.repeat == STEPS
+    assert np.array_equal(found, vlarun.Session(once).run(start)["end"])
+    assert snr(Reference(unrolled()).run(start)["end"], found) > 25
+
+
+@pytest.mark.parametrize("how", [{"differs": (3,)}, {"read": "end4"}, {"read": "t2"}], ids=str)
+def test_steps_that_are_not_equal_stay(how):
+    rng = np.random.default_rng(2)
+    calibration = [{"start": rng.standard_normal((1, D)).astype(np.float32)} for _ in range(32)]
+    state = compile_file(unrolled(**how), load("tiny"), CompileOptions(calibration=calibration, check=True))
+    assert state.graph.repeat == 1
+    start = {"start": rng.standard_normal((1, D)).astype(np.float32)}
+    found, wanted = vlarun.Session(state.program).run(start), Reference(unrolled(**how)).run(start)
+    assert all(snr(wanted[name], found[name]) > 25 for name in wanted)
+
+
 @pytest.mark.parametrize("kind", ["Loop", "Scan"])
 def test_loop_and_scan_of_onnx(kind):
     """The same bytes as the step that the user repeats; ONNX Runtime runs the whole."""

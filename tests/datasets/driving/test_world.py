@@ -137,7 +137,7 @@ def test_hazards(town: LaneMap, kind: str, distance: float, beside: float, wante
 
 
 def test_levels() -> None:
-    for level in ("snow", "clear+", "traffic", "clear+traffic+traffic", ""):
+    for level in ("snow", "clear+", "traffic", "clear+traffic+traffic", "clear+pushed+traffic", ""):
         with pytest.raises(CollectError, match="Unknown driving level"):
             Driving(level)
 
@@ -191,6 +191,28 @@ def test_what_is_seen_and_labelled() -> None:
     assert sky["night"].max() < 40 < sky["rain"].mean() < sky["fog"].mean() + 30
     road = {level: image[200:250, 100:160].mean() for level, image in seen.items()}
     assert road["night"] > 0.5 * road["clear"] and road["clear"] < 110  # asphalt, in the headlights
+
+
+def test_pushes_leave_the_path_and_the_expert_comes_back() -> None:
+    found = {}
+    for level in ("clear", "clear+pushed"):
+        world = Driving(level)
+        world.reset(seed=1)
+        act, ended, off, steers = expert(world), False, [], []
+        while not ended:
+            action = act()
+            _, _, terminated, truncated, info = world.step(action)
+            off.append(world.cross_track_error)
+            steers.append(float(action[0]))
+            ended = terminated or truncated
+        assert info["success"]
+        found[level] = np.array(off), np.array(steers)
+        world.close()
+    quiet, pushed = found["clear"], found["clear+pushed"]
+    assert quiet[0].max() < 0.7 < 0.85 < pushed[0].max() < 2.0
+    assert (pushed[0] > 0.7).mean() < 0.3  # and it comes back
+    far = pushed[0][:-1] > 0.75
+    assert far.any() and np.abs(pushed[1][1:][far]).mean() > 3 * np.abs(quiet[1]).mean()  # by steering
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 """Rows of a table by numbers, as `table[index]` is exported, become Gather.
 
-matches: GatherND of rows, data [V, ...] by computed indices [..., 1]; GatherND by constants that takes all elements in
-their order becomes a Reshape (masks of libraries are looked up so).
+matches: GatherND of rows, data [V, ...] by computed indices [..., 1], or of data [1, length, ...] by [n, 2] whose first
+column is 0 (`x[arange(1), place]`); GatherND by constants that takes all elements in their order becomes a Reshape
+(masks of libraries are looked up so).
 """
 
 from __future__ import annotations
@@ -37,11 +38,24 @@ def _replace(new: Nodes, table: ir.Value, index: ir.Value, out: tuple[int, ...])
         if _takes_all(array, shape_of(table)):
             target = new.constant(np.array(out, np.int64))
             new.replace(new.add("Reshape", [table, target], out, dtype=table.dtype))
+    elif shape_of(index)[1:] == (2,) and shape_of(table)[0] == 1 and (place := _second(index)) is not None:
+        rows = new.add("Reshape", [place, new.constant(np.array([-1]))], shape_of(index)[:1], dtype=place.dtype)
+        picked = new.add("Gather", [table, rows], (1, *out), {"axis": 1}, table.dtype)
+        new.replace(new.add("Reshape", [picked, new.constant(np.array(out, np.int64))], out, dtype=table.dtype))
     elif shape_of(index)[-1:] == (1,):
         plain = View.whole(index).reshape(shape_of(index)[:-1])
         made = None if plain is None else emit(new, plain)
         if made is not None:
             new.replace(new.add("Gather", [table, made], out, {"axis": 0}, table.dtype))
+
+
+def _second(index: ir.Value) -> ir.Value | None:
+    """The second column of indices that are joined of two, of which the first is 0."""
+    node = index.producer()
+    if not is_op(node, "Concat") or node is None or len(node.inputs) != 2:
+        return None
+    first = constant(node.inputs[0])
+    return node.inputs[1] if first is not None and not first.any() else None
 
 
 def _takes_all(index: NDArray[np.int64], shape: tuple[int, ...]) -> bool:

@@ -1,6 +1,6 @@
 """The driving world: a route through a town with lights, traffic and weather, seen by a camera in front.
 
-A level is a weather, "clear", "rain", "fog" or "night", and "traffic" with it where it says so ("rain+traffic").
+A level is a weather, "clear", "rain", "fog" or "night", with "+traffic" and "+pushed" (`pushes.py`) where it says so.
 Success is to come within 5 m of the route's end; the score is the share of it that was driven. Not here: how it looks
 (`scene.py`), what is in the way (`hazards.py`).
 """
@@ -18,9 +18,10 @@ from gymnasium import spaces
 from vla_datasets.errors import CollectError
 from vla_datasets.keys import STATE, TASK, Sample
 from vla_datasets.worlds.driving.hazards import hazard, hit
-from vla_datasets.worlds.driving.lanes import LaneMap, read_map
+from vla_datasets.worlds.driving.lanes import LaneMap, read_map, wrapped
 from vla_datasets.worlds.driving.lights import TrafficLights
 from vla_datasets.worlds.driving.opendrive import grid_town
+from vla_datasets.worlds.driving.pushes import Pushes
 from vla_datasets.worlds.driving.route import SPACING, Route, random_route
 from vla_datasets.worlds.driving.scene import Scene
 from vla_datasets.worlds.driving.schema import (
@@ -70,11 +71,13 @@ class Driving(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
 
     def __init__(self, level: str) -> None:
         weather, *more = level.split("+")
-        if weather not in WEATHERS or more not in ([], ["traffic"]):
+        if weather not in WEATHERS or sorted(set(more), reverse=True) != more or not {*more} <= {"traffic", "pushed"}:
             raise CollectError(
-                f"Unknown driving level '{level}'; there are {', '.join(WEATHERS)}, each alone or with '+traffic'."
+                f"Unknown driving level '{level}'; there are {', '.join(WEATHERS)}, each alone or with '+traffic', "
+                "'+pushed' or '+traffic+pushed'."
             )
-        self.level, self.weather, self._busy = level, WEATHERS[weather], bool(more)
+        self.level, self.weather = level, WEATHERS[weather]
+        self._busy, self._pushed = "traffic" in more, "pushed" in more
         self.town = _town()
         self._scene = Scene(self.town, SIZE)
         low = np.array([-1, 0, 0], np.float32)
@@ -99,6 +102,7 @@ class Driving(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         self.lights = TrafficLights(self.town, float(rng.uniform(0, 60)))
         counts = (_CARS, _PEDESTRIANS) if self._busy else (0, 0)
         self.traffic = Traffic(self.town, self.lights, rng, *counts, (self.ego.x, self.ego.y, yaw))
+        self._pushes = Pushes(np.random.default_rng(rng.integers(1 << 32)), self._busy)
         self._drops = np.random.default_rng(rng.integers(1 << 32))
         self.progress, self.clock, self.steps, self._still = 0, 0.0, 0, 0
         self.last_action = np.zeros(3, np.float32)
@@ -148,7 +152,8 @@ class Driving(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         steer, throttle, brake = (float(v) for v in np.nan_to_num(action))
         parts = max(round(seconds * FRAMES_PER_SECOND * _SUBSTEPS), 1)
         for _ in range(parts):
-            self.ego.drive(steer, throttle, brake, seconds / parts)
+            push = self._push(seconds / parts) if self._pushed else 0.0
+            self.ego.drive(steer + push, throttle, brake, seconds / parts)
             self.clock += seconds / parts
             self.traffic.step(seconds / parts, self.clock, (self.ego.x, self.ego.y, self.ego.yaw), self.ego.speed)
             if touched := hit(self.ego, self.traffic):
@@ -157,6 +162,11 @@ class Driving(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
             if abs(beside) > _OFF_ROAD:
                 return "left the road"
         return ""
+
+    def _push(self, seconds: float) -> float:
+        part = self.route.yaws[self.progress : self.progress + 10]
+        straight = self.ego.speed > 2 and not self.hazard and float(np.abs(wrapped(part - part[0])).max()) < 0.05
+        return self._pushes.steer(seconds, self.cross_track_error, straight)
 
     def _look(self) -> None:
         """Where on the route the car is, and what is in its way."""
