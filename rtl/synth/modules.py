@@ -75,7 +75,7 @@ Cells of UltraScale+ as Yosys maps them, with the sizes that `u50` has, for one 
 are memory; levels: LUTs, a carry chain as one, on the longest way between registers, memories, DSP blocks or ports. At
 300 MHz there is room for about six. Sizes are those of 4 pixels requantized at once; of `vla_mac_residual` and
 `vla_requantize`, which have 64 equal lanes, and of `vla_row_table`, which has 32, a row is 4 of them with all that they
-share; one of the two `vla_table` has half the lanes. `vla_act_memory` is not in the table: it takes Yosys long. Cells of
+share; one of the two `vla_table` has half the lanes. `vla_act_memory` is not here: it takes Yosys long. Cells of
 the whole machine before mapping: `rtl/resources.md`.
 
 | module | instances | LUT | LUTRAM | FF | DSP | RAMB18 | levels |
