@@ -16,7 +16,7 @@ LONG = {"siglip_so400m"}
 def published(column):
     """Cycles of a column of the page's table, by block: 4 what one more costs, 7 one on the Verilog machine."""
     rows = [[c.strip() for c in line.split("|")[1:-1]] for line in PAGE.read_text(encoding="utf-8").splitlines()]
-    return {r[0]: int(r[column].replace(",", "")) for r in rows if r and r[0] in {*SHAPES, *FLOWS}}
+    return {r[0]: int(r[column].replace(",", "")) for r in rows if len(r) > column and r[0] in {*SHAPES, *FLOWS}}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in SHAPES])
