@@ -48,12 +48,12 @@ class Timing:
     vec_overhead: int = 20  # a VEC packet besides its words
     vec_table: int = 11  # reading a table, besides two cycles a word
     row_setup: int = 2  # constants of a ROW, REDUCE or RECIP packet
-    row_overhead: int = 38  # a ROW packet besides its steps
+    row_overhead: int = 39  # a ROW packet besides its steps
     row_table: int = 6  # of a table's rows and words, read before the first operands are there
     reduce_overhead: int = 16  # a REDUCE packet besides its steps
     reduce_item: int = 2  # its last item, besides the item's words
     reduce_pass: int = 7  # between two passes of topk_mask
-    reduce_items: int = 7  # a ROW packet's sums behind its results
+    reduce_items: int = 8  # a ROW packet's sums behind its results
     recip_overhead: int = 30  # a RECIP packet besides its items, and the last one's words
     pool_overhead: int = 31  # a POOL packet of averages besides its windows
     pool_max_overhead: int = 25  # and one of maxima

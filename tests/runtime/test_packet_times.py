@@ -153,7 +153,7 @@ def weights(b: Builder) -> None:
 
 
 def cache(b: Builder) -> None:
-    """New keys and values behind those of a cache, all of it back, and attention over it."""
+    """New keys and values behind those of a cache, all of it back, and attention over it, three times."""
     words, rows = 4, 48
     stride = -(-words * b.hw.act_word_bytes // LINE_BYTES)
     line = b.reserve(2 * rows * stride * LINE_BYTES)
@@ -165,7 +165,7 @@ def cache(b: Builder) -> None:
         b.add(make_packet("GATHER", move=GatherMove.SCATTER_DATA, **table, **new))
         all_of_it = {"index_kind": GatherIndex.RANGE, "n": 41, "act_base": attention.words, "act_pitch": 56}
         b.add(make_packet("GATHER", move=GatherMove.GATHER_DATA, **table, **all_of_it))
-    attention.packets(b)
+    b.loop(lambda: attention.packets(b), 3)
 
 
 PROGRAMS: dict[str, Callable[[Builder], None]] = {

@@ -107,7 +107,10 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     first = items + v["out_bytes"] - max(0, reads - writes)  # of what is read before, or written behind, all others
     size = table_bytes(packet)
     table = size // 32 + 2 * -(-size // hw.param_word_bytes) - timing.row_table if size else 0
-    sums = timing.reduce_items if v["reduce"] else 0
+    sums = 0
+    if v["reduce"]:  # items take the lanes of the words; behind the last step they have some time
+        words = writes + numerics.ITEM_BYTES // hw.act_word_bytes
+        sums = max(timing.reduce_items, v["h"] * -(-v["m"] // 2) * (words - max(reads, writes)))
     overhead = timing.row_overhead + table + sums + max(0, first)
     writes_of = partial(pair_writes, packet, 1 + v["out_bytes"], -(-slots // 2))
     return row_cost(
