@@ -69,6 +69,7 @@ SHAPES: dict[str, Shape | ExpertShape] = {
     "siglip_so400m": Shape(729, 1152, 16, 4304, least=0.90),
     "minilm": Shape(128, 384, 12, 1536, least=0.89),
     "gpt2_6": Shape(6, 768, 12, 3072, causal=True, most=32_000),
+    "rdt_170m": Shape(67, 1024, 32, 1024, keys=4374, least=0.70),
     "pi_zero_expert": ExpertShape(51, 816, 1024, 8, 1, 256, 4096, least=0.88),
 }
 FLOWS = {"pi_zero_tiny": FlowShape(ExpertShape(17, 72, 64, 8, 1, 16, 128), 4, 10)}

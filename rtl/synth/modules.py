@@ -33,10 +33,14 @@ MODULES: dict[str, tuple[int, dict[str, int]]] = {
     "vla_mac_wide": (1, {"Group": 4}),
     "vla_mac_maxima": (1, {"Group": 4}),
     "vla_mac_writer": (1, {"Group": 4}),
-    "vla_requantize_round": (160, {}),
-    "vla_scale": (96, {}),
+    "vla_mac_residual": (16, {"Lanes": 4}),
+    "vla_requantize": (16, {"Lanes": 4, "Bits": 18}),
+    "vla_requantize_round": (224, {}),
+    "vla_scale": (192, {}),
+    "vla_table": (2, {"Lanes": 64}),
     "vla_vector_lane": (32, {}),
     "vla_row_lane": (32, {}),
+    "vla_row_table": (8, {"Lanes": 4}),
     "vla_row_reduce": (2, {}),
     "vla_row_topk": (2, {}),
     "vla_recip": (1, {}),
@@ -47,7 +51,8 @@ MODULES: dict[str, tuple[int, dict[str, int]]] = {
     "vla_lane_offsets": (6, {}),
     "vla_word_share": (1, {"Users": 3}),
     "vla_fetch": (1, {"ActWords": 131072, "WeightWords": 8192, "ParamWords": 2048}),
-    "vla_fetch_prefetch": (1, {}),
+    "vla_fetch_prefetch": (1, {"ActWords": 131072, "WeightWords": 8192, "ParamWords": 2048}),
+    "vla_packet_check": (1, {"ActWords": 131072, "WeightWords": 8192, "ParamWords": 2048}),
     "vla_fetch_loops": (1, {}),
     "vla_fetch_index": (1, {}),
     "vla_semaphores": (1, {}),
@@ -57,12 +62,9 @@ MODULES: dict[str, tuple[int, dict[str, int]]] = {
     "vla_control": (1, {}),
     "vla_slice": (42, {"Width": 17}),
 }
-# these take long, so they are mapped only by name
+# this takes long, so it is mapped only by name
 LARGE: dict[str, tuple[int, dict[str, int]]] = {
     "vla_act_memory": (1, {"Operands": 8, "Readers": 25, "Writers": 10}),
-    "vla_mac_residual": (1, {"Lanes": 64}),
-    "vla_requantize": (1, {"Lanes": 64, "Bits": 18}),
-    "vla_table": (2, {"Lanes": 64}),
 }
 HEAD = """\
 # What modules cost
@@ -71,9 +73,10 @@ HEAD = """\
 
 Cells of UltraScale+ as Yosys maps them, with the sizes that `u50` has, for one instance. LUT: logic; LUTRAM: LUTs that
 are memory; levels: LUTs, a carry chain as one, on the longest way between registers, memories, DSP blocks or ports. At
-300 MHz there is room for about six. Sizes are those of 4 pixels requantized at once. Not in the table, because they
-take Yosys long: `vla_act_memory`, `vla_mac_residual`, `vla_requantize` and `vla_table`. Cells of the whole machine
-before mapping: `rtl/resources.md`.
+300 MHz there is room for about six. Sizes are those of 4 pixels requantized at once; of `vla_mac_residual` and
+`vla_requantize`, which have 64 equal lanes, and of `vla_row_table`, which has 32, a row is 4 of them with all that they
+share; one of the two `vla_table` has half the lanes. `vla_act_memory` is not here: it takes Yosys long. Cells of
+the whole machine before mapping: `rtl/resources.md`.
 
 | module | instances | LUT | LUTRAM | FF | DSP | RAMB18 | levels |
 |---|--:|--:|--:|--:|--:|--:|--:|

@@ -20,6 +20,20 @@ from vla_isa.packet import QUEUES
 
 SOURCE = Path(__file__).resolve().parents[2] / "rtl/generated/vla_packet_check.v"
 PACKETS = 6000
+# at most 1,024 pixels with row maxima: a rule with a product
+PRODUCTS = [
+    (1, 1024),
+    (1, 1025),
+    (2, 512),
+    (2, 513),
+    (32, 32),
+    (33, 32),
+    (1, 2048),
+    (2, 1024),
+    (1024, 1),
+    (1025, 1),
+    (2047, 16383),
+]
 
 BENCH = """
 `timescale 1ns / 1ns
@@ -61,6 +75,10 @@ def corpus(hw: HardwareConfig) -> list[bytes]:
             for value in {f.lowest, f.highest, f.legal_min, f.legal_min - 1, *tops, *(t + 1 for t in tops)}:
                 if f.lowest <= value <= f.highest:
                     words.append(encode(type(base)(ins, {**base.values, f.name: value})))
+    base = next(p for p in iter(lambda: legal_packet(hw, rng), None) if p.name == "GEMM")
+    maxima = {**base.values, "out_bytes": 1, "scale_by": 1, "row_max": 1, "res_kind": 0, "table_enable": 0}
+    for h, m in PRODUCTS:
+        words.append(encode(type(base)(base.instruction, {**maxima, "h": h, "m": m})))
     while len(words) < PACKETS:
         data = bytearray(encode(legal_packet(hw, rng)))
         for _ in range(rng.choice((0, 0, 1, 1, 1, 2, 3))):

@@ -69,6 +69,14 @@ def bert() -> Any:
     return hf.BertConfig(**SMALL, vocab_size=50, max_position_embeddings=16)
 
 
+def roberta() -> Any:
+    return hf.RobertaConfig(**SMALL, vocab_size=50, max_position_embeddings=16, pad_token_id=0)
+
+
+def gemma2() -> Any:
+    return hf.Gemma2Config(**LLAMA, head_dim=16, sliding_window=4)
+
+
 def gpt2() -> Any:
     return hf.GPT2Config(n_embd=32, n_layer=1, n_head=4, vocab_size=50, n_positions=16)
 
@@ -108,6 +116,7 @@ MODULES = {
     "hf_clip_text_eager": of("CLIPTextModel", clip(), TEXT, "eager"),
     "hf_bert": of("BertModel", bert(), MASKED),
     "hf_bert_eager": of("BertModel", bert(), MASKED, "eager"),
+    "hf_roberta": of("RobertaModel", roberta(), MASKED),
     "hf_gpt2": of("GPT2Model", gpt2(), TEXT),
     "hf_gpt2_eager": of("GPT2Model", gpt2(), TEXT, "eager"),
     "hf_gpt2_past": with_past("GPT2Model", gpt2(), 4, 8, new=1),
@@ -117,6 +126,7 @@ MODULES = {
     "hf_llama_past": with_past("LlamaModel", hf.LlamaConfig(**LLAMA), 2, 8, new=3),
     "hf_gemma": of("GemmaModel", hf.GemmaConfig(**LLAMA, head_dim=16), TEXT),
     "hf_gemma_past": with_past("GemmaModel", hf.GemmaConfig(**LLAMA, head_dim=16), 2, 16, new=1),
+    "hf_gemma2": of("Gemma2Model", gemma2(), TEXT, "eager"),
     "hf_qwen2": of("Qwen2Model", hf.Qwen2Config(**LLAMA), MASKED),
     "hf_qwen3": of("Qwen3Model", hf.Qwen3Config(**LLAMA, head_dim=8), TEXT),
     "hf_t5_encoder": of("T5EncoderModel", t5(), TEXT, "eager"),

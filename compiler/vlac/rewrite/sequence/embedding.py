@@ -2,7 +2,7 @@
 
 matches: GatherND of rows, data [V, ...] by computed indices [..., 1], or of data [1, length, ...] by [n, 2] whose first
 column is 0 (`x[arange(1), place]`); GatherND by constants that takes all elements in their order becomes a Reshape
-(masks of libraries are looked up so).
+(masks of libraries are looked up so). GatherElements of one constant row [1, N] by computed indices [1, n] too.
 """
 
 from __future__ import annotations
@@ -23,13 +23,20 @@ __all__ = ["gather_rows"]
 
 
 def gather_rows(model: ir.Model) -> None:
-    """Rewrite every such GatherND of a float model, in place."""
+    """Rewrite every such node of a float model, in place."""
     for node in list(model.graph):
         if is_op(node, "GatherND") and not attribute(node, "batch_dims", 0):
             table, index = node.inputs
             if table is not None and index is not None:
                 with Nodes(model.graph, node) as new:
                     _replace(new, table, index, shape_of(node.outputs[0]))
+        elif is_op(node, "GatherElements") and attribute(node, "axis", 0) in (-1, 1):
+            row, index = constant(node.inputs[0]), node.inputs[1]
+            if row is not None and index is not None and len(row) == shape_of(index)[0] == 1:
+                with Nodes(model.graph, node) as new:
+                    values = new.constant(row.reshape(-1))
+                    out = node.outputs[0]
+                    new.replace(new.add("Gather", [values, index], shape_of(out), {"axis": 0}, out.dtype))
 
 
 def _replace(new: Nodes, table: ir.Value, index: ir.Value, out: tuple[int, ...]) -> None:
