@@ -75,6 +75,14 @@ def metrics(server: Running) -> str:
         return found.read().decode()
 
 
+def wait_for(server: Running, line: str) -> None:
+    for _ in range(300):
+        if line in metrics(server):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{line} never came: {metrics(server)}")
+
+
 def test_its_client_gets_what_openpis_client_gets(serve: Serve, program_file: Path) -> None:
     with serve() as server:
         other = client(server)
@@ -159,10 +167,7 @@ def test_who_leaves_in_the_middle_does_no_harm(serve: Serve) -> None:
         for cut in (0, 1, 7, 8):
             dial(server, HELLO[:cut]).close()
         mine.infer(request(0))
-        until = time.monotonic() + 20
-        while "vlarun_clients 1.0" not in metrics(server):
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        wait_for(server, "vlarun_clients 1.0")
         assert server.stop() == 0
         assert "0 failed" in server.output and server.errors == ""
 
@@ -214,10 +219,7 @@ def test_a_reply_that_nobody_reads(serve: Serve) -> None:
             pass
         with Client("127.0.0.1", server.tcp_port) as mine:
             mine.infer(request(0))
-        until = time.monotonic() + 30
-        while 'outcome="undelivered"} 1.0' not in metrics(server):
-            assert time.monotonic() < until
-            time.sleep(0.1)
+        wait_for(server, 'outcome="undelivered"} 1.0')
         raw.close()
         server.stop()
         assert server.errors == ""
