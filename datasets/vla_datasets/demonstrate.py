@@ -29,6 +29,8 @@ _MAX_ATTEMPTS = 20
 def demonstrate(spec: WorldSpec, world: World, base: int, episode: int) -> Episode:
     """The demonstration of slot `episode`; a start at which the expert fails is replaced by the next attempt's.
 
+    Where the world says that a failed episode is `usable` up to some step, those steps are the demonstration.
+
     Raises:
         WorldError: the world breaks its contract.
         CollectError: the expert failed on every attempt, so the level is not one it can solve.
@@ -59,7 +61,15 @@ def _play(spec: WorldSpec, world: World, seed: int) -> Episode | None:
         for name, value in playing.frame_values(frame, features).items():
             columns[name].append(_png(value) if features[name].dtype == "image" else _plain(value))
         if outcome.ended:
-            return Episode(seed, playing.task, columns) if outcome.success else None
+            kept = playing.steps if outcome.success else outcome.usable
+            return _rolled_back(seed, playing.task, columns, kept) if kept > 0 else None
+
+
+def _rolled_back(seed: int, task: str, columns: dict[str, list[Any]], kept: int) -> Episode:
+    """The first `kept` frames, of which the last one ends the episode."""
+    first = {name: values[:kept] for name, values in columns.items()}
+    first[DONE][-1] = True
+    return Episode(seed, task, first)
 
 
 def _plain(value: npt.NDArray[Any]) -> Any:
