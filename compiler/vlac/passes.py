@@ -34,7 +34,8 @@ class Compilation:
 
     `given` is the model where it is not a file's, `source` the ONNX model as it was read, `tail` its end without fixed
     shapes, `direct` its outputs that need no computing; `host` the nodes that the machine refuses, with the reason,
-    where the options allow a host; `quantized` what quantization made and made it from. A model with host
+    where the options allow a host; `sizes` what the scales of state shared with other graphs must reach at least;
+    `quantized` what quantization made and made it from. A model with host
     partitions has no `program` but a `package`, and in `partitions` the compilation of each of its device partitions.
     """
 
@@ -47,6 +48,7 @@ class Compilation:
     tail: Tail | None = None
     host: dict[str, str] = field(default_factory=dict)
     direct: DirectOutputs = field(default_factory=dict)
+    sizes: dict[str, float] = field(default_factory=dict)
     quantized: Quantized | None = None
     graph: Graph | None = None
     planned: ProgramPlan | None = None

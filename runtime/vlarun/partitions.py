@@ -131,7 +131,7 @@ class PackageSession:
         ]
         self._runs, self._seconds = 0, 0.0
 
-    def wanted_inputs(self, raw_input: bool = False) -> tuple[list[Value], set[str]]:
+    def wanted_inputs(self, raw_input: bool = False, entry: str | None = None) -> tuple[list[Value], set[str]]:
         """What `run` takes, and the names of what may be left out."""
         return self.package.inputs, unused_inputs(self.package)
 

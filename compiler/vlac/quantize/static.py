@@ -7,7 +7,7 @@ what stays float and where Q/DQ go `insert_qdq.py`; what improves them is `equal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -70,11 +70,15 @@ def is_quantized(model: ir.Model) -> bool:
     return any(n.op_type in ("QuantizeLinear", "DequantizeLinear") for n in model.graph)
 
 
-def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[str] = ()) -> Quantized:
+def quantize_model(
+    model: ir.Model, options: CompileOptions, host: Collection[str] = (), sizes: Mapping[str, float] | None = None
+) -> Quantized:
     """The QDQ model of a rewritten float model, or the model itself where it is quantized already.
 
     Args:
         host: names of nodes that stay float, because they run on the host.
+        sizes: of what the model shares with another graph of the program, the least absolute value that its scale
+            must reach.
 
     Raises:
         CalibrationError: no calibration data for a float model, or data that does not fit or that the model cannot
@@ -104,7 +108,7 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
     known = known_ranges(model)
     for ranges_seen in (observed, *(b[0] for b in before)):
         ranges_seen |= {name: ends for name, ends in known.items() if name in ranges_seen}
-    ranges = settle_ranges(model, observed, winners)
+    ranges = _reaching(settle_ranges(model, observed, winners), sizes or {})
     _check_finite(ranges, [v.name or "" for v in activations(model, host)])
     qdq, source = insert_qdq(model, ranges, exclude=host), model
     if options.bias_correction:
@@ -112,6 +116,14 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
         qdq = insert_qdq(source, ranges, exclude=host)
     trial = partial(insert_qdq, source, settle_ranges(model, *before[0]), exclude=host) if before else None
     return Quantized(qdq, model, samples, ranges, held_out, frozenset(host), suspects(model, observed), trial)
+
+
+def _reaching(ranges: Ranges, sizes: Mapping[str, float]) -> Ranges:
+    """The ranges, with those of values that must reach some size made as wide."""
+    wider = {name: (-size, size) for name, size in sizes.items()}
+    values = ranges.values
+    joined = {n: (min(low, values[n][0]), max(high, values[n][1])) for n, (low, high) in wider.items() if n in values}
+    return Ranges({**values, **joined}, ranges.constants)
 
 
 def _check_finite(ranges: Ranges, names: Collection[str]) -> None:
