@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -30,17 +31,18 @@ from vlac.model.carried import set_shared
 from vlac.model.onnx_runtime import OnnxRuntimeError
 from vlac.model.reading import dtype_of, shape_of
 from vlac.options import CompileOptions
-from vlac.passes import Compilation, run_passes
+from vlac.passes import Compilation, Pass, run_passes
 from vlac.pipeline import PASSES
 from vlac.quantize.calibration import Samples, model_values, read_samples
+from vlac.quantize.equalize_rows import Peaks
 from vlac.quantize.float_session import FloatSession
-from vlac.quantize.static import is_quantized
+from vlac.quantize.static import Joint, is_quantized
 
 __all__ = ["CompiledGraphs", "compile_graphs"]
 
 Graph: TypeAlias = str | Path | onnx.ModelProto
 _REWRITTEN, _QUANTIZED = 2, 3  # passes up to then
-_LEVELS, _TRIES = 127, 3
+_LEVELS, _TRIES = 127, 4
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def compile_graphs(
         inside = {given[1]: made[1] for given, made in pairs if given[0] == made[0] == name}
         parts[name] = _part(model, config, _with_carry(name, mine or CompileOptions(), inside))
     for name, part in parts.items():
-        _run(name, part, slice(0, _REWRITTEN), on_progress)
+        _run(name, part, PASSES[:_REWRITTEN], on_progress)
     for each in shared:
         _check_ends(each, parts)
     for name, part in parts.items():
@@ -92,7 +94,7 @@ def compile_graphs(
     _fill_samples(order, parts, shared)
     _quantize(parts, shared, on_progress)
     for name, part in parts.items():
-        _run(name, part, slice(_QUANTIZED, None), on_progress)
+        _run(name, part, PASSES[_QUANTIZED:], on_progress)
     programs = {name: part.program for name, part in parts.items() if part.program is not None}
     on_progress("link")
     return CompiledGraphs(link(programs, shared), parts)
@@ -117,9 +119,9 @@ def _with_carry(name: str, options: CompileOptions, carry: Mapping[str, str]) ->
     return replace(options, carry={**options.carry, **carry})
 
 
-def _run(name: str, part: Compilation, passes: slice, on_progress: Callable[[str], None]) -> None:
+def _run(name: str, part: Compilation, passes: tuple[Pass, ...], on_progress: Callable[[str], None]) -> None:
     with _named(name):
-        run_passes(PASSES[passes], part, write_whole, lambda step: on_progress(f"{name}: {step}"))
+        run_passes(passes, part, write_whole, lambda step: on_progress(f"{name}: {step}"))
 
 
 @contextmanager
@@ -255,25 +257,37 @@ def _run_samples(
 
 
 def _quantize(parts: Mapping[str, Compilation], shared: Sequence[Shared], on_progress: Callable[[str], None]) -> None:
-    """Quantize all graphs; again where one of those that share a value saw less of it than another."""
-    floats = {
-        n: _model(parts[n]).clone() for each in shared for n, _ in _ends(each) if not is_quantized(_model(parts[n]))
-    }
+    """Quantize all graphs; again those that saw less of what they share than another one."""
+    floats = {n: _model(part).clone() for n, part in parts.items() if not is_quantized(_model(part))}
+    peaks: Peaks = {}
+    for part in parts.values():
+        part.joint = Joint(peaks=peaks)
+    used: dict[str, Peaks] = {}
     waiting = set(parts)
     for _ in range(_TRIES):
         for name in [n for n in parts if n in waiting]:
             if parts[name].quantized is not None:
                 parts[name].model = floats[name].clone()
-            _run(name, parts[name], slice(_REWRITTEN, _QUANTIZED), on_progress)
-        waiting = set()
+            _run(name, parts[name], PASSES[_REWRITTEN:_QUANTIZED], on_progress)
+            used[name] = dict(peaks)
+        waiting = {n for n in floats if any(not np.array_equal(a, peaks[key]) for key, a in used[n].items())}
         for each in shared:
-            scales = [_scale(_model(parts[entry]), value) for entry, value in _ends(each)]
-            for (entry, value), scale in zip(_ends(each), scales, strict=True):
-                if entry in floats and None not in scales and scale != max(s for s in scales if s is not None):
-                    parts[entry].sizes[value] = max(s for s in scales if s is not None) * _LEVELS
-                    waiting.add(entry)
+            waiting |= _widen(each, parts) & set(floats)
         if not waiting:
             return
+
+
+def _widen(each: Shared, parts: Mapping[str, Compilation]) -> set[str]:
+    """Let the narrower of two ends reach as far as the other; the graphs that this changes."""
+    scales = [_scale(_model(parts[entry]), value) for entry, value in _ends(each)]
+    known = [s for s in scales if s is not None]
+    if len(known) < len(scales) or len(set(known)) == 1:
+        return set()
+    for entry, value in _ends(each):
+        joint = parts[entry].joint
+        assert joint is not None
+        joint.sizes[value] = max(known) * _LEVELS
+    return {entry for (entry, _), scale in zip(_ends(each), scales, strict=True) if scale != max(known)}
 
 
 def _scale(model: ir.Model, name: str) -> float | None:

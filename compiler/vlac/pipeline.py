@@ -63,7 +63,7 @@ def _rewrite(c: Compilation) -> None:
 
 
 def _quantize(c: Compilation) -> None:
-    c.quantized = quantize_model(_model(c), c.options, host=c.host, sizes=c.sizes)
+    c.quantized = quantize_model(_model(c), c.options, host=c.host, joint=c.joint)
     c.model = c.quantized.model
 
 

@@ -21,7 +21,7 @@ from vlac.options import CALIBRATION_METHODS, CompileOptions
 from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, model_values, read_samples
 from vlac.quantize.equalize import equalize
-from vlac.quantize.equalize_rows import equalize_rows
+from vlac.quantize.equalize_rows import Peaks, equalize_rows
 from vlac.quantize.exponents import choose_exponents
 from vlac.quantize.held_out import split
 from vlac.quantize.hidden import hidden_values
@@ -33,7 +33,21 @@ from vlac.quantize.rounds import all_rounds
 from vlac.quantize.suspects import suspects
 from vlac.quantize.wide import has_sequences
 
-__all__ = ["Quantized", "is_quantized", "quantize_model"]
+__all__ = ["Joint", "Quantized", "is_quantized", "quantize_model"]
+
+
+@dataclass
+class Joint:
+    """What the graphs of one program must agree on.
+
+    Attributes:
+        sizes: of inputs and outputs that this graph shares with another one, the absolute value that their scale must
+            reach at least.
+        peaks: of channels in front of layers, by the layers' weights, what all graphs saw: one mapping for all.
+    """
+
+    sizes: dict[str, float] = field(default_factory=dict)
+    peaks: Peaks = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,14 +85,13 @@ def is_quantized(model: ir.Model) -> bool:
 
 
 def quantize_model(
-    model: ir.Model, options: CompileOptions, host: Collection[str] = (), sizes: Mapping[str, float] | None = None
+    model: ir.Model, options: CompileOptions, host: Collection[str] = (), joint: Joint | None = None
 ) -> Quantized:
     """The QDQ model of a rewritten float model, or the model itself where it is quantized already.
 
     Args:
         host: names of nodes that stay float, because they run on the host.
-        sizes: of what the model shares with another graph of the program, the least absolute value that its scale
-            must reach.
+        joint: what the other graphs of the program ask for.
 
     Raises:
         CalibrationError: no calibration data for a float model, or data that does not fit or that the model cannot
@@ -100,7 +113,7 @@ def quantize_model(
     if options.equalize:
         equalize(model)
     if has_sequences(model):
-        equalize_rows(model, samples, hidden_values(model, samples))
+        equalize_rows(model, samples, hidden_values(model, samples), None if joint is None else joint.peaks)
         choose_exponents(model, samples)
     *before, (observed, winners) = observe_ranges(
         model, observable(model, host), [samples, held_out] if held_out else [samples], options
@@ -108,7 +121,7 @@ def quantize_model(
     known = known_ranges(model)
     for ranges_seen in (observed, *(b[0] for b in before)):
         ranges_seen |= {name: ends for name, ends in known.items() if name in ranges_seen}
-    ranges = _reaching(settle_ranges(model, observed, winners), sizes or {})
+    ranges = _reaching(settle_ranges(model, observed, winners), {} if joint is None else joint.sizes)
     _check_finite(ranges, [v.name or "" for v in activations(model, host)])
     qdq, source = insert_qdq(model, ranges, exclude=host), model
     if options.bias_correction:
