@@ -2,16 +2,19 @@
 
 import numpy as np
 import pytest
+from blocks import Sequence
 from on_device import snr
-from test_carried_state import BLOCKS, LENGTH, TOKENS, Decoder, steps_in_float
+from test_carried_state import LENGTH, TOKENS, Decoder
 
 import vlarun
 from vla_isa import image
+from vla_isa.errors import InputError, ProgramError
 from vla_isa.hardware import load
 from vla_toolchain.verify.reference import Reference
 from vlac import CompileOptions
-from vlac.errors import ModelError
+from vlac.errors import CalibrationError, ModelError, UnsupportedError
 from vlac.graphs import compile_graphs
+from vlarun.errors import BackendError
 
 PREFIX = 6
 
@@ -33,7 +36,7 @@ class Policy:
         ]
 
     def options(self, rng):
-        zeros = {n: np.zeros([d.dim_value for d in v.type.tensor_type.shape.dim], np.float32) for n, v in self._inputs()}
+        zeros = {n: np.zeros((1, 2, LENGTH, 16), np.float32) for n in self.caches}
         prompts = [
             {"tokens": rng.integers(0, TOKENS, (1, PREFIX)), "positions": np.arange(PREFIX)[None], **zeros}
             for _ in range(12)
@@ -47,9 +50,6 @@ class Policy:
             "prompt": CompileOptions(calibration=prompts, check=True),
             "token": CompileOptions(calibration=tokens, check=True),
         }
-
-    def _inputs(self):
-        return [(v.name, v) for v in self.models["prompt"].graph.input[2:]]
 
     def compiled(self, config="tiny", seed=3):
         return compile_graphs(self.models, load(config), self.options(np.random.default_rng(seed)), self.carry)
@@ -88,3 +88,147 @@ def test_a_prompt_and_the_tokens_behind_it(policy, compiled):
         state = dict(zip(policy.caches, [a for n, a in other.items() if n != policy.logits[entry]], strict=True))
     (wanted,) = Reference(policy.whole).run({"tokens": tokens, "positions": np.arange(LENGTH)[None]}).values()
     assert snr(wanted[0], np.concatenate(found)) > 25
+
+
+SEEN, ACTIONS, D, HEADS = 11, 5, 32, 2
+
+
+def flow():
+    """Keys and values of what is seen, once; and a step of a flow that attends to them and to itself."""
+    heads = {"q_num_heads": HEADS, "kv_num_heads": HEADS}
+    g = Sequence("prefix")
+    rows = g.norm(g.input("seen", (1, SEEN, D)), D)
+    prefix = g.finished(*(g.linear(rows, D, D) for _ in range(2)))
+    g = Sequence("step")
+    x = g.input("x", (1, ACTIONS, D))
+    past = [g.input(name, (1, SEEN, D)) for name in ("past_key", "past_value")]
+    q, *own = (g.linear(g.norm(x, D), D, D) for _ in range(3))
+    k, v = (g.node("Concat", pair, D, axis=1) for pair in zip(past, own, strict=True))
+    a = g.node("Attention", [q, k, v], D, **heads)
+    speed = g.linear(g.norm(g.node("Add", [x, g.linear(a, D, D)], D), D), D, D)
+    step = g.finished(g.node("Add", [x, g.node("Mul", [speed, g.constant(np.float32(0.25))], D)], D))
+    return {"prefix": prefix, "step": step}
+
+
+def flow_carry(models):
+    keys, values = (v.name for v in models["prefix"].graph.output)
+    return [
+        ("step:past_key", f"prefix:{keys}"),
+        ("step:past_value", f"prefix:{values}"),
+        ("step:x", f"step:{models['step'].graph.output[0].name}"),
+    ]
+
+
+def flow_options(rng, count=10):
+    seen = [{"seen": rng.standard_normal((1, SEEN, D), np.float32)} for _ in range(count)]
+    noise = [{"x": rng.standard_normal((1, ACTIONS, D), np.float32)} for _ in range(2 * count)]
+    return {
+        "prefix": CompileOptions(calibration=seen, check=True),
+        "step": CompileOptions(calibration=noise, check=True),
+    }
+
+
+def act(session, seen, noise, actions, steps=3):
+    """A prefix and some steps; what the last step made, and what each run left in the session."""
+    session.forget()
+    session.run({"seen": seen}, entry="prefix")
+    inputs = {"x": noise}
+    for _ in range(steps):
+        made = session.run(inputs, entry="step")
+        inputs = {}
+    return made[actions]
+
+
+def flow_in_float(models, seen, noise, steps=3):
+    names = [v.name for v in models["prefix"].graph.output]
+    made = Reference(models["prefix"]).run({"seen": seen})
+    past = {"past_key": made[names[0]], "past_value": made[names[1]]}
+    for _ in range(steps):
+        (noise,) = Reference(models["step"]).run({"x": noise, **past}).values()
+    return noise
+
+
+@pytest.fixture(scope="module")
+def models():
+    return flow()
+
+
+@pytest.fixture(scope="module")
+def flowing(models):
+    return compile_graphs(models, load("tiny"), flow_options(np.random.default_rng(1)), flow_carry(models))
+
+
+def test_a_prefix_once_and_steps_of_a_flow(models, flowing):
+    rng = np.random.default_rng(2)
+    actions = models["step"].graph.output[0].name
+    session = vlarun.Session(image.loads(image.dumps(flowing.program)))
+    alone = {name: vlarun.Session(part.program) for name, part in flowing.parts.items()}
+    for _ in range(2):
+        seen, noise = (
+            2 * rng.standard_normal((1, SEEN, D), np.float32),
+            rng.standard_normal((1, ACTIONS, D), np.float32),
+        )
+        found = act(session, seen, noise, actions)
+        keys, values = alone["prefix"].run({"seen": seen}).values()
+        other = {actions: noise}
+        for _ in range(3):
+            other = alone["step"].run({"x": other[actions], "past_key": keys, "past_value": values})
+        assert np.array_equal(found, other[actions])
+        assert snr(flow_in_float(models, seen, noise), found) > 25
+
+
+def test_state_has_one_place_and_one_scale(flowing):
+    prefix, step = (flowing.program.at(name) for name in ("prefix", "step"))
+    made = {t.line: (t.scale, t.zero_point) for t in prefix.outputs}
+    given = {t.name: (t.line, (t.scale, t.zero_point)) for t in step.inputs}
+    assert {c.model_input: c.entry for c in step.carried} == {"past_key": "prefix", "past_value": "prefix", "x": None}
+    assert not prefix.carried
+    assert all(made[given[name][0]] == given[name][1] for name in ("past_key", "past_value"))
+
+
+def test_equal_weights_are_stored_once(compiled):
+    """All layers of both graphs have the same weights: at most the words of what is equalized alone are there twice."""
+    words = {name: {w.tobytes() for w in part.program.weights} for name, part in compiled.parts.items()}
+    both = len(words["prompt"] | words["token"])
+    assert len(compiled.program.weights) == both
+    assert both < 1.2 * len(words["prompt"])
+
+
+def test_what_cannot_be_one_program_is_refused(models):
+    hw, options, carry = load("tiny"), flow_options(np.random.default_rng(1)), flow_carry(models)
+    keys, values = (v.name for v in models["prefix"].graph.output)
+    moved = models["step"].graph.output[0].name
+    for wrong, text in (
+        ([("step:past_keys", f"prefix:{keys}")], "no input 'past_keys'.*past_key"),
+        ([("step:past_key", "prefix:nothing")], "no output 'nothing'"),
+        ([("steps:past_key", f"prefix:{keys}")], "no entry point 'steps'.*step"),
+        ([("past_key", keys)], "each end is ENTRY:NAME"),
+        ([("step:x", f"prefix:{keys}")], r"float32 \[1, 11, 32\] and float32 \[1, 5, 32\]"),
+        ([("step:past_key", f"prefix:{keys}"), ("step:past_key", f"prefix:{values}")], "takes one output"),
+        ([("step:past_key", f"prefix:{keys}"), ("prefix:seen", f"step:{moved}")], "in a circle"),
+    ):
+        with pytest.raises(ModelError, match=text):
+            compile_graphs(models, hw, options, wrong)
+    with pytest.raises(ModelError, match="at least two"):
+        compile_graphs({"step": models["step"]}, hw, options, [])
+    with pytest.raises(ModelError, match="neither ':'"):
+        compile_graphs({"a:b": models["step"], "c": models["prefix"]}, hw, options, [])
+    with pytest.raises(CalibrationError, match=r"graph 'step'.*past_key"):
+        compile_graphs(models, hw, options, carry[1:])
+
+
+def test_one_output_is_not_two_inputs_of_a_graph(models):
+    keys = models["prefix"].graph.output[0].name
+    carry = [("step:past_key", f"prefix:{keys}"), ("step:past_value", f"prefix:{keys}")]
+    with pytest.raises(UnsupportedError, match="'past_key' and 'past_value' of 'step' would be one"):
+        compile_graphs(models, load("tiny"), flow_options(np.random.default_rng(1)), carry)
+
+
+def test_a_run_takes_what_its_entry_point_takes(flowing):
+    session = vlarun.Session(flowing.program)
+    with pytest.raises(InputError, match="seen"):
+        session.run({"x": np.zeros((1, ACTIONS, D))}, entry="prefix")
+    with pytest.raises(ProgramError, match="no entry point 'steps'; it has prefix, step"):
+        session.run({}, entry="steps")
+    with pytest.raises(BackendError, match="several graphs"):
+        vlarun.Session(flowing.program, backend="ref").run({"seen": np.zeros((1, SEEN, D))})
