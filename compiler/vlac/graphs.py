@@ -25,7 +25,7 @@ from vla_isa.files import write_whole
 from vla_isa.hardware import HardwareConfig
 from vla_isa.program import Program
 from vlac.analysis.host_nodes import number_inputs
-from vlac.emit.link import Shared, link
+from vlac.emit.link import Shared, both_ends, link
 from vlac.errors import CalibrationError, ModelError
 from vlac.model.carried import set_shared
 from vlac.model.onnx_runtime import OnnxRuntimeError
@@ -93,9 +93,9 @@ def compile_graphs(
         set_shared(_model(part), {value for each in shared for entry, value in _ends(each) if entry == name})
     _fill_samples(order, parts, shared)
     _quantize(parts, shared, on_progress)
-    for name, part in parts.items():
-        _run(name, part, PASSES[_QUANTIZED:], on_progress)
-    programs = {name: part.program for name, part in parts.items() if part.program is not None}
+    for name in order:
+        _lay_down(name, parts, [each for each in shared if each.reader == name], on_progress)
+    programs = _programs(parts)
     on_progress("link")
     return CompiledGraphs(link(programs, shared), parts)
 
@@ -132,6 +132,24 @@ def _named(name: str) -> Iterator[None]:
     except VlaError as e:
         e.args = (f"graph '{name}': {e}", *e.args[1:])
         raise
+
+
+def _lay_down(
+    name: str, parts: Mapping[str, Compilation], given: Sequence[Shared], on_progress: Callable[[str], None]
+) -> None:
+    """The passes behind quantization; once more where inputs must lie as graphs in front of this one lay them down."""
+    part = parts[name]
+    _run(name, part, PASSES[_QUANTIZED:], on_progress)
+    programs = _programs(parts)
+    ends = {each.given: both_ends(programs, each) for each in given}
+    other = {value: made.layout for value, (made, taken) in ends.items() if made.layout != taken.layout}
+    if other and part.joint is not None:
+        part.joint.layouts |= other
+        _run(name, part, PASSES[_QUANTIZED:], on_progress)
+
+
+def _programs(parts: Mapping[str, Compilation]) -> dict[str, Program]:
+    return {name: part.program for name, part in parts.items() if part.program is not None}
 
 
 # --- names --------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from vla_isa.program import Interface, IoTensor, MapEntry, Program, Segment
 from vla_isa.signature import HostOp
 from vlac.errors import UnsupportedError
 
-__all__ = ["Shared", "link"]
+__all__ = ["Shared", "both_ends", "link"]
 
 Words = NDArray[np.int8]
 _ALIGN = 4096 // LINE_BYTES
@@ -121,7 +121,7 @@ def _states(programs: Mapping[str, Program], shared: Sequence[Shared]) -> list[d
     """
     groups: list[dict[str, IoTensor]] = []
     for each in shared:
-        made, given = _made(programs[each.entry], each), _given(programs[each.reader], each)
+        made, given = both_ends(programs, each)
         whole: dict[str, IoTensor] = {}
         for name, tensor in ((each.entry, made), (each.reader, given)):
             known = [g for g in groups if name in g and g[name].line == tensor.line] or [{name: tensor}]
@@ -130,6 +130,15 @@ def _states(programs: Mapping[str, Program], shared: Sequence[Shared]) -> list[d
                 _join(whole, group, each)
         groups.append(whole)
     return groups
+
+
+def both_ends(programs: Mapping[str, Program], each: Shared) -> tuple[IoTensor, IoTensor]:
+    """What one program makes, and what the other takes.
+
+    Raises:
+        UnsupportedError: the host computes with one of them.
+    """
+    return _made(programs[each.entry], each), _given(programs[each.reader], each)
 
 
 def _join(whole: dict[str, IoTensor], group: Mapping[str, IoTensor], each: Shared) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from vla_isa.layout import TensorLayout
 from vlac.analysis.host_nodes import host_prefix, host_suffix, number_inputs
 from vlac.errors import CalibrationError
 from vlac.options import CALIBRATION_METHODS, CompileOptions
@@ -44,10 +45,12 @@ class Joint:
         sizes: of inputs and outputs that this graph shares with another one, the absolute value that their scale must
             reach at least.
         peaks: of channels in front of layers, by the layers' weights, what all graphs saw: one mapping for all.
+        layouts: how inputs lie, by name, where the graph that makes them has another order.
     """
 
     sizes: dict[str, float] = field(default_factory=dict)
     peaks: Peaks = field(default_factory=dict)
+    layouts: dict[str, TensorLayout] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
