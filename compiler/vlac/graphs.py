@@ -33,7 +33,7 @@ from vlac.model.reading import dtype_of, shape_of
 from vlac.options import CompileOptions
 from vlac.passes import Compilation, Pass, run_passes
 from vlac.pipeline import PASSES
-from vlac.quantize.calibration import Samples, model_values, read_samples
+from vlac.quantize.calibration import Samples, model_values, names_in, read_samples
 from vlac.quantize.equalize_rows import Peaks
 from vlac.quantize.float_session import FloatSession
 from vlac.quantize.static import Joint, is_quantized
@@ -237,8 +237,8 @@ def _fill_samples(order: Sequence[str], parts: Mapping[str, Compilation], shared
         with _named(name):
             values, unused = model_values(model)
             samples = read_samples(source, values, {*unused, *(s.given for s in given)}, number_inputs(model))
-            if isinstance(source, str) and source.split(":")[0] == "random":
-                samples = [{n: a for n, a in s.items() if n not in {g.given for g in given}} for s in samples]
+            left_out = {s.given for s in given} - names_in(source)
+            samples = [{n: a for n, a in s.items() if n not in left_out} for s in samples]
             made[name] = _run_samples(part, samples, wanted, given, made)
         if given:
             part.options = replace(part.options, calibration=samples)

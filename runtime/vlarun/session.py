@@ -19,7 +19,7 @@ from vla_isa.signature import HostRun, Value
 from vla_isa.trace import packet_lines
 from vlarun.backends import chosen
 from vlarun.backends.base import Backend, Loaded, Model, RunResult
-from vlarun.errors import MachineError
+from vlarun.errors import InputError, MachineError
 from vlarun.inputs import check_inputs, device_integers, wanted_inputs
 from vlarun.outputs import raw_outputs, real_outputs, refuse_raw_input
 from vlarun.progress import track
@@ -137,8 +137,8 @@ class Session:
         Args:
             inputs: ONNX input name -> numbers of any dtype, real values of the model's input, of its shape, or of
                 N runs (N on axis 0 where it is 1, or on one more leading axis). Unused inputs may be left out; carried
-                ones too (`Program.carried`): they are what the last run that made them did, of whichever entry point,
-                and zero before there was one.
+                ones too (`Program.carried`): they are what the last run that made them left, of whichever entry point.
+                Before there was one they are zero, but what only another entry point makes is asked for.
             raw: outputs as the device's int8, else as the model's.
             entry: entry point.
             raw_input: `inputs` are the device's integers, by the names of the device's inputs.
@@ -154,6 +154,7 @@ class Session:
             refuse_raw_input(program)
         batch = check_inputs(program, inputs, raw_input)
         carried = [] if raw_input else [c for c in program.carried if c.model_input not in inputs]
+        self._require_made(carried)
         runs, what = list(batch.items()), f"running on {self.backend.name}"
         if self._model is not None and not (raw or raw_input):
             start = time.perf_counter()
@@ -197,6 +198,15 @@ class Session:
                 self._state |= {t.line: result.outputs[t.name] for t in program.outputs if t.line in lines}
                 self._seconds = time.perf_counter() - start
                 yield host, result
+
+    def _require_made(self, carried: Sequence[Carried]) -> None:
+        """Refuse a run of state that another entry point makes, and has not made."""
+        for c in carried:
+            if c.entry is not None and c.line not in self._state:
+                raise InputError(
+                    f"input '{c.model_input}' is what entry point '{c.entry}' makes (its '{c.model_output}'), which "
+                    "has not run in this session; run that first, or give the input"
+                )
 
     @cached_property
     def _lines(self) -> set[int]:

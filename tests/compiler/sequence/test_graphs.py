@@ -1,6 +1,9 @@
 """Several graphs of one policy in one program, against the separate programs and against the whole graph in float."""
 
+from dataclasses import replace
+
 import numpy as np
+import onnx
 import pytest
 from blocks import Sequence
 from on_device import snr
@@ -10,6 +13,7 @@ import vlarun
 from vla_isa import image
 from vla_isa.errors import InputError, ProgramError
 from vla_isa.hardware import load
+from vla_toolchain import vlac_cli
 from vla_toolchain.verify.reference import Reference
 from vlac import CompileOptions
 from vlac.errors import CalibrationError, ModelError, UnsupportedError
@@ -185,6 +189,16 @@ def test_a_prefix_once_and_steps_of_a_flow(models, flowing):
         assert snr(flow_in_float(models, seen, noise), found) > 25
 
 
+def test_what_a_step_leaves_out_is_what_the_prefix_makes(models, flowing):
+    """Two samples of the step for each of the prefix."""
+    keys = models["prefix"].graph.output[0].name
+    seen = flow_options(np.random.default_rng(1))["prefix"].calibration
+    filled = flowing.parts["step"].options.calibration
+    for number, sample in enumerate(filled):
+        made = Reference(models["prefix"]).run(seen[number // 2])
+        np.testing.assert_allclose(sample["past_key"], made[keys], atol=1e-5)
+
+
 def test_state_has_one_place_and_one_scale(flowing):
     prefix, step = (flowing.program.at(name) for name in ("prefix", "step"))
     made = {t.line: (t.scale, t.zero_point) for t in prefix.outputs}
@@ -192,6 +206,27 @@ def test_state_has_one_place_and_one_scale(flowing):
     assert {c.model_input: c.entry for c in step.carried} == {"past_key": "prefix", "past_value": "prefix", "x": None}
     assert not prefix.carried
     assert all(made[given[name][0]] == given[name][1] for name in ("past_key", "past_value"))
+
+
+def moved_scale(graph):
+    return replace(graph, inputs=[replace(t, scale=2 * t.scale) for t in graph.inputs])
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (
+            lambda p: replace(p, others={"other": p.others["step"]}),
+            "but graphs of other; all but",
+        ),
+        (lambda p: replace(p, others={"step": moved_scale(p.others["step"])}), "another layout, scale or zero point"),
+    ],
+    ids=["another", "scale"],
+)
+def test_a_file_of_graphs_that_do_not_fit_is_refused(flowing, change, text):
+    data = image.dumps(change(flowing.program))
+    with pytest.raises(ProgramError, match=text):
+        image.loads(data)
 
 
 def test_equal_weights_are_stored_once(compiled):
@@ -236,7 +271,39 @@ def test_a_run_takes_what_its_entry_point_takes(flowing):
     session = vlarun.Session(flowing.program)
     with pytest.raises(InputError, match="seen"):
         session.run({"x": np.zeros((1, ACTIONS, D))}, entry="prefix")
+    with pytest.raises(InputError, match=r"'past_\w+' is what entry point 'prefix' makes"):
+        session.run({"x": np.zeros((1, ACTIONS, D))}, entry="step")
     with pytest.raises(ProgramError, match="no entry point 'steps'; it has prefix, step"):
         session.run({}, entry="steps")
     with pytest.raises(BackendError, match="several graphs"):
         vlarun.Session(flowing.program, backend="ref").run({"seen": np.zeros((1, SEEN, D))})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["a/step.onnx", "step.onnx"], "two entry points would be called 'step'"),
+        (["step=a/step.onnx", "b.onnx", "--repeat", "2"], "--repeat is for one model"),
+        (["prefix.onnx", "step.onnx", "--calib", "data.npz"], "for example prefix=data.npz"),
+        (["prefix.onnx", "step.onnx", "--calib", "stop=data.npz"], "no entry point 'stop'"),
+        (["prefix.onnx", "step.onnx", "--calib", "random", "--calib", "step=x.npz"], "twice for 'step'"),
+        (["prefix.onnx", "step.onnx", "--carry", "past"], "is not ENTRY:INPUT=ENTRY:OUTPUT"),
+        (["step.onnx", "--calib", "random", "--calib", "random:2"], "2 times for one model"),
+    ],
+)
+def test_command_lines_that_are_refused(tmp_path, monkeypatch, capsys, arguments, text):
+    monkeypatch.chdir(tmp_path)
+    assert vlac_cli.main(["compile", *arguments, "-o", "prog.bin"]) == 2
+    assert text in capsys.readouterr().err
+    assert not (tmp_path / "prog.bin").exists()
+
+
+def test_the_command_line(models, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, model in models.items():
+        onnx.save(model, tmp_path / f"{name}.onnx")
+    carry = [part for given, made in flow_carry(models) for part in ("--carry", f"{given}={made}")]
+    arguments = ["prefix.onnx", "step.onnx", "-o", "prog.bin", "--config", "tiny", "--calib", "random:2"]
+    assert vlac_cli.main(["compile", *arguments, *carry]) == 0
+    assert "prog.bin: 2 entry points for 'tiny'" in capsys.readouterr().out
+    assert list(image.load("prog.bin").entries) == ["prefix", "step"]
