@@ -18,6 +18,10 @@ from vla_toolchain.verify.reference import Reference
 from vlac import CompileOptions
 from vlac.errors import CalibrationError, ModelError, UnsupportedError
 from vlac.graphs import compile_graphs
+from vlarun.backends.base import run_once
+from vlarun.backends.rtl import RtlBackend
+from vlarun.backends.sim import SimBackend
+from vlarun.compare import compare as first_difference
 from vlarun.errors import BackendError
 
 PREFIX = 6
@@ -307,3 +311,30 @@ def test_the_command_line(models, tmp_path, monkeypatch, capsys):
     assert vlac_cli.main(["compile", *arguments, *carry]) == 0
     assert "prog.bin: 2 entry points for 'tiny'" in capsys.readouterr().out
     assert list(image.load("prog.bin").entries) == ["prefix", "step"]
+
+
+def test_the_machine_runs_every_entry_point_as_sim_does(models, flowing):
+    """Each run, byte for byte in every memory; and it takes the cycles that the graph's own program takes."""
+    rng = np.random.default_rng(3)
+    session, sim, rtl = vlarun.Session(flowing.program), SimBackend(), RtlBackend()
+    session.run({"seen": rng.standard_normal((1, SEEN, D), np.float32)}, entry="prefix")
+    kept = {t.line: session.result.outputs[t.name] for t in flowing.program.outputs}
+    for name in ("prefix", "step"):
+        view, alone = flowing.program.at(name), flowing.parts[name].program
+        inputs = {t.name: kept.get(t.line, rng.integers(-100, 100, t.layout.shape, np.int8)) for t in view.inputs}
+        inputs = {t.name: inputs[t.name].astype(t.layout.type.dtype) for t in view.inputs}
+        assert first_difference(view, (sim, rtl), inputs, name) is None
+        assert run_once(rtl, view, inputs, name).cycles == run_once(rtl, alone, inputs).cycles
+
+
+def test_the_widest_range_is_everyones(models):
+    """Calibration data of the step has larger keys than the prefix makes: both get the scale that holds them."""
+    rng, options = np.random.default_rng(1), flow_options(np.random.default_rng(1))
+    shape = [d.dim_value for d in models["step"].graph.input[1].type.tensor_type.shape.dim]
+    large = [{**s, "past_key": 40 * rng.standard_normal(shape, np.float32)} for s in options["step"].calibration]
+    options["step"] = replace(options["step"], calibration=large)
+    program = compile_graphs(models, load("tiny"), options, flow_carry(models)).program
+    step = next(t for t in program.at("step").inputs if t.name == "past_key")
+    prefix = next(t for t in program.at("prefix").outputs if t.line == step.line)
+    most = max(float(np.abs(s["past_key"]).max()) for i, s in enumerate(large) if (i + 1) % 5)
+    assert prefix.scale == step.scale == pytest.approx(most / 127)
