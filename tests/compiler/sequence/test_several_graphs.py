@@ -338,3 +338,15 @@ def test_the_widest_range_is_everyones(models):
     prefix = next(t for t in program.at("prefix").outputs if t.line == step.line)
     most = max(float(np.abs(s["past_key"]).max()) for i, s in enumerate(large) if (i + 1) % 5)
     assert prefix.scale == step.scale == pytest.approx(most / 127)
+
+
+def test_programs_of_several_heaps(models, monkeypatch):
+    """Heaps lie anywhere in the data space, and jumps lead to where they are now."""
+    monkeypatch.setattr("vlac.emit.write_program._PER_HEAP", 16)
+    made = compile_graphs(models, load("tiny"), flow_options(np.random.default_rng(1)), flow_carry(models))
+    assert len(made.program.heaps) > 4
+    rng = np.random.default_rng(2)
+    seen, noise = (rng.standard_normal((1, length, D), np.float32) for length in (SEEN, ACTIONS))
+    actions = models["step"].graph.output[0].name
+    found = act(vlarun.Session(made.program, check=True), seen, noise, actions)
+    assert snr(flow_in_float(models, seen, noise), found) > 25
