@@ -121,6 +121,15 @@ class Session:
             self._loads[key] = self.backend.load(self.at(key))
         return self._loads[key]
 
+    def prepare(self) -> None:
+        """Load the program now, not in the first run: a Verilog machine may have to be built, which takes minutes.
+
+        Raises:
+            BackendError: the backend cannot be made ready here.
+        """
+        if self._model is None:
+            _ = self._loaded
+
     @cached_property
     def _reports(self) -> dict[str | None, timing.TimingReport]:
         return {}
