@@ -40,7 +40,7 @@ class BabyAIMoe(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.conv2 = ExpertConv(config.experts, channels, channels)
         self.film2 = Film(words, channels)
         self.action_embedding = nn.Linear(ACTIONS, config.action_features)
-        self.fusion = nn.Linear(channels * SIDE * SIDE + config.action_features + words, config.hidden)
+        self.fusion = nn.Linear(channels * SIDE * SIDE + config.action_features, config.hidden)
         self.mask = UnitMask(words, config.hidden, config.kept) if config.kept < config.hidden else None
         self.head = nn.Linear(config.hidden, ACTIONS)
 
@@ -68,7 +68,7 @@ class BabyAIMoe(nn.Module):  # type: ignore[misc]  # torch is untyped here
         x = torch.relu(self.film0(self.cells(image, tiles), words))
         x = torch.relu(self.film1(self.conv1(x, routes[:, 0], drawn[0]), words))
         x = torch.relu(self.film2(self.conv2(x, routes[:, 1], drawn[1]), words))
-        joined = torch.cat([x.flatten(1), self.action_embedding(previous_action), words], dim=1)
+        joined = torch.cat([x.flatten(1), self.action_embedding(previous_action)], dim=1)
         hidden = torch.relu(self.fusion(joined))
         logits = self.head(hidden if self.mask is None else hidden * self.mask(words))
         return logits if noise is None else (logits, routes)
