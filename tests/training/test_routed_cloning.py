@@ -7,9 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-import torch
 
-from vla_models.policy import Batch
 from vla_training.config.load import load_config
 from vla_training.errors import TrainConfigError
 from vla_training.loggers import read_log
@@ -19,24 +17,9 @@ SMALL = ["--steps", "4", "--batch-size", "8", "--warmup-steps", "1", "--log-ever
 SMALL += ["--validate-every", "4", "--policy-options.hidden", "32"]
 
 
-class Watched(torch.nn.Module):
-    """A policy with given answers, which notes the noise it was asked for."""
-
-    def __init__(self, routes: torch.Tensor) -> None:
-        super().__init__()
-        self.routes = torch.nn.Parameter(routes)
-        self.noises: list[float] = []
-
-    def forward(self, x: torch.Tensor, noise: float, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        self.noises.append(noise)
-        return torch.zeros(len(x), 7), self.routes.expand(len(x), -1, -1)
-
-
-def batch(count: int = 3, progress: float = 1.0) -> Batch:
-    return Batch({"x": torch.zeros(count, 1)}, torch.zeros(count, dtype=torch.int64), progress=progress)
-
-
 def test_noise_is_for_the_first_half() -> None:
+    from watched import Watched, batch, torch
+
     policy = Watched(torch.zeros(1, 2, 4))
     for progress in (0.0, 0.25, 0.499, 0.5, 0.75, 1.0):
         RoutedCloning().loss(policy, batch(progress=progress), torch.Generator())
@@ -44,6 +27,8 @@ def test_noise_is_for_the_first_half() -> None:
 
 
 def test_use_and_entropy_of_the_router() -> None:
+    from watched import Watched, batch, torch
+
     # layer 0 undecided, layer 1 nearly sure of expert 2
     policy = Watched(torch.tensor([[[0.0] * 4, [-30.0, -30.0, 30.0, -30.0]]]))
     loss, values = RoutedCloning(balance=2.0).loss(policy, batch(), torch.Generator())
@@ -55,6 +40,8 @@ def test_use_and_entropy_of_the_router() -> None:
 
 
 def test_balance_makes_equal_shares() -> None:
+    from watched import Watched, batch, torch
+
     policy = Watched(torch.tensor([[[2.0, 0.0, -1.0, 0.0]]]))
     optimizer = torch.optim.SGD(policy.parameters(), lr=5.0)
     for _ in range(300):
