@@ -122,13 +122,14 @@ class Session:
         return self._loads[key]
 
     def prepare(self) -> None:
-        """Load the program now, not in the first run: a Verilog machine may have to be built, which takes minutes.
+        """Load every graph of the program now, not in the first run: a Verilog machine may have to be built, which takes minutes.
 
         Raises:
             BackendError: the backend cannot be made ready here.
         """
         if self._model is None:
-            _ = self._loaded
+            for entry in self.program.entries if self.program.others else (None,):
+                self._loaded(entry)
 
     @cached_property
     def _reports(self) -> dict[str | None, timing.TimingReport]:
