@@ -122,7 +122,7 @@ class Session:
         return self._loads[key]
 
     def prepare(self) -> None:
-        """Load every graph of the program now, not in the first run: a Verilog machine may have to be built, which takes minutes.
+        """Load every graph now, not in the first run: a Verilog machine may have to be built, which takes minutes.
 
         Raises:
             BackendError: the backend cannot be made ready here.
