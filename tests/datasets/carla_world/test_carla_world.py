@@ -17,6 +17,7 @@ from vla_datasets.engine import Engine
 from vla_datasets.keys import ACTION, DONE, TASK
 from vla_datasets.lerobot.format import BOOKKEEPING
 from vla_datasets.lerobot.windows import load_windows
+from vla_datasets.seeds import FIRST_EVALUATION_SEED
 from vla_datasets.worlds.carla.environment import Carla
 from vla_datasets.worlds.driving.expert import expert
 from vla_datasets.worlds.driving.schema import COMMAND, COMMANDS, IMAGE, SCHEMA, concept
@@ -44,7 +45,8 @@ def played(world: Carla, seed: int) -> tuple[list[Frame], list[np.ndarray], Fram
 def test_it_has_the_rows_of_the_driving_world(server: ScriptedServer, opened: Make) -> None:
     world = opened("clear")
     assert isinstance(world, gymnasium.Env) and find_world("carla").frame() is SCHEMA
-    sample, _ = world.reset(seed=3)
+    sample, info = world.reset(seed=3)
+    assert info["split"] in ("train", "val") and world.reset(seed=FIRST_EVALUATION_SEED)[1] == {"split": "test"}
     features = {name for name in SCHEMA.features if name not in BOOKKEEPING}
     assert sample.keys() - {TASK} == features - {ACTION, DONE, "next.reward"}
     assert world.render().shape == (512, 512, 3) and world.render().std() > 10

@@ -27,7 +27,7 @@ from vla_datasets.worlds.carla.weather import parameters
 from vla_datasets.worlds.driving.lanes import LaneMap, read_map
 from vla_datasets.worlds.driving.levels import read_level
 from vla_datasets.worlds.driving.pushes import Pushes
-from vla_datasets.worlds.driving.route import random_route
+from vla_datasets.worlds.driving.route import random_route, splits_of
 from vla_datasets.worlds.driving.schema import FRAMES_PER_SECOND, IMAGE
 from vla_datasets.worlds.driving.spaces import action_space, observation_space
 from vla_datasets.worlds.driving.trip import MAX_STEPS, STUCK_STEPS, TASK_TEXT, Trip
@@ -79,6 +79,8 @@ class Carla(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Sample, dict[str, Any]]:
         """Another route and other traffic; the car stands at its begin.
 
+        Seeds of evaluations have routes that no demonstration has; `info` names the split of a demonstration's route.
+
         Raises:
             WorldError: there is no room for the car or the traffic, or no picture comes.
         """
@@ -88,7 +90,7 @@ class Carla(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         world.set_pedestrians_seed(number)
         self._server.manager.set_random_device_seed(number)
         world.reset_all_traffic_lights()
-        self._car = self._spawn_car(rng)
+        self._car = self._spawn_car(rng, splits_of(seed))
         self._camera, self._collisions = Camera(self._server, self._car), Collisions(self._server, self._car)
         self.traffic = Traffic(self._server, rng, self._level.traffic, self.ego, self._level.weather.night)
         self._pushes = Pushes(np.random.default_rng(rng.integers(1 << 32)), self._level.traffic)
@@ -102,7 +104,7 @@ class Carla(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
             self._picture = self._camera.picture(self._frame)
         except LostFrameError as error:
             raise WorldError(f"{error}; was the server started without rendering?") from error
-        return self._seen(), {}
+        return self._seen(), {"split": self.trip.route.split}
 
     def step(self, action: Any, elapsed: float = 0.0) -> tuple[Sample, float, bool, bool, dict[str, Any]]:
         """A tenth of a second under an action; `elapsed` seconds under the last one come first.
@@ -137,10 +139,10 @@ class Carla(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         """Destroy what was spawned, and leave the server with the settings it had."""
         self._server.close()
 
-    def _spawn_car(self, rng: np.random.Generator) -> Any:
+    def _spawn_car(self, rng: np.random.Generator, splits: tuple[str, ...]) -> Any:
         blueprint = self._server.blueprint(_CAR, role_name="hero")
         for _ in range(_STARTS):
-            self.trip = Trip(self.town, random_route(self.town, rng))
+            self.trip = Trip(self.town, random_route(self.town, rng, splits))
             x, y = (float(v) for v in self.trip.route.points[0])
             road = self._map.get_waypoint(carla.Location(x, y, 0.0)).transform
             yaw = math.degrees(self.trip.route.yaws[0])

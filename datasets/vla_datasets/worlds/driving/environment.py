@@ -21,7 +21,7 @@ from vla_datasets.worlds.driving.levels import read_level
 from vla_datasets.worlds.driving.lights import TrafficLights
 from vla_datasets.worlds.driving.opendrive import grid_town
 from vla_datasets.worlds.driving.pushes import Pushes
-from vla_datasets.worlds.driving.route import random_route
+from vla_datasets.worlds.driving.route import random_route, splits_of
 from vla_datasets.worlds.driving.scene import Scene
 from vla_datasets.worlds.driving.schema import FRAMES_PER_SECOND, IMAGE, SIZE
 from vla_datasets.worlds.driving.spaces import action_space, observation_space
@@ -61,9 +61,12 @@ class Driving(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         self.action_space, self.observation_space = action_space(), observation_space()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Sample, dict[str, Any]]:
-        """Another route, other lights and traffic; the car stands at its begin."""
+        """Another route, other lights and traffic; the car stands at its begin.
+
+        Seeds of evaluations have routes that no demonstration has; `info` names the split of a demonstration's route.
+        """
         rng = np.random.default_rng(seed)
-        route = random_route(self.town, rng)
+        route = random_route(self.town, rng, splits_of(seed))
         (x, y), yaw = route.points[0], float(route.yaws[0])
         self.ego, self.trip = Vehicle(float(x), float(y), yaw), Trip(self.town, route)
         self.lights = TrafficLights(self.town, float(rng.uniform(0, 60)))
@@ -74,7 +77,7 @@ class Driving(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         self.clock = 0.0
         self.last_action = np.zeros(3, np.float32)
         self._look()
-        return self._seen(), {}
+        return self._seen(), {"split": route.split}
 
     def step(self, action: Any, elapsed: float = 0.0) -> tuple[Sample, float, bool, bool, dict[str, Any]]:
         """A tenth of a second under an action; `elapsed` seconds under the last one come first.
