@@ -48,6 +48,8 @@ class _Scheduler:
 
     def run(self) -> list[RelocatablePacket]:
         rounds = first_round_stage(self.graph, self.plan)
+        if rounds is not None:
+            self._load_kept(rounds - 1)
         for number, stage in enumerate(self.plan.stages):
             if number == rounds:
                 self.selectors.clear()
@@ -77,6 +79,15 @@ class _Scheduler:
             for packet in self.packets[start:]:
                 packet.stage = number
         return self.packets
+
+    def _load_kept(self, stage: int) -> None:
+        """Load what stays on chip through all rounds, as the last of what runs once."""
+        self.stage = stage
+        for item in self.regions.items:
+            if item.tensor in self.regions.kept and item.tensor in self.data.sources:
+                self._ensure(item.tensor, item.tensor.h)
+        for packet in self.packets:
+            packet.stage = stage
 
     def _region(self, tensor: Tensor) -> Region:
         if tensor in self.data.tables:

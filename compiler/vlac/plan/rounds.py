@@ -12,10 +12,10 @@ from vlac.device.bands import LoadRows, LoadWeights
 from vlac.device.gather import StepRowOp
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph
-from vlac.ir.operation import Op
+from vlac.ir.operation import Op, Tensor
 from vlac.plan.plan import Plan
 
-__all__ = ["first_round_stage", "once_and_rounds", "once_first"]
+__all__ = ["first_round_stage", "kept_sources", "once_and_rounds", "once_first"]
 
 
 def once_first(graph: Graph) -> None:
@@ -51,15 +51,34 @@ def first_round_stage(graph: Graph, plan: Plan) -> int | None:
     return next(i for i, stage in enumerate(plan.stages) if any(p.op in inside for p in stage.plans))
 
 
+def kept_sources(graph: Graph) -> set[Tensor]:
+    """What rounds read of the data space and nothing changes: inputs that are not carried, and constants.
+
+    Loaded once in front of the rounds, where all of it has room on chip beside what they make.
+    """
+    if graph.repeat == 1:
+        return set()
+    inside = _in_rounds(graph, graph.ops)
+    read = {t.root for op in inside for t in op.inputs if t.home.on_chip}
+    elsewhere = {t.root for op in graph.ops for t in (op.output, *(() if op in inside else op.inputs))}
+    fixed = {t for t in graph.inputs if t not in _carried(graph)}
+    return {t for t in read - elsewhere if t.constant is not None or t in fixed}
+
+
+def _carried(graph: Graph) -> set[Tensor]:
+    """The inputs that a round has from the one before."""
+    assert graph.signature is not None
+    names = [v.name for v in graph.signature.inputs]
+    carried = {names.index(name) for name in graph.carried}
+    return {t for t in graph.inputs if graph.input_labels[t][1] in carried}
+
+
 def _in_rounds(graph: Graph, ops: Sequence[Op]) -> set[Op]:
     """Those of some operations, in a legal order, that depend on carried state or on the number of the round.
 
     What is loaded from the data space for them alone is loaded in every round: not all of it has room on chip.
     """
-    assert graph.signature is not None
-    names = [v.name for v in graph.signature.inputs]
-    carried = {names.index(name) for name in graph.carried}
-    varying = {t.root for t in graph.inputs if graph.input_labels[t][1] in carried}
+    varying = {t.root for t in _carried(graph)}
     found: set[Op] = set()
     for op in ops:
         if isinstance(op, StepRowOp) or any(t in varying or t.root in varying for t in op.inputs):
