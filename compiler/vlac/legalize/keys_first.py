@@ -85,7 +85,7 @@ def _new_values_last(graph: Graph, copies: list[Op], logits: list[LogitsOp]) -> 
 
 def _new_values(copies: list[Op]) -> set[Op]:
     """Products, concats and copies that make values as weights, where values are moved only; else nothing."""
-    found = {op for op in copies if isinstance(op, TransposeOp)}
+    found: set[Op] = {op for op in copies if isinstance(op, TransposeOp)}
     waiting = [t for op in found for t in op.inputs]
     while waiting:
         made = waiting.pop().root.producer

@@ -17,7 +17,7 @@ from vlac.ir.graph import Graph
 from vlac.ir.operation import ITEM_BYTES, Home, Op, Tensor
 from vlac.ir.packet import Region
 from vlac.plan.plan import Plan, make_plan
-from vlac.plan.rounds import first_round_stage, kept_sources
+from vlac.plan.rounds import first_round_stage, kept_sources, kept_states
 
 __all__ = ["Regions", "allocate_regions"]
 
@@ -103,7 +103,10 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
     layouts: dict[Op, WeightLayout] = {}  # kept from one attempt to the next, as are
     rows: dict[Tensor, int] = {}  # words of a row of each root tensor
     shares = [4, 8, 16, 32]  # a ring may take one such part of the scratchpad; one row of output in any case
-    kept = kept_sources(graph)
+    states = kept_states(graph)
+    kept = kept_sources(graph) | set(states.values())
+    for out, x in states.items():
+        out.parent = x
     while True:
         plan = make_plan(graph, hw, streamed, layouts, hw.act_words // shares[0])
         items, weights = _items(graph, plan, hw, rows, kept)
@@ -113,6 +116,8 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
             return plan, Regions(items, weights, kept, plan, hw)
         if kept:
             kept = set()
+            for out in states:
+                out.parent = None
             continue
         together = [i for i in items if not (i.last < failed.first or failed.last < i.first)]
         choices = [i for i in together if i.tensor.root not in streamed and _can_stream(i.tensor)]
@@ -174,8 +179,8 @@ def _items(
         if any(o.tensor.root is root for o in graph.outputs):
             last = max(last, min(last + 1, len(plan.stages) - 1))  # its stores overlap the next stage
         if rounds is not None and root in kept:
-            first = rounds - 1  # loaded in front of the rounds
-        if rounds is not None and first < rounds <= last:
+            first, last = rounds - 1, len(plan.stages)  # loaded in front of the rounds, stored behind them
+        elif rounds is not None and first < rounds <= last:
             last = len(plan.stages) - 1  # every round reads it
         pitch = pitches.get(root, root.pitch)
         if root not in rows:

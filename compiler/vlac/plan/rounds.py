@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from vlac.device.bands import LoadRows, LoadWeights
 from vlac.device.gather import StepRowOp
+from vlac.device.gemm import GemmOp
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph
-from vlac.ir.operation import Op, Tensor
+from vlac.ir.operation import Home, Op, Tensor
 from vlac.plan.plan import Plan
 
-__all__ = ["first_round_stage", "kept_sources", "once_and_rounds", "once_first"]
+__all__ = ["first_round_stage", "kept_sources", "kept_states", "once_and_rounds", "once_first"]
 
 
 def once_first(graph: Graph) -> None:
@@ -63,6 +66,31 @@ def kept_sources(graph: Graph) -> set[Tensor]:
     elsewhere = {t.root for op in graph.ops for t in (op.output, *(() if op in inside else op.inputs))}
     fixed = {t for t in graph.inputs if t not in _carried(graph)}
     return {t for t in read - elsewhere if t.constant is not None or t in fixed}
+
+
+def kept_states(graph: Graph) -> dict[Tensor, Tensor]:
+    """The input in whose words each carried output may lie, as every round reads it before they are written."""
+    if graph.repeat == 1:
+        return {}
+    found: dict[Tensor, Tensor] = {}
+    for x in _carried(graph):
+        made = [o.tensor for o in graph.outputs if o.name == graph.carried[graph.input_labels[x][0]]]
+        if len(made) == 1 and _can_lie_in(graph, made[0], x):
+            found[made[0]] = x
+    return found
+
+
+def _can_lie_in(graph: Graph, out: Tensor, x: Tensor) -> bool:
+    """Whether an output is written as a carried input lies, behind all that read it or as a residual is added."""
+    maker = out.producer
+    if not isinstance(maker, GemmOp) or any(t.parent is not None or t.with_items or t.h != 1 for t in (x, out)):
+        return False
+    if x.home is not Home.MATRIX or out.home is not Home.MATRIX or x.is_vector or x in graph.input_layouts:
+        return False
+    alike = x.same_scale(out) and x.w == out.w and np.array_equal(x.known_map(), out.known_map())
+    last = graph.ops.index(maker)
+    readers = [op for op in graph.ops if any(t.root is x for t in op.inputs)]
+    return alike and maker.inputs[0].root is not x and all(graph.ops.index(op) <= last for op in readers)
 
 
 def _carried(graph: Graph) -> set[Tensor]:
