@@ -57,9 +57,10 @@ def first_round_stage(graph: Graph, plan: Plan) -> int | None:
 def kept_sources(graph: Graph) -> set[Tensor]:
     """What rounds read of the data space and nothing changes: inputs that are not carried, and constants.
 
-    Loaded once in front of the rounds, where all of it has room on chip beside what they make.
+    Loaded once in front of the rounds, where all of it has room on chip beside what they make. Where bands fill the
+    scratchpad, what they make would wait for words.
     """
-    if graph.repeat == 1:
+    if graph.repeat == 1 or _in_parts(graph):
         return set()
     inside = _in_rounds(graph, graph.ops)
     read = {t.root for op in inside for t in op.inputs if t.home.on_chip}
@@ -68,9 +69,14 @@ def kept_sources(graph: Graph) -> set[Tensor]:
     return {t for t in read - elsewhere if t.constant is not None or t in fixed}
 
 
+def _in_parts(graph: Graph) -> bool:
+    """Whether operations do some pixels of others."""
+    return any(op.whole is not None for op in graph.ops)
+
+
 def kept_states(graph: Graph) -> dict[Tensor, Tensor]:
     """The input in whose words each carried output may lie, as every round reads it before they are written."""
-    if graph.repeat == 1:
+    if graph.repeat == 1 or _in_parts(graph):
         return {}
     found: dict[Tensor, Tensor] = {}
     for x in _carried(graph):
