@@ -160,4 +160,4 @@ def test_an_instruction_is_few_files() -> None:
 @pytest.mark.slow
 def test_add_an_instruction(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tree / ".cache"))
-    assert follow(HOWTO / "instruction.md", tree) == 9
+    assert follow(HOWTO / "instruction.md", tree) == 8

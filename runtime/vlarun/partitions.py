@@ -131,6 +131,13 @@ class PackageSession:
         ]
         self._runs, self._seconds = 0, 0.0
 
+    def prepare(self) -> None:
+        """Load every device partition now, not in the first run; see `Session.prepare`."""
+        if self._model is None:
+            for part in self._partitions:
+                if isinstance(part, Session):
+                    part.prepare()
+
     def wanted_inputs(self, raw_input: bool = False) -> tuple[list[Value], set[str]]:
         """What `run` takes, and the names of what may be left out."""
         return self.package.inputs, unused_inputs(self.package)

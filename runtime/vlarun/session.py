@@ -107,6 +107,15 @@ class Session:
         """Made by the first run, whose inputs are right, as it may take minutes to build a machine."""
         return self.backend.load(self.program)
 
+    def prepare(self) -> None:
+        """Load the program now, not in the first run: a Verilog machine may have to be built, which takes minutes.
+
+        Raises:
+            BackendError: the backend cannot be made ready here.
+        """
+        if self._model is None:
+            _ = self._loaded
+
     @cached_property
     def _reports(self) -> dict[str | None, timing.TimingReport]:
         return {}

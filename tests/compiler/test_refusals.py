@@ -53,18 +53,6 @@ def test_all_unsupported_nodes_are_listed_with_their_rules(capsys, tmp_path):
     )
 
 
-def test_a_model_in_half_precision_says_how_to_export_it(capsys, tmp_path):
-    shape = (1, 8)
-    half, values = onnx.TensorProto.FLOAT16, {}
-    for name in "xy":
-        values[name] = onnx.helper.make_tensor_value_info(name, half, shape)
-    weights = onnx.numpy_helper.from_array(np.ones((8, 8), np.float16), "w")
-    node = onnx.helper.make_node("MatMul", ["x", "w"], ["y"], name="layer")
-    graph = onnx.helper.make_graph([node], "half", [values["x"]], [values["y"]], [weights])
-    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), tmp_path / "h.onnx")
-    compile_refused(capsys, tmp_path, tmp_path / "h.onnx", "'layer'", "model.float()", "float16 'x'")
-
-
 def change(models, tmp_path, edit):
     """net.onnx after `edit`, as a new file."""
     model = onnx.load(str(models / "net.onnx"))

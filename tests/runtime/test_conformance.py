@@ -102,9 +102,10 @@ def test_every_instruction_with_operands_has_directed_cases_and_sizes() -> None:
 
 def test_every_operator_has_a_graph_of_its_own() -> None:
     """Float models alone have LRN, GRU, LSTM and RNN, as steps of other operators; ONNX infers no shape of
-    GroupNormalization; TensorScatter reads integers.
+    GroupNormalization; TensorScatter reads integers; TopK and ScatterElements are taken as the gates of experts alone
+    (tests/compiler/sequence/test_gates.py).
     """
-    without = {"LRN", "GRU", "LSTM", "RNN", "GroupNormalization", "TensorScatter"}
+    without = {"LRN", "GRU", "LSTM", "RNN", "GroupNormalization", "TensorScatter", "TopK", "ScatterElements"}
     assert {s.name for s in OPS} == {g.operator for g in GRAPHS} | without
     assert all(g.operator in [s.operator for s in g.steps] for g in GRAPHS)
     ids = [graph_cases.case_id(g) for g in GRAPHS]

@@ -62,12 +62,12 @@ def with_loads(
         starts.setdefault(group, word)
         group_sizes[group] = group_sizes.get(group, 0) + size
         word += size * experts
-    weight_uses = [Use(i, (d.weights[0], d.choice), d.weights[1]) for i, d in enumerate(packets) if d.weights]
-    param_uses = [
-        Use(i, (groups[d.owner][0], d.choice), group_sizes[groups[d.owner][0]])
-        for i, d in enumerate(packets)
-        if d.owner >= 0
-    ]
+    weight_uses = [Use(i, (*d.weights, d.choice), d.weights[1]) for i, d in enumerate(packets) if d.weights]
+    param_uses = []
+    for i, packet in enumerate(packets):
+        if packet.owner >= 0:
+            group = groups[packet.owner][0]
+            param_uses.append(Use(i, (group, group_sizes[group], packet.choice), group_sizes[group]))
     weight_loads, weight_bases = plan_residency(weight_uses, ring_words, "weight scratchpad")
     param_loads, param_bases = plan_residency(param_uses, hw.param_words, "parameter memory")
     for i, packet in enumerate(packets):
@@ -83,9 +83,12 @@ def with_loads(
 
 
 def _key(load: Load) -> tuple[int, Choice | None]:
-    """The first weight word, or the group of parameters, and whose."""
+    """The first weight word, or the group of parameters, and whose.
+
+    Words of two sizes that begin at the same place are two things to load.
+    """
     assert isinstance(load.key, tuple)
-    number, choice = load.key
+    number, _, choice = load.key
     return number, choice
 
 

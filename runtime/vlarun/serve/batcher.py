@@ -68,6 +68,7 @@ class Batcher:
         self._open, self._metrics, self._entry = open_session, metrics, entry
         self._most_at_once, self._most_waiting = most_at_once, most_waiting
         self._shared = open_session()
+        self._shared.prepare()  # no client waits until a machine is built
         outputs = (
             self._shared.program.model_outputs if isinstance(self._shared, Session) else self._shared.package.outputs
         )

@@ -34,7 +34,7 @@ __all__ = ["Limits", "PolicyServer"]
 log = logging.getLogger(__name__)
 RESET = "reset"  # in an observation: true begins a new episode
 _MOST_QUEUED = 4  # messages of one client that are read ahead
-_GOING_AWAY, _INTERNAL, _TOO_SLOW = 1001, 1011, 1008  # RFC 6455, section 7.4.1
+_GOING_AWAY, _INTERNAL, _TOO_SLOW, _TRY_LATER = 1001, 1011, 1008, 1013  # RFC 6455, section 7.4.1, and IANA's list
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,9 @@ class PolicyServer:
 
     async def _client(self, connection: ServerConnection) -> None:
         """One connection from its metadata to its end."""
+        if len(self._clients) >= self.limits.clients:  # several shook hands at once
+            await connection.close(_TRY_LATER, "too many clients")
+            return
         self._clients[connection] = False
         self.metrics.clients.set(len(self._clients))
         try:

@@ -76,6 +76,15 @@ def test_what_waits_shares_a_run_in_order() -> None:
     )
 
 
+def test_a_program_is_loaded_before_the_first_request() -> None:
+    """A Verilog machine is built then, not while a client waits."""
+
+    async def test(batcher: Batcher, session: Slow) -> None:
+        assert "_loaded" in vars(session) and not session.asked
+
+    with_batcher(test)
+
+
 def test_one_bad_request_fails_alone() -> None:
     async def test(batcher: Batcher, session: Slow) -> None:
         for _ in range(99):

@@ -93,6 +93,16 @@ def test_many_clients_at_once_get_their_own_replies(serve: Serve, program_file: 
     assert float(runs.split()[1]) < 300  # some shared a run
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_verilog_machine_answers_the_same_from_the_first_request_on(serve: Serve, program_file: Path) -> None:
+    """It is built before clients can connect: none waits for that, however short its patience."""
+    with serve("--backend", "rtl", "--timeout", "10") as server:
+        found = client(server).infer(request(1))
+        for name, value in answer(request(1), program_file).items():
+            np.testing.assert_array_equal(found[name], value)
+
+
 REFUSED = {
     "no msgpack": (b"\xc1", "no msgpack"),
     "an input is missing": (msgpack_numpy.packb({"image": request(0)["image"]}), "bias"),

@@ -80,6 +80,7 @@ class Scene:
     def __init__(self, town: LaneMap, size: int) -> None:
         self._engine = GraphicsEngine.getGlobalPtr()
         self._root = NodePath("town")
+        self._root.setBin("fixed", 0)  # drawn in the order of the scene; else of addresses in memory, which is chance
         _static(town).copyTo(self._root)
         self._car = _View(self._engine, self._root, size, _perspective())
         self._above = _View(self._engine, self._root, _ABOVE, _orthographic())
