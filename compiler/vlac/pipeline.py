@@ -65,14 +65,19 @@ def _rewrite(c: Compilation) -> None:
 
 
 def _quantize(c: Compilation) -> None:
-    c.quantized = quantize_model(_model(c), c.options, host=c.host)
+    c.quantized = quantize_model(_model(c), c.options, host=c.host, joint=c.joint)
     c.model = c.quantized.model
 
 
 def _legalize(c: Compilation) -> None:
-    options = c.options
+    options, layouts = c.options, None if c.joint is None else c.joint.layouts
     c.graph = legalize(
-        _model(c), c.hw, constants=options.constants, debug_outputs=options.debug_outputs, check=options.checks
+        _model(c),
+        c.hw,
+        constants=options.constants,
+        debug_outputs=options.debug_outputs,
+        check=options.checks,
+        layouts=layouts,
     )
     if c.direct:
         assert c.source is not None and c.graph.signature is not None
