@@ -5,6 +5,8 @@ What the commands do is in `commands.py`; messages and exit codes are those of `
 
 from __future__ import annotations
 
+import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -55,7 +57,11 @@ def _parser() -> CommandParser:
         "evaluate", "closed-loop success on fixed seeds", "vla_training.commands:evaluate_policy"
     )
     evaluate.add_argument(
-        "path", type=Path, nargs="?", help="run folder (float), model.onnx (onnx) or prog.bin (sim, rtl)"
+        "paths",
+        type=Path,
+        nargs="*",
+        metavar="PATH",
+        help="run folder (float), model.onnx (onnx) or prog.bin (sim, rtl); with --live several programs",
     )
     evaluate.add_argument(
         "--backend", choices=BACKENDS, help="default: float for a folder, onnx for an ONNX file, sim for a program"
@@ -70,6 +76,13 @@ def _parser() -> CommandParser:
     evaluate.add_argument("--episodes", type=int, default=200, help="how many episodes are played")
     evaluate.add_argument("--workers", type=positive, default=cores, help="processes")
     evaluate.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="processes here, or a Ray cluster")
+    evaluate.add_argument(
+        "--live",
+        type=_clocks,
+        metavar="MHZ[,MHZ...]",
+        help="let the world move on while the device computes at this clock, or at each of several",
+    )
+    evaluate.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw success against the clocks of --live")
     evaluate.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write every episode as JSON")
     evaluate.add_argument("--json", action="store_true", help="print the summary as JSON")
 
@@ -85,6 +98,17 @@ def _parser() -> CommandParser:
     )
     demo.add_argument("--workers", type=positive, default=cores, help="processes")
     return parser
+
+
+def _clocks(text: str) -> tuple[float, ...]:
+    """Different clocks in MHz, between commas."""
+    try:
+        found = tuple(float(each) for each in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or not all(0 < clock < math.inf for clock in found) or len(set(found)) != len(found):
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of different clocks in MHz, such as 300,100,30")
+    return found
 
 
 if __name__ == "__main__":
