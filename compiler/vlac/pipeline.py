@@ -63,12 +63,13 @@ def _rewrite(c: Compilation) -> None:
 
 
 def _quantize(c: Compilation) -> None:
-    c.quantized = quantize_model(_model(c), c.options, host=c.host)
+    c.quantized = quantize_model(_model(c), c.options, host=c.host, joint=c.joint)
     c.model = c.quantized.model
 
 
 def _legalize(c: Compilation) -> None:
-    c.graph = legalize(_model(c), c.hw, debug_outputs=c.options.debug_outputs, check=c.options.checks)
+    layouts = None if c.joint is None else c.joint.layouts
+    c.graph = legalize(_model(c), c.hw, debug_outputs=c.options.debug_outputs, check=c.options.checks, layouts=layouts)
     if c.direct:
         assert c.source is not None and c.graph.signature is not None
         c.graph.signature = with_direct_outputs(
