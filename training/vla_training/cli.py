@@ -1,4 +1,4 @@
-"""Command line of training: `vla-train train | export | calibrate | evaluate | demo`.
+"""Command line of training: `vla-train train | export | calibrate | evaluate | compare | demo`.
 
 What the commands do is in `commands.py`; messages and exit codes are those of `vla_isa.command_line`.
 """
@@ -72,6 +72,12 @@ def _parser() -> CommandParser:
     evaluate.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="processes here, or a Ray cluster")
     evaluate.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write every episode as JSON")
     evaluate.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+    compare = parser.add_command(
+        "compare", "two evaluations episode by episode", "vla_training.commands:compare_evaluations"
+    )
+    compare.add_argument("first", type=Path, help="FILE.json of vla-train evaluate --output")
+    compare.add_argument("second", type=Path, help="another one, on the same episodes")
 
     demo = parser.add_command(
         "demo", "collect, train, export, compile, evaluate and report, in one go", "vla_training.commands:demo"
