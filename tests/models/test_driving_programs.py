@@ -1,0 +1,55 @@
+"""Driving policies compile with nothing on the host, have the same bits on both backends, and say what torch says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from driving_programs import SMALL, made, program_of
+
+import vlarun
+from vla_models.driving.names import BRANCHES, COMMAND, CONTROL
+
+POLICIES = [("driving_vgg", {}), ("driving_tiles", {}), ("driving_tiles", {"gated": True})]
+
+
+def one(inputs: dict[str, np.ndarray], frame: int = 0) -> dict[str, np.ndarray]:
+    return {name: values[frame : frame + 1] for name, values in inputs.items()}
+
+
+def same_bits(program: Any, inputs: dict[str, np.ndarray]) -> None:
+    found = [vlarun.Session(program, backend=backend).run(inputs, raw=True) for backend in ("sim", "rtl")]
+    for name, values in found[0].items():
+        assert np.array_equal(values, found[1][name]), name
+
+
+@pytest.mark.parametrize(("name", "options"), POLICIES)
+def test_a_small_one_has_the_same_bits_on_rtl_and_is_near_torch(
+    name: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    policy = made(name, SMALL[name] | options)
+    program, inputs = program_of(policy, "tiny", tmp_path)
+    same_bits(program, one(inputs))
+    session = vlarun.Session(program, backend="sim")
+    errors, size = [], []
+    for branch in range(len(BRANCHES)):  # of one image, so that a wrong branch or mask is seen
+        frame = one(inputs) | {COMMAND: np.eye(len(BRANCHES), dtype=np.float32)[[branch]]}
+        with torch.no_grad():
+            wanted = policy.graphs()[0].module(*map(torch.from_numpy, frame.values()))[0].numpy()
+        errors.append(session.run(frame)[CONTROL] - wanted)
+        size.append(wanted)
+    assert np.abs(errors).max() < 0.1 * np.abs(size).max()
+    if name == "driving_tiles":  # whose branches differ with random weights, too
+        assert np.ptp(np.array(size), axis=0).max() > 0.3 * np.abs(size).max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), POLICIES)
+def test_the_whole_one_leaves_nothing_for_the_host_and_has_the_same_bits_on_rtl(
+    name: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    program, inputs = program_of(made(name, options), "u50", tmp_path)
+    same_bits(program, one(inputs))
