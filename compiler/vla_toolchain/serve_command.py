@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from vla_isa import __version__, package
 from vla_isa.errors import BadUsageError, ConfigError, InputError
+from vla_isa.program import Program
 from vla_models.policy import Preprocessor
 from vla_models.registry import find_policy
 from vla_models.saved import load_preprocessor
 from vlarun.backends import create
-from vlarun.backends.base import entry_packet
 from vlarun.partitions import PackageSession, open_session
 from vlarun.serve.episode import Plain, PolicyFactory
 from vlarun.serve.server import Limits, PolicyServer
@@ -34,6 +34,11 @@ def serve(args: argparse.Namespace) -> int:
     """vlarun serve."""
     backend = create(args.backend, onnx=args.onnx, library=args.library)
     loaded = package.load(args.program)
+    if isinstance(loaded, Program) and loaded.others:
+        raise BadUsageError(
+            f"the program is of several graphs ({', '.join(loaded.entries)}), and the server runs one graph; "
+            "compile that one alone"
+        )
 
     def opened() -> Session | PackageSession:
         return open_session(loaded, backend, config=args.config)
@@ -43,7 +48,7 @@ def serve(args: argparse.Namespace) -> int:
     if args.entry is not None:
         if not isinstance(first, Session):
             raise BadUsageError("a program with host partitions has no entry points; leave out --entry")
-        entry_packet(first.program, args.entry)
+        first.program.at(args.entry)
     server = PolicyServer(
         opened,
         make,
@@ -68,11 +73,15 @@ def _started(args: argparse.Namespace, port: int, tcp_port: int | None) -> None:
 def _metadata(args: argparse.Namespace, session: Session | PackageSession) -> dict[str, Any]:
     """What a client gets first: what it may send, and what computes it."""
     wanted, optional = session.wanted_inputs()
-    program = session.program.model_outputs if isinstance(session, Session) else session.package.outputs
+    if isinstance(session, Session):
+        program, on_host = session.program.model_outputs, 0
+    else:
+        program, on_host = session.package.outputs, len(session.package.partitions) - len(session.package.programs)
     return {
         "server": f"vlarun {__version__}",
         "backend": args.backend,
         "policy": "" if args.policy is None else str(args.policy),
+        "host_partitions": on_host,
         "inputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype, "optional": v.name in optional} for v in wanted},
         "outputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype} for v in program},
     }
