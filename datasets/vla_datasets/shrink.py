@@ -24,4 +24,5 @@ def shrink(images: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
     k = height // side
     blocks = images.reshape(*more, side, k, side, k, channels)
     total = blocks.sum(axis=(-4, -2), dtype=np.uint32)
-    return ((2 * total + k * k) // (2 * k * k)).astype(np.uint8)
+    means: npt.NDArray[np.uint8] = ((2 * total + k * k) // (2 * k * k)).astype(np.uint8)
+    return means

@@ -69,4 +69,4 @@ def past_noise(
 
 def control_columns(target: torch.Tensor) -> int:
     """How many columns of a driving target are control; the concepts are behind them."""
-    return target.shape[1] - len(CONCEPT_KEYS)
+    return int(target.shape[1]) - len(CONCEPT_KEYS)
