@@ -17,6 +17,8 @@ from vlac.ir.text import graph_text
 from vlac.legalize.direct_outputs import with_direct_outputs
 from vlac.legalize.legalize import legalize
 from vlac.model.carried import set_carried, set_repeat
+from vlac.model.task_masks import KEY as TASK_MASKS
+from vlac.model.task_masks import read_task_masks
 from vlac.passes import Compilation, Pass
 from vlac.plan.program_plan import plan_program
 from vlac.plan.text import plan_text
@@ -41,6 +43,8 @@ def _import(c: Compilation) -> None:
     rounds = rounds if found is not None else _rolled_up(c) or rounds
     set_carried(c.model, {**c.options.carry, **rounds.carry})
     set_repeat(c.model, rounds.count, rounds.counter)
+    said = {p.key: p.value for p in c.source.light.metadata_props}.get(TASK_MASKS)
+    c.tasks = read_task_masks(c.model, c.options.task_masks, said, c.hw)
 
 
 def _rolled_up(c: Compilation) -> Rounds | None:
@@ -68,7 +72,7 @@ def _quantize(c: Compilation) -> None:
 
 
 def _legalize(c: Compilation) -> None:
-    c.graph = legalize(_model(c), c.hw, debug_outputs=c.options.debug_outputs, check=c.options.checks)
+    c.graph = legalize(_model(c), c.hw, debug_outputs=c.options.debug_outputs, check=c.options.checks, tasks=c.tasks)
     if c.direct:
         assert c.source is not None and c.graph.signature is not None
         c.graph.signature = with_direct_outputs(

@@ -22,21 +22,24 @@ from vlac.legalize.heads_as_rows import heads_as_rows
 from vlac.legalize.keys_first import keys_first
 from vlac.legalize.layout_ops import realize_layout_ops
 from vlac.legalize.lower import lower
+from vlac.legalize.mask_tasks import mask_tasks
 from vlac.legalize.order import pools_first
 from vlac.legalize.place import place
 from vlac.legalize.prune import prune
 from vlac.legalize.rounding import apply_rounding
 from vlac.legalize.space_to_depth import space_to_depth
+from vlac.model.task_masks import TaskMasks
 
 __all__ = ["GraphPass", "graph_passes", "legalize", "run_graph_passes"]
 
 GraphPass = Callable[[Graph], None]
 
 
-def legalize(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool = False, check: bool = False) -> Graph:
+def legalize(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool = False, check: bool = False, tasks: TaskMasks = TaskMasks()) -> Graph:
     """The device graph of a QDQ model, ready for planning.
 
     Args:
+        tasks: what is live in which task.
         debug_outputs: return every tensor of the device as a further output, named by its quantized value.
         check: verify the graph after every pass.
 
@@ -49,6 +52,7 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool = False
     _refuse_wide(graph)
     run_graph_passes(graph, graph_passes(model, hw, debug_outputs=debug_outputs), check=check)
     _refuse_wide(graph)
+    mask_tasks(graph, tasks, hw)
     return graph
 
 
