@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vla_isa.hardware import HardwareConfig
 from vla_isa.layout import TensorLayout
 from vla_isa.signature import Signature, Value, plain_signature
+from vla_isa.tasks import Tasks
 
 __all__ = ["MAX_SCALE", "Carried", "IoTensor", "MapEntry", "Program", "Segment", "SourceEntry"]
 
@@ -94,6 +95,7 @@ class Program:
         entries: entry point name -> packet number.
         inputs, outputs: the device's.
         signature: the model's, and what the host computes between; without one they are the device's in float32.
+        tasks: what the entry points of tasks are made of, for uniting them.
         memory_map, sources, manifest: for people and tools; never needed to run.
         onnx: the ONNX model it was made from, where it was embedded; only the reference backend reads it.
     """
@@ -111,6 +113,7 @@ class Program:
     manifest: dict[str, Any] = field(default_factory=dict)
     onnx: bytes = b""
     signature: Signature | None = None
+    tasks: Tasks | None = None
 
     @property
     def model(self) -> Signature:
