@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from vla_isa import __version__, package
 from vla_isa.errors import BadUsageError, ConfigError, InputError
+from vla_isa.program import Program
 from vla_models.policy import Preprocessor
 from vla_models.registry import find_policy
 from vla_models.saved import load_preprocessor
 from vlarun.backends import create
-from vlarun.backends.base import entry_packet
 from vlarun.partitions import PackageSession, open_session
 from vlarun.serve.episode import Plain, PolicyFactory
 from vlarun.serve.server import Limits, PolicyServer
@@ -34,6 +34,11 @@ def serve(args: argparse.Namespace) -> int:
     """vlarun serve."""
     backend = create(args.backend, onnx=args.onnx, library=args.library)
     loaded = package.load(args.program)
+    if isinstance(loaded, Program) and loaded.others:
+        raise BadUsageError(
+            f"the program is of several graphs ({', '.join(loaded.entries)}), and the server runs one graph; "
+            "compile that one alone"
+        )
 
     def opened() -> Session | PackageSession:
         return open_session(loaded, backend, config=args.config)
@@ -43,7 +48,7 @@ def serve(args: argparse.Namespace) -> int:
     if args.entry is not None:
         if not isinstance(first, Session):
             raise BadUsageError("a program with host partitions has no entry points; leave out --entry")
-        entry_packet(first.program, args.entry)
+        first.program.at(args.entry)
     server = PolicyServer(
         opened,
         make,

@@ -67,12 +67,16 @@ def _rewrite(c: Compilation) -> None:
 
 
 def _quantize(c: Compilation) -> None:
-    c.quantized = quantize_model(_model(c), c.options, host=c.host)
+    c.quantized = quantize_model(_model(c), c.options, host=c.host, joint=c.joint)
     c.model = c.quantized.model
 
 
 def _legalize(c: Compilation) -> None:
-    c.graph = legalize(_model(c), c.hw, debug_outputs=c.options.debug_outputs, check=c.options.checks, tasks=c.tasks)
+    layouts = None if c.joint is None else c.joint.layouts
+    options = c.options
+    c.graph = legalize(
+        _model(c), c.hw, debug_outputs=options.debug_outputs, check=options.checks, layouts=layouts, tasks=c.tasks
+    )
     if c.direct:
         assert c.source is not None and c.graph.signature is not None
         c.graph.signature = with_direct_outputs(

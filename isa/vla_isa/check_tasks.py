@@ -35,6 +35,9 @@ def check_tasks(program: Program) -> None:
             raise ProgramError(f"task '{name}': its image of {size} bytes at data line {line} is no constant")
     for conv in tasks.convs:
         _check_conv(program, tasks, conv)
+    for p in tasks.packets:
+        if not (0 <= p.conv < len(tasks.convs) and 0 <= p.first < p.last <= tasks.convs[p.conv].outs):
+            raise ProgramError(f"tasks: packet {p.number} is of blocks {p.first}..{p.last} of convolution {p.conv}")
     for name, live in tasks.live.items():
         if len(live) != len(tasks.convs):
             raise ProgramError(f"task '{name}' has masks of {len(live)} convolutions, not of {len(tasks.convs)}")
@@ -52,6 +55,9 @@ def _check_conv(program: Program, tasks: Tasks, conv: MaskedConv) -> None:
     words = [conv.mask, conv.mask + conv.outs - 1, *conv.records]
     if len(conv.records) != conv.outs or min(words) < 0 or max(words) >= tasks.words:
         raise ProgramError(f"{where}: its masks or records lie outside the {tasks.words} words of an image")
+    channels = conv.out_channels, conv.in_channels
+    if [len(c) for c in channels] != [conv.outs, conv.ins] or min(map(min, channels)) < 0:
+        raise ProgramError(f"{where}: its channels are not of {conv.outs} out and {conv.ins} in blocks")
     if not INT8.holds([conv.in_zero]):
         raise ProgramError(f"{where}: its zero point {conv.in_zero} is no int8")
 

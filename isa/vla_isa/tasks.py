@@ -17,12 +17,23 @@ from vla_isa.errors import EncodingError
 from vla_isa.hardware import HardwareConfig
 from vla_isa.numerics import RECORD_BYTES, pack_records, unpack_records
 
-__all__ = ["DENSE", "LiveBlocks", "MaskedConv", "Tasks", "live_bits", "task_image", "united"]
+__all__ = [
+    "DENSE",
+    "LiveBlocks",
+    "MaskedConv",
+    "MaskedPacket",
+    "Tasks",
+    "live_bits",
+    "live_shares",
+    "task_image",
+    "united",
+]
 
 DENSE = "main"  # the entry point at which everything is live
 
 Bools = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
+Words = NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,7 @@ class MaskedConv:
         in_zero: zero point of the input.
         mask: parameter word, in an image, of out block 0's mask; the others follow.
         records: parameter word of each out block's records.
+        out_channels, in_channels: real channels of each block.
     """
 
     node: str
@@ -46,6 +58,18 @@ class MaskedConv:
     in_zero: int
     mask: int
     records: list[int]
+    out_channels: list[int]
+    in_channels: list[int]
+
+
+@dataclass(frozen=True)
+class MaskedPacket:
+    """Packet `number` of a task, JUMPs not counted, makes out blocks [first, last) of convolution `conv`."""
+
+    number: int
+    conv: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True)
@@ -66,12 +90,14 @@ class Tasks:
         words: of an image of the parameters.
         lines: entry point -> data line of its image, `DENSE` among them.
         convs: those that any task masks.
+        packets: of an entry point, those that are parts of these.
         live: task -> the live blocks of each of these.
     """
 
     words: int
     lines: dict[str, int]
     convs: list[MaskedConv]
+    packets: list[MaskedPacket]
     live: dict[str, list[LiveBlocks]]
 
 
@@ -83,15 +109,16 @@ def united(convs: Sequence[MaskedConv], live: Mapping[str, Sequence[LiveBlocks]]
     ]
 
 
-def live_bits(conv: MaskedConv, live: LiveBlocks, used: Bools) -> Bools:
+def live_bits(conv: MaskedConv, live: LiveBlocks, weights: Words) -> Bools:
     """The mask of a convolution, bool [outs, ins].
 
     A weight block is live where its out block is, its in block is, and it is not all zero. A live out block without
     such a block keeps one, as the machine takes an out block without any for a dead one.
 
     Args:
-        used: bool [outs, ins], the weight blocks that are not all zero.
+        weights: the weight space, int8 [n, B * B].
     """
+    used = np.asarray(_blocks_of(conv, weights).any(axis=(2, 3)))
     outs, ins = np.zeros(conv.outs, np.bool_), np.zeros(conv.ins, np.bool_)
     outs[live.outs], ins[live.ins] = True, True
     bits: Bools = outs[:, None] & ins & used
@@ -100,8 +127,21 @@ def live_bits(conv: MaskedConv, live: LiveBlocks, used: Bools) -> Bools:
     return bits
 
 
+def live_shares(tasks: Tasks, live: Sequence[LiveBlocks], weights: Words) -> dict[int, float]:
+    """By number in an entry point what share of a masked packet's multiply-accumulates is live."""
+    pairs = []
+    for conv, blocks in zip(tasks.convs, live, strict=True):
+        every = np.multiply.outer(conv.out_channels, conv.in_channels)
+        pairs.append(np.stack([(every * live_bits(conv, blocks, weights)).sum(axis=1), every.sum(axis=1)]))
+    shares = {}
+    for p in tasks.packets:
+        some, every = pairs[p.conv][:, p.first : p.last].sum(axis=1)
+        shares[p.number] = float(some / max(every, 1))
+    return shares
+
+
 def task_image(
-    dense: Bytes, weights: NDArray[np.int8], convs: Sequence[MaskedConv], live: Sequence[LiveBlocks], hw: HardwareConfig
+    dense: Bytes, weights: Words, convs: Sequence[MaskedConv], live: Sequence[LiveBlocks], hw: HardwareConfig
 ) -> Bytes:
     """The image of a task: that of everything live, with other masks and biases.
 
@@ -116,9 +156,8 @@ def task_image(
     """
     image, b = dense.copy(), hw.block
     for conv, blocks in zip(convs, live, strict=True):
-        end = conv.weight_word + conv.outs * conv.ins * conv.taps
-        words = weights[conv.weight_word : end].reshape(conv.outs, conv.ins, conv.taps, b, b)
-        bits = live_bits(conv, blocks, words.any(axis=(2, 3, 4)))
+        bits = live_bits(conv, blocks, weights)
+        words = _blocks_of(conv, weights).reshape(conv.outs, conv.ins, conv.taps, b, b)
         sums = words.sum(axis=(2, 4), dtype=np.int64)  # [outs, ins, B]
         skipped = (sums * ~bits[:, :, None]).sum(axis=1)
         packed = np.packbits(bits, axis=1, bitorder="little")
@@ -131,3 +170,9 @@ def task_image(
             except EncodingError as e:
                 raise EncodingError(f"Conv '{conv.node}', with the input blocks of a task alone: {e}") from e
     return image
+
+
+def _blocks_of(conv: MaskedConv, weights: Words) -> Words:
+    """Its weight words, [outs, ins, taps, B * B]."""
+    end = conv.weight_word + conv.outs * conv.ins * conv.taps
+    return weights[conv.weight_word : end].reshape(conv.outs, conv.ins, conv.taps, -1)

@@ -74,6 +74,7 @@ def run_onnx(model: onnx.ModelProto, inputs: Mapping[str, NDArray[np.float32]]) 
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
@@ -89,6 +90,6 @@ def _keep(blocks: list[int], block: int, channels: int) -> NDArray[np.float32]:
 
 def _channels(model: onnx.ModelProto, node: onnx.NodeProto) -> int:
     made = {v: n for n in model.graph.node for v in n.output}
-    constants = {t.name: t.dims[0] for t in model.graph.initializer}
+    constants = {t.name: t.dims[0] for t in model.graph.initializer if t.dims}
     name = node.input[1]
     return int(constants[name] if name in constants else constants[made[name].input[0]])

@@ -19,7 +19,7 @@ from vla_isa.generated.codes import Move
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment, SourceEntry
-from vla_isa.tasks import DENSE, LiveBlocks, MaskedConv, Tasks, live_bits, task_image
+from vla_isa.tasks import DENSE, LiveBlocks, MaskedConv, MaskedPacket, Tasks, live_bits, live_shares, task_image
 from vlac.device.conv import ConvOp
 from vlac.device.gemm import GemmOp
 from vlac.errors import UnsupportedError
@@ -29,8 +29,6 @@ from vlac.plan.data_space import DataSpace
 from vlac.plan.plan import Plan
 
 __all__ = ["Dense", "TaskCounts", "add_tasks", "everything_live", "image_of", "masked_convs", "param_starts"]
-
-_I64 = NDArray[np.int64]
 
 
 def masked_convs(plan: Plan, starts: list[int], hw: HardwareConfig) -> dict[int, MaskedConv]:
@@ -51,13 +49,16 @@ def masked_convs(plan: Plan, starts: list[int], hw: HardwareConfig) -> dict[int,
             for o in range(a, b)
         ]
         found[number] = MaskedConv(
-            op.gate or op.node,
+            op.node,
             plan.weight_starts[number],
             op.weight.shape[2] * op.weight.shape[3],
-            *cut.weights.live.shape,
+            len(cut.weights.live),
+            cut.weights.live.shape[1],
             op.inputs[0].zero_point,
             starts[number] + cut.params.mask,
             records,
+            _channels(op.output, hw.block),
+            _channels(op.inputs[0], hw.block),
         )
     return found
 
@@ -113,9 +114,11 @@ def add_tasks(program: Program, tasks: tuple[str, ...], data: DataSpace, dense: 
     convs, lines = counts.convs, {DENSE: dense.line}
     live = {task: [op.masks[task] for op in counts.ops if op.masks is not None] for task in tasks}
     numbers: dict[str, dict[str, int]] = {}
+    made = Tasks(len(dense.image), lines, list(convs.values()), counts.packets(dense.scheduled), live)
     for name, blocks in {DENSE: everything_live(convs), **live}.items():
-        macs = counts.macs(dense.scheduled, blocks)
-        numbers[name] = {"macs": sum(macs), "parameters": counts.parameters(blocks)}
+        shares = live_shares(made, blocks, program.weights)
+        macs = [round(p.macs * shares.get(number, 1.0)) for number, p in enumerate(dense.scheduled)]
+        numbers[name] = {"macs": sum(macs), "parameters": counts.parameters(blocks, program.weights)}
         if name == DENSE:
             continue
         image = image_of(dense.image, program.weights, convs, blocks, program.config)
@@ -131,7 +134,7 @@ def add_tasks(program: Program, tasks: tuple[str, ...], data: DataSpace, dense: 
         ]
     program.constants, program.data_bytes = data.constants, data.bytes
     program.memory_map += data.memory_map[-2 * len(tasks) :]
-    program.tasks = Tasks(len(dense.image), lines, list(convs.values()), live)
+    program.tasks = made
     program.manifest["tasks"] = numbers
 
 
@@ -149,59 +152,42 @@ def _loading(dense: Dense, line: int) -> list[Packet]:
 class TaskCounts:
     """What a task counts for: the multiply-accumulates of its packets, and its parameters."""
 
-    def __init__(
-        self, plan: Plan, convs: dict[int, MaskedConv], weights: NDArray[np.int8], hw: HardwareConfig
-    ) -> None:
-        self._plan, self.convs, self._weights, self._hw = plan, convs, weights, hw
+    def __init__(self, plan: Plan, convs: dict[int, MaskedConv]) -> None:
+        self._plan, self.convs = plan, convs
 
     @property
     def ops(self) -> list[ConvOp]:
         """The convolutions that tasks mask."""
         return [op for op in (self._plan.plans[number].op for number in self.convs) if isinstance(op, ConvOp)]
 
-    def macs(self, packets: list[RelocatablePacket], live: list[LiveBlocks]) -> list[int]:
-        """Of each packet."""
-        shares = self._shares(live)
-        return [round(p.macs * self._share(p, shares)) if p.in_blocks else p.macs for p in packets]
-
-    def _share(self, packet: RelocatablePacket, shares: dict[int, _I64]) -> float:
-        """Of the multiply-accumulates of a packet, how much is live."""
-        assert packet.weights is not None
-        conv = self.convs[packet.owner]
-        first, count = (n // (conv.ins * conv.taps) for n in (packet.weights[0] - conv.weight_word, packet.weights[1]))
-        some, every = shares[packet.owner][:, first : first + count].sum(axis=1)
-        return float(some) / float(every)
-
-    def parameters(self, live: list[LiveBlocks]) -> int:
-        """Weights and biases of live blocks, and of everything that tasks do not mask."""
-        shares, total = self._shares(live), 0
-        for number, (p, owner) in enumerate(zip(self._plan.plans, self._plan.owners, strict=True)):
-            for op in p.op.experts if owner == number else []:
-                if not isinstance(op, ConvOp | GemmOp):
-                    continue
-                if number not in shares:
-                    total += op.weight.size + len(op.requant.bias)
-                    continue
-                assert isinstance(op, ConvOp)
-                some, every = shares[number].sum(axis=1)
-                total += round(op.macs * op.output.c * float(some) / float(every))
-                outs = live[list(self.convs).index(number)].outs
-                total += int(_real(op.output, self._hw.block)[outs].sum())
-        return total
-
-    def _shares(self, live: list[LiveBlocks]) -> dict[int, _I64]:
-        """By operation [2, outs]: live pairs of channels of each out block, and all pairs."""
-        found = {}
-        for (number, conv), blocks in zip(self.convs.items(), live, strict=True):
-            op, b = self._plan.plans[number].op, self._hw.block
-            end = conv.weight_word + conv.outs * conv.ins * conv.taps
-            words = self._weights[conv.weight_word : end].reshape(conv.outs, conv.ins, conv.taps, b * b)
-            bits = live_bits(conv, blocks, words.any(axis=(2, 3)))
-            pairs = _real(op.output, b)[:, None] * _real(op.inputs[0], b)
-            found[number] = np.stack([(pairs * bits).sum(axis=1), pairs.sum(axis=1)])
+    def packets(self, scheduled: list[RelocatablePacket]) -> list[MaskedPacket]:
+        """Those that are parts of these."""
+        order, found = list(self.convs), []
+        for number, p in enumerate(scheduled):
+            if p.in_blocks:
+                assert p.weights is not None
+                conv = self.convs[p.owner]
+                first = (p.weights[0] - conv.weight_word) // (conv.ins * conv.taps)
+                found.append(MaskedPacket(number, order.index(p.owner), first, first + p.values["out_blocks"]))
         return found
 
+    def parameters(self, live: list[LiveBlocks], weights: NDArray[np.int8]) -> int:
+        """Weights and biases of live blocks, and of everything that tasks do not mask."""
+        total, masked = 0, dict(zip(self.convs, live, strict=True))
+        for number, (p, owner) in enumerate(zip(self._plan.plans, self._plan.owners, strict=True)):
+            for op in p.op.experts if owner == number else []:
+                if number in masked and isinstance(op, ConvOp):
+                    conv, blocks = self.convs[number], masked[number]
+                    pairs = np.multiply.outer(conv.out_channels, conv.in_channels)
+                    share = (pairs * live_bits(conv, blocks, weights)).sum() / pairs.sum()
+                    total += round(op.macs * op.output.c * float(share)) + sum(
+                        conv.out_channels[o] for o in blocks.outs
+                    )
+                elif isinstance(op, ConvOp | GemmOp):
+                    total += op.weight.size + len(op.requant.bias)
+        return total
 
-def _real(tensor: Tensor, block: int) -> _I64:
-    """Channels in each block."""
-    return (tensor.known_map() >= 0).reshape(-1, block).sum(axis=1)
+
+def _channels(tensor: Tensor, block: int) -> list[int]:
+    """In each block."""
+    return [int(n) for n in (tensor.known_map() >= 0).reshape(-1, block).sum(axis=1)]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vla_isa import hazards, validate
 from vla_isa.encoding import encode, make_packet
 from vla_isa.fields import PACKET_BYTES
-from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig
+from vla_isa.hardware import HEAP_BYTES, HardwareConfig
 from vla_isa.packet import Packet
 from vla_isa.program import MapEntry, Program, Segment, SourceEntry
 from vla_isa.signature import Signature
@@ -87,7 +87,7 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
         signature=_signature(graph),
     )
     if graph.tasks:
-        counts = TaskCounts(plan, convs, weights, hw)
+        counts = TaskCounts(plan, convs)
         dense = Dense(packets, scheduled, image, planned.params_line)
         add_tasks(program, graph.tasks, data, dense, counts)
     validate.validate(program)

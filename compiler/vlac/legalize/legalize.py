@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
+from vla_isa.layout import TensorLayout
 from vlac.analysis.support import check_support
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph, GraphOutput
@@ -27,6 +28,7 @@ from vlac.legalize.order import pools_first
 from vlac.legalize.place import place
 from vlac.legalize.prune import prune
 from vlac.legalize.rounding import apply_rounding
+from vlac.legalize.shared_inputs import lie_as
 from vlac.legalize.space_to_depth import space_to_depth
 from vlac.model.task_masks import TaskMasks
 
@@ -35,13 +37,22 @@ __all__ = ["GraphPass", "graph_passes", "legalize", "run_graph_passes"]
 GraphPass = Callable[[Graph], None]
 
 
-def legalize(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool = False, check: bool = False, tasks: TaskMasks = TaskMasks()) -> Graph:
+def legalize(
+    model: ir.Model,
+    hw: HardwareConfig,
+    *,
+    debug_outputs: bool = False,
+    check: bool = False,
+    layouts: Mapping[str, TensorLayout] | None = None,
+    tasks: TaskMasks | None = None,
+) -> Graph:
     """The device graph of a QDQ model, ready for planning.
 
     Args:
-        tasks: what is live in which task.
         debug_outputs: return every tensor of the device as a further output, named by its quantized value.
         check: verify the graph after every pass.
+        layouts: how inputs lie that another graph of the program makes, by name.
+        tasks: what is live in which task.
 
     Raises:
         UnsupportedError: all nodes that break a rule, or a value that is not quantized.
@@ -49,10 +60,11 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool = False
     """
     check_support(model, hw)
     graph = lower(model)
+    lie_as(graph, layouts or {})
     _refuse_wide(graph)
     run_graph_passes(graph, graph_passes(model, hw, debug_outputs=debug_outputs), check=check)
     _refuse_wide(graph)
-    mask_tasks(graph, tasks, hw)
+    mask_tasks(graph, tasks or TaskMasks(), hw)
     return graph
 
 

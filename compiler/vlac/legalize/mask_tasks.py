@@ -72,7 +72,7 @@ def _blocks(live: Bools, channel_map: NDArray[np.int64], block: int, op: Op | No
     real = channel_map >= 0
     at = np.zeros(len(channel_map), np.bool_)
     at[real] = live[channel_map[real]]
-    some: Bools = at.reshape(-1, block).any(axis=1)
+    some = np.asarray(at.reshape(-1, block).any(axis=1))
     if op is not None and (some.repeat(block) & real & ~at).any():
         text = f"the device puts live and dead channels into one block of {block}; leave it out of the tasks"
         raise UnsupportedError([f"{origin}: Conv '{op.node}': {text}"])

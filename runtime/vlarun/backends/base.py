@@ -19,6 +19,7 @@ from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import ErrorCode
 from vla_isa.package import Package
 from vla_isa.program import IoTensor, Program
+from vla_isa.trace import packet_lines
 
 __all__ = [
     "Backend",
@@ -27,7 +28,7 @@ __all__ = [
     "Model",
     "RunResult",
     "checked",
-    "entry_packet",
+    "entry_line",
     "place_inputs",
     "run_once",
     "take_outputs",
@@ -133,17 +134,17 @@ def run_once(backend: Backend, program: Program, inputs: Integers, entry: str | 
         loaded.close()
 
 
-def entry_packet(program: Program, entry: str | None) -> int:
-    """The packet number of an entry point.
+def entry_line(program: Program, entry: str | None) -> int:
+    """The data-space line of an entry point's first packet, what the machine starts from; None: of the first one.
 
     Raises:
         ProgramError: the program has no such entry point.
     """
-    if entry is None:
-        return next(iter(program.entries.values()), 0)
-    if entry not in program.entries:
-        raise ProgramError(f"the program has no entry point '{entry}'; it has {', '.join(program.entries)}")
-    return program.entries[entry]
+    first = next(iter(program.entries), None) if entry is None else entry
+    if first is not None and first not in program.entries:
+        program.at(first)  # which refuses what there is not
+        raise ProgramError(f"entry point '{first}' unites tasks, with masks of its own; load program.at('{first}')")
+    return packet_lines(program)[0 if first is None else program.entries[first]]
 
 
 def tensor_bytes(data: NDArray[np.int8], tensor: IoTensor) -> NDArray[np.int8]:
