@@ -1,4 +1,4 @@
-"""`vlarun serve`: a program, and the preprocessor of its policy, behind openpi's websocket protocol.
+"""`vlarun serve`: a program, and the preprocessor of its policy, behind openpi's websocket protocol and a TCP one.
 
 Not here: the server (`vlarun.serve`), the policies (`vla_models`).
 """
@@ -57,14 +57,16 @@ def serve(args: argparse.Namespace) -> int:
         entry=args.entry,
         api_key=_api_key(args.api_key_file),
     )
-    asyncio.run(server.run(args.host, args.port, lambda port: _started(args, port)))
+    asyncio.run(server.run(args.host, args.port, lambda *ports: _started(args, *ports), args.tcp))
     print(f"Stopped: {server.metrics.summary()}", flush=True)
     return 0
 
 
-def _started(args: argparse.Namespace, port: int) -> None:
+def _started(args: argparse.Namespace, port: int, tcp_port: int | None) -> None:
     where = f"{args.host}:{port}"
     print(f"Serving {args.program} on ws://{where} ({args.backend}).", flush=True)
+    if tcp_port is not None:
+        print(f"Framed TCP: {args.host}:{tcp_port}.", flush=True)
     print(f"Health: http://{where}/healthz, metrics: http://{where}/metrics; Ctrl-C stops.", flush=True)
 
 

@@ -10,7 +10,7 @@ import pytest
 from vla_datasets.errors import WorldError
 from vla_datasets.worlds.driving.lanes import Lane, LaneMap, read_map, wrapped
 from vla_datasets.worlds.driving.opendrive import LANE_WIDTH, Grid, grid_town
-from vla_datasets.worlds.driving.route import SPACING, find_route, random_route
+from vla_datasets.worlds.driving.route import SPACING, Route, find_route, random_route
 from vla_datasets.worlds.driving.schema import COMMANDS
 
 
@@ -81,6 +81,16 @@ def test_a_route_ends_where_it_should(town: LaneMap) -> None:
     start, goal = streets[0], streets[-1]
     route = find_route(town, start.number, goal.number)
     assert math.dist(route.points[0], start.points[0]) < 0.1 and math.dist(route.points[-1], goal.points[-1]) < 1.6
+
+
+def test_the_cross_track_error_is_the_distance_to_the_path_not_to_its_nearest_point() -> None:
+    """Half way between two points, 0.3 m beside: 0.3 m, where the nearest point is 0.58 m away."""
+    straight = np.stack([np.arange(30.0), np.zeros(30)], axis=1)
+    route = Route(straight, np.zeros(30), np.zeros(30, np.int64), np.zeros(30, np.int64))
+    for x in (0.0, 7.0, 7.25, 7.5, 7.75, 29.0):
+        assert route.off(x, 0.3) == pytest.approx(0.3)
+        assert route.off(x, -0.3, 0, None) == pytest.approx(0.3)
+    assert route.off(-1.0, 0.0) == pytest.approx(1.0) and route.off(33.0, 3.0) == pytest.approx(5.0)
 
 
 def test_maps_without_a_way_are_refused() -> None:

@@ -54,6 +54,15 @@ class Route:
         part = self.points[index : None if within is None else index + within]
         return index + int(np.argmin(np.hypot(part[:, 0] - x, part[:, 1] - y)))
 
+    def off(self, x: float, y: float, index: int = 0, within: int | None = None) -> float:
+        """Metres from a place to the path, between its points too; looked for as by `nearest`."""
+        found = self.nearest(x, y, index, within)
+        place = np.array([x, y])
+        part = self.points[max(found - 1, 0) : found + 2]
+        along = np.diff(part, axis=0)
+        share = np.clip(np.sum((place - part[:-1]) * along, axis=1) / np.sum(along**2, axis=1), 0.0, 1.0)
+        return float(np.hypot(*(part[:-1] + share[:, None] * along - place).T).min())
+
 
 class _Leg(NamedTuple):
     """A part of a route: a lane, or the change to the lane beside it."""
