@@ -45,6 +45,8 @@ def _import(c: Compilation) -> None:
     set_repeat(c.model, rounds.count, rounds.counter)
     said = {p.key: p.value for p in c.source.light.metadata_props}.get(TASK_MASKS)
     c.tasks = read_task_masks(c.model, c.options.task_masks, said, c.hw)
+    if c.tasks.channels and c.options.allow_host:
+        raise ModelError(f"{c.tasks.origin}: a program with host partitions has no tasks; compile without --allow-host")
 
 
 def _rolled_up(c: Compilation) -> Rounds | None:

@@ -70,7 +70,8 @@ def mac_cost(
     """
     steps = np.multiply.outer(outs, strips)
     multiply = int(steps.sum())
-    work = _piped(steps.ravel(), drains.ravel())
+    taken = np.where(outs[:, None] > 0, steps, drains)  # nothing hides the results of a block without weights
+    work = _piped(taken.ravel(), drains.ravel())
     if table:
         read = timing.mac_table + 2 * -(-TABLE_BYTES // hw.param_word_bytes)
         work = max(work, read + int(drains.sum()))
