@@ -40,6 +40,7 @@ class Timing:
     empty_copy: int = 3  # a COPY that moves nothing
     mac_setup: int = 4  # of a MAC packet, besides its constants
     mac_constants: int = 6  # one cycle per pixel of a strip, and not less than these
+    mac_strips: int = 16  # complete strips that may wait for their results to be written
     mac_overhead: int = 24  # first operands to first write, and the start of the next packet
     mac_residual: int = 7  # of the residual add
     mac_table: int = 4  # from the first operands to the first result where a table is read, besides two cycles a word
