@@ -97,6 +97,7 @@ class Cost:
         path: packets of a queue on different paths (parameters and weights) work side by side.
         share, burst: the part of in-master 0 that it takes while it works, 0..1; beats of its bursts, on average.
         kind: a COPY prepares only its address behind one of another kind.
+        alone: it starts when those before it in its queue are done, as it reads a mask that they may load.
         tail: the last of `cycles`, in which it shares nothing.
         touches: what it reads and writes of the scratchpad.
     """
@@ -113,4 +114,5 @@ class Cost:
     burst: float = 0.0
     tail: int = 0
     kind: str = ""
+    alone: bool = False
     touches: Touches = field(default=Touches(), compare=False, repr=False)

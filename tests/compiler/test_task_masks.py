@@ -86,11 +86,12 @@ def test_the_machine_runs_every_task_and_what_unites_them() -> None:
     qdq = calibrated(task_nets.branches(), "tiny")
     program, inputs = compiled(qdq, "tiny", TASKS).program, some_input(qdq)
     sim, rtl = vlarun.Session(program), vlarun.Session(program, backend="rtl")
+    errors = []
     for entry in ("main", *TASKS, "left+right", "right+main"):
         wanted, found = sim.run(inputs, raw=True, entry=entry), rtl.run(inputs, raw=True, entry=entry)
         assert all(np.array_equal(found[name], array) for name, array in wanted.items()), entry
-        estimate = sim.stats["cycles"]
-        assert abs(rtl.stats["cycles"] - estimate) <= 0.03 * estimate, entry
+        errors.append(sim.stats["cycles"] - rtl.stats["cycles"])
+    assert max(errors) - min(errors) <= 20, errors  # masks add none to what the model has for the dense program
 
 
 def test_united_tasks_are_the_task_of_all_blocks() -> None:
@@ -190,7 +191,7 @@ def test_wrong_masks_are_refused(text: str) -> None:
 
 def test_what_has_no_tasks_says_so(tmp_path: Path) -> None:
     model, masks = task_nets.branches(), {"a": {"conv3": [0]}}
-    with pytest.raises(VlaError, match="masks.json: the file cannot be read: No such file"):
+    with pytest.raises(VlaError, match=r"masks\.json: the file cannot be read: No such file"):
         compile_model(model, "tiny", CompileOptions(task_masks=tmp_path / "masks.json"))
     with pytest.raises(VlaError, match="no tasks; compile without --allow-host"):
         compile_file(model, "tiny", CompileOptions(calibration="random", task_masks=masks, allow_host=True))
