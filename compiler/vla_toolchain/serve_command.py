@@ -25,7 +25,7 @@ from vlarun.serve.episode import Plain, PolicyFactory
 from vlarun.serve.server import Limits, PolicyServer
 from vlarun.session import Session
 
-__all__ = ["PolicyEpisode", "serve"]
+__all__ = ["PolicyEpisode", "read_api_key", "serve"]
 
 TASK = ("prompt", "task")  # where an observation says what to do: openpi's name, and LeRobot's
 
@@ -55,7 +55,7 @@ def serve(args: argparse.Namespace) -> int:
         _metadata(args, first),
         Limits(args.max_message << 20, args.clients, args.queue, args.batch, args.timeout, args.idle),
         entry=args.entry,
-        api_key=_api_key(args.api_key_file),
+        api_key="" if args.api_key_file is None else read_api_key(args.api_key_file),
     )
     asyncio.run(server.run(args.host, args.port, lambda *ports: _started(args, *ports), args.tcp))
     print(f"Stopped: {server.metrics.summary()}", flush=True)
@@ -83,9 +83,12 @@ def _metadata(args: argparse.Namespace, session: Session | PackageSession) -> di
     }
 
 
-def _api_key(path: Path | None) -> str:
-    if path is None:
-        return ""
+def read_api_key(path: Path) -> str:
+    """The one word in the file, for the server and for those who ask it.
+
+    Raises:
+        ConfigError: it cannot be read, or holds no word or several.
+    """
     try:
         key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -54,11 +54,17 @@ def _parser() -> CommandParser:
     evaluate = parser.add_command(
         "evaluate", "closed-loop success on fixed seeds", "vla_training.commands:evaluate_policy"
     )
-    evaluate.add_argument("path", type=Path, help="run folder (float), model.onnx (onnx) or prog.bin (sim, rtl)")
+    evaluate.add_argument(
+        "path", type=Path, nargs="?", help="run folder (float), model.onnx (onnx) or prog.bin (sim, rtl)"
+    )
     evaluate.add_argument(
         "--backend", choices=BACKENDS, help="default: float for a folder, onnx for an ONNX file, sim for a program"
     )
     evaluate.add_argument("--policy", default="", help="run, saved policy or name, for what a file alone does not say")
+    evaluate.add_argument(
+        "--server", metavar="HOST:PORT", help="'vlarun serve' computes, or another server of openpi's"
+    )
+    evaluate.add_argument("--api-key-file", type=Path, metavar="FILE", help="the key that the server wants")
     evaluate.add_argument("--world", choices=[w.name for w in WORLDS], default=WORLDS[0].name, help="where it acts")
     evaluate.add_argument("--level", required=True, help=f"of the world, for example {', '.join(WORLDS[0].levels)}")
     evaluate.add_argument("--episodes", type=int, default=200, help="how many episodes are played")

@@ -16,7 +16,7 @@ from rich.console import Console
 from vla_datasets.engine import Engine
 from vla_isa.errors import BadUsageError
 from vla_isa.files import check_folder, check_writable
-from vla_training.evaluate.backends import RunnerSpec, natural_backend
+from vla_training.evaluate.backends import RunnerSpec, ServerSpec, natural_backend
 from vla_training.evaluate.closed_loop import Evaluation, evaluate, save_evaluation
 from vla_training.progress import progress_bar
 
@@ -72,7 +72,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
 
 def evaluate_policy(arguments: argparse.Namespace) -> int:
     """vla-train evaluate."""
-    spec = RunnerSpec(arguments.backend or natural_backend(arguments.path), arguments.path, arguments.policy)
+    spec = _evaluated(arguments)
     engine = Engine(arguments.workers, arguments.engine)
     if arguments.output:
         check_writable(arguments.output)
@@ -82,6 +82,22 @@ def evaluate_policy(arguments: argparse.Namespace) -> int:
         save_evaluation(arguments.output, result)
     sys.stdout.write(json.dumps(result.summary()) + "\n" if arguments.json else _sentence(result))
     return 0
+
+
+def _evaluated(arguments: argparse.Namespace) -> RunnerSpec | ServerSpec:
+    path = arguments.path
+    if arguments.server is not None:
+        for name, given in (("a path", path), ("--backend", arguments.backend), ("--policy", arguments.policy)):
+            if given:
+                raise BadUsageError(f"--server says where the policy is; leave out {name}")
+        if arguments.api_key_file is None:
+            return ServerSpec(arguments.server)
+        from vla_toolchain.serve_command import read_api_key
+
+        return ServerSpec(arguments.server, read_api_key(arguments.api_key_file))
+    if path is None or arguments.api_key_file is not None:
+        raise BadUsageError("--api-key-file is for --server" if path else "give a path, or --server HOST:PORT")
+    return RunnerSpec(arguments.backend or natural_backend(path), path, arguments.policy)
 
 
 def _sentence(result: Evaluation) -> str:

@@ -36,7 +36,10 @@ class World(Protocol):
         """Steps after which an episode ends without success."""
 
     def reset(self, *, seed: int) -> tuple[Sample, dict[str, Any]]:
-        """Start the episode of `seed`; the first observation, with `task`."""
+        """Start the episode of `seed`; the first observation, with `task`, and info.
+
+        Info may hold `split`: then the episode is a demonstration of that split ("train" or "val") alone.
+        """
 
     def step(self, action: Any, elapsed: float = 0.0) -> tuple[Sample, float, bool, bool, dict[str, Any]]:
         """Do one action: observation, reward, terminated, truncated, info.

@@ -10,7 +10,7 @@ import pytest
 from vla_datasets.errors import WorldError
 from vla_datasets.worlds.driving.lanes import Lane, LaneMap, read_map, wrapped
 from vla_datasets.worlds.driving.opendrive import LANE_WIDTH, Grid, grid_town
-from vla_datasets.worlds.driving.route import SPACING, Route, find_route, random_route
+from vla_datasets.worlds.driving.route import SPACING, SPLITS, Route, find_route, random_route, route_split
 from vla_datasets.worlds.driving.schema import COMMANDS
 
 
@@ -107,3 +107,19 @@ def test_maps_without_a_way_are_refused() -> None:
 def test_other_grids(town: LaneMap) -> None:
     larger = read_map(grid_town(Grid(4, 2, 100.0, 15.0)))
     assert sum(lane.junction < 0 for lane in larger.lanes) == 10 * 4 and all(lane.successors for lane in larger.lanes)
+
+
+def test_routes_of_evaluation_and_of_each_split_are_apart(town: LaneMap) -> None:
+    """No route, by its first and last lane, is in two splits; each split has a tenth of the routes, train the rest."""
+    drawn: dict[str, set[tuple[int, int]]] = {}
+    for split in SPLITS:
+        rng = np.random.default_rng(5)
+        for _ in range(60):
+            route = random_route(town, rng, (split,))
+            assert route.split == split
+            drawn.setdefault(split, set()).add((int(route.lanes[0]), int(route.lanes[-1])))
+    assert not drawn["train"] & drawn["val"] and not drawn["train"] & drawn["test"] and not drawn["val"] & drawn["test"]
+    streets = [lane.number for lane in town.lanes if lane.junction < 0]
+    shares = [route_split(start, goal) for start in streets for goal in streets]
+    for split, share in (("train", 0.8), ("val", 0.1), ("test", 0.1)):
+        assert shares.count(split) / len(shares) == pytest.approx(share, abs=0.03)

@@ -21,9 +21,10 @@ from vla_datasets.worlds.registry import find_world
 from vla_isa.documents import read_json
 from vla_models.registry import find_policy
 from vla_training.errors import EvaluationError
-from vla_training.evaluate.backends import RunnerSpec
+from vla_training.evaluate.backends import RunnerSpec, ServerSpec
 from vla_training.evaluate.rollout import EpisodeResult, play
-from vla_training.evaluate.runners import Runner, make_runner, module_compute
+from vla_training.evaluate.runner import Runner
+from vla_training.evaluate.runners import NetworkRunner, make_runner, module_compute
 from vla_training.evaluate.statistics import Paired, mcnemar, wilson_interval
 
 __all__ = [
@@ -97,7 +98,7 @@ class Evaluation:
 
 
 def evaluate(
-    spec: RunnerSpec,
+    spec: RunnerSpec | ServerSpec,
     world: str,
     level: str,
     episodes: int,
@@ -107,7 +108,7 @@ def evaluate(
     """Play `episodes` episodes.
 
     Args:
-        spec: backend and file of the policy.
+        spec: backend and file of the policy, or the server that has it.
         world: its registered name.
         level: of the world, for example GoToObj.
         episodes: how many; the first ones of the fixed seed list.
@@ -139,16 +140,19 @@ def evaluate(
 
 
 @functools.lru_cache(maxsize=1)
-def _runner(spec: RunnerSpec, evaluation: str) -> Runner:
+def _runner(spec: RunnerSpec | ServerSpec, evaluation: str) -> Runner:
     """Of this process and this evaluation: a worker plays several parts, and another time the file is another one."""
     return make_runner(spec)
 
 
 def _play_part(
-    spec: RunnerSpec, evaluation: str, world: str, level: str, seeds: Sequence[int]
+    spec: RunnerSpec | ServerSpec, evaluation: str, world: str, level: str, seeds: Sequence[int]
 ) -> tuple[list[EpisodeResult], int | None]:
     runner = _runner(spec, evaluation)
-    return _play(runner, world, level, seeds), runner.cycles()
+    try:
+        return _play(runner, world, level, seeds), runner.cycles()
+    finally:
+        runner.close()
 
 
 def _play(runner: Runner, world: str, level: str, seeds: Sequence[int]) -> list[EpisodeResult]:
@@ -163,7 +167,7 @@ def _play(runner: Runner, world: str, level: str, seeds: Sequence[int]) -> list[
 def play_module(policy: Any, name: str, world: str, level: str, episodes: int) -> list[EpisodeResult]:
     """Episodes with a policy that is being trained, in this process, on the first seeds of the list."""
     spec = find_policy(name)
-    runner = Runner(module_compute(policy), lambda: spec.preprocessor(policy.config))
+    runner = NetworkRunner(module_compute(policy), lambda: spec.preprocessor(policy.config))
     return _play(runner, world, level, range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_datasets.keys import TASK, Sample
+from vla_datasets.seeds import FIRST_EVALUATION_SEED
 from vla_datasets.worlds.driving.hazards import hit, light_ahead
 from vla_datasets.worlds.driving.lanes import LaneMap, read_map
 from vla_datasets.worlds.driving.levels import read_level
@@ -61,9 +62,13 @@ class Driving(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         self.action_space, self.observation_space = action_space(), observation_space()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Sample, dict[str, Any]]:
-        """Another route, other lights and traffic; the car stands at its begin."""
+        """Another route, other lights and traffic; the car stands at its begin.
+
+        Seeds of evaluations have routes that no demonstration has; `info` names the split of a demonstration's route.
+        """
         rng = np.random.default_rng(seed)
-        route = random_route(self.town, rng)
+        evaluated = seed is not None and seed >= FIRST_EVALUATION_SEED
+        route = random_route(self.town, rng, ("test",) if evaluated else ("train", "val"))
         (x, y), yaw = route.points[0], float(route.yaws[0])
         self.ego, self.trip = Vehicle(float(x), float(y), yaw), Trip(self.town, route)
         self.lights = TrafficLights(self.town, float(rng.uniform(0, 60)))
@@ -74,7 +79,7 @@ class Driving(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         self.clock = 0.0
         self.last_action = np.zeros(3, np.float32)
         self._look()
-        return self._seen(), {}
+        return self._seen(), {"split": route.split}
 
     def step(self, action: Any, elapsed: float = 0.0) -> tuple[Sample, float, bool, bool, dict[str, Any]]:
         """A tenth of a second under an action; `elapsed` seconds under the last one come first.
