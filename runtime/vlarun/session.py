@@ -123,13 +123,14 @@ class Session:
         return self._loads[key]
 
     def prepare(self) -> None:
-        """Load the program now, not in the first run: a Verilog machine may have to be built, which takes minutes.
+        """Load every graph now, not in the first run: a Verilog machine may have to be built, which takes minutes.
 
         Raises:
             BackendError: the backend cannot be made ready here.
         """
         if self._model is None:
-            self._loaded(None)
+            for entry in self.program.entries if self.program.others else (None,):
+                self._loaded(entry)
 
     @cached_property
     def _reports(self) -> dict[str | None, timing.TimingReport]:
