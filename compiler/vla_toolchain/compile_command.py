@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -88,6 +90,7 @@ def compile_model(args: argparse.Namespace) -> int:
         repeat=args.repeat,
         counter=args.counter,
         task_masks=args.task_masks,
+        constants=_constants(args),
         check=args.check,
         dump_after=dumps,
     )
@@ -118,6 +121,25 @@ def compile_model(args: argparse.Namespace) -> int:
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
     return 0
+
+
+def _constants(args: argparse.Namespace) -> dict[str, Any]:
+    """The arrays of --constants."""
+    if args.constants is None:
+        return {}
+    for option in ("verify", "sensitivity"):
+        if getattr(args, option):
+            raise BadUsageError(f"--{option} takes every input as an input; compile without --constants for it")
+    try:
+        with np.load(args.constants, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except OSError as e:
+        raise BadUsageError(f"--constants: '{args.constants}' cannot be read: {e.strerror or e}") from e
+    except (ValueError, EOFError, AttributeError, TypeError, KeyError, zipfile.BadZipFile) as e:
+        raise BadUsageError(
+            f"--constants: '{args.constants}' is no .npz file of plain arrays; write it with "
+            "numpy.savez(path, name=array)"
+        ) from e
 
 
 def _is_random(calibration: str | None) -> bool:

@@ -73,11 +73,15 @@ def _started(args: argparse.Namespace, port: int, tcp_port: int | None) -> None:
 def _metadata(args: argparse.Namespace, session: Session | PackageSession) -> dict[str, Any]:
     """What a client gets first: what it may send, and what computes it."""
     wanted, optional = session.wanted_inputs()
-    program = session.program.model_outputs if isinstance(session, Session) else session.package.outputs
+    if isinstance(session, Session):
+        program, on_host = session.program.model_outputs, 0
+    else:
+        program, on_host = session.package.outputs, len(session.package.partitions) - len(session.package.programs)
     return {
         "server": f"vlarun {__version__}",
         "backend": args.backend,
         "policy": "" if args.policy is None else str(args.policy),
+        "host_partitions": on_host,
         "inputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype, "optional": v.name in optional} for v in wanted},
         "outputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype} for v in program},
     }

@@ -106,6 +106,12 @@ def _compile_arguments(p: CommandParser) -> None:
         "without it what the model's metadata vlac.task_masks says",
     )
     p.add_argument(
+        "--constants",
+        type=Path,
+        metavar="DATA.npz",
+        help="values of inputs that are known, such as an instruction: what follows from them alone is not computed",
+    )
+    p.add_argument(
         "--rounding",
         choices=ROUNDING_NAMES,
         help="how results of a quantized model are rounded; others than nearest-even need scales of powers of two",

@@ -31,6 +31,8 @@ __all__ = ["PASSES"]
 
 
 def _import(c: Compilation) -> None:
+    if c.options.constants and c.options.allow_host:
+        raise UnsupportedError(["inputs that are constants and partitions of the host do not go together"])
     c.source = load_model(c.given if c.given is not None else c.path, c.options, str(c.path))
     if uses_qonnx(c.source.light):
         c.source = Source.of(from_qonnx(c.source.whole), str(c.path))
@@ -74,10 +76,15 @@ def _quantize(c: Compilation) -> None:
 
 
 def _legalize(c: Compilation) -> None:
-    layouts = None if c.joint is None else c.joint.layouts
-    options = c.options
+    options, layouts = c.options, None if c.joint is None else c.joint.layouts
     c.graph = legalize(
-        _model(c), c.hw, debug_outputs=options.debug_outputs, check=options.checks, layouts=layouts, tasks=c.tasks
+        _model(c),
+        c.hw,
+        constants=options.constants,
+        debug_outputs=options.debug_outputs,
+        check=options.checks,
+        layouts=layouts,
+        tasks=c.tasks,
     )
     if c.direct:
         assert c.source is not None and c.graph.signature is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from typing import Any
 
 import onnx_ir as ir
 
@@ -12,6 +13,7 @@ from vla_isa.layout import TensorLayout
 from vlac.analysis.support import check_support
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph, GraphOutput
+from vlac.legalize.constant_inputs import set_constants
 from vlac.legalize.copies_of_heads import copies_of_heads
 from vlac.legalize.copy_inputs import copy_inputs
 from vlac.legalize.exchanged_halves import exchange_halves
@@ -41,6 +43,7 @@ def legalize(
     model: ir.Model,
     hw: HardwareConfig,
     *,
+    constants: Mapping[str, Any] | None = None,
     debug_outputs: bool = False,
     check: bool = False,
     layouts: Mapping[str, TensorLayout] | None = None,
@@ -49,6 +52,7 @@ def legalize(
     """The device graph of a QDQ model, ready for planning.
 
     Args:
+        constants: values of inputs that are known, by name.
         debug_outputs: return every tensor of the device as a further output, named by its quantized value.
         check: verify the graph after every pass.
         layouts: how inputs lie that another graph of the program makes, by name.
@@ -62,7 +66,7 @@ def legalize(
     graph = lower(model)
     lie_as(graph, layouts or {})
     _refuse_wide(graph)
-    run_graph_passes(graph, graph_passes(model, hw, debug_outputs=debug_outputs), check=check)
+    run_graph_passes(graph, graph_passes(model, hw, constants=constants, debug_outputs=debug_outputs), check=check)
     _refuse_wide(graph)
     mask_tasks(graph, tasks or TaskMasks(), hw)
     return graph
@@ -85,11 +89,14 @@ def _refuse_wide(graph: Graph) -> None:
         raise UnsupportedError(reasons.values(), nodes=reasons)
 
 
-def graph_passes(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool) -> list[tuple[str, GraphPass]]:
+def graph_passes(
+    model: ir.Model, hw: HardwareConfig, *, constants: Mapping[str, Any] | None = None, debug_outputs: bool
+) -> list[tuple[str, GraphPass]]:
     """The passes over the device graph in order, by name."""
     return [
         ("lower", lambda graph: None),
         ("rounding", lambda graph: apply_rounding(graph, model)),
+        *([("constant_inputs", lambda graph: set_constants(graph, constants))] if constants else []),
         ("fuse_same_source", fuse_same_source),
         ("prune", prune),
         ("fuse_table", fuse_tables),

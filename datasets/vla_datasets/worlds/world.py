@@ -61,7 +61,13 @@ Expert = Callable[[], Any]  # the action in the world's state of now; raises Exp
 
 @dataclass(frozen=True)
 class Schema:
-    """What a frame of the world's demonstrations holds, in the order of its columns, and frames per second."""
+    """What a frame of the world's demonstrations holds, in the order of its columns, and how time goes.
+
+    Attributes:
+        fps: frames, which are control steps, per second.
+        idle: the action of a robot that was told nothing yet; None: there is none, and it has to be told at once.
+    """
 
     features: Mapping[str, Feature]
     fps: int
+    idle: Any = None
