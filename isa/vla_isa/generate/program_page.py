@@ -36,8 +36,8 @@ _CONTENT = {
     "graphs": "only of a program of several graphs, a file of the same form: `names` (JSON list: the entry points but "
     "the first, whose graph is in the sections above) and for each of them `io0`, `signature0`, `arrays0` and so on, "
     "as above but without `data_bytes`",
-    "tasks": "JSON, of tasks only: `words` of an image of the parameters, the data `lines` where each entry point has its "
-    "own, the convolutions `convs` that tasks mask, which `packets` are theirs, and the `live` blocks of each task",
+    "tasks": "JSON, of tasks only: `words` of an image of the parameters, the data `lines` where each entry point has "
+    "its own, the convolutions `convs` that tasks mask, which `packets` are theirs, and the `live` blocks of each task",
     "onnx": "only after `vlac compile --embed-onnx`: the ONNX model, for `vlarun --backend ref`",
 }
 
