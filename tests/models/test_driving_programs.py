@@ -12,6 +12,7 @@ from driving_programs import SMALL, made, program_of
 
 import vlarun
 from vla_models.driving.names import BRANCHES, COMMAND, CONTROL
+from vla_models.driving_tiles.gates import live_share
 
 POLICIES = [("driving_vgg", {}), ("driving_tiles", {}), ("driving_tiles", {"gated": True})]
 
@@ -44,6 +45,25 @@ def test_a_small_one_has_the_same_bits_on_rtl_and_is_near_torch(
     assert np.abs(errors).max() < 0.1 * np.abs(size).max()
     if name == "driving_tiles":  # whose branches differ with random weights, too
         assert np.ptp(np.array(size), axis=0).max() > 0.3 * np.abs(size).max()
+
+
+@pytest.mark.parametrize("config", ["tiny", "u50"])
+def test_each_task_is_an_entry_point_that_does_what_its_command_does(config: str, tmp_path: Path) -> None:
+    """The same bytes as with everything computed and gated, in the gates' share of the multiply-accumulates."""
+    policy = made("driving_tiles", SMALL["driving_tiles"] | {"gated": True})
+    program, inputs = program_of(policy, config, tmp_path)
+    assert list(program.entries) == ["main", *BRANCHES]
+    session, costs = vlarun.Session(program), program.manifest["tasks"]
+    shares = live_share(policy.gates.table(), policy.trunk.macs).tolist()
+    assert len(set(shares)) > 1 and max(shares) < 1
+    convs = sum(policy.trunk.macs)
+    for number, task in enumerate(BRANCHES):
+        frame = one(inputs) | {COMMAND: np.eye(len(BRANCHES), dtype=np.float32)[[number]]}
+        whole, cycles = session.run(frame, raw=True), session.stats["cycles"]
+        part = session.run(frame, raw=True, entry=task)
+        assert all(np.array_equal(part[name], array) for name, array in whole.items()), task
+        assert session.stats["cycles"] < cycles
+        assert costs["main"]["macs"] - costs[task]["macs"] == round(convs * (1 - shares[number]))
 
 
 @pytest.mark.slow
