@@ -10,8 +10,11 @@ import torch
 
 import vlac
 from vla_isa.program import Program
+from vla_models.driving_tiles.gates import live_share
 from vla_models.export_onnx import export_onnx
 from vla_models.registry import find_policy
+
+__all__ = ["SMALL", "live_share", "made", "program_of", "torch"]
 
 SMALL: dict[str, dict[str, Any]] = {
     "driving_vgg": {"channels": (16, 16), "strides": (2, 1), "image_size": 16, "measure_features": 8, "hidden": (16,)},

@@ -7,12 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from driving_programs import SMALL, made, program_of
 
 import vlarun
 from vla_models.driving.names import BRANCHES, COMMAND, CONTROL
-from vla_models.driving_tiles.gates import live_share
 
 POLICIES = [("driving_vgg", {}), ("driving_tiles", {}), ("driving_tiles", {"gated": True})]
 
@@ -31,6 +28,8 @@ def same_bits(program: Any, inputs: dict[str, np.ndarray]) -> None:
 def test_a_small_one_has_the_same_bits_on_rtl_and_is_near_torch(
     name: str, options: dict[str, Any], tmp_path: Path
 ) -> None:
+    from driving_programs import SMALL, made, program_of, torch
+
     policy = made(name, SMALL[name] | options)
     program, inputs = program_of(policy, "tiny", tmp_path)
     same_bits(program, one(inputs))
@@ -50,6 +49,8 @@ def test_a_small_one_has_the_same_bits_on_rtl_and_is_near_torch(
 @pytest.mark.parametrize("config", ["tiny", "u50"])
 def test_each_task_is_an_entry_point_that_does_what_its_command_does(config: str, tmp_path: Path) -> None:
     """The same bytes as with everything computed and gated, in the gates' share of the multiply-accumulates."""
+    from driving_programs import SMALL, live_share, made, program_of
+
     policy = made("driving_tiles", SMALL["driving_tiles"] | {"gated": True})
     program, inputs = program_of(policy, config, tmp_path)
     assert list(program.entries) == ["main", *BRANCHES]
@@ -71,5 +72,7 @@ def test_each_task_is_an_entry_point_that_does_what_its_command_does(config: str
 def test_the_whole_one_leaves_nothing_for_the_host_and_has_the_same_bits_on_rtl(
     name: str, options: dict[str, Any], tmp_path: Path
 ) -> None:
+    from driving_programs import made, program_of
+
     program, inputs = program_of(made(name, options), "u50", tmp_path)
     same_bits(program, one(inputs))

@@ -5,49 +5,21 @@ from __future__ import annotations
 import math
 
 import pytest
-import torch
 
-from vla_models.driving.batches import DrivingOutput
 from vla_models.driving.names import BRANCHES, COMMAND, IMAGE, MEASURES
 from vla_models.driving_tiles.config import DrivingTilesConfig
-from vla_models.driving_tiles.model import DrivingTiles
 from vla_models.policy import Batch
 from vla_training.errors import TrainConfigError
 from vla_training.objectives.driving import DrivingImitation
-from vla_training.objectives.driving_noise import mirror, past_noise, relight
-from vla_training.objectives.group_lasso import block_norms, group_lasso, tile_norms
 
 SMALL = {"channels": (32, 48), "strides": (2, 2), "image_size": 16, "measure_features": 8, "fused": 16, "branch": (8,)}
 PLAIN = DrivingImitation(concepts=0, mirror=0, forget=0, relight=False)
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def batch_of(branches: list[int], columns: int = 2) -> Batch:
-    count, draw = len(branches), generator(1)
-    inputs = {
-        IMAGE: torch.rand(count, 3, 16, 16, generator=draw),
-        COMMAND: torch.eye(len(BRANCHES))[branches],
-        MEASURES: torch.rand(count, 3, generator=draw),
-    }
-    return Batch(inputs, torch.rand(count, columns + 5, generator=draw).round(decimals=2))
-
-
-class Says(torch.nn.Module):  # type: ignore[misc]
-    """Answers the same whatever it sees."""
-
-    def __init__(self, control: list[list[float]]) -> None:
-        super().__init__()
-        self.control = torch.nn.Parameter(torch.tensor(control))
-
-    def forward(self, *inputs: torch.Tensor) -> DrivingOutput:
-        return DrivingOutput(self.control, torch.zeros(len(self.control), 5))
-
-
 def test_the_loss_is_what_the_earlier_system_says() -> None:
     """By hand: 25 (1 + 10 s^2) |error| of steering, 10 |error| of a pedal in use, 2 at rest; means are added."""
+    from driving_samples import Says, batch_of, generator, torch
+
     target = torch.tensor([[0.5, 0.5, 0.0, *[0.0] * 5], [0.0, 0.04, 1.0, *[0.0] * 5]])
     batch = Batch(batch_of([0, 5]).inputs, target)
     loss, watched = PLAIN.loss(Says([[0.4, 0.5, 0.1], [0.2, 0.0, 0.5]]), batch, generator())
@@ -63,6 +35,8 @@ def test_the_loss_is_what_the_earlier_system_says() -> None:
 
 @pytest.mark.parametrize("branch", range(len(BRANCHES)))
 def test_only_the_commanded_branch_learns(branch: int) -> None:
+    from driving_samples import DrivingTiles, batch_of, generator, torch
+
     torch.manual_seed(0)
     policy = DrivingTiles(DrivingTilesConfig(**SMALL))
     loss, _ = PLAIN.loss(policy, batch_of([branch] * 3), generator())
@@ -72,6 +46,8 @@ def test_only_the_commanded_branch_learns(branch: int) -> None:
 
 
 def test_a_mirrored_sample_is_what_a_mirrored_world_shows() -> None:
+    from driving_samples import batch_of, mirror, torch
+
     batch = batch_of([0, 1, 3, 4, 3])
     chosen = torch.tensor([True, True, True, True, False])
     found = mirror(batch, chosen)
@@ -88,6 +64,8 @@ def test_a_mirrored_sample_is_what_a_mirrored_world_shows() -> None:
 
 
 def test_turns_are_not_mirrored_and_validation_sees_samples_as_they_are() -> None:
+    from driving_samples import DrivingOutput, Says, batch_of, generator, torch
+
     seen: list[tuple[torch.Tensor, ...]] = []
 
     class Sees(Says):
@@ -106,6 +84,8 @@ def test_turns_are_not_mirrored_and_validation_sees_samples_as_they_are() -> Non
 
 
 def test_the_action_before_is_forgotten_sample_by_sample_and_the_speed_stays() -> None:
+    from driving_samples import generator, past_noise, torch
+
     measures = torch.tensor([[0.5, -0.5, 0.42]]).repeat(4000, 1)
     found = past_noise({MEASURES: measures}, 0.5, generator())[MEASURES]
     gone = (found[:, :2] == 0).all(dim=1)
@@ -118,6 +98,8 @@ def test_the_action_before_is_forgotten_sample_by_sample_and_the_speed_stays() -
 
 
 def test_light_changes_all_frames_of_a_stack_alike() -> None:
+    from driving_samples import generator, relight, torch
+
     image = torch.full((500, 6, 4, 4), 0.5)
     found = relight({IMAGE: image}, generator())[IMAGE]
     assert torch.equal(found, found[:, :1, :1, :1].expand_as(found))  # flat images stay flat: contrast has no hold
@@ -127,17 +109,21 @@ def test_light_changes_all_frames_of_a_stack_alike() -> None:
 
 
 def test_group_norms_are_those_of_their_channels() -> None:
+    from driving_samples import block_norms, group_lasso, tile_norms, torch
+
     weight = torch.zeros(40, 20, 3, 3)
     weight[17, 3, 1, 1], weight[18, 18, 0, 0], weight[39, 19] = 3.0, 4.0, 1.0
     assert tile_norms(weight).tolist() == pytest.approx([0, 5, 3], abs=1e-6)
     assert block_norms(weight).flatten().tolist() == pytest.approx([0, 0, 3, 4, 0, 3], abs=1e-6)
     conv = torch.nn.Conv2d(20, 40, 3)
     conv.weight.data.copy_(weight)
-    assert float(group_lasso([conv, torch.nn.ReLU()], 2.0, 0.0)) == pytest.approx(16)
-    assert float(group_lasso([conv], 0.0, 1.0)) == pytest.approx(10)
+    assert group_lasso([conv, torch.nn.ReLU()], 2.0, 0.0).item() == pytest.approx(16)
+    assert group_lasso([conv], 0.0, 1.0).item() == pytest.approx(10)
 
 
 def test_the_lasso_empties_what_the_data_does_not_need() -> None:
+    from driving_samples import DrivingTiles, batch_of, generator, tile_norms, torch
+
     torch.manual_seed(0)
     policy = DrivingTiles(DrivingTilesConfig(**SMALL))
     before = tile_norms(policy.trunk.convs[1].weight).detach().clone()
@@ -153,6 +139,8 @@ def test_the_lasso_empties_what_the_data_does_not_need() -> None:
 
 
 def test_the_budget_shrinks_to_what_was_asked_and_closes_gates() -> None:
+    from driving_samples import DrivingTiles, batch_of, generator, torch
+
     objective = DrivingImitation(steer=0, pedal=0, pedal_rest=0, concepts=0, budget=1.0, mac_budget=0.5, mirror=0)
     torch.manual_seed(0)
     policy = DrivingTiles(DrivingTilesConfig(**SMALL, gated=True))
@@ -186,5 +174,7 @@ def test_bad_options_are_refused(options: dict[str, float], message: str) -> Non
 
 
 def test_another_policy_is_refused() -> None:
+    from driving_samples import generator, torch
+
     with pytest.raises(TrainConfigError, match="takes a driving policy"):
         PLAIN.loss(torch.nn.Identity(), Batch({"x": torch.zeros(1, 2)}, torch.zeros(1, 7)), generator())

@@ -5,28 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-from torch import nn
 
-from vla_models.registry import find_policy
-from vla_models.saved import load_policy, save_policy
+from vla_models.saved import load_policy
 from vla_training.cli import main
 from vla_training.errors import EvaluationError
-from vla_training.prune import Pruned, prune_blocks
-
-SIZES = {"channels": (32, 64, 64), "strides": (2, 1, 1), "image_size": 16, "measure_features": 8, "hidden": (16,)}
-
-
-def saved(folder: Path) -> Path:
-    torch.manual_seed(0)
-    spec = find_policy("driving_vgg")
-    policy = spec.make(spec.configured(SIZES))
-    folder.mkdir()
-    save_policy(folder, spec.name, policy.config, policy.state_dict())
-    return folder
 
 
 def test_the_weakest_blocks_are_zero_and_nothing_else_changes() -> None:
+    from pruned import Pruned, nn, prune_blocks, torch
+
     convs = nn.Sequential(nn.Conv2d(32, 32, 1, bias=False), nn.ReLU(), nn.Conv2d(32, 20, 3))
     with torch.no_grad():
         for number, (o, i) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
@@ -43,6 +30,8 @@ def test_the_weakest_blocks_are_zero_and_nothing_else_changes() -> None:
 
 
 def test_a_pruned_policy_takes_fewer_cycles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pruned import saved
+
     import vlac
     import vlarun
     from vla_models.export_onnx import export_onnx
@@ -62,6 +51,8 @@ def test_a_pruned_policy_takes_fewer_cycles(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pruned import nn, prune_blocks, saved
+
     source = saved(tmp_path / "whole")
     for arguments, message in (
         (["--policy", str(source), "--share", "1.5", "-o", str(tmp_path / "x")], "--share is 1.5"),
