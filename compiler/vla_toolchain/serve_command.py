@@ -21,6 +21,7 @@ from vla_models.registry import find_policy
 from vla_models.saved import load_preprocessor
 from vlarun.backends import create
 from vlarun.partitions import PackageSession, open_session
+from vlarun.serve.batcher import entry_points
 from vlarun.serve.episode import Plain, PolicyFactory
 from vlarun.serve.server import Limits, PolicyServer
 from vlarun.session import Session
@@ -34,21 +35,18 @@ def serve(args: argparse.Namespace) -> int:
     """vlarun serve."""
     backend = create(args.backend, onnx=args.onnx, library=args.library)
     loaded = package.load(args.program)
-    if isinstance(loaded, Program) and loaded.others:
+    if args.policy is not None and isinstance(loaded, Program) and loaded.others:
         raise BadUsageError(
-            f"the program is of several graphs ({', '.join(loaded.entries)}), and the server runs one graph; "
-            "compile that one alone"
+            f"the program is of several graphs ({', '.join(loaded.entries)}), and a policy's preprocessor is for one; "
+            "leave out --policy: clients send a graph's inputs, and its name as 'entry'"
         )
 
     def opened() -> Session | PackageSession:
         return open_session(loaded, backend, config=args.config)
 
     first = opened()
-    make = Plain if args.policy is None else _policy(args.policy, first)
-    if args.entry is not None:
-        if not isinstance(first, Session):
-            raise BadUsageError("a program with host partitions has no entry points; leave out --entry")
-        first.program.at(args.entry)
+    _check_entry(args, first)
+    make = Plain if args.policy is None else _policy(args.policy, first, args.entry)
     server = PolicyServer(
         opened,
         make,
@@ -62,6 +60,17 @@ def serve(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_entry(args: argparse.Namespace, session: Session | PackageSession) -> None:
+    """Refuse an entry point that cannot be had."""
+    if args.entry is None:
+        return
+    if not isinstance(session, Session):
+        raise BadUsageError("a program with host partitions has no entry points; leave out --entry")
+    if args.backend == "ref":
+        raise BadUsageError("--entry is a place in the program; --backend ref runs the whole ONNX model")
+    session.program.at(args.entry)
+
+
 def _started(args: argparse.Namespace, port: int, tcp_port: int | None) -> None:
     where = f"{args.host}:{port}"
     print(f"Serving {args.program} on ws://{where} ({args.backend}).", flush=True)
@@ -72,14 +81,24 @@ def _started(args: argparse.Namespace, port: int, tcp_port: int | None) -> None:
 
 def _metadata(args: argparse.Namespace, session: Session | PackageSession) -> dict[str, Any]:
     """What a client gets first: what it may send, and what computes it."""
-    wanted, optional = session.wanted_inputs()
-    program = session.program.model_outputs if isinstance(session, Session) else session.package.outputs
+    names = entry_points(session)
     return {
         "server": f"vlarun {__version__}",
         "backend": args.backend,
         "policy": "" if args.policy is None else str(args.policy),
+        **_tensors(session, args.entry),
+        "entry": args.entry or next(iter(names), None),
+        "entries": {name: _tensors(session, name) for name in names},
+    }
+
+
+def _tensors(session: Session | PackageSession, entry: str | None) -> dict[str, Any]:
+    """What an entry point takes and makes."""
+    wanted, optional = session.wanted_inputs(entry=entry)
+    made = session.at(entry).model_outputs if isinstance(session, Session) else session.package.outputs
+    return {
         "inputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype, "optional": v.name in optional} for v in wanted},
-        "outputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype} for v in program},
+        "outputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype} for v in made},
     }
 
 
@@ -98,14 +117,14 @@ def read_api_key(path: Path) -> str:
     return key
 
 
-def _policy(name: str, session: Session | PackageSession) -> PolicyFactory:
+def _policy(name: str, session: Session | PackageSession, entry: str | None) -> PolicyFactory:
     """A client's side of the policy in a folder, or of the registered one of that name.
 
     Raises:
         VlaError: there is none, or its tensors are not the program's.
     """
     make = _preprocessor(name)
-    made, (wanted, optional) = make(), session.wanted_inputs()
+    made, (wanted, optional) = make(), session.wanted_inputs(entry=entry)
     needed = {value.name for value in wanted} - optional
     if not needed <= set(made.input_names) <= {value.name for value in wanted}:
         raise ConfigError(

@@ -1,7 +1,7 @@
 """Requests of all clients become runs of the program: in order, several at once, in one thread beside the server's.
 
 A program with carried state has a session for every client, so that no client sees another's state; the runs of any
-other program are shared. Not here: connections and messages (`server.py`).
+other program are shared, of each entry point by themselves. Not here: connections and messages (`server.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vlarun.partitions import PackageSession
 from vlarun.serve.metrics import Metrics
 from vlarun.session import Session
 
-__all__ = ["Batcher", "BusyError", "has_state"]
+__all__ = ["Batcher", "BusyError", "Computed", "entry_points", "has_state"]
 
 AnySession = Session | PackageSession
 Arrays = dict[str, NDArray[Any]]
@@ -35,15 +35,31 @@ class BusyError(VlaError):
 
 def has_state(session: AnySession) -> bool:
     """Whether a run leaves something for the next one."""
-    return isinstance(session, Session) and bool(session.program.carried)
+    return isinstance(session, Session) and session.has_state
+
+
+def entry_points(session: AnySession) -> list[str]:
+    """What a request may name: none of a program with host partitions, or where the whole ONNX model runs."""
+    if isinstance(session, PackageSession) or session.backend.name == "ref":
+        return []
+    return list(session.program.entries)
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a run made, in the model's shapes, and its cycles on the device, where there is one."""
+
+    outputs: Arrays
+    cycles: int | None
 
 
 @dataclass
 class _Request:
     session: AnySession
+    entry: str | None
     arrays: Arrays
     forget: bool
-    done: asyncio.Future[Arrays]
+    done: asyncio.Future[Computed]
 
 
 class Batcher:
@@ -51,9 +67,12 @@ class Batcher:
 
     Args:
         open_session: makes a session of the program; called once, or once a client where the program has state.
-        entry: entry point of every run.
+        entry: entry point of requests that name none; None: the first one.
         most_at_once: requests of a run.
         most_waiting: requests that wait, of all clients.
+
+    Raises:
+        InputError: there is no such entry point.
     """
 
     def __init__(
@@ -65,14 +84,13 @@ class Batcher:
         most_at_once: int = 8,
         most_waiting: int = 64,
     ) -> None:
-        self._open, self._metrics, self._entry = open_session, metrics, entry
+        self._open, self._metrics = open_session, metrics
         self._most_at_once, self._most_waiting = most_at_once, most_waiting
         self._shared = open_session()
         self._shared.prepare()  # no client waits until a machine is built
-        outputs = (
-            self._shared.program.model_outputs if isinstance(self._shared, Session) else self._shared.package.outputs
-        )
-        self._shapes = {value.name: value.shape for value in outputs}  # of one run
+        self._entries = entry_points(self._shared)
+        self._entry = next(iter(self._entries), None)
+        self._entry = self.entry(entry)
         self._waiting: deque[_Request] = deque()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "vlarun-serve")
@@ -82,17 +100,35 @@ class Batcher:
         return self._open() if has_state(self._shared) else self._shared
 
     @property
-    def input_names(self) -> list[str]:
-        """What the program takes."""
-        return [value.name for value in self._shared.wanted_inputs()[0]]
+    def input_names(self) -> set[str]:
+        """What the program takes, at any entry point."""
+        every = [self._shared.wanted_inputs(entry=entry)[0] for entry in (None, *self._entries)]
+        return {value.name for wanted in every for value in wanted}
 
-    def check(self, session: AnySession, inputs: Mapping[str, Any]) -> Arrays:
+    def entry(self, name: object) -> str | None:
+        """The entry point that a request means by a name, or by none.
+
+        Raises:
+            InputError: no text, or no entry point of the program.
+        """
+        if name is None:
+            return self._entry
+        if not self._entries:
+            raise InputError("what this server runs has no entry points; leave out 'entry'")
+        known = ", ".join(self._entries)
+        if not isinstance(name, str):
+            raise InputError(f"'entry' is {name!r:.40}; send the name of an entry point: {known}")
+        if name not in self._entries:
+            raise InputError(f"the program has no entry point '{name:.40}'; it has {known}")
+        return name
+
+    def check(self, session: AnySession, entry: str | None, inputs: Mapping[str, Any]) -> Arrays:
         """The arrays of one run; what may be left out, and was, is not among them: the session knows what it is then.
 
         Raises:
             InputError: they do not fit the program, or are those of several runs.
         """
-        wanted, optional = session.wanted_inputs()
+        wanted, optional = session.wanted_inputs(entry=entry)
         runs = read_runs(wanted, inputs, optional)
         if runs.count != 1:
             raise InputError(f"the observation holds {runs.count} runs; a request is one")
@@ -107,15 +143,15 @@ class Batcher:
         if len(self._waiting) >= self._most_waiting:
             raise BusyError(f"{len(self._waiting)} requests wait already, the most this server holds; ask again later")
 
-    async def run(self, session: AnySession, arrays: Arrays, forget: bool) -> Arrays:
-        """The outputs of a run, in the model's shapes; `forget`: begin with carried inputs of zero.
+    async def run(self, session: AnySession, entry: str | None, arrays: Arrays, forget: bool) -> Computed:
+        """What a run makes; `forget`: begin with carried inputs of zero.
 
         Raises:
             BusyError: too many requests wait.
             VlaError: the machine stopped with an error.
         """
         self.check_room()
-        request = _Request(session, arrays, forget, asyncio.get_running_loop().create_future())
+        request = _Request(session, entry, arrays, forget, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         self._metrics.waiting.set(len(self._waiting))
         self._wake.set()
@@ -153,42 +189,44 @@ class Batcher:
             self._wake.clear()
         return batch
 
-    def _run(self, batch: list[_Request]) -> list[Arrays | Exception]:
+    def _run(self, batch: list[_Request]) -> list[Computed | Exception]:
         """Outputs of each request, or why there are none; in the thread. One bad request fails alone."""
         try:
-            found: list[Arrays | Exception] = list(self._outputs(batch))
+            found: list[Computed | Exception] = list(self._computed(batch))
         except Exception as error:  # of any request: it is told to the client, or logged by the server
             if len(batch) == 1:
                 return [error]
             return [each for request in batch for each in self._run([request])]
         return found
 
-    def _outputs(self, batch: list[_Request]) -> list[Arrays]:
+    def _computed(self, batch: list[_Request]) -> list[Computed]:
         first = batch[0]
-        if first.forget and isinstance(first.session, Session):
-            first.session.forget()
+        session, entry = first.session, first.entry
+        if first.forget and isinstance(session, Session):
+            session.forget()
         if len(batch) == 1:
-            results = [first.session.run(first.arrays, entry=self._entry)]
+            results = [session.run(first.arrays, entry=entry)]
         else:
             joined = {name: np.stack([r.arrays[name] for r in batch]) for name in first.arrays}
-            outputs = first.session.run(joined, entry=self._entry)
-            shapes = self._shapes
+            outputs, shapes = session.run(joined, entry=entry), _shapes(session, entry)
             results = [{n: a[i].reshape(shapes[n]) for n, a in outputs.items()} for i in range(len(batch))]
-        self._metrics.ran(len(batch), self.cycles(first.session))
-        return results
+        cycles = None if session.backend.name == "ref" else int(session.stats["cycles"])
+        self._metrics.ran(len(batch), cycles)
+        return [Computed(result, cycles) for result in results]
 
-    def cycles(self, session: AnySession) -> int | None:
-        """Cycles of a run on the device, where there is one."""
-        return None if session.backend.name == "ref" else int(session.stats["cycles"])
+
+def _shapes(session: AnySession, entry: str | None) -> dict[str, tuple[int, ...]]:
+    """Of the outputs of one run."""
+    values = session.package.outputs if isinstance(session, PackageSession) else session.at(entry).model_outputs
+    return {value.name: tuple(value.shape) for value in values}
 
 
 def _together(first: _Request, other: _Request) -> bool:
-    return (
-        other.session is first.session and not has_state(first.session) and first.arrays.keys() == other.arrays.keys()
-    )
+    same = other.session is first.session and other.entry == first.entry
+    return same and not has_state(first.session) and first.arrays.keys() == other.arrays.keys()
 
 
-def _finish(request: _Request, found: Arrays | Exception) -> None:
+def _finish(request: _Request, found: Computed | Exception) -> None:
     if request.done.done():  # its client waited too long, or left
         return
     if isinstance(found, Exception):
