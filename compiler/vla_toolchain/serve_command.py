@@ -21,7 +21,7 @@ from vla_models.registry import find_policy
 from vla_models.saved import load_preprocessor
 from vlarun.backends import create
 from vlarun.partitions import PackageSession, open_session
-from vlarun.serve.batcher import entry_points
+from vlarun.serve.batcher import entry_points, made_outputs
 from vlarun.serve.episode import Plain, PolicyFactory
 from vlarun.serve.server import Limits, PolicyServer
 from vlarun.session import Session
@@ -35,10 +35,10 @@ def serve(args: argparse.Namespace) -> int:
     """vlarun serve."""
     backend = create(args.backend, onnx=args.onnx, library=args.library)
     loaded = package.load(args.program)
-    if args.policy is not None and isinstance(loaded, Program) and loaded.others:
+    if isinstance(loaded, Program) and loaded.others and args.policy is not None:
         raise BadUsageError(
-            f"the program is of several graphs ({', '.join(loaded.entries)}), and a policy's preprocessor is for one; "
-            "leave out --policy: clients send a graph's inputs, and its name as 'entry'"
+            f"the program is of several graphs ({', '.join(loaded.entries)}), and --policy knows one; leave it out: "
+            "clients send the inputs of a graph by name, and its name as 'entry'"
         )
 
     def opened() -> Session | PackageSession:
@@ -46,7 +46,7 @@ def serve(args: argparse.Namespace) -> int:
 
     first = opened()
     _check_entry(args, first)
-    make = Plain if args.policy is None else _policy(args.policy, first, args.entry)
+    make = Plain if args.policy is None else _policy(args.policy, first)
     server = PolicyServer(
         opened,
         make,
@@ -81,24 +81,26 @@ def _started(args: argparse.Namespace, port: int, tcp_port: int | None) -> None:
 
 def _metadata(args: argparse.Namespace, session: Session | PackageSession) -> dict[str, Any]:
     """What a client gets first: what it may send, and what computes it."""
-    names = entry_points(session)
-    return {
+    found: dict[str, Any] = {
         "server": f"vlarun {__version__}",
         "backend": args.backend,
         "policy": "" if args.policy is None else str(args.policy),
-        **_tensors(session, args.entry),
-        "entry": args.entry or next(iter(names), None),
-        "entries": {name: _tensors(session, name) for name in names},
+        "host_partitions": 0,
+        **_described(session, args.entry),
     }
+    if isinstance(session, PackageSession):
+        found["host_partitions"] = len(session.package.partitions) - len(session.package.programs)
+    if len(names := entry_points(session)) > 1:
+        found["entries"] = {name: _described(session, name) for name in names}
+    return found
 
 
-def _tensors(session: Session | PackageSession, entry: str | None) -> dict[str, Any]:
-    """What an entry point takes and makes."""
+def _described(session: Session | PackageSession, entry: str | None) -> dict[str, Any]:
+    """Inputs and outputs of an entry point."""
     wanted, optional = session.wanted_inputs(entry=entry)
-    made = session.at(entry).model_outputs if isinstance(session, Session) else session.package.outputs
     return {
         "inputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype, "optional": v.name in optional} for v in wanted},
-        "outputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype} for v in made},
+        "outputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype} for v in made_outputs(session, entry)},
     }
 
 
@@ -117,14 +119,14 @@ def read_api_key(path: Path) -> str:
     return key
 
 
-def _policy(name: str, session: Session | PackageSession, entry: str | None) -> PolicyFactory:
+def _policy(name: str, session: Session | PackageSession) -> PolicyFactory:
     """A client's side of the policy in a folder, or of the registered one of that name.
 
     Raises:
         VlaError: there is none, or its tensors are not the program's.
     """
     make = _preprocessor(name)
-    made, (wanted, optional) = make(), session.wanted_inputs(entry=entry)
+    made, (wanted, optional) = make(), session.wanted_inputs()
     needed = {value.name for value in wanted} - optional
     if not needed <= set(made.input_names) <= {value.name for value in wanted}:
         raise ConfigError(

@@ -50,7 +50,7 @@ def answering(answer: Answer) -> Iterator[str]:
         loop.close()
 
 
-def of_policy(run: Path, most_open: list[int]) -> Answer:
+def of_policy(run: Path, most_open: list[int], begun: list[Any]) -> Answer:
     """Computes with torch what `vlarun serve` computes with a program: an episode's state for every connection."""
     network = network_runner(RunnerSpec("float", run))
     count = [0]
@@ -63,6 +63,8 @@ def of_policy(run: Path, most_open: list[int]) -> Answer:
         async for message in connection:
             assert isinstance(message, bytes)
             observation = unpack(message)
+            if "seed" in observation:
+                begun.append((observation["seed"], observation["reset"]))
             episode.begins(observation, observation.pop("reset", False))
             outputs = network._compute(episode.inputs(observation))
             await connection.send(pack({**episode.reply(outputs), "server_timing": {"device_cycles": 777}}))
@@ -73,11 +75,13 @@ def of_policy(run: Path, most_open: list[int]) -> Answer:
 
 def test_the_same_episodes_as_in_this_process(run: Path, tmp_path: Path) -> None:
     here = evaluate(RunnerSpec("float", run), "babyai", "GoToObj", 20)
-    most_open = [0]
-    with answering(of_policy(run, most_open)) as address:
+    most_open: list[int] = [0]
+    begun: list[Any] = []
+    with answering(of_policy(run, most_open, begun)) as address:
         there = evaluate(ServerSpec(address), "babyai", "GoToObj", 20)
         assert there == replace(here, backend="server", cycles=777)
         assert most_open[0] == 16  # one for every episode of the lockstep
+        assert sorted(begun) == [(episode.seed, True) for episode in here.episodes]
         several = evaluate(ServerSpec(address), "babyai", "GoToObj", 20, Engine(2))
         assert several == there
         output = tmp_path / "e.json"
@@ -129,7 +133,7 @@ def test_no_server(capsys: pytest.CaptureFixture[str], run: Path, tmp_path: Path
     for arguments, code, said in (
         ([], 2, "give a path, or --server HOST:PORT"),
         (["--server", "127.0.0.1:1"], 1, "The server at 127.0.0.1:1 cannot be reached"),
-        (["--server", "127.0.0.1:1", str(run)], 2, "leave out a path"),
+        (["--server", "127.0.0.1:1", str(run)], 2, "leave out the path"),
         (["--server", "127.0.0.1:1", "--backend", "sim"], 2, "leave out --backend"),
         ([str(run), "--api-key-file", str(tmp_path)], 2, "--api-key-file is for --server"),
         (["--server", "127.0.0.1:1", "--api-key-file", str(tmp_path)], 1, "cannot be read"),

@@ -26,7 +26,8 @@ class World(Protocol):
     """One level of a world, a `gymnasium.Env`.
 
     `info` of a step holds `success` (bool), `score` (float) and, where the episode ended without success, `failure`
-    (what it was, in words).
+    (what it was, in words). A world whose episodes are dear may say `usable` with a failure: how many of the steps are
+    a demonstration all the same; without it none is.
     """
 
     level: str
@@ -61,7 +62,13 @@ Expert = Callable[[], Any]  # the action in the world's state of now; raises Exp
 
 @dataclass(frozen=True)
 class Schema:
-    """What a frame of the world's demonstrations holds, in the order of its columns, and frames per second."""
+    """What a frame of the world's demonstrations holds, in the order of its columns, and how time goes.
+
+    Attributes:
+        fps: frames, which are control steps, per second.
+        idle: the action of a robot that was told nothing yet; None: there is none, and it has to be told at once.
+    """
 
     features: Mapping[str, Feature]
     fps: int
+    idle: Any = None

@@ -1,7 +1,7 @@
 """Requests of all clients become runs of the program: in order, several at once, in one thread beside the server's.
 
 A program with carried state has a session for every client, so that no client sees another's state; the runs of any
-other program are shared, of each entry point by themselves. Not here: connections and messages (`server.py`).
+other program are shared. Not here: connections and messages (`server.py`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from vla_isa.errors import VlaError
 from vla_isa.input_arrays import read_runs
+from vla_isa.signature import Value
 from vlarun.errors import InputError
 from vlarun.partitions import PackageSession
 from vlarun.serve.metrics import Metrics
 from vlarun.session import Session
 
-__all__ = ["Batcher", "BusyError", "Computed", "entry_points", "has_state"]
+__all__ = ["AnySession", "Batcher", "BusyError", "Computed", "entry_points", "has_state", "made_outputs"]
 
 AnySession = Session | PackageSession
 Arrays = dict[str, NDArray[Any]]
@@ -34,15 +35,18 @@ class BusyError(VlaError):
 
 
 def has_state(session: AnySession) -> bool:
-    """Whether a run leaves something for the next one."""
+    """Whether a run leaves something for the next one, of whichever entry point."""
     return isinstance(session, Session) and session.has_state
 
 
 def entry_points(session: AnySession) -> list[str]:
     """What a request may name: none of a program with host partitions, or where the whole ONNX model runs."""
-    if isinstance(session, PackageSession) or session.backend.name == "ref":
-        return []
-    return list(session.program.entries)
+    return list(session.program.entries) if isinstance(session, Session) and session.backend.name != "ref" else []
+
+
+def made_outputs(session: AnySession, entry: str | None = None) -> list[Value]:
+    """The outputs of one run, as the model names them."""
+    return session.at(entry).model_outputs if isinstance(session, Session) else session.package.outputs
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,9 @@ class Computed:
 @dataclass
 class _Request:
     session: AnySession
-    entry: str | None
     arrays: Arrays
     forget: bool
+    entry: str | None
     done: asyncio.Future[Computed]
 
 
@@ -70,9 +74,6 @@ class Batcher:
         entry: entry point of requests that name none; None: the first one.
         most_at_once: requests of a run.
         most_waiting: requests that wait, of all clients.
-
-    Raises:
-        InputError: there is no such entry point.
     """
 
     def __init__(
@@ -84,13 +85,10 @@ class Batcher:
         most_at_once: int = 8,
         most_waiting: int = 64,
     ) -> None:
-        self._open, self._metrics = open_session, metrics
+        self._open, self._metrics, self._entry = open_session, metrics, entry
         self._most_at_once, self._most_waiting = most_at_once, most_waiting
         self._shared = open_session()
         self._shared.prepare()  # no client waits until a machine is built
-        self._entries = entry_points(self._shared)
-        self._entry = next(iter(self._entries), None)
-        self._entry = self.entry(entry)
         self._waiting: deque[_Request] = deque()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "vlarun-serve")
@@ -99,30 +97,29 @@ class Batcher:
         """The session of a new client."""
         return self._open() if has_state(self._shared) else self._shared
 
-    @property
-    def input_names(self) -> set[str]:
-        """What the program takes, at any entry point."""
-        every = [self._shared.wanted_inputs(entry=entry)[0] for entry in (None, *self._entries)]
-        return {value.name for wanted in every for value in wanted}
-
     def entry(self, name: object) -> str | None:
-        """The entry point that a request means by a name, or by none.
+        """The entry point of a request that names it, or None.
 
         Raises:
-            InputError: no text, or no entry point of the program.
+            InputError: it is none of the program's. Tasks are not united for a request: every set of them would be
+                loaded, and kept.
         """
         if name is None:
             return self._entry
-        if not self._entries:
-            raise InputError("what this server runs has no entry points; leave out 'entry'")
-        known = ", ".join(self._entries)
-        if not isinstance(name, str):
-            raise InputError(f"'entry' is {name!r:.40}; send the name of an entry point: {known}")
-        if name not in self._entries:
-            raise InputError(f"the program has no entry point '{name:.40}'; it has {known}")
-        return name
+        known = entry_points(self._shared)
+        if not known:
+            raise InputError("host partitions, and a whole ONNX model, have no entry points; leave out 'entry'")
+        if name not in known:
+            raise InputError(f"the program has no entry point {name!r:.60}; it has {', '.join(known)}")
+        return str(name)
 
-    def check(self, session: AnySession, entry: str | None, inputs: Mapping[str, Any]) -> Arrays:
+    @property
+    def input_names(self) -> set[str]:
+        """What the program takes, at any entry point."""
+        entries = entry_points(self._shared) or (None,)
+        return {value.name for entry in entries for value in self._shared.wanted_inputs(entry=entry)[0]}
+
+    def check(self, session: AnySession, inputs: Mapping[str, Any], entry: str | None = None) -> Arrays:
         """The arrays of one run; what may be left out, and was, is not among them: the session knows what it is then.
 
         Raises:
@@ -143,7 +140,7 @@ class Batcher:
         if len(self._waiting) >= self._most_waiting:
             raise BusyError(f"{len(self._waiting)} requests wait already, the most this server holds; ask again later")
 
-    async def run(self, session: AnySession, entry: str | None, arrays: Arrays, forget: bool) -> Computed:
+    async def run(self, session: AnySession, arrays: Arrays, forget: bool, entry: str | None = None) -> Computed:
         """What a run makes; `forget`: begin with carried inputs of zero.
 
         Raises:
@@ -151,7 +148,7 @@ class Batcher:
             VlaError: the machine stopped with an error.
         """
         self.check_room()
-        request = _Request(session, entry, arrays, forget, asyncio.get_running_loop().create_future())
+        request = _Request(session, arrays, forget, entry, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         self._metrics.waiting.set(len(self._waiting))
         self._wake.set()
@@ -201,29 +198,27 @@ class Batcher:
 
     def _computed(self, batch: list[_Request]) -> list[Computed]:
         first = batch[0]
-        session, entry = first.session, first.entry
-        if first.forget and isinstance(session, Session):
-            session.forget()
+        if first.forget and isinstance(first.session, Session):
+            first.session.forget()
         if len(batch) == 1:
-            results = [session.run(first.arrays, entry=entry)]
+            results = [first.session.run(first.arrays, entry=first.entry)]
         else:
             joined = {name: np.stack([r.arrays[name] for r in batch]) for name in first.arrays}
-            outputs, shapes = session.run(joined, entry=entry), _shapes(session, entry)
+            outputs = first.session.run(joined, entry=first.entry)
+            shapes = {value.name: value.shape for value in made_outputs(first.session, first.entry)}
             results = [{n: a[i].reshape(shapes[n]) for n, a in outputs.items()} for i in range(len(batch))]
-        cycles = None if session.backend.name == "ref" else int(session.stats["cycles"])
+        cycles = None if first.session.backend.name == "ref" else int(first.session.stats["cycles"])
         self._metrics.ran(len(batch), cycles)
         return [Computed(result, cycles) for result in results]
 
 
-def _shapes(session: AnySession, entry: str | None) -> dict[str, tuple[int, ...]]:
-    """Of the outputs of one run."""
-    values = session.package.outputs if isinstance(session, PackageSession) else session.at(entry).model_outputs
-    return {value.name: tuple(value.shape) for value in values}
-
-
 def _together(first: _Request, other: _Request) -> bool:
-    same = other.session is first.session and other.entry == first.entry
-    return same and not has_state(first.session) and first.arrays.keys() == other.arrays.keys()
+    return (
+        other.session is first.session
+        and other.entry == first.entry
+        and not has_state(first.session)
+        and first.arrays.keys() == other.arrays.keys()
+    )
 
 
 def _finish(request: _Request, found: Computed | Exception) -> None:

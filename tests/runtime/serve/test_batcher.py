@@ -62,7 +62,7 @@ def with_batcher(test: Any, **options: Any) -> Slow:
 
 def test_what_waits_shares_a_run_in_order() -> None:
     async def test(batcher: Batcher, session: Slow) -> None:
-        asked = [asyncio.create_task(batcher.run(session, None, request(n), False)) for n in range(6)]
+        asked = [asyncio.create_task(batcher.run(session, request(n), False)) for n in range(6)]
         while not session.asked:
             await asyncio.sleep(0.01)
         for _ in range(3):
@@ -89,7 +89,7 @@ def test_one_bad_request_fails_alone() -> None:
     async def test(batcher: Batcher, session: Slow) -> None:
         for _ in range(99):
             session.go.release()
-        asked = [asyncio.create_task(batcher.run(session, None, request(n), False)) for n in (1, 13, 3)]
+        asked = [asyncio.create_task(batcher.run(session, request(n), False)) for n in (1, 13, 3)]
         found = await asyncio.gather(*asked, return_exceptions=True)
         assert isinstance(found[1], MachineError)
         assert [f.outputs["sum"][0, 0, 0, 0] for f in (found[0], found[2])] == [2, 6]
@@ -99,13 +99,13 @@ def test_one_bad_request_fails_alone() -> None:
 
 def test_no_room_and_a_client_that_left() -> None:
     async def test(batcher: Batcher, session: Slow) -> None:
-        running = asyncio.create_task(batcher.run(session, None, request(0), False))
+        running = asyncio.create_task(batcher.run(session, request(0), False))
         while not session.asked:
             await asyncio.sleep(0.01)
-        waiting = [asyncio.create_task(batcher.run(session, None, request(n), False)) for n in (1, 2)]
+        waiting = [asyncio.create_task(batcher.run(session, request(n), False)) for n in (1, 2)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError, match="2 requests wait"):
-            await batcher.run(session, None, request(3), False)
+            await batcher.run(session, request(3), False)
         waiting[0].cancel()
         await asyncio.sleep(0)
         for _ in range(99):

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from vla_training.errors import EvaluationError
 
-__all__ = ["BACKENDS", "RunnerSpec", "ServerSpec", "natural_backend"]
+__all__ = ["BACKENDS", "HOST_BACKENDS", "RunnerSpec", "ServerSpec", "natural_backend"]
 
-BACKENDS = ("float", "onnx", "sim", "rtl")
+HOST_BACKENDS = ("float", "onnx")
+BACKENDS = (*HOST_BACKENDS, "sim", "rtl")
 _FILES = {"float": "the folder of a run or of a saved policy", "onnx": "an ONNX file", "sim": "a program of vlac"}
 
 

@@ -18,7 +18,13 @@ __all__ = ["Runner"]
 
 
 class Runner(ABC):
-    """Asks for actions where a slot has none left of its last chunk."""
+    """Asks for actions where a slot has none left of its last chunk.
+
+    Attributes:
+        computes_on_host: a call takes time beside the device's cycles.
+    """
+
+    computes_on_host = False
 
     def __init__(self) -> None:
         self._queues: dict[int, deque[Any]] = {}

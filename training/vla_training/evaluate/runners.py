@@ -163,7 +163,9 @@ def _program_runner(spec: RunnerSpec) -> NetworkRunner:
     session: Any = vlarun.open_session(str(spec.path), backend=spec.backend)
     program = session.program if isinstance(session, vlarun.Session) else session.package
     make = _preprocessor(spec, [t.name for t in program.inputs], [t.name for t in program.outputs])
-    return NetworkRunner(lambda inputs: session.run(dict(inputs)), make, lambda: int(session.stats["cycles"]))
+    runner = NetworkRunner(lambda inputs: session.run(dict(inputs)), make, lambda: int(session.stats["cycles"]))
+    runner.computes_on_host = not isinstance(session, vlarun.Session)
+    return runner
 
 
 def _preprocessor(spec: RunnerSpec, inputs: Sequence[str], outputs: Sequence[str]) -> Callable[[], Preprocessor]:

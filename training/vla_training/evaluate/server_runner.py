@@ -90,7 +90,8 @@ class ServerRunner(Runner):
                 connect(self._url, compression=None, max_size=None, additional_headers=headers)
             )
             metadata = connection.recv(timeout=_SECONDS)
-            unpack(metadata if isinstance(metadata, bytes) else b"")
+            said = unpack(metadata if isinstance(metadata, bytes) else b"")
+        self.computes_on_host = bool(said.get("host_partitions"))
         return connection
 
     def _actions(self, reply: str | bytes) -> npt.NDArray[Any]:

@@ -61,4 +61,5 @@ SCHEMA = Schema(
         **BOOKKEEPING,
     },
     fps=FRAMES_PER_SECOND,
+    idle=(0.0, 0.0, 0.0),
 )
