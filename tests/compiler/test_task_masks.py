@@ -152,6 +152,19 @@ def test_a_live_block_of_dead_inputs_has_its_bias(masks: dict[str, list[int]]) -
             assert all(np.array_equal(found[name], array) for name, array in plain.items()), backend
 
 
+def test_runs_of_live_blocks_are_packets_of_their_own() -> None:
+    qdq, masks = calibrated(graphs.three_convs(), "tiny"), {"conv0": [0, 2, 3], "conv2": [1, 4, 5, 7], "conv4": [2, 9]}
+    program = compile_model(qdq, "tiny", CompileOptions(task_masks={"some": masks}))
+    made = [[s.op for s in p.sources if s.node == "conv0+relu1"] for p in (compile_model(qdq, "tiny"), program)]
+    dense, both = (ops.count("Conv") for ops in made)
+    assert both - dense > dense  # two packets in place of one, where there are pixels enough
+    inputs = some_input(qdq)
+    plain = vlarun.Session(compile_model(zeroed_model(qdq, masks, 8), "tiny")).run(inputs, raw=True)
+    for backend in ("sim", "rtl"):
+        found = vlarun.Session(program, backend=backend).run(inputs, raw=True, entry="some")
+        assert all(np.array_equal(found[name], array) for name, array in plain.items()), backend
+
+
 @pytest.mark.slow
 def test_cycles_fall_as_the_multiply_accumulates_do() -> None:
     """A driving network with 35.3 % dead tiles, on the Verilog machine."""
