@@ -15,11 +15,12 @@ from vla_models.babyai_cnn.config import BabyAICnnConfig
 from vla_models.babyai_cnn.preprocess import BabyAIPreprocessor
 from vla_models.errors import PolicyError
 from vla_models.policy import Preprocessor
+from vla_models.quantized_config import QuantizedConfig
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["POLICIES", "PolicySpec", "find_policy"]
+__all__ = ["POLICIES", "QUANTIZED", "PolicySpec", "find_policy", "find_saved"]
 
 
 def _as_it_is(config: Any, statistics: Mapping[str, Any]) -> Any:
@@ -66,3 +67,21 @@ def find_policy(name: str) -> PolicySpec:
         PolicyError: none is.
     """
     return find_named("policy", name, POLICIES, PolicyError)
+
+
+def _as_float(config: QuantizedConfig) -> Preprocessor:
+    spec = find_policy(config.policy)
+    return spec.preprocessor(spec.configured(config.options))
+
+
+# Of any of them, as the device computes it. Training makes it of a float one: it is no choice of a config.
+QUANTIZED = PolicySpec("quantized", QuantizedConfig, "vla_models.quantized.policy:QuantizedPolicy", _as_float)
+
+
+def find_saved(name: str) -> PolicySpec:
+    """The policy that a saved one calls `name`.
+
+    Raises:
+        PolicyError: there is none.
+    """
+    return QUANTIZED if name == QUANTIZED.name else find_policy(name)
