@@ -69,13 +69,24 @@ def find_policy(name: str) -> PolicySpec:
     return find_named("policy", name, POLICIES, PolicyError)
 
 
-def _as_float(config: QuantizedConfig) -> Preprocessor:
+class _Quantized(PolicySpec):
+    """A quantized policy is made around its float policy, whose batches it trains on."""
+
+    def make(self, config: Any) -> torch.nn.Module:
+        spec = find_policy(config.policy)
+        module, _, name = self.model.partition(":")
+        base = spec.make(spec.configured(config.options))
+        policy: torch.nn.Module = getattr(importlib.import_module(module), name)(config, base)
+        return policy
+
+
+def _float_preprocessor(config: QuantizedConfig) -> Preprocessor:
     spec = find_policy(config.policy)
     return spec.preprocessor(spec.configured(config.options))
 
 
 # Of any of them, as the device computes it. Training makes it of a float one: it is no choice of a config.
-QUANTIZED = PolicySpec("quantized", QuantizedConfig, "vla_models.quantized.policy:QuantizedPolicy", _as_float)
+QUANTIZED = _Quantized("quantized", QuantizedConfig, "vla_models.quantized.policy:QuantizedPolicy", _float_preprocessor)
 
 
 def find_saved(name: str) -> PolicySpec:

@@ -52,7 +52,7 @@ def quantize_policy(policy: torch.nn.Module, name: str, calibration: Arrays) -> 
     policy.eval()
     graph = quantize_graph(exported(graphs[0]), calibration)
     config = QuantizedConfig(name, dataclasses.asdict(cast(Policy, policy).config), encode(graph.model))
-    made = QuantizedPolicy(config)
+    made = QuantizedPolicy(config, policy)
     made.graph.load_state_dict(graph.state_dict())
     return made
 

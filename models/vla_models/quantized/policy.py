@@ -12,7 +12,6 @@ from vla_models.policy import Batch, GraphSpec, Policy
 from vla_models.quantized.graph import QuantizedGraph
 from vla_models.quantized.skeleton import decode
 from vla_models.quantized_config import QuantizedConfig
-from vla_models.registry import find_policy
 
 __all__ = ["QuantizedPolicy"]
 
@@ -20,14 +19,12 @@ _STEPS = 4  # of an output that ONNX Runtime, which multiplies scales in float32
 
 
 class QuantizedPolicy(nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """Weights are zero until a state is loaded."""
+    """Weights are zero until a state is loaded; those of `base`, the float policy, do not count."""
 
-    def __init__(self, config: QuantizedConfig) -> None:
+    def __init__(self, config: QuantizedConfig, base: Any) -> None:
         super().__init__()
         self.config = config
-        spec = find_policy(config.policy)
-        base: Any = spec.make(spec.configured(config.options))
-        self.__dict__["_base"] = base  # no submodule: its weights are not those that count
+        self.__dict__["_base"] = base  # no submodule: its weights are no part of the state
         self.windows: Mapping[str, Sequence[int]] = base.windows
         self.graph = QuantizedGraph(decode(config.graph))
 
