@@ -71,6 +71,12 @@ def test_my_own_policy(tree: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_prefix_and_steps(tree: Path) -> None:
+    pytest.importorskip("torch", reason="pip install .[train]")
+    assert follow(HOWTO / "prefix_and_steps.md", tree) == 5
+
+
+@pytest.mark.slow
 def test_my_transformer_policy(tree: Path) -> None:
     pytest.importorskip("torch", reason="pip install .[train]")
     assert follow(HOWTO / "transformer_policy.md", tree) == 4

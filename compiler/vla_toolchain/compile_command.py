@@ -1,16 +1,19 @@
-"""`vlac compile`: a model file in, a program file out, and what the user asked to see on the way.
+"""`vlac compile` of one model: a model file in, a program file out, and what the user asked to see on the way.
 
-Not here: the other commands (`vlac/commands.py`), the passes (`vlac/pipeline.py`).
+Not here: several models (`graphs_command.py`), the other commands (`vlac/commands.py`), the passes
+(`vlac/pipeline.py`).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -34,12 +37,12 @@ from vlac.quantize.static import is_quantized
 from vlac.report.html import report_page
 from vlac.report.summary import summary
 
-__all__ = ["compile_model"]
+__all__ = ["StageProgress", "check_percentile", "compile_model"]
 
 T = TypeVar("T")
 
 
-class _Progress:
+class StageProgress:
     """On a terminal one line with the stage and its seconds, which goes when the work is done."""
 
     def __init__(self) -> None:
@@ -48,6 +51,7 @@ class _Progress:
         self._task: TaskID | None = None
 
     def __call__(self, name: str) -> None:
+        """Show a stage."""
         if not self._bar.console.is_terminal:
             return
         if self._task is not None:
@@ -64,11 +68,11 @@ class _Progress:
 
 
 def compile_model(args: argparse.Namespace) -> int:
-    """vlac compile."""
+    """vlac compile, of one model."""
     hw = load(args.config)
     dumps = _dump_targets(args.dump_after)
     _check_outputs(args, [args.output, *dumps.values()])
-    _check_percentile(args)
+    check_percentile(args)
     if args.verify and args.rounding not in (None, ROUNDING_NAMES[0]):
         raise BadUsageError(f"--verify cannot judge --rounding {args.rounding}: ONNX Runtime rounds to nearest even")
     options = CompileOptions(
@@ -84,10 +88,11 @@ def compile_model(args: argparse.Namespace) -> int:
         carry=_once("--carry", map(_pair, args.carry)),
         repeat=args.repeat,
         counter=args.counter,
+        constants=_constants(args),
         check=args.check,
         dump_after=dumps,
     )
-    progress = _Progress()
+    progress = StageProgress()
     try:
         state = compile_file(args.model, hw, options, progress)
         _check_used(args, state)
@@ -112,6 +117,25 @@ def compile_model(args: argparse.Namespace) -> int:
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
     return 0
+
+
+def _constants(args: argparse.Namespace) -> dict[str, Any]:
+    """The arrays of --constants."""
+    if args.constants is None:
+        return {}
+    for option in ("verify", "sensitivity"):
+        if getattr(args, option):
+            raise BadUsageError(f"--{option} takes every input as an input; compile without --constants for it")
+    try:
+        with np.load(args.constants, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except OSError as e:
+        raise BadUsageError(f"--constants: '{args.constants}' cannot be read: {e.strerror or e}") from e
+    except (ValueError, EOFError, AttributeError, TypeError, KeyError, zipfile.BadZipFile) as e:
+        raise BadUsageError(
+            f"--constants: '{args.constants}' is no .npz file of plain arrays; write it with "
+            "numpy.savez(path, name=array)"
+        ) from e
 
 
 def _is_random(calibration: str | None) -> bool:
@@ -151,7 +175,8 @@ def _pair(text: str) -> tuple[str, str]:
     return name, result
 
 
-def _check_percentile(args: argparse.Namespace) -> None:
+def check_percentile(args: argparse.Namespace) -> None:
+    """Refuse a percentile that is none, or that nothing takes."""
     if args.percentile is None:
         return
     if not 50 < args.percentile <= 100:
@@ -214,7 +239,7 @@ def _result(path: Path, product: Program | Package, costs: list[PartitionCost], 
     )
 
 
-def _losses(state: Compilation, progress: _Progress) -> list[LayerLoss]:
+def _losses(state: Compilation, progress: StageProgress) -> list[LayerLoss]:
     progress("sensitivity")
     assert state.quantized is not None
     losses = layer_losses(state.quantized)

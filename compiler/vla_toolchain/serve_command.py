@@ -1,4 +1,4 @@
-"""`vlarun serve`: a program, and the preprocessor of its policy, behind openpi's websocket protocol.
+"""`vlarun serve`: a program, and the preprocessor of its policy, behind openpi's websocket protocol and a TCP one.
 
 Not here: the server (`vlarun.serve`), the policies (`vla_models`).
 """
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 from vla_isa import __version__, package
 from vla_isa.errors import BadUsageError, ConfigError, InputError
+from vla_isa.program import Program
 from vla_models.policy import Preprocessor
 from vla_models.registry import find_policy
 from vla_models.saved import load_preprocessor
 from vlarun.backends import create
-from vlarun.backends.base import entry_packet
 from vlarun.partitions import PackageSession, open_session
 from vlarun.serve.episode import Plain, PolicyFactory
 from vlarun.serve.server import Limits, PolicyServer
 from vlarun.session import Session
 
-__all__ = ["PolicyEpisode", "serve"]
+__all__ = ["PolicyEpisode", "read_api_key", "serve"]
 
 TASK = ("prompt", "task")  # where an observation says what to do: openpi's name, and LeRobot's
 
@@ -34,6 +34,11 @@ def serve(args: argparse.Namespace) -> int:
     """vlarun serve."""
     backend = create(args.backend, onnx=args.onnx, library=args.library)
     loaded = package.load(args.program)
+    if isinstance(loaded, Program) and loaded.others:
+        raise BadUsageError(
+            f"the program is of several graphs ({', '.join(loaded.entries)}), and the server runs one graph; "
+            "compile that one alone"
+        )
 
     def opened() -> Session | PackageSession:
         return open_session(loaded, backend, config=args.config)
@@ -43,42 +48,51 @@ def serve(args: argparse.Namespace) -> int:
     if args.entry is not None:
         if not isinstance(first, Session):
             raise BadUsageError("a program with host partitions has no entry points; leave out --entry")
-        entry_packet(first.program, args.entry)
+        first.program.at(args.entry)
     server = PolicyServer(
         opened,
         make,
         _metadata(args, first),
         Limits(args.max_message << 20, args.clients, args.queue, args.batch, args.timeout, args.idle),
         entry=args.entry,
-        api_key=_api_key(args.api_key_file),
+        api_key="" if args.api_key_file is None else read_api_key(args.api_key_file),
     )
-    asyncio.run(server.run(args.host, args.port, lambda port: _started(args, port)))
+    asyncio.run(server.run(args.host, args.port, lambda *ports: _started(args, *ports), args.tcp))
     print(f"Stopped: {server.metrics.summary()}", flush=True)
     return 0
 
 
-def _started(args: argparse.Namespace, port: int) -> None:
+def _started(args: argparse.Namespace, port: int, tcp_port: int | None) -> None:
     where = f"{args.host}:{port}"
     print(f"Serving {args.program} on ws://{where} ({args.backend}).", flush=True)
+    if tcp_port is not None:
+        print(f"Framed TCP: {args.host}:{tcp_port}.", flush=True)
     print(f"Health: http://{where}/healthz, metrics: http://{where}/metrics; Ctrl-C stops.", flush=True)
 
 
 def _metadata(args: argparse.Namespace, session: Session | PackageSession) -> dict[str, Any]:
     """What a client gets first: what it may send, and what computes it."""
     wanted, optional = session.wanted_inputs()
-    program = session.program.model_outputs if isinstance(session, Session) else session.package.outputs
+    if isinstance(session, Session):
+        program, on_host = session.program.model_outputs, 0
+    else:
+        program, on_host = session.package.outputs, len(session.package.partitions) - len(session.package.programs)
     return {
         "server": f"vlarun {__version__}",
         "backend": args.backend,
         "policy": "" if args.policy is None else str(args.policy),
+        "host_partitions": on_host,
         "inputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype, "optional": v.name in optional} for v in wanted},
         "outputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype} for v in program},
     }
 
 
-def _api_key(path: Path | None) -> str:
-    if path is None:
-        return ""
+def read_api_key(path: Path) -> str:
+    """The one word in the file, for the server and for those who ask it.
+
+    Raises:
+        ConfigError: it cannot be read, or holds no word or several.
+    """
     try:
         key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,6 +1,6 @@
 """The `vlac` command: compile an ONNX model, and look at programs.
 
-What each command does is in `vlac/commands.py` and `compile_command.py`; messages and exit codes are those of
+What each command does is in `vlac/commands.py` and `graphs_command.py`; messages and exit codes are those of
 `vla_isa.command_line`.
 """
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="vlac", description="Compile ONNX policies to the accelerator.")
-    p = parser.add_command("compile", "ONNX model -> program", "vla_toolchain.compile_command:compile_model")
+    p = parser.add_command("compile", "ONNX model -> program", "vla_toolchain.graphs_command:compile_models")
     _compile_arguments(p)
 
     p = parser.add_command("info", "sizes, memory map, MACs, estimated cycles of a program", "vlac.commands:info")
@@ -65,7 +65,13 @@ def _program(p: CommandParser) -> None:
 
 
 def _compile_arguments(p: CommandParser) -> None:
-    p.add_argument("model", type=Path, metavar="MODEL.onnx", help="float or quantized model with static shapes")
+    p.add_argument(
+        "model",
+        nargs="+",
+        metavar="[NAME=]MODEL.onnx",
+        help="float or quantized model with static shapes; several become entry points of one program, called as their "
+        "files or NAME",
+    )
     p.add_argument("-o", "--output", type=Path, required=True, metavar="prog.bin", help="the program to write")
     p.add_argument("--config", default="u50", metavar="NAME|FILE.toml", help=_CONFIG)
     p.add_argument("--embed-onnx", action="store_true", help="put the model into the program, for vlarun --backend ref")
@@ -87,10 +93,17 @@ def _compile_arguments(p: CommandParser) -> None:
         action="append",
         default=[],
         metavar="INPUT=OUTPUT",
-        help="an input that is, in the next run, an output of this one, and stays in the data space; repeat for others",
+        help="an input that is, in the next run, an output of this one, and stays in the data space; several times; "
+        "of several models ENTRY:INPUT=ENTRY:OUTPUT",
     )
     p.add_argument("--repeat", type=int, default=1, metavar="N", help="one run of the program is N runs, state carried")
     p.add_argument("--counter", metavar="INPUT", help="the input that is the number of the run in these, 0, 1, ...")
+    p.add_argument(
+        "--constants",
+        type=Path,
+        metavar="DATA.npz",
+        help="values of inputs that are known, such as an instruction: what follows from them alone is not computed",
+    )
     p.add_argument(
         "--rounding",
         choices=ROUNDING_NAMES,
@@ -102,7 +115,13 @@ def _compile_arguments(p: CommandParser) -> None:
 
 def _quantization_arguments(p: CommandParser) -> None:
     q = p.add_argument_group("quantization of float models")
-    q.add_argument("--calib", metavar="DATA.npz|DIR|random[:N]", help="calibration data; models with Q/DQ take none")
+    q.add_argument(
+        "--calib",
+        action="append",
+        default=[],
+        metavar="DATA.npz|DIR|random[:N]",
+        help="calibration data; models with Q/DQ take none; of several models ENTRY=DATA for each",
+    )
     q.add_argument(
         "--calib-method",
         choices=CALIBRATION_METHODS,

@@ -97,6 +97,7 @@ def _serve_arguments(p: CommandParser) -> None:
     p.add_argument("--library", type=Path, metavar="MACHINE.so", help=f"your machine for --backend rtl {_MACHINE}")
     p.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen; 0.0.0.0 is everywhere")
     p.add_argument("--port", type=_port, default=8000, metavar="N", help="0 takes a free one")
+    p.add_argument("--tcp", type=_port, metavar="N", help="port of the framed TCP protocol too; 0 takes a free one")
     p.add_argument("--api-key-file", type=Path, metavar="FILE", help="the key that clients must send")
     p.add_argument("--batch", type=positive, default=8, metavar="N", help="requests of one run, at most")
     p.add_argument("--queue", type=positive, default=64, metavar="N", help="requests that wait, at most")

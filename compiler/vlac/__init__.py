@@ -15,11 +15,17 @@ from vla_isa.lazy import from_modules
 
 if TYPE_CHECKING:
     from vlac.api import compile_file, compile_model
+    from vlac.graphs import compile_graphs
     from vlac.options import CompileOptions
 
-__all__ = ["CompileOptions", "__version__", "compile_file", "compile_model"]
+__all__ = ["CompileOptions", "__version__", "compile_file", "compile_graphs", "compile_model"]
 
 __getattr__ = from_modules(
     __name__,
-    {"CompileOptions": "vlac.options", "compile_file": "vlac.api", "compile_model": "vlac.api"},
+    {
+        "CompileOptions": "vlac.options",
+        "compile_file": "vlac.api",
+        "compile_graphs": "vlac.graphs",
+        "compile_model": "vlac.api",
+    },
 )

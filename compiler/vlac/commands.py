@@ -43,9 +43,12 @@ _FACTS = {
 
 
 def _programs(found: Program | Package) -> Iterator[tuple[str, Program]]:
-    """The programs in what a file held, each with a title that is empty where there are no host partitions."""
-    if not isinstance(found, Package):
-        yield "", found
+    """The programs in what a file held, each with a title that is empty where there is one."""
+    if isinstance(found, Program):
+        for name in found.entries if found.others else ():
+            yield f"entry point {name}", found.at(name)
+        if not found.others:
+            yield "", found
         return
     for number, part in enumerate(found.partitions):
         if isinstance(part, Program):
@@ -57,6 +60,8 @@ def info(args: argparse.Namespace) -> int:
     found = package.load(args.program)
     if args.json:
         facts = summary(found) if isinstance(found, Program) else {"parts": [vars(c) for c in partition_costs(found)]}
+        if isinstance(found, Program) and found.others:
+            facts = {"entry_points": {name: summary(found.at(name)) for name in found.entries}}
         print(json.dumps(facts, indent=1, default=vars))
         return 0
     if isinstance(found, Package):

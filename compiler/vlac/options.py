@@ -39,6 +39,8 @@ class CompileOptions:
         repeat: how many runs of the model, which hand the carried state on, one run of the program is;
             calibration data is of the first of them.
         counter: the input that is the number of the run in these, 0, 1, ...
+        constants: values of inputs, by name, that are known at compile time and no inputs of the program. Their bytes
+            are those of a program that gets them as inputs. Calibration data holds these inputs too.
         dump_after: pass name -> file that gets the state after this pass.
         check: verify the device graph after every pass, for whoever changes the compiler; so does `VLAC_CHECK=1` in
             the environment.
@@ -60,6 +62,7 @@ class CompileOptions:
     carry: Mapping[str, str] = field(default_factory=dict)
     repeat: int = 1
     counter: str | None = None
+    constants: Mapping[str, Any] = field(default_factory=dict)
     dump_after: Mapping[str, Path] = field(default_factory=dict)
     check: bool = False
 
@@ -78,4 +81,5 @@ class CompileOptions:
         check_type("carry", self.carry, "a mapping of input names to output names", Mapping)
         check_type("repeat", self.repeat, "a whole number", Integral)
         check_type("counter", self.counter, "a string or None", str, type(None))
+        check_type("constants", self.constants, "a mapping of input names to arrays", Mapping)
         check_type("dump_after", self.dump_after, "a mapping of pass names to files", Mapping)

@@ -23,7 +23,7 @@ from vlac.import_onnx.tail import Tail
 from vlac.ir.graph import Graph
 from vlac.options import CompileOptions
 from vlac.plan.program_plan import ProgramPlan
-from vlac.quantize.static import Quantized
+from vlac.quantize.static import Joint, Quantized
 
 __all__ = ["Compilation", "Pass", "run_passes"]
 
@@ -32,10 +32,11 @@ __all__ = ["Compilation", "Pass", "run_passes"]
 class Compilation:
     """Everything known about a model on its way to a program; each pass adds its part.
 
-    `given` is the model where it is not a file's, `source` the ONNX model as it was read, `tail` its end without fixed
-    shapes, `direct` its outputs that need no computing; `host` the nodes that the machine refuses, with the reason,
-    where the options allow a host; `quantized` what quantization made and made it from. A model with host
-    partitions has no `program` but a `package`, and in `partitions` the compilation of each of its device partitions.
+    `given` is the model where it is not a file's, `source` the ONNX model as it was read, `tail` its end without
+    fixed shapes, `direct` its outputs that need no computing; `host` the nodes that the machine refuses, with the
+    reason, where the options allow a host; `joint` what it must agree on with other graphs of the program;
+    `quantized` what quantization made and made it from. A model with host partitions has no `program` but a
+    `package`, and in `partitions` the compilation of each of its device partitions.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Compilation:
     tail: Tail | None = None
     host: dict[str, str] = field(default_factory=dict)
     direct: DirectOutputs = field(default_factory=dict)
+    joint: Joint | None = None
     quantized: Quantized | None = None
     graph: Graph | None = None
     planned: ProgramPlan | None = None

@@ -29,6 +29,8 @@ __all__ = ["PASSES"]
 
 
 def _import(c: Compilation) -> None:
+    if c.options.constants and c.options.allow_host:
+        raise UnsupportedError(["inputs that are constants and partitions of the host do not go together"])
     c.source = load_model(c.given if c.given is not None else c.path, c.options, str(c.path))
     if uses_qonnx(c.source.light):
         c.source = Source.of(from_qonnx(c.source.whole), str(c.path))
@@ -63,12 +65,20 @@ def _rewrite(c: Compilation) -> None:
 
 
 def _quantize(c: Compilation) -> None:
-    c.quantized = quantize_model(_model(c), c.options, host=c.host)
+    c.quantized = quantize_model(_model(c), c.options, host=c.host, joint=c.joint)
     c.model = c.quantized.model
 
 
 def _legalize(c: Compilation) -> None:
-    c.graph = legalize(_model(c), c.hw, debug_outputs=c.options.debug_outputs, check=c.options.checks)
+    options, layouts = c.options, None if c.joint is None else c.joint.layouts
+    c.graph = legalize(
+        _model(c),
+        c.hw,
+        constants=options.constants,
+        debug_outputs=options.debug_outputs,
+        check=options.checks,
+        layouts=layouts,
+    )
     if c.direct:
         assert c.source is not None and c.graph.signature is not None
         c.graph.signature = with_direct_outputs(

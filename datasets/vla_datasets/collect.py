@@ -50,7 +50,8 @@ class CollectOptions:
             raise CollectError(f"--validation-fraction is {self.validation_fraction}; it must be above 0 and below 1.")
 
     def splits(self) -> dict[str, tuple[int, int]]:
-        """Episode ranges; episodes are independent draws, so the last ones serve as held-out set."""
+        """Episode ranges. The last ones are held out: independent draws, of routes of their own where the world
+        has such."""
         held_out = min(self.episodes - 1, max(1, round(self.episodes * self.validation_fraction)))
         return {"train": (0, self.episodes - held_out), "val": (self.episodes - held_out, self.episodes)}
 
@@ -148,7 +149,8 @@ def _collect_block(options: CollectOptions, staging: Path, block: int, episodes:
     """Play and store the episodes of one block; runs in a worker."""
     spec = find_world(options.world)
     world = spec.make(options.level)
-    played = [demonstrate(spec, world, options.seed, episode) for episode in episodes]
+    held_out = range(*options.splits()["val"])
+    played = [demonstrate(spec, world, options.seed, n, "val" if n in held_out else "train") for n in episodes]
     world.close()
     rows: list[dict[str, Any]] = [{"seed": e.seed, "task": e.task, **e.columns} for e in played]
     schema = _block_schema(spec.frame().features)

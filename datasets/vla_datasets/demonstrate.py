@@ -23,29 +23,40 @@ from vla_datasets.worlds.world import ExpertError, World
 
 __all__ = ["demonstrate"]
 
-_MAX_ATTEMPTS = 20
+_MAX_FAILURES = 20  # running
+_MAX_ATTEMPTS = 1000  # those of other splits included
 
 
-def demonstrate(spec: WorldSpec, world: World, base: int, episode: int) -> Episode:
-    """The demonstration of slot `episode`; a start at which the expert fails is replaced by the next attempt's.
+def demonstrate(spec: WorldSpec, world: World, base: int, episode: int, split: str = "") -> Episode:
+    """The demonstration of slot `episode`; a start at which the expert fails, or that the world has for another split
+    than `split`, is replaced by the next attempt's.
 
     Raises:
         WorldError: the world breaks its contract.
-        CollectError: the expert failed on every attempt, so the level is not one it can solve.
+        CollectError: the expert failed on every attempt, so the level is not one it can solve; or no attempt is of the
+            split.
     """
+    failures = 0
     for attempt in range(_MAX_ATTEMPTS):
-        found = _play(spec, world, episode_seed(base, episode, attempt))
+        playing = WorldEpisode(world, episode_seed(base, episode, attempt))
+        if split and playing.split not in ("", split):
+            continue
+        found = _play(spec, playing)
         if found is not None:
             return found
+        failures += 1
+        if failures == _MAX_FAILURES:
+            break
+    if failures < _MAX_FAILURES:
+        raise CollectError(f"The world '{spec.name}' had no start for the split '{split}' on level '{world.level}'.")
     raise CollectError(
-        f"The expert of '{spec.name}' failed {_MAX_ATTEMPTS} times running on level '{world.level}' "
+        f"The expert of '{spec.name}' failed {_MAX_FAILURES} times running on level '{world.level}' "
         f"(episode {episode}); choose a level that it solves, for example {spec.levels[-1]}."
     )
 
 
-def _play(spec: WorldSpec, world: World, seed: int) -> Episode | None:
-    playing = WorldEpisode(world, seed)
-    expert = spec.expert_of(world)
+def _play(spec: WorldSpec, playing: WorldEpisode) -> Episode | None:
+    expert = spec.expert_of(playing.world)
     features = {name: f for name, f in spec.frame().features.items() if name not in BOOKKEEPING}
     columns: dict[str, list[Any]] = {name: [] for name in features}
     while True:
@@ -59,7 +70,7 @@ def _play(spec: WorldSpec, world: World, seed: int) -> Episode | None:
         for name, value in playing.frame_values(frame, features).items():
             columns[name].append(_png(value) if features[name].dtype == "image" else _plain(value))
         if outcome.ended:
-            return Episode(seed, playing.task, columns) if outcome.success else None
+            return Episode(playing.seed, playing.task, columns) if outcome.success else None
 
 
 def _plain(value: npt.NDArray[Any]) -> Any:

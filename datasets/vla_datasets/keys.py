@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ACTION", "DONE", "REWARD", "STATE", "TASK", "Sample", "image", "is_pad"]
+__all__ = ["ACTION", "DONE", "REWARD", "STATE", "TASK", "Sample", "image", "is_pad", "tile_table"]
 
 Sample = Mapping[str, Any]
 
@@ -30,3 +30,8 @@ def image(camera: str) -> str:
 def is_pad(key: str) -> str:
     """Beside a window of `key`: which of its steps lie outside the episode, and are copies of its edge."""
     return f"{key}_is_pad"
+
+
+def tile_table(key: str) -> str:
+    """Beside a window of `key` whose images are numbers of tiles: the tiles."""
+    return f"{key}_tiles"

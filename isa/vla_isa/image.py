@@ -13,6 +13,8 @@ Sections, each checked on its own (see `container.py` for the form around them):
     manifest     JSON: object
     signature    JSON: the model's inputs and outputs and the host's functions; left out where they are the device's
     arrays       constants of the host, each at the next multiple of 64
+    graphs       only of several graphs: a file of this form with `names` (JSON: the entry points but the first) and,
+                 for each, `io0`, `signature0`, `arrays0` and so on, as above but without data_bytes
     onnx         only where it was asked for: the ONNX model the program was made from (`vlarun --backend ref`)
 
 Segments: count u64, then per segment line u64 and bytes u64, then each segment's bytes padded with zero to
@@ -33,7 +35,7 @@ from vla_isa import hardware
 from vla_isa.container import ALIGNMENT, Buffer, read, write
 from vla_isa.errors import ConfigError, ProgramError
 from vla_isa.files import whole_file
-from vla_isa.program import IoTensor, MapEntry, Program, Segment, SourceEntry
+from vla_isa.program import Interface, IoTensor, MapEntry, Program, Segment, SourceEntry
 from vla_isa.records import dump_json, from_json, parse_json
 from vla_isa.signature_section import dump_signature, load_signature
 from vla_isa.validate import MAX_DATA_BYTES, validate
@@ -41,12 +43,19 @@ from vla_isa.validate import MAX_DATA_BYTES, validate
 __all__ = ["OPTIONAL", "SECTIONS", "dumps", "load", "loads", "save"]
 
 SECTIONS = ("config", "heaps", "constants", "weights", "entries", "io", "memory_map", "sources", "manifest")
-OPTIONAL = ("signature", "arrays", "onnx")  # after the others, left out when empty
+OPTIONAL = ("signature", "arrays", "graphs", "onnx")  # after the others, left out when empty
+_OF_A_GRAPH = ("io", "signature", "arrays")
 
 
 @dataclass(frozen=True)
 class _Io:
     data_bytes: int
+    inputs: list[IoTensor]
+    outputs: list[IoTensor]
+
+
+@dataclass(frozen=True)
+class _Tensors:
     inputs: list[IoTensor]
     outputs: list[IoTensor]
 
@@ -109,6 +118,7 @@ def _pieces(program: Program) -> list[Buffer]:
         "manifest": dump_json(program.manifest),
         "signature": signature,
         "arrays": arrays,
+        "graphs": _dump_graphs(program.others) if program.others else b"",
         "onnx": program.onnx,
     }
     return write([(name, contents[name]) for name in (*SECTIONS, *OPTIONAL) if name in SECTIONS or contents[name]])
@@ -149,9 +159,37 @@ def _program(data: NDArray[np.uint8], allow_illegal: bool) -> Program:
         manifest=from_json(dict[str, Any], json_of("manifest"), "manifest"),
         onnx=bytes(sections.get("onnx", b"")),
         signature=load_signature(sections),
+        others=_load_graphs(sections["graphs"]) if "graphs" in sections else {},
     )
     validate(program, allow_illegal=allow_illegal)
     return program
+
+
+def _dump_graphs(graphs: dict[str, Interface]) -> bytes:
+    sections: list[tuple[str, Buffer]] = [("names", dump_json(list(graphs)))]
+    for number, graph in enumerate(graphs.values()):
+        signature, arrays = dump_signature(graph.signature) if graph.signature else (b"", b"")
+        tensors = dump_json(_Tensors(graph.inputs, graph.outputs))
+        parts = (("io", tensors), ("signature", signature), ("arrays", arrays))
+        sections += [(f"{name}{number}", data) for name, data in parts if data]
+    return b"".join(write(sections))
+
+
+def _load_graphs(data: memoryview) -> dict[str, Interface]:
+    sections = read(data)
+    if "names" not in sections:
+        raise ProgramError("section 'graphs' has no 'names'; the file is damaged")
+    names, used, found = from_json(list[str], parse_json(sections["names"], "names"), "names"), ["names"], {}
+    for number, name in enumerate(names):
+        mine = {kind: sections[f"{kind}{number}"] for kind in _OF_A_GRAPH if f"{kind}{number}" in sections}
+        if "io" not in mine or name in found:
+            raise ProgramError(f"section 'graphs' does not say once what entry point '{name}' takes; it is damaged")
+        tensors = from_json(_Tensors, parse_json(mine["io"], f"io{number}"), f"io{number}")
+        found[name] = Interface(tensors.inputs, tensors.outputs, load_signature(mine))
+        used += [f"{kind}{number}" for kind in mine]
+    if not names or used != list(sections):
+        raise ProgramError(f"section 'graphs' has {', '.join(sections)}; expected {', '.join(used)}")
+    return found
 
 
 def _dump_segments(segments: list[Segment]) -> bytes:

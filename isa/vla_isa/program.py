@@ -6,17 +6,18 @@ in another heap segment); constants, inputs, outputs and spills follow where the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_isa.errors import ProgramError
 from vla_isa.hardware import HardwareConfig
 from vla_isa.layout import TensorLayout
 from vla_isa.signature import Signature, Value, plain_signature
 
-__all__ = ["MAX_SCALE", "Carried", "IoTensor", "MapEntry", "Program", "Segment", "SourceEntry"]
+__all__ = ["MAX_SCALE", "Carried", "Interface", "IoTensor", "MapEntry", "Program", "Segment", "SourceEntry"]
 
 
 MAX_SCALE = 2.0**62  # of a tensor
@@ -73,12 +74,32 @@ class Carried:
     Attributes:
         model_input, model_output: their names in the model.
         given, made: their names on the device.
+        line: where both lie.
+        entry: the entry point whose graph makes it, where that is another one's.
     """
 
     model_input: str
     model_output: str
     given: str
     made: str
+    line: int = 0
+    entry: str | None = None
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What an entry point takes and makes: tensors of the device, and the signature of its model; see `Program`."""
+
+    inputs: list[IoTensor]
+    outputs: list[IoTensor]
+    signature: Signature | None = None
+
+    @property
+    def model(self) -> Signature:
+        """The signature, or the plain one of the device's inputs and outputs."""
+        if self.signature is not None:
+            return self.signature
+        return plain_signature(*([(t.name, t.layout) for t in tensors] for tensors in (self.inputs, self.outputs)))
 
 
 @dataclass
@@ -92,8 +113,10 @@ class Program:
         weights: the weight space, int8 [words, B*B].
         data_bytes: size of the data space it needs.
         entries: entry point name -> packet number.
-        inputs, outputs: the device's.
+        inputs, outputs: the device's; of the first entry point, where the program is of several graphs.
         signature: the model's, and what the host computes between; without one they are the device's in float32.
+        others: of a program of several graphs, entry point name -> what every entry point but the first takes and
+            makes. An input that lies where an output of any of them does is carried state.
         memory_map, sources, manifest: for people and tools; never needed to run.
         onnx: the ONNX model it was made from, where it was embedded; only the reference backend reads it.
     """
@@ -111,25 +134,56 @@ class Program:
     manifest: dict[str, Any] = field(default_factory=dict)
     onnx: bytes = b""
     signature: Signature | None = None
+    others: dict[str, Interface] = field(default_factory=dict)
+
+    @property
+    def interface(self) -> Interface:
+        """What the first entry point takes and makes."""
+        return Interface(self.inputs, self.outputs, self.signature)
+
+    def at(self, entry: str | None) -> Program:
+        """The same program with another entry point as the first, and with what that takes and makes.
+
+        Raises:
+            ProgramError: there is no such entry point.
+        """
+        if entry is not None and entry not in self.entries:
+            raise ProgramError(f"the program has no entry point '{entry}'; it has {', '.join(self.entries)}")
+        first = next(iter(self.entries), None)
+        if entry is None or entry == first or first is None:
+            return self
+        mine = self.others.get(entry, self.interface)
+        others = {first: self.interface, **self.others} if self.others else {}
+        others.pop(entry, None)
+        entries = {entry: self.entries[entry], **{n: at for n, at in self.entries.items() if n != entry}}
+        return replace(
+            self,
+            entries=entries,
+            inputs=mine.inputs,
+            outputs=mine.outputs,
+            signature=mine.signature,
+            others={name: others[name] for name in entries if name in others},
+        )
 
     @property
     def model(self) -> Signature:
         """The signature, or the plain one of the device's inputs and outputs."""
-        if self.signature is not None:
-            return self.signature
-        return plain_signature(*([(t.name, t.layout) for t in tensors] for tensors in (self.inputs, self.outputs)))
+        return self.interface.model
 
     @property
     def carried(self) -> list[Carried]:
-        """The inputs that lie where an output does."""
+        """The inputs that lie where an output does, of the same graph or of another one."""
         model, found = self.model, []
-        places = {t.line: number for number, t in enumerate(self.outputs)}
-        results = {tuple(model.device_outputs(o.source)): o.name for o in model.outputs}
+        places: dict[int, tuple[str, str, str | None]] = {}
+        for entry, each in ((None, self.interface), *self.others.items()):
+            results = {tuple(each.model.device_outputs(o.source)): o.name for o in each.model.outputs}
+            for number, t in enumerate(each.outputs):
+                if (number,) in results:
+                    places.setdefault(t.line, (results[(number,)], t.name, entry))
         for given, source in zip(self.inputs, model.feeds, strict=True):
-            made = places.get(given.line)
-            if made is not None and source < len(model.inputs) and (made,) in results:
-                names = model.inputs[source].name, results[(made,)]
-                found.append(Carried(*names, given.name, self.outputs[made].name))
+            if given.line in places and source < len(model.inputs):
+                name, made, entry = places[given.line]
+                found.append(Carried(model.inputs[source].name, name, given.name, made, given.line, entry))
         return found
 
     @property

@@ -17,7 +17,7 @@ from vla_isa.hardware import HEAP_BYTES, LINE_BYTES
 from vla_isa.instructions import ErrorCode
 from vla_isa.integer import INT8
 from vla_isa.intervals import Intervals, merge
-from vla_isa.program import MAX_SCALE, IoTensor, Program, Segment
+from vla_isa.program import MAX_SCALE, Interface, IoTensor, Program, Segment
 from vla_isa.trace import packets, walk
 
 __all__ = ["MAX_DATA_BYTES", "validate"]
@@ -37,11 +37,13 @@ def validate(program: Program, *, allow_illegal: bool = False) -> None:
         ProgramError: naming the part, the value and the limit.
     """
     _check_spaces(program)
-    _check_io(program)
+    for graph in _graphs(program):
+        _check_io(program, graph)
     _check_segments(program)
     words = packets(program)
     if not program.entries:
         raise ProgramError("the program has no entry point")
+    _check_others(program)
     for name, entry in program.entries.items():
         if not 0 <= entry < len(words):
             raise ProgramError(f"entry point '{name}' is packet {entry}, but there are {len(words)} packets")
@@ -60,6 +62,29 @@ def validate(program: Program, *, allow_illegal: bool = False) -> None:
     _check_size(program, touched)
 
 
+def _graphs(program: Program) -> list[Interface]:
+    return [program.interface, *program.others.values()]
+
+
+def _check_others(program: Program) -> None:
+    """Refuse graphs that are no entry point's, or two that mean other things by the same lines."""
+    first, *rest = program.entries
+    if program.others and set(program.others) != set(rest):
+        raise ProgramError(
+            f"the program has entry points {', '.join(program.entries)}, but graphs of {', '.join(program.others)}; "
+            f"all but '{first}' must have one"
+        )
+    known: dict[int, IoTensor] = {}
+    for graph in _graphs(program) if program.others else []:
+        for t in (*graph.inputs, *graph.outputs):
+            other = known.setdefault(t.line, t)
+            mine, theirs = (t.layout, t.scale, t.zero_point), (other.layout, other.scale, other.zero_point)
+            if mine != theirs:
+                raise ProgramError(
+                    f"'{t.name}' and '{other.name}' lie at data line {t.line}, with another layout, scale or zero point"
+                )
+
+
 def _check_spaces(program: Program) -> None:
     hw, size = program.config, program.data_bytes
     if not 0 < size <= MAX_DATA_BYTES or size % LINE_BYTES:
@@ -75,7 +100,7 @@ def _check_spaces(program: Program) -> None:
 def _check_size(program: Program, touched: list[Intervals]) -> None:
     """Refuse a data space much larger than what is used of it: `touched` by packets, loaded, or an input or output."""
     held = [(s.line, s.line + -(-len(s.data) // LINE_BYTES)) for s in (*program.heaps, *program.constants)]
-    held += [(t.line, t.line + t.layout.lines) for t in (*program.inputs, *program.outputs)]
+    held += [(t.line, t.line + t.layout.lines) for graph in _graphs(program) for t in (*graph.inputs, *graph.outputs)]
     used, _ = merge(np.concatenate([*touched, np.array(held, np.int64)]))
     lines = int((used[:, 1] - used[:, 0]).sum())
     limit = LINE_BYTES * _SPARE_FACTOR * lines + _SPARE_BYTES
@@ -106,7 +131,7 @@ def _check_segments(program: Program) -> None:
     for (_, end, a), (start, _, b) in pairwise(spans):
         if start < end:
             raise ProgramError(f"{a} and {b} overlap at data line {start}")
-    for tensor in [*program.inputs, *program.outputs]:
+    for tensor in [t for graph in _graphs(program) for t in (*graph.inputs, *graph.outputs)]:
         first, last = tensor.line, tensor.line + tensor.layout.lines
         for start, end, what in spans:
             if first < end and start < last:
@@ -125,16 +150,16 @@ def _inside(program: Program, spans: list[tuple[int, int, str]]) -> None:
             raise ProgramError(f"{what} covers data lines {start}..{end - 1}, outside the program's {lines}")
 
 
-def _check_io(program: Program) -> None:
-    for kind, tensors in (("input", program.inputs), ("output", program.outputs)):
+def _check_io(program: Program, graph: Interface) -> None:
+    for kind, tensors in (("input", graph.inputs), ("output", graph.outputs)):
         names = [t.name for t in tensors]
         if len(set(names)) != len(names):
             raise ProgramError(f"two {kind}s have the same name: {', '.join(names)}")
         for tensor in tensors:
             _check_tensor(program, kind, tensor)
-    if program.signature is not None:
-        layouts = ([t.layout for t in tensors] for tensors in (program.inputs, program.outputs))
-        check_signature(program.signature, *layouts)
+    if graph.signature is not None:
+        layouts = ([t.layout for t in tensors] for tensors in (graph.inputs, graph.outputs))
+        check_signature(graph.signature, *layouts)
 
 
 def _check_tensor(program: Program, kind: str, tensor: IoTensor) -> None:

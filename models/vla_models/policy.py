@@ -48,6 +48,7 @@ class Batch:
     inputs: Mapping[str, torch.Tensor]  # in the order of `forward`; N on axis 0
     target: torch.Tensor  # (N, ...)
     target_is_pad: torch.Tensor | None = None  # bool (N, steps): steps that lie behind the end of an episode
+    progress: float = 1.0  # share of the training that is done, for what changes on the way
 
 
 class Policy(Protocol):
@@ -63,7 +64,9 @@ class Policy(Protocol):
         """A training batch from windows: the same numbers that the preprocessor makes of the same observations.
 
         Args:
-            samples: `key` (N, steps, *shape) and `<key>_is_pad` (N, steps) as tensors, `task` as N sentences.
+            samples: `key` (N, steps, *shape) and `<key>_is_pad` (N, steps) as tensors, `task` as N sentences. Where a
+                policy says with `tile: ClassVar[int]` that it takes tiles of so many pixels, and training caches them,
+                an image is the numbers (N, steps, H / tile, W / tile) of `<key>_tiles` (T, tile, tile, 3).
         """
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from vla_isa.registry import find_named
 from vla_models.babyai_cnn.config import BabyAICnnConfig
 from vla_models.babyai_cnn.preprocess import BabyAIPreprocessor
+from vla_models.babyai_film.config import BabyAIFilmConfig
+from vla_models.babyai_moe.config import BabyAIMoeConfig
 from vla_models.errors import PolicyError
 from vla_models.policy import Preprocessor
 from vla_models.quantized_config import QuantizedConfig
@@ -57,6 +59,8 @@ class PolicySpec:
 
 POLICIES: tuple[PolicySpec, ...] = (
     PolicySpec("babyai_cnn", BabyAICnnConfig, "vla_models.babyai_cnn.model:BabyAICnn", BabyAIPreprocessor),
+    PolicySpec("babyai_film", BabyAIFilmConfig, "vla_models.babyai_film.model:BabyAIFilm", BabyAIPreprocessor),
+    PolicySpec("babyai_moe", BabyAIMoeConfig, "vla_models.babyai_moe.model:BabyAIMoe", BabyAIPreprocessor),
 )
 
 

@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         raise BadUsageError("--entry is a place in the program; --backend ref runs the whole ONNX model")
     backend = create(args.backend, onnx=args.onnx, library=args.library)
     session = open_session(args.program, backend, config=args.config, check=args.check)
-    arrays = read_npz(args.input, *session.wanted_inputs(args.raw_input))
+    wanted = session.wanted_inputs(args.raw_input, args.entry)
+    arrays = read_npz(args.input, *wanted)
     outputs = session.run(arrays, raw=args.raw, entry=args.entry, raw_input=args.raw_input)
     stats = session.stats if args.stats or args.json or args.backend != "ref" else None
     trace = session.trace if args.trace else None
@@ -98,7 +99,7 @@ def compare(args: argparse.Namespace) -> int:
     loaded = package.load(args.program)
     if isinstance(loaded, package.Package):
         return _compare_package(args, loaded, (a, b))
-    program = load_program(loaded, args.config)
+    program = load_program(loaded, args.config).at(args.entry)
     given = read_npz(args.input, *wanted_inputs(program, args.raw_input))
     batch = check_inputs(program, given, args.raw_input)
     result: dict[str, Any] = {"backends": names, "runs": batch.count, "equal": True}

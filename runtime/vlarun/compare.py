@@ -16,7 +16,7 @@ from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions.loop import LOOP
 from vla_isa.program import Program
 from vla_isa.trace import Step, describe, packets, walk
-from vlarun.backends.base import Backend, RunResult, entry_packet, run_once
+from vlarun.backends.base import Backend, RunResult, run_once
 from vlarun.prefix import stop_before
 
 __all__ = ["Difference", "compare"]
@@ -56,7 +56,7 @@ def compare(
     found = _difference(program, backends, inputs, entry)
     if found is None or not found.has_memories:
         return found
-    steps = list(walk(program, entry_packet(program, entry), stop_at_illegal=True))
+    steps = list(walk(program, next(iter(program.at(entry).entries.values())), stop_at_illegal=True))
     equal, differs, cuts = 0, len(steps), _outside_loops(program, steps)  # after so many packets
     while between := [i for i in cuts if equal < i < differs]:
         middle = between[len(between) // 2]

@@ -138,7 +138,7 @@ class PackageSession:
                 if isinstance(part, Session):
                     part.prepare()
 
-    def wanted_inputs(self, raw_input: bool = False) -> tuple[list[Value], set[str]]:
+    def wanted_inputs(self, raw_input: bool = False, entry: str | None = None) -> tuple[list[Value], set[str]]:
         """What `run` takes, and the names of what may be left out."""
         return self.package.inputs, unused_inputs(self.package)
 

@@ -18,8 +18,8 @@ from vla_isa.program import Carried, Program
 from vla_isa.signature import HostRun, Value
 from vla_isa.trace import packet_lines
 from vlarun.backends import chosen
-from vlarun.backends.base import Backend, Loaded, Model, RunResult, entry_packet
-from vlarun.errors import MachineError
+from vlarun.backends.base import Backend, Loaded, Model, RunResult
+from vlarun.errors import InputError, MachineError
 from vlarun.inputs import check_inputs, device_integers, wanted_inputs
 from vlarun.outputs import raw_outputs, real_outputs, refuse_raw_input
 from vlarun.progress import track
@@ -95,34 +95,49 @@ class Session:
         self.result: RunResult | None = None
         self._entry: str | None = None
         self._runs, self._seconds = 0, 0.0
-        self._state: dict[str, Array] = {}  # carried inputs as the last run made them: the device's integers
-        self._real_state: dict[str, Array] = {}  # the same of a backend of real numbers
+        self._views: dict[str | None, Program] = {}
+        self._loads: dict[str | None, Loaded] = {}
+        self._state: dict[int, Array] = {}  # by data line what the last run left there: the device's integers
+        self._real_state: dict[str, Array] = {}  # carried inputs of a backend of real numbers
 
     @cached_property
     def _model(self) -> Model | None:
         return self.backend.model(self.program)
 
-    @cached_property
-    def _loaded(self) -> Loaded:
+    def at(self, entry: str | None) -> Program:
+        """The program as an entry point sees it: with its inputs, outputs and signature.
+
+        Raises:
+            ProgramError: there is no such entry point.
+        """
+        if entry not in self._views:
+            self._views[entry] = self.program.at(entry)
+        return self._views[entry]
+
+    def _loaded(self, entry: str | None) -> Loaded:
         """Made by the first run, whose inputs are right, as it may take minutes to build a machine."""
-        return self.backend.load(self.program)
+        key = entry if self.program.others else None
+        if key not in self._loads:
+            self._loads[key] = self.backend.load(self.at(key))
+        return self._loads[key]
 
     def prepare(self) -> None:
-        """Load the program now, not in the first run: a Verilog machine may have to be built, which takes minutes.
+        """Load every graph now, not in the first run: a Verilog machine may have to be built, which takes minutes.
 
         Raises:
             BackendError: the backend cannot be made ready here.
         """
         if self._model is None:
-            _ = self._loaded
+            for entry in self.program.entries if self.program.others else (None,):
+                self._loaded(entry)
 
     @cached_property
     def _reports(self) -> dict[str | None, timing.TimingReport]:
         return {}
 
-    def wanted_inputs(self, raw_input: bool = False) -> tuple[list[Value], set[str]]:
+    def wanted_inputs(self, raw_input: bool = False, entry: str | None = None) -> tuple[list[Value], set[str]]:
         """What `run` takes, and the names of what may be left out."""
-        return wanted_inputs(self.program, raw_input)
+        return wanted_inputs(self.at(entry), raw_input)
 
     def run(
         self, inputs: Mapping[str, Any], raw: bool = False, entry: str | None = None, *, raw_input: bool = False
@@ -132,7 +147,8 @@ class Session:
         Args:
             inputs: ONNX input name -> numbers of any dtype, real values of the model's input, of its shape, or of
                 N runs (N on axis 0 where it is 1, or on one more leading axis). Unused inputs may be left out; carried
-                ones too (`Program.carried`): they are what the run before made, zero in the first one.
+                ones too (`Program.carried`): they are what the last run that made them left, of whichever entry point.
+                Before there was one they are zero, but what only another entry point makes is asked for.
             raw: outputs as the device's int8, else as the model's.
             entry: entry point.
             raw_input: `inputs` are the device's integers, by the names of the device's inputs.
@@ -143,11 +159,12 @@ class Session:
             InputError: the inputs do not fit the program.
             MachineError: the machine stopped with an error.
         """
+        program = self.at(entry)
         if raw_input:
-            refuse_raw_input(self.program)
-        batch = check_inputs(self.program, inputs, raw_input)
-        carried = [] if raw_input else [c for c in self.program.carried if c.model_input not in inputs]
-        entry_packet(self.program, entry)
+            refuse_raw_input(program)
+        batch = check_inputs(program, inputs, raw_input)
+        carried = [] if raw_input else [c for c in program.carried if c.model_input not in inputs]
+        self._require_made(carried)
         runs, what = list(batch.items()), f"running on {self.backend.name}"
         if self._model is not None and not (raw or raw_input):
             start = time.perf_counter()
@@ -157,7 +174,7 @@ class Session:
         else:
             show = raw_outputs if raw else real_outputs
             results = track(self.run_each(runs, entry, raw_input, carried), what, len(runs))
-            found = [show(self.program, host, result.outputs) for host, result in results]
+            found = [show(program, host, result.outputs) for host, result in results]
         return batch.joined(found)
 
     def run_each(
@@ -177,22 +194,38 @@ class Session:
         """
         start = time.perf_counter()
         self._entry, self._runs = entry, len(runs)
-        together = 1 if carried else self._loaded.most_at_once
+        program, loaded = self.at(entry), self._loaded(entry)
+        together = 1 if carried else loaded.most_at_once
+        lines = self._lines
         for first in range(0, len(runs), together):
             arrays = runs[first : first + together]
-            hosts = [HostRun(self.program.model, {} if raw_input else each) for each in arrays]
-            integers = arrays if raw_input else [device_integers(self.program, host) for host in hosts]
+            hosts = [HostRun(program.model, {} if raw_input else each) for each in arrays]
+            integers = arrays if raw_input else [device_integers(program, host) for host in hosts]
             integers = [{**each, **self._kept(carried)} for each in integers]
-            for host, result in zip(hosts, self._loaded.run(integers, entry), strict=True):
+            for host, result in zip(hosts, loaded.run(integers, entry), strict=True):
                 self.result = result
-                raise_for_status(self.program, result)
-                self._state = {c.given: result.outputs[c.made] for c in self.program.carried}
+                raise_for_status(program, result)
+                self._state |= {t.line: result.outputs[t.name] for t in program.outputs if t.line in lines}
                 self._seconds = time.perf_counter() - start
                 yield host, result
 
+    def _require_made(self, carried: Sequence[Carried]) -> None:
+        """Refuse a run of state that another entry point makes, and has not made."""
+        for c in carried:
+            if c.entry is not None and c.line not in self._state:
+                raise InputError(
+                    f"input '{c.model_input}' is what entry point '{c.entry}' makes (its '{c.model_output}'), which "
+                    "has not run in this session; run that first, or give the input"
+                )
+
+    @cached_property
+    def _lines(self) -> set[int]:
+        """Where carried inputs of any entry point lie."""
+        return {c.line for entry in self.program.entries for c in self.at(entry).carried}
+
     def _kept(self, carried: Sequence[Carried]) -> dict[str, Array]:
-        """The device's integers of the inputs that the run before made; of none before the first one."""
-        return {c.given: self._state[c.given] for c in carried if c.given in self._state}
+        """The device's integers of the inputs that a run before made; of none before the first one."""
+        return {c.given: self._state[c.line] for c in carried if c.line in self._state}
 
     def _run_model(self, model: Model, arrays: Mapping[str, Array], carried: Sequence[Carried]) -> dict[str, Array]:
         """One run of the whole model in real numbers."""
@@ -227,7 +260,7 @@ class Session:
         if self.result is None:
             raise MachineError("there are no statistics before a run; call run() first")
         return run_stats(
-            self.program, self.backend.name, self.timing(self._entry), self.result, self._runs, self._seconds
+            self.at(self._entry), self.backend.name, self.timing(self._entry), self.result, self._runs, self._seconds
         )
 
     @property

@@ -11,11 +11,12 @@ import pytest
 import vla_datasets.worlds
 from vla_datasets.collect import CollectOptions, collect
 from vla_datasets.errors import CollectError
-from vla_datasets.keys import ACTION, TASK, is_pad
+from vla_datasets.keys import ACTION, TASK, image, is_pad
 from vla_datasets.lerobot.format import BOOKKEEPING
 from vla_datasets.lerobot.windows import load_windows
 from vla_datasets.worlds.registry import WORLDS, WorldSpec, find_world
 
+IMAGE = image("front")
 SLOW = {"driving"}  # worlds that draw large pictures
 EACH = [pytest.param(spec, id=spec.name, marks=[pytest.mark.slow] * (spec.name in SLOW)) for spec in WORLDS]
 FOLDERS = sorted(p.parent.name for p in Path(vla_datasets.worlds.__file__).parent.glob("*/environment.py"))
@@ -53,6 +54,22 @@ def test_equal_seeds_give_equal_bytes_and_the_expert_succeeds(spec: WorldSpec) -
         for one, other in zip(seen, again, strict=True):
             assert one.keys() == other.keys()
             assert all(np.array_equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("spec", EACH)
+def test_what_is_done_before_the_first_action_is_an_action(spec: WorldSpec) -> None:
+    world, idle = spec.make(spec.levels[0]), spec.frame().idle
+    world.reset(seed=1)
+    assert world.action_space.contains(np.asarray(idle, world.action_space.dtype))
+    _, _, terminated, truncated, _ = world.step(idle)
+    assert not (terminated or truncated)
+
+
+def test_a_grid_world_stands_still_meanwhile() -> None:
+    world = find_world("babyai").make("GoToObj")
+    before, _ = world.reset(seed=1)
+    after, *_ = world.step(find_world("babyai").frame().idle)
+    assert np.array_equal(before[IMAGE], after[IMAGE])
 
 
 @pytest.mark.parametrize("spec", EACH)

@@ -31,7 +31,7 @@ def test_size_is_what_the_readme_says() -> None:
     count = sum(parameter.numel() for parameter in policy.parameters())
     readme = Path(sys.modules["vla_models.babyai_cnn"].__file__ or "").with_name("README.md").read_text()
     assert f"{count:,} parameters" in readme
-    assert policy(*policy.example_inputs(3).values()).shape == (3, 7)
+    assert policy(*policy.graphs()[0].example(3).values()).shape == (3, 7)
 
 
 def test_weights_that_are_no_numbers_are_not_exported(tmp_path: Path) -> None:
@@ -143,8 +143,7 @@ def test_the_robot_side_needs_no_torch() -> None:
 def test_example_inputs_are_repeatable() -> None:
     import torch
 
-    from vla_models.babyai_cnn.model import BabyAICnn
+    from vla_models.babyai_cnn.model import babyai_inputs
 
-    policy = BabyAICnn(BabyAICnnConfig())
-    for one, other in zip(policy.example_inputs(2).values(), policy.example_inputs(2).values(), strict=True):
+    for one, other in zip(babyai_inputs(2).values(), babyai_inputs(2).values(), strict=True):
         assert torch.equal(one, other)

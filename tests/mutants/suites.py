@@ -32,6 +32,7 @@ SEQUENCE = [
 ]
 EXPONENTS = ["tests/compiler/sequence/test_exponents.py"]
 EQUALIZED = ["tests/compiler/test_equalize_rows.py", "tests/compiler/sequence/test_equalize_recovered.py"]
+SEVERAL = ["tests/compiler/sequence/test_several_graphs.py"]
 MAC = ["tests/rtl/vla_mac_engine"]
 CORE = ["tests/rtl/vla_core"]
 COPIES = ["tests/rtl/vla_store_engine", "tests/rtl/vla_data_loader", "tests/rtl/vla_weight_loader"]
@@ -107,6 +108,7 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
     ("compiler/vlac/quantize/*", (QUANTIZE, FAULTS, NETWORKS)),
     ("compiler/vla_toolchain/conformance/*", (["tests/runtime/test_conformance.py", *FAST], [*FAST, "tests/runtime"])),
     ("compiler/vla_toolchain/verify/*", (VERIFY, [*FAST, "tests/compiler/test_vlac_cli.py"])),
+    *((f"compiler/vlac/{name}.py", (SEVERAL,)) for name in ("graphs", "emit/link", "legalize/shared_inputs")),
     ("compiler/vlac/model/mask_structure.py", (SEQUENCE, COMPILER)),
     *((f"compiler/vlac/{room}/*", ([*FAST, "tests/compiler/ops"], COMPILER)) for room in ("model", "lowering", "ops")),
     ("compiler/vlac/analysis/*", (["tests/compiler/test_refusal_rules.py"], COMPILER)),

@@ -116,7 +116,7 @@ def test_chunks_are_done_before_the_network_is_asked_again() -> None:
         )
         return {"chunk": chunk}
 
-    runner = runners.Runner(compute, lambda: PointPreprocessor(POLICY.configured({})))
+    runner = runners.NetworkRunner(compute, lambda: PointPreprocessor(POLICY.configured({})))
     seen = {slot: PointMass("square").reset(seed=slot)[0] for slot in range(3)}
     for slot in seen:
         runner.reset(slot, "go", slot)

@@ -25,7 +25,7 @@ from vla_training.evaluate.closed_loop import (
     save_evaluation,
 )
 from vla_training.evaluate.rollout import EpisodeResult, play, replay
-from vla_training.evaluate.runners import Runner, make_runner
+from vla_training.evaluate.runners import NetworkRunner, make_runner
 from vla_training.evaluate.statistics import mcnemar, wilson_interval
 
 
@@ -72,7 +72,7 @@ def test_float_and_onnx_agree_and_neither_workers_nor_lockstep_matter(
             load_evaluation(tmp_path / "e.json")
 
 
-def _scripted(script: dict[int, list[int]]) -> tuple[Runner, list[int]]:
+def _scripted(script: dict[int, list[int]]) -> tuple[NetworkRunner, list[int]]:
     """A runner that does per episode (told by the seed in its mission's place) the actions of a list, over and over."""
     calls: list[int] = []
     counts: dict[float, int] = {}
@@ -94,7 +94,7 @@ def _scripted(script: dict[int, list[int]]) -> tuple[Runner, list[int]]:
             rows.append(np.eye(7, dtype=np.float32)[script[int(seed)][step % len(script[int(seed)])]])
         return {"action_logits": np.stack(rows)}
 
-    return Runner(compute, Scripted), calls
+    return NetworkRunner(compute, Scripted), calls
 
 
 def test_success_is_what_the_world_says_and_episodes_run_in_lockstep() -> None:
@@ -121,7 +121,7 @@ def test_success_is_what_the_world_says_and_episodes_run_in_lockstep() -> None:
 
 
 def test_outputs_that_are_no_actions_are_refused_with_their_place() -> None:
-    runner = Runner(lambda inputs: {"action_logits": np.full((1, 7), np.nan, np.float32)}, BabyAIPreprocessor)
+    runner = NetworkRunner(lambda inputs: {"action_logits": np.full((1, 7), np.nan, np.float32)}, BabyAIPreprocessor)
     with pytest.raises(EvaluationError, match=rf"{FIRST_EVALUATION_SEED} \(step 0\): The policy's logits are"):
         list(play([find_world("babyai").make("GoToObj")], runner, [FIRST_EVALUATION_SEED]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from vla_datasets.worlds.registry import find_world
 from vla_isa.errors import VlaError
 from vla_models.babyai_cnn.preprocess import CAMERA, BabyAIPreprocessor
 from vla_toolchain.serve_command import PolicyEpisode
-from vla_training.evaluate.backends import RunnerSpec
+from vla_training.evaluate.backends import RunnerSpec, ServerSpec
+from vla_training.evaluate.closed_loop import evaluate
 from vla_training.evaluate.runners import make_runner
 
 
@@ -76,6 +78,11 @@ def test_the_policy_acts_as_in_the_evaluation(run: Path, data: Path, tmp_path: P
                     begin = {}
                     if episode.step(wanted).ended:
                         break
+            here, there = (
+                evaluate(spec, "babyai", "GoToObj", 3)
+                for spec in (RunnerSpec("sim", program, str(run)), ServerSpec(f"127.0.0.1:{port}"))
+            )
+            assert there == replace(here, backend="server") and here.cycles
             with pytest.raises(RuntimeError, match=r"must be uint8 \(56, 56, 3\)"):
                 client.infer({CAMERA: np.zeros((1, 1)), "prompt": "go to a red ball"})
             with pytest.raises(RuntimeError, match="has no 'observation"):

@@ -5,6 +5,8 @@ What the commands do is in `commands.py`; messages and exit codes are those of `
 
 from __future__ import annotations
 
+import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -54,18 +56,7 @@ def _parser() -> CommandParser:
     evaluate = parser.add_command(
         "evaluate", "closed-loop success on fixed seeds", "vla_training.commands:evaluate_policy"
     )
-    evaluate.add_argument("path", type=Path, help="run folder (float), model.onnx (onnx) or prog.bin (sim, rtl)")
-    evaluate.add_argument(
-        "--backend", choices=BACKENDS, help="default: float for a folder, onnx for an ONNX file, sim for a program"
-    )
-    evaluate.add_argument("--policy", default="", help="run, saved policy or name, for what a file alone does not say")
-    evaluate.add_argument("--world", choices=[w.name for w in WORLDS], default=WORLDS[0].name, help="where it acts")
-    evaluate.add_argument("--level", required=True, help=f"of the world, for example {', '.join(WORLDS[0].levels)}")
-    evaluate.add_argument("--episodes", type=int, default=200, help="how many episodes are played")
-    evaluate.add_argument("--workers", type=positive, default=cores, help="processes")
-    evaluate.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="processes here, or a Ray cluster")
-    evaluate.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write every episode as JSON")
-    evaluate.add_argument("--json", action="store_true", help="print the summary as JSON")
+    _evaluate_arguments(evaluate)
 
     demo = parser.add_command(
         "demo", "collect, train, export, compile, evaluate and report, in one go", "vla_training.commands:demo"
@@ -79,6 +70,47 @@ def _parser() -> CommandParser:
     )
     demo.add_argument("--workers", type=positive, default=cores, help="processes")
     return parser
+
+
+def _evaluate_arguments(p: CommandParser) -> None:
+    p.add_argument(
+        "paths",
+        type=Path,
+        nargs="*",
+        metavar="PATH",
+        help="run folder (float), model.onnx (onnx) or prog.bin (sim, rtl); with --live several programs",
+    )
+    p.add_argument(
+        "--backend", choices=BACKENDS, help="default: float for a folder, onnx for an ONNX file, sim for a program"
+    )
+    p.add_argument("--policy", default="", help="run, saved policy or name, for what a file alone does not say")
+    p.add_argument("--server", metavar="HOST:PORT", help="'vlarun serve' computes, or another server of openpi's")
+    p.add_argument("--api-key-file", type=Path, metavar="FILE", help="the key that the server wants")
+    p.add_argument("--world", choices=[w.name for w in WORLDS], default=WORLDS[0].name, help="where it acts")
+    p.add_argument("--level", required=True, help=f"of the world, for example {', '.join(WORLDS[0].levels)}")
+    p.add_argument("--episodes", type=int, default=200, help="how many episodes are played")
+    p.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
+    p.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="processes here, or a Ray cluster")
+    p.add_argument(
+        "--live",
+        type=_clocks,
+        metavar="MHZ[,MHZ...]",
+        help="let the world move on while the device computes at this clock, or at each of several",
+    )
+    p.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw success against the clocks of --live")
+    p.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write every episode as JSON")
+    p.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def _clocks(text: str) -> tuple[float, ...]:
+    """Different clocks in MHz, between commas."""
+    try:
+        found = tuple(float(each) for each in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or not all(0 < clock < math.inf for clock in found) or len(set(found)) != len(found):
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of different clocks in MHz, such as 300,100,30")
+    return found
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
 from vla_datasets.engine import Engine
 from vla_isa.errors import BadUsageError
 from vla_isa.files import check_folder, check_writable
-from vla_training.evaluate.backends import RunnerSpec, natural_backend
+from vla_training.evaluate.backends import RunnerSpec, ServerSpec, natural_backend
 from vla_training.evaluate.closed_loop import Evaluation, evaluate, save_evaluation
 from vla_training.progress import progress_bar
 
@@ -72,15 +72,55 @@ def calibrate(arguments: argparse.Namespace) -> int:
 
 def evaluate_policy(arguments: argparse.Namespace) -> int:
     """vla-train evaluate."""
-    spec = RunnerSpec(arguments.backend or natural_backend(arguments.path), arguments.path, arguments.policy)
+    specs = _evaluated(arguments)
     engine = Engine(arguments.workers, arguments.engine)
-    if arguments.output:
-        check_writable(arguments.output)
+    for path in (arguments.output, arguments.plot):
+        if path:
+            check_writable(path)
+    if arguments.live is not None:
+        return _evaluate_live(arguments, specs, engine)
+    (spec,) = specs
     with progress_bar(Console(stderr=True), f"{arguments.level} on {spec.backend}", arguments.episodes) as bar:
         result = evaluate(spec, arguments.world, arguments.level, arguments.episodes, engine, bar.advance)
     if arguments.output:
         save_evaluation(arguments.output, result)
     sys.stdout.write(json.dumps(result.summary()) + "\n" if arguments.json else _sentence(result))
+    return 0
+
+
+def _evaluated(arguments: argparse.Namespace) -> list[RunnerSpec | ServerSpec]:
+    """What to evaluate: one, or with --live several programs."""
+    paths = arguments.paths
+    if arguments.plot and arguments.live is None:
+        raise BadUsageError("--plot draws success against the clocks of --live; give --live MHZ,MHZ,...")
+    if arguments.server is not None:
+        for name, given in (("the path", paths), ("--backend", arguments.backend), ("--policy", arguments.policy)):
+            if given:
+                raise BadUsageError(f"--server says where the policy is; leave out {name}")
+        if arguments.api_key_file is None:
+            return [ServerSpec(arguments.server)]
+        from vla_toolchain.serve_command import read_api_key
+
+        return [ServerSpec(arguments.server, read_api_key(arguments.api_key_file))]
+    if not paths or arguments.api_key_file is not None:
+        raise BadUsageError("--api-key-file is for --server" if paths else "give a path, or --server HOST:PORT")
+    if len(paths) > 1 and arguments.live is None:
+        raise BadUsageError(f"{len(paths)} paths are given; several are compared with --live only")
+    return [RunnerSpec(arguments.backend or natural_backend(path), path, arguments.policy) for path in paths]
+
+
+def _evaluate_live(arguments: argparse.Namespace, specs: Sequence[RunnerSpec | ServerSpec], engine: Engine) -> int:
+    from vla_training.evaluate.live_chart import save_live_chart
+    from vla_training.evaluate.sweep import save_sweep, sweep, table
+
+    total = arguments.episodes * len(specs) * (1 + len(arguments.live))
+    with progress_bar(Console(stderr=True), f"{arguments.level}, live", total) as bar:
+        rows = sweep(specs, arguments.world, arguments.level, arguments.episodes, arguments.live, engine, bar.advance)
+    if arguments.output:
+        save_sweep(arguments.output, rows)
+    if arguments.plot:
+        save_live_chart(arguments.plot, rows)
+    sys.stdout.write(json.dumps([row.to_json() for row in rows]) + "\n" if arguments.json else table(rows))
     return 0
 
 

@@ -12,7 +12,7 @@ what is stored (`checkpoint.py`).
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import dataclasses
 import json
 import math
 import os
@@ -29,8 +29,7 @@ from accelerate.state import AcceleratorState
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vla_datasets.files import write_json
-from vla_datasets.lerobot.format import INFO_PATH, STATS_PATH
-from vla_datasets.lerobot.reader import open_dataset
+from vla_datasets.lerobot.reader import dataset_digest, open_dataset
 from vla_datasets.lerobot.windows import Windows, load_windows
 from vla_datasets.worlds.registry import find_world
 from vla_isa.errors import OutputError
@@ -85,8 +84,7 @@ def train(
         if first_step >= last_step:
             return pretrained_folder(out)
 
-        steps: Any = state.policy.windows
-        training, held_out = load_windows(data, "train", steps), load_windows(data, "val", steps)
+        training, held_out = (_windows(config, data, split, state.policy) for split in ("train", "val"))
         sampler = EpochSampler(len(training), config.batch_size, config.seed)
         main = accelerator.is_main_process
         with _alone(config, out, checkpoint, main), _loggers(out, first_step, main) as loggers:
@@ -135,6 +133,7 @@ def _step(
         generator = seed_step(accelerator.device, config.seed, step, accelerator.process_index, part)
         with accelerator.accumulate(model):
             batch = prepare(to_tensors(training.batch(numbers), accelerator.device))
+            batch = dataclasses.replace(batch, progress=step / config.steps)
             with accelerator.autocast():
                 loss, metrics = config.objective_options.loss(model, batch, generator)
             accelerator.backward(loss)
@@ -201,14 +200,15 @@ def _start(config: Config, data: Path, accelerator: Accelerator) -> tuple[Traini
     averaged = None
     if config.ema_decay:
         averaged = AveragedModel(policy, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
-    identity = json.loads(json.dumps(config.to_json()))
-    name = config.saved_policy
-    return TrainingState(name, policy, prepared, averaged, accelerator.scaler, identity, _digest(data)), model
+    identity, digest = json.loads(json.dumps(config.to_json())), dataset_digest(data)
+    return TrainingState(config.saved_policy, policy, prepared, averaged, accelerator.scaler, identity, digest), model
 
 
-def _digest(data: Path) -> str:
-    """Identity of a data set: its description and statistics."""
-    return hashlib.sha256(b"".join((data / name).read_bytes() for name in (INFO_PATH, STATS_PATH))).hexdigest()
+def _windows(config: Config, data: Path, split: str, policy: Any) -> Windows:
+    tile = getattr(policy, "tile", 0)
+    if config.tile_cache and not tile:
+        raise TrainConfigError(f"'tile_cache' is on; policy '{config.policy}' takes images, no tiles. Turn it off.")
+    return load_windows(data, split, policy.windows, tile if config.tile_cache else 0)
 
 
 @contextlib.contextmanager

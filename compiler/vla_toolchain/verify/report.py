@@ -59,6 +59,8 @@ def loss_report(state: Compilation, product: Program | Package) -> tuple[list[st
     """How far the program is from the user's float model, as lines of 80 columns, and warnings where that is far."""
     if state.quantized is None or state.quantized.floating is None:
         return [], []
+    if state.options.constants:
+        return ["SNR not measured: samples hold other values of the constant inputs"], list(state.quantized.warnings)
     samples, what = _samples(state)
     try:
         losses, used = _measured(state, product, samples)

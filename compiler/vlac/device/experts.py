@@ -65,9 +65,13 @@ class ExpertsOp(Op):
 
     def meaning(self, inputs: list[I64]) -> I64:
         """See the class."""
-        item = inputs[-1].reshape(-1)
-        low = item[:4].astype(np.uint8).view("<i4") if self.choice.c == ITEM_BYTES else item[:1]
-        return self._experts[int(low[0])].meaning(inputs[:-1])
+        return self.expert(inputs[-1]).meaning(inputs[:-1])
+
+    def expert(self, item: I64) -> GemmOp | ConvOp:
+        """The layer of a number: the item, or its bytes."""
+        flat = item.reshape(-1)
+        low = flat[:4].astype(np.uint8).view("<i4") if self.choice.c == ITEM_BYTES else flat[:1]
+        return self._experts[int(low[0])]
 
     def takes_wide(self, tensor: Tensor) -> bool:
         """As any of them does."""

@@ -173,6 +173,8 @@ class GemmOp(Op):
                 row = res.w == 1 and out.w > 1
                 kind = OperandKind.ROW if row else OperandKind.TENSOR
                 values |= matrix_fields("res", region(res).pixel(0 if row else x0), o0, kind=kind, wide=False)
+                if res.root is out.root:  # in its place
+                    values["out_row_stride"] = values["res_row_stride"]
             relocations = {"param_base": cut.params.records[cut.chunks.index(chunk)], **cut.params.table_base(values)}
             macs = (x1 - x0) * real_channels(out.known_map(), chunk, hw.block) * self.weight.shape[1]
             packet = RelocatablePacket("GEMM", values, self.node, self.op_type, macs, cut.weights.span(chunk))

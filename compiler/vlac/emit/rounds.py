@@ -1,4 +1,4 @@
-"""The packets of a repeated model: what runs once, then a LOOP over what runs in every round.
+"""The packets of a repeated model: what runs once, a LOOP over what runs in every round, stores of kept state.
 
 Every round begins when all packets of the one before are complete: fetch waits for them at a SET, whose register nobody
 reads. So the semaphores of a round are its own. Weights and parameters of the rounds are loaded once in front, where
@@ -23,13 +23,14 @@ Loads = Callable[[list[RelocatablePacket]], list[RelocatablePacket]]
 
 
 def with_rounds(
-    ordered: list[RelocatablePacket], first_stage: int | None, count: int, with_loads: Loads
+    ordered: list[RelocatablePacket], first_stage: int | None, stages: int, count: int, with_loads: Loads
 ) -> list[RelocatablePacket]:
-    """All packets with their loads; from `first_stage` on in `count` rounds."""
+    """All packets with their loads; from `first_stage` up to `stages` in `count` rounds."""
     if first_stage is None:
         return with_loads(ordered)
     once = [p for p in ordered if p.stage < first_stage]
-    rounds = [p for p in ordered if p.stage >= first_stage]
+    rounds = [p for p in ordered if first_stage <= p.stage < stages]
+    behind = [p for p in ordered if p.stage >= stages]
     loop = RelocatablePacket("LOOP", {"n": 1, "count": count, "register": COUNTER}, op="rounds")
     body = with_loads(rounds)
     kept = [p for p in body if p.op in LOADS]
@@ -37,7 +38,7 @@ def with_rounds(
         kept = []
     before = [*with_loads(once), *kept]
     body = [p for p in body if p not in kept]
-    return [*before, *([_all_complete()] if before else []), loop, *body, _all_complete()]
+    return [*before, *([_all_complete()] if before else []), loop, *body, _all_complete(), *behind]
 
 
 def _overlap(loads: list[RelocatablePacket]) -> bool:
@@ -51,8 +52,9 @@ def _all_complete() -> RelocatablePacket:
 
 
 def closed_loops(packets: list[Packet]) -> list[Packet]:
-    """With the size of its body in a LOOP, which goes to the end."""
+    """With the size of its body in a LOOP, which goes to the last SET that waits for all."""
+    ends = [number for number, p in enumerate(packets) if p.name == "SET" and p["register"] == _UNREAD]
     return [
-        replace(p, values={**p.values, "n": len(packets) - 1 - number}) if p.name == "LOOP" else p
+        replace(p, values={**p.values, "n": ends[-1] - number}) if p.name == "LOOP" else p
         for number, p in enumerate(packets)
     ]

@@ -39,6 +39,7 @@ class _Scheduler:
     def __init__(self, graph: Graph, plan: Plan, regions: Regions, data: DataSpace, hw: HardwareConfig) -> None:
         self.graph, self.plan, self.regions, self.data, self.hw = graph, plan, regions, data, hw
         self.packets: list[RelocatablePacket] = []
+        self.last: list[RelocatablePacket] = []  # behind all rounds
         self.loaded: dict[tuple[int, Tensor], int] = {}
         self.stage = 0
         self.number = 0  # of the stage's first operation
@@ -51,6 +52,7 @@ class _Scheduler:
         for number, stage in enumerate(self.plan.stages):
             if number == rounds:
                 self.selectors.clear()
+                self._load_kept(number - 1)
             self.stage, start = number, len(self.packets)
             lead, *followers = stage.plans
             pending = [list(p.cut.bands) for p in followers]
@@ -76,7 +78,18 @@ class _Scheduler:
             self.number += len(stage.plans)
             for packet in self.packets[start:]:
                 packet.stage = number
-        return self.packets
+        for packet in self.last:
+            packet.stage = len(self.plan.stages)
+        return self.packets + self.last
+
+    def _load_kept(self, stage: int) -> None:
+        """Load what stays on chip through all rounds, as the last of what runs once."""
+        self.stage, start = stage, len(self.packets)
+        for item in self.regions.items:
+            if item.tensor in self.regions.kept and item.tensor in self.data.sources:
+                self._ensure(item.tensor, item.tensor.h)
+        for packet in self.packets[start:]:
+            packet.stage = stage
 
     def _region(self, tensor: Tensor) -> Region:
         if tensor in self.data.tables:
@@ -179,7 +192,8 @@ class _Scheduler:
 
     def _store(self, tensor: Tensor, rows: Span) -> None:
         for target in self.data.stores.get(tensor, []) if tensor.home.on_chip else []:
-            self.packets.append(store_rows(self._region(tensor), target, rows, tensor.label))
+            packets = self.last if tensor.root in self.regions.kept else self.packets
+            packets.append(store_rows(self._region(tensor), target, rows, tensor.label))
 
     def _store_part(self, tensor: Tensor) -> None:
         """Store a concat that is an output, once its parts are there (streamed ones were stored in parts)."""

@@ -129,6 +129,8 @@ class _Order:
         last = {queue: len(self.by_queue[queue]) - 1 for queue in QUEUES}
         if entry.accesses:
             last = {q: _last_conflict(entry, self.by_queue[q], entry.clock.get(q, 0)) for q in QUEUES}
+        relayed = [(last[q], q) for q in QUEUES if last[q] >= 0 and (q, entry.packet.queue) in self.ways]
+        self._relays(entry, relayed)
         for queue in sorted(QUEUES, key=lambda q: -self.by_queue[q][last[q]].given if last[q] >= 0 else 0):
             if last[queue] >= entry.clock.get(queue, 0):
                 self._wait(entry, queue, last[queue])
@@ -144,11 +146,16 @@ class _Order:
         numbered = [(position, q) for position, q in wanted if position >= 0]
         # the nearest first: waiting for it may imply the others
         numbered.sort(key=lambda w: -self.by_queue[w[1]][w[0]].given)
-        for way in dict.fromkeys(self.ways[q, queue] for _, q in numbered if (q, queue) in self.ways):
-            self._relay(entry, way, [(p, q) for p, q in numbered if self.ways.get((q, queue)) == way])
+        self._relays(entry, numbered)
         for position, other in numbered:
             if position >= entry.clock.get(other, 0):
                 self._wait(entry, other, position)
+
+    def _relays(self, entry: _Entry, numbered: list[tuple[int, str]]) -> None:
+        """Let third queues wait for those packets that they stand for."""
+        queue = entry.packet.queue
+        for way in dict.fromkeys(self.ways[q, queue] for _, q in numbered if (q, queue) in self.ways):
+            self._relay(entry, way, [(p, q) for p, q in numbered if self.ways.get((q, queue)) == way])
 
     def _relay(self, entry: _Entry, way: str, numbered: list[tuple[int, str]]) -> None:
         """Let a third queue wait for all that it stands for, and the packet for that: once, as it has one bit."""

@@ -58,6 +58,7 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
     scheduled = with_rounds(
         ordered,
         first_round_stage(graph, plan),
+        len(plan.stages),
         graph.repeat,
         lambda part: with_loads(part, sizes, planned.params_line, regions.ring_words, hw),
     )

@@ -16,6 +16,8 @@ from vlac.ir.operation import Home, Op
 
 __all__ = ["keys_first"]
 
+_SHORT = 16  # of the weight scratchpad, one such part for products that are short
+
 
 def keys_first(graph: Graph, hw: HardwareConfig) -> None:
     """Reorder every attention whose keys and values take a quarter of the weight scratchpad at most."""
@@ -29,6 +31,7 @@ def keys_first(graph: Graph, hw: HardwareConfig) -> None:
             logits = [op for op in graph.ops if isinstance(op, LogitsOp) and op.node == node]
             if logits:  # else the transposes are moves of int16
                 _reorder(graph, copies, logits)
+                _new_values_last(graph, copies, logits, hw)
 
 
 def _reorder(graph: Graph, copies: list[Op], logits: list[LogitsOp]) -> None:
@@ -65,6 +68,43 @@ def _values_behind(chain: list[Op], copies: list[Op], makers: list[Op], place: d
     choices = [op.inputs[0].producer for op in turned]
     found = dict.fromkeys([*values, *(op for op in choices if op is not None and not op.queue), *behind])
     return list(found) if _is_read_later(values[0], place[last], set(found), place) else []
+
+
+def _new_values_last(graph: Graph, copies: list[Op], logits: list[LogitsOp], hw: HardwareConfig) -> None:
+    """Values that are put behind cached ones: their product and copies behind the last product of turned queries.
+
+    Where those are short: behind long ones the array waits for the copies.
+    """
+    place = {op: i for i, op in enumerate(graph.ops)}
+    chain = _queries(logits, place)
+    products = [op for op in chain if isinstance(op, GemmOp)]
+    group = _new_values(copies)
+    words = sum(op.weight.size for op in products) // hw.block**2
+    if words > hw.weight_words // _SHORT or not products or len(products) == len(chain) or not group:
+        return
+    if max(place[op] for op in group) > place[products[-1]]:
+        return
+    if all(_is_read_later(op, place[products[-1]], group, place) for op in group):
+        last: Op = products[-1]
+        for op in sorted(group, key=place.__getitem__):
+            graph.move(op, last)
+            last = op
+
+
+def _new_values(copies: list[Op]) -> set[Op]:
+    """Products, concats and copies that make values as weights, where values are moved only; else nothing."""
+    found: set[Op] = {op for op in copies if isinstance(op, TransposeOp)}
+    waiting = [t for op in found for t in op.inputs]
+    while waiting:
+        made = waiting.pop().root.producer
+        if made is None or made in found:
+            continue
+        if made.queue not in ("", "load") and not isinstance(made, GemmOp):
+            return set()
+        found.add(made)
+        if not isinstance(made, GemmOp):
+            waiting += made.inputs
+    return found | {op for op in copies if op.inputs[0].producer in found}
 
 
 def _queries(logits: list[LogitsOp], place: dict[Op, int]) -> list[Op]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from typing import Any
 
 import onnx_ir as ir
 
 from vla_isa.hardware import HardwareConfig
+from vla_isa.layout import TensorLayout
 from vlac.analysis.support import check_support
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph, GraphOutput
+from vlac.legalize.constant_inputs import set_constants
 from vlac.legalize.copies_of_heads import copies_of_heads
 from vlac.legalize.copy_inputs import copy_inputs
 from vlac.legalize.exchanged_halves import exchange_halves
@@ -26,6 +29,7 @@ from vlac.legalize.order import pools_first
 from vlac.legalize.place import place
 from vlac.legalize.prune import prune
 from vlac.legalize.rounding import apply_rounding
+from vlac.legalize.shared_inputs import lie_as
 from vlac.legalize.space_to_depth import space_to_depth
 
 __all__ = ["GraphPass", "graph_passes", "legalize", "run_graph_passes"]
@@ -33,12 +37,22 @@ __all__ = ["GraphPass", "graph_passes", "legalize", "run_graph_passes"]
 GraphPass = Callable[[Graph], None]
 
 
-def legalize(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool = False, check: bool = False) -> Graph:
+def legalize(
+    model: ir.Model,
+    hw: HardwareConfig,
+    *,
+    constants: Mapping[str, Any] | None = None,
+    debug_outputs: bool = False,
+    check: bool = False,
+    layouts: Mapping[str, TensorLayout] | None = None,
+) -> Graph:
     """The device graph of a QDQ model, ready for planning.
 
     Args:
+        constants: values of inputs that are known, by name.
         debug_outputs: return every tensor of the device as a further output, named by its quantized value.
         check: verify the graph after every pass.
+        layouts: how inputs lie that another graph of the program makes, by name.
 
     Raises:
         UnsupportedError: all nodes that break a rule, or a value that is not quantized.
@@ -46,8 +60,9 @@ def legalize(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool = False
     """
     check_support(model, hw)
     graph = lower(model)
+    lie_as(graph, layouts or {})
     _refuse_wide(graph)
-    run_graph_passes(graph, graph_passes(model, hw, debug_outputs=debug_outputs), check=check)
+    run_graph_passes(graph, graph_passes(model, hw, constants=constants, debug_outputs=debug_outputs), check=check)
     _refuse_wide(graph)
     return graph
 
@@ -69,11 +84,14 @@ def _refuse_wide(graph: Graph) -> None:
         raise UnsupportedError(reasons.values(), nodes=reasons)
 
 
-def graph_passes(model: ir.Model, hw: HardwareConfig, *, debug_outputs: bool) -> list[tuple[str, GraphPass]]:
+def graph_passes(
+    model: ir.Model, hw: HardwareConfig, *, constants: Mapping[str, Any] | None = None, debug_outputs: bool
+) -> list[tuple[str, GraphPass]]:
     """The passes over the device graph in order, by name."""
     return [
         ("lower", lambda graph: None),
         ("rounding", lambda graph: apply_rounding(graph, model)),
+        *([("constant_inputs", lambda graph: set_constants(graph, constants))] if constants else []),
         ("fuse_same_source", fuse_same_source),
         ("prune", prune),
         ("fuse_table", fuse_tables),

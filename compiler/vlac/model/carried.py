@@ -1,14 +1,16 @@
 """State that one run hands to the next: outputs of a model that are inputs of the next run, by the user's word.
 
 It is written into the model, so that every pass knows it: the quantizer gives both one scale, the plan one place in
-the data space. A program may be many runs of the model, one after the other, that hand their state on: `Repeat`.
+the data space. A program may be many runs of the model, one after the other, that hand their state on: `Repeat`. What
+another graph of the program makes or reads is shared.
 Not here: what a session does with it.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -17,9 +19,18 @@ from vla_isa.errors import did_you_mean
 from vlac.errors import ModelError
 from vlac.model.reading import dtype_of, shape_of
 
-__all__ = ["Repeat", "carried_names", "carried_values", "repeat_of", "set_carried", "set_repeat"]
+__all__ = [
+    "Repeat",
+    "carried_names",
+    "carried_values",
+    "repeat_of",
+    "set_carried",
+    "set_repeat",
+    "set_shared",
+    "shared_values",
+]
 
-_KEY, _COUNT, _COUNTER = "vlac.carried", "vlac.repeat", "vlac.counter"
+_KEY, _COUNT, _COUNTER, _SHARED = "vlac.carried", "vlac.repeat", "vlac.counter", "vlac.shared"
 
 
 @dataclass(frozen=True)
@@ -98,3 +109,15 @@ def carried_values(model: ir.Model) -> list[tuple[ir.Value, ir.Value]]:
     outputs = {v.name: v for v in model.graph.outputs}
     names = carried_names(model)
     return [(v, outputs[names[v.name]]) for v in model.graph.inputs if v.name in names and names[v.name] in outputs]
+
+
+def set_shared(model: ir.Model, names: Collection[str]) -> None:
+    """Write into a model which of its inputs and outputs another graph of the program makes or reads."""
+    if names:
+        model.metadata_props[_SHARED] = json.dumps(sorted(names))
+
+
+def shared_values(model: ir.Model) -> list[ir.Value]:
+    """The inputs and outputs that another graph of the program makes or reads."""
+    names = json.loads(model.metadata_props.get(_SHARED, "[]"))
+    return [v for v in (*model.graph.inputs, *model.graph.outputs) if v.name in names]

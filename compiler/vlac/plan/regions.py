@@ -17,7 +17,7 @@ from vlac.ir.graph import Graph
 from vlac.ir.operation import ITEM_BYTES, Home, Op, Tensor
 from vlac.ir.packet import Region
 from vlac.plan.plan import Plan, make_plan
-from vlac.plan.rounds import first_round_stage
+from vlac.plan.rounds import first_round_stage, kept_sources, kept_states
 
 __all__ = ["Regions", "allocate_regions"]
 
@@ -56,12 +56,14 @@ class Regions:
     """Regions by tensor (and stage, for streamed ones).
 
     `items` are those of the activation scratchpad; `ring_words` of the weight scratchpad are left to weights that are
-    loaded, from its first word on.
+    loaded, from its first word on. `kept` have their words through all rounds of a repeated model.
     """
 
-    def __init__(self, items: list[_Item], weights: list[_Item], plan: Plan, hw: HardwareConfig) -> None:
+    def __init__(
+        self, items: list[_Item], weights: list[_Item], kept: set[Tensor], plan: Plan, hw: HardwareConfig
+    ) -> None:
         """Index the placed items."""
-        self.items, self._block = items, hw.block
+        self.items, self.kept, self._block = items, kept, hw.block
         self.ring_words = min([hw.weight_words, *(i.base for i in weights)])
         self._resident = {i.tensor: i for i in (*items, *weights) if i.tensor.root not in plan.streamed}
         self._rings = {(i.first, i.tensor): i for i in items if i.tensor.root in plan.streamed}
@@ -101,13 +103,22 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
     layouts: dict[Op, WeightLayout] = {}  # kept from one attempt to the next, as are
     rows: dict[Tensor, int] = {}  # words of a row of each root tensor
     shares = [4, 8, 16, 32]  # a ring may take one such part of the scratchpad; one row of output in any case
+    states = kept_states(graph)
+    kept = kept_sources(graph) | set(states.values())
+    for out, x in states.items():
+        out.parent = x
     while True:
         plan = make_plan(graph, hw, streamed, layouts, hw.act_words // shares[0])
-        items, weights = _items(graph, plan, hw, rows)
+        items, weights = _items(graph, plan, hw, rows, kept)
         failed = _fit(items, hw.act_words)
         if failed is None:
             _place_weights(weights, plan, hw)
-            return plan, Regions(items, weights, plan, hw)
+            return plan, Regions(items, weights, kept, plan, hw)
+        if kept:
+            kept = set()
+            for out in states:
+                out.parent = None
+            continue
         together = [i for i in items if not (i.last < failed.first or failed.last < i.first)]
         choices = [i for i in together if i.tensor.root not in streamed and _can_stream(i.tensor)]
         if choices:
@@ -147,7 +158,9 @@ def _place_weights(items: list[_Item], plan: Plan, hw: HardwareConfig) -> None:
         item.base = hw.weight_words - item.base - item.size
 
 
-def _items(graph: Graph, plan: Plan, hw: HardwareConfig, rows: dict[Tensor, int]) -> tuple[list[_Item], list[_Item]]:
+def _items(
+    graph: Graph, plan: Plan, hw: HardwareConfig, rows: dict[Tensor, int], kept: set[Tensor]
+) -> tuple[list[_Item], list[_Item]]:
     """What needs words of the activation and of the weight scratchpad."""
     items = [_Item(t, number, number, t.row_words(hw.block), t.pitch, ring) for (number, t), ring in plan.rings.items()]
     ranges: dict[Tensor, tuple[int, int]] = {}
@@ -165,7 +178,9 @@ def _items(graph: Graph, plan: Plan, hw: HardwareConfig, rows: dict[Tensor, int]
             continue
         if any(o.tensor.root is root for o in graph.outputs):
             last = max(last, min(last + 1, len(plan.stages) - 1))  # its stores overlap the next stage
-        if rounds is not None and first < rounds <= last:
+        if rounds is not None and root in kept:
+            first, last = rounds - 1, len(plan.stages)  # loaded in front of the rounds, stored behind them
+        elif rounds is not None and first < rounds <= last:
             last = len(plan.stages) - 1  # every round reads it
         pitch = pitches.get(root, root.pitch)
         if root not in rows:
@@ -189,13 +204,18 @@ def _pitches(graph: Graph, hw: HardwareConfig) -> dict[Tensor, int]:
             root = t.root
             if root.home is Home.MATRIX and root.h == 1 and not root.is_vector and root.constant is None:
                 least[root] = max(least.get(root, root.pitch), op.touched_pixels(t, hw.block))
-                if root.w >= _WIDE_ENOUGH and root.planes == 2:
+                if root.planes == 2 and (root.w >= _WIDE_ENOUGH or _planes_meet(root.w)):
                     phases[root] = _WIDE_PITCH
                 elif root.w >= _WIDE_ENOUGH and op.queue == "mac" and t is op.inputs[0]:
                     phases[root] = _ARRAY_PITCH
     if any(op.output.home is Home.ITEMS for op in graph.ops):
         least |= {root: least[root] + (phase - least[root]) % BANKS for root, phase in phases.items()}
     return {root: pitch for root, pitch in least.items() if pitch != root.pitch}
+
+
+def _planes_meet(pitch: int) -> bool:
+    """Whether both planes of two pixels lie in fewer than four banks."""
+    return pitch > 1 and (pitch + 1) % BANKS <= 2
 
 
 def _fit(items: list[_Item], capacity: int) -> _Item | None:

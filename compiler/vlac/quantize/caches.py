@@ -3,6 +3,7 @@
     past_key, past_value   inputs 4 and 5 of an Attention, with K and V and results 1 and 2
     TensorScatter          a cache, what is written into it, and the result
     carried state          of one of these: the input and the output
+    shared state           what another graph of the program makes or reads
     Concat                 where one part is, through moves, an input of the model and the result goes, through moves,
                            to the keys or values of an Attention
 
@@ -15,7 +16,7 @@ from collections.abc import Collection, Iterable
 
 import onnx_ir as ir
 
-from vlac.model.carried import carried_values
+from vlac.model.carried import carried_values, shared_values
 from vlac.model.reading import is_lookup
 from vlac.ops import BY_NAME
 
@@ -48,6 +49,9 @@ def find_caches(
     for pair in carried_values(model):
         if pair in states or any(_source(v, inside) in groups for v in pair):
             _merge(groups, _with_moves([*pair], inside))
+    for value in shared_values(model):
+        if value.dtype == ir.DataType.FLOAT:
+            _merge(groups, _with_moves([value], inside))
     return {v: group[0] for v, group in groups.items()}
 
 

@@ -24,7 +24,7 @@ from vlac.errors import CalibrationError
 from vlac.model.carried import repeat_of
 from vlac.model.reading import dtype_of, shape_of
 
-__all__ = ["CalibrationData", "Samples", "model_values", "random_array", "read_samples"]
+__all__ = ["CalibrationData", "Samples", "model_values", "names_in", "random_array", "read_samples"]
 
 Samples = list[dict[str, NDArray[Any]]]
 CalibrationData: TypeAlias = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -80,6 +80,21 @@ def read_samples(
     if not files:
         raise CalibrationError(f"calibration folder '{path}' holds no .npz files; put one per sample there")
     return [sample for f in files for sample in _samples(f"calibration file '{f}'", f, inputs, optional, unscaled)]
+
+
+def names_in(source: CalibrationData) -> set[str]:
+    """The inputs that `source` of `read_samples` has arrays of, in every file or mapping; none of random numbers."""
+    if isinstance(source, Mapping):
+        return {*source}
+    if not isinstance(source, str | Path):
+        return set.intersection(*({*each} for each in source))
+    path = Path(source)
+    files = sorted(path.glob("*.npz")) if path.is_dir() else [path] if path.exists() else []
+    names = []
+    for file in files:
+        with np.load(file) as arrays:
+            names.append({*arrays.files})
+    return set.intersection(*names) if names else set()
 
 
 def _samples(

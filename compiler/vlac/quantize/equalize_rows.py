@@ -20,7 +20,8 @@ activations are worth it (`hidden.py`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import hashlib
+from collections.abc import Collection, Iterator, MutableMapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,11 +33,12 @@ from vlac.quantize.calibration import Samples
 from vlac.quantize.float_session import FloatSession
 from vlac.rewrite.nodes import Nodes, initializer
 
-__all__ = ["equalize_rows", "factors", "layer_weights", "layers_behind"]
+__all__ = ["Peaks", "equalize_rows", "factors", "layer_weights", "layers_behind"]
 
 _NORMS = ("LayerNormalization", "RMSNormalization")
 _LEAST_ACTIVATION, _LEAST_WEIGHT = 0.25, 1e-3
 F64 = NDArray[np.float64]
+Peaks = MutableMapping[bytes, F64]  # |max| of channels, by the weights of the layers that read them
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,26 @@ class _Link:
         return layers_behind(self.value, *self.readers)
 
 
-def equalize_rows(model: ir.Model, samples: Samples, hidden: Collection[str] = ()) -> list[str]:
+def equalize_rows(
+    model: ir.Model, samples: Samples, hidden: Collection[str] = (), peaks: Peaks | None = None
+) -> list[str]:
     """Equalize a rewritten float model in place.
 
     Args:
         hidden: names of other values to equalize in front of the layers that read them.
+        peaks: what other graphs saw in front of equal layers, joined with what this one sees: equal weights then stay
+            equal.
 
     Returns:
         The names of the values that were equalized.
     """
     links = [link for link in _links(model, hidden) if link.value.name]
     largest = _largest(model, [str(link.value.name) for link in links], samples)
+    if peaks is not None:
+        for link in links:
+            layers, name = [layer_weights(layer).tobytes() for layer in link.layers], str(link.value.name)
+            key = hashlib.sha256(b"".join(layers)).digest()
+            peaks[key] = largest[name] = np.maximum(largest[name], peaks.get(key, 0.0))
     for link in links:
         t = factors(largest[str(link.value.name)], [layer_weights(layer) for layer in link.layers])
         _apply(model.graph, link, t)
@@ -167,7 +178,7 @@ def _only_layer(value: ir.Value | None) -> ir.Node | None:
 # --- the factors ----------------------------------------------------------------------------------------
 
 
-def _largest(model: ir.Model, names: list[str], samples: Samples) -> Mapping[str, F64]:
+def _largest(model: ir.Model, names: list[str], samples: Samples) -> dict[str, F64]:
     """|max| of each channel over the samples."""
     found: dict[str, F64] = {}
     if not names:

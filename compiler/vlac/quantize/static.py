@@ -7,7 +7,7 @@ what stays float and where Q/DQ go `insert_qdq.py`; what improves them is `equal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -15,13 +15,14 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from vla_isa.layout import TensorLayout
 from vlac.analysis.host_nodes import host_prefix, host_suffix, number_inputs
 from vlac.errors import CalibrationError
 from vlac.options import CALIBRATION_METHODS, CompileOptions
 from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, model_values, read_samples
 from vlac.quantize.equalize import equalize
-from vlac.quantize.equalize_rows import equalize_rows
+from vlac.quantize.equalize_rows import Peaks, equalize_rows
 from vlac.quantize.exponents import choose_exponents
 from vlac.quantize.held_out import split
 from vlac.quantize.hidden import hidden_values
@@ -33,7 +34,23 @@ from vlac.quantize.rounds import all_rounds
 from vlac.quantize.suspects import suspects
 from vlac.quantize.wide import has_sequences
 
-__all__ = ["Quantized", "is_quantized", "quantize_model"]
+__all__ = ["Joint", "Quantized", "is_quantized", "quantize_model"]
+
+
+@dataclass
+class Joint:
+    """What the graphs of one program must agree on.
+
+    Attributes:
+        sizes: of inputs and outputs that this graph shares with another one, the absolute value that their scale must
+            reach at least.
+        peaks: of channels in front of layers, by the layers' weights, what all graphs saw: one mapping for all.
+        layouts: how inputs lie, by name, where the graph that makes them has another order.
+    """
+
+    sizes: dict[str, float] = field(default_factory=dict)
+    peaks: Peaks = field(default_factory=dict)
+    layouts: dict[str, TensorLayout] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,11 +87,14 @@ def is_quantized(model: ir.Model) -> bool:
     return any(n.op_type in ("QuantizeLinear", "DequantizeLinear") for n in model.graph)
 
 
-def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[str] = ()) -> Quantized:
+def quantize_model(
+    model: ir.Model, options: CompileOptions, host: Collection[str] = (), joint: Joint | None = None
+) -> Quantized:
     """The QDQ model of a rewritten float model, or the model itself where it is quantized already.
 
     Args:
         host: names of nodes that stay float, because they run on the host.
+        joint: what the other graphs of the program ask for.
 
     Raises:
         CalibrationError: no calibration data for a float model, or data that does not fit or that the model cannot
@@ -96,7 +116,7 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
     if options.equalize:
         equalize(model)
     if has_sequences(model):
-        equalize_rows(model, samples, hidden_values(model, samples))
+        equalize_rows(model, samples, hidden_values(model, samples), None if joint is None else joint.peaks)
         choose_exponents(model, samples)
     *before, (observed, winners) = observe_ranges(
         model, observable(model, host), [samples, held_out] if held_out else [samples], options
@@ -104,7 +124,7 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
     known = known_ranges(model)
     for ranges_seen in (observed, *(b[0] for b in before)):
         ranges_seen |= {name: ends for name, ends in known.items() if name in ranges_seen}
-    ranges = settle_ranges(model, observed, winners)
+    ranges = _reaching(settle_ranges(model, observed, winners), {} if joint is None else joint.sizes)
     _check_finite(ranges, [v.name or "" for v in activations(model, host)])
     qdq, source = insert_qdq(model, ranges, exclude=host), model
     if options.bias_correction:
@@ -112,6 +132,14 @@ def quantize_model(model: ir.Model, options: CompileOptions, host: Collection[st
         qdq = insert_qdq(source, ranges, exclude=host)
     trial = partial(insert_qdq, source, settle_ranges(model, *before[0]), exclude=host) if before else None
     return Quantized(qdq, model, samples, ranges, held_out, frozenset(host), suspects(model, observed), trial)
+
+
+def _reaching(ranges: Ranges, sizes: Mapping[str, float]) -> Ranges:
+    """The ranges, with those of values that must reach some size made as wide."""
+    wider = {name: (-size, size) for name, size in sizes.items()}
+    values = ranges.values
+    joined = {n: (min(low, values[n][0]), max(high, values[n][1])) for n, (low, high) in wider.items() if n in values}
+    return Ranges({**values, **joined}, ranges.constants)
 
 
 def _check_finite(ranges: Ranges, names: Collection[str]) -> None:

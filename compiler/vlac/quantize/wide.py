@@ -23,7 +23,7 @@ import onnx_ir as ir
 
 from vla_isa.integer import INT8, INT16
 from vlac.ir.geometry import is_image
-from vlac.model.carried import carried_values
+from vlac.model.carried import carried_values, shared_values
 from vlac.model.gates import gates_of
 from vlac.model.reading import is_lookup, shape_of
 from vlac.ops import BY_NAME
@@ -111,7 +111,8 @@ def is_function(node: ir.Node) -> bool:
 def find_forms(model: ir.Model, nodes: Collection[ir.Node]) -> Forms:
     """The forms of the values that `nodes`, those of the device, read and make."""
     inside = set(nodes)
-    if not any(_is_sequence(n) or _is_router(n) for n in inside) and not carried_values(model):
+    state = carried_values(model) or shared_values(model)
+    if not state and not any(_is_sequence(n) or _is_router(n) for n in inside):
         return Forms()
     cached = find_caches(model, inside)
     search = _Search(model, inside, cached)

@@ -19,13 +19,14 @@ Row = dict[str, Any]
 
 
 def summary(program: Program) -> Row:
-    """What `vlac info --json` prints."""
+    """What `vlac info --json` prints; of a program of several graphs, of the first entry point."""
     cycles = timing.estimate(program).total_cycles
-    macs = sum(s.macs for s in program.sources)
+    steps = {s.number for s in walk(program, next(iter(program.entries.values())))} if program.others else None
+    macs = sum(s.macs for s in program.sources if steps is None or s.packet in steps)
     hw, signature = program.config, program.model
     return {
         "config": hw.name,
-        "packets": sum(len(h.data) for h in program.heaps) // 64,
+        "packets": sum(len(h.data) for h in program.heaps) // 64 if steps is None else len(steps),
         "macs": macs,
         "cycles": cycles,
         "milliseconds": cycles / hw.clock_mhz / 1000,

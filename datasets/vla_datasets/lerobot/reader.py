@@ -5,6 +5,7 @@ Images must be stored as PNG bytes in the parquet files; video features are refu
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Iterator, Mapping
@@ -30,7 +31,7 @@ from vla_datasets.lerobot.format import (
 )
 from vla_isa.documents import read_json
 
-__all__ = ["Dataset", "EpisodeFrames", "open_dataset", "read_statistics"]
+__all__ = ["Dataset", "EpisodeFrames", "dataset_digest", "open_dataset", "read_statistics"]
 
 _MAX_INFO_BYTES = 10_000_000
 _MAX_PNG_BYTES = 50_000_000
@@ -152,6 +153,11 @@ def open_dataset(root: Path) -> Dataset:
         raise DatasetError(f"{root}: info.json and tasks.parquet ({len(tasks)}) disagree on the tasks.")
     episodes = _read_episodes(root, total_episodes, total_frames)
     return Dataset(root, info, _splits(info, total_episodes, root), tasks, episodes)
+
+
+def dataset_digest(root: Path) -> str:
+    """Identity of a data set: its description and statistics."""
+    return hashlib.sha256(b"".join((root / name).read_bytes() for name in (INFO_PATH, STATS_PATH))).hexdigest()
 
 
 def read_statistics(root: Path) -> Mapping[str, Any]:

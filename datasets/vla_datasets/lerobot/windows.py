@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_datasets.errors import DatasetError
-from vla_datasets.keys import TASK, is_pad
+from vla_datasets.keys import TASK, is_pad, tile_table
 from vla_datasets.lerobot.format import Feature
 from vla_datasets.lerobot.reader import Dataset, EpisodeFrames, open_dataset
+from vla_datasets.lerobot.tiles import Tiles, TileTable, read_cache, write_cache
 
 __all__ = ["Windows", "load_windows"]
 
@@ -33,12 +34,18 @@ class Windows:
         tasks: per frame, its episode's task.
         episodes: lengths of the episodes, in order.
         steps: per key the steps of its window, relative to a frame.
+        tables: for keys whose images are numbers of tiles: the tiles.
     """
 
     def __init__(
-        self, columns: Mapping[str, npt.NDArray[Any]], tasks: Sequence[str], episodes: Sequence[int], steps: Steps
+        self,
+        columns: Mapping[str, npt.NDArray[Any]],
+        tasks: Sequence[str],
+        episodes: Sequence[int],
+        steps: Steps,
+        tables: Mapping[str, npt.NDArray[np.uint8]] = {},
     ) -> None:
-        self._columns, self._tasks = columns, tasks
+        self._columns, self._tasks, self._tables = columns, tasks, tables
         self._steps = {key: np.asarray(values, np.int64) for key, values in steps.items()}
         ends = np.cumsum(np.asarray(episodes, np.int64))
         self._first = np.repeat(ends - episodes, episodes)
@@ -48,37 +55,55 @@ class Windows:
         return len(self._tasks)
 
     def batch(self, numbers: npt.NDArray[np.int64]) -> dict[str, Any]:
-        """The windows around frames: `key` (N, steps, *shape), `<key>_is_pad` bool (N, steps), `task` N sentences."""
+        """The windows around frames: `key` (N, steps, *shape), `<key>_is_pad` bool (N, steps), `task` N sentences.
+
+        Of images that are numbers of tiles `<key>_tiles` (T, tile, tile, 3) are all tiles of the set.
+        """
         found: dict[str, Any] = {TASK: [self._tasks[number] for number in numbers]}
         for key, steps in self._steps.items():
             wanted = numbers[:, None] + steps
             inside = np.clip(wanted, self._first[numbers, None], self._last[numbers, None])
             found[key] = self._columns[key][inside]
             found[is_pad(key)] = inside != wanted
+        for key, table in self._tables.items():
+            found[tile_table(key)] = table
         return found
 
 
-def load_windows(root: Path, split: str, steps: Steps) -> Windows:
+def load_windows(root: Path, split: str, steps: Steps, tile: int = 0) -> Windows:
     """Read and decode the columns that `steps` names, of one split.
 
+    Args:
+        tile: where it is above 0, hold images as numbers of their tiles of so many pixels; see `tiles.py`.
+
     Raises:
-        DatasetError: the set is damaged or has no such columns.
+        DatasetError: the set is damaged or has no such columns, or its images are not made of few tiles.
     """
     dataset = open_dataset(root)
     features = {key: dataset.feature(key) for key in steps}
-    types = {key: feature.arrow_type() for key, feature in features.items()}
-    parts: dict[str, list[npt.NDArray[Any]]] = {key: [] for key in steps}
+    cached = read_cache(root, split, tile) if tile else None
+    read = {key: feature for key, feature in features.items() if cached is None or key not in cached}
+    encoders = {key: TileTable(tile) for key, feature in read.items() if tile and feature.dtype == "image"}
+    types = {key: feature.arrow_type() for key, feature in read.items()}
+    parts: dict[str, list[npt.NDArray[Any]]] = {key: [] for key in read}
     tasks: list[str] = []
     lengths: list[int] = []
     for episode in dataset.read_episodes(dataset.split(split), types):
         length = int(dataset.episodes[episode.episode_index]["length"])
         lengths.append(length)
         tasks.extend([episode.task] * length)
-        for key, feature in features.items():
-            parts[key].append(_array(dataset, key, feature, episode))
+        for key, feature in read.items():
+            array = _array(dataset, key, feature, episode)
+            parts[key].append(encoders[key].encode(array) if key in encoders else array)
     if not lengths:
         raise DatasetError(f"{root}: the split '{split}' has no episodes.")
-    return Windows({key: np.concatenate(arrays) for key, arrays in parts.items()}, tasks, lengths, steps)
+    columns = {key: np.concatenate(arrays) for key, arrays in parts.items()}
+    tiles = {key: Tiles(columns[key], encoder.table()) for key, encoder in encoders.items()} | dict(cached or {})
+    if encoders:
+        write_cache(root, split, tile, tiles)
+    tiles = {key: value for key, value in tiles.items() if key in steps}
+    columns |= {key: value.numbers for key, value in tiles.items()}
+    return Windows(columns, tasks, lengths, steps, {key: value.table for key, value in tiles.items()})
 
 
 def _array(dataset: Dataset, key: str, feature: Feature, episode: EpisodeFrames) -> npt.NDArray[Any]:

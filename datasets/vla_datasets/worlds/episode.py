@@ -43,6 +43,7 @@ class WorldEpisode:
         task: in words.
         observation: the newest.
         steps: how many were done.
+        split: the only split of demonstrations that it may be in; "" for any.
 
     Raises:
         WorldError: the first observation is none.
@@ -56,6 +57,7 @@ class WorldEpisode:
             raise self._broken(f"reset returns {type(answer).__name__}, not an observation and a dictionary")
         self.observation = self._observation(answer[0])
         self.task = str(self.observation[TASK])
+        self.split = str(answer[1].get("split", ""))
 
     def step(self, action: Any) -> Outcome:
         """Do one action.

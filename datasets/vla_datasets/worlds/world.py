@@ -36,7 +36,10 @@ class World(Protocol):
         """Steps after which an episode ends without success."""
 
     def reset(self, *, seed: int) -> tuple[Sample, dict[str, Any]]:
-        """Start the episode of `seed`; the first observation, with `task`."""
+        """Start the episode of `seed`; the first observation, with `task`, and info.
+
+        Info may hold `split`: then the episode is a demonstration of that split ("train" or "val") alone.
+        """
 
     def step(self, action: Any, elapsed: float = 0.0) -> tuple[Sample, float, bool, bool, dict[str, Any]]:
         """Do one action: observation, reward, terminated, truncated, info.
@@ -58,7 +61,13 @@ Expert = Callable[[], Any]  # the action in the world's state of now; raises Exp
 
 @dataclass(frozen=True)
 class Schema:
-    """What a frame of the world's demonstrations holds, in the order of its columns, and frames per second."""
+    """What a frame of the world's demonstrations holds, in the order of its columns, and how time goes.
+
+    Attributes:
+        fps: frames, which are control steps, per second.
+        idle: the action of a robot that was told nothing yet; None: there is none, and it has to be told at once.
+    """
 
     features: Mapping[str, Feature]
     fps: int
+    idle: Any = None

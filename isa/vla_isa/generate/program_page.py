@@ -32,6 +32,9 @@ _CONTENT = {
     "the number of the value it takes), `outputs` (ModelOutputs), `arrays` (ArrayEntries); without this section the "
     "device's inputs and outputs are the model's, in float32",
     "arrays": "constants of the host's functions, each from the next multiple of 64 on",
+    "graphs": "only of a program of several graphs, a file of the same form: `names` (JSON list: the entry points but "
+    "the first, whose graph is in the sections above) and for each of them `io0`, `signature0`, `arrays0` and so on, "
+    "as above but without `data_bytes`",
     "onnx": "only after `vlac compile --embed-onnx`: the ONNX model, for `vlarun --backend ref`",
 }
 
@@ -102,6 +105,7 @@ _CHECKS = """\
 ## Checked at load
 
 - Heaps, constants, inputs and outputs lie inside `data_bytes`; heaps and constants overlap nothing.
+- Of several graphs, tensors of two graphs at one line have one layout, scale and zero point.
 - Every host function is known, reads values before it, and fits their shapes and dtypes; sizes are bounded.
 - Every packet passes dispatch's check (see [instructions](isa.md)); `allow_illegal` leaves it to the machine.
 - From every entry point: each JUMP goes to the start of a heap, the path ends in HALT, no packet runs twice.

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from vla_datasets.keys import ACTION, TASK, is_pad
+from vla_datasets.keys import ACTION, TASK, is_pad, tile_table
 from vla_models.babyai_cnn.config import ACTIONS, FRAMES, IMAGE_SIZE, VOCABULARY_SIZE, BabyAICnnConfig
-from vla_models.babyai_cnn.names import ACTION_LOGITS, IMAGE, MISSION, PREVIOUS_ACTION
+from vla_models.babyai_cnn.names import ACTION_LOGITS, IMAGE, MISSION, PREVIOUS_ACTION, TILES
 from vla_models.babyai_cnn.preprocess import CAMERA
 from vla_models.babyai_cnn.words import bag_of_words
 from vla_models.errors import ObservationError
 from vla_models.policy import Batch, GraphSpec
 
-__all__ = ["BabyAICnn", "babyai_batch"]
+__all__ = ["BabyAICnn", "babyai_batch", "babyai_inputs"]
 
 
 class BabyAICnn(nn.Module):  # type: ignore[misc]  # torch is untyped here
@@ -60,38 +60,47 @@ class BabyAICnn(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     def graphs(self) -> tuple[GraphSpec, ...]:
         """One graph, one call a step."""
-        return (GraphSpec("policy", self, self.example_inputs, (ACTION_LOGITS,)),)
+        return (GraphSpec("policy", self, babyai_inputs, (ACTION_LOGITS,)),)
 
     def prepare(self, samples: Mapping[str, Any]) -> Batch:
         """The inputs of `forward` and the expert's actions (N,); see `babyai_batch`."""
         return babyai_batch(samples)
 
-    def example_inputs(self, batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
-        """Random inputs: pixels in [0, 1], five words, one previous action each."""
-        generator = torch.Generator().manual_seed(seed)
-        words = torch.randint(0, VOCABULARY_SIZE, (batch, 5), generator=generator)
-        actions = torch.randint(0, ACTIONS, (batch,), generator=generator)
-        return {
-            IMAGE: torch.rand(batch, 3 * FRAMES, IMAGE_SIZE, IMAGE_SIZE, generator=generator),
-            MISSION: nn.functional.one_hot(words, VOCABULARY_SIZE).sum(1).float(),
-            PREVIOUS_ACTION: nn.functional.one_hot(actions, ACTIONS).float(),
-        }
+
+def babyai_inputs(batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Random inputs: pixels in [0, 1], five words, one previous action each."""
+    generator = torch.Generator().manual_seed(seed)
+    words = torch.randint(0, VOCABULARY_SIZE, (batch, 5), generator=generator)
+    actions = torch.randint(0, ACTIONS, (batch,), generator=generator)
+    return {
+        IMAGE: torch.rand(batch, 3 * FRAMES, IMAGE_SIZE, IMAGE_SIZE, generator=generator),
+        MISSION: nn.functional.one_hot(words, VOCABULARY_SIZE).sum(1).float(),
+        PREVIOUS_ACTION: nn.functional.one_hot(actions, ACTIONS).float(),
+    }
 
 
 def babyai_batch(samples: Mapping[str, Any]) -> Batch:
     """From windows of BabyAI frames: stacked images, words, the action before and the action to learn.
 
+    From a cache of tiles (see `vla_datasets.lerobot.tiles`) the image is their numbers (N, 4, 7, 7), and the tiles
+    (T, 3, 8, 8) are one input more.
+
     Raises:
         ObservationError: an action that does not exist, or a mission with an unknown word.
     """
     frames, actions = samples[CAMERA], samples[ACTION].flatten(1)  # (N, 4, H, W, 3), (N, 2)
+    tiles = samples.get(tile_table(CAMERA))
     if int(actions.min()) < 0 or int(actions.max()) >= ACTIONS:
         raise ObservationError(f"The data has an action outside 0..{ACTIONS - 1}.")
-    pixels = torch.cat(frames.unbind(1), dim=-1).float().div_(255.0)  # (N, H, W, 12)
     known = ~samples[is_pad(ACTION)][:, :1]  # before the first step of an episode there was no action
     previous = nn.functional.one_hot(actions[:, 0], ACTIONS).float() * known
-    words = torch.from_numpy(np.stack([_words(task) for task in samples[TASK]])).to(pixels.device)
-    inputs = {IMAGE: pixels.permute(0, 3, 1, 2), MISSION: words, PREVIOUS_ACTION: previous}
+    words = torch.from_numpy(np.stack([_words(task) for task in samples[TASK]])).to(frames.device)
+    if tiles is None:
+        pixels = torch.cat(frames.unbind(1), dim=-1).float().div_(255.0)  # (N, H, W, 12)
+        inputs = {IMAGE: pixels.permute(0, 3, 1, 2), MISSION: words, PREVIOUS_ACTION: previous}
+    else:
+        inputs = {IMAGE: frames.int(), MISSION: words, PREVIOUS_ACTION: previous}
+        inputs[TILES] = tiles.permute(0, 3, 1, 2).float().div_(255.0)
     return Batch(inputs, actions[:, 1])
 
 

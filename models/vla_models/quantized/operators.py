@@ -291,8 +291,10 @@ def _layer_limit(node: ir.Node) -> str | None:
 def _pair_limit(node: ir.Node) -> str | None:
     if _is_unary(node):
         return None
-    same = len({shape_of(v) for v in node.inputs}) == 1
-    return None if same and all(constant(v) is None for v in node.inputs) else "its operands are not alike, or constant"
+    out, shapes = shape_of(node.outputs[0]), [shape_of(v) for v in node.inputs]
+    spread = out in shapes and {len(shape) for shape in shapes} == {len(out)}
+    computed = all(constant(v) is None for v in node.inputs)
+    return None if spread and computed else "one operand is constant, or none has the shape of the result"
 
 
 def _pool_limit(node: ir.Node) -> str | None:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import layout
-from vla_isa.errors import InputError, ProgramError, did_you_mean
+from vla_isa.errors import InputError, did_you_mean
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import ErrorCode
 from vla_isa.package import Package
 from vla_isa.program import IoTensor, Program
+from vla_isa.trace import packet_lines
 
 __all__ = [
     "Backend",
@@ -27,7 +28,7 @@ __all__ = [
     "Model",
     "RunResult",
     "checked",
-    "entry_packet",
+    "entry_line",
     "place_inputs",
     "run_once",
     "take_outputs",
@@ -133,17 +134,14 @@ def run_once(backend: Backend, program: Program, inputs: Integers, entry: str | 
         loaded.close()
 
 
-def entry_packet(program: Program, entry: str | None) -> int:
-    """The packet number of an entry point.
+def entry_line(program: Program, entry: str | None) -> int:
+    """The data-space line of an entry point's first packet, what the machine starts from; None: of the first one.
 
     Raises:
         ProgramError: the program has no such entry point.
     """
-    if entry is None:
-        return next(iter(program.entries.values()), 0)
-    if entry not in program.entries:
-        raise ProgramError(f"the program has no entry point '{entry}'; it has {', '.join(program.entries)}")
-    return program.entries[entry]
+    number = next(iter(program.at(entry).entries.values()), 0)
+    return packet_lines(program)[number]
 
 
 def tensor_bytes(data: NDArray[np.int8], tensor: IoTensor) -> NDArray[np.int8]:

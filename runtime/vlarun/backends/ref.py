@@ -53,6 +53,11 @@ class RefBackend(Backend):
         Raises:
             BackendError: no model, a broken one, or one whose inputs or outputs are not the program's.
         """
+        if isinstance(program, Program) and program.others:
+            raise BackendError(
+                f"the program is of several graphs ({', '.join(program.entries)}), and --backend ref runs one ONNX "
+                "model; compile the graph that you look for alone"
+            )
         return _OnnxModel(program, self.options.onnx)
 
 

@@ -20,7 +20,7 @@ from vla_isa.hardware import HardwareConfig
 from vla_isa.instructions import ErrorCode
 from vla_isa.program import Program
 from vla_isa.registers import COUNTERS
-from vlarun.backends.base import Backend, Integers, Loaded, RunResult, checked, entry_packet, place_inputs, take_outputs
+from vlarun.backends.base import Backend, Integers, Loaded, RunResult, checked, entry_line, place_inputs, take_outputs
 from vlarun.backends.rtl_build import build
 from vlarun.backends.rtl_library import PEEKS, MachineLibrary, Options, Result, load, load_foreign
 from vlarun.errors import BackendError, MachineError
@@ -118,7 +118,7 @@ class _RtlProgram(Loaded):
         return [self._run_once(each, entry, memories) for each in checked(self.program, inputs)]
 
     def _run_once(self, inputs: Integers, entry: str | None, memories: bool) -> RunResult:
-        start = entry_packet(self.program, entry)
+        start = entry_line(self.program, entry)
         data = place_inputs(self.program, inputs, self._data.copy())
         lib = self._machine.functions
         handle = lib.vla_create()

@@ -23,7 +23,7 @@ from vlarun.backends.base import (
     Loaded,
     RunResult,
     checked,
-    entry_packet,
+    entry_line,
     place_inputs,
     take_outputs,
     tensor_bytes,
@@ -85,7 +85,7 @@ class _SimProgram(Loaded):
         Raises:
             MachineError: the watchdog counted more than `max_packets` packets.
         """
-        start, inputs = entry_packet(self.program, entry), checked(self.program, inputs)
+        start, inputs = entry_line(self.program, entry), checked(self.program, inputs)
         if start not in self._plans:
             most = self._options.max_packets
             self._plans[start] = make_plan(self.program, self._image, start, most) if self._library else None

@@ -1,30 +1,26 @@
-"""The websocket server: openpi's protocol, health and metrics over HTTP, limits, refusals and a clean end.
+"""The server: clients of all protocols, limits, refusals and a clean end.
 
 A client connects, gets the metadata as its first message, then sends observations one after the other and gets a reply
-for each: a map in bytes, or a text that says what was wrong; the connection stays open after a refusal. As in openpi
-(`openpi.serving.websocket_policy_server`), `GET /healthz` answers OK. Not here: what a message holds (`messages.py`),
-a client's side of a policy (`episode.py`), the runs (`batcher.py`).
+for each: a map in bytes, or a text that says what was wrong; the connection stays open after a refusal. Not here: the
+protocols (`websocket.py`, `tcp.py`), what a message holds (`messages.py`), a client's side of a policy (`episode.py`),
+the runs (`batcher.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-import http
 import logging
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
+from typing import Any, TypeVar
 
 from vla_isa.errors import VlaError
 from vlarun.errors import BackendError, InputError
+from vlarun.serve import tcp, websocket
 from vlarun.serve.batcher import AnySession, Batcher, BusyError
+from vlarun.serve.connection import GOING_AWAY, INTERNAL, TOO_SLOW, TRY_LATER, Connection, Door, Gone
 from vlarun.serve.episode import Episode, PolicyFactory
 from vlarun.serve.messages import pack, unpack
 from vlarun.serve.metrics import Metrics
@@ -32,9 +28,8 @@ from vlarun.serve.metrics import Metrics
 __all__ = ["Limits", "PolicyServer"]
 
 log = logging.getLogger(__name__)
+_Server = TypeVar("_Server")
 RESET = "reset"  # in an observation: true begins a new episode
-_MOST_QUEUED = 4  # messages of one client that are read ahead
-_GOING_AWAY, _INTERNAL, _TOO_SLOW, _TRY_LATER = 1001, 1011, 1008, 1013  # RFC 6455, section 7.4.1, and IANA's list
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ class PolicyServer:
         open_session: makes a session of the program.
         episode: makes a client's side of the policy.
         metadata: the first message of every connection.
-        api_key: what clients must send as `Authorization: Api-Key KEY`; empty: nothing.
+        api_key: what clients must send; empty: nothing.
 
     Raises:
         VlaError: the program or its backend is refused.
@@ -76,17 +71,21 @@ class PolicyServer:
         self.limits, self.metrics = limits or Limits(), Metrics()
         self._open, self._entry = open_session, entry
         self._episode, self._metadata, self._api_key = episode, dict(metadata), api_key
-        self._clients: dict[ServerConnection, bool] = {}  # and whether a request of it is under way
+        self._clients: dict[Connection, bool] = {}  # and whether a request of it is under way
         self._stopping = asyncio.Event()
 
-    async def run(self, host: str, port: int, started: Callable[[int], None]) -> None:
+    async def run(
+        self, host: str, port: int, started: Callable[[int, int | None], None], tcp_port: int | None = None
+    ) -> None:
         """Serve until `stop` is called or SIGINT or SIGTERM arrives; what is under way then is answered first.
 
         Args:
-            started: called with the port once clients can connect.
+            port: of openpi's protocol; 0 takes a free one.
+            started: called with both ports once clients can connect.
+            tcp_port: of the framed protocol, served beside the other one; None: it is not.
 
         Raises:
-            BackendError: the port cannot be taken.
+            BackendError: a port cannot be taken.
         """
         limits = self.limits
         self._batcher = Batcher(
@@ -96,24 +95,21 @@ class PolicyServer:
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(each, self.stop)
         work = asyncio.create_task(self._batcher.work())
+        door = Door(self._refusal, self._client, limits.message_bytes, self._api_key, self.metrics.text)
         try:
-            server = await serve(
-                *(self._client, host, port),
-                compression=None,
-                max_size=limits.message_bytes,
-                max_queue=_MOST_QUEUED,
-                ping_timeout=None,  # a client that computes for a minute answers no ping, and is not gone
-                process_request=self._http,
-                logger=_quiet(),
-            )
-        except OSError as error:
+            server = await _listening(websocket.listen(host, port, door), f"{host}:{port}", "--port")
+            framed, ports = None, [server.sockets[0].getsockname()[1], None]
+            if tcp_port is not None:
+                framed = await _listening(tcp.listen(host, tcp_port, door), f"{host}:{tcp_port}", "--tcp")
+                ports[1] = framed.sockets[0].getsockname()[1]
+        except BackendError:
             work.cancel()
-            raise BackendError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}; give another --port"
-            ) from error
-        started(server.sockets[0].getsockname()[1])
+            raise
+        started(*ports)
         await self._stopping.wait()
         server.close(close_connections=False)
+        if framed is not None:
+            framed.close()
         await self._let_finish()
         work.cancel()
         await server.wait_closed()
@@ -124,56 +120,44 @@ class PolicyServer:
 
     async def _let_finish(self) -> None:
         """Close every connection, one with a request under way after its reply, or when the grace is over."""
-        for connection, busy in list(self._clients.items()):
-            if not busy:
-                await connection.close(_GOING_AWAY, "the server stops")
+        idle = [connection for connection, busy in self._clients.items() if not busy]
+        await asyncio.gather(*(connection.close(GOING_AWAY, "the server stops") for connection in idle))
         end = time.monotonic() + self.limits.grace
         while self._clients and time.monotonic() < end:
             await asyncio.sleep(0.01)
-        for connection in list(self._clients):
-            await connection.close(_GOING_AWAY, "the server stops")
+        await asyncio.gather(*(connection.close(GOING_AWAY, "the server stops") for connection in self._clients))
 
-    def _http(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Pages over HTTP, and who may open a websocket."""
-        if request.path == "/healthz":
-            return connection.respond(http.HTTPStatus.OK, "OK\n")
-        if request.path == "/metrics":
-            return connection.respond(http.HTTPStatus.OK, self.metrics.text().decode())
-        if request.path != "/":
-            return connection.respond(http.HTTPStatus.NOT_FOUND, "there are /, /healthz and /metrics\n")
-        given = request.headers.get("Authorization", "")
-        if self._api_key and not hmac.compare_digest(given.encode(), f"Api-Key {self._api_key}".encode()):
-            return connection.respond(http.HTTPStatus.UNAUTHORIZED, "send the header Authorization: Api-Key KEY\n")
+    def _refusal(self) -> str:
+        """Why no more clients can come now; empty: one can."""
         if self._stopping.is_set() or len(self._clients) >= self.limits.clients:
-            text = f"{len(self._clients)} clients are connected, the most this server takes; come again later\n"
-            return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, text)
-        return None
+            return f"{len(self._clients)} clients are connected, the most this server takes; come again later"
+        return ""
 
-    async def _client(self, connection: ServerConnection) -> None:
+    async def _client(self, connection: Connection) -> None:
         """One connection from its metadata to its end."""
         if len(self._clients) >= self.limits.clients:  # several shook hands at once
-            await connection.close(_TRY_LATER, "too many clients")
+            await connection.close(TRY_LATER, "too many clients")
             return
         self._clients[connection] = False
         self.metrics.clients.set(len(self._clients))
         try:
             await connection.send(pack(self._metadata))
             await self._requests(connection)
-        except ConnectionClosed:
+        except Gone:
             pass
         finally:
             del self._clients[connection]
             self.metrics.clients.set(len(self._clients))
 
-    async def _requests(self, connection: ServerConnection) -> None:
+    async def _requests(self, connection: Connection) -> None:
         client = _Client(self._batcher, self._episode())
         previous: float | None = None
         while not self._stopping.is_set():
             try:
                 async with asyncio.timeout(self.limits.idle):
-                    message = await connection.recv()
+                    message = await connection.receive()
             except TimeoutError:
-                await connection.close(_TOO_SLOW, f"no request for {self.limits.idle:g} s")
+                await connection.close(TOO_SLOW, f"no request for {self.limits.idle:g} s")
                 return
             self._clients[connection] = True
             start = time.monotonic()
@@ -183,18 +167,18 @@ class PolicyServer:
                     await connection.send(reply)
             except TimeoutError:
                 self.metrics.count("undelivered")
-                await connection.close(_TOO_SLOW, "the reply was not read")
+                await connection.close(TOO_SLOW, "the reply was not read")
                 return
-            except ConnectionClosed:
+            except Gone:
                 self.metrics.count("undelivered")
                 raise
             self.metrics.count(outcome, time.monotonic() - start)
             self._clients[connection] = False
             previous = time.monotonic() - start
             if client.broken:
-                await connection.close(_INTERNAL, "internal error; the server's log has it")
+                await connection.close(INTERNAL, "internal error; the server's log has it")
                 return
-        await connection.close(_GOING_AWAY, "the server stops")
+        await connection.close(GOING_AWAY, "the server stops")
 
     async def _answer(self, client: _Client, message: str | bytes, previous: float | None) -> tuple[str | bytes, str]:
         """The reply to one request, bytes or the text of a refusal, and what is counted once it is sent."""
@@ -259,8 +243,8 @@ class _Client:
         return self._batcher.check(self._session, self._episode.inputs(observation))
 
 
-def _quiet() -> logging.Logger:
-    """Handshakes that fail and messages that are too large are the client's fault: they are not logged as errors."""
-    logger = logging.getLogger("vlarun.serve.connections")
-    logger.setLevel(logging.CRITICAL)
-    return logger
+async def _listening(listen: Awaitable[_Server], place: str, option: str) -> _Server:
+    try:
+        return await listen
+    except OSError as error:
+        raise BackendError(f"cannot listen on {place}: {error.strerror or error}; give another {option}") from error

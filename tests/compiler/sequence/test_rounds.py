@@ -8,6 +8,7 @@ from on_device import snr
 
 import vlarun
 from vla_isa import hazards, timing
+from vla_isa.generated.codes import Move
 from vla_isa.hardware import load
 from vla_isa.trace import walk
 from vla_toolchain.verify.reference import Reference
@@ -84,6 +85,15 @@ def test_what_does_not_depend_on_the_state_runs_once():
     packets = [len(list(walk(p, 0))) for p in (once, looped)]
     assert packets[1] < 0.8 * STEPS * packets[0]
     assert timing.estimate(looped).total_cycles < STEPS * timing.estimate(once).total_cycles
+
+
+def test_what_stays_on_chip_is_loaded_once_and_stored_once():
+    """The state, and inputs and constants that nothing changes."""
+    looped, _ = both("u50")
+    copies = [s.packet for s in walk(looped, 0) if s.packet.name == "COPY"]
+    loads = [p["src"] for p in copies if p["move"] == Move.DATA_TO_ACT]
+    assert loads and len(loads) == len(set(loads))
+    assert sum(p["move"] == Move.ACT_TO_DATA for p in copies) == 1
 
 
 def euler(kind):

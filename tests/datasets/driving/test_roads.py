@@ -10,7 +10,7 @@ import pytest
 from vla_datasets.errors import WorldError
 from vla_datasets.worlds.driving.lanes import Lane, LaneMap, read_map, wrapped
 from vla_datasets.worlds.driving.opendrive import LANE_WIDTH, Grid, grid_town
-from vla_datasets.worlds.driving.route import SPACING, find_route, random_route
+from vla_datasets.worlds.driving.route import SPACING, SPLITS, Route, find_route, random_route, route_split
 from vla_datasets.worlds.driving.schema import COMMANDS
 
 
@@ -83,6 +83,16 @@ def test_a_route_ends_where_it_should(town: LaneMap) -> None:
     assert math.dist(route.points[0], start.points[0]) < 0.1 and math.dist(route.points[-1], goal.points[-1]) < 1.6
 
 
+def test_the_cross_track_error_is_the_distance_to_the_path_not_to_its_nearest_point() -> None:
+    """Half way between two points, 0.3 m beside: 0.3 m, where the nearest point is 0.58 m away."""
+    straight = np.stack([np.arange(30.0), np.zeros(30)], axis=1)
+    route = Route(straight, np.zeros(30), np.zeros(30, np.int64), np.zeros(30, np.int64))
+    for x in (0.0, 7.0, 7.25, 7.5, 7.75, 29.0):
+        assert route.off(x, 0.3) == pytest.approx(0.3)
+        assert route.off(x, -0.3, 0, None) == pytest.approx(0.3)
+    assert route.off(-1.0, 0.0) == pytest.approx(1.0) and route.off(33.0, 3.0) == pytest.approx(5.0)
+
+
 def test_maps_without_a_way_are_refused() -> None:
     alone = Lane(0, np.array([[0.0, 0.0], [50.0, 0.0]]), np.zeros(2), 3.5, -1)
     other = Lane(1, np.array([[0.0, 9.0], [50.0, 9.0]]), np.zeros(2), 3.5, -1)
@@ -97,3 +107,19 @@ def test_maps_without_a_way_are_refused() -> None:
 def test_other_grids(town: LaneMap) -> None:
     larger = read_map(grid_town(Grid(4, 2, 100.0, 15.0)))
     assert sum(lane.junction < 0 for lane in larger.lanes) == 10 * 4 and all(lane.successors for lane in larger.lanes)
+
+
+def test_routes_of_evaluation_and_of_each_split_are_apart(town: LaneMap) -> None:
+    """No route, by its first and last lane, is in two splits; each split has a tenth of the routes, train the rest."""
+    drawn: dict[str, set[tuple[int, int]]] = {}
+    for split in SPLITS:
+        rng = np.random.default_rng(5)
+        for _ in range(60):
+            route = random_route(town, rng, (split,))
+            assert route.split == split
+            drawn.setdefault(split, set()).add((int(route.lanes[0]), int(route.lanes[-1])))
+    assert not drawn["train"] & drawn["val"] and not drawn["train"] & drawn["test"] and not drawn["val"] & drawn["test"]
+    streets = [lane.number for lane in town.lanes if lane.junction < 0]
+    shares = [route_split(start, goal) for start in streets for goal in streets]
+    for split, share in (("train", 0.8), ("val", 0.1), ("test", 0.1)):
+        assert shares.count(split) / len(shares) == pytest.approx(share, abs=0.03)

@@ -16,10 +16,10 @@ Serve = Callable[..., "contextlib.AbstractContextManager[Running]"]
 
 
 class Running:
-    """The process, its port, and after its end what it printed."""
+    """The process, its ports, and after its end what it printed."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
-        self.process, self.port = process, port
+    def __init__(self, process: subprocess.Popen[str], port: int, tcp_port: int) -> None:
+        self.process, self.port, self.tcp_port = process, port, tcp_port
         self.output = ""
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
@@ -30,14 +30,16 @@ class Running:
 
 @contextlib.contextmanager
 def running(program: Path, *options: str) -> Iterator[Running]:
-    command = [sys.executable, "-m", "vlarun", "serve", str(program), "--port", "0", *options]
+    command = [sys.executable, "-m", "vlarun", "serve", str(program), "--port", "0", "--tcp", "0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         first = process.stdout.readline()
         found = re.search(r"ws://127\.0\.0\.1:(\d+)", first)
         assert found, first + process.communicate(timeout=30)[1]
-        yield Running(process, int(found[1]))
+        framed = re.search(r"Framed TCP: 127\.0\.0\.1:(\d+)", process.stdout.readline())
+        assert framed
+        yield Running(process, int(found[1]), int(framed[1]))
     finally:
         if process.poll() is None:
             process.kill()

@@ -80,7 +80,7 @@ def test_a_program_is_loaded_before_the_first_request() -> None:
     """A Verilog machine is built then, not while a client waits."""
 
     async def test(batcher: Batcher, session: Slow) -> None:
-        assert "_loaded" in vars(session) and not session.asked
+        assert session._loads and not session.asked
 
     with_batcher(test)
 

@@ -49,6 +49,7 @@ class TrainConfig(Generic[P, O]):
     validate_episodes: int = 0  # episodes played at each validation; their score chooses the best checkpoint
     save_every: int = 500  # steps between checkpoints
     keep_checkpoints: int = 2  # newest ones that are kept, besides the best
+    tile_cache: bool = False  # hold images as numbers of their tiles, for a grid world and a policy that takes them
     threads: int = 2  # torch threads; part of the config because sums depend on it
 
     def __post_init__(self) -> None:

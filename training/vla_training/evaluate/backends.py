@@ -1,18 +1,19 @@
-"""The ways to compute a policy, by name, and what file each of them reads.
+"""The ways to compute a policy, by name: what file each of them reads, or which server has it.
 
-Not here: running one (`runners.py`).
+Not here: running one (`runners.py`, `server_runner.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vla_training.errors import EvaluationError
 
-__all__ = ["BACKENDS", "RunnerSpec", "natural_backend"]
+__all__ = ["BACKENDS", "HOST_BACKENDS", "RunnerSpec", "ServerSpec", "natural_backend"]
 
-BACKENDS = ("float", "onnx", "sim", "rtl")
+HOST_BACKENDS = ("float", "onnx")
+BACKENDS = (*HOST_BACKENDS, "sim", "rtl")
 _FILES = {"float": "the folder of a run or of a saved policy", "onnx": "an ONNX file", "sim": "a program of vlac"}
 
 
@@ -47,6 +48,27 @@ class RunnerSpec:
             )
         if self.backend == "float" and self.policy:
             raise EvaluationError(f"--policy is for a file; {self.path} is a policy itself.")
+
+
+@dataclass(frozen=True)
+class ServerSpec:
+    """A server that speaks openpi's protocol, such as `vlarun serve PROGRAM --policy FOLDER`, at HOST:PORT."""
+
+    address: str
+    api_key: str = ""
+    backend: str = field(default="server", init=False)
+
+    @property
+    def url(self) -> str:
+        """Of its websocket.
+
+        Raises:
+            EvaluationError: the address is none.
+        """
+        host, _, port = self.address.rpartition(":")
+        if not host or "/" in host or not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+            raise EvaluationError(f"--server is '{self.address}'; give HOST:PORT, such as 127.0.0.1:8000.")
+        return f"ws://{host}:{port}"
 
 
 def natural_backend(path: Path) -> str:

@@ -21,9 +21,11 @@ from vla_datasets.worlds.registry import find_world
 from vla_isa.documents import read_json
 from vla_models.registry import find_saved
 from vla_training.errors import EvaluationError
-from vla_training.evaluate.backends import RunnerSpec
+from vla_training.evaluate.backends import HOST_BACKENDS, RunnerSpec, ServerSpec
+from vla_training.evaluate.live import LiveRunner
 from vla_training.evaluate.rollout import EpisodeResult, play
-from vla_training.evaluate.runners import Runner, make_runner, module_compute
+from vla_training.evaluate.runner import Runner
+from vla_training.evaluate.runners import NetworkRunner, make_runner, module_compute
 from vla_training.evaluate.statistics import Paired, mcnemar, wilson_interval
 
 __all__ = [
@@ -52,6 +54,7 @@ class Evaluation:
     max_steps: int
     cycles: int | None  # of a call of the network, where the device counts them
     episodes: tuple[EpisodeResult, ...]
+    clock_mhz: float | None = None  # the world moved on while the device computed at this clock; None: it waited
 
     @property
     def successes(self) -> int:
@@ -93,29 +96,32 @@ class Evaluation:
             "max_steps": self.max_steps,
             "score": self.score,
             "cycles": self.cycles,
+            "clock_mhz": self.clock_mhz,
         }
 
 
 def evaluate(
-    spec: RunnerSpec,
+    spec: RunnerSpec | ServerSpec,
     world: str,
     level: str,
     episodes: int,
     engine: Engine = ALONE,
     progress: Callable[[int], None] = lambda episodes: None,
+    clock_mhz: float | None = None,
 ) -> Evaluation:
     """Play `episodes` episodes.
 
     Args:
-        spec: backend and file of the policy.
+        spec: backend and file of the policy, or the server that has it.
         world: its registered name.
         level: of the world, for example GoToObj.
         episodes: how many; the first ones of the fixed seed list.
         engine: where they are played; each worker has its own copy of the policy.
         progress: called with the number of episodes just played.
+        clock_mhz: the world moves on while the device computes at this clock (`live.py`); None: it waits.
 
     Raises:
-        EvaluationError: nothing to play, or the policy cannot be loaded.
+        EvaluationError: nothing to play, or the policy cannot be loaded, or is not a device's where a clock is given.
     """
     if not 1 <= episodes <= MOST_EPISODES:
         raise EvaluationError(f"--episodes is {episodes}; it must be at least 1, and at most {MOST_EPISODES:,}.")
@@ -124,31 +130,48 @@ def evaluate(
     max_steps = opened.max_steps
     opened.close()
     name = secrets.token_hex(8)
-    _runner(spec, name)  # what is wrong with it is said before any process is started
+    _runner(spec, name, world, clock_mhz)  # what is wrong with it is said before any process is started
     least = 1 if spec.backend == "rtl" else LOCKSTEP  # a process more would take longer to start than it plays
     size = min(50, max(least, -(-episodes // engine.workers)))
     seeds = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes)
-    parts = [(spec, name, world, level, seeds[start : start + size]) for start in range(0, episodes, size)]
+    parts = [(spec, name, world, clock_mhz, level, seeds[n : n + size]) for n in range(0, episodes, size)]
     results: list[EpisodeResult] = []
     cycles = None
     for _, (played, cycles) in engine.run(_play_part, parts):  # noqa: B007  (equal in every part)
         results.extend(played)
         progress(len(played))
     results.sort(key=lambda result: result.seed)  # parts end in any order
-    return Evaluation(world, level, spec.backend, max_steps, cycles, tuple(results))
+    return Evaluation(world, level, spec.backend, max_steps, cycles, tuple(results), clock_mhz)
 
 
 @functools.lru_cache(maxsize=1)
-def _runner(spec: RunnerSpec, evaluation: str) -> Runner:
+def _runner(spec: RunnerSpec | ServerSpec, evaluation: str, world: str, clock_mhz: float | None) -> Runner:
     """Of this process and this evaluation: a worker plays several parts, and another time the file is another one."""
-    return make_runner(spec)
+    if clock_mhz is None:
+        return make_runner(spec)
+    schema = find_world(world).frame()
+    if schema.idle is None:
+        raise EvaluationError(
+            f"--live: the world '{world}' does not say what is done before the first action ('idle' of its schema)."
+        )
+    if spec.backend in HOST_BACKENDS:
+        raise EvaluationError(f"--live needs the cycles of a device, and '{spec.backend}' has none; give a program.")
+    return LiveRunner(make_runner(spec), clock_mhz, schema.fps, schema.idle)
 
 
 def _play_part(
-    spec: RunnerSpec, evaluation: str, world: str, level: str, seeds: Sequence[int]
+    spec: RunnerSpec | ServerSpec,
+    evaluation: str,
+    world: str,
+    clock_mhz: float | None,
+    level: str,
+    seeds: Sequence[int],
 ) -> tuple[list[EpisodeResult], int | None]:
-    runner = _runner(spec, evaluation)
-    return _play(runner, world, level, seeds), runner.cycles()
+    runner = _runner(spec, evaluation, world, clock_mhz)
+    try:
+        return _play(runner, world, level, seeds), runner.cycles()
+    finally:
+        runner.close()
 
 
 def _play(runner: Runner, world: str, level: str, seeds: Sequence[int]) -> list[EpisodeResult]:
@@ -163,7 +186,7 @@ def _play(runner: Runner, world: str, level: str, seeds: Sequence[int]) -> list[
 def play_module(policy: Any, name: str, world: str, level: str, episodes: int) -> list[EpisodeResult]:
     """Episodes with a policy that is being trained, in this process, on the first seeds of the list."""
     spec = find_saved(name)
-    runner = Runner(module_compute(policy), lambda: spec.preprocessor(policy.config))
+    runner = NetworkRunner(module_compute(policy), lambda: spec.preprocessor(policy.config))
     return _play(runner, world, level, range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes))
 
 
@@ -209,6 +232,6 @@ def load_evaluation(path: Path) -> Evaluation:
         head = {key: stored[key] for key in ("world", "level", "backend", "max_steps", "cycles")}
         if not episodes or not all(isinstance(e.seed, int) for e in episodes):
             raise ValueError("it has no episodes, or one without a seed")
-        return Evaluation(**head, episodes=episodes)
+        return Evaluation(**head, episodes=episodes, clock_mhz=stored.get("clock_mhz"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"{path} is not an evaluation: {error}.") from error

@@ -15,7 +15,7 @@ from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.closed_loop import Evaluation
 from vla_training.evaluate.rollout import play
-from vla_training.evaluate.runners import make_runner
+from vla_training.evaluate.runners import network_runner
 
 __all__ = ["FrameCheck", "check_frames", "record_frames"]
 
@@ -56,7 +56,7 @@ def record_frames(evaluation: Evaluation, spec: RunnerSpec, minimum: int) -> dic
         EvaluationError: the evaluation has fewer frames, or the policy acts otherwise now.
     """
     world = find_world(evaluation.world).make(evaluation.level)
-    runner = make_runner(spec)
+    runner = network_runner(spec)
     frames: list[Arrays] = []
     runner.watch = frames.append
     for episode in evaluation.episodes:

@@ -17,7 +17,7 @@ from vla_datasets.worlds.episode import WorldEpisode
 from vla_datasets.worlds.world import World
 from vla_isa.errors import VlaError
 from vla_training.errors import EvaluationError
-from vla_training.evaluate.runners import Runner
+from vla_training.evaluate.runner import Runner
 
 __all__ = ["EpisodeResult", "Moment", "play", "replay"]
 

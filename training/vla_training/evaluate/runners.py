@@ -1,11 +1,11 @@
-"""One policy, four ways to compute it: torch, ONNX Runtime, and the compiled program on `sim` or `rtl`.
+"""One policy, four ways to compute it here: torch, ONNX Runtime, and the compiled program on `sim` or `rtl`.
 
-The same preprocessor, seeds and chunks on all of them. Not here: the worlds it acts in (`rollout.py`).
+The same preprocessor, seeds and chunks on all of them. Not here: what all runners share (`runner.py`), a server's
+(`server_runner.py`), the worlds it acts in (`rollout.py`).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from vla_models.policy import Preprocessor
 from vla_models.registry import POLICIES, find_policy
 from vla_models.saved import load_preprocessor
 from vla_training.errors import EvaluationError
-from vla_training.evaluate.backends import RunnerSpec
+from vla_training.evaluate.backends import RunnerSpec, ServerSpec
+from vla_training.evaluate.runner import Runner
 
-__all__ = ["Compute", "Runner", "make_runner", "module_compute"]
+__all__ = ["Compute", "NetworkRunner", "make_runner", "module_compute", "network_runner"]
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 Outputs = Mapping[str, npt.NDArray[Any]]
@@ -29,8 +30,8 @@ Compute = Callable[[Inputs], Outputs]  # N inputs on axis 0 -> N outputs on axis
 _ROWS = 16  # that torch always computes at once: what it rounds depends on their number
 
 
-class Runner:
-    """Acts in several episodes at a time, each with a preprocessor and a queue of actions of its own.
+class NetworkRunner(Runner):
+    """A network, and a preprocessor for each slot.
 
     Args:
         compute: the network, N inputs at a time.
@@ -44,32 +45,47 @@ class Runner:
         preprocessor: Callable[[], Preprocessor],
         cycles: Callable[[], int | None] = lambda: None,
     ) -> None:
-        self._compute, self._make, self.cycles = compute, preprocessor, cycles
+        super().__init__()
+        self._compute, self._make, self._cycles = compute, preprocessor, cycles
         self.watch: Callable[[Inputs], None] = lambda inputs: None  # called with what the network gets
         self._preprocessors: dict[int, Preprocessor] = {}
-        self._queues: dict[int, deque[Any]] = {}
 
-    def reset(self, slot: int, task: str, seed: int) -> None:
-        """Begin an episode in a slot."""
+    def begin(self, slot: int, task: str, seed: int) -> None:
+        """The preprocessor forgets the last episode."""
         self._preprocessors.setdefault(slot, self._make()).reset(task, seed)
-        self._queues[slot] = deque()
 
-    def act(self, observations: Mapping[int, Sample]) -> dict[int, Any]:
-        """The action of each slot; the network runs once, for all slots with no action left of their last chunk."""
-        asked = [slot for slot in observations if not self._queues[slot]]
-        if asked:
-            inputs = [self._preprocessors[slot].inputs(observations[slot]) for slot in asked]
-            joined = {name: np.concatenate([i[name] for i in inputs]) for name in inputs[0]}
-            self.watch(joined)
-            outputs = self._compute(joined)
-            for row, slot in enumerate(asked):
-                mine = {name: values[row : row + 1] for name, values in outputs.items()}
-                self._queues[slot].extend(self._preprocessors[slot].actions(mine))
-        return {slot: self._queues[slot].popleft() for slot in observations}
+    def ask(self, observations: Mapping[int, Sample]) -> dict[int, npt.NDArray[Any]]:
+        """The network runs once, for all slots."""
+        inputs = [self._preprocessors[slot].inputs(observation) for slot, observation in observations.items()]
+        joined = {name: np.concatenate([i[name] for i in inputs]) for name in inputs[0]}
+        self.watch(joined)
+        outputs = self._compute(joined)
+        return {
+            slot: self._preprocessors[slot].actions({name: v[row : row + 1] for name, v in outputs.items()})
+            for row, slot in enumerate(observations)
+        }
+
+    def cycles(self) -> int | None:
+        """Of the last call on the device, where there is one."""
+        return self._cycles()
 
 
-def make_runner(spec: RunnerSpec) -> Runner:
-    """Load the policy on its backend, single-threaded: evaluation runs one process per core.
+def make_runner(spec: RunnerSpec | ServerSpec) -> Runner:
+    """The policy on its backend, single-threaded (evaluation runs one process per core), or the server that has it.
+
+    Raises:
+        EvaluationError: unknown backend, no such file, not the backend's, or not of the policy; no such server.
+        VlaError: the file is damaged.
+    """
+    if isinstance(spec, ServerSpec):
+        from vla_training.evaluate.server_runner import ServerRunner
+
+        return ServerRunner(spec)
+    return network_runner(spec)
+
+
+def network_runner(spec: RunnerSpec) -> NetworkRunner:
+    """Load the policy on its backend.
 
     Raises:
         EvaluationError: unknown backend, no such file, not the backend's, or not of the policy.
@@ -106,7 +122,7 @@ def module_compute(policy: Any) -> Compute:
     return run
 
 
-def _float_runner(path: Path) -> Runner:
+def _float_runner(path: Path) -> NetworkRunner:
     import torch
 
     from vla_models.saved import load_policy
@@ -114,10 +130,10 @@ def _float_runner(path: Path) -> Runner:
 
     torch.set_num_threads(1)
     folder = pretrained_folder(path)
-    return Runner(module_compute(load_policy(folder)), lambda: load_preprocessor(folder))
+    return NetworkRunner(module_compute(load_policy(folder)), lambda: load_preprocessor(folder))
 
 
-def _onnx_runner(spec: RunnerSpec) -> Runner:
+def _onnx_runner(spec: RunnerSpec) -> NetworkRunner:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -138,16 +154,18 @@ def _onnx_runner(spec: RunnerSpec) -> Runner:
             raise EvaluationError(f"{spec.path} does not take what its policy makes, {shapes}: {error}") from error
         return {name: np.concatenate(parts) for name, parts in zip(outputs, zip(*found, strict=True), strict=True)}
 
-    return Runner(run, make)
+    return NetworkRunner(run, make)
 
 
-def _program_runner(spec: RunnerSpec) -> Runner:
+def _program_runner(spec: RunnerSpec) -> NetworkRunner:
     import vlarun
 
     session: Any = vlarun.open_session(str(spec.path), backend=spec.backend)
     program = session.program if isinstance(session, vlarun.Session) else session.package
     make = _preprocessor(spec, [t.name for t in program.inputs], [t.name for t in program.outputs])
-    return Runner(lambda inputs: session.run(dict(inputs)), make, lambda: int(session.stats["cycles"]))
+    runner = NetworkRunner(lambda inputs: session.run(dict(inputs)), make, lambda: int(session.stats["cycles"]))
+    runner.computes_on_host = not isinstance(session, vlarun.Session)
+    return runner
 
 
 def _preprocessor(spec: RunnerSpec, inputs: Sequence[str], outputs: Sequence[str]) -> Callable[[], Preprocessor]:

@@ -10,6 +10,7 @@ from vla_training.errors import TrainConfigError
 from vla_training.objectives.behaviour_cloning import BehaviourCloning
 from vla_training.objectives.mean_squared_error import MeanSquaredError
 from vla_training.objectives.objective import Objective
+from vla_training.objectives.routed_cloning import RoutedCloning
 
 __all__ = ["OBJECTIVES", "ObjectiveSpec", "find_objective"]
 
@@ -25,6 +26,7 @@ class ObjectiveSpec:
 OBJECTIVES: tuple[ObjectiveSpec, ...] = (
     ObjectiveSpec("behaviour_cloning", BehaviourCloning),
     ObjectiveSpec("mean_squared_error", MeanSquaredError),
+    ObjectiveSpec("routed_cloning", RoutedCloning),
 )
 
 

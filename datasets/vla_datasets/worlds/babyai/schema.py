@@ -26,4 +26,5 @@ SCHEMA = Schema(
         **BOOKKEEPING,
     },
     fps=10,  # nominal: a grid world has steps, not seconds
+    idle=ACTION_NAMES.index("done"),  # changes nothing
 )

@@ -7,45 +7,48 @@ side of the path. Not here: what is done about it (`expert.py`).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from vla_datasets.worlds.driving.lanes import LaneMap
 from vla_datasets.worlds.driving.lights import STOP_LINE, TrafficLights
 from vla_datasets.worlds.driving.route import SPACING, Route
 from vla_datasets.worlds.driving.schema import COMMANDS
-from vla_datasets.worlds.driving.traffic import CAR_LENGTH, CAR_WIDTH, PEDESTRIAN_RADIUS, Traffic
+from vla_datasets.worlds.driving.traffic import CAR_LENGTH, CAR_WIDTH, PEDESTRIAN_RADIUS, Place, Traffic
 from vla_datasets.worlds.driving.vehicle import LENGTH, WIDTH, Vehicle
 
-__all__ = ["CAR_AHEAD", "PEDESTRIAN_AHEAD", "hazard", "hit"]
+__all__ = ["LIGHT_AHEAD", "LINE_PASSED", "Place", "blocked", "hit", "light_ahead"]
 
 CAR_AHEAD, PEDESTRIAN_AHEAD, TUBE = 8.0, 12.0, 1.8  # metres from the car's front; to each side
-_LIGHT_AHEAD = 8.0
+LIGHT_AHEAD, LINE_PASSED = 8.0, -1.5  # metres from the front to a stop line, where one stops for it
 _CIRCLES = (-1.5, 0.0, 1.5)  # metres: a car is three circles in a row
 
 
-def hazard(
-    town: LaneMap, route: Route, index: int, ego: Vehicle, traffic: Traffic, lights: TrafficLights, clock: float
-) -> str:
+def blocked(route: Route, index: int, people: Sequence[Place], cars: Sequence[Place], must_stop: bool) -> str:
     """The command of what is in the way ("" where nothing is), the most urgent first.
 
     Args:
+        route: the way to go.
         index: of the route's point where the car is.
-        clock: seconds.
+        people: where pedestrians are.
+        cars: where the middles of other vehicles are.
+        must_stop: whether a light says so.
     """
     front = LENGTH / 2
-    people = [p.place for p in traffic.pedestrians]
-    cars = [c.place for c in traffic.cars]
     if _near_path(route, index, people, front + PEDESTRIAN_AHEAD, TUBE):
         return COMMANDS[8]
     if _near_path(route, index, cars, front + CAR_AHEAD + CAR_LENGTH / 2, TUBE):
         return COMMANDS[7]
+    return COMMANDS[6] if must_stop else ""
+
+
+def light_ahead(town: LaneMap, ego: Vehicle, lights: TrafficLights, clock: float) -> bool:
+    """Whether the car is close to a stop line at which its light is not green."""
     lane, along, _ = town.nearest(ego.x, ego.y, ego.yaw)
-    line = lane.length - STOP_LINE - along - front
-    if -1.5 < line < _LIGHT_AHEAD and lights.must_stop(lane, clock):
-        return COMMANDS[6]
-    return ""
+    line = lane.length - STOP_LINE - along - LENGTH / 2
+    return LINE_PASSED < line < LIGHT_AHEAD and lights.must_stop(lane, clock)
 
 
-def _near_path(route: Route, index: int, places: list[tuple[float, float, float]], ahead: float, beside: float) -> bool:
+def _near_path(route: Route, index: int, places: Sequence[Place], ahead: float, beside: float) -> bool:
     """Whether one of the places is within `beside` metres of the next `ahead` metres of the path."""
     part = route.points[index : index + round(ahead / SPACING) + 1]
     return any(

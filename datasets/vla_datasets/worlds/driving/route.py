@@ -5,8 +5,11 @@ Not here: commands that other things on the road give (`hazards.py`).
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import math
+import zlib
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,12 +19,14 @@ import numpy.typing as npt
 from vla_datasets.errors import WorldError
 from vla_datasets.worlds.driving.lanes import Lane, LaneMap
 
-__all__ = ["SPACING", "Route", "find_route", "random_route"]
+__all__ = ["SPACING", "SPLITS", "Route", "find_route", "random_route", "route_split"]
 
 SPACING = 1.0  # metres between the points of a path
 _CHANGE_FROM, _CHANGE_LENGTH = 12.0, 18.0  # metres: where on a lane a change begins, and how long it takes
 _CHANGE_COST = 25.0  # metres that a change of lanes is worth going round
-_SHORTEST, _LONGEST, _TRIES = 120.0, 420.0, 200  # metres of a random route
+_SHORTEST, _LONGEST, _TRIES = 120.0, 420.0, 2000  # metres of a random route
+SPLITS = ("train", "val", "test")  # of routes; test routes are those of evaluation
+_EVERY = 10  # one of so many routes is a test route, another one is for validation
 Floats = npt.NDArray[np.float64]
 FOLLOW, STRAIGHT, LEFT, RIGHT, CHANGE_LEFT, CHANGE_RIGHT = range(6)
 _AHEAD = {STRAIGHT: 10.0, LEFT: 15.0, RIGHT: 15.0, CHANGE_LEFT: 30.0, CHANGE_RIGHT: 30.0}  # metres before it begins
@@ -37,12 +42,14 @@ class Route:
         yaws: (N,) radians.
         commands: (N,) indexes of `schema.COMMANDS`.
         lanes: (N,) numbers of lanes.
+        split: the one of `SPLITS` to which the route belongs.
     """
 
     points: Floats
     yaws: Floats
     commands: npt.NDArray[np.int64]
     lanes: npt.NDArray[np.int64]
+    split: str = SPLITS[0]
 
     @property
     def length(self) -> float:
@@ -54,6 +61,15 @@ class Route:
         part = self.points[index : None if within is None else index + within]
         return index + int(np.argmin(np.hypot(part[:, 0] - x, part[:, 1] - y)))
 
+    def off(self, x: float, y: float, index: int = 0, within: int | None = None) -> float:
+        """Metres from a place to the path, between its points too; looked for as by `nearest`."""
+        found = self.nearest(x, y, index, within)
+        place = np.array([x, y])
+        part = self.points[max(found - 1, 0) : found + 2]
+        along = np.diff(part, axis=0)
+        share = np.clip(np.sum((place - part[:-1]) * along, axis=1) / np.sum(along**2, axis=1), 0.0, 1.0)
+        return float(np.hypot(*(part[:-1] + share[:, None] * along - place).T).min())
+
 
 class _Leg(NamedTuple):
     """A part of a route: a lane, or the change to the lane beside it."""
@@ -62,20 +78,27 @@ class _Leg(NamedTuple):
     change: int  # 0: to the lane's end, -1: to the left one, 1: to the right one
 
 
-def random_route(town: LaneMap, rng: np.random.Generator) -> Route:
-    """A route between two places of a generator's choice.
+def route_split(start: int, goal: int) -> str:
+    """The split of all routes from lane `start` to lane `goal`: it depends on nothing else."""
+    share = zlib.crc32(f"{start} {goal}".encode()) % _EVERY
+    return {0: "test", 1: "val"}.get(share, "train")
+
+
+def random_route(town: LaneMap, rng: np.random.Generator, splits: Container[str] = SPLITS) -> Route:
+    """A route between two places of a generator's choice, of one of these splits.
 
     Raises:
-        WorldError: the town has no way of the wanted length.
+        WorldError: the town has no such way of the wanted length.
     """
     roads = [lane.number for lane in town.lanes if lane.junction < 0 and lane.length > _CHANGE_FROM + _CHANGE_LENGTH]
     for _ in range(_TRIES):
         if len(roads) < 2:
             break
         start, goal = (int(n) for n in rng.choice(roads, 2, replace=False))
-        legs = _cheapest(town, start, goal)
+        split = route_split(start, goal)
+        legs = _cheapest(town, start, goal) if split in splits else None
         if legs is not None and _SHORTEST <= sum(town.lanes[leg.lane].length for leg in legs) <= _LONGEST:
-            return _path(town, legs)
+            return dataclasses.replace(_path(town, legs), split=split)
     raise WorldError(f"the map has no route of {_SHORTEST:g} to {_LONGEST:g} m; give a larger one")
 
 
@@ -88,7 +111,7 @@ def find_route(town: LaneMap, start: int, goal: int) -> Route:
     legs = _cheapest(town, start, goal)
     if legs is None:
         raise WorldError(f"no way leads from lane {start} to lane {goal}")
-    return _path(town, legs)
+    return dataclasses.replace(_path(town, legs), split=route_split(start, goal))
 
 
 def _cheapest(town: LaneMap, start: int, goal: int) -> list[_Leg] | None:

@@ -10,11 +10,23 @@ from vla_datasets.keys import ACTION, DONE, REWARD, STATE, image
 from vla_datasets.lerobot.format import BOOKKEEPING, Feature
 from vla_datasets.worlds.world import Schema
 
-__all__ = ["ACTION_NAMES", "COMMAND", "COMMANDS", "CONCEPTS", "FRAMES_PER_SECOND", "IMAGE", "SCHEMA", "SIZE", "concept"]
+__all__ = [
+    "ACTION_NAMES",
+    "COMMAND",
+    "COMMANDS",
+    "CONCEPTS",
+    "FRAMES_PER_SECOND",
+    "IMAGE",
+    "LOCATION",
+    "SCHEMA",
+    "SIZE",
+    "concept",
+]
 
 SIZE = 256  # pixels of the image's sides
 FRAMES_PER_SECOND = 10
 IMAGE = image("front")
+LOCATION = "location"  # for people and for splits by place: no policy sees it
 COMMAND = "observation.command"  # an index of COMMANDS
 COMMANDS = (
     "follow lane",
@@ -40,6 +52,7 @@ SCHEMA = Schema(
     features={
         IMAGE: Feature("image", (SIZE, SIZE, 3), ("height", "width", "channels")),
         STATE: Feature("float32", (1,), ("speed",)),  # metres per second
+        LOCATION: Feature("float32", (2,), ("x", "y")),  # metres, CARLA's axes
         COMMAND: Feature("int64", (1,)),
         **{concept(name): Feature("bool", (1,)) for name in CONCEPTS},
         ACTION: Feature("float32", (3,), ACTION_NAMES),
@@ -48,4 +61,5 @@ SCHEMA = Schema(
         **BOOKKEEPING,
     },
     fps=FRAMES_PER_SECOND,
+    idle=(0.0, 0.0, 0.0),
 )

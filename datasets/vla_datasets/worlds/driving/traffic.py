@@ -14,7 +14,7 @@ import numpy as np
 from vla_datasets.worlds.driving.lanes import Lane, LaneMap, wrapped
 from vla_datasets.worlds.driving.lights import STOP_LINE, TrafficLights
 
-__all__ = ["CAR_LENGTH", "CAR_WIDTH", "PEDESTRIAN_RADIUS", "Car", "Pedestrian", "Traffic"]
+__all__ = ["CAR_LENGTH", "CAR_WIDTH", "PEDESTRIAN_RADIUS", "Car", "Pedestrian", "Place", "Traffic"]
 
 CAR_LENGTH, CAR_WIDTH = 4.4, 1.8  # metres
 PEDESTRIAN_RADIUS = 0.35
@@ -92,6 +92,16 @@ class Traffic:
                 self.cars.append(car)
         walked = [lane for lane in roads if lane.right < 0]
         self.pedestrians = [self._walker(walked[int(rng.integers(len(walked)))]) for _ in range(pedestrians)]
+
+    @property
+    def people(self) -> list[Place]:
+        """Where the pedestrians are."""
+        return [walker.place for walker in self.pedestrians]
+
+    @property
+    def vehicles(self) -> list[Place]:
+        """Where the cars' middles are."""
+        return [car.place for car in self.cars]
 
     def _walker(self, lane: Lane) -> Pedestrian:
         rng, across = self._rng, 0

@@ -1,0 +1,132 @@
+"""`vlac compile` of one model or of several, which become entry points of one program.
+
+Not here: what one model's compile shows (`compile_command.py`), how graphs are compiled together (`vlac/graphs.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from vla_isa import image
+from vla_isa.errors import BadUsageError
+from vla_isa.files import check_writable, write_whole
+from vla_isa.hardware import load
+from vla_toolchain.compile_command import StageProgress, check_percentile, compile_model
+from vlac.graphs import compile_graphs
+from vlac.options import PERCENTILE, CompileOptions
+from vlac.report.summary import summary
+
+__all__ = ["compile_models"]
+
+_ALONE = (  # options that say something of one model
+    "embed_onnx",
+    "allow_host",
+    "input_shape",
+    "counter",
+    "report",
+    "verify",
+    "sensitivity",
+    "dump_after",
+)
+
+
+def compile_models(args: argparse.Namespace) -> int:
+    """vlac compile."""
+    if len(args.model) > 1:
+        return _compile_graphs(args)
+    if len(args.calib) > 1:
+        raise BadUsageError(f"--calib is given {len(args.calib)} times for one model; give it once")
+    args.model = Path(args.model[0])
+    args.calib = args.calib[0] if args.calib else None
+    return compile_model(args)
+
+
+def _compile_graphs(args: argparse.Namespace) -> int:
+    found = [f"--{name.replace('_', '-')}" for name in _ALONE if getattr(args, name)]
+    found += ["--repeat"] if args.repeat != 1 else []
+    if found:
+        raise BadUsageError(f"{', '.join(found)} is for one model; compile that graph alone to look at it")
+    hw, graphs = load(args.config), _graphs(args.model)
+    check_percentile(args)
+    check_writable(args.output)
+    for name, path in graphs.items():
+        if path.resolve() == args.output.resolve():
+            raise BadUsageError(f"output '{args.output}' is also the model of '{name}'; give each its own place")
+    options = CompileOptions(
+        calibration_method=args.calib_method or "minmax",
+        percentile=PERCENTILE if args.percentile is None else args.percentile,
+        equalize=args.equalize,
+        bias_correction=args.bias_correction,
+        rounding=args.rounding,
+        batch=args.batch,
+        check=args.check,
+    )
+    data = _calibration(args.calib, graphs)
+    progress = StageProgress()
+    try:
+        each = {name: replace(options, calibration=data.get(name)) for name in graphs}
+        made = compile_graphs(graphs, hw, each, [_pair(text) for text in args.carry], progress)
+    finally:
+        progress.clear()
+    write_whole(args.output, image.dumps(made.program))
+    for name, part in made.parts.items() if args.time else ():
+        for step, seconds in part.seconds.items():
+            print(f"{name + ': ' + step:<24} {seconds:8.3f} s", file=sys.stderr)
+    words, alone = len(made.program.weights), sum(len(p.program.weights) for p in made.parts.values() if p.program)
+    print(f"{args.output}: {len(graphs)} entry points for '{hw.name}', {words:,} of {alone:,} weight words stored")
+    for name in graphs:
+        program = made.program.at(name)
+        facts = summary(program)
+        state = ", ".join(c.model_input for c in program.carried)
+        print(
+            f"  {name}: {facts['macs'] / 1e6:.2f} MMAC, about {facts['cycles']:,} cycles "
+            f"({facts['milliseconds']:.3f} ms at {hw.clock_mhz} MHz)" + (f"; carried: {state}" if state else "")
+        )
+    for part in made.parts.values():
+        for line in part.quantized.warnings if part.quantized is not None else ():
+            print(f"warning: {line}", file=sys.stderr)
+    return 0
+
+
+def _graphs(texts: list[str]) -> dict[str, Path]:
+    """The entry points and their files, of FILE or NAME=FILE."""
+    graphs: dict[str, Path] = {}
+    for text in texts:
+        name, equals, file = text.partition("=")
+        path = Path(file if equals else text)
+        name = name if equals else path.stem
+        if name in graphs:
+            raise BadUsageError(
+                f"two entry points would be called '{name}', of '{graphs[name]}' and '{path}'; name one: NAME=FILE.onnx"
+            )
+        graphs[name] = path
+    return graphs
+
+
+def _calibration(texts: list[str], graphs: Mapping[str, Path]) -> dict[str, str]:
+    """Of each graph its data, of NAME=DATA, or of random[:N] for all."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, data = text.partition("=")
+        if not equals and text.split(":")[0] != "random":
+            raise BadUsageError(
+                f"--calib {text}: with several graphs say of which one it is, for example {next(iter(graphs))}={text}"
+            )
+        if equals and name not in graphs:
+            raise BadUsageError(f"--calib {text}: there is no entry point '{name}'; there are {', '.join(graphs)}")
+        for each in [name] if equals else graphs:
+            if each in found:
+                raise BadUsageError(f"--calib is given twice for '{each}'")
+            found[each] = data if equals else text
+    return found
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, result = text.rpartition("=")
+    if not (name and equals and result):
+        raise BadUsageError(f"argument --carry: '{text}' is not ENTRY:INPUT=ENTRY:OUTPUT")
+    return name, result

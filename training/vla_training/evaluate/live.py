@@ -1,0 +1,117 @@
+"""The world moves on while the machine computes: an action takes effect some control steps after its observation.
+
+A call that takes `cycles` at a clock takes effect ceil(cycles / clock * control frequency) control steps after the
+step of its observation; until then the rest of the last chunk goes on, and behind its end the last action. The machine
+computes one call at a time for an episode. It is asked again when it is free and what is left of the chunk lasts no
+longer than a call does. Not here: many clocks and programs (`sweep.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy.typing as npt
+
+from vla_datasets.keys import Sample
+from vla_training.errors import EvaluationError
+from vla_training.evaluate.runner import Runner
+
+__all__ = ["LiveRunner", "delay_steps"]
+
+
+def delay_steps(cycles: int, clock_mhz: float, fps: int) -> int:
+    """Control steps from an observation until its action takes effect: the seconds of a call, rounded up to steps.
+
+    Exact: a call of just a step is one step late, not two.
+    """
+    return math.ceil(Fraction(cycles) * fps / (Fraction(repr(clock_mhz)) * 1_000_000))
+
+
+@dataclass
+class _Slot:
+    """An episode: what is done, and what is on its way."""
+
+    last: Any  # the action of the step before
+    step: int = 0
+    coming: tuple[int, npt.NDArray[Any]] | None = None  # the step at which it takes effect, and the chunk
+
+
+class LiveRunner(Runner):
+    """Another runner's actions, late.
+
+    Args:
+        runner: asked for chunks; its device counts cycles.
+        clock_mhz: of the device.
+        fps: control steps per second.
+        idle: what is done before the first action of an episode.
+
+    Raises:
+        EvaluationError: not all time of a call is the device's.
+    """
+
+    def __init__(self, runner: Runner, clock_mhz: float, fps: int, idle: Any) -> None:
+        super().__init__()
+        if runner.computes_on_host:
+            raise EvaluationError("--live counts the device's cycles, and parts of this program run on the host.")
+        self._runner, self._clock, self._fps, self._idle = runner, clock_mhz, fps, idle
+        self._slots: dict[int, _Slot] = {}
+        self._delay = 0  # of the last call
+
+    def begin(self, slot: int, task: str, seed: int) -> None:
+        """The machine is free, and what was on its way is lost."""
+        self._slots[slot] = _Slot(self._idle)
+        self._runner.begin(slot, task, seed)
+
+    def act(self, observations: Mapping[int, Sample]) -> dict[int, Any]:
+        """What each slot does at this step."""
+        for slot in observations:
+            self._arrive(slot)
+        asked = {slot: seen for slot, seen in observations.items() if self._asks(slot)}
+        if asked:
+            chunks = self.ask(asked)
+            self._delay = delay_steps(self._counted(), self._clock, self._fps)
+            for slot, chunk in chunks.items():
+                self._slots[slot].coming = (self._slots[slot].step + self._delay, chunk)
+                self._arrive(slot)
+        return {slot: self._next(slot) for slot in observations}
+
+    def ask(self, observations: Mapping[int, Sample]) -> dict[int, npt.NDArray[Any]]:
+        """The other runner's chunks."""
+        return self._runner.ask(observations)
+
+    def cycles(self) -> int | None:
+        """Of the last call on the device."""
+        return self._runner.cycles()
+
+    def close(self) -> None:
+        """Free what the other runner holds."""
+        super().close()
+        self._runner.close()
+
+    def _asks(self, slot: int) -> bool:
+        return self._slots[slot].coming is None and len(self._queues[slot]) <= self._delay
+
+    def _counted(self) -> int:
+        cycles = self.cycles()
+        if cycles is None:
+            raise EvaluationError("--live needs the cycles of a call, and this backend counts none.")
+        return cycles
+
+    def _arrive(self, slot: int) -> None:
+        """Let a chunk whose time has come take the place of what is left of the one before."""
+        state = self._slots[slot]
+        if state.coming is not None and state.step >= state.coming[0]:
+            self._queues[slot] = deque(state.coming[1])
+            state.coming = None
+
+    def _next(self, slot: int) -> Any:
+        state, queue = self._slots[slot], self._queues[slot]
+        if queue:
+            state.last = queue.popleft()
+        state.step += 1
+        return state.last

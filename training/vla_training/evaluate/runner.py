@@ -1,0 +1,63 @@
+"""What acts in several episodes at a time: each is a slot with a queue of actions of its own.
+
+Not here: what computes them (`runners.py`, `server_runner.py`), the worlds (`rollout.py`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from vla_datasets.keys import Sample
+
+__all__ = ["Runner"]
+
+
+class Runner(ABC):
+    """Asks for actions where a slot has none left of its last chunk.
+
+    Attributes:
+        computes_on_host: a call takes time beside the device's cycles.
+    """
+
+    computes_on_host = False
+
+    def __init__(self) -> None:
+        self._queues: dict[int, deque[Any]] = {}
+
+    def reset(self, slot: int, task: str, seed: int) -> None:
+        """Begin an episode in a slot."""
+        self._queues[slot] = deque()
+        self.begin(slot, task, seed)
+
+    def act(self, observations: Mapping[int, Sample]) -> dict[int, Any]:
+        """The action of each slot."""
+        asked = {slot: seen for slot, seen in observations.items() if not self._queues[slot]}
+        if asked:
+            for slot, actions in self.ask(asked).items():
+                self._queues[slot].extend(actions)
+        return {slot: self._queues[slot].popleft() for slot in observations}
+
+    @abstractmethod
+    def begin(self, slot: int, task: str, seed: int) -> None:
+        """What computes forgets the slot's last episode."""
+
+    @abstractmethod
+    def ask(self, observations: Mapping[int, Sample]) -> dict[int, npt.NDArray[Any]]:
+        """A chunk of actions for each slot, (steps, *shape of an action).
+
+        Args:
+            observations: at least one.
+        """
+
+    @abstractmethod
+    def cycles(self) -> int | None:
+        """Of the last call on the device, where there is one."""
+
+    def close(self) -> None:
+        """Free what it holds; it may be used again, from a new episode on."""
+        self._queues.clear()
