@@ -23,9 +23,10 @@ from vlac.options import CompileOptions
 
 def _graph(name: str) -> GraphSpec:
     torch.manual_seed(3)
-    if name == "babyai_cnn":
+    sizes = {"babyai_cnn": {"channels": [8, 16, 16], "hidden": 24}, "babyai_film": {"hidden": 24}}
+    if name in sizes:
         spec = find_policy(name)
-        (graph,) = spec.make(spec.configured({"channels": [8, 16, 16], "hidden": 24})).graphs()
+        (graph,) = spec.make(spec.configured(sizes[name])).graphs()
         return graph
     return graph_of(Residual(), 3, 12, 12) if name == "residual" else graph_of(Gated(), 6)
 
@@ -48,7 +49,7 @@ def _trained(graph: GraphSpec, quantized: QuantizedGraph, steps: int) -> None:
     quantized.eval()
 
 
-@pytest.mark.parametrize("name", ["babyai_cnn", "residual", "gated"])
+@pytest.mark.parametrize("name", ["babyai_cnn", "babyai_film", "residual", "gated"])
 @pytest.mark.parametrize("steps", [0, 6])
 def test_every_tensor_is_that_of_the_program(name: str, steps: int) -> None:
     graph = _graph(name)
