@@ -21,6 +21,7 @@ from vla_models.registry import find_policy
 from vla_models.saved import load_preprocessor
 from vlarun.backends import create
 from vlarun.partitions import PackageSession, open_session
+from vlarun.serve.batcher import made_outputs
 from vlarun.serve.episode import Plain, PolicyFactory
 from vlarun.serve.server import Limits, PolicyServer
 from vlarun.session import Session
@@ -34,10 +35,10 @@ def serve(args: argparse.Namespace) -> int:
     """vlarun serve."""
     backend = create(args.backend, onnx=args.onnx, library=args.library)
     loaded = package.load(args.program)
-    if isinstance(loaded, Program) and loaded.others:
+    if isinstance(loaded, Program) and loaded.others and args.policy is not None:
         raise BadUsageError(
-            f"the program is of several graphs ({', '.join(loaded.entries)}), and the server runs one graph; "
-            "compile that one alone"
+            f"the program is of several graphs ({', '.join(loaded.entries)}), and --policy knows one; leave it out: "
+            "clients send the inputs of a graph by name, and its name as 'entry'"
         )
 
     def opened() -> Session | PackageSession:
@@ -72,18 +73,26 @@ def _started(args: argparse.Namespace, port: int, tcp_port: int | None) -> None:
 
 def _metadata(args: argparse.Namespace, session: Session | PackageSession) -> dict[str, Any]:
     """What a client gets first: what it may send, and what computes it."""
-    wanted, optional = session.wanted_inputs()
-    if isinstance(session, Session):
-        program, on_host = session.program.model_outputs, 0
-    else:
-        program, on_host = session.package.outputs, len(session.package.partitions) - len(session.package.programs)
-    return {
+    found: dict[str, Any] = {
         "server": f"vlarun {__version__}",
         "backend": args.backend,
         "policy": "" if args.policy is None else str(args.policy),
-        "host_partitions": on_host,
+        "host_partitions": 0,
+        **_described(session, args.entry),
+    }
+    if isinstance(session, PackageSession):
+        found["host_partitions"] = len(session.package.partitions) - len(session.package.programs)
+    elif len(session.program.entries) > 1:
+        found["entries"] = {name: _described(session, name) for name in session.program.entries}
+    return found
+
+
+def _described(session: Session | PackageSession, entry: str | None) -> dict[str, Any]:
+    """Inputs and outputs of an entry point."""
+    wanted, optional = session.wanted_inputs(entry=entry)
+    return {
         "inputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype, "optional": v.name in optional} for v in wanted},
-        "outputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype} for v in program},
+        "outputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype} for v in made_outputs(session, entry)},
     }
 
 

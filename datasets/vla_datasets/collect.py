@@ -8,6 +8,7 @@ is not finished: run all shards, then once more without a shard.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -68,7 +69,7 @@ def collect(
     Args:
         options: what to collect.
         out: folder of the data set; made if missing, resumed if it holds the same collection.
-        engine: where the blocks are played.
+        engine: where the blocks are played; a world that cannot be shared is played here.
         shard: (i, n) collects blocks i, i + n, ... only.
         progress: called with the number of episodes just finished (or found finished).
     """
@@ -80,6 +81,8 @@ def collect(
         progress(options.episodes)
         return True
     engine.check()
+    if world.single:
+        engine = ALONE
     staging = out / ".staging"
     _claim(options, staging)
     blocks = range((options.episodes + EPISODES_PER_BLOCK - 1) // EPISODES_PER_BLOCK)
@@ -148,10 +151,9 @@ def _block_schema(features: Mapping[str, Feature]) -> pa.Schema:
 def _collect_block(options: CollectOptions, staging: Path, block: int, episodes: range) -> None:
     """Play and store the episodes of one block; runs in a worker."""
     spec = find_world(options.world)
-    world = spec.make(options.level)
     held_out = range(*options.splits()["val"])
-    played = [demonstrate(spec, world, options.seed, n, "val" if n in held_out else "train") for n in episodes]
-    world.close()
+    with contextlib.closing(spec.make(options.level)) as world:
+        played = [demonstrate(spec, world, options.seed, n, "val" if n in held_out else "train") for n in episodes]
     rows: list[dict[str, Any]] = [{"seed": e.seed, "task": e.task, **e.columns} for e in played]
     schema = _block_schema(spec.frame().features)
     write_table(_block_path(staging, block), pa.Table.from_pylist(rows, schema=schema))

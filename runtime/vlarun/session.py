@@ -116,7 +116,8 @@ class Session:
 
     def _loaded(self, entry: str | None) -> Loaded:
         """Made by the first run, whose inputs are right, as it may take minutes to build a machine."""
-        key = entry if self.program.others else None
+        united = entry is not None and entry not in self.program.entries
+        key = entry if self.program.others or united else None
         if key not in self._loads:
             self._loads[key] = self.backend.load(self.at(key))
         return self._loads[key]

@@ -48,6 +48,26 @@ def test_mcnemar_is_the_exact_binomial() -> None:
         mcnemar([True], [])
 
 
+def test_evaluations_are_compared_by_episode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def episodes(*successes: bool) -> tuple[EpisodeResult, ...]:
+        seeds = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + len(successes))
+        return tuple(
+            EpisodeResult(s, "go", ok, 1.0, "", (1, 2) if ok else (1, 0))
+            for s, ok in zip(seeds, successes, strict=True)
+        )
+
+    for name, played in (("a", (True, True, False, True)), ("b", (True, False, True, False))):
+        result = Evaluation("babyai", "GoToObj", "sim", 64, None, episodes(*played))
+        save_evaluation(tmp_path / f"{name}.json", result)
+    assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")]) == 0
+    said = capsys.readouterr().out
+    assert "only the first succeeded in 2 episodes, only the second in 1 (McNemar's exact test: p = 1)" in said
+    assert "their actions part in 3 of 4 episodes, first at step 1" in said
+    save_evaluation(tmp_path / "b.json", Evaluation("babyai", "GoToLocal", "sim", 64, None, episodes(True)))
+    assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")]) == 1
+    assert "were evaluated on different episodes" in capsys.readouterr().err
+
+
 def test_float_and_onnx_agree_and_neither_workers_nor_lockstep_matter(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

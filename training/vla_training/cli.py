@@ -1,4 +1,4 @@
-"""Command line of training: `vla-train train | export | calibrate | evaluate | demo`.
+"""Command line of training: `vla-train train | export | calibrate | evaluate | compare | demo`.
 
 What the commands do is in `commands.py`; messages and exit codes are those of `vla_isa.command_line`.
 """
@@ -57,6 +57,12 @@ def _parser() -> CommandParser:
         "evaluate", "closed-loop success on fixed seeds", "vla_training.commands:evaluate_policy"
     )
     _evaluate_arguments(evaluate)
+
+    compare = parser.add_command(
+        "compare", "two evaluations episode by episode", "vla_training.commands:compare_evaluations"
+    )
+    compare.add_argument("first", type=Path, help="FILE.json of vla-train evaluate --output")
+    compare.add_argument("second", type=Path, help="another one, on the same episodes")
 
     demo = parser.add_command(
         "demo", "collect, train, export, compile, evaluate and report, in one go", "vla_training.commands:demo"

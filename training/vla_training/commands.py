@@ -17,10 +17,17 @@ from vla_datasets.engine import Engine
 from vla_isa.errors import BadUsageError
 from vla_isa.files import check_folder, check_writable
 from vla_training.evaluate.backends import RunnerSpec, ServerSpec, natural_backend
-from vla_training.evaluate.closed_loop import Evaluation, evaluate, save_evaluation
+from vla_training.evaluate.closed_loop import (
+    Evaluation,
+    compare,
+    evaluate,
+    load_evaluation,
+    parted,
+    save_evaluation,
+)
 from vla_training.progress import progress_bar
 
-__all__ = ["calibrate", "demo", "evaluate_policy", "export", "train"]
+__all__ = ["calibrate", "compare_evaluations", "demo", "evaluate_policy", "export", "train"]
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -131,6 +138,21 @@ def _sentence(result: Evaluation) -> str:
         f"succeeded ({100 * result.rate:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}; "
         f"at most {result.max_steps} steps, {result.mean_steps:.1f} on average)\n"
     )
+
+
+def compare_evaluations(arguments: argparse.Namespace) -> int:
+    """vla-train compare."""
+    first, second = load_evaluation(arguments.first), load_evaluation(arguments.second)
+    paired = compare(first, second)
+    steps = [step for step in parted(first, second) if step is not None]
+    where = f", first at step {min(steps)}" if steps else ""
+    sys.stdout.write(
+        f"{_sentence(first)}{_sentence(second)}"
+        f"only the first succeeded in {paired.only_first} episodes, only the second in {paired.only_second} "
+        f"(McNemar's exact test: p = {paired.p_value:.3g})\n"
+        f"their actions part in {len(steps)} of {len(first.episodes)} episodes{where}\n"
+    )
+    return 0
 
 
 def demo(arguments: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vla_isa.errors import VlaError
 from vla_isa.input_arrays import read_runs
+from vla_isa.signature import Value
 from vlarun.errors import InputError
 from vlarun.partitions import PackageSession
 from vlarun.serve.metrics import Metrics
@@ -34,8 +35,13 @@ class BusyError(VlaError):
 
 
 def has_state(session: AnySession) -> bool:
-    """Whether a run leaves something for the next one."""
-    return isinstance(session, Session) and bool(session.program.carried)
+    """Whether a run leaves something for the next one, of whichever entry point."""
+    return isinstance(session, Session) and any(session.at(entry).carried for entry in session.program.entries)
+
+
+def made_outputs(session: AnySession, entry: str | None = None) -> list[Value]:
+    """The outputs of one run, as the model names them."""
+    return session.at(entry).model_outputs if isinstance(session, Session) else session.package.outputs
 
 
 @dataclass
@@ -43,6 +49,7 @@ class _Request:
     session: AnySession
     arrays: Arrays
     forget: bool
+    entry: str | None
     done: asyncio.Future[Arrays]
 
 
@@ -51,7 +58,7 @@ class Batcher:
 
     Args:
         open_session: makes a session of the program; called once, or once a client where the program has state.
-        entry: entry point of every run.
+        entry: entry point of requests that name none.
         most_at_once: requests of a run.
         most_waiting: requests that wait, of all clients.
     """
@@ -69,10 +76,6 @@ class Batcher:
         self._most_at_once, self._most_waiting = most_at_once, most_waiting
         self._shared = open_session()
         self._shared.prepare()  # no client waits until a machine is built
-        outputs = (
-            self._shared.program.model_outputs if isinstance(self._shared, Session) else self._shared.package.outputs
-        )
-        self._shapes = {value.name: value.shape for value in outputs}  # of one run
         self._waiting: deque[_Request] = deque()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "vlarun-serve")
@@ -81,18 +84,36 @@ class Batcher:
         """The session of a new client."""
         return self._open() if has_state(self._shared) else self._shared
 
-    @property
-    def input_names(self) -> list[str]:
-        """What the program takes."""
-        return [value.name for value in self._shared.wanted_inputs()[0]]
+    def entry(self, name: object) -> str | None:
+        """The entry point of a request that names it, or None.
 
-    def check(self, session: AnySession, inputs: Mapping[str, Any]) -> Arrays:
+        Raises:
+            InputError: it is none of the program's. Tasks are not united for a request: every set of them would be
+                loaded, and kept.
+        """
+        if name is None:
+            return self._entry
+        known = list(self._shared.program.entries) if isinstance(self._shared, Session) else []
+        if name not in known:
+            raise InputError(
+                f"the program has no entry point {name!r:.60}; "
+                + (f"it has {', '.join(known)}" if known else "it has host partitions, and one way through")
+            )
+        return str(name)
+
+    @property
+    def input_names(self) -> set[str]:
+        """What the program takes, at any entry point."""
+        entries = self._shared.program.entries if isinstance(self._shared, Session) else (None,)
+        return {value.name for entry in entries for value in self._shared.wanted_inputs(entry=entry)[0]}
+
+    def check(self, session: AnySession, inputs: Mapping[str, Any], entry: str | None = None) -> Arrays:
         """The arrays of one run; what may be left out, and was, is not among them: the session knows what it is then.
 
         Raises:
             InputError: they do not fit the program, or are those of several runs.
         """
-        wanted, optional = session.wanted_inputs()
+        wanted, optional = session.wanted_inputs(entry=entry)
         runs = read_runs(wanted, inputs, optional)
         if runs.count != 1:
             raise InputError(f"the observation holds {runs.count} runs; a request is one")
@@ -107,7 +128,7 @@ class Batcher:
         if len(self._waiting) >= self._most_waiting:
             raise BusyError(f"{len(self._waiting)} requests wait already, the most this server holds; ask again later")
 
-    async def run(self, session: AnySession, arrays: Arrays, forget: bool) -> Arrays:
+    async def run(self, session: AnySession, arrays: Arrays, forget: bool, entry: str | None = None) -> Arrays:
         """The outputs of a run, in the model's shapes; `forget`: begin with carried inputs of zero.
 
         Raises:
@@ -115,7 +136,7 @@ class Batcher:
             VlaError: the machine stopped with an error.
         """
         self.check_room()
-        request = _Request(session, arrays, forget, asyncio.get_running_loop().create_future())
+        request = _Request(session, arrays, forget, entry, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         self._metrics.waiting.set(len(self._waiting))
         self._wake.set()
@@ -168,11 +189,11 @@ class Batcher:
         if first.forget and isinstance(first.session, Session):
             first.session.forget()
         if len(batch) == 1:
-            results = [first.session.run(first.arrays, entry=self._entry)]
+            results = [first.session.run(first.arrays, entry=first.entry)]
         else:
             joined = {name: np.stack([r.arrays[name] for r in batch]) for name in first.arrays}
-            outputs = first.session.run(joined, entry=self._entry)
-            shapes = self._shapes
+            outputs = first.session.run(joined, entry=first.entry)
+            shapes = {value.name: value.shape for value in made_outputs(first.session, first.entry)}
             results = [{n: a[i].reshape(shapes[n]) for n, a in outputs.items()} for i in range(len(batch))]
         self._metrics.ran(len(batch), self.cycles(first.session))
         return results
@@ -184,7 +205,10 @@ class Batcher:
 
 def _together(first: _Request, other: _Request) -> bool:
     return (
-        other.session is first.session and not has_state(first.session) and first.arrays.keys() == other.arrays.keys()
+        other.session is first.session
+        and other.entry == first.entry
+        and not has_state(first.session)
+        and first.arrays.keys() == other.arrays.keys()
     )
 
 
