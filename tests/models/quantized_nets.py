@@ -5,7 +5,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from vla_models.export_onnx import exported
 from vla_models.policy import GraphSpec
+from vla_models.quantized.convert import quantize_graph
+from vla_models.quantized.graph import QuantizedGraph
+from vla_models.registry import find_policy
 
 
 class Residual(nn.Module):  # type: ignore[misc]
@@ -34,6 +38,17 @@ class Residual(nn.Module):  # type: ignore[misc]
         return self.head(self.pool(x).mean(dim=(2, 3)))
 
 
+class Normed(nn.Module):  # type: ignore[misc]
+    """A layer in front of a normalization of rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Linear(6, 16), nn.LayerNorm(16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.first(x))
+
+
 class Gated(nn.Module):  # type: ignore[misc]
     """Two dense branches whose product and Concat a head reads."""
 
@@ -53,3 +68,33 @@ def graph_of(net: nn.Module, *shape: int) -> GraphSpec:
         return {"x": torch.randn(batch, *shape, generator=torch.Generator().manual_seed(seed))}
 
     return GraphSpec("net", net.eval(), example, ("y",))
+
+
+def graph_named(name: str) -> GraphSpec:
+    """A small policy of the registry, or `residual` or `gated`, with random weights."""
+    torch.manual_seed(3)
+    sizes = {"babyai_cnn": {"channels": [8, 16, 16], "hidden": 24}, "babyai_film": {"hidden": 24}}
+    if name in sizes:
+        spec = find_policy(name)
+        (graph,) = spec.make(spec.configured(sizes[name])).graphs()
+        return graph
+    return graph_of(Residual(), 3, 12, 12) if name == "residual" else graph_of(Gated(), 6)
+
+
+def quantized_of(graph: GraphSpec) -> QuantizedGraph:
+    """Calibrated with 32 random samples."""
+    arrays = {key: value.numpy() for key, value in graph.example(32, seed=1).items()}
+    return quantize_graph(exported(graph), arrays)
+
+
+def train_on_noise(graph: GraphSpec, quantized: QuantizedGraph, steps: int) -> None:
+    """Integers that calibration never saw, results that saturate."""
+    quantized.train()
+    optimizer = torch.optim.Adam(quantized.parameters(), lr=0.02)
+    for step in range(steps):
+        y = quantized(*graph.example(8, seed=100 + step).values())
+        loss = (y - torch.sin(7 * torch.arange(y.numel()).reshape(y.shape))).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    quantized.eval()

@@ -6,55 +6,23 @@ import copy
 
 import numpy as np
 import pytest
-import torch
-from quantized_nets import Gated, Residual, graph_of
 
 import vlarun
 from vla_models.errors import PolicyError
-from vla_models.export_onnx import exported
-from vla_models.policy import GraphSpec
-from vla_models.quantized.convert import quantize_graph, quantize_policy
-from vla_models.quantized.graph import QuantizedGraph
-from vla_models.quantized.skeleton import decode, encode
 from vla_models.registry import find_policy
 from vlac.api import compile_file
 from vlac.options import CompileOptions
 
 
-def _graph(name: str) -> GraphSpec:
-    torch.manual_seed(3)
-    sizes = {"babyai_cnn": {"channels": [8, 16, 16], "hidden": 24}, "babyai_film": {"hidden": 24}}
-    if name in sizes:
-        spec = find_policy(name)
-        (graph,) = spec.make(spec.configured(sizes[name])).graphs()
-        return graph
-    return graph_of(Residual(), 3, 12, 12) if name == "residual" else graph_of(Gated(), 6)
-
-
-def _quantized(graph: GraphSpec) -> QuantizedGraph:
-    arrays = {key: value.numpy() for key, value in graph.example(32, seed=1).items()}
-    return quantize_graph(exported(graph), arrays)
-
-
-def _trained(graph: GraphSpec, quantized: QuantizedGraph, steps: int) -> None:
-    """Some steps on noise: integers that calibration never saw, results that saturate."""
-    quantized.train()
-    optimizer = torch.optim.Adam(quantized.parameters(), lr=0.02)
-    for step in range(steps):
-        y = quantized(*graph.example(8, seed=100 + step).values())
-        loss = (y - torch.sin(7 * torch.arange(y.numel()).reshape(y.shape))).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    quantized.eval()
-
-
 @pytest.mark.parametrize("name", ["babyai_cnn", "babyai_film", "residual", "gated"])
 @pytest.mark.parametrize("steps", [0, 6])
 def test_every_tensor_is_that_of_the_program(name: str, steps: int) -> None:
-    graph = _graph(name)
-    quantized = _quantized(graph)
-    _trained(graph, quantized, steps)
+    import torch
+    from quantized_nets import graph_named, quantized_of, train_on_noise
+
+    graph = graph_named(name)
+    quantized = quantized_of(graph)
+    train_on_noise(graph, quantized, steps)
     state = compile_file(quantized.to_onnx(), "tiny", CompileOptions(debug_outputs=True))
     session = vlarun.Session(state.program, backend="sim")
     inputs = {key: 1.7 * value for key, value in graph.example(24, seed=2).items()}  # beyond what was calibrated
@@ -71,7 +39,12 @@ def test_every_tensor_is_that_of_the_program(name: str, steps: int) -> None:
 
 
 def test_before_training_it_is_post_training_quantization() -> None:
-    graph = _graph("residual")
+    from quantized_nets import graph_named
+
+    from vla_models.export_onnx import exported
+    from vla_models.quantized.convert import quantize_graph
+
+    graph = graph_named("residual")
     arrays = {key: value.numpy() for key, value in graph.example(32, seed=1).items()}
     model = exported(graph)
     compiled = compile_file(model, "tiny", CompileOptions(calibration=arrays)).program
@@ -84,8 +57,11 @@ def test_before_training_it_is_post_training_quantization() -> None:
 @pytest.mark.parametrize("name", ["residual", "gated"])
 def test_training_computes_nearly_what_evaluation_does(name: str) -> None:
     """Float32 in place of integers: some ties fall otherwise."""
-    graph = _graph(name)
-    quantized = _quantized(graph)
+    import torch
+    from quantized_nets import graph_named, quantized_of
+
+    graph = graph_named(name)
+    quantized = quantized_of(graph)
     inputs = graph.example(64, seed=4).values()
     with torch.no_grad():
         exact, trained = quantized.eval().integers(*inputs), quantized.train().integers(*inputs)
@@ -97,9 +73,11 @@ def test_training_computes_nearly_what_evaluation_does(name: str) -> None:
 
 def test_gradients_are_those_of_the_float_network() -> None:
     """In the limit of fine steps; here to a tenth, of every weight."""
+    from quantized_nets import Gated, graph_of, quantized_of
+
     net = Gated().eval()
     graph = graph_of(net, 6)
-    quantized = _quantized(graph).train()
+    quantized = quantized_of(graph).train()
     x = 0.5 * graph.example(512, seed=6)["x"]  # inside what was calibrated: nothing saturates
     for module in (net, quantized):
         module(x).square().sum().backward()
@@ -111,8 +89,11 @@ def test_gradients_are_those_of_the_float_network() -> None:
 
 
 def test_a_clamped_result_takes_no_gradient() -> None:
+    import torch
+    from quantized_nets import graph_of, quantized_of
+
     graph = graph_of(torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1)), 4)
-    quantized = _quantized(graph).train()
+    quantized = quantized_of(graph).train()
     with torch.no_grad():
         quantized.weights["0/bias"].fill_(-100.0)
     quantized(graph.example(16)["x"]).sum().backward()
@@ -120,12 +101,18 @@ def test_a_clamped_result_takes_no_gradient() -> None:
 
 
 def test_the_graph_survives_as_text_without_its_weights() -> None:
-    quantized = _quantized(_graph("residual"))
+    import torch
+    from quantized_nets import graph_named, quantized_of
+
+    from vla_models.quantized.graph import QuantizedGraph
+    from vla_models.quantized.skeleton import decode, encode
+
+    quantized = quantized_of(graph_named("residual"))
     text = encode(quantized.model)
     again = QuantizedGraph(decode(text))
     assert not any(p.any() for p in again.parameters())
     again.load_state_dict(quantized.state_dict())
-    x = _graph("residual").example(4, seed=8)["x"]
+    x = graph_named("residual").example(4, seed=8)["x"]
     assert torch.equal(again.eval()(x), quantized.eval()(x))
     assert torch.equal(copy.deepcopy(again)(x), again(x))
     with pytest.raises(PolicyError, match="damaged"):
@@ -133,16 +120,12 @@ def test_the_graph_survives_as_text_without_its_weights() -> None:
 
 
 def test_what_it_cannot_learn_through_is_named() -> None:
-    class Normed(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.norm = torch.nn.Linear(6, 16), torch.nn.LayerNorm(16)
+    from quantized_nets import Normed, graph_of, quantized_of
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.norm(self.first(x))
+    from vla_models.quantized.convert import quantize_policy
 
     with pytest.raises(PolicyError, match=r"LayerNormalization '.*' cannot be trained .* no gradient"):
-        _quantized(graph_of(Normed(), 6))
+        quantized_of(graph_of(Normed(), 6))
     spec = find_policy("babyai_cnn")
     policy = spec.make(spec.configured({"channels": [4, 4, 4], "hidden": 4}))
     (graph,) = policy.graphs()
