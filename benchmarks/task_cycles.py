@@ -60,7 +60,8 @@ def _each_layer(model: onnx.ModelProto, draw: Callable[[int], Any]) -> Tiles:
 
 def compiled(model: onnx.ModelProto, config: str = "u50") -> Program:
     """One program with all tasks."""
-    tasks = {"sparse": sparse_tiles(model), **{n: drawn_tiles(model, s) for n, s in COMMANDS.items()}}
+    drawn = {name: drawn_tiles(model, share, seed) for seed, (name, share) in enumerate(COMMANDS.items())}
+    tasks = {"sparse": sparse_tiles(model), **drawn}
     masks = {"block": TILE, "tasks": tasks}
     return compile_model(model, config, CompileOptions(calibration="random:2", task_masks=masks))
 

@@ -189,20 +189,14 @@ class Program:
         dense = next(s.data for s in self.constants if s.line == tasks.lines[DENSE])
         words = np.frombuffer(dense, np.uint8).reshape(tasks.words, -1)
         image = task_image(words, self.weights, tasks.convs, live, self.config).tobytes()
-        line, first = tasks.lines[names[0]], self.entries[names[0]]
         shares = live_shares(tasks, live, self.weights)
-        others = min(at for name, at in self.entries.items() if name != DENSE)
-        whole = dict(enumerate(s.macs for s in self.sources if s.packet < others))
+        line, others = tasks.lines[DENSE], min(at for name, at in self.entries.items() if name != DENSE)
+        mine = [s for s in self.sources if s.packet < others]
         return replace(
             self,
-            entries={entry: first},
+            entries={entry: self.entries[DENSE]},
             constants=[Segment(s.line, image) if s.line == line else s for s in self.constants],
-            sources=[
-                replace(s, macs=round(whole.get(s.packet - first, 0) * shares[s.packet - first]))
-                if s.packet - first in shares
-                else s
-                for s in self.sources
-            ],
+            sources=[replace(s, macs=round(s.macs * shares.get(number, 1.0))) for number, s in enumerate(mine)],
             tasks=None,
         )
 

@@ -64,7 +64,7 @@ class MaskedConv:
 
 @dataclass(frozen=True)
 class MaskedPacket:
-    """Packet `number` of a task, JUMPs not counted, makes out blocks [first, last) of convolution `conv`."""
+    """Packet `number` of the dense entry point, JUMPs not counted, makes out blocks [first, last) of `convs[conv]`."""
 
     number: int
     conv: int
@@ -90,7 +90,7 @@ class Tasks:
         words: of an image of the parameters.
         lines: entry point -> data line of its image, `DENSE` among them.
         convs: those that any task masks.
-        packets: of an entry point, those that are parts of these.
+        packets: of the dense entry point, those that are parts of these.
         live: task -> the live blocks of each of these.
     """
 
@@ -128,7 +128,7 @@ def live_bits(conv: MaskedConv, live: LiveBlocks, weights: Words) -> Bools:
 
 
 def live_shares(tasks: Tasks, live: Sequence[LiveBlocks], weights: Words) -> dict[int, float]:
-    """By number in an entry point what share of a masked packet's multiply-accumulates is live."""
+    """By number in the dense entry point what share of a masked packet's multiply-accumulates is live."""
     pairs = []
     for conv, blocks in zip(tasks.convs, live, strict=True):
         every = np.multiply.outer(conv.out_channels, conv.in_channels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,8 @@ class ConvOp(Op):
     Outside the input there is its zero point, which the biases take off again; first(o) is the first input channel of
     o's group; table and residual add where there are some. With `residual`, inputs[1] is the tensor that is added.
     `macs` is what one output value is counted for: the model's own taps, also where space to depth has added zero ones.
-    `gate` is the model's node whose blocks tasks mask, `masks` what is live in each task; None where nothing is dead.
+    `gate` is the model's node whose blocks tasks mask, `masks` what is live in each task; None where nothing is dead;
+    `unread` are the out blocks that nobody reads then.
     """
 
     weight: NDArray[np.int8]
@@ -53,6 +54,7 @@ class ConvOp(Op):
     macs: int = 0
     gate: str = ""
     masks: dict[str, LiveBlocks] | None = None
+    unread: dict[str, list[int]] = field(default_factory=dict)
 
     queue = "mac"
     leads = True

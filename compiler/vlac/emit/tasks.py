@@ -17,11 +17,12 @@ from vla_isa.errors import EncodingError
 from vla_isa.fields import PACKET_BYTES
 from vla_isa.generated.codes import Move
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
-from vla_isa.packet import Packet
 from vla_isa.program import Program, Segment, SourceEntry
-from vla_isa.tasks import DENSE, LiveBlocks, MaskedConv, MaskedPacket, Tasks, live_bits, live_shares, task_image
+from vla_isa.tasks import DENSE, LiveBlocks, MaskedConv, MaskedPacket, Tasks, live_bits, task_image
 from vlac.device.conv import ConvOp
 from vlac.device.gemm import GemmOp
+from vlac.emit.ordered import in_order
+from vlac.emit.trimmed import trimmed
 from vlac.errors import UnsupportedError
 from vlac.ir.operation import Tensor
 from vlac.ir.packet import RelocatablePacket
@@ -97,9 +98,9 @@ def image_of(
 
 @dataclass(frozen=True)
 class Dense:
-    """The program of everything live: its packets, where each comes from, and its image of the parameters."""
+    """The program of everything live: its packets before and after they were ordered, its image of the parameters."""
 
-    packets: list[Packet]
+    open_order: list[RelocatablePacket]
     scheduled: list[RelocatablePacket]
     image: NDArray[np.uint8]
     line: int
@@ -115,22 +116,19 @@ def add_tasks(program: Program, tasks: tuple[str, ...], data: DataSpace, dense: 
     live = {task: [op.masks[task] for op in counts.ops if op.masks is not None] for task in tasks}
     numbers: dict[str, dict[str, int]] = {}
     made = Tasks(len(dense.image), lines, list(convs.values()), counts.packets(dense.scheduled), live)
-    for name, blocks in {DENSE: everything_live(convs), **live}.items():
-        shares = live_shares(made, blocks, program.weights)
-        macs = [round(p.macs * shares.get(number, 1.0)) for number, p in enumerate(dense.scheduled)]
-        numbers[name] = {"macs": sum(macs), "parameters": counts.parameters(blocks, program.weights)}
-        if name == DENSE:
-            continue
+    numbers[DENSE] = {"parameters": counts.parameters(everything_live(convs), program.weights)}
+    for name, blocks in live.items():
+        numbers[name] = {"parameters": counts.parameters(blocks, program.weights)}
         image = image_of(dense.image, program.weights, convs, blocks, program.config)
         lines[name] = data.add_constant(image, f"{name}:parameters")
         first = sum(len(h.data) // PACKET_BYTES for h in program.heaps)
-        packets = [*_loading(dense, lines[name]), make_packet("HALT")]
+        packets, scheduled = in_order(_of_task(dense, counts, name, lines[name], program), program.config)
+        packets.append(make_packet("HALT"))
         line = data.take(len(packets), f"{name}:instructions")
         program.heaps.append(Segment(line, b"".join(encode(p) for p in packets)))
         program.entries[name] = first
         program.sources += [
-            SourceEntry(first + i, p.node, p.op or p.name.lower(), m)
-            for i, (p, m) in enumerate(zip(dense.scheduled, macs, strict=True))
+            SourceEntry(first + i, p.node, p.op or p.name.lower(), p.macs) for i, p in enumerate(scheduled)
         ]
     program.constants, program.data_bytes = data.constants, data.bytes
     program.memory_map += data.memory_map[-2 * len(tasks) :]
@@ -138,15 +136,24 @@ def add_tasks(program: Program, tasks: tuple[str, ...], data: DataSpace, dense: 
     program.manifest["tasks"] = numbers
 
 
-def _loading(dense: Dense, line: int) -> list[Packet]:
-    """The packets, which load the image at `line`."""
+def _of_task(dense: Dense, counts: TaskCounts, task: str, line: int, program: Program) -> list[RelocatablePacket]:
+    """The packets of a task, which load the image at `line`."""
     whole = range(dense.line, dense.line + dense.image.nbytes // LINE_BYTES)
-    return [
-        replace(p, values={**p.values, "src": p["src"] + line - dense.line})
-        if p.name == "COPY" and p["move"] == Move.DATA_TO_PARAM and p["src"] in whole
-        else p
-        for p in dense.packets
-    ]
+    bits = {
+        number: live_bits(conv, op.masks[task], program.weights)
+        for (number, conv), op in zip(counts.convs.items(), counts.ops, strict=True)
+        if op.masks is not None
+    }
+    unread = {number: op.unread[task] for number, op in zip(counts.convs, counts.ops, strict=True)}
+    made: list[RelocatablePacket] = []
+    for p in dense.open_order:
+        if p.in_blocks:
+            made += trimmed(p, counts.convs[p.owner], bits[p.owner], unread[p.owner], program.config)
+        elif p.name == "COPY" and p.values["move"] == Move.DATA_TO_PARAM and p.values["src"] in whole:
+            made.append(replace(p, values={**p.values, "src": p.values["src"] + line - dense.line}))
+        else:
+            made.append(p)
+    return made
 
 
 class TaskCounts:

@@ -21,6 +21,7 @@ from vlac.device.concat import ConcatOp
 from vlac.device.conv import ConvOp
 from vlac.device.pool import PoolOp
 from vlac.device.vec import VecOp
+from vlac.device.weights import over_positions
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Op, Tensor
@@ -56,6 +57,29 @@ def mask_tasks(graph: Graph, masks: TaskMasks, hw: HardwareConfig) -> None:
                 [f"{masks.origin}: Conv '{op.node}' reads {len(source) // hw.block} blocks; a mask has {limit} bits"]
             )
         op.masks = {t: LiveBlocks(_numbers(outs[t]), _numbers(ins[t])) for t in masks.channels}
+    for op in convs:
+        op.unread = {task: _unread(graph, op, task, live, hw.block) for task, live in found.items()}
+
+
+def _unread(graph: Graph, op: ConvOp, task: str, live: Mapping[Tensor, Bools], block: int) -> list[int]:
+    """Its dead out blocks, where convolutions that skip them are all that reads it.
+
+    A reader must have a live weight block for each of its live out blocks: otherwise it keeps one, and reads zeros.
+    """
+    out = op.output
+    readers = [r for r in out.consumers if isinstance(r, ConvOp) and r.masks is not None and r.inputs == [out]]
+    alone = op.residual is None and out.parent is None and not graph.is_output(out)
+    if not alone or not readers or len(readers) < len(out.consumers):
+        return []
+    dead = ~_blocks(live[out], out.known_map(), block)
+    for reader in readers:
+        assert reader.masks is not None
+        outs, ins = reader.masks[task].outs, reader.masks[task].ins
+        used = over_positions(np.asarray(reader.weight.any(axis=(2, 3))), 1, out.known_map(), reader.output.known_map())
+        blocks = np.asarray(used.reshape(-1, block, len(out.known_map()) // block, block).any(axis=(1, 3)))
+        if not blocks[np.ix_(outs, ins)].any(axis=1).all():
+            return []
+    return _numbers(dead)
 
 
 def _numbers(blocks: Bools) -> list[int]:
