@@ -21,7 +21,7 @@ from vla_models.registry import find_policy
 from vla_models.saved import load_preprocessor
 from vlarun.backends import create
 from vlarun.partitions import PackageSession, open_session
-from vlarun.serve.batcher import made_outputs
+from vlarun.serve.batcher import entry_points, made_outputs
 from vlarun.serve.episode import Plain, PolicyFactory
 from vlarun.serve.server import Limits, PolicyServer
 from vlarun.session import Session
@@ -45,11 +45,8 @@ def serve(args: argparse.Namespace) -> int:
         return open_session(loaded, backend, config=args.config)
 
     first = opened()
+    _check_entry(args, first)
     make = Plain if args.policy is None else _policy(args.policy, first)
-    if args.entry is not None:
-        if not isinstance(first, Session):
-            raise BadUsageError("a program with host partitions has no entry points; leave out --entry")
-        first.program.at(args.entry)
     server = PolicyServer(
         opened,
         make,
@@ -61,6 +58,17 @@ def serve(args: argparse.Namespace) -> int:
     asyncio.run(server.run(args.host, args.port, lambda *ports: _started(args, *ports), args.tcp))
     print(f"Stopped: {server.metrics.summary()}", flush=True)
     return 0
+
+
+def _check_entry(args: argparse.Namespace, session: Session | PackageSession) -> None:
+    """Refuse an entry point that cannot be had."""
+    if args.entry is None:
+        return
+    if not isinstance(session, Session):
+        raise BadUsageError("a program with host partitions has no entry points; leave out --entry")
+    if args.backend == "ref":
+        raise BadUsageError("--entry is a place in the program; --backend ref runs the whole ONNX model")
+    session.program.at(args.entry)
 
 
 def _started(args: argparse.Namespace, port: int, tcp_port: int | None) -> None:
@@ -82,8 +90,8 @@ def _metadata(args: argparse.Namespace, session: Session | PackageSession) -> di
     }
     if isinstance(session, PackageSession):
         found["host_partitions"] = len(session.package.partitions) - len(session.package.programs)
-    elif len(session.program.entries) > 1:
-        found["entries"] = {name: _described(session, name) for name in session.program.entries}
+    if len(names := entry_points(session)) > 1:
+        found["entries"] = {name: _described(session, name) for name in names}
     return found
 
 

@@ -24,7 +24,7 @@ from vlarun.partitions import PackageSession
 from vlarun.serve.metrics import Metrics
 from vlarun.session import Session
 
-__all__ = ["Batcher", "BusyError", "has_state"]
+__all__ = ["AnySession", "Batcher", "BusyError", "Computed", "entry_points", "has_state", "made_outputs"]
 
 AnySession = Session | PackageSession
 Arrays = dict[str, NDArray[Any]]
@@ -36,12 +36,25 @@ class BusyError(VlaError):
 
 def has_state(session: AnySession) -> bool:
     """Whether a run leaves something for the next one, of whichever entry point."""
-    return isinstance(session, Session) and any(session.at(entry).carried for entry in session.program.entries)
+    return isinstance(session, Session) and session.has_state
+
+
+def entry_points(session: AnySession) -> list[str]:
+    """What a request may name: none of a program with host partitions, or where the whole ONNX model runs."""
+    return list(session.program.entries) if isinstance(session, Session) and session.backend.name != "ref" else []
 
 
 def made_outputs(session: AnySession, entry: str | None = None) -> list[Value]:
     """The outputs of one run, as the model names them."""
     return session.at(entry).model_outputs if isinstance(session, Session) else session.package.outputs
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a run made, in the model's shapes, and its cycles on the device, where there is one."""
+
+    outputs: Arrays
+    cycles: int | None
 
 
 @dataclass
@@ -50,7 +63,7 @@ class _Request:
     arrays: Arrays
     forget: bool
     entry: str | None
-    done: asyncio.Future[Arrays]
+    done: asyncio.Future[Computed]
 
 
 class Batcher:
@@ -58,7 +71,7 @@ class Batcher:
 
     Args:
         open_session: makes a session of the program; called once, or once a client where the program has state.
-        entry: entry point of requests that name none.
+        entry: entry point of requests that name none; None: the first one.
         most_at_once: requests of a run.
         most_waiting: requests that wait, of all clients.
     """
@@ -93,18 +106,17 @@ class Batcher:
         """
         if name is None:
             return self._entry
-        known = list(self._shared.program.entries) if isinstance(self._shared, Session) else []
+        known = entry_points(self._shared)
+        if not known:
+            raise InputError("host partitions, and a whole ONNX model, have no entry points; leave out 'entry'")
         if name not in known:
-            raise InputError(
-                f"the program has no entry point {name!r:.60}; "
-                + (f"it has {', '.join(known)}" if known else "it has host partitions, and one way through")
-            )
+            raise InputError(f"the program has no entry point {name!r:.60}; it has {', '.join(known)}")
         return str(name)
 
     @property
     def input_names(self) -> set[str]:
         """What the program takes, at any entry point."""
-        entries = self._shared.program.entries if isinstance(self._shared, Session) else (None,)
+        entries = entry_points(self._shared) or (None,)
         return {value.name for entry in entries for value in self._shared.wanted_inputs(entry=entry)[0]}
 
     def check(self, session: AnySession, inputs: Mapping[str, Any], entry: str | None = None) -> Arrays:
@@ -128,8 +140,8 @@ class Batcher:
         if len(self._waiting) >= self._most_waiting:
             raise BusyError(f"{len(self._waiting)} requests wait already, the most this server holds; ask again later")
 
-    async def run(self, session: AnySession, arrays: Arrays, forget: bool, entry: str | None = None) -> Arrays:
-        """The outputs of a run, in the model's shapes; `forget`: begin with carried inputs of zero.
+    async def run(self, session: AnySession, arrays: Arrays, forget: bool, entry: str | None = None) -> Computed:
+        """What a run makes; `forget`: begin with carried inputs of zero.
 
         Raises:
             BusyError: too many requests wait.
@@ -174,17 +186,17 @@ class Batcher:
             self._wake.clear()
         return batch
 
-    def _run(self, batch: list[_Request]) -> list[Arrays | Exception]:
+    def _run(self, batch: list[_Request]) -> list[Computed | Exception]:
         """Outputs of each request, or why there are none; in the thread. One bad request fails alone."""
         try:
-            found: list[Arrays | Exception] = list(self._outputs(batch))
+            found: list[Computed | Exception] = list(self._computed(batch))
         except Exception as error:  # of any request: it is told to the client, or logged by the server
             if len(batch) == 1:
                 return [error]
             return [each for request in batch for each in self._run([request])]
         return found
 
-    def _outputs(self, batch: list[_Request]) -> list[Arrays]:
+    def _computed(self, batch: list[_Request]) -> list[Computed]:
         first = batch[0]
         if first.forget and isinstance(first.session, Session):
             first.session.forget()
@@ -195,12 +207,9 @@ class Batcher:
             outputs = first.session.run(joined, entry=first.entry)
             shapes = {value.name: value.shape for value in made_outputs(first.session, first.entry)}
             results = [{n: a[i].reshape(shapes[n]) for n, a in outputs.items()} for i in range(len(batch))]
-        self._metrics.ran(len(batch), self.cycles(first.session))
-        return results
-
-    def cycles(self, session: AnySession) -> int | None:
-        """Cycles of a run on the device, where there is one."""
-        return None if session.backend.name == "ref" else int(session.stats["cycles"])
+        cycles = None if first.session.backend.name == "ref" else int(first.session.stats["cycles"])
+        self._metrics.ran(len(batch), cycles)
+        return [Computed(result, cycles) for result in results]
 
 
 def _together(first: _Request, other: _Request) -> bool:
@@ -212,7 +221,7 @@ def _together(first: _Request, other: _Request) -> bool:
     )
 
 
-def _finish(request: _Request, found: Arrays | Exception) -> None:
+def _finish(request: _Request, found: Computed | Exception) -> None:
     if request.done.done():  # its client waited too long, or left
         return
     if isinstance(found, Exception):

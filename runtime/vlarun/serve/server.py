@@ -231,11 +231,11 @@ class _Client:
         self._batcher.check_room()  # before the episode remembers what it will not act on
         entry = self._batcher.entry(self._take(observation, ENTRY))
         arrays = await asyncio.to_thread(self._inputs, observation, entry)
-        outputs = await self._batcher.run(self._session, arrays, self._forget, entry)
+        computed = await self._batcher.run(self._session, arrays, self._forget, entry)
         self._forget = False
-        if (cycles := self._batcher.cycles(self._session)) is not None:
-            self.timing = {"device_cycles": cycles}
-        return self._episode.reply(outputs)
+        if computed.cycles is not None:
+            self.timing = {"device_cycles": computed.cycles}
+        return self._episode.reply(computed.outputs)
 
     def _take(self, observation: dict[str, Any], key: str, default: object = None) -> Any:
         return observation.pop(key, default) if key in self._own else default
