@@ -201,6 +201,7 @@ def test_a_red_light_stops_the_car_and_green_lets_it_go(server: ScriptedServer, 
     server.script.red = True
     ended, _ = drive(world, 400)
     assert not ended and world.ego.speed == 0 and world.trip.hazard == "stop at red light"
+    assert world.trip.progress > 20  # it drove there
     line = min(
         (w.line.transform.location for w in server.lights), key=lambda p: np.hypot(p.x - world.ego.x, p.y - world.ego.y)
     )
