@@ -35,6 +35,8 @@ class GraphSpec:
     outputs: tuple[str, ...]  # in order
     carries: Mapping[str, str] = field(default_factory=dict)
     metadata: Callable[[Sequence[str]], Mapping[str, str]] = lambda convolutions: {}
+    to_onnx: Callable[[], Any] | None = None  # the model, where torch's exporter does not make it: integers
+    tolerance: float | None = None  # of its outputs against ONNX Runtime's, where it is not that of float32
 
     def inputs(self) -> dict[str, tuple[int, ...]]:
         """The inputs and their static shapes, with batch 1."""
