@@ -36,6 +36,7 @@ from vla_datasets.worlds.registry import find_world
 from vla_isa.errors import OutputError
 from vla_isa.files import alone, make_folder
 from vla_models.registry import find_policy
+from vla_models.saved import load_policy
 from vla_training.checkpoint import (
     Best,
     TrainingState,
@@ -204,6 +205,8 @@ def _start(config: Config, data: Path, accelerator: Accelerator) -> tuple[Traini
             f"{data / STATS_PATH} has not what policy '{config.policy}' takes from it: {error}."
         ) from error
     policy = spec.make(options)
+    if config.start_from:
+        _take_weights(policy, Path(config.start_from))
     optimizer = torch.optim.AdamW(policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     model, prepared = accelerator.prepare(policy, optimizer)
     averaged = None
@@ -211,6 +214,14 @@ def _start(config: Config, data: Path, accelerator: Accelerator) -> tuple[Traini
         averaged = AveragedModel(policy, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
     identity, digest = json.loads(json.dumps(config.to_json())), dataset_digest(data)
     return TrainingState(config.policy, policy, prepared, averaged, accelerator.scaler, identity, digest), model
+
+
+def _take_weights(policy: torch.nn.Module, path: Path) -> None:
+    saved = load_policy(pretrained_folder(path))
+    try:
+        policy.load_state_dict(saved.state_dict())
+    except RuntimeError as error:
+        raise TrainConfigError(f"'start_from' is {path}, a policy of other sizes or another kind: {error}.") from error
 
 
 def _windows(config: Config, data: Path, split: str, policy: Any) -> Windows:

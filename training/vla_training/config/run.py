@@ -30,6 +30,7 @@ class TrainConfig(Generic[P, O]):
     policy_options: P  # the policy's own config
     objective_options: O  # the objective's own options
     collect_seed: int = 0  # of the demonstrations
+    start_from: str = ""  # a run or saved policy of the same config, whose weights are the initial ones
     seed: int = 0  # initial weights, order of the frames, randomness of each step
     steps: int = 2000  # optimizer steps
     batch_size: int = 64  # frames of an optimizer step, over all processes
