@@ -70,6 +70,10 @@ def test_my_own_policy(tree: Path) -> None:
     assert follow(HOWTO / "my_policy.md", tree) == 4
 
 
+def test_tasks(tree: Path) -> None:
+    assert follow(HOWTO / "tasks.md", tree) == 6
+
+
 @pytest.mark.slow
 def test_a_prefix_and_steps(tree: Path) -> None:
     pytest.importorskip("torch", reason="pip install .[train]")

@@ -27,6 +27,7 @@ _ALONE = (  # options that say something of one model
     "allow_host",
     "input_shape",
     "counter",
+    "task_masks",
     "report",
     "verify",
     "sensitivity",

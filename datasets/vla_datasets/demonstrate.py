@@ -31,6 +31,8 @@ def demonstrate(spec: WorldSpec, world: World, base: int, episode: int, split: s
     """The demonstration of slot `episode`; a start at which the expert fails, or that the world has for another split
     than `split`, is replaced by the next attempt's.
 
+    Where the world says that a failed episode is `usable` up to some step, those steps are the demonstration.
+
     Raises:
         WorldError: the world breaks its contract.
         CollectError: the expert failed on every attempt, so the level is not one it can solve; or no attempt is of the
@@ -70,7 +72,15 @@ def _play(spec: WorldSpec, playing: WorldEpisode) -> Episode | None:
         for name, value in playing.frame_values(frame, features).items():
             columns[name].append(_png(value) if features[name].dtype == "image" else _plain(value))
         if outcome.ended:
-            return Episode(playing.seed, playing.task, columns) if outcome.success else None
+            kept = playing.steps if outcome.success else outcome.usable
+            return _rolled_back(playing.seed, playing.task, columns, kept) if kept > 0 else None
+
+
+def _rolled_back(seed: int, task: str, columns: dict[str, list[Any]], kept: int) -> Episode:
+    """The first `kept` frames, of which the last one ends the episode."""
+    first = {name: values[:kept] for name, values in columns.items()}
+    first[DONE][-1] = True
+    return Episode(seed, task, first)
 
 
 def _plain(value: npt.NDArray[Any]) -> Any:

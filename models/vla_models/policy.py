@@ -33,6 +33,8 @@ class GraphSpec:
     example: Callable[..., dict[str, torch.Tensor]]  # (batch=1, seed=0): random inputs in the order of `forward`
     outputs: tuple[str, ...]  # in order
     carries: Mapping[str, str] = field(default_factory=dict)
+    to_onnx: Callable[[], Any] | None = None  # the model, where torch's exporter does not make it: integers
+    tolerance: float | None = None  # of its outputs against ONNX Runtime's, where it is not that of float32
 
     def inputs(self) -> dict[str, tuple[int, ...]]:
         """The inputs and their static shapes, with batch 1."""

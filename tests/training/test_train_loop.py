@@ -138,22 +138,6 @@ def test_damaged_checkpoint_is_refused(data: Path, tmp_path: Path) -> None:
         pretrained_folder(tmp_path / "nothing")
 
 
-def test_a_run_starts_from_the_weights_of_another(data: Path, run: Path, tmp_path: Path) -> None:
-    import torch
-
-    from vla_models.saved import load_policy
-    from vla_training.checkpoint import pretrained_folder
-    from vla_training.loop import train
-
-    config = dataclasses.replace(CONFIG, start_from=str(run), steps=1, learning_rate=1e-12, weight_decay=0.0)
-    train(config, data, tmp_path / "next")
-    before, after = (load_policy(pretrained_folder(folder)).state_dict() for folder in (run, tmp_path / "next"))
-    assert all(torch.allclose(before[name], after[name], atol=1e-9) for name in before)
-    options = dataclasses.replace(CONFIG.policy_options, hidden=8)
-    with pytest.raises(TrainConfigError, match="'start_from' is .*, a policy of other sizes"):
-        train(dataclasses.replace(config, policy_options=options), data, tmp_path / "other")
-
-
 def test_the_loss_goes_down(data: Path, tmp_path: Path) -> None:
     from vla_models.saved import load_policy
     from vla_training.checkpoint import pretrained_folder

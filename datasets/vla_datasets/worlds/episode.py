@@ -33,6 +33,7 @@ class Outcome:
     success: bool
     score: float
     failure: str  # empty where it did not fail
+    usable: int  # steps of a failed episode that are a demonstration all the same
 
 
 class WorldEpisode:
@@ -87,6 +88,7 @@ class WorldEpisode:
             ended=ended,
             success=bool(info["success"]),
             failure=str(info.get("failure", "")),
+            usable=min(int(info.get("usable", 0)), self.steps),
         )
 
     def frame_values(self, frame: Mapping[str, Any], features: Mapping[str, Feature]) -> dict[str, Any]:

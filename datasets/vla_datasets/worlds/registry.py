@@ -26,6 +26,7 @@ class WorldSpec:
     expert: str  # function: world -> Expert
     schema: str  # a Schema
     extras: str = "envs"  # of the package, that it needs
+    single: bool = False  # one at a time: what it stands on cannot be shared
 
     def make(self, level: str) -> World:
         """The world at a level.
@@ -67,6 +68,16 @@ WORLDS: tuple[WorldSpec, ...] = (
         world="vla_datasets.worlds.babyai.environment:BabyAI",
         expert="vla_datasets.worlds.babyai.expert:expert",
         schema="vla_datasets.worlds.babyai.schema:SCHEMA",
+    ),
+    WorldSpec(
+        "carla",
+        "the driving world on a CARLA server (CARLA_SERVER=host:port)",
+        ("clear", "clear+traffic", "clear+traffic+pushed", "rain+traffic", "clear+traffic+autopilot", "clear@Town03"),
+        world="vla_datasets.worlds.carla.environment:Carla",
+        expert="vla_datasets.worlds.carla.expert:expert",
+        schema="vla_datasets.worlds.driving.schema:SCHEMA",
+        extras="envs,carla",
+        single=True,
     ),
     WorldSpec(
         "driving",

@@ -26,7 +26,8 @@ class World(Protocol):
     """One level of a world, a `gymnasium.Env`.
 
     `info` of a step holds `success` (bool), `score` (float) and, where the episode ended without success, `failure`
-    (what it was, in words).
+    (what it was, in words). A world whose episodes are dear may say `usable` with a failure: how many of the steps are
+    a demonstration all the same; without it none is.
     """
 
     level: str

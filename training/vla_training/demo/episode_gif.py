@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 
 import numpy as np
@@ -20,16 +21,15 @@ _GAP = 8  # pixels between two pictures
 
 def episode_gif(world: str, level: str, episode: EpisodeResult) -> str:
     """Play the episode's actions again; left everything, right what the policy's cameras see, enlarged."""
-    opened = find_world(world).make(level)
     pictures = []
-    for moment in replay(opened, episode.seed, episode.actions):
-        height = moment.picture.shape[0]
-        parts = [moment.picture]
-        for view in (value for key, value in moment.observation.items() if key.startswith(image(""))):
-            enlarged = Image.fromarray(view).resize((height, height), Image.Resampling.NEAREST)
-            parts += [np.full((height, _GAP, 3), 255, np.uint8), np.asarray(enlarged)]
-        pictures.append(Image.fromarray(np.concatenate(parts, axis=1)))
-    opened.close()
+    with contextlib.closing(find_world(world).make(level)) as opened:
+        for moment in replay(opened, episode.seed, episode.actions):
+            height = moment.picture.shape[0]
+            parts = [moment.picture]
+            for view in (value for key, value in moment.observation.items() if key.startswith(image(""))):
+                enlarged = Image.fromarray(view).resize((height, height), Image.Resampling.NEAREST)
+                parts += [np.full((height, _GAP, 3), 255, np.uint8), np.asarray(enlarged)]
+            pictures.append(Image.fromarray(np.concatenate(parts, axis=1)))
     stream = io.BytesIO()
     pictures[0].save(
         stream,

@@ -7,6 +7,7 @@ on the number of processes.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import secrets
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from vla_datasets.files import write_json
 from vla_datasets.seeds import FIRST_EVALUATION_SEED
 from vla_datasets.worlds.registry import find_world
 from vla_isa.documents import read_json
-from vla_models.registry import find_policy
+from vla_models.registry import find_saved
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import HOST_BACKENDS, RunnerSpec, ServerSpec
 from vla_training.evaluate.live import LiveRunner
@@ -116,7 +117,8 @@ def evaluate(
         world: its registered name.
         level: of the world, for example GoToObj.
         episodes: how many; the first ones of the fixed seed list.
-        engine: where they are played; each worker has its own copy of the policy.
+        engine: where they are played; each worker has its own copy of the policy. A world that cannot be shared is
+            played here.
         progress: called with the number of episodes just played.
         clock_mhz: the world moves on while the device computes at this clock (`live.py`); None: it waits.
 
@@ -125,10 +127,12 @@ def evaluate(
     """
     if not 1 <= episodes <= MOST_EPISODES:
         raise EvaluationError(f"--episodes is {episodes}; it must be at least 1, and at most {MOST_EPISODES:,}.")
-    opened = find_world(world).make(level)
-    opened.reset(seed=FIRST_EVALUATION_SEED)
-    max_steps = opened.max_steps
-    opened.close()
+    found = find_world(world)
+    with contextlib.closing(found.make(level)) as opened:
+        opened.reset(seed=FIRST_EVALUATION_SEED)
+        max_steps = opened.max_steps
+    if found.single:
+        engine = ALONE
     name = secrets.token_hex(8)
     _runner(spec, name, world, clock_mhz)  # what is wrong with it is said before any process is started
     least = 1 if spec.backend == "rtl" else LOCKSTEP  # a process more would take longer to start than it plays
@@ -176,16 +180,15 @@ def _play_part(
 
 def _play(runner: Runner, world: str, level: str, seeds: Sequence[int]) -> list[EpisodeResult]:
     found = find_world(world)
-    worlds = [found.make(level) for _ in range(min(LOCKSTEP, len(seeds)))]
-    results = sorted(play(worlds, runner, seeds), key=lambda result: result.seed)
-    for opened in worlds:
-        opened.close()
-    return results
+    with contextlib.ExitStack() as opened:
+        count = 1 if found.single else min(LOCKSTEP, len(seeds))
+        worlds = [opened.enter_context(contextlib.closing(found.make(level))) for _ in range(count)]
+        return sorted(play(worlds, runner, seeds), key=lambda result: result.seed)
 
 
 def play_module(policy: Any, name: str, world: str, level: str, episodes: int) -> list[EpisodeResult]:
     """Episodes with a policy that is being trained, in this process, on the first seeds of the list."""
-    spec = find_policy(name)
+    spec = find_saved(name)
     runner = NetworkRunner(module_compute(policy), lambda: spec.preprocessor(policy.config))
     return _play(runner, world, level, range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes))
 

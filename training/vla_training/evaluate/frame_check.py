@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,17 +56,16 @@ def record_frames(evaluation: Evaluation, spec: RunnerSpec, minimum: int) -> dic
     Raises:
         EvaluationError: the evaluation has fewer frames, or the policy acts otherwise now.
     """
-    world = find_world(evaluation.world).make(evaluation.level)
     runner = network_runner(spec)
     frames: list[Arrays] = []
     runner.watch = frames.append
-    for episode in evaluation.episodes:
-        if len(frames) >= minimum:
-            break
-        (played,) = play([world], runner, [episode.seed])
-        if played != episode:
-            raise EvaluationError(f"{spec.path} did something else in the episode of seed {episode.seed} before.")
-    world.close()
+    with contextlib.closing(find_world(evaluation.world).make(evaluation.level)) as world:
+        for episode in evaluation.episodes:
+            if len(frames) >= minimum:
+                break
+            (played,) = play([world], runner, [episode.seed])
+            if played != episode:
+                raise EvaluationError(f"{spec.path} did something else in the episode of seed {episode.seed} before.")
     if len(frames) < minimum or not frames:
         raise EvaluationError(f"The evaluation has {len(frames)} frames, not {minimum}; play more episodes.")
     return {name: np.concatenate([frame[name] for frame in frames]) for name in frames[0]}

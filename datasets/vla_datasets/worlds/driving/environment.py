@@ -15,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_datasets.keys import TASK, Sample
-from vla_datasets.seeds import FIRST_EVALUATION_SEED
 from vla_datasets.worlds.driving.hazards import hit, light_ahead
 from vla_datasets.worlds.driving.lanes import LaneMap, read_map
 from vla_datasets.worlds.driving.levels import read_level
 from vla_datasets.worlds.driving.lights import TrafficLights
 from vla_datasets.worlds.driving.opendrive import grid_town
 from vla_datasets.worlds.driving.pushes import Pushes
-from vla_datasets.worlds.driving.route import random_route
+from vla_datasets.worlds.driving.route import random_route, splits_of
 from vla_datasets.worlds.driving.scene import Scene
 from vla_datasets.worlds.driving.schema import FRAMES_PER_SECOND, IMAGE, SIZE
 from vla_datasets.worlds.driving.spaces import action_space, observation_space
@@ -67,8 +66,7 @@ class Driving(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         Seeds of evaluations have routes that no demonstration has; `info` names the split of a demonstration's route.
         """
         rng = np.random.default_rng(seed)
-        evaluated = seed is not None and seed >= FIRST_EVALUATION_SEED
-        route = random_route(self.town, rng, ("test",) if evaluated else ("train", "val"))
+        route = random_route(self.town, rng, splits_of(seed))
         (x, y), yaw = route.points[0], float(route.yaws[0])
         self.ego, self.trip = Vehicle(float(x), float(y), yaw), Trip(self.town, route)
         self.lights = TrafficLights(self.town, float(rng.uniform(0, 60)))

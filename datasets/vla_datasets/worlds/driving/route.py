@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_datasets.errors import WorldError
+from vla_datasets.seeds import FIRST_EVALUATION_SEED
 from vla_datasets.worlds.driving.lanes import Lane, LaneMap
 
-__all__ = ["SPACING", "SPLITS", "Route", "find_route", "random_route", "route_split"]
+__all__ = ["SPACING", "SPLITS", "Route", "find_route", "random_route", "route_split", "splits_of"]
 
 SPACING = 1.0  # metres between the points of a path
 _CHANGE_FROM, _CHANGE_LENGTH = 12.0, 18.0  # metres: where on a lane a change begins, and how long it takes
@@ -82,6 +83,11 @@ def route_split(start: int, goal: int) -> str:
     """The split of all routes from lane `start` to lane `goal`: it depends on nothing else."""
     share = zlib.crc32(f"{start} {goal}".encode()) % _EVERY
     return {0: "test", 1: "val"}.get(share, "train")
+
+
+def splits_of(seed: int | None) -> tuple[str, ...]:
+    """The splits whose routes the episode of a seed may have: evaluations have routes that no demonstration has."""
+    return SPLITS[2:] if seed is not None and seed >= FIRST_EVALUATION_SEED else SPLITS[:2]
 
 
 def random_route(town: LaneMap, rng: np.random.Generator, splits: Container[str] = SPLITS) -> Route:

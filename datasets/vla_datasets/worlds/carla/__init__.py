@@ -1,0 +1,1 @@
+"""CARLA: the driving world on a CARLA server."""
