@@ -70,6 +70,10 @@ def test_my_own_policy(tree: Path) -> None:
     assert follow(HOWTO / "my_policy.md", tree) == 4
 
 
+def test_tasks(tree: Path) -> None:
+    assert follow(HOWTO / "tasks.md", tree) == 6
+
+
 @pytest.mark.slow
 def test_a_prefix_and_steps(tree: Path) -> None:
     pytest.importorskip("torch", reason="pip install .[train]")
@@ -109,6 +113,13 @@ def test_add_a_dataset(tree: Path) -> None:
 
 
 SHORTER = {"--episodes 1500": "--episodes 12", "--episodes 200": "--episodes 2"}
+
+
+@pytest.mark.slow
+def test_quantization_aware_training(tree: Path) -> None:
+    pytest.importorskip("torch", reason="pip install .[train]")
+    shorter = {"--config goto_obj": "--config debug", "--steps 300": "--steps 3"}
+    assert follow(HOWTO / "qat.md", tree, SHORTER | shorter) == 3
 
 
 def python(page: str) -> set[str]:

@@ -36,6 +36,7 @@ from vlac.quantize.sensitivity import LayerLoss, layer_losses
 from vlac.quantize.static import is_quantized
 from vlac.report.html import report_page
 from vlac.report.summary import summary
+from vlac.report.tasks import task_costs, task_text
 
 __all__ = ["StageProgress", "check_percentile", "compile_model"]
 
@@ -88,6 +89,7 @@ def compile_model(args: argparse.Namespace) -> int:
         carry=_once("--carry", map(_pair, args.carry)),
         repeat=args.repeat,
         counter=args.counter,
+        task_masks=args.task_masks,
         constants=_constants(args),
         check=args.check,
         dump_after=dumps,
@@ -114,6 +116,8 @@ def compile_model(args: argparse.Namespace) -> int:
         for name, seconds in state.seconds.items():
             print(f"{name:<10} {seconds:8.3f} s", file=sys.stderr)
     print("\n".join([result, *loss]))
+    if isinstance(product, Program) and product.tasks is not None:
+        print(task_text(task_costs(product)))
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
     return 0

@@ -21,6 +21,7 @@ from vla_models.registry import find_policy
 from vla_models.saved import load_preprocessor
 from vlarun.backends import create
 from vlarun.partitions import PackageSession, open_session
+from vlarun.serve.batcher import entry_points, made_outputs
 from vlarun.serve.episode import Plain, PolicyFactory
 from vlarun.serve.server import Limits, PolicyServer
 from vlarun.session import Session
@@ -34,21 +35,18 @@ def serve(args: argparse.Namespace) -> int:
     """vlarun serve."""
     backend = create(args.backend, onnx=args.onnx, library=args.library)
     loaded = package.load(args.program)
-    if isinstance(loaded, Program) and loaded.others:
+    if isinstance(loaded, Program) and loaded.others and args.policy is not None:
         raise BadUsageError(
-            f"the program is of several graphs ({', '.join(loaded.entries)}), and the server runs one graph; "
-            "compile that one alone"
+            f"the program is of several graphs ({', '.join(loaded.entries)}), and --policy knows one; leave it out: "
+            "clients send the inputs of a graph by name, and its name as 'entry'"
         )
 
     def opened() -> Session | PackageSession:
         return open_session(loaded, backend, config=args.config)
 
     first = opened()
+    _check_entry(args, first)
     make = Plain if args.policy is None else _policy(args.policy, first)
-    if args.entry is not None:
-        if not isinstance(first, Session):
-            raise BadUsageError("a program with host partitions has no entry points; leave out --entry")
-        first.program.at(args.entry)
     server = PolicyServer(
         opened,
         make,
@@ -62,6 +60,17 @@ def serve(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_entry(args: argparse.Namespace, session: Session | PackageSession) -> None:
+    """Refuse an entry point that cannot be had."""
+    if args.entry is None:
+        return
+    if not isinstance(session, Session):
+        raise BadUsageError("a program with host partitions has no entry points; leave out --entry")
+    if args.backend == "ref":
+        raise BadUsageError("--entry is a place in the program; --backend ref runs the whole ONNX model")
+    session.program.at(args.entry)
+
+
 def _started(args: argparse.Namespace, port: int, tcp_port: int | None) -> None:
     where = f"{args.host}:{port}"
     print(f"Serving {args.program} on ws://{where} ({args.backend}).", flush=True)
@@ -72,18 +81,26 @@ def _started(args: argparse.Namespace, port: int, tcp_port: int | None) -> None:
 
 def _metadata(args: argparse.Namespace, session: Session | PackageSession) -> dict[str, Any]:
     """What a client gets first: what it may send, and what computes it."""
-    wanted, optional = session.wanted_inputs()
-    if isinstance(session, Session):
-        program, on_host = session.program.model_outputs, 0
-    else:
-        program, on_host = session.package.outputs, len(session.package.partitions) - len(session.package.programs)
-    return {
+    found: dict[str, Any] = {
         "server": f"vlarun {__version__}",
         "backend": args.backend,
         "policy": "" if args.policy is None else str(args.policy),
-        "host_partitions": on_host,
+        "host_partitions": 0,
+        **_described(session, args.entry),
+    }
+    if isinstance(session, PackageSession):
+        found["host_partitions"] = len(session.package.partitions) - len(session.package.programs)
+    if len(names := entry_points(session)) > 1:
+        found["entries"] = {name: _described(session, name) for name in names}
+    return found
+
+
+def _described(session: Session | PackageSession, entry: str | None) -> dict[str, Any]:
+    """Inputs and outputs of an entry point."""
+    wanted, optional = session.wanted_inputs(entry=entry)
+    return {
         "inputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype, "optional": v.name in optional} for v in wanted},
-        "outputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype} for v in program},
+        "outputs": {v.name: {"shape": list(v.shape), "dtype": v.dtype} for v in made_outputs(session, entry)},
     }
 
 

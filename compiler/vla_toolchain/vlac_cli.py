@@ -99,6 +99,13 @@ def _compile_arguments(p: CommandParser) -> None:
     p.add_argument("--repeat", type=int, default=1, metavar="N", help="one run of the program is N runs, state carried")
     p.add_argument("--counter", metavar="INPUT", help="the input that is the number of the run in these, 0, 1, ...")
     p.add_argument(
+        "--task-masks",
+        type=Path,
+        metavar="FILE",
+        help='JSON {"task": {"conv node": [live output blocks]}}: each task becomes an entry point, all share weights; '
+        "without it what the model's metadata vlac.task_masks says",
+    )
+    p.add_argument(
         "--constants",
         type=Path,
         metavar="DATA.npz",

@@ -19,7 +19,7 @@ __all__ = ["main"]
 _COMMANDS = ("run", "serve", "compare", "conformance")
 _PROGRAM = "what 'vlac compile' wrote"
 _INPUT = "arrays by ONNX input name"
-_ENTRY = "entry point (default: the first)"
+_ENTRY = "entry point (default: the first); of tasks also several, united: left+right"
 _CONFIG = "refuse a program for another hardware config"
 _RAW_INPUT = "inputs are the device's int8, by its own input names"
 _MACHINE = "(vla_api.h, see 'vlarun conformance --show-header')"
@@ -70,7 +70,7 @@ def _run_arguments(p: CommandParser) -> None:
     p.add_argument("--input", type=Path, required=True, metavar="IN.npz", help=_INPUT)
     p.add_argument("--output", type=Path, metavar="OUT.npz", help="write the outputs here (default: print them)")
     p.add_argument("--backend", default="sim", metavar="sim|rtl|ref", help="what runs it")
-    p.add_argument("--entry", metavar="TASK", help=_ENTRY)
+    p.add_argument("--entry", metavar="NAME[+NAME]", help=_ENTRY)
     p.add_argument("--config", metavar="NAME", help=_CONFIG)
     p.add_argument("--onnx", type=Path, metavar="MODEL.onnx", help="the model that --backend ref runs")
     p.add_argument("--library", type=Path, metavar="MACHINE.so", help=f"your machine for --backend rtl {_MACHINE}")
@@ -91,7 +91,7 @@ def _serve_arguments(p: CommandParser) -> None:
     p.add_argument("program", type=Path, metavar="PROGRAM", help=_PROGRAM)
     p.add_argument("--policy", metavar="FOLDER|NAME", help="whose preprocessor clients' observations go through")
     p.add_argument("--backend", default="sim", metavar="sim|rtl|ref", help="what runs it")
-    p.add_argument("--entry", metavar="TASK", help=_ENTRY)
+    p.add_argument("--entry", metavar="NAME[+NAME]", help=_ENTRY)
     p.add_argument("--config", metavar="NAME", help=_CONFIG)
     p.add_argument("--onnx", type=Path, metavar="MODEL.onnx", help="the model that --backend ref runs")
     p.add_argument("--library", type=Path, metavar="MACHINE.so", help=f"your machine for --backend rtl {_MACHINE}")
@@ -129,7 +129,7 @@ def _compare_arguments(p: CommandParser) -> None:
     p.add_argument("--input", type=Path, required=True, metavar="IN.npz", help=_INPUT)
     p.add_argument("--raw-input", action="store_true", help=_RAW_INPUT)
     p.add_argument("--backends", default="sim,rtl", metavar="A,B", help="which two of sim, rtl, ref")
-    p.add_argument("--entry", metavar="TASK", help=_ENTRY)
+    p.add_argument("--entry", metavar="NAME[+NAME]", help=_ENTRY)
     p.add_argument("--config", metavar="NAME", help=_CONFIG)
     p.add_argument("--onnx", type=Path, metavar="MODEL.onnx", help="the model that ref runs")
     p.add_argument("--library", type=Path, metavar="MACHINE.so", help=f"your machine as rtl {_MACHINE}")

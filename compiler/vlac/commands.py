@@ -28,6 +28,7 @@ from vlac.report.html import report_page
 from vlac.report.operator_page import operator_page, operator_text
 from vlac.report.parts import parts
 from vlac.report.summary import estimate_rows, layer_rows, summary
+from vlac.report.tasks import task_costs, task_text
 
 __all__ = ["asm", "configs", "disasm", "estimate", "info", "ops", "report"]
 
@@ -60,6 +61,8 @@ def info(args: argparse.Namespace) -> int:
     found = package.load(args.program)
     if args.json:
         facts = summary(found) if isinstance(found, Program) else {"parts": [vars(c) for c in partition_costs(found)]}
+        if isinstance(found, Program) and found.tasks is not None:
+            facts = {**facts, "tasks": task_costs(found)}
         if isinstance(found, Program) and found.others:
             facts = {"entry_points": {name: summary(found.at(name)) for name in found.entries}}
         print(json.dumps(facts, indent=1, default=vars))
@@ -87,6 +90,9 @@ def _info(program: Program, title: str) -> None:
                 f"  {kind[:-1]:<7} {t['name']} {t['shape']} scale {t['scale']:.6g} zero point {t['zero_point']}"
                 + (f", {when} on the host: {', '.join(t['host'])}" if t["host"] else "")
             )
+    if program.tasks is not None:
+        print("  tasks:")
+        print("\n".join(f"    {line}" for line in task_text(task_costs(program)).splitlines()))
     print(f"  entry points: {', '.join(f'{k} at packet {v}' for k, v in program.entries.items())}")
     spaces = dict.fromkeys(m.space for m in program.memory_map)
     sizes = ", ".join(f"{space} {_bytes_of_a_word(space, program.config)}" for space in spaces)

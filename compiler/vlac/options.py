@@ -41,6 +41,8 @@ class CompileOptions:
         counter: the input that is the number of the run in these, 0, 1, ...
         constants: values of inputs, by name, that are known at compile time and no inputs of the program. Their bytes
             are those of a program that gets them as inputs. Calibration data holds these inputs too.
+        task_masks: a JSON file, or what it would hold: which output blocks of which convolutions a task uses
+            (see `model/task_masks.py`); each task is an entry point. None: what the model's metadata says.
         dump_after: pass name -> file that gets the state after this pass.
         check: verify the device graph after every pass, for whoever changes the compiler; so does `VLAC_CHECK=1` in
             the environment.
@@ -63,6 +65,7 @@ class CompileOptions:
     repeat: int = 1
     counter: str | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
+    task_masks: str | Path | Mapping[str, Any] | None = None
     dump_after: Mapping[str, Path] = field(default_factory=dict)
     check: bool = False
 
@@ -82,4 +85,5 @@ class CompileOptions:
         check_type("repeat", self.repeat, "a whole number", Integral)
         check_type("counter", self.counter, "a string or None", str, type(None))
         check_type("constants", self.constants, "a mapping of input names to arrays", Mapping)
+        check_type("task_masks", self.task_masks, "a file, a mapping or None", str, Path, Mapping, type(None))
         check_type("dump_after", self.dump_after, "a mapping of pass names to files", Mapping)

@@ -21,6 +21,7 @@ from vlac.import_onnx.direct_outputs import DirectOutputs
 from vlac.import_onnx.source import Source
 from vlac.import_onnx.tail import Tail
 from vlac.ir.graph import Graph
+from vlac.model.task_masks import TaskMasks
 from vlac.options import CompileOptions
 from vlac.plan.program_plan import ProgramPlan
 from vlac.quantize.static import Joint, Quantized
@@ -48,6 +49,7 @@ class Compilation:
     tail: Tail | None = None
     host: dict[str, str] = field(default_factory=dict)
     direct: DirectOutputs = field(default_factory=dict)
+    tasks: TaskMasks = field(default_factory=TaskMasks)
     joint: Joint | None = None
     quantized: Quantized | None = None
     graph: Graph | None = None

@@ -17,6 +17,8 @@ from vlac.ir.text import graph_text
 from vlac.legalize.direct_outputs import with_direct_outputs
 from vlac.legalize.legalize import legalize
 from vlac.model.carried import set_carried, set_repeat
+from vlac.model.task_masks import KEY as TASK_MASKS
+from vlac.model.task_masks import read_task_masks
 from vlac.passes import Compilation, Pass
 from vlac.plan.program_plan import plan_program
 from vlac.plan.text import plan_text
@@ -43,6 +45,10 @@ def _import(c: Compilation) -> None:
     rounds = rounds if found is not None else _rolled_up(c) or rounds
     set_carried(c.model, {**c.options.carry, **rounds.carry})
     set_repeat(c.model, rounds.count, rounds.counter)
+    said = {p.key: p.value for p in c.source.light.metadata_props}.get(TASK_MASKS)
+    c.tasks = read_task_masks(c.model, c.options.task_masks, said, c.hw)
+    if c.tasks.channels and c.options.allow_host:
+        raise ModelError(f"{c.tasks.origin}: a program with host partitions has no tasks; compile without --allow-host")
 
 
 def _rolled_up(c: Compilation) -> Rounds | None:
@@ -65,7 +71,7 @@ def _rewrite(c: Compilation) -> None:
 
 
 def _quantize(c: Compilation) -> None:
-    c.quantized = quantize_model(_model(c), c.options, host=c.host, joint=c.joint)
+    c.quantized = quantize_model(_model(c), c.options, host=c.host, joint=c.joint, tasks=c.tasks)
     c.model = c.quantized.model
 
 
@@ -78,6 +84,7 @@ def _legalize(c: Compilation) -> None:
         debug_outputs=options.debug_outputs,
         check=options.checks,
         layouts=layouts,
+        tasks=c.tasks,
     )
     if c.direct:
         assert c.source is not None and c.graph.signature is not None

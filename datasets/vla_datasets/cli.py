@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vla_datasets.engine import ENGINES
 from vla_datasets.worlds.registry import WORLDS
-from vla_isa.command_line import CommandParser, positive, run
+from vla_isa.command_line import CommandParser, not_negative, positive, run
 
 __all__ = ["main"]
 
@@ -36,6 +36,13 @@ def _parser() -> CommandParser:
         world.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
         world.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="processes here, or a Ray cluster")
         world.add_argument("--shard", default="0/1", help="i/n: collect only every n-th block, from the i-th")
+    table = parser.add_command(
+        "csv", "a driving set as the earlier CARLA system's CSV and PNGs", "vla_datasets.commands:write_csv"
+    )
+    table.add_argument("data", type=Path, help="folder of the data set")
+    table.add_argument("--out", type=Path, required=True, help="new folder of data.csv and images/")
+    table.add_argument("--by", choices=("command", "steering"), default="command", help="how candidates are chosen")
+    table.add_argument("--seed", type=not_negative, default=0, help="another seed chooses others")
     return parser
 
 

@@ -1,8 +1,8 @@
 """Collect demonstrations of any world in parallel, resumably, with bytes that do not depend on the workers.
 
-Episodes are cut into blocks of `EPISODES_PER_BLOCK`; one block is one task and one data file. A finished
-block lies in `OUT/.staging/`; a second run skips it. When all blocks are there, they become a LeRobot v3
-data set and the staging folder goes. With `shard = (i, n)` only every n-th block is collected and the set
+Episodes are cut into blocks of `EPISODES_PER_BLOCK` (fewer for slow worlds); one block is one task and one data
+file. A finished block lies in `OUT/.staging/`; a second run skips it. When all blocks are there, they become a
+LeRobot v3 data set and the staging folder goes. With `shard = (i, n)` only every n-th block is collected and the set
 is not finished: run all shards, then once more without a shard.
 """
 
@@ -30,6 +30,7 @@ from vla_isa.documents import read_json
 __all__ = ["EPISODES_PER_BLOCK", "CollectOptions", "collect"]
 
 EPISODES_PER_BLOCK = 100
+_SINGLE_BLOCK = 10  # of worlds that cannot be shared: they are slow
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def collect(
         engine = ALONE
     staging = out / ".staging"
     _claim(options, staging)
-    blocks = range((options.episodes + EPISODES_PER_BLOCK - 1) // EPISODES_PER_BLOCK)
+    blocks = range(-(-options.episodes // _block_size(options)))
     mine = blocks[shard[0] :: shard[1]]
     missing = [block for block in mine if not _block_path(staging, block).exists()]
     progress(sum(len(_episodes_of(options, block)) for block in mine if block not in set(missing)))
@@ -133,8 +134,14 @@ def _check_same(options: CollectOptions, path: Path, key: str | None) -> None:
         )
 
 
+def _block_size(options: CollectOptions) -> int:
+    """Episodes of a block: as much is played again after an interruption, so fewer where they are slow."""
+    return min(_SINGLE_BLOCK, EPISODES_PER_BLOCK) if find_world(options.world).single else EPISODES_PER_BLOCK
+
+
 def _episodes_of(options: CollectOptions, block: int) -> range:
-    return range(block * EPISODES_PER_BLOCK, min((block + 1) * EPISODES_PER_BLOCK, options.episodes))
+    size = _block_size(options)
+    return range(block * size, min((block + 1) * size, options.episodes))
 
 
 def _block_path(staging: Path, block: int) -> Path:

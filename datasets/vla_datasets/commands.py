@@ -17,7 +17,7 @@ from vla_datasets.engine import Engine
 from vla_isa.errors import BadUsageError
 from vla_isa.files import check_folder
 
-__all__ = ["collect_world"]
+__all__ = ["collect_world", "write_csv"]
 
 
 def collect_world(arguments: argparse.Namespace) -> int:
@@ -47,6 +47,16 @@ def collect_world(arguments: argparse.Namespace) -> int:
     state = "complete" if finished else "shard done; run once more without --shard when all shards are"
     done = f"{options.episodes} episodes of {options.level}, {state} ({seconds:.1f} s)"
     sys.stdout.write(f"{arguments.out}: {done}\n")
+    return 0
+
+
+def write_csv(arguments: argparse.Namespace) -> int:
+    """vla-collect csv."""
+    from vla_datasets.worlds.driving.csv_table import export_csv
+
+    check_folder(arguments.out, parents=True)
+    rows = export_csv(arguments.data, arguments.out, arguments.by, arguments.seed)
+    sys.stdout.write(f"{arguments.out}: data.csv with {rows} rows\n")
     return 0
 
 

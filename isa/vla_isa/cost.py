@@ -40,6 +40,7 @@ class Timing:
     empty_copy: int = 3  # a COPY that moves nothing
     mac_setup: int = 4  # of a MAC packet, besides its constants
     mac_constants: int = 6  # one cycle per pixel of a strip, and not less than these
+    mac_strips: int = 16  # complete strips that may wait for their results to be written
     mac_overhead: int = 24  # first operands to first write, and the start of the next packet
     mac_residual: int = 7  # of the residual add
     mac_table: int = 4  # from the first operands to the first result where a table is read, besides two cycles a word
@@ -96,6 +97,7 @@ class Cost:
         path: packets of a queue on different paths (parameters and weights) work side by side.
         share, burst: the part of in-master 0 that it takes while it works, 0..1; beats of its bursts, on average.
         kind: a COPY prepares only its address behind one of another kind.
+        alone: it starts when those before it in its queue are done, as it reads a mask that they may load.
         tail: the last of `cycles`, in which it shares nothing.
         touches: what it reads and writes of the scratchpad.
     """
@@ -112,4 +114,5 @@ class Cost:
     burst: float = 0.0
     tail: int = 0
     kind: str = ""
+    alone: bool = False
     touches: Touches = field(default=Touches(), compare=False, repr=False)

@@ -70,7 +70,10 @@ def mac_cost(
     """
     steps = np.multiply.outer(outs, strips)
     multiply = int(steps.sum())
-    work = _piped(steps.ravel(), drains.ravel())
+    if outs.all():
+        work = _piped(steps.ravel(), drains.ravel())
+    else:  # a strip without weights is one step, so that those that wait fill their room
+        work = _piped_in_room(np.maximum(steps, 1).ravel(), drains.ravel(), timing.mac_strips)
     if table:
         read = timing.mac_table + 2 * -(-TABLE_BYTES // hw.param_word_bytes)
         work = max(work, read + int(drains.sum()))
@@ -97,6 +100,20 @@ def _piped(steps: NDArray[np.int64], drains: NDArray[np.int64]) -> int:
     Some job is multiplied without a pause up to itself, and drained without one from itself on.
     """
     return int((np.cumsum(steps) + np.cumsum(drains[::-1])[::-1]).max())
+
+
+def _piped_in_room(steps: NDArray[np.int64], drains: NDArray[np.int64], room: int) -> int:
+    """The same with room for so many jobs between the stages, the one that is drained among them."""
+    drained = np.zeros(room, np.int64)  # when the last jobs were
+    multiplied = 0
+    for at in range(0, len(steps), room):
+        s, d = steps[at : at + room], drains[at : at + room]
+        done = np.cumsum(s)
+        done += np.maximum(np.maximum.accumulate(drained[: len(s)] - done + s), multiplied)
+        multiplied, last = int(done[-1]), int(drained[-1])
+        total = np.cumsum(d)
+        drained = total + np.maximum(np.maximum.accumulate(done - total + d), last)
+    return int(drained[-1])
 
 
 def drain_groups(pixels: int, hw: HardwareConfig) -> NDArray[np.int64]:

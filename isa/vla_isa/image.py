@@ -15,6 +15,7 @@ Sections, each checked on its own (see `container.py` for the form around them):
     arrays       constants of the host, each at the next multiple of 64
     graphs       only of several graphs: a file of this form with `names` (JSON: the entry points but the first) and,
                  for each, `io0`, `signature0`, `arrays0` and so on, as above but without data_bytes
+    tasks        only of tasks, JSON: images of the parameters, masked convolutions and their live blocks
     onnx         only where it was asked for: the ONNX model the program was made from (`vlarun --backend ref`)
 
 Segments: count u64, then per segment line u64 and bytes u64, then each segment's bytes padded with zero to
@@ -38,12 +39,13 @@ from vla_isa.files import whole_file
 from vla_isa.program import Interface, IoTensor, MapEntry, Program, Segment, SourceEntry
 from vla_isa.records import dump_json, from_json, parse_json
 from vla_isa.signature_section import dump_signature, load_signature
+from vla_isa.tasks import Tasks
 from vla_isa.validate import MAX_DATA_BYTES, validate
 
 __all__ = ["OPTIONAL", "SECTIONS", "dumps", "load", "loads", "save"]
 
 SECTIONS = ("config", "heaps", "constants", "weights", "entries", "io", "memory_map", "sources", "manifest")
-OPTIONAL = ("signature", "arrays", "graphs", "onnx")  # after the others, left out when empty
+OPTIONAL = ("signature", "arrays", "graphs", "tasks", "onnx")  # after the others, left out when empty
 _OF_A_GRAPH = ("io", "signature", "arrays")
 
 
@@ -119,6 +121,7 @@ def _pieces(program: Program) -> list[Buffer]:
         "signature": signature,
         "arrays": arrays,
         "graphs": _dump_graphs(program.others) if program.others else b"",
+        "tasks": dump_json(program.tasks) if program.tasks is not None else b"",
         "onnx": program.onnx,
     }
     return write([(name, contents[name]) for name in (*SECTIONS, *OPTIONAL) if name in SECTIONS or contents[name]])
@@ -160,6 +163,7 @@ def _program(data: NDArray[np.uint8], allow_illegal: bool) -> Program:
         onnx=bytes(sections.get("onnx", b"")),
         signature=load_signature(sections),
         others=_load_graphs(sections["graphs"]) if "graphs" in sections else {},
+        tasks=from_json(Tasks, json_of("tasks"), "tasks") if "tasks" in sections else None,
     )
     validate(program, allow_illegal=allow_illegal)
     return program

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.errors import ProgramError
+from vla_isa.errors import ProgramError, did_you_mean
 from vla_isa.hardware import HardwareConfig
 from vla_isa.layout import TensorLayout
 from vla_isa.signature import Signature, Value, plain_signature
+from vla_isa.tasks import DENSE, Tasks, live_shares, task_image, united
 
 __all__ = ["MAX_SCALE", "Carried", "Interface", "IoTensor", "MapEntry", "Program", "Segment", "SourceEntry"]
 
@@ -117,6 +118,7 @@ class Program:
         signature: the model's, and what the host computes between; without one they are the device's in float32.
         others: of a program of several graphs, entry point name -> what every entry point but the first takes and
             makes. An input that lies where an output of any of them does is carried state.
+        tasks: what the entry points of tasks are made of, for uniting them.
         memory_map, sources, manifest: for people and tools; never needed to run.
         onnx: the ONNX model it was made from, where it was embedded; only the reference backend reads it.
     """
@@ -144,9 +146,13 @@ class Program:
     def at(self, entry: str | None) -> Program:
         """The same program with another entry point as the first, and with what that takes and makes.
 
+        Of tasks also `a+b`: what is live in any of them is, with the weights of all.
+
         Raises:
             ProgramError: there is no such entry point.
         """
+        if entry is not None and entry not in self.entries and self.tasks is not None:
+            return self._united(entry, self.tasks)
         if entry is not None and entry not in self.entries:
             raise ProgramError(f"the program has no entry point '{entry}'; it has {', '.join(self.entries)}")
         first = next(iter(self.entries), None)
@@ -163,6 +169,35 @@ class Program:
             outputs=mine.outputs,
             signature=mine.signature,
             others={name: others[name] for name in entries if name in others},
+        )
+
+    tasks: Tasks | None = None
+
+    def _united(self, entry: str, tasks: Tasks) -> Program:
+        """The program whose one entry point is several tasks united."""
+        names = list(dict.fromkeys(entry.split("+")))
+        for name in names:
+            if name not in tasks.lines:
+                known = ", ".join(self.entries)
+                raise ProgramError(
+                    f"the program has no task '{name}'; it has {known}, and any of them joined by '+'."
+                    f"{did_you_mean(name, tasks.lines)}"
+                )
+        if DENSE in names:
+            return replace(self, entries={entry: self.entries[DENSE]}, tasks=None)
+        live = united(tasks.convs, {name: tasks.live[name] for name in names})
+        dense = next(s.data for s in self.constants if s.line == tasks.lines[DENSE])
+        words = np.frombuffer(dense, np.uint8).reshape(tasks.words, -1)
+        image = task_image(words, self.weights, tasks.convs, live, self.config).tobytes()
+        shares = live_shares(tasks, live, self.weights)
+        line, others = tasks.lines[DENSE], min(at for name, at in self.entries.items() if name != DENSE)
+        mine = [s for s in self.sources if s.packet < others]
+        return replace(
+            self,
+            entries={entry: self.entries[DENSE]},
+            constants=[Segment(s.line, image) if s.line == line else s for s in self.constants],
+            sources=[replace(s, macs=round(s.macs * shares.get(number, 1.0))) for number, s in enumerate(mine)],
+            tasks=None,
         )
 
     @property

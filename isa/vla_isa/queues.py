@@ -225,7 +225,8 @@ class Queues:
         if queue.stuck < 0 or time < queue.stuck:
             return
         index = queue.waiting[0]
-        if len(queue.inside) >= _HELD or (queue.inside and self._changes_way(number, index)):
+        apart = self._costs[index].alone or self._changes_way(number, index)
+        if len(queue.inside) >= _HELD or (queue.inside and apart):
             return
         if time < queue.shadow:
             self._at(queue.shadow, self._give, number)

@@ -73,10 +73,8 @@ def estimate(program: Program, entry: str | None = None, timing: Timing = REFERE
     Raises:
         ProgramError: unknown entry point, a program that cannot be followed, or one that deadlocks.
     """
-    name = next(iter(program.entries)) if entry is None else entry
-    if name not in program.entries:
-        raise ProgramError(f"unknown entry point '{name}'; there are {', '.join(program.entries)}")
-    return _Run(program, program.entries[name], timing).report()
+    seen = program.at(entry)
+    return _Run(seen, next(iter(seen.entries.values())), timing).report()
 
 
 class _Run:

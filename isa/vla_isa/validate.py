@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from vla_isa.check_signature import check_signature
+from vla_isa.check_tasks import check_tasks
 from vla_isa.encoding import illegal
 from vla_isa.errors import ProgramError
 from vla_isa.fields import PACKET_BYTES
@@ -44,6 +45,7 @@ def validate(program: Program, *, allow_illegal: bool = False) -> None:
     if not program.entries:
         raise ProgramError("the program has no entry point")
     _check_others(program)
+    check_tasks(program)
     for name, entry in program.entries.items():
         if not 0 <= entry < len(words):
             raise ProgramError(f"entry point '{name}' is packet {entry}, but there are {len(words)} packets")

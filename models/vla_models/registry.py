@@ -15,13 +15,18 @@ from vla_models.babyai_cnn.config import BabyAICnnConfig
 from vla_models.babyai_cnn.preprocess import BabyAIPreprocessor
 from vla_models.babyai_film.config import BabyAIFilmConfig
 from vla_models.babyai_moe.config import BabyAIMoeConfig
+from vla_models.driving_tiles.config import DrivingTilesConfig
+from vla_models.driving_tiles.preprocess import DrivingTilesPreprocessor
+from vla_models.driving_vgg.config import DrivingVggConfig
+from vla_models.driving_vgg.preprocess import DrivingVggPreprocessor
 from vla_models.errors import PolicyError
 from vla_models.policy import Preprocessor
+from vla_models.quantized_config import QuantizedConfig
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["POLICIES", "PolicySpec", "find_policy"]
+__all__ = ["POLICIES", "QUANTIZED", "PolicySpec", "find_policy", "find_saved"]
 
 
 def _as_it_is(config: Any, statistics: Mapping[str, Any]) -> Any:
@@ -60,6 +65,10 @@ POLICIES: tuple[PolicySpec, ...] = (
     PolicySpec("babyai_cnn", BabyAICnnConfig, "vla_models.babyai_cnn.model:BabyAICnn", BabyAIPreprocessor),
     PolicySpec("babyai_film", BabyAIFilmConfig, "vla_models.babyai_film.model:BabyAIFilm", BabyAIPreprocessor),
     PolicySpec("babyai_moe", BabyAIMoeConfig, "vla_models.babyai_moe.model:BabyAIMoe", BabyAIPreprocessor),
+    PolicySpec("driving_vgg", DrivingVggConfig, "vla_models.driving_vgg.model:DrivingVgg", DrivingVggPreprocessor),
+    PolicySpec(
+        "driving_tiles", DrivingTilesConfig, "vla_models.driving_tiles.model:DrivingTiles", DrivingTilesPreprocessor
+    ),
 )
 
 
@@ -70,3 +79,32 @@ def find_policy(name: str) -> PolicySpec:
         PolicyError: none is.
     """
     return find_named("policy", name, POLICIES, PolicyError)
+
+
+class _Quantized(PolicySpec):
+    """A quantized policy is made around its float policy, whose batches it trains on."""
+
+    def make(self, config: Any) -> torch.nn.Module:
+        spec = find_policy(config.policy)
+        module, _, name = self.model.partition(":")
+        base = spec.make(spec.configured(config.options))
+        policy: torch.nn.Module = getattr(importlib.import_module(module), name)(config, base)
+        return policy
+
+
+def _float_preprocessor(config: QuantizedConfig) -> Preprocessor:
+    spec = find_policy(config.policy)
+    return spec.preprocessor(spec.configured(config.options))
+
+
+# Of any of them, as the device computes it. Training makes it of a float one: it is no choice of a config.
+QUANTIZED = _Quantized("quantized", QuantizedConfig, "vla_models.quantized.policy:QuantizedPolicy", _float_preprocessor)
+
+
+def find_saved(name: str) -> PolicySpec:
+    """The policy that a saved one calls `name`.
+
+    Raises:
+        PolicyError: there is none.
+    """
+    return QUANTIZED if name == QUANTIZED.name else find_policy(name)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vla_isa.documents import read_json
 from vla_models.errors import PolicyError
 from vla_models.policy import Preprocessor
-from vla_models.registry import PolicySpec, find_policy
+from vla_models.registry import PolicySpec, find_saved
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,7 @@ def load_config(folder: Path) -> tuple[PolicySpec, Any]:
     """
     try:
         options = read_json(folder / CONFIG_FILE)
-        spec = find_policy(str(options.pop("type")))
+        spec = find_saved(str(options.pop("type")))
         return spec, spec.configured(options)
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise PolicyError(f"{folder} is not a saved policy: {error}.") from error

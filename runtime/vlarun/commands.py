@@ -6,8 +6,9 @@ Not here: conformance and the arguments (`vla_toolchain`), error messages (`vla_
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import package
-from vla_isa.errors import BadUsageError
+from vla_isa.errors import BadUsageError, InputError
 from vla_isa.files import check_writable
 from vla_isa.input_arrays import read_npz, read_runs
+from vla_isa.program import Program
 from vlarun import files
 from vlarun.backends import Backend, create
 from vlarun.compare import compare as first_difference
 from vlarun.inputs import check_inputs, to_integers, wanted_inputs
 from vlarun.partitions import compare_partitions, open_session, unused_inputs
-from vlarun.session import load_program
+from vlarun.session import Session, load_program
 from vlarun.stats import summary
 
 __all__ = ["compare", "run"]
@@ -39,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     backend = create(args.backend, onnx=args.onnx, library=args.library)
     session = open_session(args.program, backend, config=args.config, check=args.check)
     wanted = session.wanted_inputs(args.raw_input, args.entry)
-    arrays = read_npz(args.input, *wanted)
+    with _naming_entry(session.program if isinstance(session, Session) else session.package, args.entry):
+        arrays = read_npz(args.input, *wanted)
     outputs = session.run(arrays, raw=args.raw, entry=args.entry, raw_input=args.raw_input)
     stats = session.stats if args.stats or args.json or args.backend != "ref" else None
     trace = session.trace if args.trace else None
@@ -56,6 +59,20 @@ def run(args: argparse.Namespace) -> int:
     if stats is not None:
         print(summary(stats))
     return 0
+
+
+@contextlib.contextmanager
+def _naming_entry(program: Program | package.Package, entry: str | None) -> Iterator[None]:
+    """Say which of several graphs refuses the inputs, and that there are others."""
+    try:
+        yield
+    except InputError as error:
+        if isinstance(program, package.Package) or not program.others:
+            raise
+        names = list(program.entries)
+        one = entry or names[0]
+        others = ", ".join(name for name in names if name != one)
+        raise InputError(f"entry point '{one}' (--entry; also {others}): {error}") from error
 
 
 def _check_places(args: argparse.Namespace) -> None:
@@ -100,7 +117,8 @@ def compare(args: argparse.Namespace) -> int:
     if isinstance(loaded, package.Package):
         return _compare_package(args, loaded, (a, b))
     program = load_program(loaded, args.config).at(args.entry)
-    given = read_npz(args.input, *wanted_inputs(program, args.raw_input))
+    with _naming_entry(program, args.entry):
+        given = read_npz(args.input, *wanted_inputs(program, args.raw_input))
     batch = check_inputs(program, given, args.raw_input)
     result: dict[str, Any] = {"backends": names, "runs": batch.count, "equal": True}
     for number, arrays in enumerate(batch.items()):

@@ -53,10 +53,11 @@ def compare(
     Raises:
         VlaError: a backend cannot run.
     """
+    program = program.at(entry)
     found = _difference(program, backends, inputs, entry)
     if found is None or not found.has_memories:
         return found
-    steps = list(walk(program, next(iter(program.at(entry).entries.values())), stop_at_illegal=True))
+    steps = list(walk(program, next(iter(program.entries.values())), stop_at_illegal=True))
     equal, differs, cuts = 0, len(steps), _outside_loops(program, steps)  # after so many packets
     while between := [i for i in cuts if equal < i < differs]:
         middle = between[len(between) // 2]

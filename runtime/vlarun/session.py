@@ -116,7 +116,8 @@ class Session:
 
     def _loaded(self, entry: str | None) -> Loaded:
         """Made by the first run, whose inputs are right, as it may take minutes to build a machine."""
-        key = entry if self.program.others else None
+        united = entry is not None and entry not in self.program.entries
+        key = (entry or next(iter(self.program.entries))) if self.program.others or united else None
         if key not in self._loads:
             self._loads[key] = self.backend.load(self.at(key))
         return self._loads[key]
@@ -217,6 +218,11 @@ class Session:
                     f"input '{c.model_input}' is what entry point '{c.entry}' makes (its '{c.model_output}'), which "
                     "has not run in this session; run that first, or give the input"
                 )
+
+    @property
+    def has_state(self) -> bool:
+        """Whether a run of any entry point leaves something for another one."""
+        return bool(self._lines)
 
     @cached_property
     def _lines(self) -> set[int]:

@@ -229,7 +229,7 @@ def test_constants_are_parameters() -> None:
 
 def test_refusals() -> None:
     program = pipeline()
-    with pytest.raises(ProgramError, match="unknown entry point 'x'; there are main"):
+    with pytest.raises(ProgramError, match="the program has no entry point 'x'; it has main"):
         timing.estimate(program, "x")
     words = decoded(program)
     words[0] = changed(words[0], wait=1 << 9)

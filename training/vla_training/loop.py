@@ -5,7 +5,8 @@ processes it goes on from the last checkpoint, and ends with the bytes of a run 
 step comes from its number. On several devices `torchrun` starts one process each; every process computes its share of
 each batch.
 
-Not here: losses (`objectives/`), what a policy makes of a frame (`vla_models`), what is stored (`checkpoint.py`).
+Not here: losses (`objectives/`), what a policy makes of a frame (`vla_models`), the first weights (`first_policy.py`),
+what is stored (`checkpoint.py`).
 """
 
 from __future__ import annotations
@@ -27,15 +28,12 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vla_datasets.errors import DatasetError
 from vla_datasets.files import write_json
-from vla_datasets.lerobot.format import STATS_PATH
-from vla_datasets.lerobot.reader import dataset_digest, open_dataset, read_statistics
+from vla_datasets.lerobot.reader import dataset_digest, open_dataset
 from vla_datasets.lerobot.windows import Windows, load_windows
 from vla_datasets.worlds.registry import find_world
 from vla_isa.errors import OutputError
 from vla_isa.files import alone, make_folder
-from vla_models.registry import find_policy
 from vla_training.checkpoint import (
     Best,
     TrainingState,
@@ -46,6 +44,7 @@ from vla_training.checkpoint import (
 )
 from vla_training.config.run import TrainConfig
 from vla_training.errors import TrainConfigError
+from vla_training.first_policy import first_policy
 from vla_training.loggers import Logger, make_loggers
 from vla_training.sampler import EpochSampler, seed_step
 from vla_training.validate import to_tensors, validate
@@ -194,30 +193,24 @@ def _start(config: Config, data: Path, accelerator: Accelerator) -> tuple[Traini
     open_dataset(data)
     if config.validate_episodes:
         find_world(config.world).make(config.level).close()  # an unknown one is refused before hours of training
-    spec = find_policy(config.policy)
     torch.manual_seed(config.seed)
-    statistics = read_statistics(data)
-    try:
-        options = spec.fitted(config.policy_options, statistics)
-    except (LookupError, TypeError, ValueError) as error:
-        raise DatasetError(
-            f"{data / STATS_PATH} has not what policy '{config.policy}' takes from it: {error}."
-        ) from error
-    policy = spec.make(options)
+    policy = first_policy(config, data)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     model, prepared = accelerator.prepare(policy, optimizer)
     averaged = None
     if config.ema_decay:
         averaged = AveragedModel(policy, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
     identity, digest = json.loads(json.dumps(config.to_json())), dataset_digest(data)
-    return TrainingState(config.policy, policy, prepared, averaged, accelerator.scaler, identity, digest), model
+    return TrainingState(config.saved_policy, policy, prepared, averaged, accelerator.scaler, identity, digest), model
 
 
 def _windows(config: Config, data: Path, split: str, policy: Any) -> Windows:
     tile = getattr(policy, "tile", 0)
     if config.tile_cache and not tile:
         raise TrainConfigError(f"'tile_cache' is on; policy '{config.policy}' takes images, no tiles. Turn it off.")
-    return load_windows(data, split, policy.windows, tile if config.tile_cache else 0)
+    return load_windows(
+        data, split, policy.windows, tile if config.tile_cache else 0, getattr(policy, "image_sides", None)
+    )
 
 
 @contextlib.contextmanager

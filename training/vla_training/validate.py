@@ -54,7 +54,7 @@ def validate(config: TrainConfig[Any, Any], policy: torch.nn.Module, frames: Win
     values = {f"validation_{name}": total / len(frames) for name, total in totals.items()}
     if not config.validate_episodes:
         return Scores(values, -values["validation_loss"])
-    played = play_module(policy, config.policy, config.world, config.level, config.validate_episodes)
+    played = play_module(policy, config.saved_policy, config.world, config.level, config.validate_episodes)
     score = sum(episode.score for episode in played) / len(played)
     success = sum(episode.success for episode in played) / len(played)
     return Scores({**values, "validation_score": score, "validation_success": success}, score)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from vla_isa.generated.codes import MaskEmpty, MaskMode
 from vla_isa.hardware import HardwareConfig
 from vla_isa.integer import INT8
 from vla_isa.numerics import ResidualRecord, residual_add
+from vla_isa.tasks import LiveBlocks
 from vlac.device.layer import check_requant, chosen_map, requant_fields, requantized
 from vlac.device.operand_fetch import strip_cycles
 from vlac.device.params import layer_parameters
@@ -39,6 +40,8 @@ class ConvOp(Op):
     Outside the input there is its zero point, which the biases take off again; first(o) is the first input channel of
     o's group; table and residual add where there are some. With `residual`, inputs[1] is the tensor that is added.
     `macs` is what one output value is counted for: the model's own taps, also where space to depth has added zero ones.
+    `gate` is the model's node whose blocks tasks mask, `masks` what is live in each task; None where nothing is dead;
+    `unread` are the out blocks that nobody reads then.
     """
 
     weight: NDArray[np.int8]
@@ -49,6 +52,9 @@ class ConvOp(Op):
     group: int = 1
     residual: ResidualRecord | None = None
     macs: int = 0
+    gate: str = ""
+    masks: dict[str, LiveBlocks] | None = None
+    unread: dict[str, list[int]] = field(default_factory=dict)
 
     queue = "mac"
     leads = True
@@ -161,7 +167,7 @@ class ConvOp(Op):
     @property
     def weights(self) -> Weights:
         """Blocks of zeros are left out."""
-        return Weights(self.weight, self.group, maskable=True)
+        return Weights(self.weight, self.group, maskable=True, by_task=self.masks is not None)
 
     def parameters(self, cut: Cut, hw: HardwareConfig) -> list[Parameter]:
         """See `layer_parameters`."""
@@ -192,7 +198,7 @@ class ConvOp(Op):
             **operand_fields("out", region(out), y0, o0),
             **size_fields("out", y1 - y0, out.w, o1 - o0),
             "mask_mode": cut.weights.mode,
-            "mask_empty": MaskEmpty.BIAS,
+            "mask_empty": MaskEmpty.BIAS if self.masks is None else MaskEmpty.ZERO,
             **requant_fields(self.requant, out),
         }
         relocations = {"param_base": cut.params.records[cut.chunks.index(chunk)], **cut.params.table_base(values)}
@@ -204,4 +210,5 @@ class ConvOp(Op):
         macs = (y1 - y0) * out.w * real_channels(out.known_map(), chunk, hw.block) * self.macs
         packet = RelocatablePacket("CONV", values, self.node, self.op_type, macs, cut.weights.span(chunk))
         packet.relocations = relocations
+        packet.in_blocks = 0 if self.masks is None else blocks
         return [packet]

@@ -25,7 +25,8 @@ def weight_layout(weights: Weights, source: I64, target: I64, hw: HardwareConfig
     used = over_positions(np.asarray(weights.values.any(axis=(2, 3))), weights.group, source, target)
     live = np.asarray(used.reshape(len(target) // b, b, len(source) // b, b).any(axis=(1, 3)))
     mode = _mode(live, hw) if weights.maskable else MaskMode.DENSE
-    if mode == MaskMode.DENSE:
+    mode = MaskMode.MASK if weights.by_task else mode
+    if mode == MaskMode.DENSE or weights.by_task:
         live = np.ones_like(live)
     elif mode == MaskMode.DIAGONAL:
         live = np.eye(*live.shape, dtype=np.bool_)

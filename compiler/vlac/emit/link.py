@@ -77,6 +77,10 @@ def link(programs: Mapping[str, Program], shared: Sequence[Shared]) -> Program:
         UnsupportedError: state whose two ends do not lie alike, or that the host computes.
         ProgramError, HazardError: a bug here: the program would not be legal.
     """
+    for name, program in programs.items():
+        if program.tasks is not None:
+            text = "a program of several graphs has none; compile it alone, or take their masks out of its metadata"
+            raise UnsupportedError([f"graph '{name}' has tasks: {text}"])
     first = next(iter(programs.values()))
     weights = _Weights(first.config.weight_word_bytes)
     space = _Space(_states(programs, shared))

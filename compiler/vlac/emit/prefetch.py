@@ -76,7 +76,7 @@ def with_loads(
         for name, relative in packet.relocations.items():
             packet.values[name] = param_bases[i] + groups[packet.owner][1] + relative
     lines = hw.param_word_bytes // LINE_BYTES
-    ready = [(load, _weight_copy(load)) for load in weight_loads]
+    ready = [(load, _weight_copy(load, packets[load.first])) for load in weight_loads]
     ready += [(load, _param_copy(load, params_line, starts, lines)) for load in param_loads]
     _after_selectors(packets, [load for load, _ in ready])
     return _merge(packets, sorted(ready, key=lambda r: (r[0].first, r[1].op != _PARAMETERS)))
@@ -101,9 +101,16 @@ def _after_selectors(packets: list[RelocatablePacket], loads: list[Load]) -> Non
             load.after = max(load.after, places[id(choice.selector)])
 
 
-def _weight_copy(load: Load) -> RelocatablePacket:
+def _weight_copy(load: Load, reader: RelocatablePacket) -> RelocatablePacket:
+    """All weights of a chunk, or those blocks of them that the mask of its first reader has."""
     first, choice = _key(load)
     values = {"move": Move.WEIGHT_TO_WEIGHT, "src": first}
+    if reader.in_blocks:
+        outs, ins = reader.values["out_blocks"], reader.in_blocks
+        taps = load.size // (outs * ins)
+        values |= {"dst": load.base, "n0": taps, "n1": ins, "n2": outs, "n3": 1, "src_stride1": taps}
+        values |= {"src_stride2": taps * ins, "mask_enable": 1, "mask_base": reader.values["mask_base"]}
+        return RelocatablePacket("COPY", values, op=_WEIGHTS)
     return _copy(load, values, "load weights", choice, 0 if choice is None else choice.weight_step)
 
 

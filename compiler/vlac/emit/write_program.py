@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 from vla_isa import hazards, validate
 from vla_isa.encoding import encode, make_packet
 from vla_isa.fields import PACKET_BYTES
-from vla_isa.hardware import HEAP_BYTES, LINE_BYTES, HardwareConfig
+from vla_isa.hardware import HEAP_BYTES, HardwareConfig
 from vla_isa.packet import Packet
 from vla_isa.program import MapEntry, Program, Segment, SourceEntry
 from vla_isa.signature import Signature
+from vla_isa.tasks import DENSE
+from vlac.emit.ordered import in_order
 from vlac.emit.pack_params import pack_params
 from vlac.emit.pack_weights import pack_weights
 from vlac.emit.prefetch import with_loads
-from vlac.emit.rounds import closed_loops, with_rounds
+from vlac.emit.rounds import with_rounds
 from vlac.emit.schedule import schedule
-from vlac.emit.semaphores import assign_semaphores
+from vlac.emit.tasks import Dense, TaskCounts, add_tasks, everything_live, image_of, masked_convs, param_starts
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph
 from vlac.ir.packet import RelocatablePacket
@@ -50,29 +52,30 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
         nothing if p is None else np.concatenate([pack_params(op, p.cut, hw) for op in p.op.experts]) for p in owned
     ]
     image = np.concatenate(params) if params else nothing
+    weights, convs = _weight_words(plan, hw), masked_convs(plan, param_starts(plan), hw)
+    if convs:
+        image = image_of(image, weights, convs, everything_live(convs), hw)
     if image.size:
         data.constants.append(Segment(planned.params_line, image.tobytes()))
     sizes = [(0, 1) if p is None else (p.cut.params.size, len(p.op.experts)) for p in owned]
     ordered = schedule(graph, plan, regions, data, hw)
     _check_carried(ordered, data)
-    scheduled = with_rounds(
+    open_order = with_rounds(
         ordered,
         first_round_stage(graph, plan),
         len(plan.stages),
         graph.repeat,
         lambda part: with_loads(part, sizes, planned.params_line, regions.ring_words, hw),
     )
-    placed = assign_semaphores([make_packet(p.name, **p.values) for p in scheduled], hw)
-    packets = closed_loops([p.packet for p in placed])
-    scheduled = [_relay(scheduled[p.given]) if p.relays else scheduled[p.given] for p in placed]
+    packets, scheduled = in_order(open_order, hw)
     heaps, numbers = _heaps(packets, data)
     program = Program(
         config=hw,
         heaps=heaps,
         constants=data.constants,
-        weights=_weight_words(plan, hw),
-        data_bytes=-(-data.lines // 64) * 64 * LINE_BYTES,
-        entries={"main": 0},
+        weights=weights,
+        data_bytes=data.bytes,
+        entries={DENSE: 0},
         inputs=data.inputs,
         outputs=data.outputs,
         memory_map=[*data.memory_map, *_act_map(regions, scheduled, packets, numbers)],
@@ -82,6 +85,10 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
         manifest={"layers": _layers(graph, hw)},
         signature=_signature(graph),
     )
+    if graph.tasks:
+        counts = TaskCounts(plan, convs)
+        dense = Dense(open_order, scheduled, image, planned.params_line)
+        add_tasks(program, graph.tasks, data, dense, counts)
     validate.validate(program)
     hazards.check(program)
     return program
@@ -103,11 +110,6 @@ def _check_carried(ordered: list[RelocatablePacket], data: DataSpace) -> None:
         if loads and stores and loads[-1] > stores[0]:
             text = "it is read after the next run's is written; read it earlier in the model, or carry it by the host"
             raise UnsupportedError([f"state '{t.name}' cannot stay in the data space: {text}"])
-
-
-def _relay(ordered: RelocatablePacket) -> RelocatablePacket:
-    """Where a packet that only orders another one comes from."""
-    return RelocatablePacket("COPY", {}, ordered.node, "order", stage=ordered.stage)
 
 
 def _weight_words(plan: Plan, hw: HardwareConfig) -> NDArray[np.int8]:

@@ -19,11 +19,14 @@ Role = str  # of parameters: "records", "residual", "table", "mask"
 
 @dataclass(frozen=True)
 class Weights:
-    """What a layer multiplies with: int8 [O, I / group, kh, kw]; `maskable` where blocks of zeros may be left out."""
+    """What a layer multiplies with: int8 [O, I / group, kh, kw]; `maskable` where blocks of zeros may be left out,
+    `by_task` where tasks say which blocks are loaded, so that all of them are stored.
+    """
 
     values: NDArray[np.int8]
     group: int = 1
     maskable: bool = False
+    by_task: bool = False
 
 
 @dataclass(frozen=True)

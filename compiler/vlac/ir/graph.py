@@ -63,8 +63,8 @@ class Graph:
     (shape, view, permutation). `input_orders` says where such a tensor's elements lie in the ONNX input, unless they
     keep its order. `input_labels` are their names and the values of the host that they take. `signature` is the model
     seen from outside; `carried` are the model's inputs that are an output of the run before, `repeat` how many such
-    runs the program is. `aliases` are tensors of
-    the model that need no memory.
+    runs the program is. `tasks` are those that its
+    convolutions have masks of. `aliases` are tensors of the model that need no memory.
     """
 
     inputs: list[Tensor]
@@ -77,6 +77,7 @@ class Graph:
     signature: Signature | None = None
     carried: dict[str, str] = field(default_factory=dict)
     repeat: int = 1
+    tasks: tuple[str, ...] = ()
 
     @property
     def tensors(self) -> list[Tensor]:

@@ -57,6 +57,7 @@ class RelocatablePacket:
     Attributes:
         weights: (first word, words) it reads, of its operation's weights; later of the weight space. `weight_base` is
             set when they are placed.
+        in_blocks: channel blocks of input, where the mask that it reads also says which weights are loaded for it.
         owner: number of the operation whose parameter words it reads, -1 for none.
         relocations: field name -> parameter word relative to its operation's first.
         choice: whose weights and parameters it uses, where there are several experts'.
@@ -69,6 +70,7 @@ class RelocatablePacket:
     op: str = ""
     macs: int = 0
     weights: tuple[int, int] | None = None
+    in_blocks: int = 0
     owner: int = -1
     relocations: dict[str, int] = field(default_factory=dict)
     choice: Choice | None = None

@@ -25,12 +25,14 @@ from vlac.legalize.heads_as_rows import heads_as_rows
 from vlac.legalize.keys_first import keys_first
 from vlac.legalize.layout_ops import realize_layout_ops
 from vlac.legalize.lower import lower
+from vlac.legalize.mask_tasks import mask_tasks
 from vlac.legalize.order import pools_first
 from vlac.legalize.place import place
 from vlac.legalize.prune import prune
 from vlac.legalize.rounding import apply_rounding
 from vlac.legalize.shared_inputs import lie_as
 from vlac.legalize.space_to_depth import space_to_depth
+from vlac.model.task_masks import TaskMasks
 
 __all__ = ["GraphPass", "graph_passes", "legalize", "run_graph_passes"]
 
@@ -45,6 +47,7 @@ def legalize(
     debug_outputs: bool = False,
     check: bool = False,
     layouts: Mapping[str, TensorLayout] | None = None,
+    tasks: TaskMasks | None = None,
 ) -> Graph:
     """The device graph of a QDQ model, ready for planning.
 
@@ -53,6 +56,7 @@ def legalize(
         debug_outputs: return every tensor of the device as a further output, named by its quantized value.
         check: verify the graph after every pass.
         layouts: how inputs lie that another graph of the program makes, by name.
+        tasks: what is live in which task.
 
     Raises:
         UnsupportedError: all nodes that break a rule, or a value that is not quantized.
@@ -64,6 +68,7 @@ def legalize(
     _refuse_wide(graph)
     run_graph_passes(graph, graph_passes(model, hw, constants=constants, debug_outputs=debug_outputs), check=check)
     _refuse_wide(graph)
+    mask_tasks(graph, tasks or TaskMasks(), hw)
     return graph
 
 

@@ -21,6 +21,7 @@ from vlac.ir.records import Requant
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.phases import interleaved, phase_tensors
 from vlac.lowering.quantized import Result
+from vlac.model.labels import node_label
 
 __all__ = ["AxisPlan", "axis_plan", "lower_wide"]
 
@@ -103,7 +104,7 @@ def lower_wide(
         steps = [p.phases * s // p.fold for p, s in zip(plans, strides, strict=True)]
         left = (rows.dilation, columns.dilation), (rows.pad, columns.pad)
         conv = (taken, requant, (steps[0], steps[1]), *left, group)
-        low.graph.insert(ConvOp(out.label, "Conv", [source], part, *conv, macs=weight[0].size))
+        low.graph.insert(ConvOp(out.label, "Conv", [source], part, *conv, macs=weight[0].size, gate=node_label(node)))
     interleaved(low, node, parts, phases, out.tensor)
 
 

@@ -15,6 +15,7 @@ from vlac.lowering.experts import insert_layer
 from vlac.lowering.spec import F32, OpSpec, RuleResult
 from vlac.lowering.weights import Weights, read_weights, requant_of
 from vlac.lowering.wide_conv import AxisPlan, axis_plan, lower_wide
+from vlac.model.labels import node_label
 from vlac.model.reading import (
     attribute,
     constant_input,
@@ -126,7 +127,8 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
 
     def layer(weights: Weights, bias: F32 | None) -> ConvOp:
         requant, begin = requant_of(node, x, weights, bias, out), (pads[0], pads[1])
-        return ConvOp(out.label, "Conv", [x], out.tensor, weights.values, requant, strides, dilations, begin, group)
+        steps = strides, dilations, begin
+        return ConvOp(out.label, "Conv", [x], out.tensor, weights.values, requant, *steps, group, gate=node_label(node))
 
     insert_layer(low, node, 0, layer)
 

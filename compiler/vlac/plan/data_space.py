@@ -69,6 +69,11 @@ class DataSpace:
         found = self.stores[tensor][0] if tensor in self.stores else self.sources[tensor]
         return Region(found.line, found.row_stride, found.plane_stride, 1, found.planes)
 
+    @property
+    def bytes(self) -> int:
+        """The size of it all, in whole pages."""
+        return -(-self.lines // _ALIGN) * _ALIGN * LINE_BYTES
+
     def copy(self) -> DataSpace:
         """One that grows by itself."""
         return replace(self, constants=list(self.constants), memory_map=list(self.memory_map))

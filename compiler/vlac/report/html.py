@@ -20,6 +20,7 @@ from vlac.report.accuracy import NodeAccuracy
 from vlac.report.maps import scratchpad_map, space_map
 from vlac.report.parts import Part, parts
 from vlac.report.summary import layer_rows, summary, weight_regions
+from vlac.report.tasks import HEAD, task_costs
 from vlac.report.wide_tensors import wide_tensors
 
 __all__ = ["report_page"]
@@ -96,6 +97,7 @@ def _program(program: Program, near: Mapping[str, NodeAccuracy]) -> str:
     return (
         _cards(program, facts, rows)
         + _section("Layers", _layers(program, facts, rows, near))
+        + _tasks(program)
         + _wide(program)
         + _section("Activation scratchpad", scratchpad_map(act, hw.act_words, hw.act_word_bytes))
         + _section(
@@ -106,6 +108,12 @@ def _program(program: Program, near: Mapping[str, NodeAccuracy]) -> str:
         )
         + _section("Inputs and outputs", _tensors(facts))
     )
+
+
+def _tasks(program: Program) -> str:
+    """A row for each task, where there are some."""
+    costs = task_costs(program)
+    return _section("Tasks", _table(HEAD, [(escape(c.task), *c.cells[1:]) for c in costs])) if costs else ""
 
 
 def _section(title: str, body: str) -> str:

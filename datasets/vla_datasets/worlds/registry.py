@@ -72,9 +72,9 @@ WORLDS: tuple[WorldSpec, ...] = (
     WorldSpec(
         "carla",
         "the driving world on a CARLA server (CARLA_SERVER=host:port)",
-        ("clear", "clear+traffic", "clear+traffic+pushed", "rain+traffic", "night+traffic", "clear@Town03"),
+        ("clear", "clear+traffic", "clear+traffic+pushed", "rain+traffic", "clear+traffic+autopilot", "clear@Town03"),
         world="vla_datasets.worlds.carla.environment:Carla",
-        expert="vla_datasets.worlds.driving.expert:expert",
+        expert="vla_datasets.worlds.carla.expert:expert",
         schema="vla_datasets.worlds.driving.schema:SCHEMA",
         extras="envs,carla",
         single=True,

@@ -13,6 +13,7 @@ from vla_isa.package import HostNode, PartEntry
 from vla_isa.program import IoTensor, MapEntry, SourceEntry
 from vla_isa.signature import HostOp, ModelOutput, Value
 from vla_isa.signature_section import ArrayEntry
+from vla_isa.tasks import LiveBlocks, MaskedConv, MaskedPacket, Tasks
 
 __all__ = ["program_page"]
 
@@ -35,6 +36,8 @@ _CONTENT = {
     "graphs": "only of a program of several graphs, a file of the same form: `names` (JSON list: the entry points but "
     "the first, whose graph is in the sections above) and for each of them `io0`, `signature0`, `arrays0` and so on, "
     "as above but without `data_bytes`",
+    "tasks": "JSON, of tasks only: `words` of an image of the parameters, the data `lines` where each entry point has "
+    "its own, the convolutions `convs` that tasks mask, which `packets` are theirs, and the `live` blocks of each task",
     "onnx": "only after `vlac compile --embed-onnx`: the ONNX model, for `vlarun --backend ref`",
 }
 
@@ -108,6 +111,7 @@ _CHECKS = """\
 - Of several graphs, tensors of two graphs at one line have one layout, scale and zero point.
 - Every host function is known, reads values before it, and fits their shapes and dtypes; sizes are bounded.
 - Every packet passes dispatch's check (see [instructions](isa.md)); `allow_illegal` leaves it to the machine.
+- Of tasks: images are constants, masks, records and weights lie inside them, live blocks exist.
 - From every entry point: each JUMP goes to the start of a heap, the path ends in HALT, no packet runs twice.
 - Every word that a packet reads or writes lies inside its memory; masks are known: they come from constants.
 
@@ -137,6 +141,10 @@ def program_page() -> str:
             SourceEntry,
             PartEntry,
             HostNode,
+            Tasks,
+            MaskedConv,
+            MaskedPacket,
+            LiveBlocks,
         )
         for f in dataclasses.fields(kind)
     ]

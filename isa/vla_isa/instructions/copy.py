@@ -194,7 +194,9 @@ def _weight_cost(packet: Packet, hw: HardwareConfig, params: Params | None, timi
     busy = int(bursts.cycles)
     bound = "latency" if bursts.waits or busy < timing.read_latency else "memory"
     setup = timing.read_latency + timing.copy_setup
-    return Cost(setup + busy, bound, setup=setup, read_beats=bursts.beats * hw.weight_masters, path="weights")
+    beats = bursts.beats * hw.weight_masters
+    alone = packet["mask_enable"] == 1
+    return Cost(setup + busy, bound, setup=setup, read_beats=beats, path="weights", alone=alone)
 
 
 def _run_starts(packet: Packet, side: str, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import layout
-from vla_isa.errors import InputError, did_you_mean
+from vla_isa.errors import InputError, ProgramError, did_you_mean
 from vla_isa.hardware import LINE_BYTES
 from vla_isa.instructions import ErrorCode
 from vla_isa.package import Package
@@ -140,8 +140,11 @@ def entry_line(program: Program, entry: str | None) -> int:
     Raises:
         ProgramError: the program has no such entry point.
     """
-    number = next(iter(program.at(entry).entries.values()), 0)
-    return packet_lines(program)[number]
+    first = next(iter(program.entries), None) if entry is None else entry
+    if first is not None and first not in program.entries:
+        program.at(first)  # which refuses what there is not
+        raise ProgramError(f"entry point '{first}' unites tasks, with masks of its own; load program.at('{first}')")
+    return packet_lines(program)[0 if first is None else program.entries[first]]
 
 
 def tensor_bytes(data: NDArray[np.int8], tensor: IoTensor) -> NDArray[np.int8]:

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from vla_isa.errors import VlaError
 from vla_isa.input_arrays import read_runs
+from vla_isa.signature import Value
 from vlarun.errors import InputError
 from vlarun.partitions import PackageSession
 from vlarun.serve.metrics import Metrics
 from vlarun.session import Session
 
-__all__ = ["Batcher", "BusyError", "has_state"]
+__all__ = ["AnySession", "Batcher", "BusyError", "Computed", "entry_points", "has_state", "made_outputs"]
 
 AnySession = Session | PackageSession
 Arrays = dict[str, NDArray[Any]]
@@ -34,8 +35,26 @@ class BusyError(VlaError):
 
 
 def has_state(session: AnySession) -> bool:
-    """Whether a run leaves something for the next one."""
-    return isinstance(session, Session) and bool(session.program.carried)
+    """Whether a run leaves something for the next one, of whichever entry point."""
+    return isinstance(session, Session) and session.has_state
+
+
+def entry_points(session: AnySession) -> list[str]:
+    """What a request may name: none of a program with host partitions, or where the whole ONNX model runs."""
+    return list(session.program.entries) if isinstance(session, Session) and session.backend.name != "ref" else []
+
+
+def made_outputs(session: AnySession, entry: str | None = None) -> list[Value]:
+    """The outputs of one run, as the model names them."""
+    return session.at(entry).model_outputs if isinstance(session, Session) else session.package.outputs
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a run made, in the model's shapes, and its cycles on the device, where there is one."""
+
+    outputs: Arrays
+    cycles: int | None
 
 
 @dataclass
@@ -43,7 +62,8 @@ class _Request:
     session: AnySession
     arrays: Arrays
     forget: bool
-    done: asyncio.Future[Arrays]
+    entry: str | None
+    done: asyncio.Future[Computed]
 
 
 class Batcher:
@@ -51,7 +71,7 @@ class Batcher:
 
     Args:
         open_session: makes a session of the program; called once, or once a client where the program has state.
-        entry: entry point of every run.
+        entry: entry point of requests that name none; None: the first one.
         most_at_once: requests of a run.
         most_waiting: requests that wait, of all clients.
     """
@@ -69,10 +89,6 @@ class Batcher:
         self._most_at_once, self._most_waiting = most_at_once, most_waiting
         self._shared = open_session()
         self._shared.prepare()  # no client waits until a machine is built
-        outputs = (
-            self._shared.program.model_outputs if isinstance(self._shared, Session) else self._shared.package.outputs
-        )
-        self._shapes = {value.name: value.shape for value in outputs}  # of one run
         self._waiting: deque[_Request] = deque()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "vlarun-serve")
@@ -81,18 +97,35 @@ class Batcher:
         """The session of a new client."""
         return self._open() if has_state(self._shared) else self._shared
 
-    @property
-    def input_names(self) -> list[str]:
-        """What the program takes."""
-        return [value.name for value in self._shared.wanted_inputs()[0]]
+    def entry(self, name: object) -> str | None:
+        """The entry point of a request that names it, or None.
 
-    def check(self, session: AnySession, inputs: Mapping[str, Any]) -> Arrays:
+        Raises:
+            InputError: it is none of the program's. Tasks are not united for a request: every set of them would be
+                loaded, and kept.
+        """
+        if name is None:
+            return self._entry
+        known = entry_points(self._shared)
+        if not known:
+            raise InputError("host partitions, and a whole ONNX model, have no entry points; leave out 'entry'")
+        if name not in known:
+            raise InputError(f"the program has no entry point {name!r:.60}; it has {', '.join(known)}")
+        return str(name)
+
+    @property
+    def input_names(self) -> set[str]:
+        """What the program takes, at any entry point."""
+        entries = entry_points(self._shared) or (None,)
+        return {value.name for entry in entries for value in self._shared.wanted_inputs(entry=entry)[0]}
+
+    def check(self, session: AnySession, inputs: Mapping[str, Any], entry: str | None = None) -> Arrays:
         """The arrays of one run; what may be left out, and was, is not among them: the session knows what it is then.
 
         Raises:
             InputError: they do not fit the program, or are those of several runs.
         """
-        wanted, optional = session.wanted_inputs()
+        wanted, optional = session.wanted_inputs(entry=entry)
         runs = read_runs(wanted, inputs, optional)
         if runs.count != 1:
             raise InputError(f"the observation holds {runs.count} runs; a request is one")
@@ -107,15 +140,15 @@ class Batcher:
         if len(self._waiting) >= self._most_waiting:
             raise BusyError(f"{len(self._waiting)} requests wait already, the most this server holds; ask again later")
 
-    async def run(self, session: AnySession, arrays: Arrays, forget: bool) -> Arrays:
-        """The outputs of a run, in the model's shapes; `forget`: begin with carried inputs of zero.
+    async def run(self, session: AnySession, arrays: Arrays, forget: bool, entry: str | None = None) -> Computed:
+        """What a run makes; `forget`: begin with carried inputs of zero.
 
         Raises:
             BusyError: too many requests wait.
             VlaError: the machine stopped with an error.
         """
         self.check_room()
-        request = _Request(session, arrays, forget, asyncio.get_running_loop().create_future())
+        request = _Request(session, arrays, forget, entry, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         self._metrics.waiting.set(len(self._waiting))
         self._wake.set()
@@ -153,42 +186,42 @@ class Batcher:
             self._wake.clear()
         return batch
 
-    def _run(self, batch: list[_Request]) -> list[Arrays | Exception]:
+    def _run(self, batch: list[_Request]) -> list[Computed | Exception]:
         """Outputs of each request, or why there are none; in the thread. One bad request fails alone."""
         try:
-            found: list[Arrays | Exception] = list(self._outputs(batch))
+            found: list[Computed | Exception] = list(self._computed(batch))
         except Exception as error:  # of any request: it is told to the client, or logged by the server
             if len(batch) == 1:
                 return [error]
             return [each for request in batch for each in self._run([request])]
         return found
 
-    def _outputs(self, batch: list[_Request]) -> list[Arrays]:
+    def _computed(self, batch: list[_Request]) -> list[Computed]:
         first = batch[0]
         if first.forget and isinstance(first.session, Session):
             first.session.forget()
         if len(batch) == 1:
-            results = [first.session.run(first.arrays, entry=self._entry)]
+            results = [first.session.run(first.arrays, entry=first.entry)]
         else:
             joined = {name: np.stack([r.arrays[name] for r in batch]) for name in first.arrays}
-            outputs = first.session.run(joined, entry=self._entry)
-            shapes = self._shapes
+            outputs = first.session.run(joined, entry=first.entry)
+            shapes = {value.name: value.shape for value in made_outputs(first.session, first.entry)}
             results = [{n: a[i].reshape(shapes[n]) for n, a in outputs.items()} for i in range(len(batch))]
-        self._metrics.ran(len(batch), self.cycles(first.session))
-        return results
-
-    def cycles(self, session: AnySession) -> int | None:
-        """Cycles of a run on the device, where there is one."""
-        return None if session.backend.name == "ref" else int(session.stats["cycles"])
+        cycles = None if first.session.backend.name == "ref" else int(first.session.stats["cycles"])
+        self._metrics.ran(len(batch), cycles)
+        return [Computed(result, cycles) for result in results]
 
 
 def _together(first: _Request, other: _Request) -> bool:
     return (
-        other.session is first.session and not has_state(first.session) and first.arrays.keys() == other.arrays.keys()
+        other.session is first.session
+        and other.entry == first.entry
+        and not has_state(first.session)
+        and first.arrays.keys() == other.arrays.keys()
     )
 
 
-def _finish(request: _Request, found: Arrays | Exception) -> None:
+def _finish(request: _Request, found: Computed | Exception) -> None:
     if request.done.done():  # its client waited too long, or left
         return
     if isinstance(found, Exception):

@@ -29,7 +29,7 @@ __all__ = ["Limits", "PolicyServer"]
 
 log = logging.getLogger(__name__)
 _Server = TypeVar("_Server")
-RESET = "reset"  # in an observation: true begins a new episode
+RESET, ENTRY = "reset", "entry"  # in an observation: true begins a new episode; the entry point of its run
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class PolicyServer:
         open_session: makes a session of the program.
         episode: makes a client's side of the policy.
         metadata: the first message of every connection.
+        entry: entry point of requests that name none.
         api_key: what clients must send; empty: nothing.
 
     Raises:
@@ -213,7 +214,7 @@ class _Client:
     def __init__(self, batcher: Batcher, episode: Episode) -> None:
         self._batcher, self._episode = batcher, episode
         self._session = batcher.session()
-        self._takes_reset = RESET in batcher.input_names  # then it is the program's, not the server's
+        self._own = {RESET, ENTRY} - batcher.input_names  # keys that are the server's, as no input is called so
         self._forget = True
         self.broken = False
         self.timing: dict[str, float] = {}
@@ -228,19 +229,23 @@ class _Client:
             raise InputError("the message is text; send an observation as msgpack, in a binary message")
         observation = unpack(message)
         self._batcher.check_room()  # before the episode remembers what it will not act on
-        arrays = await asyncio.to_thread(self._inputs, observation)
-        outputs = await self._batcher.run(self._session, arrays, self._forget)
+        entry = self._batcher.entry(self._take(observation, ENTRY))
+        arrays = await asyncio.to_thread(self._inputs, observation, entry)
+        computed = await self._batcher.run(self._session, arrays, self._forget, entry)
         self._forget = False
-        if (cycles := self._batcher.cycles(self._session)) is not None:
-            self.timing = {"device_cycles": cycles}
-        return self._episode.reply(outputs)
+        if computed.cycles is not None:
+            self.timing = {"device_cycles": computed.cycles}
+        return self._episode.reply(computed.outputs)
 
-    def _inputs(self, observation: dict[str, Any]) -> dict[str, Any]:
-        reset = False if self._takes_reset else observation.pop(RESET, False)
+    def _take(self, observation: dict[str, Any], key: str, default: object = None) -> Any:
+        return observation.pop(key, default) if key in self._own else default
+
+    def _inputs(self, observation: dict[str, Any], entry: str | None) -> dict[str, Any]:
+        reset = self._take(observation, RESET, False)
         if type(reset) is not bool:
             raise InputError(f"'{RESET}' is {reset!r:.40}; send true to begin an episode, or leave it out")
         self._forget |= self._episode.begins(observation, reset)
-        return self._batcher.check(self._session, self._episode.inputs(observation))
+        return self._batcher.check(self._session, self._episode.inputs(observation), entry)
 
 
 async def _listening(listen: Awaitable[_Server], place: str, option: str) -> _Server:

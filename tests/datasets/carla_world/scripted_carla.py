@@ -162,6 +162,7 @@ class ScriptedManager:
     def __init__(self) -> None:
         self.synchronous, self.seeds, self.gap, self.port = False, [], 0.0, 0
         self.lit: list[bool] = []
+        self.paths: list[list[Any]] = []
 
     def set_synchronous_mode(self, on: bool) -> None:
         self.synchronous = on
@@ -171,6 +172,14 @@ class ScriptedManager:
 
     def set_global_distance_to_leading_vehicle(self, metres: float) -> None:
         self.gap = metres
+
+    def set_path(self, car: Any, path: list[Any]) -> None:
+        assert all(isinstance(place, carla.Location) for place in path)
+        self.paths.append(path)
+
+    def control_of(self, frame: int) -> Any:
+        """What it has the policy's car do in a frame, on autopilot."""
+        return carla.VehicleControl(steer=0.125 * (frame % 2), throttle=0.25 + 0.25 * (frame % 3), brake=0.0)
 
     def update_vehicle_lights(self, car: Any, on: bool) -> None:
         self.lit.append(on)
@@ -325,7 +334,9 @@ class ScriptedActor:
 
     def move(self, seconds: float) -> None:
         self.ticked = True
-        if self.type_id.startswith("vehicle.") and self.autopilot is None:
+        if self.autopilot is not None and self is self.server.ego:  # the others stand
+            self.control = self.server.manager.control_of(self.server.frame)
+        if self.type_id.startswith("vehicle.") and (self.autopilot is None or self is self.server.ego):
             self.body.drive(self.control.steer, self.control.throttle, self.control.brake, seconds)
 
     def get_transform(self) -> Any:
@@ -347,6 +358,9 @@ class ScriptedActor:
 
     def set_autopilot(self, on: bool, port: int) -> None:
         self.autopilot = port if on else None
+
+    def get_control(self) -> Any:
+        return self.control
 
     def set_light_state(self, state: Any) -> None:
         assert isinstance(state, carla.VehicleLightState)

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from scripted_carla import ScriptedServer
 
+import vla_datasets.collect
 from vla_datasets.collect import CollectOptions, collect
 from vla_datasets.engine import Engine
+from vla_datasets.errors import CollectError
 from vla_datasets.keys import ACTION, DONE, TASK
 from vla_datasets.lerobot.format import BOOKKEEPING
 from vla_datasets.lerobot.windows import load_windows
@@ -126,14 +128,40 @@ def test_what_is_recorded_under_a_push_is_the_expert_and_the_recovery_is_in_it(
     )  # against the push
 
 
+def test_the_autopilot_is_recorded_as_what_it_did_after_the_picture(server: ScriptedServer, opened: Make) -> None:
+    world = opened("clear+autopilot")
+    act = find_world("carla").expert_of(world)
+    world.reset(seed=0)
+    mine = len(server.ego.controls)
+    for _ in range(5):
+        frame = server.frame
+        action = act()
+        assert np.array_equal(act(), action)  # asked twice
+        sample, *_ = world.step(action)
+        assert server.frame == frame + 2 and sample[IMAGE][0, 0, 2] == server.frame % 256
+        done = [server.manager.control_of(frame + n) for n in (1, 2)]
+        assert np.allclose(action, [np.mean([getattr(c, k) for c in done]) for k in ("steer", "throttle", "brake")])
+    assert len(server.ego.controls) == mine and server.ego.autopilot == 8000
+    (path,) = server.manager.paths
+    assert np.allclose([(p.x, p.y) for p in path], world.trip.route.points[::5], atol=1e-4)
+    world.step(np.array([0, 0, 1], np.float32))  # a policy's turn
+    assert server.ego.autopilot is None and server.ego.controls[-1].brake == 1
+    with pytest.raises(CollectError, match="autopilot, which cannot be pushed"):
+        opened("clear+pushed+autopilot")
+
+
 @pytest.mark.slow
-def test_demonstrations_hold_what_was_seen(server: ScriptedServer, tmp_path: Path) -> None:
+def test_demonstrations_hold_what_was_seen(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With several workers asked for: a server is shared by none, so they are played one after the other."""
+    monkeypatch.setattr(vla_datasets.collect, "EPISODES_PER_BLOCK", 1)
     assert collect(CollectOptions("carla", "clear", 2, seed=7), tmp_path, Engine(4))
+    assert server.frame > 1000  # here, in this process
     assert not server.actors and not server.settings.synchronous_mode
     keys = [*(name for name in SCHEMA.features if name not in BOOKKEEPING), ACTION]
     frames = load_windows(tmp_path, "train", dict.fromkeys(keys, (0,)))
-    (first, _) = pq.read_table(next(tmp_path.glob("meta/episodes/*/*.parquet"))).to_pylist()
+    first = pq.read_table(min(tmp_path.glob("meta/episodes/*/*.parquet"))).to_pylist()[0]
     world = Carla("clear")
     seen, actions, info, _ = played(world, first["seed"])
     world.close()

@@ -67,7 +67,7 @@ def test_what_waits_shares_a_run_in_order() -> None:
             await asyncio.sleep(0.01)
         for _ in range(3):
             session.go.release()
-        for number, outputs in enumerate(await asyncio.gather(*asked)):
+        for number, outputs in enumerate(each.outputs for each in await asyncio.gather(*asked)):
             assert outputs["sum"].shape == (1, 3, 5, 6) and outputs["sum"][0, 0, 0, 0] == 2 * number
 
     assert with_batcher(test, most_at_once=4).asked in (
@@ -92,7 +92,7 @@ def test_one_bad_request_fails_alone() -> None:
         asked = [asyncio.create_task(batcher.run(session, request(n), False)) for n in (1, 13, 3)]
         found = await asyncio.gather(*asked, return_exceptions=True)
         assert isinstance(found[1], MachineError)
-        assert [f["sum"][0, 0, 0, 0] for f in (found[0], found[2])] == [2, 6]
+        assert [f.outputs["sum"][0, 0, 0, 0] for f in (found[0], found[2])] == [2, 6]
 
     with_batcher(test)
 

@@ -51,7 +51,7 @@ def test_the_client_of_openpi(serve: Serve, program_file: Path) -> None:
         policy = client(server)
         metadata = policy.get_server_metadata()
         assert metadata["inputs"]["image"] == {"shape": [1, 3, 5, 6], "dtype": "float32", "optional": False}
-        assert set(metadata["outputs"]) == {"sum", "copy"}
+        assert set(metadata["outputs"]) == {"sum", "copy"} and metadata["host_partitions"] == 0
         for number in range(3):
             found = policy.infer(request(number))
             timing = found.pop("server_timing")

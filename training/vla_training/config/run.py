@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
+from vla_models.registry import QUANTIZED
 from vla_training.errors import TrainConfigError
 
 __all__ = ["TrainConfig"]
@@ -29,6 +30,8 @@ class TrainConfig(Generic[P, O]):
     objective: str  # name in the registry of objectives
     policy_options: P  # the policy's own config
     objective_options: O  # the objective's own options
+    init_from: str = ""  # run or saved policy whose weights are the first ones; "" for random ones
+    qat: bool = False  # train it as the device computes it (quantization-aware), with the ranges of its calibration
     collect_seed: int = 0  # of the demonstrations
     seed: int = 0  # initial weights, order of the frames, randomness of each step
     steps: int = 2000  # optimizer steps
@@ -68,10 +71,19 @@ class TrainConfig(Generic[P, O]):
                 raise TrainConfigError(f"'{name}' is {getattr(self, name)}; it must be above 0.")
         if not 0 <= self.ema_decay < 1:
             raise TrainConfigError(f"'ema_decay' is {self.ema_decay}; it must be from 0 to below 1.")
+        if self.qat and not self.init_from:
+            raise TrainConfigError("'qat' needs 'init_from': the run of a float policy whose ranges are calibrated.")
+        if self.qat and self.precision != "no":
+            raise TrainConfigError(f"'precision' is '{self.precision}'; 'qat' takes 'no' only: sums are exact.")
         if self.batch_size % self.accumulate:
             raise TrainConfigError(
                 f"'batch_size' is {self.batch_size}, not a multiple of 'accumulate', {self.accumulate}."
             )
+
+    @property
+    def saved_policy(self) -> str:
+        """What a saved policy of the run is called."""
+        return QUANTIZED.name if self.qat else self.policy
 
     def to_json(self) -> dict[str, Any]:
         """All keys, as stored beside checkpoints and hashed by the demo."""

@@ -20,7 +20,7 @@ from vla_datasets.files import write_json
 from vla_datasets.seeds import FIRST_EVALUATION_SEED
 from vla_datasets.worlds.registry import find_world
 from vla_isa.documents import read_json
-from vla_models.registry import find_policy
+from vla_models.registry import find_saved
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import HOST_BACKENDS, RunnerSpec, ServerSpec
 from vla_training.evaluate.live import LiveRunner
@@ -188,7 +188,7 @@ def _play(runner: Runner, world: str, level: str, seeds: Sequence[int]) -> list[
 
 def play_module(policy: Any, name: str, world: str, level: str, episodes: int) -> list[EpisodeResult]:
     """Episodes with a policy that is being trained, in this process, on the first seeds of the list."""
-    spec = find_policy(name)
+    spec = find_saved(name)
     runner = NetworkRunner(module_compute(policy), lambda: spec.preprocessor(policy.config))
     return _play(runner, world, level, range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes))
 

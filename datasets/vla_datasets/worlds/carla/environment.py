@@ -1,7 +1,8 @@
 """The driving world on a CARLA server: the same routes, commands, rows and judgement; CARLA's pictures and physics.
 
-A level is one of `driving`, with "@TOWN" where it is not `DEFAULT_TOWN`. Where the server is say CARLA_SERVER and
-CARLA_TIMEOUT (`server.py`). An episode that fails late is a demonstration up to some seconds before (`usable`).
+A level is one of `driving`, with "+autopilot" where CARLA's drives and "@TOWN" where it is not `DEFAULT_TOWN`. Where
+the server is say CARLA_SERVER and CARLA_TIMEOUT (`server.py`). An episode that fails late is a demonstration up to some
+seconds before (`usable`).
 
 Equal seeds give equal routes and traffic as far as the server does: its physics and pictures repeat only nearly.
 """
@@ -17,7 +18,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from vla_datasets.errors import WorldError
+from vla_datasets.errors import CollectError, WorldError
 from vla_datasets.keys import TASK, Sample
 from vla_datasets.worlds.carla.picture import from_above
 from vla_datasets.worlds.carla.sensors import Camera, Collisions, LostFrameError
@@ -42,6 +43,9 @@ _HEIGHT = 0.5  # metres above the road, where the car is spawned
 _WARM_UP = 30  # ticks that the car stands still: it falls, and the light of the camera adapts
 _ROLL_BACK, _SHORTEST = 25, 50  # frames before a failure that are no demonstration; frames that are worth keeping
 _LOST = "lost a picture"
+_AUTOPILOT = "+autopilot"
+_PATH_SPACING = 5  # points of the route from one of the autopilot's to the next
+Action = npt.NDArray[np.float32]
 
 
 @functools.lru_cache(maxsize=4)
@@ -65,7 +69,10 @@ class Carla(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
 
     def __init__(self, level: str) -> None:
         name, _, town = level.partition("@")
-        self.level, self._level = level, read_level("carla", name)
+        self.level, self._level = level, read_level("carla", name.removesuffix(_AUTOPILOT))
+        self.has_autopilot = name.endswith(_AUTOPILOT)
+        if self.has_autopilot and self._level.pushed:
+            raise CollectError(f"The level '{level}' has an autopilot, which cannot be pushed; leave one of them out.")
         self.action_space, self.observation_space = action_space(), observation_space()
         self._server = Server(Address.of_environment(), town or DEFAULT_TOWN)
         try:
@@ -95,6 +102,8 @@ class Carla(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         self.traffic = Traffic(self._server, rng, self._level.traffic, self.ego, self._level.weather.night)
         self._pushes = Pushes(np.random.default_rng(rng.integers(1 << 32)), self._level.traffic)
         self.last_action = np.array([0, 0, 1], np.float32)
+        self._driven: tuple[Action, str] | None = None  # the step that the autopilot has driven already
+        self._drives_itself = False
         self._frame = self._server.tick()
         self.traffic.start()
         self._move(self.last_action, (_WARM_UP - 1) / TICKS_PER_SECOND)
@@ -112,9 +121,13 @@ class Carla(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         The reward is the share of the route driven by this step. A failure's `info` has `usable`: the steps that are a
         demonstration, without those that led to it.
         """
-        failure = self._move(self.last_action, elapsed) if elapsed > 0 else ""
-        self.last_action = np.asarray(action, np.float32).reshape(3)
-        failure = failure or self._move(self.last_action, 1 / FRAMES_PER_SECOND)
+        before, self.last_action = self.last_action, np.asarray(action, np.float32).reshape(3)
+        if self._driven is not None:
+            failure, self._driven = self._driven[1], None
+        else:
+            self._drive_itself(False)
+            failure = self._move(before, elapsed) if elapsed > 0 else ""
+            failure = failure or self._move(self.last_action, 1 / FRAMES_PER_SECOND)
         self._look()
         try:
             self._picture = self._camera.picture(self._frame)
@@ -124,6 +137,22 @@ class Carla(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         if "failure" in info:
             info["usable"] = self._usable(str(info["failure"]))
         return self._seen(), reward, terminated, truncated, info
+
+    def autopilot(self) -> Action:
+        """Let CARLA's autopilot drive the step that comes, and say what it did; `step` then only looks.
+
+        It plans within a tick, so that its action is known afterwards only: the mean of its controls.
+        """
+        if self._driven is None:
+            self._drive_itself(True)
+            controls, failure = [], ""
+            for _ in range(TICKS_PER_SECOND // FRAMES_PER_SECOND):
+                failed = self._tick()
+                failure = failure or failed
+                control = self._car.get_control()
+                controls.append([control.steer, control.throttle, control.brake])
+            self._driven = np.mean(controls, axis=0, dtype=np.float32), failure
+        return self._driven[0]
 
     @property
     def cross_track_error(self) -> float:
@@ -158,7 +187,18 @@ class Carla(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
             f"y {y:.1f}; destroy what other clients have spawned"
         )
 
-    def _move(self, action: npt.NDArray[np.float32], seconds: float) -> str:
+    def _drive_itself(self, on: bool) -> None:
+        """Give the car to the traffic manager with its route, or take it back."""
+        if on == self._drives_itself:
+            return
+        self._car.set_autopilot(on, self._server.manager_port)
+        self._drives_itself = on
+        if on:
+            height = self._car.get_transform().location.z
+            points = self.trip.route.points[self.trip.progress :: _PATH_SPACING]
+            self._server.manager.set_path(self._car, [carla.Location(float(x), float(y), height) for x, y in points])
+
+    def _move(self, action: Action, seconds: float) -> str:
         """Everybody moves on; what went wrong, or ""."""
         steer, throttle, brake = (float(v) for v in np.clip(np.nan_to_num(action), [-1, 0, 0], 1))
         failure = ""
@@ -166,13 +206,17 @@ class Carla(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
             push = self._push() if self._level.pushed else 0.0
             pushed = min(max(steer + push, -1.0), 1.0)
             self._car.apply_control(carla.VehicleControl(steer=pushed, throttle=throttle, brake=brake))
-            self._frame = self._server.tick()
-            self.ego = self._state()
-            if touched := self._collisions.touched():
-                failure = failure or f"hit {touched}"
-            elif self.trip.off_road(self.ego):
-                failure = failure or "left the road"
+            failed = self._tick()
+            failure = failure or failed
         return failure
+
+    def _tick(self) -> str:
+        """One tick; what went wrong in it, or ""."""
+        self._frame = self._server.tick()
+        self.ego = self._state()
+        if touched := self._collisions.touched():
+            return f"hit {touched}"
+        return "left the road" if self.trip.off_road(self.ego) else ""
 
     def _push(self) -> float:
         straight = self.trip.free_and_straight(self.ego)

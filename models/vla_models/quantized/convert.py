@@ -1,0 +1,75 @@
+"""A float policy and calibration data to a quantized policy: what the compiler would compile, ready to be trained.
+
+BatchNormalization is folded, biases are joined and so on by the compiler's own rewriting; the ranges are those that it
+would choose. So an untrained quantized policy is the program of post-training quantization.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+
+from vla_isa import hardware
+from vla_models.errors import PolicyError
+from vla_models.export_onnx import exported
+from vla_models.policy import Policy
+from vla_models.quantized.graph import QuantizedGraph
+from vla_models.quantized.policy import QuantizedPolicy
+from vla_models.quantized.skeleton import encode
+from vla_models.quantized_config import QuantizedConfig
+from vlac.options import CompileOptions
+from vlac.passes import Compilation, run_passes
+from vlac.pipeline import PASSES
+
+__all__ = ["quantize_graph", "quantize_policy"]
+
+Arrays = Mapping[str, NDArray[Any]]
+_HARDWARE = "u50"  # whose limits decide what is refused; the integers are the same on every config
+
+
+def quantize_policy(policy: torch.nn.Module, name: str, calibration: Arrays) -> QuantizedPolicy:
+    """A float policy of the registry, called `name`, as the device computes it.
+
+    Args:
+        calibration: the inputs of its graph by name, N samples on axis 0.
+
+    Raises:
+        PolicyError: it has several graphs, or an operator that cannot be learned through.
+        VlaError: the compiler refuses the graph or the data.
+    """
+    graphs = cast(Policy, policy).graphs()
+    if len(graphs) != 1:
+        names = ", ".join(graph.name for graph in graphs)
+        raise PolicyError(f"policy '{name}' has {len(graphs)} graphs ({names}); QAT takes policies of one.")
+    policy.eval()
+    graph = quantize_graph(exported(graphs[0]), calibration)
+    config = QuantizedConfig(name, dataclasses.asdict(cast(Policy, policy).config), encode(graph.model))
+    made = QuantizedPolicy(config, policy)
+    made.graph.load_state_dict(graph.state_dict())
+    return made
+
+
+def quantize_graph(model: onnx.ModelProto, calibration: Arrays) -> QuantizedGraph:
+    """A float ONNX model of batch 1 as the device computes it; see `quantize_policy`."""
+    samples = {key: np.ascontiguousarray(array) for key, array in calibration.items()}
+    options = CompileOptions(calibration=samples)
+    state = Compilation(Path(model.graph.name or "policy"), hardware.load(_HARDWARE), options, given=model)
+    run_passes(PASSES[:3], state, lambda path, content: None, lambda name: None)
+    found = state.quantized
+    if found is None or found.floating is None:
+        raise PolicyError("QAT takes float models; this one holds QuantizeLinear already, or computes nothing.")
+    if found.host:
+        raise PolicyError(f"QAT takes no nodes that run on the host: {', '.join(sorted(found.host))}.")
+    graph = QuantizedGraph(found.floating)
+    if any(v.dtype == ir.DataType.INT16 for v in found.model.graph.initializers.values()):
+        raise PolicyError("QAT takes int8 only, and the compiler holds values of this graph as int16.")
+    graph.set_ranges(found.ranges.values)
+    return graph

@@ -1,0 +1,44 @@
+"""A quantized policy as training, export and evaluation see it: the float policy's batches, the device's integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from vla_models.policy import Batch, GraphSpec, Policy
+from vla_models.quantized.graph import QuantizedGraph
+from vla_models.quantized.skeleton import decode
+from vla_models.quantized_config import QuantizedConfig
+
+__all__ = ["QuantizedPolicy"]
+
+_STEPS = 4  # of an output that ONNX Runtime, which multiplies scales in float32, may be off after rare ties
+
+
+class QuantizedPolicy(nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """Weights are zero until a state is loaded; those of `base`, the float policy, do not count."""
+
+    def __init__(self, config: QuantizedConfig, base: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.__dict__["_base"] = base  # no submodule: its weights are no part of the state
+        self.windows: Mapping[str, Sequence[int]] = base.windows
+        self.graph = QuantizedGraph(decode(config.graph))
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        """What the float policy returns, as the device computes it in evaluation."""
+        return self.graph(*inputs)
+
+    def prepare(self, samples: Mapping[str, Any]) -> Batch:
+        """The float policy's batch."""
+        return cast(Policy, self.__dict__["_base"]).prepare(samples)
+
+    def graphs(self) -> tuple[GraphSpec, ...]:
+        """The float policy's graph; exported it has Q/DQ."""
+        (base,) = cast(Policy, self.__dict__["_base"]).graphs()
+        graph = self.graph
+        tolerance = _STEPS * graph.step
+        return (GraphSpec(base.name, self, base.example, base.outputs, to_onnx=graph.to_onnx, tolerance=tolerance),)
