@@ -16,6 +16,7 @@ from vla_isa.errors import BadUsageError
 from vla_isa.files import check_writable, write_whole
 from vla_isa.hardware import load
 from vla_toolchain.compile_command import StageProgress, check_percentile, compile_model
+from vla_toolchain.verify.report import loss_report
 from vlac.graphs import compile_graphs
 from vlac.options import PERCENTILE, CompileOptions
 from vlac.report.summary import summary
@@ -28,6 +29,7 @@ _ALONE = (  # options that say something of one model
     "input_shape",
     "counter",
     "task_masks",
+    "constants",
     "report",
     "verify",
     "sensitivity",
@@ -71,6 +73,7 @@ def _compile_graphs(args: argparse.Namespace) -> int:
     try:
         each = {name: replace(options, calibration=data.get(name)) for name in graphs}
         made = compile_graphs(graphs, hw, each, [_pair(text) for text in args.carry], progress)
+        losses = {name: loss_report(part, made.program.at(name)) for name, part in made.parts.items()}
     finally:
         progress.clear()
     write_whole(args.output, image.dumps(made.program))
@@ -87,9 +90,10 @@ def _compile_graphs(args: argparse.Namespace) -> int:
             f"  {name}: {facts['macs'] / 1e6:.2f} MMAC, about {facts['cycles']:,} cycles "
             f"({facts['milliseconds']:.3f} ms at {hw.clock_mhz} MHz)" + (f"; carried: {state}" if state else "")
         )
-    for part in made.parts.values():
-        for line in part.quantized.warnings if part.quantized is not None else ():
-            print(f"warning: {line}", file=sys.stderr)
+        print("".join(f"    {line}\n" for line in losses[name][0]), end="")
+    for name, (_, warnings) in losses.items():
+        for line in warnings:
+            print(f"warning: {name}: {line}", file=sys.stderr)
     return 0
 
 

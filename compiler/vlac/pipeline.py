@@ -71,7 +71,7 @@ def _rewrite(c: Compilation) -> None:
 
 
 def _quantize(c: Compilation) -> None:
-    c.quantized = quantize_model(_model(c), c.options, host=c.host, joint=c.joint)
+    c.quantized = quantize_model(_model(c), c.options, host=c.host, joint=c.joint, tasks=c.tasks)
     c.model = c.quantized.model
 
 

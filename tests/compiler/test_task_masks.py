@@ -17,6 +17,7 @@ import onnx
 import pytest
 import task_cycles
 import task_nets
+from graphs import GraphBuilder
 from numpy.typing import NDArray
 from task_nets import Masks, masked_model, run_onnx, zeroed_model
 
@@ -150,6 +151,22 @@ def test_a_live_block_of_dead_inputs_has_its_bias(masks: dict[str, list[int]]) -
         for backend in ("sim", "rtl"):
             found = vlarun.Session(program, backend=backend).run(inputs, raw=True, entry="some")
             assert all(np.array_equal(found[name], array) for name, array in plain.items()), backend
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile"])
+def test_scales_reach_what_a_task_reaches(method: str) -> None:
+    """Two blocks that cancel each other in the dense network: one alone is much larger than their sum."""
+    g = GraphBuilder("cancel", seed=1)
+    x = g.conv(g.input("x", (1, 8, 8, 8)), 8)
+    twice = g.constant(np.concatenate([g.weight(8, 8, 1, 1)] * 2))
+    y = g.node("Conv", [x, twice], 16)
+    half = g.weight(8, 8, 1, 1)
+    z = g.node("Conv", [y, g.constant(np.concatenate([half, -0.99 * half], axis=1))], 8)
+    model, masks = g.model(z), {"conv2": [0]}
+    options = CompileOptions(calibration="random:4", calibration_method=method, task_masks={"one": masks})
+    found = vlarun.Session(compile_model(model, "tiny", options)).run(some_input(model), entry="one")[z]
+    wanted = run_onnx(masked_model(model, masks, 8), some_input(model))[z]
+    assert ((found - wanted) ** 2).sum() < 1e-3 * (wanted**2).sum()
 
 
 def test_runs_of_live_blocks_are_packets_of_their_own() -> None:

@@ -61,6 +61,7 @@ def program(quantized: Any, **how: Any) -> Any:
     return compile_file(quantized, load("tiny"), CompileOptions(**how)).program
 
 
+@pytest.mark.slow
 def test_a_hundred_missions_give_the_same_bytes(quantized: Any) -> None:
     assert len(set(MISSIONS)) == 100
     routed = program(quantized)

@@ -98,6 +98,8 @@ def test_a_clamped_result_takes_no_gradient() -> None:
         quantized.weights["0/bias"].fill_(-100.0)
     quantized(graph.example(16)["x"]).sum().backward()
     assert not quantized.weights["0/weight"].grad.any()
+    with pytest.raises(PolicyError, match=r"its bias -100 of channel 0 is far beyond its results' range"):
+        quantized.to_onnx()  # the quantizer would cut it
 
 
 def test_the_graph_survives_as_text_without_its_weights() -> None:

@@ -15,6 +15,7 @@ RUNTIME = [*FAST, "tests/runtime", "tests/mutants/test_found.py"]
 COMPILER = [*FAST, "tests/compiler", "tests/mutants/test_found.py"]
 ISA = [*FAST, "tests/isa", "--deselect", "tests/isa/test_packet_check.py"]
 TIMES = ["tests/runtime/test_packet_times.py"]
+TASKS = ["tests/compiler/test_task_masks.py", *FAST]
 GRAPHS = ["tests/compiler/test_graphs.py"]
 NETWORKS = ["tests/compiler/test_random.py::test_networks_on_u50"]
 AFFINE = [f"tests/compiler/ops/test_{name}.py" for name in ("batch_normalization", "gemm", "matmul", "mul")]
@@ -55,6 +56,7 @@ SUITES: tuple[tuple[str, tuple[list[str], ...]], ...] = (
         ),
     ),
     ("isa/vla_isa/generate/*", (["tests/isa/test_generated.py"],)),
+    *((f"isa/vla_isa/{name}.py", (TASKS,)) for name in ("tasks", "check_tasks")),
     ("isa/vla_isa/*", (ISA, RUNTIME)),
     ("runtime/vlarun/execute/*", (EXECUTE, RUNTIME)),
     ("runtime/vlarun/backends/rtl*.py", (RUNTIME, ["tests/runtime/test_rtl.py"])),

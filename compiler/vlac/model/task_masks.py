@@ -28,7 +28,7 @@ from vlac.errors import ModelError
 from vlac.model.labels import node_label
 from vlac.model.reading import attribute, shape_of
 
-__all__ = ["KEY", "TaskMasks", "read_task_masks"]
+__all__ = ["KEY", "TaskMasks", "masked_models", "read_task_masks"]
 
 KEY = "vlac.task_masks"  # of a model's metadata
 _FORM = '{"task": {"conv node": [live output blocks]}}'
@@ -68,6 +68,30 @@ def read_task_masks(
     if isinstance(given, Mapping):
         return reader.masks(given)
     return reader.masks(reader.parsed(said if given is None else _text(given, reader.origin)))
+
+
+def masked_models(model: ir.Model, masks: TaskMasks) -> list[ir.Model]:
+    """For each task a copy of a float model whose dead channels are multiplied by 0; values keep their names."""
+    return [_masked(model, channels) for channels in masks.channels.values()]
+
+
+def _masked(model: ir.Model, channels: Mapping[str, NDArray[np.bool_]]) -> ir.Model:
+    out = model.clone()
+    for node in [n for n in out.graph if node_label(n) in channels]:
+        value, live = node.outputs[0], channels[node_label(node)]
+        keep = ir.tensor(live.astype(np.float32).reshape(1, -1, 1, 1))
+        constant = ir.node("Constant", [], {"value": keep})
+        product = ir.node("Mul", [value, constant.outputs[0]])
+        made = product.outputs[0]
+        made.shape, made.type = value.shape, value.type
+        ir.convenience.replace_all_uses_with(value, made)
+        product.replace_input_with(0, value)
+        out.graph.insert_after(node, [constant, product])
+        made.name, value.name = value.name, f"{value.name}.whole"
+        for index, result in enumerate(out.graph.outputs):
+            if result is value:
+                out.graph.outputs[index] = made
+    return out
 
 
 def _text(path: str | Path, origin: str) -> str | None:

@@ -15,6 +15,7 @@ import contextlib
 import copy
 import io
 from collections.abc import Collection, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,15 @@ _LONGEST = 64  # times as many, while samples grow
 
 
 def observe_ranges(
-    model: ir.Model, values: Collection[ir.Value], parts: Sequence[Samples], options: CompileOptions
+    model: ir.Model,
+    values: Collection[ir.Value],
+    parts: Sequence[Samples],
+    options: CompileOptions,
+    variants: Sequence[ir.Model] = (),
 ) -> list[tuple[dict[str, Range], Winners]]:
     """By name of each value the range of method `options.calibration_method`; and of values that a mask went into,
     where those lie that can win (`known_ranges`). Once for each part of the samples, with those of the parts before.
+    `variants` are models with values of the same names, which see the samples as well.
 
     Raises:
         CalibrationError: the float model does not run on the samples.
@@ -54,10 +60,10 @@ def observe_ranges(
     whole = names if options.calibration_method != "minmax" else list(compared)
     seen, results = _Seen(options, compared), []
     try:
-        probe, extremes = _with_extremes(model, names)
-        session = FloatSession(probe, [*extremes, *whole])
+        probes = [_with_extremes(m, names) for m in (model, *variants)]
+        sessions = [FloatSession(probe, [*extremes, *whole]) for probe, extremes in probes]
         for samples in parts:
-            for sample in samples:
+            for session, sample in product(sessions, samples):
                 found = session.run(sample)
                 seen.extremes(names, found[: 2 * len(names)])
                 seen.arrays(dict(zip(whole, found[2 * len(names) :], strict=True)))

@@ -18,6 +18,7 @@ import onnx_ir as ir
 from vla_isa.layout import TensorLayout
 from vlac.analysis.host_nodes import host_prefix, host_suffix, number_inputs
 from vlac.errors import CalibrationError
+from vlac.model.task_masks import TaskMasks, masked_models
 from vlac.options import CALIBRATION_METHODS, CompileOptions
 from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, model_values, read_samples
@@ -88,13 +89,18 @@ def is_quantized(model: ir.Model) -> bool:
 
 
 def quantize_model(
-    model: ir.Model, options: CompileOptions, host: Collection[str] = (), joint: Joint | None = None
+    model: ir.Model,
+    options: CompileOptions,
+    host: Collection[str] = (),
+    joint: Joint | None = None,
+    tasks: TaskMasks | None = None,
 ) -> Quantized:
     """The QDQ model of a rewritten float model, or the model itself where it is quantized already.
 
     Args:
         host: names of nodes that stay float, because they run on the host.
         joint: what the other graphs of the program ask for.
+        tasks: with whose masks the samples are seen too.
 
     Raises:
         CalibrationError: no calibration data for a float model, or data that does not fit or that the model cannot
@@ -119,7 +125,11 @@ def quantize_model(
         equalize_rows(model, samples, hidden_values(model, samples), None if joint is None else joint.peaks)
         choose_exponents(model, samples)
     *before, (observed, winners) = observe_ranges(
-        model, observable(model, host), [samples, held_out] if held_out else [samples], options
+        model,
+        observable(model, host),
+        [samples, held_out] if held_out else [samples],
+        options,
+        [] if tasks is None else masked_models(model, tasks),
     )
     known = known_ranges(model)
     for ranges_seen in (observed, *(b[0] for b in before)):

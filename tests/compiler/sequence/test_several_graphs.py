@@ -1,5 +1,6 @@
 """Several graphs of one policy in one program, against the separate programs and against the whole graph in float."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -288,6 +289,7 @@ def test_a_run_takes_what_its_entry_point_takes(flowing):
     [
         (["a/step.onnx", "step.onnx"], "two entry points would be called 'step'"),
         (["step=a/step.onnx", "b.onnx", "--repeat", "2"], "--repeat is for one model"),
+        (["step=a/step.onnx", "b.onnx", "--constants", "c.npz"], "--constants is for one model"),
         (["prefix.onnx", "step.onnx", "--calib", "data.npz"], "for example prefix=data.npz"),
         (["prefix.onnx", "step.onnx", "--calib", "stop=data.npz"], "no entry point 'stop'"),
         (["prefix.onnx", "step.onnx", "--calib", "random", "--calib", "step=x.npz"], "twice for 'step'"),
@@ -309,7 +311,13 @@ def test_the_command_line(models, tmp_path, monkeypatch, capsys):
     carry = [part for given, made in flow_carry(models) for part in ("--carry", f"{given}={made}")]
     arguments = ["prefix.onnx", "step.onnx", "-o", "prog.bin", "--config", "tiny", "--calib", "random:2"]
     assert vlac_cli.main(["compile", *arguments, *carry]) == 0
-    assert "prog.bin: 2 entry points for 'tiny'" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "prog.bin: 2 entry points for 'tiny'" in said
+    shown = re.split(r"\n  (?=prefix:|step:)", said)[1:]
+    for text, (name, model) in zip(shown, models.items(), strict=True):
+        found = re.findall(r"\w+ (\d+\.\d) dB", text.replace("\n      ", " "))
+        assert text.startswith(f"{name}:") and len(found) == len(model.graph.output), text
+        assert all(20 < float(snr) < 60 for snr in found), text
     assert list(image.load("prog.bin").entries) == ["prefix", "step"]
 
 

@@ -14,7 +14,7 @@ from vla_datasets.errors import WorldError
 from vla_datasets.keys import ACTION, DONE, STATE
 from vla_datasets.worlds.carla.environment import Carla
 from vla_datasets.worlds.driving.expert import expert
-from vla_datasets.worlds.driving.schema import IMAGE, LOCATION
+from vla_datasets.worlds.driving.schema import COMMAND, IMAGE, LOCATION
 from vla_datasets.worlds.registry import find_world
 
 Make = Callable[[str], Carla]
@@ -221,3 +221,12 @@ def test_nonsense_actions_reach_the_car_as_a_control(server: ScriptedServer, ope
     last = [(c.steer, c.throttle, c.brake) for c in server.ego.controls[-11:]]
     assert last == [(0, 1, 0)] * 9 + [(0.25, 0, 0.5)] * 2  # 8 ticks of 0.4 s under the old one
     assert sample[STATE].shape == (1,) and ACTION not in sample
+
+
+def test_commands_come_from_the_route_not_from_what_is_done(server: ScriptedServer, opened: Make) -> None:
+    """The first collector of the earlier system named what the controls did: the label leaked into the input."""
+    world, seen = opened("clear"), []
+    for action in ([-1, 0.3, 0], [1, 0.3, 0], [0, 0, 1]):
+        world.reset(seed=0)
+        seen.append([world.step(np.array(action, np.float32))[0][COMMAND].item() for _ in range(5)])
+    assert seen[0] == seen[1] == seen[2] == world.trip.route.commands[:1].tolist() * 5
