@@ -115,6 +115,13 @@ def test_add_a_dataset(tree: Path) -> None:
 SHORTER = {"--episodes 1500": "--episodes 12", "--episodes 200": "--episodes 2"}
 
 
+@pytest.mark.slow
+def test_quantization_aware_training(tree: Path) -> None:
+    pytest.importorskip("torch", reason="pip install .[train]")
+    shorter = {"--config goto_obj": "--config debug", "--steps 300": "--steps 3"}
+    assert follow(HOWTO / "qat.md", tree, SHORTER | shorter) == 3
+
+
 def python(page: str) -> set[str]:
     """The Python files that a page writes or edits, without its test."""
     return {name for name in touched(HOWTO / page) if name.endswith(".py") and not name.startswith("tests/")}

@@ -74,6 +74,8 @@ def exported(graph: GraphSpec) -> onnx.ModelProto:
         del value.metadata_props[:]
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
+    said = graph.metadata([node.name for node in model.graph.node if node.op_type == "Conv"])
+    onnx.helper.set_model_props(model, dict(said))
     onnx.checker.check_model(model, full_check=True)
     return model
 

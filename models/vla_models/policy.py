@@ -25,7 +25,8 @@ class GraphSpec:
     """One graph that is exported: a module, what goes in and comes out by name, and what is carried between calls.
 
     A plain policy has one graph. One that is iterated has one for the observation and one for a step; `carries` maps an
-    output to the input that it becomes, `graph.input`, of another graph or of the next call.
+    output to the input that it becomes, `graph.input`, of another graph or of the next call. `metadata` makes what the
+    exported model says beside its graph, from the names of its Conv nodes in order.
     """
 
     name: str
@@ -33,6 +34,7 @@ class GraphSpec:
     example: Callable[..., dict[str, torch.Tensor]]  # (batch=1, seed=0): random inputs in the order of `forward`
     outputs: tuple[str, ...]  # in order
     carries: Mapping[str, str] = field(default_factory=dict)
+    metadata: Callable[[Sequence[str]], Mapping[str, str]] = lambda convolutions: {}
     to_onnx: Callable[[], Any] | None = None  # the model, where torch's exporter does not make it: integers
     tolerance: float | None = None  # of its outputs against ONNX Runtime's, where it is not that of float32
 
@@ -56,6 +58,7 @@ class Policy(Protocol):
 
     config: Any  # the frozen dataclass it was made from
     windows: Mapping[str, Sequence[int]]  # per key of a sample the steps it trains on, relative to a frame
+    image_sides: Mapping[str, int]  # optional: images that are averaged to so many pixels, see `vla_datasets.shrink`
 
     def graphs(self) -> tuple[GraphSpec, ...]:
         """What is exported."""

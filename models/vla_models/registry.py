@@ -15,6 +15,10 @@ from vla_models.babyai_cnn.config import BabyAICnnConfig
 from vla_models.babyai_cnn.preprocess import BabyAIPreprocessor
 from vla_models.babyai_film.config import BabyAIFilmConfig
 from vla_models.babyai_moe.config import BabyAIMoeConfig
+from vla_models.driving_tiles.config import DrivingTilesConfig
+from vla_models.driving_tiles.preprocess import DrivingTilesPreprocessor
+from vla_models.driving_vgg.config import DrivingVggConfig
+from vla_models.driving_vgg.preprocess import DrivingVggPreprocessor
 from vla_models.errors import PolicyError
 from vla_models.policy import Preprocessor
 from vla_models.quantized_config import QuantizedConfig
@@ -61,6 +65,10 @@ POLICIES: tuple[PolicySpec, ...] = (
     PolicySpec("babyai_cnn", BabyAICnnConfig, "vla_models.babyai_cnn.model:BabyAICnn", BabyAIPreprocessor),
     PolicySpec("babyai_film", BabyAIFilmConfig, "vla_models.babyai_film.model:BabyAIFilm", BabyAIPreprocessor),
     PolicySpec("babyai_moe", BabyAIMoeConfig, "vla_models.babyai_moe.model:BabyAIMoe", BabyAIPreprocessor),
+    PolicySpec("driving_vgg", DrivingVggConfig, "vla_models.driving_vgg.model:DrivingVgg", DrivingVggPreprocessor),
+    PolicySpec(
+        "driving_tiles", DrivingTilesConfig, "vla_models.driving_tiles.model:DrivingTiles", DrivingTilesPreprocessor
+    ),
 )
 
 

@@ -108,6 +108,27 @@ def test_united_tasks_are_the_task_of_all_blocks() -> None:
     assert program.weights is program.at("left+right").weights
 
 
+def test_a_product_is_dead_where_its_masked_factor_is() -> None:
+    """What reads it skips its dead blocks; with both factors masked, in two tasks, nothing is dead in these united."""
+    g = graphs.GraphBuilder("product", seed=1)
+    x = g.input("x", (1, 16, 8, 8))
+    y = g.conv(g.node("Mul", [g.conv(x, 32, 1), g.conv(x, 32, 1)], 32), 16, 1)
+    qdq = calibrated(g.model(y), "tiny")
+    first, second, _ = (n.name for n in qdq.graph.node if n.op_type == "Conv")
+    both = {"one": {first: [0]}, "two": {second: [0]}}
+    program = compiled(qdq, "tiny", both).program
+    session, inputs = vlarun.Session(program), some_input(qdq)
+    for entry, masks in {"one": both["one"], "two": both["two"], "one+two": {}}.items():
+        plain = vlarun.Session(compile_model(zeroed_model(qdq, masks, BLOCK), "tiny"))
+        found = session.run(inputs, raw=True, entry=entry)
+        for name, array in plain.run(inputs, raw=True).items():
+            assert np.array_equal(found[name], array), (entry, name)
+    alone = compiled(qdq, "tiny", {"one": {first: [0]}}).program
+    assert counted(alone.at("main")) - counted(alone.at("one")) == 64 * (
+        16 * 16 + 16 * 16
+    )  # half of the first convolution, and half of the last one
+
+
 def counted(program: Program) -> int:
     return timing.estimate(program).macs
 

@@ -42,7 +42,9 @@ def test_contract(name: str, tmp_path: Path) -> None:
         assert sizes == graph.inputs() and list(sizes) == list(graph.example())
         assert [value.name for value in model.graph.output] == list(graph.outputs)
         assert {entry.version for entry in model.opset_import if not entry.domain} == {OPSET}
-        assert b".py" not in target.read_bytes()  # no source paths of this machine
+        for weights in model.graph.initializer:
+            weights.ClearField("raw_data")
+        assert b".py" not in model.SerializeToString()  # no source paths of this machine
         for one, other in zip(graph.example(2).values(), graph.example(2).values(), strict=True):
             assert torch.equal(one, other)
 

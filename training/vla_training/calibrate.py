@@ -36,7 +36,7 @@ def calibration_arrays(data: Path, policy: Path, frames: int, seed: int = 0) -> 
     import torch
 
     module = load_policy(pretrained_folder(policy))
-    held_out = load_windows(data, "val", module.windows)
+    held_out = load_windows(data, "val", module.windows, sides=getattr(module, "image_sides", None))
     chosen = np.random.default_rng(seed).permutation(len(held_out))[:frames]
     batch = module.prepare(to_tensors(held_out.batch(np.sort(chosen)), torch.device("cpu")))
     return {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in batch.inputs.items()}

@@ -1,4 +1,4 @@
-"""Command line of training: `vla-train train | export | calibrate | evaluate | compare | demo`.
+"""Command line of training: `vla-train train | export | calibrate | prune | evaluate | compare | demo`.
 
 What the commands do is in `commands.py`; messages and exit codes are those of `vla_isa.command_line`.
 """
@@ -52,6 +52,13 @@ def _parser() -> CommandParser:
     calibrate.add_argument("--policy", type=Path, required=True, help="folder of the run or of a saved policy")
     calibrate.add_argument("--frames", type=int, default=256, help="how many, drawn from the split 'val'")
     calibrate.add_argument("-o", "--output", type=Path, required=True, metavar="calib.npz", help="the file to write")
+
+    prune = parser.add_command(
+        "prune", "set the weakest blocks of a policy's convolutions to zero", "vla_training.commands:prune"
+    )
+    prune.add_argument("--policy", type=Path, required=True, help="folder of the run or of a saved policy")
+    prune.add_argument("--share", type=float, required=True, help="of the blocks of 16 x 16 channels, such as 0.4")
+    prune.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the saved policy to write")
 
     evaluate = parser.add_command(
         "evaluate", "closed-loop success on fixed seeds", "vla_training.commands:evaluate_policy"

@@ -27,7 +27,7 @@ from vla_training.evaluate.closed_loop import (
 )
 from vla_training.progress import progress_bar
 
-__all__ = ["calibrate", "compare_evaluations", "demo", "evaluate_policy", "export", "train"]
+__all__ = ["calibrate", "compare_evaluations", "demo", "evaluate_policy", "export", "prune", "train"]
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -74,6 +74,19 @@ def calibrate(arguments: argparse.Namespace) -> int:
 
     frames = write_calibration(arguments.data, arguments.policy, arguments.output, arguments.frames)
     sys.stdout.write(f"{arguments.output}: {frames} frames of held-out episodes\n")
+    return 0
+
+
+def prune(arguments: argparse.Namespace) -> int:
+    """vla-train prune."""
+    check_folder(arguments.output, parents=True)
+    from vla_training.checkpoint import pretrained_folder
+    from vla_training.prune import prune as run
+
+    found = run(pretrained_folder(arguments.policy), arguments.output, arguments.share)
+    zero, blocks = sum(p.zero for p in found), sum(p.blocks for p in found)
+    each = ", ".join(f"{p.name} {p.zero} of {p.blocks}" for p in found)
+    sys.stdout.write(f"{arguments.output}: {zero} of {blocks} blocks are zero ({each})\n")
     return 0
 
 

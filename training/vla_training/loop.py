@@ -208,7 +208,9 @@ def _windows(config: Config, data: Path, split: str, policy: Any) -> Windows:
     tile = getattr(policy, "tile", 0)
     if config.tile_cache and not tile:
         raise TrainConfigError(f"'tile_cache' is on; policy '{config.policy}' takes images, no tiles. Turn it off.")
-    return load_windows(data, split, policy.windows, tile if config.tile_cache else 0)
+    return load_windows(
+        data, split, policy.windows, tile if config.tile_cache else 0, getattr(policy, "image_sides", None)
+    )
 
 
 @contextlib.contextmanager

@@ -1,14 +1,15 @@
 """Tasks on the device graph: of every convolution the blocks that are live in each task, and those that it may skip.
 
 A channel is dead where it is its tensor's zero point whatever the input is. That goes through tables, clamps, pools,
-sums of dead channels and Concat, where zero stays zero; everything else makes live channels. What is live in two tasks
-united is what is live in one of them, so a session can unite them without knowing the graph.
+sums of dead channels, products with what no task masks, and Concat, where zero stays zero; everything else makes live
+channels. What is live in two tasks united is what is live in one of them, so a session can unite them without knowing
+the graph: of a product of two masked tensors, each of which may be dead in another task, this would not hold.
 Not here: what the user wrote (`model/task_masks.py`), masks and biases (`vla_isa.tasks`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,8 @@ def mask_tasks(graph: Graph, masks: TaskMasks, hw: HardwareConfig) -> None:
     if lost:
         text = "it is no convolution with constant weights on the device; leave it out of the tasks"
         raise UnsupportedError([f"{masks.origin}: Conv '{name}': {text}" for name in sorted(lost)])
-    found = {task: _live_channels(graph, channels) for task, channels in masks.channels.items()}
+    masked = _masked(graph, masks.convs)
+    found = {task: _live_channels(graph, channels, masked) for task, channels in masks.channels.items()}
     for op in convs:
         out, source = op.output.known_map(), op.inputs[0].known_map()
         outs = {task: _blocks(_gate(op, c), out, hw.block, op, masks.origin) for task, c in masks.channels.items()}
@@ -103,16 +105,25 @@ def _blocks(live: Bools, channel_map: NDArray[np.int64], block: int, op: Op | No
     return some
 
 
-def _live_channels(graph: Graph, channels: Mapping[str, Bools]) -> dict[Tensor, Bools]:
+def _masked(graph: Graph, convs: Container[str]) -> set[Tensor]:
+    """The tensors that depend on these convolutions."""
+    found: set[Tensor] = set()
+    for op in graph.ops:
+        if (isinstance(op, ConvOp) and op.gate in convs) or not found.isdisjoint(op.inputs):
+            found.add(op.output)
+    return found
+
+
+def _live_channels(graph: Graph, channels: Mapping[str, Bools], masked: Container[Tensor]) -> dict[Tensor, Bools]:
     """Of each tensor bool [c]: which of its channels may be other than zero."""
     live = {t: np.ones(t.c, np.bool_) for t in (*graph.inputs, *(t for op in graph.ops for t in op.inputs))}
     for op in graph.ops:
-        live[op.output] = _made(op, [live[t] for t in op.inputs], channels)
+        live[op.output] = _made(op, [live[t] for t in op.inputs], channels, masked)
     return live
 
 
-def _made(op: Op, inputs: list[Bools], channels: Mapping[str, Bools]) -> Bools:
-    """The live channels of an operation's output."""
+def _made(op: Op, inputs: list[Bools], channels: Mapping[str, Bools], masked: Container[Tensor]) -> Bools:
+    """The live channels of an operation's output; `masked` tensors depend on the tasks."""
     everything = np.ones(op.output.c, np.bool_)
     if isinstance(op, ConcatOp):
         joined = np.concatenate(inputs)
@@ -122,11 +133,13 @@ def _made(op: Op, inputs: list[Bools], channels: Mapping[str, Bools]) -> Bools:
     if isinstance(op, ConvOp) and op.group == 1:
         made = [_gate(op, channels), *inputs[1:]]
     elif isinstance(op, VecOp):
-        scaled = op.function == "mul" and len(inputs) > 1 and op.inputs[1].constant is not None
-        made = inputs[:1] if scaled else inputs
+        factors = [i for t, i in zip(op.inputs, inputs, strict=True) if t in masked]
+        made = factors if op.function == "mul" and len(factors) == 1 else inputs
     elif isinstance(op, PoolOp):
         made = inputs
     else:
+        return everything
+    if any(len(one) != op.output.c for one in made):  # one value for all channels
         return everything
     return np.logical_or.reduce(made) if _of_zero(op) == op.output.zero_point else everything
 

@@ -22,7 +22,7 @@ from vlac.plan.rounds import first_round_stage, kept_sources, kept_states
 __all__ = ["Regions", "allocate_regions"]
 
 
-_ARRAY_PITCH, _WIDE_PITCH = 8, 11  # modulo BANKS: the array takes 8 neighbouring banks, vector work finds others
+_ARRAY_PITCH, _WIDE_PITCH = 8, 12  # modulo BANKS: the array takes 8 neighbouring banks, vector work finds others
 _SLACKS = (24, 12, 6, 3, 0)  # stages that words are in no use
 _TIME = 32  # stages that are looked at together
 _WIDE_ENOUGH = 2 * BANKS  # pixels from which the words between planes are worth it

@@ -39,7 +39,7 @@ from vlac.quantize.wide import Forms, centred_scale, find_forms, wide_scale
 from vlac.rewrite.nodes import initializer
 from vlac.rewrite.sequence.opset import raise_opset
 
-__all__ = ["Operand", "Range", "Ranges", "activations", "hands_on", "insert_qdq", "observable"]
+__all__ = ["Operand", "Range", "Ranges", "activations", "far_biases", "hands_on", "insert_qdq", "observable"]
 
 Range = tuple[float, float]
 Operand = tuple[str, int]  # node and input
@@ -371,8 +371,7 @@ class _Inserter:
         out = self.scales.get(clamped_result(node.outputs[0]))
         if out is None:
             return bias
-        low, high = out.limits
-        far = np.flatnonzero((bias < low - _FAR * (high - low)) | (bias > high + _FAR * (high - low)))
+        (low, high), far = out.limits, far_biases(bias, out)
         if not far.size:
             return bias
         rows = np.abs(np.moveaxis(weight, axis, 0)[far].reshape(far.size, -1)).sum(axis=1, dtype=np.float64)
@@ -380,6 +379,12 @@ class _Inserter:
         cut = bias.copy()
         cut[far] = np.clip(bias[far], low - reach, high + reach)
         return cut
+
+
+def far_biases(bias: F32, out: Scale) -> NDArray[np.intp]:
+    """The channels whose bias lies so far beyond the result's range that it is cut."""
+    low, high = out.limits
+    return np.flatnonzero((bias < low - _FAR * (high - low)) | (bias > high + _FAR * (high - low)))
 
 
 def _weight_axis(node: ir.Node) -> int:

@@ -20,6 +20,7 @@ from vla_datasets.keys import TASK, is_pad, tile_table
 from vla_datasets.lerobot.format import Feature
 from vla_datasets.lerobot.reader import Dataset, EpisodeFrames, open_dataset
 from vla_datasets.lerobot.tiles import Tiles, TileTable, read_cache, write_cache
+from vla_datasets.shrink import shrink
 
 __all__ = ["Windows", "load_windows"]
 
@@ -70,11 +71,14 @@ class Windows:
         return found
 
 
-def load_windows(root: Path, split: str, steps: Steps, tile: int = 0) -> Windows:
+def load_windows(
+    root: Path, split: str, steps: Steps, tile: int = 0, sides: Mapping[str, int] | None = None
+) -> Windows:
     """Read and decode the columns that `steps` names, of one split.
 
     Args:
         tile: where it is above 0, hold images as numbers of their tiles of so many pixels; see `tiles.py`.
+        sides: images that are averaged to so many pixels (`shrink`); not together with `tile`.
 
     Raises:
         DatasetError: the set is damaged or has no such columns, or its images are not made of few tiles.
@@ -94,6 +98,8 @@ def load_windows(root: Path, split: str, steps: Steps, tile: int = 0) -> Windows
         tasks.extend([episode.task] * length)
         for key, feature in read.items():
             array = _array(dataset, key, feature, episode)
+            if sides and key in sides:
+                array = shrink(array, sides[key])
             parts[key].append(encoders[key].encode(array) if key in encoders else array)
     if not lengths:
         raise DatasetError(f"{root}: the split '{split}' has no episodes.")

@@ -21,11 +21,12 @@ from torch import nn
 
 from vla_isa.numerics import quantize
 from vla_models.quantized.operators import compute, refusal, refuse
-from vla_models.quantized.skeleton import weights_of
+from vla_models.quantized.skeleton import LAYERS, weights_of
 from vla_models.quantized.values import Codes, Value, rounded
+from vlac.model.clamps import clamped_result
 from vlac.model.labels import value_label
 from vlac.model.reading import constant_input
-from vlac.quantize.insert_qdq import Ranges, activations, insert_qdq
+from vlac.quantize.insert_qdq import Ranges, activations, far_biases, insert_qdq
 from vlac.quantize.parameters import Scale
 
 __all__ = ["QuantizedGraph"]
@@ -91,11 +92,31 @@ class QuantizedGraph(nn.Module):  # type: ignore[misc]  # torch is untyped here
         return max(float(scales[value_label(v)].scale) for v in self._plan.model.graph.outputs)
 
     def to_onnx(self) -> onnx.ModelProto:
-        """The model with Q/DQ, weights and biases as integers."""
+        """The model with Q/DQ, weights and biases as integers.
+
+        Raises:
+            PolicyError: a bias that the compiler would cut.
+        """
+        self._check_biases()
         arrays = {name: self.weights[_key(name)].detach().cpu().numpy() for name in self._plan.weights}
         model = self._plan.quantized(arrays, self.ranges)
         RemoveUnusedNodesPass()(model)  # the float weights
         return ir.to_proto(model)
+
+    def _check_biases(self) -> None:
+        """Refuse biases that say "never", which the quantizer cuts: the program would compute with others."""
+        scales = self._plan.scales(self.ranges)
+        for node in self.model.graph:
+            bias = node.inputs[2] if node.op_type in LAYERS and len(node.inputs) > 2 else None
+            out = scales.get(clamped_result(node.outputs[0]).name or "")
+            if bias is None or out is None:
+                continue
+            array = self.weights[_key(bias.name or "")].detach().cpu().numpy()
+            for channel in far_biases(array, out)[:1]:
+                text = (
+                    f"its bias {array[channel]:g} of channel {channel} is far beyond its results' range, {out.limits}"
+                )
+                raise refuse(node, f"{text}; lower the learning rate, or calibrate with other data")
 
 
 class _Plan:

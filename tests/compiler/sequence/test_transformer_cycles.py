@@ -1,11 +1,12 @@
 """Published cycles of transformer blocks: within the targets, and the performance model within 1 % of the machine."""
 
+import re
 from pathlib import Path
 
 import pytest
 from block_shapes import FLOWS
 from prepare import compile_model
-from transformer_cycles import SHAPES, blocks, flow, measure, on_verilog, reached
+from transformer_cycles import SHAPES, blocks, estimated, flow, measure, on_verilog, reached
 
 from vla_isa import timing
 
@@ -32,6 +33,13 @@ def test_a_block_is_within_its_target(name):
 def test_a_block_on_the_verilog_machine(name):
     program = compile_model(blocks(SHAPES[name], 1), "u50")
     assert on_verilog(program) == published(7)[name], "python benchmarks/transformer_cycles.py --rtl"
+
+
+@pytest.mark.slow
+def test_a_denoising_step_takes_no_more_than_published():
+    found = re.search(r"`rdt_170m` .*?: ([0-9,]+) cycles by the\s+model", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    assert estimated(SHAPES["rdt_170m"], 1, "u50") <= int(found[1].replace(",", ""))
 
 
 @pytest.mark.parametrize("name", FLOWS)

@@ -22,7 +22,7 @@ class Objective(Protocol):
         """The mean loss of a batch, a scalar to differentiate, and detached numbers to watch by name.
 
         Args:
-            policy: called with the batch's inputs in their order; it may be wrapped, so only `forward` is used.
+            policy: called with the batch's inputs in their order; it may be wrapped: only `forward` and weights count.
             batch: what `Policy.prepare` made.
             generator: of the policy's device, seeded anew for each batch.
         """

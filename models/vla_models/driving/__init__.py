@@ -1,0 +1,1 @@
+"""What the driving policies share: inputs, outputs, commands, batches and layers. No policy of its own."""
