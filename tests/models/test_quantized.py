@@ -134,3 +134,21 @@ def test_what_it_cannot_learn_through_is_named() -> None:
     policy.graphs = lambda: (graph, graph)
     with pytest.raises(PolicyError, match="2 graphs"):
         quantize_policy(policy, "babyai_cnn", {})
+
+
+def test_ties_round_to_even_as_on_the_device() -> None:
+    """Means of two integers in one scale: every second one is a tie."""
+    import torch
+    from quantized_nets import graph_of, quantized_of
+
+    class Mean(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean(dim=(2, 3))
+
+    quantized = quantized_of(graph_of(Mean(), 16, 1, 2)).eval()
+    quantized.ranges.copy_(torch.tensor([0.0, 255.0]).expand_as(quantized.ranges))  # scale 1
+    x = np.random.default_rng(0).integers(0, 256, (8, 16, 1, 2)).astype(np.float32)
+    found = quantized(torch.from_numpy(x)).numpy()
+    assert np.array_equal(found, np.rint(x.mean(axis=(2, 3)).astype(np.float64)))  # rint: ties to even
+    session = vlarun.Session(compile_file(quantized.to_onnx(), "tiny").program, backend="sim")
+    assert all(np.array_equal(session.run({"x": x[row : row + 1]})["y"], found[row : row + 1]) for row in range(8))
