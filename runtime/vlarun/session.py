@@ -163,8 +163,10 @@ class Session:
         Raises:
             InputError: the inputs do not fit the program.
             MachineError: the machine stopped with an error.
+            BackendError: the backend does not run this entry point.
         """
         program = self.at(entry)
+        self.backend.check_entry(self.program, entry)
         if raw_input:
             refuse_raw_input(program)
         batch = check_inputs(program, inputs, raw_input)
