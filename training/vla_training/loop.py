@@ -191,9 +191,9 @@ def _accelerator(config: Config) -> Iterator[Accelerator]:
 
 def _start(config: Config, data: Path, accelerator: Accelerator) -> tuple[TrainingState, torch.nn.Module]:
     """The state of a run before its first step, and the policy as training calls it (wrapped, on many devices)."""
-    _check_data(config, data)
     if config.validate_episodes:
         find_world(config.world).make(config.level).close()  # an unknown one is refused before hours of training
+    _check_data(config, data)
     torch.manual_seed(config.seed)
     policy = first_policy(config, data)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
