@@ -231,7 +231,10 @@ def load_evaluation(path: Path) -> Evaluation:
     """
     try:
         stored = read_json(path)
-        episodes = tuple(EpisodeResult(**{**e, "actions": tuple(e["actions"])}) for e in stored["results"])
+        episodes = tuple(
+            EpisodeResult(**{**e, "actions": tuple(e["actions"]), "elapsed": tuple(e.get("elapsed", ()))})
+            for e in stored["results"]
+        )
         head = {key: stored[key] for key in ("world", "level", "backend", "max_steps", "cycles")}
         if not episodes or not all(isinstance(e.seed, int) for e in episodes):
             raise ValueError("it has no episodes, or one without a seed")
