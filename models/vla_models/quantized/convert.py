@@ -42,7 +42,7 @@ def quantize_policy(policy: torch.nn.Module, name: str, calibration: Arrays) -> 
         calibration: the inputs of its graph by name, N samples on axis 0.
 
     Raises:
-        PolicyError: it has several graphs, or an operator that cannot be learned through.
+        PolicyError: it has several graphs, task masks, or an operator that cannot be learned through.
         VlaError: the compiler refuses the graph or the data.
     """
     graphs = cast(Policy, policy).graphs()
@@ -50,7 +50,14 @@ def quantize_policy(policy: torch.nn.Module, name: str, calibration: Arrays) -> 
         names = ", ".join(graph.name for graph in graphs)
         raise PolicyError(f"policy '{name}' has {len(graphs)} graphs ({names}); QAT takes policies of one.")
     policy.eval()
-    graph = quantize_graph(exported(graphs[0]), calibration)
+    model = exported(graphs[0])
+    if model.metadata_props:
+        said = ", ".join(prop.key for prop in model.metadata_props)
+        raise PolicyError(
+            f"policy '{name}' says '{said}' of its model; QAT would change the weights that this tells of. Train it "
+            "without (driving_tiles: 'gated' false), or compile the float policy with calibration."
+        )
+    graph = quantize_graph(model, calibration)
     config = QuantizedConfig(name, dataclasses.asdict(cast(Policy, policy).config), encode(graph.model))
     made = QuantizedPolicy(config, policy)
     made.graph.load_state_dict(graph.state_dict())
