@@ -37,15 +37,17 @@ def _import(c: Compilation) -> None:
     if uses_qonnx(c.source.light):
         c.source = Source.of(from_qonnx(c.source.whole), str(c.path))
     found = one_round(c.source) if c.options.repeat == 1 and not c.options.allow_host else None
-    c.model, c.tail = parse_model(c.source if found is None else found[0], str(c.path))
+    said = {p.key: p.value for p in c.source.light.metadata_props}.get(TASK_MASKS)
+    masked = c.options.task_masks is not None or said is not None
+    c.model, c.tail = parse_model(c.source if found is None else found[0], str(c.path), merge_convs=not masked)
     dequantize_weights(c.model)
     set_rounding(c.model, c.options.rounding, quantized=is_quantized(c.model))
     name_all(c.model)
     rounds = Rounds(c.options.repeat, {}, c.options.counter) if found is None else found[1]
-    rounds = rounds if found is not None else _rolled_up(c) or rounds
+    if found is None and not masked:  # a mask may be of one step alone
+        rounds = _rolled_up(c) or rounds
     set_carried(c.model, {**c.options.carry, **rounds.carry})
     set_repeat(c.model, rounds.count, rounds.counter)
-    said = {p.key: p.value for p in c.source.light.metadata_props}.get(TASK_MASKS)
     c.tasks = read_task_masks(c.model, c.options.task_masks, said, c.hw)
     if c.tasks.channels and c.options.allow_host:
         raise ModelError(f"{c.tasks.origin}: a program with host partitions has no tasks; compile without --allow-host")
@@ -60,7 +62,7 @@ def _rolled_up(c: Compilation) -> Rounds | None:
 
 def _rewrite(c: Compilation) -> None:
     model = _model(c)
-    c.model = canonical(model) if is_quantized(model) else rewrite_float(model)
+    c.model = canonical(model) if is_quantized(model) else rewrite_float(model, merge_convs=not c.tasks.channels)
     name_all(c.model)
     c.direct |= direct_outputs(c.model)
     found = refusals(c.model, c.hw)

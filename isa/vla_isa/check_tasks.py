@@ -22,12 +22,16 @@ def check_tasks(program: Program) -> None:
     tasks = program.tasks
     if tasks is None:
         return
-    if {DENSE, *tasks.live} != set(tasks.lines) or not set(tasks.lines) <= set(program.entries):
+    if {DENSE, *tasks.live} != set(tasks.lines) or set(tasks.lines) != set(program.entries):
         raise ProgramError(
             f"the program has entry points {', '.join(program.entries)}, images of the parameters of "
             f"{', '.join(tasks.lines)} and masks of {', '.join(tasks.live)}; each task must have all three, and "
-            f"'{DENSE}' the first two"
+            f"'{DENSE}' the first two, and nothing else any"
         )
+    if joined := [name for name in tasks.lines if "+" in name]:
+        raise ProgramError(f"task '{joined[0]}': a name has no '+', which unites tasks")
+    if tasks.words < 1:
+        raise ProgramError(f"tasks: an image of the parameters has {tasks.words} words; it must have one or more")
     sizes = {s.line: len(s.data) for s in program.constants}
     size = tasks.words * program.config.param_word_bytes
     for name, line in tasks.lines.items():

@@ -116,14 +116,15 @@ def compare(args: argparse.Namespace) -> int:
     loaded = package.load(args.program)
     if isinstance(loaded, package.Package):
         return _compare_package(args, loaded, (a, b))
-    program = load_program(loaded, args.config).at(args.entry)
+    whole = load_program(loaded, args.config)
+    program = whole.at(args.entry)
     with _naming_entry(program, args.entry):
         given = read_npz(args.input, *wanted_inputs(program, args.raw_input))
     batch = check_inputs(program, given, args.raw_input)
     result: dict[str, Any] = {"backends": names, "runs": batch.count, "equal": True}
     for number, arrays in enumerate(batch.items()):
         integers = arrays if args.raw_input else to_integers(program, arrays)
-        difference = first_difference(program, (a, b), integers, args.entry)
+        difference = first_difference(whole, (a, b), integers, args.entry)
         if difference is not None:
             message = f"run {number}: {difference.message((names[0], names[1]))}"
             result |= {"equal": False, "difference": message}

@@ -53,6 +53,8 @@ def compare(
     Raises:
         VlaError: a backend cannot run.
     """
+    for backend in backends:
+        backend.check_entry(program, entry)
     program = program.at(entry)
     found = _difference(program, backends, inputs, entry)
     if found is None or not found.has_memories:

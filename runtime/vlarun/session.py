@@ -122,15 +122,19 @@ class Session:
             self._loads[key] = self.backend.load(self.at(key))
         return self._loads[key]
 
-    def prepare(self) -> None:
+    def prepare(self, entry: str | None = None) -> None:
         """Load every graph now, not in the first run: a Verilog machine may have to be built, which takes minutes.
+
+        Args:
+            entry: load only this entry point, which may be united tasks.
 
         Raises:
             BackendError: the backend cannot be made ready here.
         """
         if self._model is None:
-            for entry in self.program.entries if self.program.others else (None,):
-                self._loaded(entry)
+            every = self.program.entries if self.program.others else (None,)
+            for each in every if entry is None else (entry,):
+                self._loaded(each)
 
     @cached_property
     def _reports(self) -> dict[str | None, timing.TimingReport]:
@@ -159,8 +163,10 @@ class Session:
         Raises:
             InputError: the inputs do not fit the program.
             MachineError: the machine stopped with an error.
+            BackendError: the backend does not run this entry point.
         """
         program = self.at(entry)
+        self.backend.check_entry(self.program, entry)
         if raw_input:
             refuse_raw_input(program)
         batch = check_inputs(program, inputs, raw_input)

@@ -253,6 +253,7 @@ BAD = {
     '{"a": {"gemm20": [0]}}': "no such node|it is a Gemm; masks are of Conv nodes",
     '{"a": {"relu1": [0]}}': "it is a Relu; masks are of Conv nodes",
     '{"a": {"conv10": [0]}}': "it has 80 groups",
+    '{"a": {"co\\u001bnv": [0]}}': r"node 'co\\x1bnv': the model has no such node",
     '{"a": {"conv3": 1}}': "it must be a list of blocks, found 1",
     '{"a": {"conv3": [4]}}': "block 4 does not exist; its 32 channels are blocks 0 to 3 of 8",
     '{"a": {"conv3": [-1]}}': "block -1 does not exist",
@@ -299,6 +300,7 @@ def _damage(tasks: Tasks) -> dict[str, Tasks]:
     conv, rest = tasks.convs[0], tasks.convs[1:]
     return {
         "each task must have all three": replace(tasks, lines={**tasks.lines, "other": 0}),
+        "must have one or more": replace(tasks, words=0),
         "is no constant": replace(tasks, words=tasks.words - 1),
         "its weights lie outside": replace(tasks, convs=[replace(conv, weight_word=10**6), *rest]),
         "each must be positive": replace(tasks, convs=[replace(conv, taps=0), *rest]),
@@ -317,3 +319,12 @@ def test_a_damaged_section_is_refused() -> None:
     for text, tasks in _damage(program.tasks).items():
         with pytest.raises(ProgramError, match=text):
             image.loads(image.dumps(replace(program, tasks=tasks)))
+    more, text = replace(program, entries={**program.entries, "other": 0}), "each task must have all three"
+    with pytest.raises(ProgramError, match=text):  # an entry point that is no task
+        image.loads(image.dumps(more))
+    tasks = program.tasks
+    names = {name: name.replace("right", "main+left") for name in tasks.lines}
+    lines, live = ({names[n]: each for n, each in found.items()} for found in (tasks.lines, tasks.live))
+    entries = {names[n]: at for n, at in program.entries.items()}
+    with pytest.raises(ProgramError, match=r"task 'main\+left': a name has no '\+'"):
+        image.loads(image.dumps(replace(program, entries=entries, tasks=replace(tasks, lines=lines, live=live))))

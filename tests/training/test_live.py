@@ -21,7 +21,7 @@ from vla_training.errors import EvaluationError
 from vla_training.evaluate import closed_loop
 from vla_training.evaluate.backends import RunnerSpec, ServerSpec
 from vla_training.evaluate.closed_loop import evaluate, load_evaluation, save_evaluation
-from vla_training.evaluate.live import LiveRunner, delay_steps
+from vla_training.evaluate.live import LiveRunner, delay
 from vla_training.evaluate.live_chart import live_chart
 from vla_training.evaluate.runner import Runner
 from vla_training.evaluate.sweep import sweep, table
@@ -30,20 +30,21 @@ SPEC = ServerSpec("127.0.0.1:1")
 
 
 @pytest.mark.parametrize(
-    ("cycles", "clock_mhz", "fps", "steps"),
+    ("cycles", "clock_mhz", "fps", "late"),
     [
-        (0, 300, 10, 0),
-        (1, 300, 10, 1),
-        (30_000_000, 300, 10, 1),  # a tenth of a second is one step, not two
-        (30_000_001, 300, 10, 2),
-        (75_000_000, 300, 10, 3),  # 2.5 steps
-        (10_000, 0.1, 10, 1),  # neither 0.1 MHz nor its product is exact as a float
-        (30_000, 0.3, 30, 3),
-        (3, 1e-06, 50, 150),
+        (0, 300, 10, (0, 0)),
+        (300, 300, 10, (0, 1e-6)),
+        (15_000_000, 300, 10, (0, 0.05)),
+        (30_000_000, 300, 10, (1, 0)),  # a tenth of a second is one step, neither none nor two
+        (30_000_001, 300, 10, (2, 0)),
+        (75_000_000, 300, 10, (3, 0)),  # 2.5 steps
+        (10_000, 0.1, 10, (1, 0)),  # neither 0.1 MHz nor its product is exact as a float
+        (30_000, 0.3, 30, (3, 0)),
+        (3, 1e-06, 50, (150, 0)),
     ],
 )
-def test_seconds_become_steps(cycles: int, clock_mhz: float, fps: int, steps: int) -> None:
-    assert delay_steps(cycles, clock_mhz, fps) == steps
+def test_how_late_a_call_is(cycles: int, clock_mhz: float, fps: int, late: tuple[int, float]) -> None:
+    assert delay(cycles, clock_mhz, fps) == late
 
 
 class Chunks(Runner):
@@ -67,7 +68,8 @@ class Chunks(Runner):
 BY_HAND = {  # chunk, cycles of a call in thousands of a step: what is done at each step (-1: idle)
     "at once": (1, 0, [0, 100, 200, 300]),
     "at once, chunks": (3, 0, [0, 1, 2, 300, 301, 302, 600]),
-    "a little late": (1, 1, [-1, 0, 100, 200, 300]),
+    "within a step": (1, 999, [0, 100, 200, 300]),
+    "within a step, chunks": (3, 500, [0, 1, 2, 300, 301, 302, 600]),
     "a whole step": (1, 1000, [-1, 0, 100, 200, 300]),
     "two and a half steps": (1, 2500, [-1, -1, -1, 0, 0, 0, 300, 300, 300, 600]),
     "a chunk that lasts": (4, 1000, [-1, 0, 1, 2, 3, 400, 401, 402, 403, 800]),
@@ -83,6 +85,17 @@ def test_what_is_done_at_each_step(name: str) -> None:
     for _ in range(2):  # another episode begins like the first
         runner.reset(0, "go", 0)
         assert [int(runner.act({0: {"step": step}})[0]) for step in range(len(wanted))] == wanted
+
+
+def test_a_call_within_a_step_takes_seconds_of_it() -> None:
+    """Only the step that asks waits, half of its tenth of a second; the rest of the chunk is there."""
+    runner = LiveRunner(Chunks(3, [50_000]), 1, 10, -1)
+    runner.reset(0, "go", 0)
+    waited = []
+    for step in range(5):
+        runner.act({0: {"step": step}})
+        waited.append(runner.elapsed(0))
+    assert waited == [0.05, 0, 0, 0.05, 0]
 
 
 def test_slots_wait_each_for_itself() -> None:
@@ -125,9 +138,12 @@ def scores(clock_mhz: float | None) -> dict[int, float]:
 
 def test_success_in_a_world_that_moves_on(wall: pytest.MonkeyPatch) -> None:
     """It rolls from 10 places: seen at 3 (step 7), it brakes a step late at 2. Two steps late it looks only at steps
-    0, 2, 4, ...: from 10 it sees 4 and then 2, and is at the wall when it brakes; from 11 it sees 3 and stops at 1."""
+    0, 2, 4, ...: from 10 it sees 4 and then 2, and is at the wall when it brakes; from 11 it sees 3 and stops at 1.
+    Half a step late it rolls 1.5 places a step: from 10 it sees 8.5, 7, 5.5, 4, 2.5 and stops at 2."""
     assert scores(None) == {10: 3, 11: 3, 12: 3}
-    assert scores(1) == scores(1000) == {10: 2, 11: 2, 12: 2}
+    assert scores(2) == pytest.approx({10: 2, 11: 1.5, 12: 2.5})
+    assert scores(1000) == pytest.approx({10: 2.992, 11: 2.991, 12: 2.99})  # a thousandth of a place a step
+    assert scores(1) == {10: 2, 11: 2, 12: 2}
     assert scores(0.5) == {10: 0, 11: 1, 12: 0}
     assert scores(0.34) == {10: 0, 11: 0, 12: 0}  # three steps: asked at 0, 3, 6, 9; 11 - 9 = 2 are left
 
@@ -137,19 +153,23 @@ def test_the_table_and_the_chart(wall: pytest.MonkeyPatch, tmp_path: Path) -> No
     lines = [line.split() for line in table(rows).splitlines()]
     assert [line[:6] for line in lines[1:]] == [
         ["server", "waits", "100,000", "-", "0", "100.0"],
-        ["server", "1000", "100,000", "0.1", "1", "100.0"],
+        ["server", "1000", "100,000", "0.1", "0", "100.0"],
         ["server", "0.5", "100,000", "200", "2", "33.3"],
     ]
     svg = live_chart(rows)
     root = xml.etree.ElementTree.fromstring(svg)
     titles = [e.text for e in root.iter("{http://www.w3.org/2000/svg}title")]
-    assert titles == ["server, 0.5 MHz: 33.3 %, 2 steps late", "server, 1000 MHz: 100.0 %, 1 steps late"]
+    assert titles == ["server, 0.5 MHz: 33.3 %, 2 steps late", "server, 1000 MHz: 100.0 %, 0 steps late"]
     points = next(root.iter("{http://www.w3.org/2000/svg}polyline")).attrib["points"].split()
     (x, y), (right, top) = ([float(n) for n in point.split(",")] for point in points)
     assert x < right and y > top
     xml.etree.ElementTree.fromstring(live_chart(sweep([SPEC], "wall", "flat", 1, (3,))))  # one clock
     save_evaluation(tmp_path / "e.json", rows[2].evaluation)
     assert load_evaluation(tmp_path / "e.json") == rows[2].evaluation
+    save_evaluation(tmp_path / "e.json", rows[1].evaluation)
+    assert load_evaluation(tmp_path / "e.json") == rows[1].evaluation
+    assert all(set(e.elapsed) == {0.0001} and len(e.elapsed) == len(e.actions) for e in rows[1].evaluation.episodes)
+    assert not any(e.elapsed for e in (*rows[0].evaluation.episodes, *rows[2].evaluation.episodes))
 
 
 def test_refusals(wall: pytest.MonkeyPatch, run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -202,6 +222,7 @@ def test_programs_of_two_configs(run: Path, data: Path, tmp_path: Path) -> None:
     ]
     cycles = [row["cycles"] for row in rows]
     assert len(set(cycles[:3])) == len(set(cycles[3:])) == 1 and cycles[0] < cycles[3]
-    assert [row["delay_steps"] for row in rows[2::3]] == [-(-10 * count // 500_000) for count in cycles[2::3]]
+    late = [-(-10 * count // 500_000) if 10 * count >= 500_000 else 0 for count in cycles[2::3]]
+    assert [row["delay_steps"] for row in rows[2::3]] == late
     assert rows[0]["results"] == rows[3]["results"]  # the same integers on both
     assert plot.read_text().count("<polyline") == 2

@@ -1,4 +1,4 @@
-"""A throw-away world whose arithmetic is done by hand: something rolls to a wall, a place a step, until it brakes.
+"""A throw-away world whose arithmetic is done by hand: something rolls to a wall, ten places a second, until it brakes.
 
 The way is 10, 11 or 12 places long, by the seed. At the wall it breaks; stopped before, it succeeds.
 """
@@ -27,18 +27,18 @@ class Wall:
     max_steps = 40
 
     def __init__(self, level: str) -> None:
-        self.level, self.left = level, 0
+        self.level, self.left = level, 0.0
 
     def reset(self, *, seed: int) -> tuple[Sample, dict[str, Any]]:
         self.left = 10 + seed % 3
         return self._seen(), {}
 
     def step(self, action: Any, elapsed: float = 0.0) -> tuple[Sample, float, bool, bool, dict[str, Any]]:
-        if action == BRAKE:
-            return self._seen(), 1.0, True, False, {"success": True, "score": float(self.left)}
-        self.left -= 1
-        broken = self.left == 0
-        return self._seen(), 0.0, broken, False, {"success": False, "score": 0.0, "failure": "broken" if broken else ""}
+        self.left -= 10 * elapsed + (action == ROLL)
+        if self.left <= 0:
+            return self._seen(), 0.0, True, False, {"success": False, "score": 0.0, "failure": "broken"}
+        stopped = bool(action == BRAKE)
+        return self._seen(), 0.0, stopped, False, {"success": stopped, "score": self.left if stopped else 0.0}
 
     def render(self) -> npt.NDArray[np.uint8]:
         return np.zeros((8, 8, 3), np.uint8)

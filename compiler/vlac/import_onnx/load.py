@@ -140,7 +140,9 @@ def _check_valid(source: Source, origin: str) -> None:
         raise ModelError(f"'{origin}' is not a valid ONNX model: {str(e).strip()}") from e
 
 
-def parse_model(model: Source | onnx.ModelProto, origin: str) -> tuple[ir.Model, Tail | None]:
+def parse_model(
+    model: Source | onnx.ModelProto, origin: str, *, merge_convs: bool = True
+) -> tuple[ir.Model, Tail | None]:
     """Infer shapes and fold constants; what has no static shape is cut off as the model's tail.
 
     Raises:
@@ -155,7 +157,7 @@ def parse_model(model: Source | onnx.ModelProto, origin: str) -> tuple[ir.Model,
     except ir.serde.SerdeError as e:
         raise ModelError(f"'{origin}' is not a valid ONNX model: {e.__cause__ or e}") from e
     _check_sizes(parsed, origin, lowest=0)  # before constants are computed; parts of shapes may be empty until then
-    simplify(parsed)
+    simplify(parsed, merge_convs=merge_convs)
     head, tail = split_tail(parsed)
     _check_sizes(head, origin)
     _check_constants(head, origin)

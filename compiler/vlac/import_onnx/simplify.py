@@ -6,6 +6,7 @@ crossed bounds). Not here: rewrites for the machine (`rewrite/`).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,8 +67,13 @@ def quiet() -> Iterator[None]:
 
 
 @quiet()
-def simplify(model: ir.Model) -> None:
-    """Simplify a model in place; its functions are inlined, its constants become initializers."""
+def simplify(model: ir.Model, *, merge_convs: bool = True) -> None:
+    """Simplify a model in place; its functions are inlined, its constants become initializers.
+
+    Args:
+        model: the model.
+        merge_convs: equal convolutions of one input become one. Not where a task may mask one of them alone.
+    """
     optimizer.inline(model)
     name_printably(model)
     outputs = [v.name for v in model.graph.outputs]
@@ -92,11 +98,25 @@ def simplify(model: ir.Model) -> None:
         passes.RemoveUnusedNodesPass(),
         passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         passes.DeduplicateInitializersPass(),
-        passes.CommonSubexpressionEliminationPass(),
-        passes.RemoveUnusedOpsetsPass(),
     ):
         each(model)
+    with contextlib.nullcontext() if merge_convs else _distinct_convs(model):
+        passes.CommonSubexpressionEliminationPass()(model)
+    passes.RemoveUnusedOpsetsPass()(model)
     settle_outputs(model, outputs)
+
+
+@contextmanager
+def _distinct_convs(model: ir.Model) -> Iterator[None]:
+    """Let no two convolutions be the same operator to a pass."""
+    convs = [n for n in model.graph if n.op_type == "Conv"]
+    for number, node in enumerate(convs):
+        node.overload = str(number)
+    try:
+        yield
+    finally:
+        for node in convs:
+            node.overload = ""
 
 
 @contextmanager

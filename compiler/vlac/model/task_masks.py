@@ -84,13 +84,10 @@ def _masked(model: ir.Model, channels: Mapping[str, NDArray[np.bool_]]) -> ir.Mo
         product = ir.node("Mul", [value, constant.outputs[0]])
         made = product.outputs[0]
         made.shape, made.type = value.shape, value.type
-        ir.convenience.replace_all_uses_with(value, made)
+        ir.convenience.replace_all_uses_with(value, made, replace_graph_outputs=True)
         product.replace_input_with(0, value)
         out.graph.insert_after(node, [constant, product])
         made.name, value.name = value.name, f"{value.name}.whole"
-        for index, result in enumerate(out.graph.outputs):
-            if result is value:
-                out.graph.outputs[index] = made
     return out
 
 
@@ -117,7 +114,7 @@ class _Reader:
             found: dict[str, Any] = {}
             for name, value in pairs:
                 if name in found:
-                    self._refuse(f"'{name}' is there twice; say it once")
+                    self._refuse(f"{name!r} is there twice; say it once")
                 found[name] = value
             return found
 
@@ -156,7 +153,7 @@ class _Reader:
     def _task(self, task: str, masks: Any) -> dict[str, NDArray[np.bool_]]:
         if not isinstance(masks, Mapping):
             self._refuse(f"task '{task}' must be an object of convolutions, found {_shown(masks)}")
-        return {name: self._channels(f"task '{task}', node '{name}'", name, blocks) for name, blocks in masks.items()}
+        return {name: self._channels(f"task '{task}', node {name!r}", name, blocks) for name, blocks in masks.items()}
 
     def _channels(self, where: str, name: str, blocks: Any) -> NDArray[np.bool_]:
         node = self._nodes.get(name)

@@ -51,8 +51,8 @@ RULES = (
 
 
 @quiet()
-def rewrite_float(model: ir.Model) -> ir.Model:
-    """Apply RULES, fold what became constant, and drop what nothing uses."""
+def rewrite_float(model: ir.Model, *, merge_convs: bool = True) -> ir.Model:
+    """Apply RULES, fold what became constant, and drop what nothing uses; `merge_convs` as in `simplify`."""
     outputs = [v.name for v in model.graph.outputs]
     recover_sequences(model)
     unroll_recurrent(model)
@@ -73,6 +73,6 @@ def rewrite_float(model: ir.Model) -> ir.Model:
     with kept_identities(model):
         onnx_passes.IdentityEliminationPass()(model)
     settle_outputs(model, outputs)
-    simplify(model)
+    simplify(model, merge_convs=merge_convs)
     onnx_passes.RemoveUnusedNodesPass()(model)
     return model

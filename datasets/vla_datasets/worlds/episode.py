@@ -60,14 +60,14 @@ class WorldEpisode:
         self.task = str(self.observation[TASK])
         self.split = str(answer[1].get("split", ""))
 
-    def step(self, action: Any) -> Outcome:
-        """Do one action.
+    def step(self, action: Any, elapsed: float = 0.0) -> Outcome:
+        """Do one action; a world with a clock first moves on by `elapsed` seconds.
 
         Raises:
             WorldError: the world's answer is not what its contract says, or it has not ended after its own `max_steps`.
         """
         with self._noted():
-            answer = self.world.step(action)
+            answer = self.world.step(action, elapsed)
         self.steps += 1
         if not (isinstance(answer, tuple) and len(answer) == 5):
             raise self._broken("step does not return observation, reward, terminated, truncated and info")

@@ -120,6 +120,17 @@ class Backend(ABC):
         """The whole model, which a session then runs in place of programs; None: the backend runs programs."""
         return None
 
+    def check_entry(self, program: Program, entry: str | None) -> None:  # noqa: B027 - most run every entry point
+        """Refuse an entry point that the backend cannot run.
+
+        Args:
+            program: as it was loaded, not as an entry point sees it.
+            entry: entry point, or united tasks; None: the first one.
+
+        Raises:
+            BackendError: names it.
+        """
+
 
 def run_once(backend: Backend, program: Program, inputs: Integers, entry: str | None = None) -> RunResult:
     """Load a program, run it on one input, memories and all, and let it go.

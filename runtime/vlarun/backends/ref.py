@@ -17,6 +17,7 @@ from vla_isa.numerics import quantize
 from vla_isa.package import Package
 from vla_isa.program import Program
 from vla_isa.signature import HostOp
+from vla_isa.tasks import DENSE
 from vlarun.backends.base import Backend, Integers, Loaded, Model, Reals, RunResult, checked
 from vlarun.errors import BackendError
 from vlarun.onnx_runtime import OnnxSession
@@ -40,7 +41,7 @@ class RefBackend(Backend):
         self.options = options or RefOptions()
 
     def load(self, program: Program) -> Loaded:
-        """See `Backend.load`; cycles and memories are unknown here, and an entry point is ignored.
+        """See `Backend.load`; cycles and memories are unknown here; entry points are all the same (see `check_entry`).
 
         Raises:
             BackendError: no model, or a broken one.
@@ -59,6 +60,19 @@ class RefBackend(Backend):
                 "model; compile the graph that you look for alone"
             )
         return _OnnxModel(program, self.options.onnx)
+
+    def check_entry(self, program: Program, entry: str | None) -> None:
+        """See `Backend.check_entry`: the model knows no tasks.
+
+        Raises:
+            BackendError: the entry point is a task.
+        """
+        name = next(iter(program.entries)) if entry is None else entry
+        if program.tasks is not None and DENSE not in name.split("+"):
+            raise BackendError(
+                f"backend 'ref' runs the whole model, and entry point '{name}' is a task, with dead blocks; run "
+                f"'{DENSE}', or another backend"
+            )
 
 
 class _OnnxModel(Model):

@@ -7,9 +7,10 @@ other program are shared. Not here: connections and messages (`server.py`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from vla_isa.errors import VlaError
 from vla_isa.input_arrays import read_runs
 from vla_isa.signature import Value
-from vlarun.errors import InputError
+from vlarun.errors import BackendError, InputError
 from vlarun.partitions import PackageSession
 from vlarun.serve.metrics import Metrics
 from vlarun.session import Session
@@ -89,9 +90,12 @@ class Batcher:
         self._most_at_once, self._most_waiting = most_at_once, most_waiting
         self._shared = open_session()
         self._shared.prepare()  # no client waits until a machine is built
+        if entry is not None and isinstance(self._shared, Session):
+            self._shared.prepare(entry)
         self._waiting: deque[_Request] = deque()
+        self._running: list[_Request] = []
         self._wake = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, "vlarun-serve")
+        self._stopped = False
 
     def session(self) -> AnySession:
         """The session of a new client."""
@@ -101,17 +105,17 @@ class Batcher:
         """The entry point of a request that names it, or None.
 
         Raises:
-            InputError: it is none of the program's. Tasks are not united for a request: every set of them would be
-                loaded, and kept.
+            InputError: it is none of the program's. Tasks are not united for a request, but those that the server was
+                given: every set of them would be loaded, and kept.
         """
-        if name is None:
+        if name is None or (isinstance(name, str) and name == self._entry):
             return self._entry
         known = entry_points(self._shared)
         if not known:
             raise InputError("host partitions, and a whole ONNX model, have no entry points; leave out 'entry'")
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise InputError(f"the program has no entry point {name!r:.60}; it has {', '.join(known)}")
-        return str(name)
+        return name
 
     @property
     def input_names(self) -> set[str]:
@@ -145,9 +149,11 @@ class Batcher:
 
         Raises:
             BusyError: too many requests wait.
-            VlaError: the machine stopped with an error.
+            VlaError: the machine stopped with an error, or the server did before the run ended.
         """
         self.check_room()
+        if self._stopped:
+            raise _stopped()
         request = _Request(session, arrays, forget, entry, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         self._metrics.waiting.set(len(self._waiting))
@@ -156,18 +162,35 @@ class Batcher:
 
     async def work(self) -> None:
         """Run what waits, for ever; to be cancelled."""
+        while True:
+            await self._wake.wait()
+            self._running = self._take()
+            if self._running:
+                for request, found in zip(self._running, await self._beside(self._running), strict=True):
+                    _finish(request, found)
+
+    async def _beside(self, batch: list[_Request]) -> list[Computed | Exception]:
+        """`_run` in a thread of which the end of the process does not wait, as it would for an executor's."""
         loop = asyncio.get_running_loop()
-        try:
-            while True:
-                await self._wake.wait()
-                batch = self._take()
-                if batch:
-                    for request, found in zip(
-                        batch, await loop.run_in_executor(self._thread, self._run, batch), strict=True
-                    ):
-                        _finish(request, found)
-        finally:
-            self._thread.shutdown(wait=False)
+        done: asyncio.Future[list[Computed | Exception]] = loop.create_future()
+
+        def tell(found: list[Computed | Exception]) -> None:
+            if not done.done():
+                done.set_result(found)
+
+        def run() -> None:
+            found = self._run(batch)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(tell, found)
+
+        threading.Thread(target=run, name="vlarun-serve", daemon=True).start()
+        return await done
+
+    def stop(self) -> None:
+        """Fail what waits and what runs: the server does not wait for it any more."""
+        self._stopped = True
+        for request in (*self._waiting, *self._running):
+            _finish(request, _stopped())
 
     def _take(self) -> list[_Request]:
         """The oldest request, and those behind it that can share its run; none of a client that no longer waits."""
@@ -210,6 +233,10 @@ class Batcher:
         cycles = None if first.session.backend.name == "ref" else int(first.session.stats["cycles"])
         self._metrics.ran(len(batch), cycles)
         return [Computed(result, cycles) for result in results]
+
+
+def _stopped() -> BackendError:
+    return BackendError("the server stops, and the run had not ended; ask again when it is back")
 
 
 def _together(first: _Request, other: _Request) -> bool:

@@ -26,7 +26,7 @@ class ServerError(VlaError):
 
 
 class Client:
-    """A connection to `vlarun serve --tcp PORT`.
+    """A connection to `vlarun serve --tcp PORT`, for one thread: the next reply is that of the last request.
 
     Args:
         host: of the server.
@@ -69,12 +69,18 @@ class Client:
         Raises:
             ServerError: the server refuses it.
             BackendError: the server is gone; the connection is closed.
+
+        Whatever else interrupts it, as Ctrl-C does, closes the connection too: the reply would be taken for the next
+        one's.
         """
+        request = frames.frame(frames.MESSAGE, pack(observation))
         try:
             with contextlib.suppress(BackendError):  # of a server that closed: why may still be there to read
-                self._write(frames.frame(frames.MESSAGE, pack(observation)))
+                self._write(request)
             return self._message()
-        except BackendError:
+        except ServerError:
+            raise
+        except BaseException:
             self.close()
             raise
 

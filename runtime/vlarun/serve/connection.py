@@ -46,6 +46,7 @@ class Door:
     Attributes:
         refusal: why no more can come now; empty: one can.
         client: serves a connection from its metadata to its end.
+        clients: how many are served at once.
         message_bytes: the largest request.
         api_key: what clients must give; empty: nothing.
         page: what `/metrics` says.
@@ -53,6 +54,7 @@ class Door:
 
     refusal: Callable[[], str]
     client: Callable[[Connection], Awaitable[None]]
+    clients: int
     message_bytes: int
     api_key: str
     page: Callable[[], bytes]

@@ -29,6 +29,8 @@ __all__ = ["Limits", "PolicyServer"]
 
 log = logging.getLogger(__name__)
 _Server = TypeVar("_Server")
+_LAST_SECONDS = 1.0  # after the grace, until clients that still do not go are cut off
+_REPEAT_SECONDS = 60.0  # between two lines of the log that say the same
 RESET, ENTRY = "reset", "entry"  # in an observation: true begins a new episode; the entry point of its run
 
 
@@ -73,7 +75,8 @@ class PolicyServer:
         self._open, self._entry = open_session, entry
         self._episode, self._metadata, self._api_key = episode, dict(metadata), api_key
         self._clients: dict[Connection, bool] = {}  # and whether a request of it is under way
-        self._stopping = asyncio.Event()
+        self._handlers: set[asyncio.Task[Any]] = set()
+        self._stopping, self._hurry = asyncio.Event(), False
 
     async def run(
         self, host: str, port: int, started: Callable[[int, int | None], None], tcp_port: int | None = None
@@ -93,10 +96,11 @@ class PolicyServer:
             self._open, self.metrics, entry=self._entry, most_at_once=limits.at_once, most_waiting=limits.waiting
         )
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_ScarceFiles())
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(each, self.stop)
         work = asyncio.create_task(self._batcher.work())
-        door = Door(self._refusal, self._client, limits.message_bytes, self._api_key, self.metrics.text)
+        door = Door(self._refusal, self._client, limits.clients, limits.message_bytes, self._api_key, self.metrics.text)
         try:
             server = await _listening(websocket.listen(host, port, door), f"{host}:{port}", "--port")
             framed, ports = None, [server.sockets[0].getsockname()[1], None]
@@ -113,20 +117,31 @@ class PolicyServer:
             framed.close()
         await self._let_finish()
         work.cancel()
-        await server.wait_closed()
+        await asyncio.wait([asyncio.create_task(server.wait_closed())], timeout=_LAST_SECONDS / 3)
 
     def stop(self) -> None:
-        """Take no more requests, answer those under way, and return from `run`."""
+        """Take no more requests, answer those under way, and return from `run`; called again: answer none."""
+        self._hurry = self._stopping.is_set()
         self._stopping.set()
 
     async def _let_finish(self) -> None:
         """Close every connection, one with a request under way after its reply, or when the grace is over."""
-        idle = [connection for connection, busy in self._clients.items() if not busy]
-        await asyncio.gather(*(connection.close(GOING_AWAY, "the server stops") for connection in idle))
+        closing = [self._closing(connection) for connection, busy in self._clients.items() if not busy]
         end = time.monotonic() + self.limits.grace
-        while self._clients and time.monotonic() < end:
+        while self._clients and time.monotonic() < end and not self._hurry:
             await asyncio.sleep(0.01)
-        await asyncio.gather(*(connection.close(GOING_AWAY, "the server stops") for connection in self._clients))
+        self._batcher.stop()
+        await asyncio.sleep(0)  # those who waited for a run go on, and are told
+        if self._handlers:
+            await asyncio.wait(self._handlers, timeout=_LAST_SECONDS / 3)
+        closing += [self._closing(connection) for connection in self._clients]
+        if closing:
+            await asyncio.wait(closing, timeout=_LAST_SECONDS / 3)
+        for handler in self._handlers:
+            handler.cancel()
+
+    def _closing(self, connection: Connection) -> asyncio.Task[None]:
+        return asyncio.create_task(connection.close(GOING_AWAY, "the server stops"))
 
     def _refusal(self) -> str:
         """Why no more clients can come now; empty: one can."""
@@ -141,17 +156,26 @@ class PolicyServer:
             return
         self._clients[connection] = False
         self.metrics.clients.set(len(self._clients))
+        handler = asyncio.current_task()
+        assert handler is not None
+        self._handlers.add(handler)
         try:
+            try:
+                client = _Client(self._batcher, self._episode())
+            except Exception:
+                log.exception("a client cannot be served")
+                await connection.close(INTERNAL, "internal error; the server's log has it")
+                return
             await connection.send(pack(self._metadata))
-            await self._requests(connection)
+            await self._requests(connection, client)
         except Gone:
             pass
         finally:
+            self._handlers.discard(handler)
             del self._clients[connection]
             self.metrics.clients.set(len(self._clients))
 
-    async def _requests(self, connection: Connection) -> None:
-        client = _Client(self._batcher, self._episode())
+    async def _requests(self, connection: Connection, client: _Client) -> None:
         previous: float | None = None
         while not self._stopping.is_set():
             try:
@@ -187,6 +211,11 @@ class PolicyServer:
         try:
             async with asyncio.timeout(self.limits.timeout):
                 reply = await client.infer(message)
+            seconds = time.monotonic() - start
+            reply["server_timing"] = {"infer_ms": seconds * 1000, **client.timing}
+            if previous is not None:
+                reply["server_timing"]["prev_total_ms"] = previous * 1000
+            return pack(reply), "answered"
         except TimeoutError:
             text = (
                 f"no result within {self.limits.timeout:g} s; the server is busy, or slow (--timeout). The policy "
@@ -201,11 +230,6 @@ class PolicyServer:
             log.exception("a request failed")
             client.broken = True
             return "internal error; the server's log has it", "failed"
-        seconds = time.monotonic() - start
-        reply["server_timing"] = {"infer_ms": seconds * 1000, **client.timing}
-        if previous is not None:
-            reply["server_timing"]["prev_total_ms"] = previous * 1000
-        return pack(reply), "answered"
 
 
 class _Client:
@@ -246,6 +270,21 @@ class _Client:
             raise InputError(f"'{RESET}' is {reset!r:.40}; send true to begin an episode, or leave it out")
         self._forget |= self._episode.begins(observation, reset)
         return self._batcher.check(self._session, self._episode.inputs(observation), entry)
+
+
+class _ScarceFiles:
+    """The event loop's exception handler: where the process may open no more files, asyncio reports it a hundred times
+    a second; here that is one line a minute."""
+
+    def __init__(self) -> None:
+        self._said = -_REPEAT_SECONDS
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if "socket.accept()" not in context.get("message", ""):
+            loop.default_exception_handler(context)
+        elif time.monotonic() - self._said >= _REPEAT_SECONDS:
+            self._said = time.monotonic()
+            log.error("no more connections can be taken now: %s", context.get("exception"))
 
 
 async def _listening(listen: Awaitable[_Server], place: str, option: str) -> _Server:

@@ -20,6 +20,7 @@ _POLICY, _PROTOCOL, _TOO_BIG = 1008, 1002, 1009  # RFC 6455, section 7.4.1
 _GREETING_SECONDS = 10.0  # as long as a websocket's handshake may take
 _LINGER_SECONDS = 1.0  # for what a client still sends when it is told the end: closing at once would lose the text
 _READ = 1 << 16
+_STRANGERS = 2  # for each client that is served, connections before the end of their greeting
 
 
 class _Refused(Exception):
@@ -123,10 +124,19 @@ async def listen(host: str, port: int, door: Door) -> asyncio.Server:
         OSError: the port cannot be taken.
     """
 
+    strangers: set[_Framed] = set()
+
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(strangers) >= _STRANGERS * door.clients:
+            writer.transport.abort()
+            return
         connection = _Framed(reader, writer, door.message_bytes)
+        strangers.add(connection)
         try:
-            await connection.greeted(door.api_key)
+            try:
+                await connection.greeted(door.api_key)
+            finally:
+                strangers.discard(connection)
             if why := door.refusal():
                 raise _Refused(TRY_LATER, why)
             await door.client(connection)

@@ -19,6 +19,7 @@ from vlarun.serve.connection import Door, Gone
 __all__ = ["listen"]
 
 _MOST_QUEUED = 4  # messages of one client that are read ahead
+_LINGER_SECONDS = 1.0  # for a client's answer when it is told the end
 
 
 class _Websocket:
@@ -58,6 +59,7 @@ async def listen(host: str, port: int, door: Door) -> Server:
         compression=None,
         max_size=door.message_bytes,
         max_queue=_MOST_QUEUED,
+        close_timeout=_LINGER_SECONDS,
         ping_timeout=None,  # a client that computes for a minute answers no ping, and is not gone
         process_request=lambda connection, request: _http(door, connection, request),
         logger=_quiet(),

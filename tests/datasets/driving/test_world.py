@@ -23,6 +23,7 @@ from vla_datasets.worlds.driving.opendrive import grid_town
 from vla_datasets.worlds.driving.route import random_route, route_split
 from vla_datasets.worlds.driving.schema import COMMAND, COMMANDS, IMAGE, concept
 from vla_datasets.worlds.driving.traffic import CAR_LENGTH, Car, Pedestrian, Traffic
+from vla_datasets.worlds.driving.trip import Trip
 from vla_datasets.worlds.driving.vehicle import WHEELBASE, Vehicle
 from vla_datasets.worlds.registry import find_world
 
@@ -166,6 +167,41 @@ def test_an_episode_that_fails_says_how() -> None:
     world.close()
 
 
+def driven(town: LaneMap, aside: float, from_: int = 0) -> tuple[dict[str, object], list[bool]]:
+    """The last info of a drive beside the path (right is positive) from a point on, and where it is off the road."""
+    route = random_route(town, np.random.default_rng(2))
+    trip, off, info = Trip(town, route), [], {}
+    for number, ((x, y), yaw) in enumerate(zip(route.points, route.yaws, strict=True)):
+        away = aside if number >= from_ else 0.0
+        ego = Vehicle(float(x - away * math.sin(yaw)), float(y + away * math.cos(yaw)), float(yaw), 5.0)
+        trip.look(ego, [], [], False)
+        off.append(trip.off_road(ego))
+        _, ended, _, info = trip.judge(ego, "")
+        if ended:
+            break
+    return info, off
+
+
+def test_only_the_route_itself_is_driven(town: LaneMap) -> None:
+    """Beside it, in oncoming lanes or in a parallel street, the car gets on no more than if it stood."""
+    info, off = driven(town, 0.5)
+    assert info == {"success": True, "score": 1.0} and not any(off)
+    info, off = driven(town, -7.0, from_=40)  # lanes are 3.5 m wide
+    assert not info["success"] and 0 < info["score"] < 0.5 and np.mean(off[45:]) > 0.9  # type: ignore[operator]
+    info, _ = driven(town, 60.0, from_=40)
+    assert info["failure"] == "left the route" and 0 < info["score"] < 0.5  # type: ignore[operator]
+
+
+def test_the_end_is_a_place(town: LaneMap) -> None:
+    """Whoever is near the last points of the route, and not at its end, has not arrived."""
+    route = random_route(town, np.random.default_rng(2))
+    trip, (x, y), yaw = Trip(town, route), route.points[-1], float(route.yaws[-1])
+    trip.progress = len(route.points) - 1
+    for aside, arrived in ((0.0, True), (4.9, True), (5.1, False)):
+        ego = Vehicle(float(x - aside * math.sin(yaw)), float(y + aside * math.cos(yaw)), yaw, 5.0)
+        assert trip.judge(ego, "")[3]["success"] == arrived
+
+
 def test_time_that_the_policy_takes_is_lived_through() -> None:
     """The car rolls on under the last action; a late answer is worse than an early one."""
     world = Driving("clear")
@@ -263,7 +299,7 @@ def test_no_route_is_in_two_splits_or_evaluated(monkeypatch: pytest.MonkeyPatch)
             self.last = world.reset(seed=seed)
             return self.last
 
-        def step(self, action: object) -> tuple[object, float, bool, bool, dict[str, object]]:
+        def step(self, action: object, elapsed: float = 0.0) -> tuple[object, float, bool, bool, dict[str, object]]:
             return self.last[0], 0.0, True, False, {"success": True, "score": 1.0}
 
     for slot in range(12):

@@ -129,6 +129,27 @@ def test_requests_of_two_entry_points_share_no_run() -> None:
     assert session.asked == [("left", 2), ("right", 2)]
 
 
+class United(Noted):
+    """Of tasks, which can be united."""
+
+    def at(self, entry: str | None) -> Program:
+        return super().at(None if entry == "left+right" else entry)
+
+
+def test_the_servers_own_entry_point_may_be_named_and_is_loaded() -> None:
+    session = United()
+
+    async def asked() -> None:
+        batcher = Batcher(lambda: session, Metrics(), entry="left+right")
+        assert "left+right" in session._loads
+        assert [batcher.entry(name) for name in (None, "left+right", "left")] == ["left+right", "left+right", "left"]
+        for bad in (np.array([1, 2]), "right+left", {"a": 1}):
+            with pytest.raises(InputError, match="no entry point"):
+                batcher.entry(bad)
+
+    asyncio.run(asked())
+
+
 def test_a_policys_preprocessor_is_for_one_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "graphs.bin"
     image.save(graphs(), path)

@@ -23,7 +23,7 @@ def episode_gif(world: str, level: str, episode: EpisodeResult) -> str:
     """Play the episode's actions again; left everything, right what the policy's cameras see, enlarged."""
     pictures = []
     with contextlib.closing(find_world(world).make(level)) as opened:
-        for moment in replay(opened, episode.seed, episode.actions):
+        for moment in replay(opened, episode.seed, episode.actions, episode.elapsed):
             height = moment.picture.shape[0]
             parts = [moment.picture]
             for view in (value for key, value in moment.observation.items() if key.startswith(image(""))):

@@ -233,7 +233,10 @@ def load_evaluation(path: Path) -> Evaluation:
     try:
         stored = read_json(path)
         _check_stored(stored)
-        episodes = tuple(EpisodeResult(**{**e, "actions": tuple(e["actions"])}) for e in stored["results"])
+        episodes = tuple(
+            EpisodeResult(**{**e, "actions": tuple(e["actions"]), "elapsed": tuple(e.get("elapsed", ()))})
+            for e in stored["results"]
+        )
         head = {key: stored[key] for key in ("world", "level", "backend", "max_steps", "cycles")}
         return Evaluation(**head, episodes=episodes, clock_mhz=stored.get("clock_mhz"))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -263,6 +266,9 @@ def _check_stored(stored: Any) -> None:
         _demand(type(row["success"]) is bool, where + "success", row["success"], "true or false")
         _demand(_finite(row["score"]), where + "score", row["score"], "a finite number")
         _demand(isinstance(row["actions"], list), where + "actions", row["actions"], "a list")
+        elapsed = row.get("elapsed", [])
+        right = isinstance(elapsed, list) and len(elapsed) in (0, len(row["actions"])) and all(map(_finite, elapsed))
+        _demand(right, where + "elapsed", elapsed, "a list of finite numbers, one of each action or none")
         for key in ("task", "failure"):
             _demand(isinstance(row[key], str), where + key, row[key], "a text")
     if len({row["seed"] for row in rows}) < len(rows):

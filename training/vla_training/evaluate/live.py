@@ -1,7 +1,8 @@
-"""The world moves on while the machine computes: an action takes effect some control steps after its observation.
+"""The world moves on while the machine computes: an action takes effect some time after its observation.
 
-A call that takes `cycles` at a clock takes effect ceil(cycles / clock * control frequency) control steps after the
-step of its observation; until then the rest of the last chunk goes on, and behind its end the last action. The machine
+A call that is over within a control step delays that step's action: the world first moves on by its seconds, under
+the action before. Any other takes effect ceil(cycles / clock * control frequency) control steps after the step of its
+observation; until then the rest of the last chunk goes on, and behind its end the last action. The machine
 computes one call at a time for an episode. It is asked again when it is free and what is left of the chunk lasts no
 longer than a call does. Not here: many clocks and programs (`sweep.py`).
 """
@@ -21,15 +22,17 @@ from vla_datasets.keys import Sample
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.runner import Runner
 
-__all__ = ["LiveRunner", "delay_steps"]
+__all__ = ["LiveRunner", "delay"]
 
 
-def delay_steps(cycles: int, clock_mhz: float, fps: int) -> int:
-    """Control steps from an observation until its action takes effect: the seconds of a call, rounded up to steps.
+def delay(cycles: int, clock_mhz: float, fps: int) -> tuple[int, float]:
+    """From an observation until its action takes effect: control steps, and seconds within the step.
 
-    Exact: a call of just a step is one step late, not two.
+    A call within a step is that many seconds late, any other whole steps, rounded up. Exact: a call of just a step is
+    one step late, neither none nor two.
     """
-    return math.ceil(Fraction(cycles) * fps / (Fraction(repr(clock_mhz)) * 1_000_000))
+    seconds = Fraction(cycles) / (Fraction(repr(clock_mhz)) * 1_000_000)
+    return (math.ceil(seconds * fps), 0.0) if seconds * fps >= 1 else (0, float(seconds))
 
 
 @dataclass
@@ -37,6 +40,7 @@ class _Slot:
     """An episode: what is done, and what is on its way."""
 
     last: Any  # the action of the step before
+    elapsed: float = 0.0  # seconds of the step that comes until its action takes effect
     step: int = 0
     coming: tuple[int, npt.NDArray[Any]] | None = None  # the step at which it takes effect, and the chunk
 
@@ -60,7 +64,7 @@ class LiveRunner(Runner):
             raise EvaluationError("--live counts the device's cycles, and parts of this program run on the host.")
         self._runner, self._clock, self._fps, self._idle = runner, clock_mhz, fps, idle
         self._slots: dict[int, _Slot] = {}
-        self._delay = 0  # of the last call
+        self._delay = 0  # steps, of the last call
 
     def begin(self, slot: int, task: str, seed: int) -> None:
         """The machine is free, and what was on its way is lost."""
@@ -70,15 +74,21 @@ class LiveRunner(Runner):
     def act(self, observations: Mapping[int, Sample]) -> dict[int, Any]:
         """What each slot does at this step."""
         for slot in observations:
+            self._slots[slot].elapsed = 0.0
             self._arrive(slot)
         asked = {slot: seen for slot, seen in observations.items() if self._asks(slot)}
         if asked:
             chunks = self.ask(asked)
-            self._delay = delay_steps(self._counted(), self._clock, self._fps)
+            self._delay, seconds = delay(self._counted(), self._clock, self._fps)
             for slot, chunk in chunks.items():
+                self._slots[slot].elapsed = seconds
                 self._slots[slot].coming = (self._slots[slot].step + self._delay, chunk)
                 self._arrive(slot)
         return {slot: self._next(slot) for slot in observations}
+
+    def elapsed(self, slot: int) -> float:
+        """Seconds that the world moves on under the action before."""
+        return self._slots[slot].elapsed
 
     def ask(self, observations: Mapping[int, Sample]) -> dict[int, npt.NDArray[Any]]:
         """The other runner's chunks."""

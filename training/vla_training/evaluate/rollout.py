@@ -32,10 +32,11 @@ class EpisodeResult:
     score: float
     failure: str  # empty where it succeeded
     actions: tuple[Any, ...]
+    elapsed: tuple[float, ...] = ()  # seconds until each action took effect; empty where every one did at once
 
     def to_json(self) -> dict[str, Any]:
         """As stored in evaluation files."""
-        return {**asdict(self), "actions": list(self.actions)}
+        return {**asdict(self), "actions": list(self.actions), "elapsed": list(self.elapsed)}
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,20 @@ def play(worlds: Sequence[World], runner: Runner, seeds: Iterable[int]) -> Itera
     """
     waiting = iter(seeds)
     actions: dict[int, list[Any]] = {slot: [] for slot in range(len(worlds))}
+    waits: dict[int, list[float]] = {slot: [] for slot in range(len(worlds))}
     playing = {slot: e for slot, world in enumerate(worlds) if (e := _begin(world, runner, slot, waiting)) is not None}
     while playing:
         for slot, action in _act(runner, playing).items():
             episode = playing[slot]
             actions[slot].append(np.asarray(action).tolist())
-            end = episode.step(action)
+            waits[slot].append(runner.elapsed(slot))
+            end = episode.step(action, waits[slot][-1])
             if not end.ended:
                 continue
-            done = tuple(actions[slot])
-            yield EpisodeResult(episode.seed, episode.task, end.success, end.score, end.failure, done)
+            done = tuple(actions[slot]), tuple(waits[slot]) if any(waits[slot]) else ()
+            yield EpisodeResult(episode.seed, episode.task, end.success, end.score, end.failure, *done)
             del playing[slot]
-            actions[slot] = []
+            actions[slot], waits[slot] = [], []
             if (following := _begin(worlds[slot], runner, slot, waiting)) is not None:
                 playing[slot] = following
 
@@ -90,9 +93,9 @@ def _act(runner: Runner, playing: dict[int, WorldEpisode]) -> dict[int, Any]:
         raise EvaluationError(f"In one of the episodes {where}: {error}") from error
 
 
-def replay(world: World, seed: int, actions: Sequence[Any]) -> Iterator[Moment]:
-    """The moments of an episode whose actions are known; no policy is run."""
+def replay(world: World, seed: int, actions: Sequence[Any], elapsed: Sequence[float] | None = None) -> Iterator[Moment]:
+    """The moments of an episode whose actions, and seconds until they took effect, are known; no policy is run."""
     episode = WorldEpisode(world, seed)
-    for action in actions:
+    for action, seconds in zip(actions, elapsed or [0.0] * len(actions), strict=True):
         yield Moment(world.render(), episode.observation)
-        episode.step(np.asarray(action))
+        episode.step(np.asarray(action), seconds)

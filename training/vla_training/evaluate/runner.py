@@ -42,6 +42,10 @@ class Runner(ABC):
                 self._queues[slot].extend(actions)
         return {slot: self._queues[slot].popleft() for slot in observations}
 
+    def elapsed(self, slot: int) -> float:
+        """Seconds that the world moves on under the action before, until the action of this step takes effect."""
+        return 0.0
+
     @abstractmethod
     def begin(self, slot: int, task: str, seed: int) -> None:
         """What computes forgets the slot's last episode."""

@@ -19,7 +19,7 @@ from vla_isa.program import Program
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import HOST_BACKENDS, RunnerSpec, ServerSpec
 from vla_training.evaluate.closed_loop import Evaluation, evaluate
-from vla_training.evaluate.live import delay_steps
+from vla_training.evaluate.live import delay
 
 __all__ = ["LiveRow", "save_sweep", "sweep", "table"]
 
@@ -30,7 +30,7 @@ class LiveRow:
 
     name: str  # its hardware config, and its file where several programs have the same one
     evaluation: Evaluation
-    delay_steps: int  # control steps from an observation to its action
+    delay_steps: int  # whole control steps from an observation to its action
 
     @property
     def milliseconds(self) -> float | None:
@@ -68,7 +68,7 @@ def sweep(
     for name, spec in zip(names, specs, strict=True):
         for clock in (None, *clocks_mhz):
             played = evaluate(spec, world, level, episodes, engine, progress, clock)
-            late = 0 if clock is None or played.cycles is None else delay_steps(played.cycles, clock, fps)
+            late = 0 if clock is None or played.cycles is None else delay(played.cycles, clock, fps)[0]
             rows.append(LiveRow(name, played, late))
     return rows
 

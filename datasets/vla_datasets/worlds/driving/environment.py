@@ -1,8 +1,8 @@
 """The driving world: a route through a town with lights, traffic and weather, seen by a camera in front.
 
 A level is a weather, "clear", "rain", "fog" or "night", with "+traffic" and "+pushed" (`pushes.py`) where it says so.
-Success is to come within 5 m of the route's end; the score is the share of it that was driven. Not here: how it looks
-(`scene.py`), what is in the way (`hazards.py`).
+Success is to drive the route to within 5 m of its end; the score is the share of it that was driven. Not here: how it
+looks (`scene.py`), what is in the way (`hazards.py`).
 """
 
 from __future__ import annotations

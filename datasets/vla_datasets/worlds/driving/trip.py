@@ -21,7 +21,8 @@ from vla_datasets.worlds.driving.weather import Weather
 __all__ = ["MAX_STEPS", "STUCK_STEPS", "TASK_TEXT", "Trip"]
 
 MAX_STEPS, STUCK_STEPS = 3000, 100
-_GOAL, _OFF_ROAD = 5.0, 2.6  # metres: from the end of the route, and beside the middle of the nearest lane
+_GOAL, _OFF_ROAD = 5.0, 2.6  # metres: from the end of the route, and beside the middle of the nearest lane of the way
+_REACHED, _OFF_ROUTE = 5.0, 20.0  # metres from a point that counts as driven, and from the path of one who is lost
 _STUCK_SPEED = 0.5  # m/s; with nothing in the way
 _NEAR = 15.0  # metres of a concept
 _AHEAD = 12  # points of the route in which the car is looked for
@@ -45,8 +46,13 @@ class Trip:
         self._still = self._told = 0
 
     def look(self, ego: Vehicle, people: Sequence[Place], cars: Sequence[Place], must_stop: bool) -> None:
-        """Where on the route the car is now, and what is in its way; `must_stop` for a light."""
-        self.progress = self.route.nearest(ego.x, ego.y, self.progress, _AHEAD)
+        """Where on the route the car is now, and what is in its way; `must_stop` for a light.
+
+        A car that is not near its route, in a parallel street say, does not get on.
+        """
+        nearest = self.route.nearest(ego.x, ego.y, self.progress, _AHEAD)
+        if _distance(ego, self.route, nearest) <= _REACHED:
+            self.progress = nearest
         self.hazard = blocked(self.route, self.progress, people, cars, must_stop)
 
     def judge(self, ego: Vehicle, failure: str) -> tuple[float, bool, bool, dict[str, Any]]:
@@ -58,8 +64,11 @@ class Trip:
         self.steps += 1
         self._still = self._still + 1 if ego.speed < _STUCK_SPEED and not self.hazard else 0
         last = len(self.route.points) - 1
-        success = not failure and SPACING * (last - self.progress) <= _GOAL
-        if not failure and self._still > STUCK_STEPS:
+        there = SPACING * (last - self.progress) <= _GOAL and _distance(ego, self.route, last) <= _GOAL
+        success = not failure and there
+        if not (failure or success) and self.off(ego) > _OFF_ROUTE:
+            failure = "left the route"
+        if not (failure or success) and self._still > STUCK_STEPS:
             failure = "stuck"
         late = not (success or failure) and self.steps >= MAX_STEPS
         info: dict[str, Any] = {"success": success, "score": 1.0 if success else float(self.progress / last)}
@@ -74,8 +83,8 @@ class Trip:
         return self.route.off(ego.x, ego.y, self.progress, _AHEAD)
 
     def off_road(self, ego: Vehicle) -> bool:
-        """Whether the car has left the lanes."""
-        return abs(self._town.nearest(ego.x, ego.y)[2]) > _OFF_ROAD
+        """Whether the car has left the lanes of its direction: oncoming ones are none of them."""
+        return abs(self._town.nearest(ego.x, ego.y, ego.yaw)[2]) > _OFF_ROAD
 
     def free_and_straight(self, ego: Vehicle) -> bool:
         """Whether the car drives on with nothing in its way and no bend ahead."""
@@ -102,6 +111,11 @@ class Trip:
     def _junction_ahead(self) -> bool:
         part = self.route.lanes[self.progress : self.progress + round(_NEAR / SPACING)]
         return any(self._town.lanes[int(n)].junction >= 0 for n in np.unique(part))
+
+
+def _distance(ego: Vehicle, route: Route, index: int) -> float:
+    x, y = route.points[index]
+    return float(np.hypot(ego.x - x, ego.y - y))
 
 
 def _near(ego: Vehicle, places: Sequence[Place]) -> bool:
