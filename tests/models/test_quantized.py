@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,3 +154,120 @@ def test_ties_round_to_even_as_on_the_device() -> None:
     assert np.array_equal(found, np.rint(x.mean(axis=(2, 3)).astype(np.float64)))  # rint: ties to even
     session = vlarun.Session(compile_file(quantized.to_onnx(), "tiny").program, backend="sim")
     assert all(np.array_equal(session.run({"x": x[row : row + 1]})["y"], found[row : row + 1]) for row in range(8))
+
+
+def test_what_it_would_compute_otherwise_than_the_program_is_refused() -> None:
+    import torch
+    from quantized_nets import graph_of, quantized_of
+
+    class Net(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self, kind: str) -> None:
+            super().__init__()
+            self.kind, self.layer, self.last = kind, torch.nn.Linear(6, 6), torch.nn.Linear(8, 3)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            if self.kind == "loop":
+                for _ in range(4):
+                    x = torch.tanh(self.layer(x))
+                return x
+            y = torch.relu(self.layer(x))
+            return (y, x) if self.kind == "passed" else self.last(torch.cat([y, torch.full((1, 2), 0.5)], dim=1))
+
+    with pytest.raises(PolicyError, match="repeats or carries state; the compiler makes this one of 4 rounds"):
+        quantized_of(graph_of(Net("loop"), 6))
+    with pytest.raises(PolicyError, match="outputs that are inputs or constants, as they compute nothing: z"):
+        quantized_of(dataclasses.replace(graph_of(Net("passed"), 6), outputs=("y", "z")))
+    with pytest.raises(PolicyError, match=r"Concat '.*' cannot be trained .*: its operand '.*' is constant"):
+        quantized_of(graph_of(Net("joined"), 6))
+    with pytest.raises(PolicyError, match="input 'x' holds NaN"):
+        quantized_of(graph_of(torch.nn.Linear(6, 6), 6))(torch.full((1, 6), torch.nan))
+
+
+def test_a_scalar_of_any_form_survives_as_text() -> None:
+    """Protobuf holds numbers as bytes or as `float_data`."""
+    import torch
+    from onnx import TensorProto, helper, numpy_helper
+
+    from vla_models.quantized.convert import quantize_graph
+    from vla_models.quantized.graph import QuantizedGraph
+    from vla_models.quantized.skeleton import decode, encode
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(16, 6)).astype(np.float32)
+    weight = numpy_helper.from_array(rng.normal(size=(6, 4)).astype(np.float32), "w")
+    factor = helper.make_tensor("c", TensorProto.FLOAT, [], [0.5])
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("Tanh", ["a"], ["b"])]
+    nodes.append(helper.make_node("Mul", ["b", "c"], ["y"]))
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, k]) for n, k in (("x", 6), ("y", 4))]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [weight, factor])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    quantized = quantize_graph(model, {"x": x}).eval()
+    again = QuantizedGraph(decode(encode(quantized.model))).eval()
+    again.load_state_dict(quantized.state_dict())
+    y = again(torch.from_numpy(x)).detach().numpy()
+    assert np.abs(y - 0.5 * np.tanh(x @ numpy_helper.to_array(weight))).max() < 0.05
+
+
+@pytest.mark.parametrize("name", ["sqrt", "log", "reciprocal"])
+def test_beyond_its_domain_a_function_is_that_of_the_program(name: str) -> None:
+    """Maxima that calibration saw positive only, in a scale that holds negative numbers; gradients are finite."""
+    import torch
+    from quantized_nets import graph_of
+
+    from vla_models.export_onnx import exported
+    from vla_models.quantized.convert import quantize_graph
+
+    class Net(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = torch.nn.Conv2d(2, 2, 1), torch.nn.Linear(18, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = torch.max_pool2d(self.first(x), 2)
+            return self.last(getattr(torch, name)(y).flatten(1))
+
+    torch.manual_seed(0)
+    net = Net()
+    with torch.no_grad():
+        net.first.weight.copy_(torch.eye(2).reshape(2, 2, 1, 1))
+        net.first.bias.zero_()
+    graph = graph_of(net, 2, 6, 6)
+    x = graph.example(32, seed=1)["x"]
+    x[:, :, ::2, ::2] = x[:, :, ::2, ::2].abs() + 0.1
+    quantized = quantize_graph(exported(graph), {"x": x.numpy()})
+    x[:, :, 0:2, 0:2] = torch.linspace(-1, 0, 32).reshape(32, 1, 1, 1)
+    quantized.train()(x).square().sum().backward()
+    assert all(bool(torch.isfinite(p.grad).all()) for p in quantized.parameters())
+    y = quantized.eval()(x).detach().numpy()
+    session = vlarun.Session(compile_file(quantized.to_onnx(), "tiny").program, backend="sim")
+    assert all(np.array_equal(session.run({"x": x[r : r + 1].numpy()})["y"], y[r : r + 1]) for r in range(0, 32, 4))
+
+
+def test_constants_of_the_policy_are_not_trained() -> None:
+    """Buffers that a layer multiplies with; a saved policy knows it, and its export says nothing of it."""
+    import torch
+    from quantized_nets import graph_of
+
+    from vla_models.quantized.convert import quantize_policy
+
+    @dataclasses.dataclass
+    class Config:
+        pass
+
+    class Net(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.config, self.windows = Config(), {}
+            self.layer = torch.nn.Linear(4, 4)
+            self.register_buffer("spread", torch.eye(4).repeat(1, 2))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(self.layer(x)) @ self.spread
+
+        def graphs(self) -> Any:
+            return (graph_of(self, 4),)
+
+    policy = quantize_policy(Net(), "net", {"x": np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)})
+    trained = {name: p.requires_grad for name, p in policy.graph.weights.items()}
+    assert trained == {"layer/weight": True, "layer/bias": True, "spread": False}
+    assert "fixed" not in str(policy.graph.to_onnx().metadata_props)

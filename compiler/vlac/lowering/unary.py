@@ -37,6 +37,7 @@ from vlac.model.reading import constant, shape_of
 __all__ = [
     "F64",
     "TABLE",
+    "defined",
     "elementary",
     "erf",
     "fits",
@@ -177,14 +178,14 @@ def _stays_float(value: ir.Value) -> bool:
 def _add_table(low: LoweringContext, node: ir.Node, x: Tensor, values: F32) -> None:
     out = low.result(node)
     if x.planes == 2:
-        interpolate(low.graph, node, Traced(x, _defined(values, x.zero_point)), out)
+        interpolate(low.graph, node, Traced(x, defined(values, x.zero_point)), out)
         return
-    table = quantize(_defined(values, x.zero_point), out.tensor.scale, out.tensor.zero_point, out.rounding)
+    table = quantize(defined(values, x.zero_point), out.tensor.scale, out.tensor.zero_point, out.rounding)
     table = INT8.cast(clamp(table, out.lo, out.hi))
     low.graph.insert(VecOp.identity(out.label, node.op_type, x, out.tensor, table))
 
 
-def _defined(values: F32, zero_point: int) -> NDArray[np.float32]:
+def defined(values: F32, zero_point: int) -> NDArray[np.float32]:
     """Fill what is not a number from the nearest entry that is one, from the side of zero where two are as near."""
     known = np.flatnonzero(~np.isnan(values))
     if known.size in (0, values.size):

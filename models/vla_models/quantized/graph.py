@@ -9,7 +9,7 @@ Not here: what an operator computes (`operators.py`), where the graph comes from
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,9 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import nn
 
 from vla_isa.numerics import quantize
+from vla_models.errors import PolicyError
 from vla_models.quantized.operators import compute, refusal, refuse
-from vla_models.quantized.skeleton import LAYERS, weights_of
+from vla_models.quantized.skeleton import LAYERS, fixed_weights, set_fixed_weights, weights_of
 from vla_models.quantized.values import Codes, Value, rounded
 from vlac.model.clamps import clamped_result
 from vlac.model.labels import value_label
@@ -50,6 +51,8 @@ class QuantizedGraph(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.weights = nn.ParameterDict(
             {_key(name): nn.Parameter(torch.tensor(v.const_value.numpy())) for name, v in weights_of(model).items()}
         )
+        for name in fixed_weights(model):
+            self.weights[_key(name)].requires_grad_(False)
         self.register_buffer("ranges", torch.zeros(len(self._plan.names), 2, dtype=torch.float64))
 
     @property
@@ -61,6 +64,12 @@ class QuantizedGraph(nn.Module):  # type: ignore[misc]  # torch is untyped here
         """Take the ranges of the activations, by name."""
         self.ranges.copy_(torch.tensor([ranges[name] for name in self._plan.names], dtype=torch.float64))
 
+    def fix(self, names: Collection[str]) -> None:
+        """Leave the weights of these names as they are in training, and in that of copies and of the saved policy."""
+        set_fixed_weights(self.model, names)
+        for name, weight in ((name, self.weights[_key(name)]) for name in self._plan.weights):
+            weight.requires_grad_(name not in names)
+
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         """The outputs, (N, ...) each; one that is alone is no tuple."""
         integers = self.integers(*inputs)
@@ -68,7 +77,11 @@ class QuantizedGraph(nn.Module):  # type: ignore[misc]  # torch is untyped here
         return found[0] if len(found) == 1 else found
 
     def integers(self, *inputs: torch.Tensor) -> dict[str, Codes]:
-        """Every tensor that the device holds, by the name of its float value in the graph."""
+        """Every tensor that the device holds, by the name of its float value in the graph.
+
+        Raises:
+            PolicyError: an input holds NaN.
+        """
         graph, scales = self._plan.model.graph, self._plan.scales(self.ranges)
         weights = {name: self.weights[_key(name)] for name in self._plan.weights}
         found: dict[ir.Value, Value] = {}
@@ -76,7 +89,7 @@ class QuantizedGraph(nn.Module):  # type: ignore[misc]  # torch is untyped here
         for value, array in zip(graph.inputs, inputs, strict=True):
             name = value.name or ""
             if name in scales:
-                found[value] = stored[name] = _entered(array, scales[name])
+                found[value] = stored[name] = _entered(name, array, scales[name])
         for node in graph:
             operands = [None if v is None else found.get(v) for v in node.inputs]
             value, name = node.outputs[0], node.outputs[0].name or ""
@@ -100,6 +113,7 @@ class QuantizedGraph(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self._check_biases()
         arrays = {name: self.weights[_key(name)].detach().cpu().numpy() for name in self._plan.weights}
         model = self._plan.quantized(arrays, self.ranges)
+        set_fixed_weights(model, ())
         RemoveUnusedNodesPass()(model)  # the float weights
         return ir.to_proto(model)
 
@@ -164,8 +178,10 @@ def _scales(qdq: ir.Model) -> dict[str, Scale]:
     return found
 
 
-def _entered(array: torch.Tensor, scale: Scale) -> Codes:
+def _entered(name: str, array: torch.Tensor, scale: Scale) -> Codes:
     """A real input as the host quantizes it; no gradient."""
+    if bool(torch.isnan(array).any()):
+        raise PolicyError(f"input '{name}' holds NaN, which the device has no integer for; leave such samples out.")
     q = quantize(array.detach().cpu().numpy(), float(scale.scale), scale.zero_point)
     return Codes(torch.from_numpy(q.astype(np.float32)).to(array.device), scale)
 

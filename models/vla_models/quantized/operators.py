@@ -26,7 +26,7 @@ from vlac.ir.operation import Tensor
 from vlac.lowering.elementwise import add_multipliers, product_multiplier
 from vlac.lowering.pooling import average_records, window
 from vlac.model.clamps import clamp_bounds
-from vlac.model.labels import node_label
+from vlac.model.labels import node_label, value_label
 from vlac.model.reading import attribute, constant, constant_input, pads4, pair, shape_of
 from vlac.ops import BY_NAME
 from vlac.quantize.parameters import Scale, least_weight_scale, quantize_bias, quantize_weight
@@ -309,6 +309,11 @@ def _mean_limit(node: ir.Node) -> str | None:
     return None if whole else "it is not over all rows and pixels of an image"
 
 
+def _concat_limit(node: ir.Node) -> str | None:
+    constants = [value_label(v) for v in node.inputs if constant(v) is not None]
+    return f"its operand '{constants[0]}' is constant" if constants else None
+
+
 def _transpose_limit(node: ir.Node) -> str | None:
     return None if next(iter(attribute(node, "perm", (1,)))) == 0 else "it moves the batch"
 
@@ -318,6 +323,7 @@ _LIMITS: dict[str, Callable[[ir.Node], str | None]] = {
     **dict.fromkeys(("Add", "Mul"), _pair_limit),
     **dict.fromkeys(("MaxPool", "AveragePool"), _pool_limit),
     "ReduceMean": _mean_limit,
+    "Concat": _concat_limit,
     "Transpose": _transpose_limit,
 }
 

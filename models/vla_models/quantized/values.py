@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from vla_isa.numerics import quantize
 from vla_models.quantized.rounding import looked_up
+from vlac.lowering.unary import defined
 from vlac.quantize.parameters import Scale
 
 __all__ = ["Codes", "Function", "Unrounded", "Value", "function_of", "rounded"]
 
 F32 = NDArray[np.float32]
+_REACH = 384  # integers from zero, beyond which a table's slope is not followed: it may be infinite there
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,11 @@ def rounded(value: Value, scale: Scale) -> Codes:
         return Codes(value.round_to(scale, lo, hi), scale)
     found = function_of(value)
     assert found is not None
-    table = quantize(found.values, float(scale.scale), scale.zero_point)
-    steps = found.values.astype(np.float64) / float(scale.scale) + scale.zero_point
+    values = defined(found.values, found.x.scale.zero_point)
+    table = quantize(values, float(scale.scale), scale.zero_point)
+    steps = values.astype(np.float64) / float(scale.scale) + scale.zero_point
     inside = (steps >= -128.5) & (steps <= 127.5)
-    slope = (np.gradient(steps) * inside).astype(np.float32)
+    slope = (np.gradient(steps.clip(-_REACH, _REACH)) * inside).astype(np.float32)
     return Codes(looked_up(found.x.q, table, slope), scale)
 
 
