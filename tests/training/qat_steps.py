@@ -14,14 +14,14 @@ from vla_models.driving.names import COMMAND_KEY, CONCEPT_KEYS
 from vla_models.quantized.convert import quantize_policy
 from vla_models.registry import find_policy
 from vla_models.saved import save_policy
-from vla_training.calibrate import calibration_arrays
+from vla_training import calibrate
 from vla_training.objectives.behaviour_cloning import BehaviourCloning
 from vla_training.objectives.driving import DrivingImitation
 from vla_training.validate import to_tensors
 
 __all__ = [
     "Frames",
-    "calibration_arrays",
+    "calibrate",
     "made",
     "quantize_policy",
     "samples_of",

@@ -10,7 +10,6 @@ import pytest
 
 from vla_models.errors import PolicyError
 from vla_models.registry import POLICIES
-from vla_training import calibrate
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     *((spec.name, {}) for spec in POLICIES if spec.name != "babyai_moe"),
@@ -21,12 +20,12 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_one_step(name: str, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from qat_steps import Frames, calibration_arrays, made, quantize_policy, samples_of, saved, step
+    from qat_steps import Frames, calibrate, made, quantize_policy, samples_of, saved, step
 
     policy = made(name, **options)
     samples = samples_of(policy)
     monkeypatch.setattr(calibrate, "load_windows", lambda *arguments, **named: Frames(samples))
-    arrays = calibration_arrays(tmp_path, saved(policy, name, tmp_path), 16)
+    arrays = calibrate.calibration_arrays(tmp_path, saved(policy, name, tmp_path), 16)
     assert set(arrays) == set(policy.graphs()[0].inputs())
     quantized = quantize_policy(policy, name, arrays)
     for attribute in ("windows", "image_sides", "tile"):
