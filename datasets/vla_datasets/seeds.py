@@ -1,12 +1,16 @@
-"""Which seeds demonstrations and evaluations use: no evaluated episode was ever demonstrated."""
+"""Which seeds demonstrations, evaluation and validation use.
+
+No evaluated episode was ever demonstrated, and none of them chose a checkpoint.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["FIRST_EVALUATION_SEED", "episode_seed"]
+__all__ = ["FIRST_EVALUATION_SEED", "FIRST_VALIDATION_SEED", "episode_seed"]
 
 FIRST_EVALUATION_SEED = 2**30  # evaluation uses this seed and the following ones
+FIRST_VALIDATION_SEED = 2**30 + 2**29  # so do episodes played while a policy is trained
 
 
 def episode_seed(base: int, episode: int, attempt: int = 0) -> int:

@@ -126,6 +126,16 @@ def test_the_mask_keeps_the_largest(kept: int) -> None:
     assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_the_mask_is_exactly_0_or_1_in_training(dtype: str) -> None:
+    from cells import UnitMask, torch
+
+    torch.manual_seed(0)
+    mask = UnitMask(16, 256, 32).to(getattr(torch, dtype)).train()
+    found = mask(torch.randn(64, 16, dtype=getattr(torch, dtype))).float()
+    assert set(found.unique().tolist()) == {0.0, 1.0} and found.requires_grad
+
+
 def test_units_that_are_not_kept_do_not_reach_the_head() -> None:
     from cells import missions, moe, torch
 

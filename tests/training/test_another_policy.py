@@ -11,12 +11,13 @@ from point_mass import POLICY, WORLD, PointMass, PointPreprocessor
 
 from vla_datasets.collect import CollectOptions, collect
 from vla_datasets.keys import ACTION, STATE
+from vla_datasets.seeds import FIRST_VALIDATION_SEED
 from vla_datasets.worlds import registry as worlds
 from vla_models import registry as policies
 from vla_training.config.load import load_config
 from vla_training.evaluate import runners
 from vla_training.evaluate.backends import RunnerSpec
-from vla_training.evaluate.closed_loop import compare, evaluate, parted
+from vla_training.evaluate.closed_loop import compare, evaluate, parted, play_module
 from vla_training.loggers import read_log
 
 CONFIG = """
@@ -91,6 +92,8 @@ def test_from_demonstrations_to_a_program(tmp_path: Path) -> None:
 
 
 def test_it_learns(tmp_path: Path) -> None:
+    from vla_models.saved import load_policy
+    from vla_training.checkpoint import pretrained_folder
     from vla_training.loop import train
 
     (tmp_path / "point.toml").write_text(CONFIG)
@@ -101,8 +104,10 @@ def test_it_learns(tmp_path: Path) -> None:
     train(config, tmp_path / "data", tmp_path / "run")
     log = read_log(tmp_path / "run" / "train.jsonl")
     assert log[-1]["validation_success"] >= 0.8 and log[-1]["loss"] < 0.3 * log[0]["loss"]
-    played = evaluate(RunnerSpec("float", tmp_path / "run"), "point", "square", 10)
-    assert played.rate == log[-1]["validation_success"] and played.score == log[-1]["validation_score"]
+    played = play_module(load_policy(pretrained_folder(tmp_path / "run")), "point_mlp", "point", "square", 10)
+    assert [episode.seed for episode in played] == list(range(FIRST_VALIDATION_SEED, FIRST_VALIDATION_SEED + 10))
+    assert sum(episode.success for episode in played) / 10 == log[-1]["validation_success"]
+    assert sum(episode.score for episode in played) / 10 == log[-1]["validation_score"]
 
 
 def test_chunks_are_done_before_the_network_is_asked_again() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vla_datasets.engine import Engine
-from vla_datasets.seeds import FIRST_EVALUATION_SEED
+from vla_datasets.seeds import FIRST_EVALUATION_SEED, FIRST_VALIDATION_SEED
 from vla_datasets.worlds.registry import find_world
 from vla_models.babyai_cnn.preprocess import BabyAIPreprocessor
 from vla_training.cli import main
@@ -46,6 +46,13 @@ def test_mcnemar_is_the_exact_binomial() -> None:
     assert mcnemar([True], [True]).p_value == 1.0
     with pytest.raises(EvaluationError, match="Cannot pair"):
         mcnemar([True], [])
+
+
+def test_validation_and_evaluation_share_no_seed() -> None:
+    evaluated, validated = (
+        range(first, first + closed_loop.MOST_EPISODES) for first in (FIRST_EVALUATION_SEED, FIRST_VALIDATION_SEED)
+    )
+    assert evaluated[-1] < validated[0] and validated[-1] < 2**31
 
 
 def test_evaluations_are_compared_by_episode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

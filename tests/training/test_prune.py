@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from vla_models.saved import load_policy
 from vla_training.cli import main
+from vla_training.config.load import load_config
 from vla_training.errors import EvaluationError
 
 
@@ -27,6 +29,61 @@ def test_the_weakest_blocks_are_zero_and_nothing_else_changes() -> None:
     assert not convs[2].weight[16:, :16].any() and torch.equal(convs[2].weight[:16], before[1][:16])
     assert torch.equal(convs[2].weight[16:, 16:], before[1][16:, 16:]) and torch.equal(convs[2].bias, before[2])
     assert prune_blocks(convs, 0.99) == [Pruned("0", 4, 3), Pruned("2", 4, 1)]  # the strongest stay, equal ones all
+
+
+def test_blocks_of_experts_are_zero_in_all_of_them_or_none() -> None:
+    from pruned import ExpertConv, Pruned, group_lasso, nn, prune_blocks, torch
+
+    layer = ExpertConv(2, 32, 32)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        layer.weight[0, :16, :16] = 0.25  # the weakest of one expert, and strong in the other
+        layer.weight[1, :16, :16] = 4.0
+        layer.weight[:, 16:, 16:] = 0.5
+    norm = group_lasso([layer], 0.0, 1.0).item()
+    squares = 16 * 16 * 9 * torch.tensor([0.25**2 + 4.0**2, 2.0, 2.0, 0.5])  # of both experts
+    assert norm == pytest.approx(float(squares.sqrt().sum()))
+    before = layer.weight.detach().clone()
+    assert prune_blocks(nn.Sequential(layer), 0.25) == [Pruned("0", 4, 1)]
+    before[:, 16:, 16:] = 0.0
+    assert torch.equal(layer.weight, before)
+
+
+def test_what_is_zero_is_counted_as_zero() -> None:
+    from pruned import Pruned, nn, prune_blocks, torch
+
+    torch.manual_seed(0)
+    conv = nn.Sequential(nn.Conv2d(64, 64, 1))
+    assert prune_blocks(conv, 0.75) == [Pruned("0", 16, 12)]
+    assert prune_blocks(conv, 0.25) == [Pruned("0", 16, 12)]  # eight more are zero already
+    assert prune_blocks(nn.Sequential(nn.Conv2d(16, 1600, 1)), 0.29) == [Pruned("0", 100, 29)]  # 28.999... in floats
+
+
+@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.5}, {"qat": True}])
+def test_what_was_pruned_stays_zero_in_training(data: Path, tmp_path: Path, options: dict[str, float]) -> None:
+    from pruned import prune_blocks, save_policy, torch
+    from safetensors.torch import load_file
+
+    from vla_models.registry import find_policy
+    from vla_training.loop import train
+
+    config = load_config("debug", ["--policy-options.channels", "32", "32", "32"])
+    torch.manual_seed(0)
+    policy = find_policy(config.policy).make(config.policy_options)
+    prune_blocks(policy, 0.5)
+    (tmp_path / "half").mkdir()
+    save_policy(tmp_path / "half", config.policy, policy.config, policy.state_dict())
+    config = dataclasses.replace(config, init_from=str(tmp_path / "half"), **options)
+    for stop in (1, None):  # also where a run goes on
+        folder = train(config, data, tmp_path / "run", stop_after=stop)
+    before = {name: w for name, w in policy.state_dict().items() if w.ndim == 4}
+    stored, zeros = load_file(folder / "model.safetensors"), 0
+    for name, weight in before.items():
+        after = stored[f"graph.weights.{name.replace('.', '/')}" if config.qat else name]
+        dead = weight == 0
+        zeros += int(dead.sum())
+        assert not after[dead].any() and (after != weight)[~dead].float().mean() > 0.3, name
+    assert zeros > 16 * 16 * 9
 
 
 def test_a_pruned_policy_takes_fewer_cycles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

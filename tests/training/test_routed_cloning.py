@@ -14,7 +14,7 @@ from vla_training.loggers import read_log
 from vla_training.objectives.routed_cloning import RoutedCloning
 
 SMALL = ["--steps", "4", "--batch-size", "8", "--warmup-steps", "1", "--log-every", "1", "--save-every", "2"]
-SMALL += ["--validate-every", "4", "--policy-options.hidden", "32"]
+SMALL += ["--validate-every", "4", "--policy-options.hidden", "32", "--level", "GoToObj"]
 
 
 def test_noise_is_for_the_first_half() -> None:

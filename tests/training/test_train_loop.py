@@ -126,6 +126,16 @@ def test_a_run_with_another_config_is_refused(data: Path, run: Path) -> None:
         train(dataclasses.replace(load_config("debug"), seed=5), data, run)
 
 
+@pytest.mark.parametrize(("name", "other"), [("world", "driving"), ("level", "GoToLocal")])
+def test_data_of_another_world_or_level_is_refused(data: Path, tmp_path: Path, name: str, other: str) -> None:
+    from vla_training.loop import train
+
+    found = {"world": "babyai", "level": "GoToObj"}[name]
+    with pytest.raises(TrainConfigError, match=f"'{name}' is '{other}', and .* with '{found}'; give --{name} {found}"):
+        train(dataclasses.replace(CONFIG, **{name: other}), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_damaged_checkpoint_is_refused(data: Path, tmp_path: Path) -> None:
     from vla_training.checkpoint import pretrained_folder
     from vla_training.loop import train
@@ -213,6 +223,7 @@ def test_all_packaged_configs_load() -> None:
         (HEAD + "episodes = 5\nstep = 3", "unknown key 'step'. Did you mean 'steps'"),
         (HEAD + "episodes = 'many'", "Error parsing --episodes: .* 'many'"),
         (HEAD + "episodes = 5.5", "Error parsing --episodes: .* '5.5'"),
+        (HEAD + "episodes = 5\nsave_every = 700", "'validate_every' is 500 and 'save_every' 700; one must be a mult"),
         (HEAD + "episodes = 5\nsteps = 0", "'steps' is 0; it must be at least 1"),
         (HEAD + "episodes = 5\nlearning_rate = 0", "'learning_rate' is 0.0; it must be above 0"),
         (HEAD + "episodes = 5\nema_decay = 1.0", "'ema_decay' is 1.0"),

@@ -46,6 +46,7 @@ from vla_training.config.run import TrainConfig
 from vla_training.errors import TrainConfigError
 from vla_training.first_policy import first_policy
 from vla_training.loggers import Logger, make_loggers
+from vla_training.prune import keep_pruned
 from vla_training.sampler import EpochSampler, seed_step
 from vla_training.validate import to_tensors, validate
 
@@ -190,18 +191,32 @@ def _accelerator(config: Config) -> Iterator[Accelerator]:
 
 def _start(config: Config, data: Path, accelerator: Accelerator) -> tuple[TrainingState, torch.nn.Module]:
     """The state of a run before its first step, and the policy as training calls it (wrapped, on many devices)."""
-    open_dataset(data)
     if config.validate_episodes:
         find_world(config.world).make(config.level).close()  # an unknown one is refused before hours of training
+    _check_data(config, data)
     torch.manual_seed(config.seed)
     policy = first_policy(config, data)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     model, prepared = accelerator.prepare(policy, optimizer)
+    if config.init_from:
+        keep_pruned(policy)
     averaged = None
     if config.ema_decay:
         averaged = AveragedModel(policy, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
     identity, digest = json.loads(json.dumps(config.to_json())), dataset_digest(data)
     return TrainingState(config.saved_policy, policy, prepared, averaged, accelerator.scaler, identity, digest), model
+
+
+def _check_data(config: Config, data: Path) -> None:
+    """Refuse demonstrations of another world or level than the run's. What somebody else recorded may not say."""
+    made = open_dataset(data).info.get("collection")
+    for name in ("world", "level"):
+        found, asked = made.get(name) if isinstance(made, dict) else None, getattr(config, name)
+        if found not in (None, asked):
+            raise TrainConfigError(
+                f"'{name}' is '{asked}', and data set {data} was collected with '{found}'; give --{name} {found}, or a "
+                "data set of the run's."
+            )
 
 
 def _windows(config: Config, data: Path, split: str, policy: Any) -> Windows:

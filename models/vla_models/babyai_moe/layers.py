@@ -83,4 +83,4 @@ class UnitMask(nn.Module):  # type: ignore[misc]
         if not self.training:
             return hard
         soft = scores.sigmoid()
-        return hard.detach() + soft - soft.detach()
+        return hard.detach() + (soft - soft.detach())  # exactly 0 or 1 in any precision

@@ -13,7 +13,7 @@ import pytest
 from vla_datasets.demonstrate import demonstrate
 from vla_datasets.errors import CollectError
 from vla_datasets.keys import STATE
-from vla_datasets.seeds import FIRST_EVALUATION_SEED
+from vla_datasets.seeds import FIRST_EVALUATION_SEED, FIRST_VALIDATION_SEED
 from vla_datasets.worlds.driving.environment import Driving
 from vla_datasets.worlds.driving.expert import expert
 from vla_datasets.worlds.driving.hazards import blocked, hit, light_ahead
@@ -309,5 +309,8 @@ def test_no_route_is_in_two_splits_or_evaluated(monkeypatch: pytest.MonkeyPatch)
     for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + 12):
         world.reset(seed=seed)
         note("test")
+    for seed in range(FIRST_VALIDATION_SEED, FIRST_VALIDATION_SEED + 12):
+        world.reset(seed=seed)
+        note("val")
     for split, pairs in routes.items():
         assert {route_split(*pair) for pair in pairs} == {split}

@@ -47,7 +47,7 @@ class TrainConfig(Generic[P, O]):
     log_every: int = 20  # steps between lines in the log
     validate_every: int = 500  # steps between passes over the held-out episodes
     validate_episodes: int = 0  # episodes played at each validation; their score chooses the best checkpoint
-    save_every: int = 500  # steps between checkpoints
+    save_every: int = 500  # steps between checkpoints, a multiple of validate_every or a divisor of it
     keep_checkpoints: int = 2  # newest ones that are kept, besides the best
     tile_cache: bool = False  # hold images as numbers of their tiles, for a grid world and a policy that takes them
     threads: int = 2  # torch threads; part of the config because sums depend on it
@@ -57,6 +57,11 @@ class TrainConfig(Generic[P, O]):
         for name in (*positive, "threads", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise TrainConfigError(f"'{name}' is {getattr(self, name)}; it must be at least 1.")
+        if self.validate_every % self.save_every and self.save_every % self.validate_every:
+            raise TrainConfigError(
+                f"'validate_every' is {self.validate_every} and 'save_every' {self.save_every}; one must be a multiple "
+                "of the other: the best checkpoint is chosen at steps that have both."
+            )
         for name in ("collect_seed", "seed", "warmup_steps", "weight_decay", "validate_episodes"):
             if not getattr(self, name) >= 0:
                 raise TrainConfigError(f"'{name}' is {getattr(self, name)}; it must not be negative.")

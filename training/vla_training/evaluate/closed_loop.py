@@ -1,8 +1,8 @@
 """Closed-loop success of a policy on any backend, on seeds that no demonstration used.
 
-Episode i has world seed `FIRST_EVALUATION_SEED + i` on every backend, so results pair up. The step limit is the
-level's own. Episodes are played in lockstep, `LOCKSTEP` at a time in each process; results depend neither on that nor
-on the number of processes.
+Episode i has world seed `FIRST_EVALUATION_SEED + i` on every backend, so results pair up; what is played while a
+policy is trained has seeds from `FIRST_VALIDATION_SEED` on. The step limit is the level's own. Episodes are played in
+lockstep, `LOCKSTEP` at a time in each process; results depend neither on that nor on the number of processes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from vla_datasets.engine import ALONE, Engine
 from vla_datasets.files import write_json
-from vla_datasets.seeds import FIRST_EVALUATION_SEED
+from vla_datasets.seeds import FIRST_EVALUATION_SEED, FIRST_VALIDATION_SEED
 from vla_datasets.worlds.registry import find_world
 from vla_isa.documents import read_json
 from vla_models.registry import find_saved
@@ -188,10 +188,10 @@ def _play(runner: Runner, world: str, level: str, seeds: Sequence[int]) -> list[
 
 
 def play_module(policy: Any, name: str, world: str, level: str, episodes: int) -> list[EpisodeResult]:
-    """Episodes with a policy that is being trained, in this process, on the first seeds of the list."""
+    """Episodes with a policy that is being trained, in this process, on the first seeds of validation."""
     spec = find_saved(name)
     runner = NetworkRunner(module_compute(policy), lambda: spec.preprocessor(policy.config))
-    return _play(runner, world, level, range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes))
+    return _play(runner, world, level, range(FIRST_VALIDATION_SEED, FIRST_VALIDATION_SEED + episodes))
 
 
 def parted(first: Evaluation, second: Evaluation) -> tuple[int | None, ...]:

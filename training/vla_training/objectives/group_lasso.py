@@ -10,9 +10,26 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-__all__ = ["GROUP", "block_norms", "group_lasso", "tile_norms"]
+from vla_models.babyai_moe.layers import ExpertConv
+
+__all__ = ["GROUP", "block_norms", "conv_weight", "group_lasso", "live_blocks", "tile_norms"]
 
 GROUP = 16  # channels
+
+
+def conv_weight(module: nn.Module) -> torch.Tensor | None:
+    """The weight (O, I, k, k) of a convolution without groups, None of any other module.
+
+    Of a convolution with E experts it is (O, I, E k, k): a program leaves out what is zero in all of them.
+    """
+    if isinstance(module, nn.Conv2d) and module.groups == 1:
+        return module.weight
+    return module.weight.movedim(0, 2).flatten(2, 3) if isinstance(module, ExpertConv) else None
+
+
+def live_blocks(weight: torch.Tensor) -> torch.Tensor:
+    """Which blocks (O/16, I/16) of 16 x 16 channels have a weight that is not exactly zero."""
+    return block_norms((weight != 0).float()) > 0.5
 
 
 def tile_norms(weight: torch.Tensor) -> torch.Tensor:
@@ -34,10 +51,11 @@ def group_lasso(modules: Iterable[nn.Module], tiles: float, blocks: float) -> to
     """The penalty of all convolutions, with a weight for each kind of group."""
     total = torch.zeros(())
     for module in modules:
-        if isinstance(module, nn.Conv2d):
-            total = total.to(module.weight.device)
+        weight = conv_weight(module)
+        if weight is not None:
+            total = total.to(weight.device)
             if tiles:
-                total = total + tiles * tile_norms(module.weight).sum()
+                total = total + tiles * tile_norms(weight).sum()
             if blocks:
-                total = total + blocks * block_norms(module.weight).sum()
+                total = total + blocks * block_norms(weight).sum()
     return total

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_datasets.errors import WorldError
-from vla_datasets.seeds import FIRST_EVALUATION_SEED
+from vla_datasets.seeds import FIRST_EVALUATION_SEED, FIRST_VALIDATION_SEED
 from vla_datasets.worlds.driving.lanes import Lane, LaneMap
 
 __all__ = ["SPACING", "SPLITS", "Route", "find_route", "random_route", "route_split", "splits_of"]
@@ -86,8 +86,11 @@ def route_split(start: int, goal: int) -> str:
 
 
 def splits_of(seed: int | None) -> tuple[str, ...]:
-    """The splits whose routes the episode of a seed may have: evaluations have routes that no demonstration has."""
-    return SPLITS[2:] if seed is not None and seed >= FIRST_EVALUATION_SEED else SPLITS[:2]
+    """The splits whose routes the episode of a seed may have: evaluations have routes that no demonstration has, and
+    episodes of validation those of held-out demonstrations."""
+    if seed is None or seed < FIRST_EVALUATION_SEED:
+        return ("train", "val")
+    return ("test",) if seed < FIRST_VALIDATION_SEED else ("val",)
 
 
 def random_route(town: LaneMap, rng: np.random.Generator, splits: Container[str] = SPLITS) -> Route:
