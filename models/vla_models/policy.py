@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -59,17 +59,23 @@ class Policy(Protocol):
     config: Any  # the frozen dataclass it was made from
     windows: Mapping[str, Sequence[int]]  # per key of a sample the steps it trains on, relative to a frame
     image_sides: Mapping[str, int]  # optional: images that are averaged to so many pixels, see `vla_datasets.shrink`
+    tile: ClassVar[int]  # optional: pixels of the tiles whose numbers `prepare` takes, too
 
     def graphs(self) -> tuple[GraphSpec, ...]:
-        """What is exported."""
+        """What is exported.
+
+        Where `forward` returns something else than the graph's outputs, `training_outputs(*outputs)` makes it of them.
+        """
 
     def prepare(self, samples: Mapping[str, Any]) -> Batch:
         """A training batch from windows: the same numbers that the preprocessor makes of the same observations.
 
         Args:
             samples: `key` (N, steps, *shape) and `<key>_is_pad` (N, steps) as tensors, `task` as N sentences. Where a
-                policy says with `tile: ClassVar[int]` that it takes tiles of so many pixels, and training caches them,
-                an image is the numbers (N, steps, H / tile, W / tile) of `<key>_tiles` (T, tile, tile, 3).
+                policy has a `tile`, and training caches them, an image is the numbers (N, steps, H / tile, W / tile) of
+                `<key>_tiles` (T, tile, tile, 3).
+
+        The graph's inputs come first; what the objective alone reads may follow.
         """
 
 

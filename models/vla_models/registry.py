@@ -20,6 +20,7 @@ from vla_models.driving_tiles.preprocess import DrivingTilesPreprocessor
 from vla_models.driving_vgg.config import DrivingVggConfig
 from vla_models.driving_vgg.preprocess import DrivingVggPreprocessor
 from vla_models.errors import PolicyError
+from vla_models.option_types import check_types
 from vla_models.policy import Preprocessor
 from vla_models.quantized_config import QuantizedConfig
 
@@ -53,8 +54,9 @@ class PolicySpec:
         """The config with these options.
 
         Raises:
-            PolicyError: an option is unknown or out of range.
+            PolicyError: an option is unknown, of another type or out of range.
         """
+        check_types(f"Policy '{self.name}'", self.config, options)
         try:
             return self.config(**options)
         except TypeError as error:

@@ -45,6 +45,8 @@ def load_config(folder: Path) -> tuple[PolicySpec, Any]:
         options = read_json(folder / CONFIG_FILE)
         spec = find_saved(str(options.pop("type")))
         return spec, spec.configured(options)
+    except PolicyError as error:
+        raise PolicyError(f"{folder / CONFIG_FILE}: {error}") from error
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise PolicyError(f"{folder} is not a saved policy: {error}.") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from vla_datasets.lerobot.reader import Dataset
 from vla_datasets.lerobot.tiles import TileTable
 from vla_datasets.lerobot.windows import load_windows
 
+NUMBERS, TABLE = f"{IMAGE}:numbers", f"{IMAGE}:table"
 STEPS = {IMAGE: (-1, 0), "action": (0,)}
 
 
@@ -45,7 +47,42 @@ def test_the_pixels_are_those_of_the_images(tmp_path: Path, monkeypatch: pytest.
         assert all(np.array_equal(found[key], plain[key]) for key in plain if key != IMAGE)
 
 
-@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"PK"), lambda path: path.unlink()])
+def _flipped(content: bytes) -> bytes:
+    """With a bit changed in the first array's compressed numbers."""
+    place = 30 + int.from_bytes(content[26:28], "little") + int.from_bytes(content[28:30], "little") + 20
+    return content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :]
+
+
+def _with(change: Callable[[dict[str, np.ndarray]], None]) -> Callable[[Path], None]:
+    """The cache with other arrays."""
+
+    def damage(path: Path) -> None:
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        change(arrays)
+        np.savez_compressed(path, **arrays)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"PK"),
+        lambda path: path.write_bytes(b"hello"),
+        lambda path: path.write_bytes(path.read_bytes()[:-30]),
+        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+        lambda path: path.write_bytes(_flipped(path.read_bytes())),
+        _with(lambda arrays: arrays[NUMBERS].fill(65535)),
+        _with(lambda arrays: arrays.update({NUMBERS: arrays[NUMBERS][:-1]})),
+        _with(lambda arrays: arrays.update({NUMBERS: arrays[NUMBERS][:, :-1]})),
+        _with(lambda arrays: arrays.update({NUMBERS: arrays[NUMBERS].astype(np.float32)})),
+        _with(lambda arrays: arrays.update({TABLE: arrays[TABLE][:1]})),
+        _with(lambda arrays: arrays.update({TABLE: arrays[TABLE][..., :1]})),
+    ],
+)
 def test_a_cache_that_is_of_no_use_is_made_again(tmp_path: Path, damage) -> None:  # type: ignore[no-untyped-def]
     write_shaped_set(tmp_path)
     before = load_windows(tmp_path, "train", STEPS, tile=2).batch(np.arange(8))

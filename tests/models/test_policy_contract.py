@@ -96,3 +96,34 @@ def test_mistakes(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(weights[:100])
     with pytest.raises(PolicyError, match="is not a saved policy"):
         load_policy(tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_of_another_type_are_refused(name: str, tmp_path: Path) -> None:
+    """By every reader of a saved policy, for every option: what Python would take for the right value, too."""
+    import json
+
+    from vla_models.registry import find_policy
+    from vla_models.saved import load_policy, load_preprocessor
+
+    spec = find_policy(name)
+    plain = json.loads(json.dumps(vars(spec.configured({}))))
+    wrong: dict[type, tuple[object, ...]] = {
+        bool: ("false", "no", 1, 0, None, []),
+        int: (4.0, 2.5, True, "4", None, [4]),
+        list: (3, "ab", None, {}, [2.0] * 8, [True] * 8, ["a"] * 8),
+    }
+    for key, right in plain.items():
+        for value in wrong[type(right)]:
+            if isinstance(value, list) and isinstance(right, list):
+                value = value[: len(right)]
+            (tmp_path / "config.json").write_text(json.dumps({"type": name, **plain, key: value}))
+            for read in (load_policy, load_preprocessor):
+                with pytest.raises(PolicyError, match=rf"config.json: Policy '{name}': '{key}' is .*it must be"):
+                    read(tmp_path)
+    quantized = {"type": "quantized", "policy": name, "options": {**plain, next(iter(plain)): "x"}, "graph": ""}
+    for change in ({}, {"options": 3}, {"policy": 3}, {"graph": None}):
+        (tmp_path / "config.json").write_text(json.dumps(quantized | change))
+        for read in (load_policy, load_preprocessor):
+            with pytest.raises(PolicyError, match="it must be"):
+                read(tmp_path)

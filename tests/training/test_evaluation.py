@@ -93,6 +93,24 @@ def test_float_and_onnx_agree_and_neither_workers_nor_lockstep_matter(
     assert load_evaluation(tmp_path / "e.json") == alone
     stored = json.loads((tmp_path / "e.json").read_text())
     odd = {**stored, "results": [{**stored["results"][0], "seed": "1"}]}
+    for key, value in (
+        ("success", "false"),
+        ("success", None),
+        ("success", 2),
+        ("score", float("nan")),
+        ("score", True),
+        ("score", 10**400),
+        ("actions", "left"),
+        ("seed", True),
+        ("failure", 0),
+    ):
+        row = {**stored["results"][0], key: value}
+        (tmp_path / "e.json").write_text(json.dumps({**stored, "results": [row]}))
+        with pytest.raises(EvaluationError, match=f"is not an evaluation: episode 0: {key} is "):
+            load_evaluation(tmp_path / "e.json")
+    (tmp_path / "e.json").write_text(json.dumps({**stored, "results": stored["results"][:1] * 2}))
+    with pytest.raises(EvaluationError, match="two episodes have the same seed"):
+        load_evaluation(tmp_path / "e.json")
     for text in ("[]", "[" * 100_000, json.dumps({**stored, "results": []}), json.dumps(odd)):
         (tmp_path / "e.json").write_text(text)
         with pytest.raises(EvaluationError, match="is not an evaluation"):

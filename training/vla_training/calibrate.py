@@ -39,7 +39,8 @@ def calibration_arrays(data: Path, policy: Path, frames: int, seed: int = 0) -> 
     held_out = load_windows(data, "val", module.windows, sides=getattr(module, "image_sides", None))
     chosen = np.random.default_rng(seed).permutation(len(held_out))[:frames]
     batch = module.prepare(to_tensors(held_out.batch(np.sort(chosen)), torch.device("cpu")))
-    return {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in batch.inputs.items()}
+    taken = {name for graph in module.graphs() for name in graph.inputs()}  # a batch may hold more, for the loss
+    return {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in batch.inputs.items() if name in taken}
 
 
 def write_arrays(path: Path, arrays: dict[str, npt.NDArray[np.float32]]) -> None:

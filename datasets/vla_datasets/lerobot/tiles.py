@@ -71,16 +71,38 @@ class TileTable:
         return np.frombuffer(b"".join(self._numbers), np.uint8).reshape(-1, self.tile, self.tile, 3).copy()
 
 
-def read_cache(root: Path, split: str, tile: int) -> Mapping[str, Tiles] | None:
-    """What `write_cache` wrote for the data set as it is now, by key; None where there is nothing of use."""
+def read_cache(
+    root: Path, split: str, tile: int, shapes: Mapping[str, tuple[int, ...]] = {}
+) -> Mapping[str, Tiles] | None:
+    """What `write_cache` wrote for the data set as it is now, by key; None where there is nothing of use.
+
+    Args:
+        root: the data set.
+        split: of it.
+        tile: pixels of a tile, both sides.
+        shapes: of the numbers of keys, (frames, H / tile, W / tile), where they are known.
+    """
+    digest = dataset_digest(root)
     try:
         with np.load(_path(root, split, tile), allow_pickle=False) as stored:
-            if stored["digest"].item() != dataset_digest(root):
+            if stored["digest"].item() != digest:
                 return None
             keys = [name.removesuffix(":table") for name in stored.files if name.endswith(":table")]
-            return {key: Tiles(stored[f"{key}:numbers"], stored[f"{key}:table"]) for key in keys}
-    except (OSError, ValueError, KeyError):
+            found = {key: Tiles(stored[f"{key}:numbers"], stored[f"{key}:table"]) for key in keys}
+    except (
+        Exception
+    ):  # damaged in whatever way: zipfile, zlib and numpy have an error each, and all of it is made again
         return None
+    whole = all(_sound(value, tile, shapes.get(key, value.numbers.shape)) for key, value in found.items())
+    return found if whole else None
+
+
+def _sound(value: Tiles, tile: int, shape: tuple[int, ...]) -> bool:
+    """Every number is of a tile, and there are as many numbers as the images have tiles."""
+    numbers, table = value.numbers, value.table
+    typed = numbers.dtype == np.uint16 and table.dtype == np.uint8
+    shaped = numbers.ndim == 3 and numbers.shape == shape and table.shape[1:] == (tile, tile, 3)
+    return typed and shaped and int(numbers.max(initial=0)) < len(table)
 
 
 def write_cache(root: Path, split: str, tile: int, tiles: Mapping[str, Tiles]) -> None:

@@ -85,7 +85,7 @@ def load_windows(
     """
     dataset = open_dataset(root)
     features = {key: dataset.feature(key) for key in steps}
-    cached = read_cache(root, split, tile) if tile else None
+    cached = read_cache(root, split, tile, _tiled_shapes(dataset, split, features, tile)) if tile else None
     read = {key: feature for key, feature in features.items() if cached is None or key not in cached}
     encoders = {key: TileTable(tile) for key, feature in read.items() if tile and feature.dtype == "image"}
     types = {key: feature.arrow_type() for key, feature in read.items()}
@@ -110,6 +110,15 @@ def load_windows(
     tiles = {key: value for key, value in tiles.items() if key in steps}
     columns |= {key: value.numbers for key, value in tiles.items()}
     return Windows(columns, tasks, lengths, steps, {key: value.table for key, value in tiles.items()})
+
+
+def _tiled_shapes(
+    dataset: Dataset, split: str, features: Mapping[str, Feature], tile: int
+) -> dict[str, tuple[int, ...]]:
+    """Of the numbers of tiles of each image: (frames, H / tile, W / tile)."""
+    frames = sum(int(dataset.episodes[number]["length"]) for number in dataset.split(split))
+    images = {key: feature.shape for key, feature in features.items() if feature.dtype == "image"}
+    return {key: (frames, shape[0] // tile, shape[1] // tile) for key, shape in images.items()}
 
 
 def _array(dataset: Dataset, key: str, feature: Feature, episode: EpisodeFrames) -> npt.NDArray[Any]:

@@ -90,6 +90,10 @@ class DrivingTiles(nn.Module):  # type: ignore[misc]  # torch is untyped here
         }
         return {TASK_MASKS: json.dumps({"block": TILE, "tasks": tasks})}
 
+    def training_outputs(self, control: torch.Tensor, concepts: torch.Tensor) -> DrivingOutput:
+        """What `forward` returns, of the graph's outputs."""
+        return DrivingOutput(control, concepts)
+
     def prepare(self, samples: Mapping[str, Any]) -> Batch:
         """The inputs of `forward`, the expert's control and the true concepts; see `driving_batch`."""
         return driving_batch(samples, COLUMNS)

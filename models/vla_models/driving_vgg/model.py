@@ -60,6 +60,10 @@ class DrivingVgg(nn.Module):  # type: ignore[misc]  # torch is untyped here
         """One graph, one call a step."""
         return (GraphSpec("policy", _Deployed(self), self.example_inputs, (CONTROL, CONCEPTS)),)
 
+    def training_outputs(self, control: torch.Tensor, concepts: torch.Tensor) -> DrivingOutput:
+        """What `forward` returns, of the graph's outputs."""
+        return DrivingOutput(control, concepts)
+
     def prepare(self, samples: Mapping[str, Any]) -> Batch:
         """The inputs of `forward`, the expert's control and the true concepts; see `driving_batch`."""
         return driving_batch(samples, COLUMNS)

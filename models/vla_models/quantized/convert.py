@@ -44,7 +44,7 @@ def quantize_policy(policy: torch.nn.Module, name: str, calibration: Arrays) -> 
         calibration: the inputs of its graph by name, N samples on axis 0.
 
     Raises:
-        PolicyError: it has several graphs, or an operator that cannot be learned through.
+        PolicyError: it has several graphs, task masks, or an operator that cannot be learned through.
         VlaError: the compiler refuses the graph or the data.
     """
     graphs = cast(Policy, policy).graphs()
@@ -53,6 +53,12 @@ def quantize_policy(policy: torch.nn.Module, name: str, calibration: Arrays) -> 
         raise PolicyError(f"policy '{name}' has {len(graphs)} graphs ({names}); QAT takes policies of one.")
     policy.eval()
     model = exported(graphs[0])
+    if model.metadata_props:
+        said = ", ".join(prop.key for prop in model.metadata_props)
+        raise PolicyError(
+            f"policy '{name}' says '{said}' of its model; a model after QAT does not say it. Train it "
+            "without (driving_tiles: 'gated' false), or compile the float policy with calibration."
+        )
     graph = quantize_graph(model, calibration)
     graph.fix(_constants(graphs[0], model) & weights_of(graph.model).keys())
     config = QuantizedConfig(name, dataclasses.asdict(cast(Policy, policy).config), encode(graph.model))

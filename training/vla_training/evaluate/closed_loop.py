@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import secrets
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,13 +232,53 @@ def load_evaluation(path: Path) -> Evaluation:
     """
     try:
         stored = read_json(path)
+        _check_stored(stored)
         episodes = tuple(
             EpisodeResult(**{**e, "actions": tuple(e["actions"]), "elapsed": tuple(e.get("elapsed", ()))})
             for e in stored["results"]
         )
         head = {key: stored[key] for key in ("world", "level", "backend", "max_steps", "cycles")}
-        if not episodes or not all(isinstance(e.seed, int) for e in episodes):
-            raise ValueError("it has no episodes, or one without a seed")
         return Evaluation(**head, episodes=episodes, clock_mhz=stored.get("clock_mhz"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"{path} is not an evaluation: {error}.") from error
+
+
+def _check_stored(stored: Any) -> None:
+    """Refuse values of other types than `save_evaluation` writes: they would count as numbers or successes.
+
+    Raises:
+        ValueError: names the episode and the key.
+        KeyError, TypeError: something is missing, or is no table.
+    """
+    rows = stored["results"]
+    if not isinstance(rows, list) or not rows:
+        raise ValueError("it has no episodes")
+    for key in ("world", "level", "backend"):
+        _demand(isinstance(stored[key], str), key, stored[key], "a text")
+    for key in ("max_steps", "cycles"):
+        right = type(stored[key]) is int or (key == "cycles" and stored[key] is None)
+        _demand(right, key, stored[key], "an integer")
+    clock = stored.get("clock_mhz")
+    _demand(clock is None or _finite(clock), "clock_mhz", clock, "a finite number")
+    for number, row in enumerate(rows):
+        where = f"episode {number}: "
+        _demand(type(row["seed"]) is int, where + "seed", row["seed"], "an integer")
+        _demand(type(row["success"]) is bool, where + "success", row["success"], "true or false")
+        _demand(_finite(row["score"]), where + "score", row["score"], "a finite number")
+        _demand(isinstance(row["actions"], list), where + "actions", row["actions"], "a list")
+        elapsed = row.get("elapsed", [])
+        right = isinstance(elapsed, list) and len(elapsed) in (0, len(row["actions"])) and all(map(_finite, elapsed))
+        _demand(right, where + "elapsed", elapsed, "a list of finite numbers, one of each action or none")
+        for key in ("task", "failure"):
+            _demand(isinstance(row[key], str), where + key, row[key], "a text")
+    if len({row["seed"] for row in rows}) < len(rows):
+        raise ValueError("two episodes have the same seed")
+
+
+def _demand(right: bool, what: str, value: Any, wanted: str) -> None:
+    if not right:
+        raise ValueError(f"{what} is {str(value)[:80]!r}, and must be {wanted}")
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
