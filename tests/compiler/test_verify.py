@@ -37,8 +37,8 @@ def breaking(monkeypatch, step, change):
     """Let a step of the pipeline change every constant of at least 20 elements behind its work."""
     right = getattr(vlac.pipeline, step)
 
-    def broken(model):
-        made = right(model)
+    def broken(model, **options):
+        made = right(model, **options)
         for value in made.graph.initializers.values():
             array = value.const_value.numpy()
             if array.size >= 20:
