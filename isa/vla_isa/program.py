@@ -137,6 +137,7 @@ class Program:
     onnx: bytes = b""
     signature: Signature | None = None
     others: dict[str, Interface] = field(default_factory=dict)
+    tasks: Tasks | None = None
 
     @property
     def interface(self) -> Interface:
@@ -170,8 +171,6 @@ class Program:
             signature=mine.signature,
             others={name: others[name] for name in entries if name in others},
         )
-
-    tasks: Tasks | None = None
 
     def _united(self, entry: str, tasks: Tasks) -> Program:
         """The program whose one entry point is several tasks united."""
