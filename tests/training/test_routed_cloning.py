@@ -17,11 +17,11 @@ SMALL = ["--steps", "4", "--batch-size", "8", "--warmup-steps", "1", "--log-ever
 SMALL += ["--validate-every", "4", "--policy-options.hidden", "32", "--level", "GoToObj"]
 
 
-def test_noise_is_for_the_first_half() -> None:
+def test_noise_is_for_the_first_third() -> None:
     from watched import Watched, batch, torch
 
     policy = Watched(torch.zeros(1, 2, 4))
-    for progress in (0.0, 0.25, 0.499, 0.5, 0.75, 1.0):
+    for progress in (0.0, 0.2, 0.329, 0.33, 0.75, 1.0):
         RoutedCloning().loss(policy, batch(progress=progress), torch.Generator())
     assert policy.noises == [0.3, 0.3, 0.3, 0.0, 0.0, 0.0]
 
@@ -34,21 +34,33 @@ def test_use_and_entropy_of_the_router() -> None:
     loss, values = RoutedCloning(balance=2.0).loss(policy, batch(), torch.Generator())
     assert values["router_entropy"].item() == pytest.approx(math.log(4) / 2)
     assert [values[f"use_1_{n}"].item() for n in range(4)] == [0.0, 0.0, 1.0, 0.0]
-    unequal = (3 * 0.25**2 + 0.75**2) / 8  # mean over both layers' experts of squared distances from 1/4
+    unequal = 4 * (0.25 + 1.0) / 2  # both layers give all to one expert, of probability 1/4 and 1
     assert values["imbalance"].item() == pytest.approx(unequal)
     assert loss.item() == pytest.approx(math.log(7) + 2.0 * unequal)
 
 
-def test_balance_makes_equal_shares() -> None:
+def test_balance_takes_probability_from_the_expert_that_gets_more() -> None:
+    """The loss and its gradient by hand: three of four samples go to expert 1, one to expert 0."""
     from watched import Watched, batch, torch
 
-    policy = Watched(torch.tensor([[[2.0, 0.0, -1.0, 0.0]]]))
-    optimizer = torch.optim.SGD(policy.parameters(), lr=5.0)
-    for _ in range(300):
-        optimizer.zero_grad()
-        RoutedCloning().loss(policy, batch(), torch.Generator())[0].backward()
-        optimizer.step()
-    assert policy.routes.detach().softmax(-1).sub(0.25).abs().max() < 0.02
+    logits = [[0.1, 0.3], [0.1, 0.3], [-2.0, 1.0], [0.5, 0.0]]
+    policy = Watched(torch.tensor(logits)[:, None])
+    loss, values = RoutedCloning(balance=0.5).loss(policy, batch(4), torch.Generator())
+    loss.backward()
+    first = [math.exp(a) / (math.exp(a) + math.exp(b)) for a, b in logits]  # probability of expert 0
+    mean = sum(first) / 4
+    assert values["imbalance"].item() == pytest.approx(2 * (0.25 * mean + 0.75 * (1 - mean)))
+    for p, (one, other) in zip(first, policy.routes.grad[:, 0].tolist(), strict=True):
+        assert one == pytest.approx(0.5 * 2 * (0.25 - 0.75) * p * (1 - p) / 4) and other == pytest.approx(-one)
+
+
+def test_equal_use_has_no_gradient() -> None:
+    from watched import Watched, batch, torch
+
+    policy = Watched(torch.eye(4).mul(0.01)[:, None])  # undecided, but each expert gets a quarter
+    loss, values = RoutedCloning().loss(policy, batch(4), torch.Generator())
+    loss.backward()
+    assert values["imbalance"].item() == pytest.approx(1.0) and policy.routes.grad.abs().max() < 1e-7
 
 
 @pytest.mark.parametrize("options", [{"balance": -1.0}, {"noise": math.nan}, {"noise_until": 1.5}])

@@ -19,11 +19,16 @@ __all__ = ["RoutedCloning"]
 
 @dataclass(frozen=True)
 class RoutedCloning:
-    """Cross-entropy with the expert's actions, and the squared distance of the experts' mean shares from equal ones."""
+    """Cross-entropy with the expert's actions, and the balance loss of Switch Transformer (Fedus et al., 2021).
 
-    balance: float = 1.0  # weight of that distance
+    That is, for each layer, the number of experts times the sum over them of the share of the batch that the router
+    gives an expert (hard, without gradient) times the expert's mean probability. An expert that gets more than the
+    others loses probability, also where the router is undecided; equal use has no gradient.
+    """
+
+    balance: float = 0.1  # weight of that loss
     noise: float = 0.3  # Gumbel noise added to the router's logits before the largest is chosen
-    noise_until: float = 0.5  # share of the training with noise; none after that
+    noise_until: float = 0.33  # share of the training with noise; none after that
 
     def __post_init__(self) -> None:
         if not (self.balance >= 0 and math.isfinite(self.balance)):
@@ -39,7 +44,8 @@ class RoutedCloning:
         """The mean loss of a batch.
 
         Numbers to watch: `accuracy`; `router_entropy` in nats, how undecided the router is about one mission (at most
-        log of the experts); `use_L_E`, the share of the batch that expert E of layer L computes; `imbalance`.
+        log of the experts); `use_L_E`, the share of the batch that the router gives expert E of layer L; `imbalance`,
+        the balance loss, a mean over the layers: 1 for equal shares, at most the number of experts.
 
         Raises:
             TrainConfigError: the policy's outputs are no logits of the actions to learn.
@@ -58,9 +64,9 @@ class RoutedCloning:
         loss = functional.cross_entropy(logits, batch.target)
         shares = routes.softmax(-1)  # (N, layers, experts)
         experts = shares.shape[-1]
-        imbalance = ((shares.mean(0) - 1.0 / experts) ** 2).mean()
+        use = functional.one_hot(routes.argmax(-1), experts).to(shares.dtype).mean(0)  # (layers, experts), no gradient
+        imbalance = experts * (use * shares.mean(0)).sum(-1).mean()
         with torch.no_grad():
-            use = functional.one_hot(routes.argmax(-1), experts).double().mean(0)
             values = {
                 "accuracy": (logits.argmax(1) == batch.target).double().mean(),
                 "imbalance": imbalance.detach(),
