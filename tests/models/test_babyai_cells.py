@@ -162,12 +162,46 @@ def test_noise_decides_in_training_as_its_generator_says() -> None:
     assert torch.equal(logits(0.0, 1), policy(*inputs))
 
 
-def test_ablations_have_no_mask_or_one_expert() -> None:
+def test_ablations_have_no_mask_one_expert_or_no_film() -> None:
     from cells import missions, moe
 
-    unmasked, dense = moe(kept=256), moe(experts=1)
+    unmasked, dense, joined = moe(kept=256), moe(experts=1), moe(film=False)
     assert unmasked.mask is None and unmasked(*missions(2)).shape == (2, 7)
     assert dense.conv1.weight.shape == (1, 32, 64, 3, 3) and dense(*missions(2)).shape == (2, 7)
+    assert not any("film" in name for name, _ in joined.named_parameters())
+    assert joined.fusion.in_features == moe().fusion.in_features + 64 and joined(*missions(2)).shape == (2, 7)
+
+
+def test_without_film_the_mission_still_reaches_the_action() -> None:
+    """With one expert and all units there is no other way for it."""
+    from cells import missions, moe, torch
+
+    policy = moe(film=False, experts=1, kept=256).eval()
+    image, mission, previous = missions(2)
+    same = image[:1].expand(2, -1, -1, -1), mission, previous[:1].expand(2, -1)
+    found = policy(*same)
+    assert not torch.equal(mission[0], mission[1]) and not torch.allclose(found[0], found[1])
+
+
+@pytest.mark.parametrize(
+    ("options", "learns"),
+    [
+        ({"experts": 1}, {"mask.scores"}),
+        ({"kept": 256}, {"router.logits"}),
+        ({"film": False}, {"mask.scores", "router.logits"}),
+    ],
+)
+def test_ablations_train_and_are_exported(options: dict[str, int], learns: set[str], tmp_path: Path) -> None:
+    from cells import missions, moe, torch
+
+    from vla_models.export_onnx import TOLERANCE, export_onnx
+
+    policy = moe(**options).train()
+    torch.nn.functional.cross_entropy(policy(*missions()), torch.arange(24) % 7).backward()
+    chosen = {name.removesuffix(".weight"): value.grad for name, value in policy.named_parameters() if "weight" in name}
+    with_gradient = {name for name, grad in chosen.items() if grad is not None and grad.abs().max() > 1e-6}
+    assert with_gradient & {"mask.scores", "router.logits"} == learns
+    assert export_onnx(policy, tmp_path / "model.onnx") <= TOLERANCE
 
 
 def test_two_episodes_of_one_mission_stay_apart() -> None:

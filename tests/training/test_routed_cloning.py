@@ -69,6 +69,12 @@ def test_bad_options_are_refused(options: dict[str, float]) -> None:
         RoutedCloning(**options)
 
 
+def test_ablations_are_options_of_the_command() -> None:
+    for option, name, value in (("experts 1", "experts", 1), ("kept 256", "kept", 256), ("no-film", "film", False)):
+        config = load_config("goto_local_moe", f"--policy-options.{option}".split())
+        assert getattr(config.policy_options, name) == value
+
+
 def test_a_policy_without_a_router_is_refused(data: Path, tmp_path: Path) -> None:
     from vla_training.loop import train
 

@@ -13,10 +13,14 @@ LAYERS = 2  # convolutions with experts
 
 @dataclass(frozen=True)
 class BabyAIMoeConfig:
-    """Layer widths; the inputs are those of `babyai_cnn`. Ablations: `experts = 1` (dense), `kept = 256` (no mask)."""
+    """Layer widths; the inputs are those of `babyai_cnn`.
+
+    Ablations: `experts = 1` (dense), `kept = 256` (no mask), `film = False` (the mission joins at the fusion).
+    """
 
     experts: int = 4  # of each of the two convolutions; one is computed
     kept: int = 32  # of the hidden units; the others are zero
+    film: bool = True  # the mission scales and shifts each channel
     cell_features: int = 16  # of a cell of one frame
     channels: int = 32  # of both convolutions
     mission_features: int = 64

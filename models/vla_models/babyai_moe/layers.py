@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["ExpertConv", "Router", "UnitMask"]
+__all__ = ["ExpertConv", "Router", "UnitMask", "Unmodulated"]
 
 
 class Router(nn.Module):  # type: ignore[misc]  # torch is untyped here
@@ -84,3 +84,11 @@ class UnitMask(nn.Module):  # type: ignore[misc]
             return hard
         soft = scores.sigmoid()
         return hard.detach() + (soft - soft.detach())  # exactly 0 or 1 in any precision
+
+
+class Unmodulated(nn.Module):  # type: ignore[misc]
+    """In the place of FiLM: x as it is."""
+
+    def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """x (N, channels, H, W)."""
+        return x

@@ -15,7 +15,7 @@ from vla_models.babyai_cnn.names import ACTION_LOGITS
 from vla_models.babyai_cnn.preprocess import CAMERA
 from vla_models.babyai_film.layers import CELL, SIDE, CellFeatures, Film
 from vla_models.babyai_moe.config import LAYERS, BabyAIMoeConfig
-from vla_models.babyai_moe.layers import ExpertConv, Router, UnitMask
+from vla_models.babyai_moe.layers import ExpertConv, Router, UnitMask, Unmodulated
 from vla_models.policy import Batch, GraphSpec
 
 __all__ = ["BabyAIMoe"]
@@ -34,13 +34,14 @@ class BabyAIMoe(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.mission = nn.Linear(VOCABULARY_SIZE, words)
         self.router = Router(words, LAYERS, config.experts)
         self.cells = CellFeatures(config.cell_features)
-        self.film0 = Film(words, config.cell_features, FRAMES)
+        self.film0 = Film(words, config.cell_features, FRAMES) if config.film else Unmodulated()
         self.conv1 = ExpertConv(config.experts, FRAMES * config.cell_features, channels)
-        self.film1 = Film(words, channels)
+        self.film1 = Film(words, channels) if config.film else Unmodulated()
         self.conv2 = ExpertConv(config.experts, channels, channels)
-        self.film2 = Film(words, channels)
+        self.film2 = Film(words, channels) if config.film else Unmodulated()
         self.action_embedding = nn.Linear(ACTIONS, config.action_features)
-        self.fusion = nn.Linear(channels * SIDE * SIDE + config.action_features, config.hidden)
+        joined = channels * SIDE * SIDE + config.action_features + (0 if config.film else words)
+        self.fusion = nn.Linear(joined, config.hidden)
         self.mask = UnitMask(words, config.hidden, config.kept) if config.kept < config.hidden else None
         self.head = nn.Linear(config.hidden, ACTIONS)
 
@@ -68,8 +69,10 @@ class BabyAIMoe(nn.Module):  # type: ignore[misc]  # torch is untyped here
         x = torch.relu(self.film0(self.cells(image, tiles), words))
         x = torch.relu(self.film1(self.conv1(x, routes[:, 0], drawn[0]), words))
         x = torch.relu(self.film2(self.conv2(x, routes[:, 1], drawn[1]), words))
-        joined = torch.cat([x.flatten(1), self.action_embedding(previous_action)], dim=1)
-        hidden = torch.relu(self.fusion(joined))
+        parts = [x.flatten(1), self.action_embedding(previous_action)]
+        if not self.config.film:
+            parts.append(words)
+        hidden = torch.relu(self.fusion(torch.cat(parts, dim=1)))
         logits = self.head(hidden if self.mask is None else hidden * self.mask(words))
         return logits if noise is None else (logits, routes)
 
