@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from rich.console import Console
 from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -23,6 +21,7 @@ from vla_isa.files import check_folder, check_writable, make_folder, write_whole
 from vla_isa.hardware import load
 from vla_isa.package import HostPartition, Package
 from vla_isa.program import Program
+from vla_toolchain.constants_argument import read_constants
 from vla_toolchain.verify.report import loss_report, print_verification
 from vlac.api import compile_file
 from vlac.errors import ModelError
@@ -38,7 +37,7 @@ from vlac.report.html import report_page
 from vlac.report.summary import summary
 from vlac.report.tasks import task_costs, task_text
 
-__all__ = ["StageProgress", "check_percentile", "compile_model"]
+__all__ = ["StageProgress", "check_outputs", "check_percentile", "check_used", "compile_model", "options_of"]
 
 T = TypeVar("T")
 
@@ -72,32 +71,15 @@ def compile_model(args: argparse.Namespace) -> int:
     """vlac compile, of one model."""
     hw = load(args.config)
     dumps = _dump_targets(args.dump_after)
-    _check_outputs(args, [args.output, *dumps.values()])
+    check_outputs(args, [args.output, *dumps.values()])
     check_percentile(args)
     if args.verify and args.rounding not in (None, ROUNDING_NAMES[0]):
         raise BadUsageError(f"--verify cannot judge --rounding {args.rounding}: ONNX Runtime rounds to nearest even")
-    options = CompileOptions(
-        calibration=args.calib,
-        calibration_method=args.calib_method or "minmax",
-        percentile=PERCENTILE if args.percentile is None else args.percentile,
-        equalize=args.equalize,
-        bias_correction=args.bias_correction,
-        rounding=args.rounding,
-        allow_host=args.allow_host,
-        input_shapes=_once("--input-shape", map(_shape, args.input_shape)),
-        batch=args.batch,
-        carry=_once("--carry", map(_pair, args.carry)),
-        repeat=args.repeat,
-        counter=args.counter,
-        task_masks=args.task_masks,
-        constants=_constants(args),
-        check=args.check,
-        dump_after=dumps,
-    )
+    options = options_of(args, constants=_constants(args), dump_after=dumps)
     progress = StageProgress()
     try:
         state = compile_file(args.model, hw, options, progress)
-        _check_used(args, state)
+        check_used(args, state)
         product = _product(state)
         if args.embed_onnx and state.source is not None:
             product.onnx = state.source.whole.SerializeToString()
@@ -123,23 +105,35 @@ def compile_model(args: argparse.Namespace) -> int:
     return 0
 
 
+def options_of(args: argparse.Namespace, **more: Any) -> CompileOptions:
+    """What the arguments say of one model, and `more`."""
+    return CompileOptions(
+        calibration=args.calib,
+        calibration_method=args.calib_method or "minmax",
+        percentile=PERCENTILE if args.percentile is None else args.percentile,
+        equalize=args.equalize,
+        bias_correction=args.bias_correction,
+        rounding=args.rounding,
+        allow_host=args.allow_host,
+        input_shapes=_once("--input-shape", map(_shape, args.input_shape)),
+        batch=args.batch,
+        carry=_once("--carry", map(_pair, args.carry)),
+        repeat=args.repeat,
+        counter=args.counter,
+        task_masks=args.task_masks,
+        check=args.check,
+        **more,
+    )
+
+
 def _constants(args: argparse.Namespace) -> dict[str, Any]:
     """The arrays of --constants."""
     if args.constants is None:
         return {}
-    for option in ("verify", "sensitivity"):
-        if getattr(args, option):
-            raise BadUsageError(f"--{option} takes every input as an input; compile without --constants for it")
-    try:
-        with np.load(args.constants, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except OSError as e:
-        raise BadUsageError(f"--constants: '{args.constants}' cannot be read: {e.strerror or e}") from e
-    except (ValueError, EOFError, AttributeError, TypeError, KeyError, zipfile.BadZipFile) as e:
-        raise BadUsageError(
-            f"--constants: '{args.constants}' is no .npz file of plain arrays; write it with "
-            "numpy.savez(path, name=array)"
-        ) from e
+    for option in ("--verify", "--sensitivity", "--embed-onnx"):
+        if getattr(args, option[2:].replace("-", "_")):
+            raise BadUsageError(f"{option} takes every input as an input; compile without --constants for it")
+    return read_constants(args.constants)
 
 
 def _is_random(calibration: str | None) -> bool:
@@ -189,7 +183,7 @@ def check_percentile(args: argparse.Namespace) -> None:
         raise BadUsageError("--percentile is for --calib-method percentile; give both or none")
 
 
-def _check_used(args: argparse.Namespace, state: Compilation) -> None:
+def check_used(args: argparse.Namespace, state: Compilation) -> None:
     """Refuse options that change nothing, because the model came with its scales."""
     if state.quantized is None or not is_quantized(state.quantized.model) or state.quantized.floating is not None:
         return
@@ -208,7 +202,7 @@ def _check_used(args: argparse.Namespace, state: Compilation) -> None:
         )
 
 
-def _check_outputs(args: argparse.Namespace, files: list[Path]) -> None:
+def check_outputs(args: argparse.Namespace, files: list[Path]) -> None:
     """Refuse places that cannot be written, or that are one another or the model, before any work is done."""
     for path in files:
         check_writable(path)

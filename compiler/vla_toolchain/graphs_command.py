@@ -1,25 +1,26 @@
 """`vlac compile` of one model or of several, which become entry points of one program.
 
-Not here: what one model's compile shows (`compile_command.py`), how graphs are compiled together (`vlac/graphs.py`).
+Not here: what one model's compile shows (`compile_command.py`), one model with several sets of constants
+(`missions_command.py`), how graphs are compiled together (`vlac/graphs.py`).
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from vla_isa import image
 from vla_isa.errors import BadUsageError
-from vla_isa.files import check_writable, write_whole
+from vla_isa.files import check_writable
 from vla_isa.hardware import load
 from vla_toolchain.compile_command import StageProgress, check_percentile, compile_model
+from vla_toolchain.constants_argument import mission_files
+from vla_toolchain.entries_text import write_entries
+from vla_toolchain.missions_command import compile_with_missions
 from vla_toolchain.verify.report import loss_report
 from vlac.graphs import compile_graphs
 from vlac.options import PERCENTILE, CompileOptions
-from vlac.report.summary import summary
 
 __all__ = ["compile_models"]
 
@@ -45,6 +46,10 @@ def compile_models(args: argparse.Namespace) -> int:
         raise BadUsageError(f"--calib is given {len(args.calib)} times for one model; give it once")
     args.model = Path(args.model[0])
     args.calib = args.calib[0] if args.calib else None
+    missions = mission_files(args.constants)
+    if missions:
+        return compile_with_missions(args, missions)
+    args.constants = Path(args.constants[0]) if args.constants else None
     return compile_model(args)
 
 
@@ -76,24 +81,8 @@ def _compile_graphs(args: argparse.Namespace) -> int:
         losses = {name: loss_report(part, made.program.at(name)) for name, part in made.parts.items()}
     finally:
         progress.clear()
-    write_whole(args.output, image.dumps(made.program))
-    for name, part in made.parts.items() if args.time else ():
-        for step, seconds in part.seconds.items():
-            print(f"{name + ': ' + step:<24} {seconds:8.3f} s", file=sys.stderr)
-    words, alone = len(made.program.weights), sum(len(p.program.weights) for p in made.parts.values() if p.program)
-    print(f"{args.output}: {len(graphs)} entry points for '{hw.name}', {words:,} of {alone:,} weight words stored")
-    for name in graphs:
-        program = made.program.at(name)
-        facts = summary(program)
-        state = ", ".join(c.model_input for c in program.carried)
-        print(
-            f"  {name}: {facts['macs'] / 1e6:.2f} MMAC, about {facts['cycles']:,} cycles "
-            f"({facts['milliseconds']:.3f} ms at {hw.clock_mhz} MHz)" + (f"; carried: {state}" if state else "")
-        )
-        print("".join(f"    {line}\n" for line in losses[name][0]), end="")
-    for name, (_, warnings) in losses.items():
-        for line in warnings:
-            print(f"warning: {name}: {line}", file=sys.stderr)
+    notes, warnings = ({name: found[i] for name, found in losses.items()} for i in range(2))
+    write_entries(args, made, notes, warnings)
     return 0
 
 

@@ -107,9 +107,11 @@ def _compile_arguments(p: CommandParser) -> None:
     )
     p.add_argument(
         "--constants",
-        type=Path,
-        metavar="DATA.npz",
-        help="values of inputs that are known, such as an instruction: what follows from them alone is not computed",
+        action="append",
+        default=[],
+        metavar="[ENTRY=]DATA.npz",
+        help="values of inputs that are known, such as an instruction: what follows from them alone is not computed; "
+        "several with names become entry points of one program",
     )
     p.add_argument(
         "--rounding",

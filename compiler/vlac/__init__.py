@@ -16,9 +16,10 @@ from vla_isa.lazy import from_modules
 if TYPE_CHECKING:
     from vlac.api import compile_file, compile_model
     from vlac.graphs import compile_graphs
+    from vlac.missions import compile_missions
     from vlac.options import CompileOptions
 
-__all__ = ["CompileOptions", "__version__", "compile_file", "compile_graphs", "compile_model"]
+__all__ = ["CompileOptions", "__version__", "compile_file", "compile_graphs", "compile_missions", "compile_model"]
 
 __getattr__ = from_modules(
     __name__,
@@ -26,6 +27,7 @@ __getattr__ = from_modules(
         "CompileOptions": "vlac.options",
         "compile_file": "vlac.api",
         "compile_graphs": "vlac.graphs",
+        "compile_missions": "vlac.missions",
         "compile_model": "vlac.api",
     },
 )

@@ -38,11 +38,12 @@ from vlac.quantize.equalize_rows import Peaks
 from vlac.quantize.float_session import FloatSession
 from vlac.quantize.static import Joint, is_quantized
 
-__all__ = ["CompiledGraphs", "compile_graphs"]
+__all__ = ["CompiledGraphs", "check_name", "compile_graphs", "named"]
 
 Graph: TypeAlias = str | Path | onnx.ModelProto
 _REWRITTEN, _QUANTIZED = 2, 3  # passes up to then
 _LEVELS, _TRIES = 127, 4
+_MAX_NAME = 100  # characters of an entry point's
 
 
 @dataclass(frozen=True)
@@ -120,17 +121,17 @@ def _with_carry(name: str, options: CompileOptions, carry: Mapping[str, str]) ->
 
 
 def _run(name: str, part: Compilation, passes: tuple[Pass, ...], on_progress: Callable[[str], None]) -> None:
-    with _named(name):
+    with named(name):
         run_passes(passes, part, write_whole, lambda step: on_progress(f"{name}: {step}"))
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Let an error say which graph it is of."""
+def named(name: str, what: str = "graph") -> Iterator[None]:
+    """Let an error say which graph, or what else, it is of."""
     try:
         yield
     except VlaError as e:
-        e.args = (f"graph '{name}': {e}", *e.args[1:])
+        e.args = (f"{what} '{name}': {e}", *e.args[1:])
         raise
 
 
@@ -159,8 +160,20 @@ def _check_names(graphs: Mapping[str, Graph]) -> None:
     if len(graphs) < 2:
         raise ModelError(f"{len(graphs)} graphs are given; a program of several has at least two")
     for name in graphs:
-        if not name or ":" in name or "=" in name:
-            raise ModelError(f"entry point '{name}': a name has at least one character, and neither ':' nor '='")
+        check_name(name)
+
+
+def check_name(name: str) -> None:
+    """Refuse what the command lines could not say.
+
+    Raises:
+        ModelError: names it.
+    """
+    check_type("an entry point's name", name, "a string", str)
+    if not name.strip() or len(name) > _MAX_NAME or not name.isprintable() or ":" in name or "=" in name:
+        raise ModelError(
+            f"entry point {name[:_MAX_NAME]!r}: a name has 1 to {_MAX_NAME} printable characters, neither ':' nor '='"
+        )
 
 
 def _end(text: str, graphs: Mapping[str, Graph]) -> tuple[str, str]:
@@ -234,7 +247,7 @@ def _fill_samples(order: Sequence[str], parts: Mapping[str, Compilation], shared
         wanted = list(dict.fromkeys(s.output for s in shared if s.entry == name))
         if not given and not wanted:
             continue
-        with _named(name):
+        with named(name):
             values, unused = model_values(model)
             samples = read_samples(source, values, {*unused, *(s.given for s in given)}, number_inputs(model))
             left_out = {s.given for s in given} - names_in(source)

@@ -91,7 +91,7 @@ def _legalize(c: Compilation) -> None:
     if c.direct:
         assert c.source is not None and c.graph.signature is not None
         c.graph.signature = with_direct_outputs(
-            c.graph.signature, c.direct, [v.name for v in c.source.light.graph.output]
+            c.graph.signature, c.direct, [v.name for v in c.source.light.graph.output], c.graph.fixed
         )
 
 

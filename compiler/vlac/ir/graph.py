@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,9 +63,9 @@ class Graph:
     `input_layouts` replaces the packing of an input (space to depth, transposes): input tensor -> the ONNX input's
     (shape, view, permutation). `input_orders` says where such a tensor's elements lie in the ONNX input, unless they
     keep its order. `input_labels` are their names and the values of the host that they take. `signature` is the model
-    seen from outside; `carried` are the model's inputs that are an output of the run before, `repeat` how many such
-    runs the program is. `tasks` are those that its
-    convolutions have masks of. `aliases` are tensors of the model that need no memory.
+    seen from outside, without inputs that are constants: those are `fixed`; `carried` are the model's inputs that are
+    an output of the run before, `repeat` how many such runs the program is. `tasks` are those that its convolutions
+    have masks of. `aliases` are tensors of the model that need no memory.
     """
 
     inputs: list[Tensor]
@@ -78,6 +79,7 @@ class Graph:
     carried: dict[str, str] = field(default_factory=dict)
     repeat: int = 1
     tasks: tuple[str, ...] = ()
+    fixed: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def tensors(self) -> list[Tensor]:

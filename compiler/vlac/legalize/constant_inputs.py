@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from vla_isa.input_arrays import read_runs
 from vla_isa.signature import HostOp, HostRun, ModelOutput, Signature, to_device
 from vlac.device.experts import ExpertsOp
+from vlac.device.product import LogitsOp
+from vlac.device.row import RowOp
+from vlac.device.vec import VecOp
 from vlac.errors import UnsupportedError
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Home, Op, Tensor
@@ -26,6 +29,7 @@ from vlac.ir.operation import Home, Op, Tensor
 __all__ = ["set_constants"]
 
 I64 = NDArray[np.int64]
+_READ_CONSTANTS = (VecOp, RowOp, LogitsOp)  # from the data space
 
 
 def set_constants(graph: Graph, given: Mapping[str, Any]) -> None:
@@ -50,6 +54,7 @@ def set_constants(graph: Graph, given: Mapping[str, Any]) -> None:
     (values,) = runs.items()
     for name in given:
         _make_constant(graph, name, values[name])
+        graph.fixed[name] = values[name]
     known = _known_inputs(graph)
     for op in list(graph.ops):
         if all(t.constant is not None or t in known for t in op.inputs):
@@ -60,7 +65,7 @@ def set_constants(graph: Graph, given: Mapping[str, Any]) -> None:
     _return_constants(graph, known)
     for tensor, q in known.items():
         if tensor.consumers:
-            _keep(tensor, q)
+            _keep(graph, tensor, q)
 
 
 def _make_constant(graph: Graph, name: str, array: NDArray[Any]) -> None:
@@ -136,9 +141,16 @@ def _return_constants(graph: Graph, known: Mapping[Tensor, I64]) -> None:
     graph.outputs = [outputs[n] for n in kept]
 
 
-def _keep(tensor: Tensor, q: I64) -> None:
-    """Let a value be a constant for those that still read it."""
+def _keep(graph: Graph, tensor: Tensor, q: I64) -> None:
+    """Let a value be a constant for those that still read it; behind a copy, where one of them reads no constants."""
     if tensor.home is not Home.MATRIX or tensor.with_items:
         readers = ", ".join(f"{op.op_type} '{op.node}'" for op in tensor.consumers)
         raise UnsupportedError([f"{readers}: '{tensor.label}', an item or a table, cannot be a constant"])
-    tensor.constant = tensor.stored.cast(tensor.from_hwc(q))
+    array = tensor.stored.cast(tensor.from_hwc(q))
+    if all(isinstance(op, _READ_CONSTANTS) for op in tensor.consumers):
+        tensor.constant = array
+        return
+    first = min(tensor.consumers, key=graph.ops.index)
+    make = VecOp.identity if tensor.planes == 1 else RowOp.identity
+    given = tensor.like(f"{tensor.name}:constant", constant=array)
+    graph.insert(make(first.node, "Constant", given, tensor), before=first)

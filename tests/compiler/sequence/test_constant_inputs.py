@@ -107,6 +107,29 @@ def test_a_number_that_chooses_rows_is_no_constant() -> None:
         compiled(model, constants={"ids": np.array([[1, 2, 3]])})
 
 
+def joined(direct: str) -> onnx.ModelProto:
+    """Concats along the axes of channels and of rows, of an input and a text, and of two things that follow from it."""
+    g = Sequence("joined")
+    text, x = g.input("text", (1, 3, D)), g.input("x", (1, 5, D))
+    rows = g.node("Concat", [text, x], D, axis=1)
+    words = g.node("Concat", [g.node("Relu", [g.linear(text, D, 8)], 8), g.linear(text, D, 16)], D, axis=2)
+    more = g.node("Concat", [g.linear(rows, D, D), words], D, axis=1)
+    return g.finished(more, g.node("Identity", [{"text": text, "x": x}[direct]], D))
+
+
+@pytest.mark.parametrize("direct", ["text", "x"])
+def test_what_is_joined_with_constants_and_what_is_passed_through(direct: str) -> None:
+    model = joined(direct)
+    inputs = drawn(model, np.random.default_rng(7))
+    fixed = compiled(model, constants={"text": inputs["text"]})
+    mine = vlarun.Session(fixed.program).run({"x": inputs["x"]})
+    theirs = vlarun.Session(compiled(model).program).run(inputs)
+    assert list(mine) == list(theirs)
+    assert all((a.dtype, a.tobytes()) == (theirs[n].dtype, theirs[n].tobytes()) for n, a in mine.items())
+    assert np.array_equal(mine[model.graph.output[1].name], inputs[direct])
+    check_rtl(fixed, {"x": inputs["x"]})
+
+
 def test_nothing_is_left_to_compute() -> None:
     inputs = drawn(chosen_rows(), np.random.default_rng(5))
     with pytest.raises(UnsupportedError, match="follows from its constant inputs; leave one out"):
