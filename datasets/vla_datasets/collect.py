@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from vla_datasets.blocks import read_block, write_block
 from vla_datasets.demonstrate import demonstrate
 from vla_datasets.engine import ALONE, Engine
 from vla_datasets.errors import CollectError
-from vla_datasets.files import write_json, write_table
-from vla_datasets.lerobot.format import BOOKKEEPING, INFO_PATH, Feature
-from vla_datasets.lerobot.writer import Episode, write_dataset
+from vla_datasets.files import write_json
+from vla_datasets.lerobot.format import INFO_PATH
+from vla_datasets.lerobot.writer import write_dataset
 from vla_datasets.worlds.registry import find_world
 from vla_isa.documents import read_json
 
@@ -99,7 +96,7 @@ def collect(
     write_dataset(
         out,
         blocks=(
-            _read_block(_block_path(staging, block), schema.features, len(_episodes_of(options, block)))
+            read_block(_block_path(staging, block), schema.features, len(_episodes_of(options, block)))
             for block in blocks
         ),
         features=schema.features,
@@ -148,31 +145,10 @@ def _block_path(staging: Path, block: int) -> Path:
     return staging / f"block-{block:05d}.parquet"
 
 
-def _block_schema(features: Mapping[str, Feature]) -> pa.Schema:
-    """One row an episode; each column a list with one entry a frame, images as PNG."""
-    columns = {name: feature for name, feature in features.items() if name not in BOOKKEEPING}
-    kinds = {name: pa.binary() if f.dtype == "image" else f.arrow_type() for name, f in columns.items()}
-    return pa.schema([("seed", pa.int64()), ("task", pa.string()), *((name, pa.list_(k)) for name, k in kinds.items())])
-
-
 def _collect_block(options: CollectOptions, staging: Path, block: int, episodes: range) -> None:
     """Play and store the episodes of one block; runs in a worker."""
     spec = find_world(options.world)
     held_out = range(*options.splits()["val"])
     with contextlib.closing(spec.make(options.level)) as world:
         played = [demonstrate(spec, world, options.seed, n, "val" if n in held_out else "train") for n in episodes]
-    rows: list[dict[str, Any]] = [{"seed": e.seed, "task": e.task, **e.columns} for e in played]
-    schema = _block_schema(spec.frame().features)
-    write_table(_block_path(staging, block), pa.Table.from_pylist(rows, schema=schema))
-
-
-def _read_block(path: Path, features: Mapping[str, Feature], episodes: int) -> list[Episode]:
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table = file.read()
-        if table.schema != _block_schema(features) or table.num_rows != episodes:
-            raise ValueError(f"{table.num_rows} episodes of {', '.join(table.schema.names)}")
-        rows = table.to_pylist()
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise CollectError(f"{path} is damaged ({error}); delete it, and its episodes are collected again.") from error
-    return [Episode(seed=row.pop("seed"), task=row.pop("task"), columns=row) for row in rows]
+    write_block(_block_path(staging, block), played, spec.frame().features)

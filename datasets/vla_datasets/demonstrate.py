@@ -8,20 +8,19 @@ from __future__ import annotations
 import io
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from vla_datasets.errors import CollectError
 from vla_datasets.keys import ACTION, DONE, REWARD
-from vla_datasets.lerobot.format import BOOKKEEPING
+from vla_datasets.lerobot.format import BOOKKEEPING, Feature
 from vla_datasets.lerobot.writer import Episode
 from vla_datasets.seeds import episode_seed
 from vla_datasets.worlds.episode import WorldEpisode
 from vla_datasets.worlds.registry import WorldSpec
 from vla_datasets.worlds.world import ExpertError, World
 
-__all__ = ["demonstrate"]
+__all__ = ["demonstrate", "stored_value"]
 
 _MAX_FAILURES = 20  # running
 _MAX_ATTEMPTS = 1000  # those of other splits included
@@ -70,7 +69,7 @@ def _play(spec: WorldSpec, playing: WorldEpisode) -> Episode | None:
         outcome = playing.step(action)
         frame = {**seen, ACTION: action, REWARD: outcome.reward, DONE: outcome.ended}
         for name, value in playing.frame_values(frame, features).items():
-            columns[name].append(_png(value) if features[name].dtype == "image" else _plain(value))
+            columns[name].append(stored_value(value, features[name]))
         if outcome.ended:
             kept = playing.steps if outcome.success else outcome.usable
             return _rolled_back(playing.seed, playing.task, columns, kept) if kept > 0 else None
@@ -83,11 +82,10 @@ def _rolled_back(seed: int, task: str, columns: dict[str, list[Any]], kept: int)
     return Episode(seed, task, first)
 
 
-def _plain(value: npt.NDArray[Any]) -> Any:
-    return value.item() if value.shape == (1,) else value.tolist()
-
-
-def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
+def stored_value(value: npt.NDArray[Any], feature: Feature) -> Any:
+    """One value of a frame as an `Episode` holds it: PNG, a number or lists of them."""
+    if feature.dtype != "image":
+        return value.item() if value.shape == (1,) else value.tolist()
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="PNG")
+    Image.fromarray(value).save(stream, format="PNG")
     return stream.getvalue()

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ACTION", "DONE", "REWARD", "STATE", "TASK", "Sample", "image", "is_pad", "tile_table"]
+__all__ = ["ACTION", "DONE", "EXECUTED", "REWARD", "STATE", "TASK", "Sample", "image", "is_pad", "tile_table"]
 
 Sample = Mapping[str, Any]
 
 STATE = "observation.state"
 ACTION = "action"
+EXECUTED = "action.executed"  # what was done where `action` is only what the expert wanted
 TASK = "task"
 REWARD = "next.reward"
 DONE = "next.done"

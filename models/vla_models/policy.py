@@ -80,7 +80,10 @@ class Policy(Protocol):
 
 
 class Preprocessor(Protocol):
-    """The robot's side of a policy, for one episode, with numpy alone: all code that is needed beside `prog.bin`."""
+    """The robot's side of a policy, for one episode, with numpy alone: all code that is needed beside `prog.bin`.
+
+    One that remembers its actions has `correct(action)` too: what was done instead of the last one.
+    """
 
     @property
     def input_names(self) -> tuple[str, ...]:

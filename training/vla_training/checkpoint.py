@@ -34,7 +34,15 @@ from vla_models.errors import PolicyError
 from vla_models.saved import WEIGHTS_FILE, load_policy, save_policy
 from vla_training.errors import CheckpointError
 
-__all__ = ["Best", "TrainingState", "last_checkpoint", "pretrained_folder", "restore", "save_checkpoint"]
+__all__ = [
+    "Best",
+    "TrainingState",
+    "differences",
+    "last_checkpoint",
+    "pretrained_folder",
+    "restore",
+    "save_checkpoint",
+]
 
 _OPTIMIZER, _STATE = "optimizer.safetensors", "state.json"
 
@@ -211,12 +219,7 @@ def _check_run(checkpoint: Path, config: Mapping[str, Any], data: str, state: Tr
     Raises:
         CheckpointError: says what differs.
     """
-    there, here = _flat(config), _flat(state.config)
-    changed = [
-        f"'{key}' is {there.get(key, 'not there')}, now {here.get(key, 'not there')}"
-        for key in {**there, **here}
-        if there.get(key) != here.get(key)
-    ]
+    changed = differences(config, state.config)
     if data != state.data:
         changed.append("the data set is another one")
     if changed:
@@ -224,6 +227,16 @@ def _check_run(checkpoint: Path, config: Mapping[str, Any], data: str, state: Tr
             f"{checkpoint} was made with another training config or data set: {'; '.join(changed)}. "
             "Train with the same ones, or choose another --out."
         )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is not equal in two nested tables, in words."""
+    there, here = _flat(before), _flat(now)
+    return [
+        f"'{key}' is {there.get(key, 'not there')}, now {here.get(key, 'not there')}"
+        for key in {**there, **here}
+        if there.get(key) != here.get(key)
+    ]
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Command line of training: `vla-train train | export | calibrate | prune | evaluate | compare | demo`.
+"""Command line of training: `vla-train train | dagger | export | calibrate | prune | evaluate | compare | demo`.
 
 What the commands do is in `commands.py`; messages and exit codes are those of `vla_isa.command_line`.
 """
@@ -40,6 +40,12 @@ def _parser() -> CommandParser:
     train.add_argument("--data", type=Path, help="data set from vla-collect")
     train.add_argument("--out", type=Path, help="folder of the run")
     train.add_argument("--options", action="store_true", help="list the keys of --config, as options, and their values")
+
+    _dagger_arguments(
+        parser.add_command(
+            "dagger", "play, label and learn, in rounds; goes on in --out", "vla_training.commands:dagger"
+        )
+    )
 
     export = parser.add_command("export", "saved policy -> ONNX, checked against torch", "vla_training.commands:export")
     export.add_argument("--policy", type=Path, required=True, help="folder of the run or of a saved policy")
@@ -83,6 +89,21 @@ def _parser() -> CommandParser:
     )
     demo.add_argument("--workers", type=positive, default=cores, help="processes")
     return parser
+
+
+def _dagger_arguments(p: CommandParser) -> None:
+    p.epilog = "Every key of a config is an option too, as of vla-train train: each round trains so many --steps."
+    p.set_defaults(rest=())
+    p.add_argument("--config", required=True, help="of each round's training: a name, or a TOML file")
+    p.add_argument("--data", type=Path, required=True, help="demonstrations, from vla-collect")
+    p.add_argument("--out", type=Path, required=True, help="folder of all rounds")
+    p.add_argument("--policy", type=Path, help="run or saved policy that plays first; default: train one on --data")
+    p.add_argument("--rounds", type=int, default=3, help="how often it plays and learns")
+    p.add_argument("--rollouts", type=int, default=1000, help="episodes of a round")
+    p.add_argument("--most-steps", type=int, default=16, help="of an episode")
+    p.add_argument("--beta", type=float, default=0.5, help="in round k the expert acts with probability beta^k")
+    p.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes that play")
+    p.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="processes here, or a Ray cluster")
 
 
 def _evaluate_arguments(p: CommandParser) -> None:

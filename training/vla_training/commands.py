@@ -27,7 +27,7 @@ from vla_training.evaluate.closed_loop import (
 )
 from vla_training.progress import progress_bar
 
-__all__ = ["calibrate", "compare_evaluations", "demo", "evaluate_policy", "export", "prune", "train"]
+__all__ = ["calibrate", "compare_evaluations", "dagger", "demo", "evaluate_policy", "export", "prune", "train"]
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -52,6 +52,23 @@ def train(arguments: argparse.Namespace) -> int:
         folder = run(config, arguments.data, arguments.out, progress=show)
     if os.environ.get("RANK", "0") == "0":  # of several processes of torchrun one speaks
         sys.stdout.write(f"{folder}\n")
+    return 0
+
+
+def dagger(arguments: argparse.Namespace) -> int:
+    """vla-train dagger."""
+    from vla_training.config.load import load_config
+
+    config = load_config(arguments.config, arguments.rest)
+    check_folder(arguments.out, parents=True)
+    from vla_training.dagger.rounds import DaggerOptions
+    from vla_training.dagger.rounds import dagger as run
+
+    options = DaggerOptions(arguments.rounds, arguments.rollouts, arguments.beta, arguments.most_steps)
+    engine = Engine(arguments.workers, arguments.engine)
+    with progress_bar(Console(stderr=True), f"rounds of {config.level}", options.rounds) as bar:
+        folder = run(config, arguments.data, arguments.out, options, arguments.policy, engine, bar.move_to)
+    sys.stdout.write(f"{folder}\n")
     return 0
 
 

@@ -67,6 +67,17 @@ class Dataset:
             raise DatasetError(f"{self.root}: no split '{name}'; it has {', '.join(self.splits) or 'none'}.")
         return range(*self.splits[name])
 
+    def seeds(self) -> list[int]:
+        """The world's seed of each episode, which sets of this project's collectors have.
+
+        Raises:
+            DatasetError: this one has none.
+        """
+        found: list[int] = []
+        for path in _episodes_files(self.root):
+            found.extend(_table(path, {"seed": pa.int64()})["seed"].to_pylist())
+        return found
+
     def feature(self, name: str) -> Feature:
         """A column's feature, as info.json declares it.
 
@@ -263,13 +274,16 @@ def _read_tasks(path: Path) -> dict[int, str]:
     return tasks
 
 
+def _episodes_files(root: Path) -> list[Path]:
+    return sorted((root / EPISODES_PATH).parent.parent.glob("chunk-*/file-*.parquet"))
+
+
 def _read_episodes(root: Path, total: int, frames: int) -> tuple[Mapping[str, Any], ...]:
     """All rows of the episodes files, checked to tile the frames without gap or overlap."""
     integers = ("episode_index", "length", "dataset_from_index", "dataset_to_index")
     types = {name: pa.int64() for name in (*integers, "data/chunk_index", "data/file_index")}
     rows: list[Mapping[str, Any]] = []
-    folder = (root / EPISODES_PATH).parent.parent
-    for path in sorted(folder.glob("chunk-*/file-*.parquet")):
+    for path in _episodes_files(root):
         rows.extend(_table(path, types).to_pylist())
     if len(rows) != total:
         raise DatasetError(f"{root}: info.json says {total} episodes, meta/episodes has {len(rows)}.")

@@ -1,7 +1,8 @@
 """All frames of a split in memory, and time windows around them: `{key: relative steps}`.
 
-Beyond an episode's edges its first or last frame is repeated, and `<key>_is_pad` says where. Small frames only:
-100,000 of 56 x 56 pixels take 0.9 GB, without workers and without decoding while training.
+Beyond an episode's edges its first or last frame is repeated, and `<key>_is_pad` says where. Where a set has actions
+that were done beside those that the expert wanted (`EXECUTED`), past steps of `action` are what was done. Small frames
+only: 100,000 of 56 x 56 pixels take 0.9 GB, without workers and without decoding while training.
 
 Not here: what a policy makes of a window.
 """
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_datasets.errors import DatasetError
-from vla_datasets.keys import TASK, is_pad, tile_table
+from vla_datasets.keys import ACTION, EXECUTED, TASK, is_pad, tile_table
 from vla_datasets.lerobot.format import Feature
 from vla_datasets.lerobot.reader import Dataset, EpisodeFrames, open_dataset
 from vla_datasets.lerobot.tiles import Tiles, TileTable, read_cache, write_cache
@@ -36,6 +37,7 @@ class Windows:
         episodes: lengths of the episodes, in order.
         steps: per key the steps of its window, relative to a frame.
         tables: for keys whose images are numbers of tiles: the tiles.
+        past: for keys whose steps below 0 are other values: those, as in `columns`.
     """
 
     def __init__(
@@ -45,8 +47,9 @@ class Windows:
         episodes: Sequence[int],
         steps: Steps,
         tables: Mapping[str, npt.NDArray[np.uint8]] = {},
+        past: Mapping[str, npt.NDArray[Any]] = {},
     ) -> None:
-        self._columns, self._tasks, self._tables = columns, tasks, tables
+        self._columns, self._tasks, self._tables, self._past = columns, tasks, tables, past
         self._steps = {key: np.asarray(values, np.int64) for key, values in steps.items()}
         ends = np.cumsum(np.asarray(episodes, np.int64))
         self._first = np.repeat(ends - episodes, episodes)
@@ -65,6 +68,8 @@ class Windows:
             wanted = numbers[:, None] + steps
             inside = np.clip(wanted, self._first[numbers, None], self._last[numbers, None])
             found[key] = self._columns[key][inside]
+            if key in self._past:
+                found[key][:, steps < 0] = self._past[key][inside[:, steps < 0]]
             found[is_pad(key)] = inside != wanted
         for key, table in self._tables.items():
             found[tile_table(key)] = table
@@ -84,7 +89,8 @@ def load_windows(
         DatasetError: the set is damaged or has no such columns, or its images are not made of few tiles.
     """
     dataset = open_dataset(root)
-    features = {key: dataset.feature(key) for key in steps}
+    names = [*steps, *([EXECUTED] if ACTION in steps and EXECUTED in dataset.info["features"] else [])]
+    features = {key: dataset.feature(key) for key in names}
     cached = read_cache(root, split, tile, _tiled_shapes(dataset, split, features, tile)) if tile else None
     read = {key: feature for key, feature in features.items() if cached is None or key not in cached}
     encoders = {key: TileTable(tile) for key, feature in read.items() if tile and feature.dtype == "image"}
@@ -109,7 +115,8 @@ def load_windows(
         write_cache(root, split, tile, tiles)
     tiles = {key: value for key, value in tiles.items() if key in steps}
     columns |= {key: value.numbers for key, value in tiles.items()}
-    return Windows(columns, tasks, lengths, steps, {key: value.table for key, value in tiles.items()})
+    past = {ACTION: columns.pop(EXECUTED)} if EXECUTED in columns else {}
+    return Windows(columns, tasks, lengths, steps, {key: value.table for key, value in tiles.items()}, past)
 
 
 def _tiled_shapes(

@@ -79,7 +79,11 @@ class BabyAIPreprocessor:
         logits = np.asarray(outputs[ACTION_LOGITS])
         if logits.shape != (1, ACTIONS) or not np.isfinite(logits).all():
             raise ObservationError(f"The policy's logits are {logits}; they must be {ACTIONS} finite numbers.")
-        action = int(np.argmax(logits))
+        action = np.array([np.argmax(logits)], np.int64)
+        self.correct(action)
+        return action
+
+    def correct(self, action: Any) -> None:
+        """What was really done in this step, where it is not what `actions` gave."""
         self._previous = np.zeros(ACTIONS, np.float32)
-        self._previous[action] = 1.0
-        return np.array([action], np.int64)
+        self._previous[int(np.asarray(action).item())] = 1.0

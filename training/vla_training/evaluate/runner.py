@@ -42,6 +42,10 @@ class Runner(ABC):
                 self._queues[slot].extend(actions)
         return {slot: self._queues[slot].popleft() for slot in observations}
 
+    def correct(self, slot: int, action: Any) -> None:
+        """Something else was done than the last action of a slot: what is left of its chunk is of no use."""
+        self._queues[slot].clear()
+
     def elapsed(self, slot: int) -> float:
         """Seconds that the world moves on under the action before, until the action of this step takes effect."""
         return 0.0

@@ -65,6 +65,13 @@ class NetworkRunner(Runner):
             for row, slot in enumerate(observations)
         }
 
+    def correct(self, slot: int, action: Any) -> None:
+        """The preprocessor hears of it, where it remembers actions."""
+        super().correct(slot, action)
+        told = getattr(self._preprocessors[slot], "correct", None)
+        if told is not None:
+            told(action)
+
     def cycles(self) -> int | None:
         """Of the last call on the device, where there is one."""
         return self._cycles()
