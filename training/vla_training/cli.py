@@ -29,7 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="vla-train", description="Train, export and evaluate robot policies.")
-    cores = os.cpu_count() or 1
 
     train = parser.add_command(
         "train", "learn from demonstrations; goes on from the last checkpoint in --out", "vla_training.commands:train"
@@ -80,14 +79,7 @@ def _parser() -> CommandParser:
     demo = parser.add_command(
         "demo", "collect, train, export, compile, evaluate and report, in one go", "vla_training.commands:demo"
     )
-    demo.add_argument("--config", default="goto_obj", help="training config: a name, or a TOML file")
-    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for everything that is made")
-    demo.add_argument("--episodes", type=int, default=200, help="evaluation episodes")
-    demo.add_argument("--rtl-frames", type=int, default=20, help="at least so many frames run on the Verilog machine")
-    demo.add_argument(
-        "--hardware", default="u50,tiny", metavar="NAMES", help="hardware configs; the first one's program is evaluated"
-    )
-    demo.add_argument("--workers", type=positive, default=cores, help="processes")
+    _demo_arguments(demo)
     return parser
 
 
@@ -134,6 +126,17 @@ def _evaluate_arguments(p: CommandParser) -> None:
     p.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw success against the clocks of --live")
     p.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write every episode as JSON")
     p.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def _demo_arguments(p: CommandParser) -> None:
+    p.add_argument("--config", default="goto_obj", help="training config: a name, or a TOML file")
+    p.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for everything that is made")
+    p.add_argument("--episodes", type=int, default=200, help="evaluation episodes")
+    p.add_argument("--rtl-frames", type=int, default=20, help="at least so many frames run on the Verilog machine")
+    p.add_argument(
+        "--hardware", default="u50,tiny", metavar="NAMES", help="hardware configs; the first one's program is evaluated"
+    )
+    p.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
 
 
 def _clocks(text: str) -> tuple[float, ...]:
