@@ -37,7 +37,16 @@ from vlac.report.html import report_page
 from vlac.report.summary import summary
 from vlac.report.tasks import task_costs, task_text
 
-__all__ = ["StageProgress", "check_outputs", "check_percentile", "check_used", "compile_model", "options_of"]
+__all__ = [
+    "StageProgress",
+    "check_outputs",
+    "check_percentile",
+    "check_rounding",
+    "check_used",
+    "compile_model",
+    "options_of",
+    "write_report",
+]
 
 T = TypeVar("T")
 
@@ -73,8 +82,7 @@ def compile_model(args: argparse.Namespace) -> int:
     dumps = _dump_targets(args.dump_after)
     check_outputs(args, [args.output, *dumps.values()])
     check_percentile(args)
-    if args.verify and args.rounding not in (None, ROUNDING_NAMES[0]):
-        raise BadUsageError(f"--verify cannot judge --rounding {args.rounding}: ONNX Runtime rounds to nearest even")
+    check_rounding(args)
     options = options_of(args, constants=_constants(args), dump_after=dumps)
     progress = StageProgress()
     try:
@@ -92,7 +100,7 @@ def compile_model(args: argparse.Namespace) -> int:
     costs = partition_costs(product, sample_values(state)) if isinstance(product, Package) else []
     guessed = state.quantized is not None and state.quantized.floating is not None and _is_random(args.calib)
     result = _result(args.output, product, costs, "; its scales are a guess (--calib random)" if guessed else "")
-    page = report_page(product, args.model.name, losses, costs, near) if args.report else ""
+    page = report_page(product, args.model.name, losses, costs, {"": near}) if args.report else ""
     _write(args, product, page)
     if args.time:
         for name, seconds in state.seconds.items():
@@ -144,9 +152,14 @@ def _write(args: argparse.Namespace, product: Program | Package, page: str) -> N
     """The program last: where it is, everything else worked."""
     data = package.dumps(product) if isinstance(product, Package) else image.dumps(product)
     if args.report:
-        make_folder(args.report)
-        write_whole(args.report / "report.html", page.encode())
+        write_report(args.report, page)
     write_whole(args.output, data)
+
+
+def write_report(folder: Path, page: str) -> None:
+    """Write a page into its folder, which is made."""
+    make_folder(folder)
+    write_whole(folder / "report.html", page.encode())
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:
@@ -181,6 +194,12 @@ def check_percentile(args: argparse.Namespace) -> None:
         raise BadUsageError(f"--percentile is {args.percentile:g}; give more than 50 and at most 100")
     if args.calib_method != "percentile":
         raise BadUsageError("--percentile is for --calib-method percentile; give both or none")
+
+
+def check_rounding(args: argparse.Namespace) -> None:
+    """Refuse to verify what ONNX Runtime does not round so."""
+    if args.verify and args.rounding not in (None, ROUNDING_NAMES[0]):
+        raise BadUsageError(f"--verify cannot judge --rounding {args.rounding}: ONNX Runtime rounds to nearest even")
 
 
 def check_used(args: argparse.Namespace, state: Compilation) -> None:

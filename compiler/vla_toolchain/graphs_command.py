@@ -12,15 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from vla_isa.errors import BadUsageError
-from vla_isa.files import check_writable
+from vla_isa.files import check_folder, check_writable
 from vla_isa.hardware import load
-from vla_toolchain.compile_command import StageProgress, check_percentile, compile_model
+from vla_toolchain.compile_command import StageProgress, check_percentile, check_rounding, compile_model, write_report
 from vla_toolchain.constants_argument import mission_files
 from vla_toolchain.entries_text import write_entries
 from vla_toolchain.missions_command import compile_with_missions
-from vla_toolchain.verify.report import loss_report
+from vla_toolchain.verify.report import loss_report, print_verifications
 from vlac.graphs import compile_graphs
 from vlac.options import PERCENTILE, CompileOptions
+from vlac.report.html import report_page
 
 __all__ = ["compile_models"]
 
@@ -31,8 +32,6 @@ _ALONE = (  # options that say something of one model
     "counter",
     "task_masks",
     "constants",
-    "report",
-    "verify",
     "sensitivity",
     "dump_after",
 )
@@ -60,7 +59,10 @@ def _compile_graphs(args: argparse.Namespace) -> int:
         raise BadUsageError(f"{', '.join(found)} is for one model; compile that graph alone to look at it")
     hw, graphs = load(args.config), _graphs(args.model)
     check_percentile(args)
+    check_rounding(args)
     check_writable(args.output)
+    if args.report:
+        check_folder(args.report)
     for name, path in graphs.items():
         if path.resolve() == args.output.resolve():
             raise BadUsageError(f"output '{args.output}' is also the model of '{name}'; give each its own place")
@@ -78,9 +80,12 @@ def _compile_graphs(args: argparse.Namespace) -> int:
     try:
         each = {name: replace(options, calibration=data.get(name)) for name in graphs}
         made = compile_graphs(graphs, hw, each, [_pair(text) for text in args.carry], progress)
+        near = print_verifications(made, progress, progress.clear) if args.verify else {}
         losses = {name: loss_report(part, made.program.at(name)) for name, part in made.parts.items()}
     finally:
         progress.clear()
+    if args.report:
+        write_report(args.report, report_page(made.program, args.output.name, accuracy=near))
     notes, warnings = ({name: found[i] for name, found in losses.items()} for i in range(2))
     write_entries(args, made, notes, warnings)
     return 0

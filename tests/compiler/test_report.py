@@ -112,7 +112,7 @@ def test_what_is_int16_and_why(transformer):
 
 def test_accuracy_stands_beside_its_node(transformer):
     label = next(r["label"] for r in layer_rows(transformer) if r.get("kind") == "Attention")
-    page = report_page(transformer, "block", accuracy=[NodeAccuracy(label, 0.98765, 37.25)])
+    page = report_page(transformer, "block", accuracy={"": [NodeAccuracy(label, 0.98765, 37.25)]})
     (row,) = [r for r in _Tables(page).rows if len(r) == 16 and r[1] == "Attention"]
     assert row[14:] == ["37.2 dB", "98.77 %"]
 

@@ -26,9 +26,9 @@ from vlac.passes import Compilation
 from vlarun.partitions import HostRunner, PackageSession, open_session
 from vlarun.session import Session
 
-__all__ = ["Row", "Verification", "verify"]
+__all__ = ["SAMPLES", "Row", "Verification", "verify"]
 
-_SAMPLES = 4
+SAMPLES = 4
 _OUTPUT = "_QuantizeLinear_Input"  # what ONNX Runtime's quantizer calls the float value of a model output
 _NAME = 36  # columns of a table for a name, so that a line has 80
 
@@ -61,6 +61,7 @@ class Verification:
         ends: outputs of a quantized model from end to end.
         rewrites: outputs of the rewritten float model beside the user's.
         rounds: outputs of a repeated model beside those of its rounds one after the other.
+        linked: outputs of an entry point of a program of several graphs beside those of its graph alone.
         unjudged: why a comparison could not be made.
     """
 
@@ -70,6 +71,7 @@ class Verification:
     rewrites: list[RewriteCheck] = field(default_factory=list)
     unjudged: list[str] = field(default_factory=list)
     rounds: list[NodeCheck] = field(default_factory=list)
+    linked: list[NodeCheck] = field(default_factory=list)
 
     def text(self) -> str:
         """For a person: one line per tensor, then the comparisons of whole outputs."""
@@ -87,6 +89,10 @@ class Verification:
             yield "of one round; all rounds in one program beside one after the other:"
         for c in self.rounds:
             yield f"  {_short(c.name)}: at most {c.largest} LSB, {_percent(c)} equal"
+        if self.linked:
+            yield "its entry point of the program beside the graph alone, state handed on:"
+        for c in self.linked:
+            yield f"  {_short(c.name)}: at most {c.largest} LSB, {_percent(c)} equal"
         if self.rewrites:
             yield "the rewritten float model beside the given one, largest difference:"
         for r in self.rewrites:
@@ -103,6 +109,11 @@ class Verification:
             if not r.ok
         ]
         found += [f"the rounds in one program are not its runs: output '{c.name}'" for c in self.rounds if c.different]
+        found += [
+            f"the entry point does not what its graph does: output '{c.name}' differs in {c.different} values"
+            for c in self.linked
+            if c.different
+        ]
         bad = [r.check for r in self.rows if not r.check.ok] if exact else []
         if bad:
             nodes = "; ".join(f"'{c.name}' in {c.different} of {c.elements} values by up to {c.largest}" for c in bad)
@@ -110,11 +121,12 @@ class Verification:
         return found
 
 
-def verify(state: Compilation, on_progress: Callable[[str], None]) -> Verification:
+def verify(state: Compilation, on_progress: Callable[[str], None], probed: Compilation | None = None) -> Verification:
     """Compile once more with debug outputs, run all parts on a few samples, and compare them.
 
     Args:
         state: what `compile_file` returned.
+        probed: the same with debug outputs, where that is compiled already.
 
     Samples are those held out from calibration, else the first calibration samples, or random numbers where the
     model was quantized by another tool.
@@ -123,12 +135,13 @@ def verify(state: Compilation, on_progress: Callable[[str], None]) -> Verificati
     if repeat_of(state.quantized.model).count > 1:
         return _verify_rounds(state, on_progress)
     given = state.given or state.path
-    probed = compile_file(given, state.hw, replace(state.options, debug_outputs=True, dump_after={}), on_progress)
+    if probed is None:
+        probed = compile_file(given, state.hw, replace(state.options, debug_outputs=True, dump_after={}), on_progress)
     on_progress("verify")
     assert probed.qdq is not None and probed.quantized is not None
     source, reference = user_model(given), probed.quantized.reference
-    samples = [*probed.quantized.held_out, *probed.quantized.samples][:_SAMPLES]
-    samples = samples or [random_inputs(probed.qdq, seed) for seed in range(_SAMPLES)]
+    samples = [*probed.quantized.held_out, *probed.quantized.samples][:SAMPLES]
+    samples = samples or [random_inputs(probed.qdq, seed) for seed in range(SAMPLES)]
     found = Verification()
     values = _float_values(reference or probed.qdq, source if reference else None, samples, found)
     pieces = probed.package.partitions if probed.package else [probed.program]
@@ -165,13 +178,13 @@ def _verify_rounds(state: Compilation, on_progress: Callable[[str], None]) -> Ve
     made, once, found = state.quantized, one_round(state), Verification()
     assert once.program is not None
     given = [*made.held_out, *made.samples]
-    samples = given[:: max(1, len(given) // _SAMPLES)][:_SAMPLES]
-    samples = samples or [random_inputs(state.qdq, seed) for seed in range(_SAMPLES)]
+    samples = given[:: max(1, len(given) // SAMPLES)][:SAMPLES]
+    samples = samples or [random_inputs(state.qdq, seed) for seed in range(SAMPLES)]
     values = _float_values(made.reference or state.qdq, None, samples, found)
     parts = [Session(once.program)]
     rows = [_rows(run, real) for s, real in zip(samples, values, strict=True) for run in _run(once, parts, s)[0]]
     found.rows, _ = _merged(rows, [])
-    first = first_samples(made.model, given or samples)[:_SAMPLES]
+    first = first_samples(made.model, given or samples)[:SAMPLES]
     found.rounds = joined([check_rounds(state, once, first)])
     source = user_model(state.given or state.path)
     if made.reference is None:

@@ -17,18 +17,20 @@ from numpy.typing import NDArray
 from vla_isa.errors import VlaError
 from vla_isa.package import Package
 from vla_isa.program import Program
+from vla_toolchain.verify.graphs import verify_graphs
 from vla_toolchain.verify.loss import OutputLoss, output_loss
-from vla_toolchain.verify.program import verify
+from vla_toolchain.verify.program import Row, Verification, verify
 from vla_toolchain.verify.reference import Arrays, Reference, exact_reference, random_inputs
 from vla_toolchain.verify.rounds import first_samples, in_rounds
 from vlac.errors import ModelError
+from vlac.graphs import CompiledGraphs
 from vlac.model.onnx_runtime import OnnxRuntimeError
 from vlac.passes import Compilation
 from vlac.quantize.float_session import FloatSession
 from vlac.report.accuracy import NodeAccuracy
 from vlarun.partitions import open_session
 
-__all__ = ["loss_report", "print_verification"]
+__all__ = ["loss_report", "print_verification", "print_verifications"]
 
 _SAMPLES, _SECONDS = 8, 0.5  # to measure on: at most so many, and none more after this time
 _OUTPUTS = 4  # in the line of a compile
@@ -44,15 +46,44 @@ def print_verification(
     """
     found = verify(state, on_progress)
     clear()
-    print(found.text())
+    return _judged({"": found})[""]
+
+
+def print_verifications(
+    made: CompiledGraphs, on_progress: Callable[[str], None], clear: Callable[[], None]
+) -> dict[str, list[NodeAccuracy]]:
+    """`--verify` of several graphs: a table for each entry point; what a report shows of it.
+
+    Raises:
+        ModelError: something is outside the limits.
+    """
+    found = verify_graphs(made, on_progress)
+    clear()
+    return _judged(found)
+
+
+def _judged(found: Mapping[str, Verification]) -> dict[str, list[NodeAccuracy]]:
+    """Print what was found, by entry point or '', and refuse what is outside the limits."""
+    for name, each in found.items():
+        if name:
+            print(f"entry point {name}:")
+        print(each.text())
     if not exact_reference():
         print("this CPU has no VNNI, without which ONNX Runtime's integers are not exact:")
         print("differences are not judged")
-    faults = found.faults(exact=exact_reference())
+    faults = [
+        f"entry point '{name}': {fault}" if name else fault
+        for name, each in found.items()
+        for fault in each.faults(exact=exact_reference())
+    ]
     if faults:
         raise ModelError("; ".join(faults) + "; this is a fault of the compiler, please report it with the model")
-    checks = [(row.check, row.snr) for row in found.rows]
-    return [NodeAccuracy(c.name, 1 - c.different / max(c.elements, 1), snr) for c, snr in checks]
+    return {name: [_accuracy(row) for row in each.rows] for name, each in found.items()}
+
+
+def _accuracy(row: Row) -> NodeAccuracy:
+    check = row.check
+    return NodeAccuracy(check.name, 1 - check.different / max(check.elements, 1), row.snr)
 
 
 def loss_report(state: Compilation, product: Program | Package) -> tuple[list[str], list[str]]:

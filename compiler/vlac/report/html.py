@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import Any
 
 from vla_isa.hardware import LINE_BYTES
@@ -64,29 +65,45 @@ def report_page(
     name: str,
     losses: Sequence[LayerLoss] = (),
     costs: Sequence[PartitionCost] = (),
-    accuracy: Sequence[NodeAccuracy] = (),
+    accuracy: Mapping[str, Sequence[NodeAccuracy]] = MappingProxyType({}),
 ) -> str:
     """The page as HTML text; what was measured as well: `losses` is the sensitivity of the layers, `costs` those of
-    partitions, `accuracy` that of nodes.
+    partitions, `accuracy` that of nodes, by entry point of several graphs, else by ''.
     """
-    near = {a.name: a for a in accuracy}
+    near = {name: {a.name: a for a in nodes} for name, nodes in accuracy.items()}
     if isinstance(found, Package):
         costs = costs or partition_costs(found)
         body = _parts(costs)
         for number, part in enumerate(found.partitions):
             if isinstance(part, Program):
-                body += f"<header><h1>Partition {number}</h1><p>on the device</p></header>{_program(part, near)}"
+                body += f"<header><h1>Partition {number}</h1><p>on the device</p></header>"
+                body += _program(part, near.get("", {}))
         text = f"{len(found.partitions)} partitions for {escape(found.programs[0].config.name)}"
     else:
-        body, text = (
-            _program(found, near),
-            f"{escape(found.config.name)}, {found.config.macs_per_cycle:,} MAC per cycle",
-        )
+        body = _entries(found, near) if found.others else _program(found, near.get("", {}))
+        text = f"{escape(found.config.name)}, {found.config.macs_per_cycle:,} MAC per cycle"
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>{escape(name)}</title><style>{_STYLE}</style><main>"
         f"<header><h1>{escape(name)}</h1><p>{text}</p></header>{body}{_losses(losses)}</main></html>\n"
     )
+
+
+def _entries(program: Program, near: Mapping[str, Mapping[str, NodeAccuracy]]) -> str:
+    """A row for each entry point, then all about each; its links lead there."""
+    head = ("entry point", "MACs", "cycles", "ms", "of peak", "takes", "of that from runs before")
+    rows, body = [], ""
+    for number, name in enumerate(program.entries):
+        view = program.at(name)
+        facts, carried = summary(view), {c.model_input: c.entry or name for c in view.carried}
+        taken = ", ".join(escape(v.name) for v in view.model_inputs)
+        state = ", ".join(f"{escape(value)} of {escape(maker)}" for value, maker in carried.items())
+        numbers = (f"{facts['macs']:,}", f"{facts['cycles']:,}", f"{facts['milliseconds']:.3f}")
+        share = f"{100 * facts['utilization']:.1f} %"
+        rows.append((f"<a href='#entry{number}'>{escape(name)}</a>", *numbers, share, taken, state))
+        title = f"<header id=entry{number}><h1>{escape(name)}</h1><p>entry point</p></header>"
+        body += title + _program(view, near.get(name, {}))
+    return _section("Entry points", _table(head, rows, left=(0, 5, 6))) + body
 
 
 def _program(program: Program, near: Mapping[str, NodeAccuracy]) -> str:
