@@ -27,7 +27,7 @@ from vla_isa.documents import read_json
 __all__ = ["EPISODES_PER_BLOCK", "CollectOptions", "collect"]
 
 EPISODES_PER_BLOCK = 100
-_SINGLE_BLOCK = 10  # of worlds that cannot be shared: they are slow
+_LONG_BLOCK = 10  # where an episode takes seconds
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _check_same(options: CollectOptions, path: Path, key: str | None) -> None:
 
 def _block_size(options: CollectOptions) -> int:
     """Episodes of a block: as much is played again after an interruption, so fewer where they are slow."""
-    return min(_SINGLE_BLOCK, EPISODES_PER_BLOCK) if find_world(options.world).single else EPISODES_PER_BLOCK
+    return min(_LONG_BLOCK, EPISODES_PER_BLOCK) if find_world(options.world).long else EPISODES_PER_BLOCK
 
 
 def _episodes_of(options: CollectOptions, block: int) -> range:

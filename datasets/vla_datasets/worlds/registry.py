@@ -27,6 +27,7 @@ class WorldSpec:
     schema: str  # a Schema
     extras: str = "envs"  # of the package, that it needs
     single: bool = False  # one at a time: what it stands on cannot be shared
+    long: bool = False  # an episode takes seconds
 
     def make(self, level: str) -> World:
         """The world at a level.
@@ -72,21 +73,23 @@ WORLDS: tuple[WorldSpec, ...] = (
     WorldSpec(
         "carla",
         "the driving world on a CARLA server (CARLA_SERVER=host:port)",
-        ("clear", "clear+traffic", "clear+traffic+pushed", "rain+traffic", "clear+traffic+autopilot", "clear@Town03"),
+        ("clear", "clear+traffic", "mixed+pushed", "rain+traffic", "clear+traffic+autopilot", "clear@Town03"),
         world="vla_datasets.worlds.carla.environment:Carla",
         expert="vla_datasets.worlds.carla.expert:expert",
         schema="vla_datasets.worlds.driving.schema:SCHEMA",
         extras="envs,carla",
         single=True,
+        long=True,
     ),
     WorldSpec(
         "driving",
         "a town with lights, traffic and weather, driven by pure pursuit",
-        ("clear", "clear+traffic", "clear+traffic+pushed", "rain+traffic", "fog+traffic", "night+traffic"),
+        ("clear", "clear+traffic", "mixed+pushed", "rain+traffic", "fog+traffic", "night+traffic"),
         world="vla_datasets.worlds.driving.environment:Driving",
         expert="vla_datasets.worlds.driving.expert:expert",
         schema="vla_datasets.worlds.driving.schema:SCHEMA",
         extras="envs,driving",
+        long=True,
     ),
 )
 

@@ -69,7 +69,8 @@ class Carla(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
 
     def __init__(self, level: str) -> None:
         name, _, town = level.partition("@")
-        self.level, self._level = level, read_level("carla", name.removesuffix(_AUTOPILOT))
+        self.level, self._named = level, read_level("carla", name.removesuffix(_AUTOPILOT))
+        self._level = self._named  # of the episode
         self.has_autopilot = name.endswith(_AUTOPILOT)
         if self.has_autopilot and self._level.pushed:
             raise CollectError(f"The level '{level}' has an autopilot, which cannot be pushed; leave one of them out.")
@@ -78,7 +79,6 @@ class Carla(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         try:
             self._map = self._server.world.get_map()
             self.town, self._lights = _lanes(self._map.to_opendrive()), Lights(self._server.world)
-            self._server.world.set_weather(parameters(self._level.weather.name))
         except BaseException:
             self.close()
             raise
@@ -93,7 +93,9 @@ class Carla(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         """
         rng = np.random.default_rng(seed)
         world, number = self._server.world, int(rng.integers(1 << 31))
+        self._level = self._named.of_episode(rng)
         self._server.clear()
+        world.set_weather(parameters(self._level.weather.name))
         world.set_pedestrians_seed(number)
         self._server.manager.set_random_device_seed(number)
         world.reset_all_traffic_lights()

@@ -1,6 +1,7 @@
 """The driving world: a route through a town with lights, traffic and weather, seen by a camera in front.
 
-A level is a weather, "clear", "rain", "fog" or "night", with "+traffic" and "+pushed" (`pushes.py`) where it says so.
+A level is a weather, "clear", "rain", "fog" or "night", with "+traffic" and "+pushed" (`pushes.py`) where it says so;
+"mixed" draws weather and traffic for each episode.
 Success is to drive the route to within 5 m of its end; the score is the share of it that was driven. Not here: how it
 looks (`scene.py`), what is in the way (`hazards.py`).
 """
@@ -55,7 +56,8 @@ class Driving(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
     max_steps = MAX_STEPS
 
     def __init__(self, level: str) -> None:
-        self.level, self._level = level, read_level("driving", level)
+        self.level, self._named = level, read_level("driving", level)
+        self._level = self._named  # of the episode
         self.town = _town()
         self._scene = Scene(self.town, SIZE)
         self.action_space, self.observation_space = action_space(), observation_space()
@@ -66,6 +68,7 @@ class Driving(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         Seeds of evaluations have routes that no demonstration has; `info` names the split of a demonstration's route.
         """
         rng = np.random.default_rng(seed)
+        self._level = self._named.of_episode(rng)
         route = random_route(self.town, rng, splits_of(seed))
         (x, y), yaw = route.points[0], float(route.yaws[0])
         self.ego, self.trip = Vehicle(float(x), float(y), yaw), Trip(self.town, route)

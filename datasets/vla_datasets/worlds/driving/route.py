@@ -9,7 +9,7 @@ import dataclasses
 import heapq
 import math
 import zlib
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ _CHANGE_FROM, _CHANGE_LENGTH = 12.0, 18.0  # metres: where on a lane a change be
 _CHANGE_COST = 25.0  # metres that a change of lanes is worth going round
 _SHORTEST, _LONGEST, _TRIES = 120.0, 420.0, 2000  # metres of a random route
 SPLITS = ("train", "val", "test")  # of routes; test routes are those of evaluation
-_EVERY = 10  # one of so many routes is a test route, another one is for validation
+_EVERY = 10  # one of so many ways through a junction makes a route a test route, another one one of validation
 Floats = npt.NDArray[np.float64]
 FOLLOW, STRAIGHT, LEFT, RIGHT, CHANGE_LEFT, CHANGE_RIGHT = range(6)
 _AHEAD = {STRAIGHT: 10.0, LEFT: 15.0, RIGHT: 15.0, CHANGE_LEFT: 30.0, CHANGE_RIGHT: 30.0}  # metres before it begins
@@ -79,10 +79,14 @@ class _Leg(NamedTuple):
     change: int  # 0: to the lane's end, -1: to the left one, 1: to the right one
 
 
-def route_split(start: int, goal: int) -> str:
-    """The split of all routes from lane `start` to lane `goal`: it depends on nothing else."""
-    share = zlib.crc32(f"{start} {goal}".encode()) % _EVERY
-    return {0: "test", 1: "val"}.get(share, "train")
+def route_split(lanes: Iterable[int], town: LaneMap) -> str:
+    """The split of a route over these lanes: it depends on its ways through junctions alone.
+
+    Some ways are driven by test routes only, others by them and routes of validation: so each test route turns or
+    crosses somewhere as no demonstration does, and lies within none.
+    """
+    ways = {zlib.crc32(str(number).encode()) % _EVERY for number in lanes if town.lanes[number].junction >= 0}
+    return "test" if 0 in ways else "val" if 1 in ways else "train"
 
 
 def splits_of(seed: int | None) -> tuple[str, ...]:
@@ -104,9 +108,10 @@ def random_route(town: LaneMap, rng: np.random.Generator, splits: Container[str]
         if len(roads) < 2:
             break
         start, goal = (int(n) for n in rng.choice(roads, 2, replace=False))
-        split = route_split(start, goal)
-        legs = _cheapest(town, start, goal) if split in splits else None
-        if legs is not None and _SHORTEST <= sum(town.lanes[leg.lane].length for leg in legs) <= _LONGEST:
+        legs = _cheapest(town, start, goal)
+        if legs is None or not _SHORTEST <= sum(town.lanes[leg.lane].length for leg in legs) <= _LONGEST:
+            continue
+        if (split := route_split((leg.lane for leg in legs), town)) in splits:
             return dataclasses.replace(_path(town, legs), split=split)
     raise WorldError(f"the map has no route of {_SHORTEST:g} to {_LONGEST:g} m; give a larger one")
 
@@ -120,7 +125,7 @@ def find_route(town: LaneMap, start: int, goal: int) -> Route:
     legs = _cheapest(town, start, goal)
     if legs is None:
         raise WorldError(f"no way leads from lane {start} to lane {goal}")
-    return dataclasses.replace(_path(town, legs), split=route_split(start, goal))
+    return dataclasses.replace(_path(town, legs), split=route_split((leg.lane for leg in legs), town))
 
 
 def _cheapest(town: LaneMap, start: int, goal: int) -> list[_Leg] | None:
