@@ -15,7 +15,7 @@ import torch
 from vla_datasets.errors import DatasetError
 from vla_datasets.lerobot.format import STATS_PATH
 from vla_datasets.lerobot.reader import read_statistics
-from vla_models.registry import QUANTIZED, find_policy
+from vla_models.registry import QUANTIZED, PolicySpec, find_policy
 from vla_models.saved import load_config, load_policy
 from vla_training.calibrate import calibration_arrays
 from vla_training.checkpoint import pretrained_folder
@@ -47,7 +47,9 @@ def first_policy(config: TrainConfig[Any, Any], data: Path) -> torch.nn.Module:
     folder = pretrained_folder(Path(config.init_from))
     _check_saved(config, folder, options)
     policy = load_policy(folder)
-    if not config.qat or load_config(folder)[0] is QUANTIZED:
+    if not config.qat:
+        return _with_options(spec, options, load_config(folder)[1], policy)
+    if load_config(folder)[0] is QUANTIZED:
         return policy
     from vla_models.quantized.convert import quantize_policy  # the compiler: needed here only
 
@@ -57,7 +59,8 @@ def first_policy(config: TrainConfig[Any, Any], data: Path) -> torch.nn.Module:
 def _check_saved(config: TrainConfig[Any, Any], folder: Path, fitted: Any) -> None:
     """Refuse a saved policy that is not the one that the run says it trains.
 
-    Options that come from the data may differ: those of the saved one stay.
+    Options that come from the data may differ: those of the saved one stay. So may those of which the policy's config
+    says it (`may_differ`): those of the run hold.
     """
     spec, saved = load_config(folder)
     if spec is QUANTIZED and not config.qat:
@@ -67,10 +70,27 @@ def _check_saved(config: TrainConfig[Any, Any], folder: Path, fitted: Any) -> No
         raise TrainConfigError(f"'init_from' is {folder}, a policy '{name}'; the run trains '{config.policy}'.")
     chosen, with_data = dataclasses.asdict(config.policy_options), dataclasses.asdict(fitted)
     for key, value in chosen.items():
+        if key in _may_differ(fitted) and not config.qat:
+            continue
         if with_data[key] == value and _as_json(found.get(key)) != _as_json(value):
             raise TrainConfigError(
                 f"'policy_options.{key}' is {value}, and that of {folder} is {found.get(key)}; give the same."
             )
+
+
+def _may_differ(options: Any) -> frozenset[str]:
+    return getattr(options, "may_differ", frozenset())
+
+
+def _with_options(spec: PolicySpec, options: Any, saved: Any, policy: torch.nn.Module) -> torch.nn.Module:
+    """The saved policy; where options differ that may, one with the run's, and what the saved one lacks is new."""
+    wanted = dataclasses.replace(saved, **{key: getattr(options, key) for key in _may_differ(options)})
+    if wanted == saved:
+        return policy
+    changed = spec.make(wanted)
+    known, given = changed.state_dict(), policy.state_dict()
+    changed.load_state_dict({key: given.get(key, value) for key, value in known.items()})
+    return changed
 
 
 def _as_json(value: Any) -> str:

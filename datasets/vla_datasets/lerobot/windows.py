@@ -1,8 +1,9 @@
-"""All frames of a split in memory, and time windows around them: `{key: relative steps}`.
+"""All frames of a split, decoded, and time windows around them: `{key: relative steps}`.
 
 Beyond an episode's edges its first or last frame is repeated, and `<key>_is_pad` says where. Where a set has actions
 that were done beside those that the expert wanted (`EXECUTED`), past steps of `action` are what was done. Small frames
-only: 100,000 of 56 x 56 pixels take 0.9 GB, without workers and without decoding while training.
+are in memory (100,000 of 56 x 56 pixels take 0.9 GB), those that are averaged to a policy's size on disk (`images.py`):
+training has no workers and decodes nothing.
 
 Not here: what a policy makes of a window.
 """
@@ -19,9 +20,9 @@ import numpy.typing as npt
 from vla_datasets.errors import DatasetError
 from vla_datasets.keys import ACTION, EXECUTED, TASK, is_pad, tile_table
 from vla_datasets.lerobot.format import Feature
+from vla_datasets.lerobot.images import decoded_images
 from vla_datasets.lerobot.reader import Dataset, EpisodeFrames, open_dataset
 from vla_datasets.lerobot.tiles import Tiles, TileTable, read_cache, write_cache
-from vla_datasets.shrink import shrink
 
 __all__ = ["Windows", "load_windows"]
 
@@ -83,7 +84,8 @@ def load_windows(
 
     Args:
         tile: where it is above 0, hold images as numbers of their tiles of so many pixels; see `tiles.py`.
-        sides: images that are averaged to so many pixels (`shrink`); not together with `tile`.
+        sides: images that are averaged to so many pixels (`shrink`) and kept beside the data set, where that can be
+            written; not together with `tile`.
 
     Raises:
         DatasetError: the set is damaged or has no such columns, or its images are not made of few tiles.
@@ -92,7 +94,9 @@ def load_windows(
     names = [*steps, *([EXECUTED] if ACTION in steps and EXECUTED in dataset.info["features"] else [])]
     features = {key: dataset.feature(key) for key in names}
     cached = read_cache(root, split, tile, _tiled_shapes(dataset, split, features, tile)) if tile else None
-    read = {key: feature for key, feature in features.items() if cached is None or key not in cached}
+    kept = {key: decoded_images(dataset, split, key, side) for key, side in (sides or {}).items() if key in features}
+    held = kept if cached is None else cached
+    read = {key: feature for key, feature in features.items() if key not in held}
     encoders = {key: TileTable(tile) for key, feature in read.items() if tile and feature.dtype == "image"}
     types = {key: feature.arrow_type() for key, feature in read.items()}
     parts: dict[str, list[npt.NDArray[Any]]] = {key: [] for key in read}
@@ -104,12 +108,10 @@ def load_windows(
         tasks.extend([episode.task] * length)
         for key, feature in read.items():
             array = _array(dataset, key, feature, episode)
-            if sides and key in sides:
-                array = shrink(array, sides[key])
             parts[key].append(encoders[key].encode(array) if key in encoders else array)
     if not lengths:
         raise DatasetError(f"{root}: the split '{split}' has no episodes.")
-    columns = {key: np.concatenate(arrays) for key, arrays in parts.items()}
+    columns: dict[str, npt.NDArray[Any]] = {key: np.concatenate(arrays) for key, arrays in parts.items()} | kept
     tiles = {key: Tiles(columns[key], encoder.table()) for key, encoder in encoders.items()} | dict(cached or {})
     if encoders:
         write_cache(root, split, tile, tiles)

@@ -35,11 +35,13 @@ class DrivingOutput(NamedTuple):
         control: (N, 2 or 3), of the commanded branch.
         concepts: (N, 5).
         mac_share: (N,) live multiply-accumulates of the convolutions, of 1; None where there are no gates.
+        tile_share: (N,) tiles that are on, of 1; None where there are no gates.
     """
 
     control: torch.Tensor
     concepts: torch.Tensor
     mac_share: torch.Tensor | None = None
+    tile_share: torch.Tensor | None = None
 
 
 def driving_windows(frames: int) -> dict[str, Sequence[int]]:
@@ -48,7 +50,7 @@ def driving_windows(frames: int) -> dict[str, Sequence[int]]:
     return {CAMERA: tuple(range(1 - frames, 1)), ACTION: (-1, 0), **now}
 
 
-def driving_batch(samples: Mapping[str, Any], columns: int) -> Batch:
+def driving_batch(samples: Mapping[str, Any], columns: int, past: bool = True) -> Batch:
     """From windows of driving frames: the network's inputs; the expert's control and, behind it, the true concepts.
 
     The action before is that of the frame before in the same episode, and none at its begin.
@@ -56,6 +58,7 @@ def driving_batch(samples: Mapping[str, Any], columns: int) -> Batch:
     Args:
         samples: windows as `driving_windows` says; images already have the network's size.
         columns: 3 for steer, throttle and brake, 2 for steer and throttle minus brake.
+        past: whether the measures hold the last action; 0 is in its place where they do not.
 
     Raises:
         ObservationError: a command that does not exist.
@@ -67,7 +70,7 @@ def driving_batch(samples: Mapping[str, Any], columns: int) -> Batch:
     branch = torch.tensor(BRANCH_OF_COMMAND, device=commands.device)[commands]
     actions = samples[ACTION].float()  # (N, 2, 3)
     known = ~samples[is_pad(ACTION)][:, :1]
-    before = torch.stack([actions[:, 0, 0], actions[:, 0, 1] - actions[:, 0, 2]], dim=1) * known
+    before = torch.stack([actions[:, 0, 0], actions[:, 0, 1] - actions[:, 0, 2]], dim=1) * known * float(past)
     inputs = {
         IMAGE: pixels,
         COMMAND: torch.nn.functional.one_hot(branch, len(BRANCHES)).float(),

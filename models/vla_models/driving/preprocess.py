@@ -45,6 +45,7 @@ class DrivingPreprocessor:
         frames: images that the network sees, oldest first.
         columns: of the network's control: 3 for steer, throttle and brake, 2 for steer and throttle minus brake.
         sees_all: whether the network takes command and measures besides the image.
+        past: whether the measures hold the last action; 0 is in its place where they do not.
 
     Attributes:
         concepts: what the last outputs say is true, as probabilities by key.
@@ -52,9 +53,9 @@ class DrivingPreprocessor:
 
     output_names = (CONTROL, CONCEPTS)
 
-    def __init__(self, side: int, frames: int, columns: int, sees_all: bool = True) -> None:
+    def __init__(self, side: int, frames: int, columns: int, sees_all: bool = True, past: bool = True) -> None:
         self.input_names = (IMAGE, COMMAND, MEASURES) if sees_all else (IMAGE,)
-        self._side, self._columns = side, columns
+        self._side, self._columns, self._past = side, columns, past
         self._images: deque[npt.NDArray[np.uint8]] = deque(maxlen=frames)
         self._before = np.zeros(2, np.float32)
         self.concepts: dict[str, float] = {}
@@ -111,7 +112,8 @@ class DrivingPreprocessor:
         throttle, brake = rest if len(rest) == 2 else (rest[0], -rest[0])
         brake = brake if brake >= _BRAKE_FROM else 0.0
         action = np.clip(np.array([steer, throttle, brake], np.float32), [-1, 0, 0], 1).astype(np.float32)
-        self._before = np.array([action[0], action[1] - action[2]], np.float32)
+        if self._past:
+            self._before = np.array([action[0], action[1] - action[2]], np.float32)
         says = 1 / (1 + np.exp(-np.asarray(outputs[CONCEPTS], np.float64)[0]))
         self.concepts = dict(zip(CONCEPT_KEYS, says.tolist(), strict=True))
         return action[np.newaxis]

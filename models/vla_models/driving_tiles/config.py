@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from vla_models.driving.sizes import check_sizes
 from vla_models.errors import PolicyError
@@ -15,7 +16,12 @@ TILE = 16  # output channels that a gate switches
 
 @dataclass(frozen=True)
 class DrivingTilesConfig:
-    """Layer widths. Defaults: the dense network of 12.8 M parameters and 369 MMAC; `gated` gives it tile gates."""
+    """Layer widths. Defaults: the dense network of 12.8 M parameters and 369 MMAC; `gated` gives it tile gates.
+
+    A run may start from a saved policy that differs in `may_differ`: a dense network gets gates, all of them on.
+    """
+
+    may_differ: ClassVar[frozenset[str]] = frozenset({"past", "gated", "gate_hidden"})
 
     channels: tuple[int, ...] = (32, 64, 128, 256, 512, 512, 512, 1024)  # each convolution: 3x3, padding 1, ReLU
     strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2, 2, 2)
@@ -24,6 +30,7 @@ class DrivingTilesConfig:
     measure_features: int = 128
     fused: int = 512
     branch: tuple[int, ...] = (256, 256)  # hidden layers of each branch
+    past: bool = True  # whether it is told its last action; without it cannot copy it instead of looking
     gated: bool = False
     gate_hidden: int = 64
 

@@ -51,13 +51,14 @@ class DrivingTiles(nn.Module):  # type: ignore[misc]  # torch is untyped here
         Args:
             image: (N, 3, side, side) in [0, 1].
             command: (N, 6) one-hot.
-            measures: (N, 3) last steer, last throttle minus brake, speed in 10 m/s.
+            measures: (N, 3) last steer, last throttle minus brake (both 0 without `past`), speed in 10 m/s.
         """
         if self.gates is None:
             return DrivingOutput(*self.act(image, command, measures))
         tiles = self.gates(command)
         masks = [mask.repeat_interleave(TILE, dim=1) for mask in tiles]
-        return DrivingOutput(*self.act(image, command, measures, masks), live_share(tiles, self.trunk.macs))
+        on = torch.cat(tiles, dim=1).mean(dim=1)
+        return DrivingOutput(*self.act(image, command, measures, masks), live_share(tiles, self.trunk.macs), on)
 
     def act(
         self,
@@ -96,7 +97,7 @@ class DrivingTiles(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     def prepare(self, samples: Mapping[str, Any]) -> Batch:
         """The inputs of `forward`, the expert's control and the true concepts; see `driving_batch`."""
-        return driving_batch(samples, COLUMNS)
+        return driving_batch(samples, COLUMNS, self.config.past)
 
     def example_inputs(self, batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
         """Random inputs."""

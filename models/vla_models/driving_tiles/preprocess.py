@@ -12,4 +12,4 @@ class DrivingTilesPreprocessor(DrivingPreprocessor):
     """One image, command and measures; steer and throttle minus brake."""
 
     def __init__(self, config: DrivingTilesConfig) -> None:
-        super().__init__(config.image_size, 1, COLUMNS)
+        super().__init__(config.image_size, 1, COLUMNS, past=config.past)

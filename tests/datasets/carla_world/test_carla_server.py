@@ -92,10 +92,10 @@ def test_the_server_is_synchronous_while_the_world_is_open_and_as_it_was_afterwa
     world = opened("rain")
     assert settings_of(server) == (True, 0.05, True) and not server.settings.no_rendering_mode
     assert server.settings.substepping and server.settings.max_substep_delta_time * server.settings.max_substeps >= 0.05
-    assert (server.weather.wetness, server.weather.fog_density, server.weather.precipitation) == (100, 10, 100)
-    assert carla.WeatherParameters.HardRainNoon.wetness == preset  # the client's preset is not ours to change
     assert server.manager.port == 8000
     world.reset(seed=0)
+    assert (server.weather.wetness, server.weather.fog_density, server.weather.precipitation) == (100, 10, 100)
+    assert carla.WeatherParameters.HardRainNoon.wetness == preset  # the client's preset is not ours to change
     assert server.actors
     world.close()
     assert not server.actors and not server.manager.synchronous

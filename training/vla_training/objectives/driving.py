@@ -35,8 +35,9 @@ class DrivingImitation:
     concepts: float = 0.5  # of the cross-entropy of the concepts
     lasso_tiles: float = 0.0  # of the norms of tiles of 16 output channels
     lasso_blocks: float = 0.0  # of the norms of blocks of 16 x 16 channels
-    budget: float = 20.0  # of the multiply-accumulates over what gates may leave
+    budget: float = 20.0  # of the multiply-accumulates and of the tiles over what gates may leave
     mac_budget: float = 0.6  # share of the convolutions' multiply-accumulates that a command may use in the end
+    tile_budget: float = 1.0  # share of the tiles that a command may use in the end
     budget_from: float = 0.5  # share of the training after which it is that; it shrinks from 1 until then
     mirror: float = 0.5  # share of the samples that are mirrored, where following or changing lanes
     forget: float = 0.5  # share of the samples without the action before
@@ -47,7 +48,7 @@ class DrivingImitation:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise TrainConfigError(f"'{name}' is {value}; it must be a finite number from 0 on.")
-        for name in ("mirror", "forget", "mac_budget", "budget_from"):
+        for name in ("mirror", "forget", "mac_budget", "tile_budget", "budget_from"):
             if getattr(self, name) > 1:
                 raise TrainConfigError(f"'{name}' is {getattr(self, name)}; it must be from 0 to 1.")
 
@@ -56,7 +57,8 @@ class DrivingImitation:
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The mean loss of a batch.
 
-        Numbers to watch: `steer_error` and `pedal_error`, mean absolute; `concept_accuracy`; with gates `mac_share`.
+        Numbers to watch: `steer_error` and `pedal_error`, mean absolute; `concept_accuracy`; with gates `mac_share` and
+        `tile_share`.
 
         Raises:
             TrainConfigError: the policy is no driving policy.
@@ -78,8 +80,10 @@ class DrivingImitation:
         errors = (found.control - control).abs()
         loss = (errors * self._weights(control)).mean(dim=0).sum()
         loss = loss + self.concepts * torch.nn.functional.binary_cross_entropy_with_logits(found.concepts, concepts)
-        if found.mac_share is not None:
-            loss = loss + self.budget * (found.mac_share - self._allowed(batch.progress)).clamp(min=0).mean()
+        shares = {"mac_share": found.mac_share, "tile_share": found.tile_share}
+        for name, most in (("mac_share", self.mac_budget), ("tile_share", self.tile_budget)):
+            if (share := shares[name]) is not None:
+                loss = loss + self.budget * (share - self._allowed(most, batch.progress)).clamp(min=0).mean()
         if self.lasso_tiles or self.lasso_blocks:
             loss = loss + group_lasso(policy.modules(), self.lasso_tiles, self.lasso_blocks)
         with torch.no_grad():
@@ -88,15 +92,14 @@ class DrivingImitation:
                 "pedal_error": errors[:, 1:].mean(),
                 "concept_accuracy": ((found.concepts > 0) == (concepts > 0.5)).double().mean(),
             }
-            if found.mac_share is not None:
-                watched["mac_share"] = found.mac_share.mean()
+            watched |= {name: share.mean() for name, share in shares.items() if share is not None}
         return loss, watched
 
-    def _allowed(self, progress: float) -> float:
-        """Share of the multiply-accumulates that a command may use now."""
+    def _allowed(self, most: float, progress: float) -> float:
+        """The share that a command may use now, of what it may use in the end."""
         if progress >= self.budget_from:
-            return self.mac_budget
-        return 1 - (1 - self.mac_budget) * progress / self.budget_from
+            return most
+        return 1 - (1 - most) * progress / self.budget_from
 
     def _weights(self, control: torch.Tensor) -> torch.Tensor:
         """Of each error (N, columns)."""
