@@ -173,8 +173,10 @@ def test_the_share_counts_what_is_left_of_both_sides() -> None:
     )
 
 
-@pytest.mark.parametrize(("columns", "made"), [(3, "DrivingVgg"), (2, "DrivingTiles")])
-def test_training_and_the_robot_see_the_same(columns: int, made: str) -> None:
+@pytest.mark.parametrize(
+    ("columns", "made", "past"), [(3, "DrivingVgg", True), (2, "DrivingTiles", True), (2, "DrivingTiles", False)]
+)
+def test_training_and_the_robot_see_the_same(columns: int, made: str, past: bool) -> None:
     """Frames of one episode, through the windows of training and through the preprocessor of an episode."""
     import driving_policies
     from driving_policies import SMALL, torch
@@ -182,7 +184,7 @@ def test_training_and_the_robot_see_the_same(columns: int, made: str) -> None:
     from vla_datasets.lerobot.windows import Windows
     from vla_datasets.shrink import shrink
 
-    config = DrivingVggConfig(image_size=32) if columns == 3 else DrivingTilesConfig(**SMALL)
+    config = DrivingVggConfig(image_size=32) if columns == 3 else DrivingTilesConfig(**SMALL, past=past)
     policy = getattr(driving_policies, made)(config)
     rng, count = np.random.default_rng(0), 6
     images = rng.integers(0, 256, (count, WORLD_SIZE, WORLD_SIZE, 3), np.uint8)
@@ -211,6 +213,7 @@ def test_training_and_the_robot_see_the_same(columns: int, made: str) -> None:
         given = actions[step] if columns == 3 else controls[step]
         assert np.allclose(batch.target[step, :columns].numpy(), given)
         assert np.allclose(robot.actions(outputs(*given))[0], actions[step])
+        assert past or not inputs[MEASURES][0, :2].any()
 
 
 def test_the_action_before_is_never_of_another_episode_or_of_an_older_frame() -> None:

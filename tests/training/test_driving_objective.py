@@ -138,10 +138,12 @@ def test_the_lasso_empties_what_the_data_does_not_need() -> None:
     assert torch.allclose(after, before - 0.1, atol=1e-4)  # each tile by the same length, as the penalty says
 
 
-def test_the_budget_shrinks_to_what_was_asked_and_closes_gates() -> None:
+@pytest.mark.parametrize("share", ["mac_share", "tile_share"])
+def test_the_budget_shrinks_to_what_was_asked_and_closes_gates(share: str) -> None:
     from driving_samples import DrivingTiles, batch_of, generator, torch
 
-    objective = DrivingImitation(steer=0, pedal=0, pedal_rest=0, concepts=0, budget=1.0, mac_budget=0.5, mirror=0)
+    budgets = {"mac_budget": 1.0, "tile_budget": 1.0, share.replace("share", "budget"): 0.5}
+    objective = DrivingImitation(steer=0, pedal=0, pedal_rest=0, concepts=0, budget=1.0, mirror=0, **budgets)
     torch.manual_seed(0)
     policy = DrivingTiles(DrivingTilesConfig(**SMALL, gated=True))
     batch = batch_of(list(range(6)))
@@ -157,7 +159,9 @@ def test_the_budget_shrinks_to_what_was_asked_and_closes_gates() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert 0.2 < float(watched["mac_share"]) <= 0.5
+    assert 0.2 < float(watched[share]) <= 0.5
+    on = torch.cat(policy.gates.table(), dim=1)
+    assert share == "mac_share" or float(watched[share]) == pytest.approx(float(on.mean()))
 
 
 @pytest.mark.parametrize(
@@ -165,6 +169,7 @@ def test_the_budget_shrinks_to_what_was_asked_and_closes_gates() -> None:
     [
         ({"steer": -1.0}, "'steer' is -1.0"),
         ({"mirror": 1.5}, "'mirror' is 1.5; it must be from 0 to 1"),
+        ({"tile_budget": 1.5}, "'tile_budget' is 1.5; it must be from 0 to 1"),
         ({"concepts": float("nan")}, "'concepts' is nan"),
     ],
 )
