@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vla_isa.integer import INT16
 from vlac.model.reading import attribute, constant, shape_of
 
-__all__ = ["LOGIT", "NEVER", "MaskStructure", "mask_structure", "past_length"]
+__all__ = ["LOGIT", "NEVER", "MaskStructure", "mask_structure", "past_length", "without_row_maxima"]
 
 LOGIT = 1 / 256  # nat, the unit of logits
 NEVER = -1e4  # a mask of so much, and less, is one that hides: exp is 0 there beside any logit of a network
@@ -88,13 +88,17 @@ def _logit_units(mask: NDArray[np.generic], seen: NDArray[np.bool_]) -> I16:
         return np.where(mask, 0, _NONE).astype(np.int16)
     real = mask.astype(np.float64)
     hides = real <= NEVER
-    counts = seen & ~hides
-    largest = np.where(counts, real, -np.inf).max(axis=2, keepdims=True)
-    largest = np.where(counts.any(axis=2, keepdims=True), largest, 0)
-    if np.abs(largest).max() > _FAR:
-        real = real - largest
+    real = without_row_maxima(np.where(seen, real, -np.inf))
     units = np.clip(np.rint(real / LOGIT), _NONE + 1, INT16.hi)
     return np.where(hides, _NONE, units).astype(np.int16)
+
+
+def without_row_maxima(mask: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A mask [..., keys] less the largest that counts of each row, where one of these is far from 0."""
+    counts = mask > NEVER
+    largest = np.where(counts, mask, -np.inf).max(axis=-1, keepdims=True)
+    largest = np.where(counts.any(axis=-1, keepdims=True), largest, 0)
+    return mask - largest if np.abs(largest).max() > _FAR else mask
 
 
 def _row(mask: ir.Value) -> ir.Value:

@@ -18,12 +18,19 @@ from vla_isa import numerics
 from vla_isa.generated.codes import Rounding
 from vla_isa.integer import INT8, INT16
 from vlac.model.exponent_form import ExponentForm, set_exponent_form
-from vlac.model.mask_structure import LOGIT, NEVER, past_length
+from vlac.model.mask_structure import LOGIT, NEVER, past_length, without_row_maxima
 from vlac.model.reading import attribute, constant, shape_of
 from vlac.quantize.calibration import Samples
 from vlac.quantize.float_session import FloatSession
 
-__all__ = ["choose_exponents", "exponent_noise"]
+__all__ = [
+    "attention_heads",
+    "choose_exponents",
+    "computed_operands",
+    "exponent_noise",
+    "is_attention",
+    "logit_scale",
+]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -35,8 +42,8 @@ _MOST = 10**-3.3  # noise of a mix beside its signal: 33 dB, as 30 dB are asked 
 
 def choose_exponents(model: ir.Model, samples: Samples) -> None:
     """Write the form of its exponents to every Attention node of a float model, as the rewrites leave them."""
-    nodes = [n for n in model.graph if n.op_type == "Attention" and n.domain in ("", "ai.onnx") and _keys(n) > _FEW]
-    names = list(dict.fromkeys(v.name or "" for n in nodes for v in _computed(n) if not v.is_graph_input()))
+    nodes = [n for n in model.graph if is_attention(n) and _keys(n) > _FEW]
+    names = list(dict.fromkeys(v.name or "" for n in nodes for v in computed_operands(n) if not v.is_graph_input()))
     if not nodes:
         return
     session = FloatSession(model, names) if names else None
@@ -44,7 +51,7 @@ def choose_exponents(model: ir.Model, samples: Samples) -> None:
     for sample in samples[:_SAMPLES]:
         known = dict(sample) | dict(zip(names, session.run(sample) if session else [], strict=True))
         for node in nodes:
-            noises[node] += [exponent_noise(*head) for head in _heads(node, known)]
+            noises[node] += [exponent_noise(*head) for head in attention_heads(node, known, _ROWS)]
     for node, found in noises.items():
         signal, rounded, dithered = np.sum(found, axis=0)
         most = _MOST * signal
@@ -97,12 +104,30 @@ def _keys(node: ir.Node) -> int:
     return past_length(node) + shape_of(node.inputs[1])[-2]
 
 
-def _computed(node: ir.Node) -> list[ir.Value]:
+def is_attention(node: ir.Node) -> bool:
+    """Whether it is ONNX's own Attention."""
+    return node.op_type == "Attention" and node.domain in ("", "ai.onnx")
+
+
+def computed_operands(node: ir.Node) -> list[ir.Value]:
+    """Those of an Attention that are no constants."""
     return [v for v in node.inputs[:6] if v is not None and constant(v) is None]
 
 
-def _heads(node: ir.Node, known: dict[str, NDArray[np.generic]]) -> Iterator[tuple[F64, F64]]:
-    """(logits [queries, keys], values [keys, channels]) of each head of each of the batch; some queries of all."""
+def logit_scale(node: ir.Node, channels: int) -> float:
+    """What the products of queries and keys of so many channels a head are multiplied by."""
+    return float(attribute(node, "scale", None) or 1 / math.sqrt(channels))
+
+
+def attention_heads(
+    node: ir.Node, known: dict[str, NDArray[np.generic]], most: int | None = None
+) -> Iterator[tuple[F64, F64]]:
+    """(logits [queries, keys], values [keys, channels]) of each head of each of the batch, as the machine has them.
+
+    Args:
+        known: operands that are no constants, by name.
+        most: so many queries, spread over all; None for all.
+    """
 
     def array(index: int) -> NDArray[np.generic] | None:
         value = node.inputs[index] if index < len(node.inputs) else None
@@ -113,13 +138,15 @@ def _heads(node: ir.Node, known: dict[str, NDArray[np.generic]]) -> Iterator[tup
     q, k, v = (_four(array(i), n) for i, n in enumerate(counts))
     if (past_k := array(4)) is not None and (past_v := array(5)) is not None:
         k, v = np.concatenate([past_k, k], axis=2), np.concatenate([past_v, v], axis=2)
-    scale = attribute(node, "scale", None) or 1 / math.sqrt(q.shape[3])
+    scale = logit_scale(node, q.shape[3])
     cap = attribute(node, "softcap", 0.0)
     queries, keys, group = q.shape[2], k.shape[2], q.shape[1] // k.shape[1]
-    rows = np.unique(np.linspace(0, queries - 1, min(queries, _ROWS)).astype(int))
+    rows = np.unique(np.linspace(0, queries - 1, min(queries, most or queries)).astype(int))
     added = _added(array(3), (*q.shape[:2], queries, keys), rows)
     if attribute(node, "is_causal", 0):
         added = np.where(np.tri(queries, keys, past_length(node), dtype=bool)[rows], added, -np.inf)
+    if constant(node.inputs[3] if len(node.inputs) > 3 else None) is not None:
+        added = without_row_maxima(added)
     for b in range(q.shape[0]):
         for h in range(q.shape[1]):
             logits = q[b, h, rows] @ k[b, h // group].T * scale

@@ -25,6 +25,7 @@ from vlac.quantize.calibration import Samples, model_values, read_samples
 from vlac.quantize.equalize import equalize
 from vlac.quantize.equalize_rows import Peaks, equalize_rows
 from vlac.quantize.exponents import choose_exponents
+from vlac.quantize.far_logits import check_logits
 from vlac.quantize.held_out import split
 from vlac.quantize.hidden import hidden_values
 from vlac.quantize.input_ranges import known_ranges
@@ -131,6 +132,8 @@ def quantize_model(
         options,
         [] if tasks is None else masked_models(model, tasks),
     )
+    if has_sequences(model):
+        check_logits(model, samples, observed, host)
     known = known_ranges(model)
     for ranges_seen in (observed, *(b[0] for b in before)):
         ranges_seen |= {name: ends for name, ends in known.items() if name in ranges_seen}
