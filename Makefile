@@ -6,10 +6,10 @@ STAMP := .venv/.installed
 OUT := runs/demo
 DEMO :=
 
-.PHONY: help setup demo demo-short test test-fast lint generate mutants coverage clean
+.PHONY: help setup demo demo-short demo-driving demo-driving-short test test-fast lint generate mutants coverage clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(STAMP)  ## create .venv with vlac, vlarun and everything they need
 
@@ -28,6 +28,14 @@ demo: setup  ## demonstrations -> policy -> ONNX -> program -> sim and RTL -> su
 demo-short: OUT := runs/demo-short
 demo-short: DEMO := --config debug --hardware tiny --episodes 2 --rtl-frames 2
 demo-short: demo  ## the demo's stages in their shortest form, as CI runs them
+
+demo-driving: OUT := runs/demo-driving
+demo-driving: setup  ## shipped drivers, dense and gated -> programs -> routes through a town, on sim and RTL
+	$(BIN)/python -m vla_training demo-driving --out $(OUT) $(DEMO)
+
+demo-driving-short: OUT := runs/demo-driving-short
+demo-driving-short: DEMO := --hardware tiny --episodes 1 --rtl-frames 1
+demo-driving-short: demo-driving  ## the same in its shortest form, as CI runs it
 
 test: setup  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

@@ -1,4 +1,4 @@
-"""Command line of training: `vla-train train | dagger | export | calibrate | prune | evaluate | compare | demo`.
+"""Command line of training: `vla-train train`, `dagger`, `export`, `evaluate`, the demos and more.
 
 What the commands do is in `commands.py`; messages and exit codes are those of `vla_isa.command_line`.
 """
@@ -80,6 +80,10 @@ def _parser() -> CommandParser:
         "demo", "collect, train, export, compile, evaluate and report, in one go", "vla_training.commands:demo"
     )
     _demo_arguments(demo)
+    driving = parser.add_command(
+        "demo-driving", "the shipped drivers, from checkpoint to RTL and town", "vla_training.commands:demo_driving"
+    )
+    _demo_driving_arguments(driving)
     return parser
 
 
@@ -96,6 +100,18 @@ def _dagger_arguments(p: CommandParser) -> None:
     p.add_argument("--beta", type=float, default=0.5, help="in round k the expert acts with probability beta^k")
     p.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes that play")
     p.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="processes here, or a Ray cluster")
+
+
+def _demo_driving_arguments(p: CommandParser) -> None:
+    p.add_argument("--policies", type=Path, default=Path("examples/driving"), help="folder of the drivers")
+    p.add_argument("--out", type=Path, default=Path("runs/demo-driving"), help="folder for everything that is made")
+    p.add_argument("--level", default="clear", help="of the driving world, for example night+traffic")
+    p.add_argument("--episodes", type=int, default=12, help="routes that each driver drives, in float and int8")
+    p.add_argument("--rtl-frames", type=int, default=6, help="frames of each driver that run on the Verilog machine")
+    p.add_argument(
+        "--hardware", default="u50,tiny", metavar="NAMES", help="hardware configs; the first one's programs drive"
+    )
+    p.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
 
 
 def _evaluate_arguments(p: CommandParser) -> None:

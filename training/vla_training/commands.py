@@ -27,7 +27,17 @@ from vla_training.evaluate.closed_loop import (
 )
 from vla_training.progress import progress_bar
 
-__all__ = ["calibrate", "compare_evaluations", "dagger", "demo", "evaluate_policy", "export", "prune", "train"]
+__all__ = [
+    "calibrate",
+    "compare_evaluations",
+    "dagger",
+    "demo",
+    "demo_driving",
+    "evaluate_policy",
+    "export",
+    "prune",
+    "train",
+]
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -198,4 +208,21 @@ def demo(arguments: argparse.Namespace) -> int:
         hardware=tuple(arguments.hardware.split(",")),
     )
     run_demo(options, Console(stderr=True))
+    return 0
+
+
+def demo_driving(arguments: argparse.Namespace) -> int:
+    """vla-train demo-driving."""
+    from vla_training.demo.driving import DrivingDemoOptions, run_driving_demo
+
+    options = DrivingDemoOptions(
+        policies=arguments.policies,
+        out=arguments.out,
+        level=arguments.level,
+        episodes=arguments.episodes,
+        rtl_frames=arguments.rtl_frames,
+        workers=arguments.workers,
+        hardware=tuple(arguments.hardware.split(",")),
+    )
+    run_driving_demo(options, Console(stderr=True))
     return 0

@@ -15,15 +15,22 @@ from vla_training.evaluate.rollout import EpisodeResult, replay
 
 __all__ = ["episode_gif"]
 
-_MILLISECONDS = 400  # per step
+_MILLISECONDS = 400  # per picture
+_MOST = 80  # pictures of an episode; of a longer one every so many steps are shown
 _GAP = 8  # pixels between two pictures
 
 
 def episode_gif(world: str, level: str, episode: EpisodeResult) -> str:
-    """Play the episode's actions again; left everything, right what the policy's cameras see, enlarged."""
+    """Play the episode's actions again; left everything, right what the policy's cameras see, enlarged.
+
+    Of an episode of more than 80 steps some are left out, evenly.
+    """
     pictures = []
     with contextlib.closing(find_world(world).make(level)) as opened:
-        for moment in replay(opened, episode.seed, episode.actions, episode.elapsed):
+        every = -(-len(episode.actions) // _MOST)
+        for number, moment in enumerate(replay(opened, episode.seed, episode.actions, episode.elapsed)):
+            if number % every:
+                continue
             height = moment.picture.shape[0]
             parts = [moment.picture]
             for view in (value for key, value in moment.observation.items() if key.startswith(image(""))):

@@ -59,15 +59,19 @@ class StageLog:
 
 
 def path_digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of a folder's files; empty if there is nothing."""
+    """SHA-256 of a file, or of the names and contents of a folder's files; empty if there is nothing.
+
+    Names that begin with a dot do not count: they are caches, which readers of a data set leave in it.
+    """
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     if not path.is_dir():
         return ""
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")):
-        if file.is_file():
-            digest.update(str(file.relative_to(path)).encode() + b"\0" + file.read_bytes())
+        name = file.relative_to(path)
+        if file.is_file() and not any(part.startswith(".") for part in name.parts):
+            digest.update(str(name).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 
