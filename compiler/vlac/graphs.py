@@ -88,6 +88,12 @@ def compile_graphs(
         parts[name] = _part(model, config, _with_carry(name, mine or CompileOptions(), inside))
     for name, part in parts.items():
         _run(name, part, PASSES[:_REWRITTEN], on_progress)
+    for name, part in parts.items():
+        if part.tasks.channels:
+            raise ModelError(
+                f"graph '{name}' has tasks, by {part.tasks.origin}; a program of several graphs has none: compile it "
+                "alone, or leave the masks out"
+            )
     for each in shared:
         _check_ends(each, parts)
     for name, part in parts.items():

@@ -31,7 +31,7 @@ from vlac.pipeline import PASSES
 __all__ = ["MAX_MISSIONS", "compile_missions"]
 
 MAX_MISSIONS = 256
-_QUANTIZED = 3  # passes up to then
+_REWRITTEN, _QUANTIZED = 2, 3  # passes up to then
 
 
 def compile_missions(
@@ -62,7 +62,12 @@ def compile_missions(
     given = model if isinstance(model, onnx.ModelProto) else None
     path = Path(model.graph.name or "model") if isinstance(model, onnx.ModelProto) else Path(model)
     whole = Compilation(path, hardware.load(hw) if isinstance(hw, str) else hw, options, given=given)
-    run_passes(PASSES[:_QUANTIZED], whole, write_whole, on_progress)
+    run_passes(PASSES[:_REWRITTEN], whole, write_whole, on_progress)
+    if whole.tasks.channels:
+        raise ModelError(
+            f"the model has tasks, by {whole.tasks.origin}; a program of several missions has none: leave the masks out"
+        )
+    run_passes(PASSES[_REWRITTEN:_QUANTIZED], whole, write_whole, on_progress)
     parts = {}
     for name, constants in missions.items():
         part = replace(whole, options=replace(options, constants=constants), seconds={})

@@ -1,14 +1,17 @@
-"""What a program file says of its tasks, held against the program: images, weights, masks and records lie inside.
+"""What a program file says of its tasks, held against the program: images, weights, masks and records lie inside, and
+each image is what its live blocks say.
 
 Not here: what tasks are (`tasks.py`), the packets of their entry points (`validate.py`).
 """
 
 from __future__ import annotations
 
-from vla_isa.errors import ProgramError
+import numpy as np
+
+from vla_isa.errors import EncodingError, ProgramError
 from vla_isa.integer import INT8
 from vla_isa.program import Program
-from vla_isa.tasks import DENSE, LiveBlocks, MaskedConv, Tasks
+from vla_isa.tasks import DENSE, MAX_NAME, MAX_TASKS, LiveBlocks, MaskedConv, Tasks, task_image
 
 __all__ = ["check_tasks"]
 
@@ -28,8 +31,7 @@ def check_tasks(program: Program) -> None:
             f"{', '.join(tasks.lines)} and masks of {', '.join(tasks.live)}; each task must have all three, and "
             f"'{DENSE}' the first two, and nothing else any"
         )
-    if joined := [name for name in tasks.lines if "+" in name]:
-        raise ProgramError(f"task '{joined[0]}': a name has no '+', which unites tasks")
+    _check_names(tasks)
     if tasks.words < 1:
         raise ProgramError(f"tasks: an image of the parameters has {tasks.words} words; it must have one or more")
     sizes = {s.line: len(s.data) for s in program.constants}
@@ -47,6 +49,35 @@ def check_tasks(program: Program) -> None:
             raise ProgramError(f"task '{name}' has masks of {len(live)} convolutions, not of {len(tasks.convs)}")
         for conv, blocks in zip(tasks.convs, live, strict=True):
             _check_live(name, conv, blocks)
+    _check_images(program, tasks)
+
+
+def _check_names(tasks: Tasks) -> None:
+    if len(tasks.live) > MAX_TASKS:
+        raise ProgramError(f"the program has {len(tasks.live)} tasks; it may have {MAX_TASKS} at most")
+    for name in tasks.lines:
+        if not 0 < len(name) <= MAX_NAME or not name.isprintable():
+            raise ProgramError(f"task {name[:MAX_NAME]!r}: a name has 1 to {MAX_NAME} printable characters")
+        if "+" in name:
+            raise ProgramError(f"task '{name}': a name has no '+', which unites tasks")
+
+
+def _check_images(program: Program, tasks: Tasks) -> None:
+    """Hold each image of the file against what its live blocks make of the dense one, as unions are made of it."""
+    segments = {s.line: s.data for s in program.constants}
+    images = {name: np.frombuffer(segments[at], np.uint8).reshape(tasks.words, -1) for name, at in tasks.lines.items()}
+    every = [LiveBlocks(list(range(c.outs)), list(range(c.ins))) for c in tasks.convs]
+    for name, live in {DENSE: every, **tasks.live}.items():
+        try:
+            made = task_image(images[DENSE], program.weights, tasks.convs, live, program.config)
+        except EncodingError as e:
+            raise ProgramError(f"task '{name}': its image cannot be made of that of '{DENSE}': {e}") from e
+        wrong = np.flatnonzero((made != images[name]).any(axis=1))
+        if wrong.size:
+            raise ProgramError(
+                f"task '{name}': its image of the parameters is not what its live blocks make of that of '{DENSE}', "
+                f"first in word {wrong[0]} of {tasks.words}; the file is damaged, compile the model again"
+            )
 
 
 def _check_conv(program: Program, tasks: Tasks, conv: MaskedConv) -> None:

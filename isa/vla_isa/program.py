@@ -16,7 +16,7 @@ from vla_isa.errors import ProgramError, did_you_mean
 from vla_isa.hardware import HardwareConfig
 from vla_isa.layout import TensorLayout
 from vla_isa.signature import Signature, Value, plain_signature
-from vla_isa.tasks import DENSE, Tasks, live_shares, task_image, united
+from vla_isa.tasks import DENSE, MAX_NAME, Tasks, live_shares, task_image, united
 
 __all__ = ["MAX_SCALE", "Carried", "Interface", "IoTensor", "MapEntry", "Program", "Segment", "SourceEntry"]
 
@@ -174,12 +174,17 @@ class Program:
 
     def _united(self, entry: str, tasks: Tasks) -> Program:
         """The program whose one entry point is several tasks united."""
+        count = entry.count("+") + 1
+        if count > len(tasks.lines):
+            raise ProgramError(
+                f"'{entry[:MAX_NAME]}' unites {count} tasks; the program has {len(tasks.lines)}, name each once"
+            )
         names = list(dict.fromkeys(entry.split("+")))
         for name in names:
             if name not in tasks.lines:
                 known = ", ".join(self.entries)
                 raise ProgramError(
-                    f"the program has no task '{name}'; it has {known}, and any of them joined by '+'."
+                    f"the program has no task '{name[:MAX_NAME]}'; it has {known}, and any of them joined by '+'."
                     f"{did_you_mean(name, tasks.lines)}"
                 )
         if DENSE in names:

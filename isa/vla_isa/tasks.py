@@ -19,6 +19,8 @@ from vla_isa.numerics import RECORD_BYTES, pack_records, unpack_records
 
 __all__ = [
     "DENSE",
+    "MAX_NAME",
+    "MAX_TASKS",
     "LiveBlocks",
     "MaskedConv",
     "MaskedPacket",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 DENSE = "main"  # the entry point at which everything is live
+MAX_TASKS, MAX_NAME = 256, 100  # of a program; characters
 
 Bools = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]

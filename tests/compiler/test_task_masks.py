@@ -24,7 +24,7 @@ from task_nets import Masks, masked_model, run_onnx, zeroed_model
 import vlarun
 from vla_isa import image, timing
 from vla_isa.errors import ProgramError, VlaError
-from vla_isa.program import Program
+from vla_isa.program import Program, Segment
 from vla_isa.tasks import LiveBlocks, Tasks
 from vlac import CompileOptions, compile_file, compile_graphs, compile_model
 from vlac.report.tasks import task_costs
@@ -248,6 +248,8 @@ BAD = {
     '{"main": {}}': "task 'main': so is called",
     '{"a+b": {}}': "task 'a\\+b': a name is",
     '{" ": {}}': "a name is",
+    '{"%s": {}}' % ("a" * 101): "its name has 101 characters; the limit is 100",
+    json.dumps({f"t{n}": {} for n in range(257)}): "it has 257 tasks; a program has 256 at most",
     '{"a": []}': "task 'a' must be an object of convolutions, found \\[\\]",
     '{"a": {"conv4": [0]}}': "the model has no such node. Did you mean 'conv",
     '{"a": {"gemm20": [0]}}': "no such node|it is a Gemm; masks are of Conv nodes",
@@ -289,7 +291,12 @@ def test_what_has_no_tasks_says_so(tmp_path: Path) -> None:
 def test_entry_points_that_are_none() -> None:
     program = compiled(calibrated(task_nets.branches(), "tiny"), "tiny", TASKS).program
     session, inputs = vlarun.Session(program), some_input(task_nets.branches())
-    for entry, text in (("lefd", "no task 'lefd'.*Did you mean 'left'"), ("left+", "no task ''"), ("", "no task ''")):
+    for entry, text in (
+        ("lefd", "no task 'lefd'.*Did you mean 'left'"),
+        ("left+", "no task ''"),
+        ("", "no task ''"),
+        ("+".join(["left"] * 4), "unites 4 tasks; the program has 3"),
+    ):
         with pytest.raises(ProgramError, match=text):
             session.run(inputs, entry=entry)
     with pytest.raises(ProgramError, match="unites tasks"):
@@ -313,12 +320,29 @@ def _damage(tasks: Tasks) -> dict[str, Tasks]:
     }
 
 
+def _flipped(program: Program, task: str, word: int) -> Program:
+    """With one bit of a task's image flipped."""
+    at = program.tasks.lines[task]
+    data = bytearray(next(s.data for s in program.constants if s.line == at))
+    data[word * program.config.param_word_bytes] ^= 1
+    constants = [Segment(at, bytes(data)) if s.line == at else s for s in program.constants]
+    return replace(program, constants=constants)
+
+
 def test_a_damaged_section_is_refused() -> None:
     program = compiled(calibrated(task_nets.branches(), "tiny"), "tiny", TASKS).program
     assert len(program.tasks.convs) == 6
     for text, tasks in _damage(program.tasks).items():
         with pytest.raises(ProgramError, match=text):
             image.loads(image.dumps(replace(program, tasks=tasks)))
+    for name in program.tasks.lines:  # a bit of a mask, and of a bias
+        for word in (program.tasks.convs[0].mask, program.tasks.convs[0].records[0]):
+            told = r"\w+" if name == "main" else name  # a bias of main is seen in the first task, which has another
+            with pytest.raises(ProgramError, match=f"task '{told}': its image of the parameters is not what its live"):
+                image.loads(image.dumps(_flipped(program, name, word)))
+    moved = {n: [LiveBlocks([0], t[0].ins), *t[1:]] for n, t in program.tasks.live.items()}
+    with pytest.raises(ProgramError, match="is not what its live blocks make of that of 'main', first in word"):
+        image.loads(image.dumps(replace(program, tasks=replace(program.tasks, live=moved))))
     more, text = replace(program, entries={**program.entries, "other": 0}), "each task must have all three"
     with pytest.raises(ProgramError, match=text):  # an entry point that is no task
         image.loads(image.dumps(more))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from vla_isa.errors import did_you_mean
 from vla_isa.hardware import HardwareConfig
-from vla_isa.tasks import DENSE
+from vla_isa.tasks import DENSE, MAX_NAME, MAX_TASKS
 from vlac.errors import ModelError
 from vlac.model.labels import node_label
 from vlac.model.reading import attribute, shape_of
@@ -133,6 +133,8 @@ class _Reader:
             found = found["tasks"]
         if not isinstance(found, Mapping) or not found:
             self._refuse(f"it must be {_FORM} with a task or more, found {_shown(found)}")
+        if len(found) > MAX_TASKS:
+            self._refuse(f"it has {len(found)} tasks; a program has {MAX_TASKS} at most")
         return TaskMasks({self._name(task): self._task(task, masks) for task, masks in found.items()}, self.origin)
 
     def _size(self, value: Any) -> int:
@@ -146,6 +148,8 @@ class _Reader:
     def _name(self, task: Any) -> str:
         if not isinstance(task, str) or not task.strip() or not task.isprintable() or set(task) & set(_RESERVED):
             self._refuse(f"task {_shown(task)}: a name is of printable characters, without {' '.join(_RESERVED)}")
+        if len(task) > MAX_NAME:
+            self._refuse(f"task {_shown(task)}: its name has {len(task)} characters; the limit is {MAX_NAME}")
         if task == DENSE:
             self._refuse(f"task '{task}': so is called what has everything live; call it otherwise")
         return task
