@@ -31,6 +31,7 @@ from vlac.rewrite.pad_max_pool import pad_max_pools
 from vlac.rewrite.recurrent import unroll_recurrent
 from vlac.rewrite.rows_to_gemm import rows_to_gemm
 from vlac.rewrite.sequence import recover_sequences
+from vlac.rewrite.split_products import split_products
 from vlac.rewrite.split_variadic import split_variadic
 from vlac.rewrite.sub_to_add import sub_to_add
 from vlac.rewrite.three_dimensional import flatten_depth
@@ -64,6 +65,7 @@ def rewrite_float(model: ir.Model, *, merge_convs: bool = True) -> ir.Model:
     where_masks(model)
     turn_regions(model)
     fold_affine(model)
+    split_products(model)
     rows_to_gemm(model)
     pad_max_pools(model)
     widen(model)
