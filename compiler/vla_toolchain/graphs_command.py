@@ -20,6 +20,7 @@ from vla_toolchain.entries_text import write_entries
 from vla_toolchain.missions_command import compile_with_missions
 from vla_toolchain.verify.report import loss_report, print_verifications
 from vlac.graphs import compile_graphs
+from vlac.model.policy_graphs import GRAPH, read_said, said_carries
 from vlac.options import PERCENTILE, CompileOptions
 from vlac.report.html import report_page
 
@@ -76,10 +77,11 @@ def _compile_graphs(args: argparse.Namespace) -> int:
         check=args.check,
     )
     data = _calibration(args.calib, graphs)
+    carry = [_pair(text) for text in args.carry] or said_carries({n: read_said(path) for n, path in graphs.items()})
     progress = StageProgress()
     try:
         each = {name: replace(options, calibration=data.get(name)) for name in graphs}
-        made = compile_graphs(graphs, hw, each, [_pair(text) for text in args.carry], progress)
+        made = compile_graphs(graphs, hw, each, carry, progress)
         near = print_verifications(made, progress, progress.clear) if args.verify else {}
         losses = {name: loss_report(part, made.program.at(name)) for name, part in made.parts.items()}
     finally:
@@ -92,12 +94,12 @@ def _compile_graphs(args: argparse.Namespace) -> int:
 
 
 def _graphs(texts: list[str]) -> dict[str, Path]:
-    """The entry points and their files, of FILE or NAME=FILE."""
+    """The entry points and their files, of FILE or NAME=FILE; a file may say what it is called."""
     graphs: dict[str, Path] = {}
     for text in texts:
         name, equals, file = text.partition("=")
         path = Path(file if equals else text)
-        name = name if equals else path.stem
+        name = name if equals else read_said(path).get(GRAPH, path.stem)
         if name in graphs:
             raise BadUsageError(
                 f"two entry points would be called '{name}', of '{graphs[name]}' and '{path}'; name one: NAME=FILE.onnx"

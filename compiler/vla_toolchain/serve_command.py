@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from vla_models.policy import Preprocessor
 from vla_models.registry import find_policy
 from vla_models.saved import load_preprocessor
 from vlarun.backends import create
+from vlarun.calls import Call, plan_calls
 from vlarun.partitions import PackageSession, open_session
 from vlarun.serve.batcher import entry_points, made_outputs
 from vlarun.serve.episode import Plain, PolicyFactory
@@ -35,11 +36,14 @@ def serve(args: argparse.Namespace) -> int:
     """vlarun serve."""
     backend = create(args.backend, onnx=args.onnx, library=args.library)
     loaded = package.load(args.program)
-    if isinstance(loaded, Program) and loaded.others and args.policy is not None:
+    calls = () if args.policy is None else _calls(args.policy)
+    if isinstance(loaded, Program) and loaded.others and args.policy is not None and not calls:
         raise BadUsageError(
             f"the program is of several graphs ({', '.join(loaded.entries)}), and --policy knows one; leave it out: "
             "clients send the inputs of a graph by name, and its name as 'entry'"
         )
+    if calls and args.entry is not None:
+        raise BadUsageError("--entry: the policy says which entry points run; leave it out")
 
     def opened() -> Session | PackageSession:
         return open_session(loaded, backend, config=args.config)
@@ -127,6 +131,14 @@ def _policy(name: str, session: Session | PackageSession) -> PolicyFactory:
     """
     make = _preprocessor(name)
     made, (wanted, optional) = make(), session.wanted_inputs()
+    if entries := _calls(name):
+        if not isinstance(session, Session):
+            raise ConfigError(f"policy '{name}' calls several entry points, and this program has host partitions")
+        try:
+            calls = plan_calls(session, entries, made.input_names)
+        except InputError as error:
+            raise ConfigError(f"policy '{name}': {error}") from error
+        return lambda: PolicyEpisode(make(), calls)
     needed = {value.name for value in wanted} - optional
     if not needed <= set(made.input_names) <= {value.name for value in wanted}:
         raise ConfigError(
@@ -134,6 +146,11 @@ def _policy(name: str, session: Session | PackageSession) -> PolicyFactory:
             f"{', '.join(value.name for value in wanted)}; give the folder that the program was made from"
         )
     return lambda: PolicyEpisode(make())
+
+
+def _calls(name: str) -> tuple[str, ...]:
+    """The entry points that run for one observation; none where the policy has one graph."""
+    return tuple(getattr(_preprocessor(name)(), "calls", ()))
 
 
 def _preprocessor(name: str) -> Callable[[], Preprocessor]:
@@ -147,8 +164,8 @@ def _preprocessor(name: str) -> Callable[[], Preprocessor]:
 class PolicyEpisode:
     """A policy's preprocessor for one client: the observation's task begins an episode where it is another one."""
 
-    def __init__(self, preprocessor: Preprocessor) -> None:
-        self._preprocessor = preprocessor
+    def __init__(self, preprocessor: Preprocessor, calls: Sequence[Call] = ()) -> None:
+        self._preprocessor, self.calls = preprocessor, calls
         self._task: str | None = None
 
     def begins(self, observation: Mapping[str, Any], reset: bool) -> bool:

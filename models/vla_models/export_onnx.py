@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import json
 import logging
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,9 +22,10 @@ from vla_isa.files import whole_file
 from vla_models.errors import ExportError
 from vla_models.policy import GraphSpec, Policy
 
-__all__ = ["OPSET", "TOLERANCE", "check_parity", "export_onnx", "exported"]
+__all__ = ["CARRIES", "GRAPH", "OPSET", "TOLERANCE", "check_parity", "export_onnx", "exported"]
 
 OPSET = 20  # the newest that both exports every policy correctly and keeps attention as plain MatMul and Softmax
+GRAPH, CARRIES = "vlac.graph", "vlac.carries"  # keys of the metadata of a policy of several graphs; vlac reads them
 TOLERANCE = 1e-4  # largest absolute difference of any output, float32 against float32
 
 
@@ -38,14 +41,31 @@ def export_onnx(policy: torch.nn.Module, path: Path) -> float:
     """
     policy.eval()
     graphs = cast(Policy, policy).graphs()
+    _check_carries(graphs)
     paths = [path if len(graphs) == 1 else path.with_stem(f"{path.stem}-{graph.name}") for graph in graphs]
     with contextlib.ExitStack() as written:
         largest = 0.0
         for graph, target in zip(graphs, paths, strict=True):
             temporary = written.enter_context(whole_file(target))
-            temporary.write_bytes(exported(graph).SerializeToString(deterministic=True))
+            model = exported(graph)
+            if len(graphs) > 1:
+                said = {GRAPH: graph.name, CARRIES: json.dumps(dict(graph.carries))}
+                onnx.helper.set_model_props(model, {p.key: p.value for p in model.metadata_props} | said)
+            temporary.write_bytes(model.SerializeToString(deterministic=True))
             largest = max(largest, check_parity(graph, temporary))
         return largest
+
+
+def _check_carries(graphs: Sequence[GraphSpec]) -> None:
+    """Refuse what is handed on from no output, or to no input."""
+    takes = {f"{graph.name}.{name}" for graph in graphs for name in graph.inputs()}
+    for graph in graphs:
+        for output, target in graph.carries.items():
+            if output not in graph.outputs or target not in takes:
+                raise ExportError(
+                    f"'{graph.name}' hands '{output}' to '{target}'; its outputs are {', '.join(graph.outputs)}, and "
+                    f"the graphs take {', '.join(sorted(takes))}."
+                )
 
 
 def exported(graph: GraphSpec) -> onnx.ModelProto:

@@ -82,7 +82,8 @@ class Policy(Protocol):
 class Preprocessor(Protocol):
     """The robot's side of a policy, for one episode, with numpy alone: all code that is needed beside `prog.bin`.
 
-    One that remembers its actions has `correct(action)` too: what was done instead of the last one.
+    One that remembers its actions has `correct(action)` too: what was done instead of the last one. One of a policy of
+    several graphs has `calls`: their names, in the order in which they run for one observation.
     """
 
     @property

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from vla_datasets.lerobot.windows import load_windows
 from vla_isa.files import whole_file
+from vla_models.policy import GraphSpec
 from vla_models.saved import load_policy
 from vla_training.checkpoint import pretrained_folder
 from vla_training.errors import EvaluationError
@@ -50,7 +53,16 @@ def write_arrays(path: Path, arrays: dict[str, npt.NDArray[np.float32]]) -> None
 
 
 def write_calibration(data: Path, policy: Path, path: Path, frames: int = 256) -> int:
-    """Write the calibration file of a policy; return the number of frames in it."""
+    """Write the calibration file of a policy; return the number of frames in it.
+
+    Of a policy of several graphs `calib.npz` stands for `calib-<graph>.npz` of each. What one graph hands to another is
+    left out: the compiler computes it.
+    """
     arrays = calibration_arrays(data, policy, frames)
-    write_arrays(path, arrays)
+    graphs: Sequence[GraphSpec] = cast(Any, load_policy(pretrained_folder(policy))).graphs()
+    handed = {target for g in graphs for target in g.carries.values() if target.partition(".")[0] != g.name}
+    for graph in graphs:
+        target = path if len(graphs) == 1 else path.with_stem(f"{path.stem}-{graph.name}")
+        taken = [name for name in graph.inputs() if f"{graph.name}.{name}" not in handed and name in arrays]
+        write_arrays(target, {name: arrays[name] for name in taken})
     return len(next(iter(arrays.values())))

@@ -5,10 +5,12 @@ Not here: the preprocessor of a policy (`vla_toolchain.serve_command`), the prog
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
+
+from vlarun.calls import Call
 
 __all__ = ["Episode", "Plain", "PolicyFactory"]
 
@@ -16,7 +18,13 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class Episode(Protocol):
-    """What a connection keeps from one request to the next: frame stacks, the last action, the task."""
+    """What a connection keeps from one request to the next: frame stacks, the last action, the task.
+
+    Attributes:
+        calls: of entry points, that answer one request; none: the request's one.
+    """
+
+    calls: Sequence[Call]
 
     def begins(self, observation: Mapping[str, Any], reset: bool) -> bool:
         """Begin a new episode where the client asks for it, or the observation shows that there is one; say whether."""
@@ -37,6 +45,8 @@ PolicyFactory = Callable[[], Episode]
 
 class Plain:
     """A program by itself: the observation holds its inputs by name, and the reply its outputs."""
+
+    calls: Sequence[Call] = ()
 
     def begins(self, observation: Mapping[str, Any], reset: bool) -> bool:
         """Only where the client asks for it."""

@@ -253,23 +253,38 @@ class _Client:
             raise InputError("the message is text; send an observation as msgpack, in a binary message")
         observation = unpack(message)
         self._batcher.check_room()  # before the episode remembers what it will not act on
-        entry = self._batcher.entry(self._take(observation, ENTRY))
-        arrays = await asyncio.to_thread(self._inputs, observation, entry)
-        computed = await self._batcher.run(self._session, arrays, self._forget, entry)
-        self._forget = False
-        if computed.cycles is not None:
-            self.timing = {"device_cycles": computed.cycles}
-        return self._episode.reply(computed.outputs)
+        asked = self._take(observation, ENTRY)
+        if asked is not None and self._episode.calls:
+            raise InputError(f"the policy says which entry points run; leave out '{ENTRY}'")
+        runs = await asyncio.to_thread(self._runs, observation, self._batcher.entry(asked))
+        outputs: dict[str, Any] = {}
+        cycles: list[int | None] = []
+        for entry, arrays in runs:
+            computed = await self._batcher.run(self._session, arrays, self._forget, entry)
+            self._forget = False
+            outputs |= computed.outputs
+            cycles.append(computed.cycles)
+        counted = [c for c in cycles if c is not None]
+        if len(counted) == len(cycles):
+            self.timing = {"device_cycles": sum(counted)}
+        return self._episode.reply(outputs)
 
     def _take(self, observation: dict[str, Any], key: str, default: object = None) -> Any:
         return observation.pop(key, default) if key in self._own else default
 
-    def _inputs(self, observation: dict[str, Any], entry: str | None) -> dict[str, Any]:
+    def _runs(self, observation: dict[str, Any], entry: str | None) -> list[tuple[str | None, dict[str, Any]]]:
+        """The entry points that answer a request, and the arrays of each."""
         reset = self._take(observation, RESET, False)
         if type(reset) is not bool:
             raise InputError(f"'{RESET}' is {reset!r:.40}; send true to begin an episode, or leave it out")
         self._forget |= self._episode.begins(observation, reset)
-        return self._batcher.check(self._session, self._episode.inputs(observation), entry)
+        inputs = self._episode.inputs(observation)
+        if not self._episode.calls:
+            return [(entry, self._batcher.check(self._session, inputs, entry))]
+        return [
+            (call.entry, self._batcher.check(self._session, {name: inputs[name] for name in call.given}, call.entry))
+            for call in self._episode.calls
+        ]
 
 
 class _ScarceFiles:

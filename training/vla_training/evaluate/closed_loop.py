@@ -24,6 +24,7 @@ from vla_isa.documents import read_json
 from vla_models.registry import find_saved
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import HOST_BACKENDS, RunnerSpec, ServerSpec
+from vla_training.evaluate.graph_calls import calls_of
 from vla_training.evaluate.live import LiveRunner
 from vla_training.evaluate.rollout import EpisodeResult, play
 from vla_training.evaluate.runner import Runner
@@ -190,7 +191,8 @@ def _play(runner: Runner, world: str, level: str, seeds: Sequence[int]) -> list[
 def play_module(policy: Any, name: str, world: str, level: str, episodes: int) -> list[EpisodeResult]:
     """Episodes with a policy that is being trained, in this process, on the first seeds of validation."""
     spec = find_saved(name)
-    runner = NetworkRunner(module_compute(policy), lambda: spec.preprocessor(policy.config))
+    calls = calls_of(spec.preprocessor(policy.config))
+    runner = NetworkRunner(module_compute(policy, calls), lambda: spec.preprocessor(policy.config))
     return _play(runner, world, level, range(FIRST_VALIDATION_SEED, FIRST_VALIDATION_SEED + episodes))
 
 

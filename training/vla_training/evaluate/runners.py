@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_datasets.keys import Sample
-from vla_models.policy import Preprocessor
+from vla_isa.errors import VlaError
+from vla_models.policy import GraphSpec, Preprocessor
 from vla_models.registry import POLICIES, find_policy
 from vla_models.saved import load_preprocessor
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec, ServerSpec
+from vla_training.evaluate.graph_calls import GraphRun, calls_of, chained
 from vla_training.evaluate.runner import Runner
 
 __all__ = ["Compute", "NetworkRunner", "make_runner", "module_compute", "network_runner"]
@@ -106,13 +108,28 @@ def network_runner(spec: RunnerSpec) -> NetworkRunner:
     return _program_runner(spec)
 
 
-def module_compute(policy: Any) -> Compute:
+def module_compute(policy: Any, calls: Sequence[str] = ()) -> Compute:
     """A policy of torch, in evaluation mode. Rows are added to make a whole number of calls of `_ROWS`, so that a
-    row's result does not depend on how many episodes are played at a time."""
-    import torch
+    row's result does not depend on how many episodes are played at a time.
 
-    (graph,) = policy.graphs()
+    Args:
+        policy: of the registry.
+        calls: of its graphs, for one observation; none where it has one graph.
+    """
     device = next(policy.parameters()).device
+    graphs = {graph.name: graph for graph in policy.graphs()}
+    if not calls:
+        (graph,) = graphs.values()
+        return _graph_compute(graph, device)
+    made = {
+        name: GraphRun(_graph_compute(graph, device), tuple(graph.inputs()), graph.carries)
+        for name, graph in graphs.items()
+    }
+    return chained(made, calls)
+
+
+def _graph_compute(graph: GraphSpec, device: Any) -> Compute:
+    import torch
 
     def run(inputs: Inputs) -> Outputs:
         count = len(next(iter(inputs.values())))
@@ -137,7 +154,8 @@ def _float_runner(path: Path) -> NetworkRunner:
 
     torch.set_num_threads(1)
     folder = pretrained_folder(path)
-    return NetworkRunner(module_compute(load_policy(folder)), lambda: load_preprocessor(folder))
+    calls = calls_of(load_preprocessor(folder))
+    return NetworkRunner(module_compute(load_policy(folder), calls), lambda: load_preprocessor(folder))
 
 
 def _onnx_runner(spec: RunnerSpec) -> NetworkRunner:
@@ -169,10 +187,40 @@ def _program_runner(spec: RunnerSpec) -> NetworkRunner:
 
     session: Any = vlarun.open_session(str(spec.path), backend=spec.backend)
     program = session.program if isinstance(session, vlarun.Session) else session.package
+    if isinstance(session, vlarun.Session) and len(program.entries) > 1 and spec.policy:
+        make = _named(spec.policy)
+        if calls := calls_of(make()):
+            return _program_calls(spec, session, make, calls)
     make = _preprocessor(spec, [t.name for t in program.inputs], [t.name for t in program.outputs])
     runner = NetworkRunner(lambda inputs: session.run(dict(inputs)), make, lambda: int(session.stats["cycles"]))
     runner.computes_on_host = not isinstance(session, vlarun.Session)
     return runner
+
+
+def _program_calls(
+    spec: RunnerSpec, session: Any, make: Callable[[], Preprocessor], entries: Sequence[str]
+) -> NetworkRunner:
+    """A program with an entry point for each of the policy's graphs; state stays on the device from call to call."""
+    from vlarun.calls import plan_calls
+
+    try:
+        calls = plan_calls(session, entries, make().input_names)
+    except VlaError as error:
+        raise EvaluationError(f"{spec.path} and policy '{spec.policy}': {error}.") from error
+    counted = [0]  # cycles of the last observation's calls
+
+    def run(inputs: Inputs) -> Outputs:
+        rows = []
+        for row in range(len(next(iter(inputs.values())))):
+            found: dict[str, npt.NDArray[Any]] = {}
+            counted[0] = 0
+            for call in calls:
+                found |= session.run({name: inputs[name][row : row + 1] for name in call.given}, entry=call.entry)
+                counted[0] += int(session.stats["cycles"])
+            rows.append(found)
+        return {name: np.concatenate([each[name] for each in rows]) for name in rows[0]}
+
+    return NetworkRunner(run, make, lambda: counted[0])
 
 
 def _preprocessor(spec: RunnerSpec, inputs: Sequence[str], outputs: Sequence[str]) -> Callable[[], Preprocessor]:

@@ -1,0 +1,52 @@
+"""Entry points one after another for one observation: which inputs each call is given.
+
+What a call before left on the device stays there. Not here: state itself (`session.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+
+from vlarun.errors import InputError
+from vlarun.session import Session
+
+__all__ = ["Call", "plan_calls"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One run: its entry point, and the names of the inputs that it is given."""
+
+    entry: str
+    given: tuple[str, ...]
+
+
+def plan_calls(session: Session, entries: Sequence[str], made: Container[str]) -> list[Call]:
+    """The calls of an observation.
+
+    Args:
+        session: of a program with these entry points.
+        entries: in the order in which they run.
+        made: names of the inputs that the caller has; one that an earlier call leaves is not given again.
+
+    Raises:
+        InputError: there is no such entry point, or it takes what nobody makes before it runs.
+    """
+    missing = [name for name in entries if name not in session.program.entries]
+    if missing:
+        raise InputError(
+            f"the program has no entry point '{missing[0]}', which the policy calls; it has "
+            f"{', '.join(session.program.entries)}. Compile NAME=FILE.onnx for each graph"
+        )
+    calls: list[Call] = []
+    for name in entries:
+        wanted, _ = session.wanted_inputs(entry=name)
+        program, before = session.at(name), {call.entry for call in calls}
+        left = {c.model_input for c in program.carried if (c.entry or name) in before}
+        given = tuple(value.name for value in wanted if value.name not in left and value.name in made)
+        absent = {value.name for value in wanted} - left - set(given) - program.model.unused
+        if absent:
+            raise InputError(f"entry point '{name}' takes '{min(absent)}', which nothing makes before it runs")
+        calls.append(Call(name, given))
+    return calls
