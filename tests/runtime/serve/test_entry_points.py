@@ -153,7 +153,7 @@ def test_the_servers_own_entry_point_may_be_named_and_is_loaded() -> None:
 def test_a_policys_preprocessor_is_for_one_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "graphs.bin"
     image.save(graphs(), path)
-    assert main(["serve", str(path), "--policy", "cnn"]) == 2
+    assert main(["serve", str(path), "--policy", "babyai_cnn"]) == 2
     assert "several graphs (double, look, step)" in capsys.readouterr().err
     assert main(["serve", str(path), "--entry", "stop"]) == 1
     assert "it has double, look, step" in capsys.readouterr().err
