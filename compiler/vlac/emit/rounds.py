@@ -1,7 +1,9 @@
 """The packets of a repeated model: what runs once, a LOOP over what runs in every round, stores of kept state.
 
 Every round begins when all packets of the one before are complete: fetch waits for them at a SET, whose register nobody
-reads. So the semaphores of a round are its own. Weights and parameters of the rounds are loaded once in front, where
+reads. So the semaphores of a round are its own. The SET is the first packet of a round, so that fetch goes back to the
+start of the loop while the engines still work; at the end of a round it stands where a queue that it waits for has no
+packet in front of the loop (`semaphores.py`). Weights and parameters of the rounds are loaded once in front, where
 all of them fit. Not here: which operations are in the rounds (`plan/rounds.py`).
 """
 
@@ -38,7 +40,8 @@ def with_rounds(
         kept = []
     before = [*with_loads(once), *kept]
     body = [p for p in body if p not in kept]
-    return [*before, *([_all_complete()] if before else []), loop, *body, _all_complete(), *behind]
+    in_front = [_all_complete()] if before else []
+    return [*before, *in_front, loop, _all_complete(), *body, _all_complete(), *behind]
 
 
 def _overlap(loads: list[RelocatablePacket]) -> bool:
@@ -52,9 +55,13 @@ def _all_complete() -> RelocatablePacket:
 
 
 def closed_loops(packets: list[Packet]) -> list[Packet]:
-    """With the size of its body in a LOOP, which goes to the last SET that waits for all."""
+    """With the size of its body in a LOOP: up to the last SET that waits for all, or in front of it where the body's
+    first SET waits for the round before.
+    """
     ends = [number for number, p in enumerate(packets) if p.name == "SET" and p["register"] == _UNREAD]
     return [
-        replace(p, values={**p.values, "n": ends[-1] - number}) if p.name == "LOOP" else p
+        replace(p, values={**p.values, "n": ends[-1] - number - bool(packets[number + 1]["wait"])})
+        if p.name == "LOOP"
+        else p
         for number, p in enumerate(packets)
     ]

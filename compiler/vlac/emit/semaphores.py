@@ -92,6 +92,15 @@ class _Entry:
     signal: int = 0
 
 
+@dataclass(frozen=True)
+class _Rounds:
+    """A loop: the SET that its body starts with, the one in front of it, and each queue's last packet in front."""
+
+    start: _Entry
+    front: list[_Entry]
+    before: dict[str, _Entry]
+
+
 class _Order:
     """All packets in order; `ways` are pairs of queues that a third one orders."""
 
@@ -102,12 +111,17 @@ class _Order:
         self.entries: list[_Entry] = []
         self.by_queue: dict[str, list[_Entry]] = {q: [] for q in QUEUES}
         self.done: _Clock = {}  # what fetch has waited for: complete for all that follows
+        self.rounds: _Rounds | None = None  # whose end has not come
         for number, (packet, touched) in enumerate(zip(packets, accesses, strict=True)):
             entry = _Entry(packet, number, touched)
             if packet.queue in self.by_queue:
                 self._order(entry)
+            elif packet.name == "SET" and self.entries and self.entries[-1].packet.name == "LOOP":
+                self.rounds = _Rounds(entry, self.entries[-2:-1], {q: e[-1] for q, e in self.by_queue.items() if e})
             elif packet.name == "SET":
                 self._complete(entry)
+                if self.rounds is not None and not entry.accesses:
+                    self._close(self.rounds, entry)
             self._put(entry)
 
     def result(self) -> list[Ordered]:
@@ -135,6 +149,18 @@ class _Order:
             if last[queue] >= entry.clock.get(queue, 0):
                 self._wait(entry, queue, last[queue])
         self.done = dict(entry.clock)
+
+    def _close(self, rounds: _Rounds, end: _Entry) -> None:
+        """Let every round begin with the wait of the end, where all queues that it is for can signal in front too."""
+        self.rounds = None
+        queues = [q for (q, waiting), bit in self.pairs.items() if waiting == end.packet.queue and end.wait >> bit & 1]
+        if not all(q in rounds.before for q in queues):
+            return
+        rounds.start.wait = end.wait
+        for queue in queues:
+            rounds.before[queue].signal |= 1 << self.pairs[queue, end.packet.queue]
+        for front in rounds.front:  # the first round begins with what it would wait for
+            front.wait &= ~end.wait
 
     def _order(self, entry: _Entry) -> None:
         queue = entry.packet.queue
