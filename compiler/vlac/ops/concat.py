@@ -7,7 +7,6 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from vla_isa.integer import INT8
 from vlac.device.concat import ConcatOp
 from vlac.ir.geometry import is_image
 from vlac.lowering.context import LoweringContext
@@ -23,7 +22,7 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     parts = []
     for index, (source, value) in enumerate(zip(sources, node.inputs, strict=True)):
         same = source.same_scale(out.tensor)
-        if same and source.constant is None and (out.lo, out.hi) == (INT8.lo, INT8.hi):
+        if same and source.constant is None and (out.lo, out.hi) == (out.tensor.stored.lo, out.tensor.stored.hi):
             parts.append(source)
             continue
         name, label = f"{out.tensor.name}:{index}", f"{out.tensor.label}:{index}"
