@@ -53,6 +53,7 @@ def mac_cost(
     *,
     taps: int = 1,
     table: bool,
+    waits: int = 0,
     behind: int = 0,
     touches: Touches,
 ) -> Cost:
@@ -65,6 +66,7 @@ def mac_cost(
         hw, timing: the machine.
         taps: of the kernel.
         table: the packet has an output table, which is read first.
+        waits: cycles that results wait for what is read for them.
         behind: cycles of what is done behind the results.
         touches: banks that it reads and writes.
     """
@@ -77,6 +79,7 @@ def mac_cost(
     if table:
         read = timing.mac_table + 2 * -(-TABLE_BYTES // hw.param_word_bytes)
         work = max(work, read + int(drains.sum()))
+    work += waits
     ideal = len(strips) * taps * int(outs.sum())
     extra = timing.mac_overhead + behind
     bound = "compute" if 10 * work < 11 * multiply else "requantize"

@@ -4,8 +4,7 @@ Each packet gets the cycles its engine needs (`engine_cycles.py`); the five queu
 held back by dispatch (`dispatch.py`), queue depth, semaphores and what they share (`sharing.py`), as in the machine.
 Values never matter: the machine's timing does not depend on data. Memory is the reference memory (read latency 64,
 one 32-byte beat per cycle and master, 8 bursts in flight, write response after 64). Not modelled: random stalls; reads
-of fetch that wait for bursts of others; residuals and records of a GEMM that wait for banks of its own operands, where
-its shared dimension has few blocks.
+of fetch that wait for bursts of others.
 """
 
 from __future__ import annotations

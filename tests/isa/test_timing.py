@@ -15,7 +15,7 @@ from vla_isa.cost import REFERENCE
 from vla_isa.encoding import make_packet
 from vla_isa.engine_cycles import packet_cost
 from vla_isa.errors import ProgramError
-from vla_isa.generated.codes import Move
+from vla_isa.generated.codes import Move, OperandKind
 from vla_isa.hardware import BANKS, load
 from vla_isa.ordering import bits
 from vla_isa.packet import Packet
@@ -318,13 +318,17 @@ def test_reciprocals_come_one_in_a_cycle() -> None:
     [({}, 2), ({"out_bytes": 1}, 4), ({"out_bytes": 1, "res_kind": 1}, 4), ({"out_bytes": 1, "res_kind": 2}, 4)],
 )
 def test_the_drain_of_a_strip(values: dict[str, int], cycles: int) -> None:
-    """With one block of the shared dimension the results set the pace: 8 pixels of 2 planes, 4 words a cycle."""
+    """With one block of the shared dimension the results set the pace: 8 pixels of 2 planes, 4 words a cycle.
+
+    A residual waits for a bank besides, at most once for each of its words: operands take theirs once a strip.
+    """
     hw = load("u50")
     small, large = (
         packet_cost(make_packet("GEMM", m=m, k_blocks=1, n_blocks=1, **values), hw, None).cycles for m in (80, 160)
     )
     strip = hw.pixels // hw.requant_pixels if not values else cycles
-    assert large - small == 10 * strip
+    waits = 10 * strip if values.get("res_kind") == OperandKind.TENSOR else 0
+    assert 10 * strip <= large - small <= 10 * strip + waits
 
 
 def test_keys_move_to_weights_by_64_bytes() -> None:

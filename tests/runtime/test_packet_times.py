@@ -1,7 +1,8 @@
 """The performance model against the Verilog machine on small programs of each kind of packet.
 
 Programs in which only fetch is busy take exactly the modelled cycles; the others, thousands of cycles long, within 1 %
-of them. Traffic is exact in both.
+of them, or where operands of the array and residuals of its results meet in banks, within 4 %. Traffic is exact in
+both.
 """
 
 from __future__ import annotations
@@ -99,10 +100,10 @@ def moves_by_index(b: Builder) -> None:
     b.loop(body, 5)
 
 
-def wide_products(b: Builder, row_max: int, residual: int) -> None:
-    """int16 results with maxima and limits, or with a residual."""
+def wide_products(b: Builder, row_max: int, residual: int, shared: int = 0) -> None:
+    """int16 results with maxima and limits, or with a residual; `shared` channel blocks, 0 for many or few."""
     rng, arena = np.random.default_rng(1), Arena(b.hw)
-    size = {"batch": 2, "h": 1, "m": 72, "k_blocks": 12 if residual else 3, "n_blocks": 4, "out_bytes": 1}
+    size = {"batch": 2, "h": 1, "m": 72, "k_blocks": shared or (12 if residual else 3), "n_blocks": 4, "out_bytes": 1}
     choices = {
         "row_max": row_max,
         "scale_by": row_max,
@@ -172,12 +173,16 @@ PROGRAMS: dict[str, Callable[[Builder], None]] = {
     "moves by index": moves_by_index,
     "row maxima and limits": partial(wide_products, row_max=1, residual=0),
     "row maxima and a mask": partial(wide_products, row_max=1, residual=1),
+    "a mask of short products": partial(wide_products, row_max=1, residual=1, shared=1),
+    "a residual of short products": partial(wide_products, row_max=0, residual=1, shared=2),
     "a residual of int16": partial(wide_products, row_max=0, residual=1),
     "a bias row of int16": partial(wide_products, row_max=0, residual=2),
     "rows": rows,
     "weights": weights,
     "a step with a cache": cache,
 }
+# what is read for results meets the operands in a phase that the model knows as a mean only
+LIMITS = {"a residual of short products": 0.04}
 
 
 @CONFIGS
@@ -187,4 +192,4 @@ def test_a_program_of_one_kind(name: str, config: str) -> None:
     PROGRAMS[name](b)
     b.store_act(0, 200)
     b.halt()
-    compare(b, LIMIT)
+    compare(b, LIMITS.get(name, LIMIT))

@@ -1,4 +1,4 @@
-"""GATHER: rows of a table in the data space, or of a matrix on chip, by numbers that are items."""
+"""GATHER: rows of a table in the data space, or of a matrix on chip, by numbers that are items; the row of a round."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
-from vla_isa.generated.codes import GatherIndex, GatherMove
+from vla_isa.generated.codes import GatherIndex, GatherMove, IndexSide, Move
 from vla_isa.hardware import HardwareConfig
 from vla_isa.integer import INT8
 from vlac.ir.channel_maps import padded_map
@@ -153,7 +153,7 @@ class PickOp(Op):
 class StepRowOp(Op):
     """out = table[run], where `run` is the number of the run of a repeated model.
 
-    Input: a constant table [rows, channels].
+    Input: a constant table [rows, channels], in the data space or on chip.
     """
 
     queue = "load"
@@ -170,7 +170,7 @@ class StepRowOp(Op):
     def verify(self) -> None:
         """Sizes."""
         table, out = self.inputs[0], self.output
-        same = table.home is Home.TABLE and table.c == out.c and table.same_scale(out)
+        same = table.home in (Home.TABLE, Home.MATRIX) and table.c == out.c and table.same_scale(out)
         self.require(same and out.is_vector, "its output is no row of its table")
 
     @property
@@ -186,10 +186,27 @@ class StepRowOp(Op):
     def packets(
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
     ) -> list[RelocatablePacket]:
-        """One, whose table begins at the row of the run."""
+        """One, whose source begins at the row of the run."""
         table, out = self.inputs[0], self.output
         rows, target = region(table), region(out)
-        values = {
+        words = out.blocks(hw.block) * out.planes
+        values = {"index_enable": 1, "index_register": COUNTER, "index_count": table.w}
+        if table.home is Home.MATRIX:
+            values |= {
+                "move": Move.ACT_TO_ACT,
+                "src": rows.base,
+                "dst": target.base,
+                "n0": 1,
+                "n1": words,
+                "n2": 1,
+                "n3": 1,
+                "src_stride1": rows.pitch,
+                "dst_stride1": target.pitch,
+                "index_side": IndexSide.SRC,
+                "index_stride": 1,
+            }
+            return [RelocatablePacket("COPY", values, self.node, self.op_type)]
+        values |= {
             "move": GatherMove.GATHER_DATA,
             "table_base": rows.base,
             "table_stride": rows.row_stride,
@@ -197,12 +214,9 @@ class StepRowOp(Op):
             "index_kind": GatherIndex.RANGE,
             "first": 0,
             "n": 1,
-            "words": out.blocks(hw.block) * out.planes,
+            "words": words,
             "act_base": target.base,
             "act_pitch": target.pitch,
-            "index_enable": 1,
-            "index_register": COUNTER,
-            "index_count": table.w,
             "index_stride": rows.row_stride,
         }
         return [RelocatablePacket("GATHER", values, self.node, self.op_type)]

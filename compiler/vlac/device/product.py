@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,14 +83,15 @@ class LogitsOp(_ProductOp):
     """out[m, n] = x[m] . weights[n] * mult * 2^-shift + mask[m, n], int16 with the maxima of its rows.
 
     Inputs: x [M, d], weights of N keys, perhaps a mask int16 [M, N] or [1, N] in the unit of the logits. Columns from
-    limit + limit_step * m on are masked, and those where the mask is -32768. Of several heads x is [M, heads * d] and
-    out [heads * M, N].
+    limit + limit_step * m on, or from limits[m] on, are masked, and those where the mask is -32768. Of several heads x
+    is [M, heads * d] and out [heads * M, N].
     """
 
     mult: int
     shift: int
     limit: int
     limit_step: int = 0
+    limits: tuple[int, ...] = ()  # of each pixel, where one step does not say them
     rounding: int = Rounding.NEAREST_EVEN
 
     reads_any_order = True
@@ -98,7 +100,8 @@ class LogitsOp(_ProductOp):
         """See the class."""
         acc = _heads_stacked(inputs[0], self.heads) @ inputs[1][0].T
         pixels, columns = np.arange(acc.shape[1])[:, None] % inputs[0].shape[1], np.arange(acc.shape[2])
-        valid = columns < self.limit + self.limit_step * pixels
+        limits = np.array(self.limits)[pixels] if self.limits else self.limit + self.limit_step * pixels
+        valid = columns < limits
         mask = inputs[2] if len(inputs) > 2 else np.zeros((1, 1, 1), np.int64)
         mask = np.tile(mask, (1, self.heads, 1)) if mask.shape[1] > 1 else mask
         return numerics.masked_logits(acc, 0, self.mult, self.shift, self.rounding, mask, valid)
@@ -121,8 +124,8 @@ class LogitsOp(_ProductOp):
 
     def of_pixels(self, first: int, inputs: list[Tensor], output: Tensor) -> LogitsOp:
         """Where keys are masked by position, those of the first pixel."""
-        limit = self.limit + self.limit_step * first
-        return replace(self, inputs=inputs, output=output, whole=self.whole or self, limit=limit)
+        limit, limits = self.limit + self.limit_step * first, self.limits[first : first + output.w]
+        return replace(self, inputs=inputs, output=output, whole=self.whole or self, limit=limit, limits=limits)
 
     def multipliers(self) -> I64:
         """One."""
@@ -158,8 +161,14 @@ class LogitsOp(_ProductOp):
     def packets(
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig
     ) -> list[RelocatablePacket]:
-        """One, or two where a limit that grows passes the last key: what lies behind it counts in no maximum."""
+        """One, or two where a limit that grows passes the last key: what lies behind it counts in no maximum.
+
+        Where pixels have limits of their own, one for each run of pixels with one limit.
+        """
         x, out = self.inputs[0], self.output
+        if self.limits:
+            starts = [0, *(i for i in range(1, x.w) if self.limits[i] != self.limits[i - 1]), x.w]
+            return [self._packet(cut, run, (self.limits[run[0]], 0), region, hw) for run in pairwise(starts)]
         ends = max(0, out.c - self.limit + 1) if self.limit_step and out.c % hw.block else x.w
         parts = [(0, min(ends, x.w), self.limit, self.limit_step), (ends, x.w, out.c, 0)]
         return [self._packet(cut, (x0, x1), limits, region, hw) for x0, x1, *limits in parts if x0 < x1]
@@ -189,6 +198,9 @@ class LogitsOp(_ProductOp):
             "limit": limits[0],
             "limit_step": limits[1],
         }
+        if self.heads > 1 and x1 - x0 < x.w:  # maxima of a batch follow each other, those of its rows would too
+            values |= {"batch": self.heads, "h": 1, "row_batch_stride": x.w * ITEM_BYTES // hw.block}
+            values |= {f"{side}_batch_stride": values[f"{side}_row_stride"] for side in ("in", "out")}
         for mask in self.inputs[2:]:
             kind = OperandKind.ROW if mask.w == 1 and out.w > 1 else OperandKind.TENSOR
             values |= matrix_fields("res", part(mask), kind=kind, wide=False)

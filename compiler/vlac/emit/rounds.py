@@ -4,15 +4,18 @@ Every round begins when all packets of the one before are complete: fetch waits 
 reads. So the semaphores of a round are its own. The SET is the first packet of a round, so that fetch goes back to the
 start of the loop while the engines still work; at the end of a round it stands where a queue that it waits for has no
 packet in front of the loop (`semaphores.py`). Weights and parameters of the rounds are loaded once in front, where
-all of them fit. Not here: which operations are in the rounds (`plan/rounds.py`).
+all of them fit, beside the loads of what else stays on chip.
+Not here: which operations are in the rounds (`plan/rounds.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
+from vla_isa.generated.codes import Move
+from vla_isa.instructions.copy import COPY
 from vla_isa.packet import Packet
 from vlac.device.gather import COUNTER
 from vlac.emit.prefetch import LOADS
@@ -21,6 +24,7 @@ from vlac.ir.packet import RelocatablePacket
 __all__ = ["closed_loops", "with_rounds"]
 
 _UNREAD = 3  # a register
+_MOST_WORDS = COPY.limit("n0")
 Loads = Callable[[list[RelocatablePacket]], list[RelocatablePacket]]
 
 
@@ -38,7 +42,7 @@ def with_rounds(
     kept = [p for p in body if p.op in LOADS]
     if _overlap(kept) or any(p.values.get("index_enable") for p in kept):
         kept = []
-    before = [*with_loads(once), *kept]
+    before = _beside(with_loads(once), _joined(kept))
     body = [p for p in body if p not in kept]
     in_front = [_all_complete()] if before else []
     return [*before, *in_front, loop, _all_complete(), *body, _all_complete(), *behind]
@@ -48,6 +52,29 @@ def _overlap(loads: list[RelocatablePacket]) -> bool:
     """Whether one takes words of another."""
     places = sorted((p.values["move"], p.values["dst"], p.values["dst"] + p.values["n0"]) for p in loads)
     return any(a[0] == b[0] and a[2] > b[1] for a, b in pairwise(places))
+
+
+def _joined(loads: list[RelocatablePacket]) -> list[RelocatablePacket]:
+    """Loads of weights that follow each other on both sides as one: each would wait for the memory anew."""
+    found: list[RelocatablePacket] = []
+    for load in loads:
+        v, last = load.values, found[-1].values if found else {}
+        alike = last and v["move"] == last["move"] == Move.WEIGHT_TO_WEIGHT
+        if alike and not v.get("mask_enable") and not last.get("mask_enable"):
+            words = last["n0"]
+            if (last["src"] + words, last["dst"] + words) == (v["src"], v["dst"]) and words + v["n0"] <= _MOST_WORDS:
+                found[-1] = replace(found[-1], values={**last, "n0": words + v["n0"]})
+                continue
+        found.append(load)
+    return found
+
+
+def _beside(once: list[RelocatablePacket], loads: list[RelocatablePacket]) -> list[RelocatablePacket]:
+    """Loads among what comes behind the last packet with weights or parameters of its own, whose place they take."""
+    own = [number for number, p in enumerate(once, 1) if p.weights is not None or p.owner >= 0 or p.op in LOADS]
+    first = own[-1] if own else 0
+    pairs = zip_longest(loads, once[first:])
+    return [*once[:first], *(p for pair in pairs for p in pair if p is not None)]
 
 
 def _all_complete() -> RelocatablePacket:

@@ -86,8 +86,10 @@ class _Scheduler:
         """Load what stays on chip through all rounds, as the last of what runs once."""
         self.stage, start = stage, len(self.packets)
         for item in self.regions.items:
-            if item.tensor in self.regions.kept and item.tensor in self.data.sources:
-                self._ensure(item.tensor, item.tensor.h)
+            parts = [t for t in self.graph.inputs if t.root is item.tensor]
+            for tensor in dict.fromkeys([item.tensor, *parts]) if item.tensor in self.regions.kept else ():
+                if tensor in self.data.sources:
+                    self._ensure(tensor, tensor.h)
         for packet in self.packets[start:]:
             packet.stage = stage
 

@@ -22,6 +22,7 @@ from vlac.ir.operation import Op, Tensor
 
 __all__ = ["heads_as_rows"]
 
+_FIRST = 0.375  # of the heads in the first of two groups, whose products nothing hides
 _SHARE = 8  # of the scratchpad that logits and exponents of a group may take
 
 
@@ -48,9 +49,10 @@ def heads_as_rows(graph: Graph, hw: HardwareConfig) -> None:
     for heads in alike.values():
         if len(heads) > 1:
             whole = len(heads) == len(heads[0].joined.inputs)
-            size = _group_size(heads, -(-len(heads) // 2) if whole else len(heads), hw)
-            for first in range(0, len(heads), size):
-                _join(graph, heads[first : first + size], hw.block)
+            size = _group_size(heads, len(heads) - round(_FIRST * len(heads)) if whole else len(heads), hw)
+            small = len(heads) % size if len(heads) < 2 * size else size
+            for group in (heads[:small], *(heads[i : i + size] for i in range(small, len(heads), size))):
+                _join(graph, group, hw.block)
 
 
 def _head(graph: Graph, op: Op) -> _Head | None:
@@ -93,7 +95,7 @@ def _follows(a: _Head, b: _Head, block: int) -> bool:
 
 def _join(graph: Graph, heads: list[_Head], block: int) -> None:
     """Let the operations of the first head be those of all."""
-    if len(heads) == 1:
+    if len(heads) < 2:
         return
     first, count = heads[0], len(heads)
     queries = [h.logits.inputs[0] for h in heads]

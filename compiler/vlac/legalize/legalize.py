@@ -24,6 +24,7 @@ from vlac.legalize.fuse_wide_add import fuse_wide_adds
 from vlac.legalize.heads_as_rows import heads_as_rows
 from vlac.legalize.keys_first import keys_first
 from vlac.legalize.layout_ops import realize_layout_ops
+from vlac.legalize.limits_of_rows import limits_of_rows
 from vlac.legalize.lower import lower
 from vlac.legalize.mask_tasks import mask_tasks
 from vlac.legalize.order import pools_first
@@ -111,6 +112,7 @@ def graph_passes(
         ("place", lambda graph: place(graph, hw)),
         ("copies_of_heads", lambda graph: copies_of_heads(graph, hw)),
         ("heads_as_rows", lambda graph: heads_as_rows(graph, hw)),
+        ("limits_of_rows", lambda graph: limits_of_rows(graph, hw)),
         ("keys_first", lambda graph: keys_first(graph, hw)),
     ]
 

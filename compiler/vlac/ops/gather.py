@@ -24,6 +24,7 @@ from vlac.model.reading import attribute, constant_input, dtype_of, expert_choic
 
 __all__ = ["SPEC"]
 
+_SMALL = 8192  # bytes of a table of rows by the number of the run that stays on chip for all runs
 _LAYOUT = layout_operator("Gather")
 
 
@@ -85,6 +86,8 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     rows = Tensor(name, name, table.shape, out.scale, out.zero_point, constant=q, type=out.type, home=Home.TABLE)
     counter = repeat_of(low.model).counter
     if counter is not None and _moved_from(numbers) is counter:
+        if q.nbytes <= _SMALL:
+            rows.home = Home.MATRIX
         low.graph.insert(StepRowOp(node_label(node), node.op_type, [rows], out))
         return
     if numbers in low.items:

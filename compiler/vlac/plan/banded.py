@@ -31,8 +31,14 @@ _FAR, _NEAR = 6, 2  # operations that the order looks ahead
 _SHARED = 2  # how much slower vector work is while the array takes half of the banks
 
 
-def allocate_in_bands(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
+def allocate_in_bands(
+    graph: Graph, hw: HardwareConfig, copied_again: Callable[[], None] | None = None
+) -> tuple[Plan, Regions]:
     """Plan and place; where sequences do not fit, the graph is cut in bands of rows, as few as can be.
+
+    Args:
+        graph, hw: what is placed where.
+        copied_again: undoes what the graph has in place (`rows_in_place.py`), for one that does not fit so.
 
     Raises:
         AllocationError: something does not fit however it is cut.
@@ -40,6 +46,9 @@ def allocate_in_bands(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
     try:
         return _allocated(graph, hw)
     except AllocationError as e:
+        if copied_again is not None:
+            copied_again()
+            return allocate_in_bands(graph, hw)
         if not any(op.output.home is Home.ITEMS for op in graph.ops):
             raise
         refusal = e

@@ -10,7 +10,8 @@ from vlac.plan.banded import allocate_in_bands
 from vlac.plan.data_space import DataSpace, place_data
 from vlac.plan.plan import Plan
 from vlac.plan.regions import Regions
-from vlac.plan.rounds import once_first
+from vlac.plan.rounds import once_first, share_constants
+from vlac.plan.rows_in_place import rows_in_place
 from vlac.plan.split import split_operations
 
 __all__ = ["PARAMETERS", "ProgramPlan", "plan_program"]
@@ -37,9 +38,11 @@ def plan_program(graph: Graph, hw: HardwareConfig) -> ProgramPlan:
     Raises:
         AllocationError: something does not fit however it is cut.
     """
+    share_constants(graph)
+    copied_again = rows_in_place(graph, hw.block)
     once_first(graph)
     split_operations(graph, hw)
-    plan, regions = allocate_in_bands(graph, hw)
+    plan, regions = allocate_in_bands(graph, hw, copied_again)
     data = place_data(graph, plan, hw.block)
     owners = [plan.plans[i] for i in set(plan.owners)]
     size = sum(p.cut.params.size * len(p.op.experts) for p in owners) * hw.param_word_bytes

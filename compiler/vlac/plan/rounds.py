@@ -18,7 +18,7 @@ from vlac.ir.graph import Graph
 from vlac.ir.operation import Home, Op, Tensor
 from vlac.plan.plan import Plan
 
-__all__ = ["first_round_stage", "kept_sources", "kept_states", "once_and_rounds", "once_first"]
+__all__ = ["first_round_stage", "kept_sources", "kept_states", "once_and_rounds", "once_first", "share_constants"]
 
 
 def once_first(graph: Graph) -> None:
@@ -35,6 +35,21 @@ def once_first(graph: Graph) -> None:
             raise UnsupportedError([f"{op.op_type} '{op.node}': {text}"])
     inside = _in_rounds(graph, graph.ops)
     graph.ops.sort(key=lambda op: op in inside)
+
+
+def share_constants(graph: Graph) -> None:
+    """Let equal constants of a repeated model, which all stay on chip, be one: masks and tables of its blocks."""
+    if graph.repeat == 1:
+        return
+    known: dict[tuple[object, ...], Tensor] = {}
+    for op in graph.ops:
+        for index, t in enumerate(op.inputs):
+            if t.constant is None or t.home is not Home.MATRIX or t.parent is not None:
+                continue
+            values = t.constant.dtype.str, t.constant.tobytes(), t.known_map().tobytes()
+            first = known.setdefault((t.shape, t.scale, t.zero_point, t.type, t.with_items, *values), t)
+            if first is not t:
+                graph.set_input(op, index, first)
 
 
 def once_and_rounds(graph: Graph, instances: Sequence[Sequence[Op]]) -> list[list[list[Op]]]:
@@ -66,7 +81,8 @@ def kept_sources(graph: Graph) -> set[Tensor]:
     read = {t.root for op in inside for t in op.inputs if t.home.on_chip}
     elsewhere = {t.root for op in graph.ops for t in (op.output, *(() if op in inside else op.inputs))}
     fixed = {t for t in graph.inputs if t not in _carried(graph)}
-    return {t for t in read - elsewhere if t.constant is not None or t in fixed}
+    loaded = {t for t in read - elsewhere if t.constant is not None or t in fixed}
+    return loaded | {t.root for t in fixed if t.parent is not None}  # rows that others are put beside
 
 
 def _in_parts(graph: Graph) -> bool:

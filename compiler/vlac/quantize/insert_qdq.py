@@ -27,6 +27,7 @@ from vlac.model.gates import gates_of
 from vlac.model.labels import LABEL, node_label
 from vlac.model.reading import attribute, constant_input, expert_choice, is_lookup, shape_of
 from vlac.ops import BY_NAME
+from vlac.quantize.handed_on import hands_on, joined_in
 from vlac.quantize.parameters import (
     Scale,
     activation_scale,
@@ -39,7 +40,7 @@ from vlac.quantize.wide import Forms, centred_scale, find_forms, wide_scale
 from vlac.rewrite.nodes import initializer
 from vlac.rewrite.sequence.opset import raise_opset
 
-__all__ = ["Operand", "Range", "Ranges", "activations", "far_biases", "hands_on", "insert_qdq", "observable"]
+__all__ = ["Operand", "Range", "Ranges", "activations", "far_biases", "insert_qdq", "observable"]
 
 Range = tuple[float, float]
 Operand = tuple[str, int]  # node and input
@@ -109,16 +110,6 @@ def observable(model: ir.Model, exclude: Collection[str] = ()) -> list[ir.Value]
     found = {v for n in nodes for v in (*_operands(n), *n.outputs) if v.dtype == ir.DataType.FLOAT and v.name}
     values = [*model.graph.inputs, *(v for node in model.graph for v in node.outputs)]
     return [v for v in values if v in found]
-
-
-def hands_on(node: ir.Node) -> bool:
-    """Whether an operator's results have the scale of its input: it moves values, and adds none from outside."""
-    if not BY_NAME[node.op_type].keeps_scale:
-        return False
-    if node.op_type == "Pad":
-        fill = constant_input(node, 2)
-        return bool(attribute(node, "mode", "constant") != "constant" or fill is None or not fill.any())
-    return bool(node.op_type != "Resize" or attribute(node, "mode", "nearest") == "nearest")
 
 
 def _quantized_nodes(model: ir.Model, exclude: Collection[str], only: Collection[str] | None) -> list[ir.Node]:
@@ -230,6 +221,9 @@ class _Inserter:
                 return self.narrow.get(source, self.scales[source])
         if value in self.forms.centred:
             return centred_scale(*self.ranges.values[value.name or ""])
+        joined = joined_in(value, device, self.values, self.forms)
+        if joined is not None:
+            return self._scale(joined, device)
         return activation_scale(*self.ranges.values[value.name or ""])
 
     def _node(self, op: str, inputs: Sequence[ir.Value], like: ir.Value, dtype: ir.DataType, wish: str) -> ir.Node:

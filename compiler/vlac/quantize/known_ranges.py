@@ -24,7 +24,8 @@ from vlac.model.clamps import clamp_bounds, clamped_result
 from vlac.model.labels import node_label
 from vlac.model.reading import attribute, constant_input, is_lookup
 from vlac.ops import BY_NAME
-from vlac.quantize.insert_qdq import Operand, Range, Ranges, hands_on
+from vlac.quantize.handed_on import hands_on
+from vlac.quantize.insert_qdq import Operand, Range, Ranges
 
 __all__ = ["Levels", "Winners", "competing", "levels", "settle_ranges"]
 

@@ -47,6 +47,7 @@ from vla_isa.operands import (
     draw_table,
 )
 from vla_isa.packet import Instruction, Packet
+from vla_isa.residual_reads import Reads, waiting
 
 __all__ = ["GEMM"]
 
@@ -105,9 +106,35 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         hw,
         timing,
         table=v["table_enable"] == 1,
+        waits=_waits(packet, hw),
         behind=behind,
         touches=_touches(packet, hw),
     )
+
+
+def _waits(packet: Packet, hw: HardwareConfig) -> int:
+    """Cycles in which results wait for their residual or records, where the products do not take much longer."""
+    v, planes = packet.values, 1 + packet["out_bytes"]
+    tensor, rows = v["res_kind"] == codes.OperandKind.TENSOR, v["scale_by"] == codes.ScaleBy.ROW
+    if not (tensor or rows) or v["k_blocks"] > 2 * planes * hw.pixels // hw.requant_pixels:
+        return 0
+    count = v["h"] * v["m"]
+    pixel = np.arange(-(-count // hw.pixels) * hw.pixels).reshape(-1, hw.pixels)
+    inside = pixel < count
+    operand = v["in_base"] + pixel // v["m"] * v["in_row_stride"] + pixel % v["m"]
+    steps = operand[:, None] + (np.arange(v["k_blocks"]) * v["in_pitch"])[:, None]
+    first = v["res_base"] + pixel // v["m"] * v["res_row_stride"] + pixel % v["m"]
+    if rows:
+        first = v["row_base"] + pixel * (numerics.ITEM_BYTES // hw.act_word_bytes)
+    reads = Reads(
+        np.where(inside[:, None], steps, -1),
+        np.where(inside, first, -1),
+        pitch=0 if rows else v["res_pitch"],
+        read=planes if tensor else 1,
+        written=planes,
+        items=numerics.ITEM_BYTES // hw.act_word_bytes if v["row_max"] else 0,
+    )
+    return v["batch"] * waiting(reads.strips(v["n_blocks"], hw.requant_pixels), reads.entries(v["n_blocks"], hw))
 
 
 def _touches(packet: Packet, hw: HardwareConfig) -> Touches:
