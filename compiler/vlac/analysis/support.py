@@ -17,6 +17,7 @@ from vlac.analysis.host_nodes import prefix_nodes, suffix_nodes
 from vlac.errors import Refusal, UnsupportedError
 from vlac.lowering.host_graph import NUMBERS
 from vlac.lowering.spec import rule_text
+from vlac.model.gates import is_inside_gates
 from vlac.model.labels import node_label
 from vlac.model.reading import computed_inputs, dtype_of, is_constant
 from vlac.ops import BY_NAME
@@ -62,6 +63,8 @@ def _broken_rule(node: ir.Node, hw: HardwareConfig) -> Refusal | None:
     op, label = node.op_type, node_label(node)
     if node.domain not in ("", "ai.onnx"):
         return Refusal(op, label, f"the operator is not supported (domain {node.domain}).")
+    if op != "TopK" and is_inside_gates(node):
+        return None
     spec = BY_NAME.get(op)
     if spec is None:
         return Refusal(op, label, _unknown(op))

@@ -21,6 +21,7 @@ from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext, unique_name
 from vlac.lowering.quantized import unquantized
 from vlac.model.carried import carried_names, repeat_of
+from vlac.model.gates import is_inside_gates
 from vlac.model.labels import node_label
 from vlac.model.reading import constant, dtype_of, is_constant, shape_of
 from vlac.ops import BY_NAME
@@ -52,7 +53,7 @@ class _Lowering:
     def run(self) -> Graph:
         """Translate every node; stops at the first that cannot be."""
         for node in self._model.graph:
-            if node in self._low.absorbed or is_constant(node.outputs[0]):
+            if node in self._low.absorbed or is_constant(node.outputs[0]) or is_inside_gates(node):
                 continue
             try:
                 if node in self._on_host:

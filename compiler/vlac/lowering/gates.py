@@ -3,7 +3,8 @@
     maximum (REDUCE) -> logit less maximum (ROW) -> exponent (ROW) -> those of the k largest alone (REDUCE, ROW, with
     sums) -> record of the sum (RECIP) -> share (ROW)
 
-All are int16 in between. Not here: which nodes are gates (`model/gates.py`).
+Of sigmoids: logit (ROW) -> sigmoid (ROW), and the same behind it; without shares no record. All are int16 in between.
+Not here: which nodes are gates (`model/gates.py`).
 """
 
 from __future__ import annotations
@@ -57,17 +58,19 @@ def lower_gates(low: LoweringContext, gates: Gates) -> None:
         full, label = (f"{text}:{what}" for text in (out.tensor.name, out.tensor.label))
         return Tensor(full, label, shape, scale, 0, **more)  # type: ignore[arg-type]
 
-    rows = (shape[0], 2)
-    largest = tensor("maxima", rows, 1.0, home=Home.ITEMS)
-    graph.insert(ReduceOp(name, op_type, [x], largest, ReduceFunction.MAX))
     below = tensor("below", shape, _DEPTH / (INT16.hi + 1), type=INT16)
     nothing = np.zeros(0, np.int64)
     requant = Requant(nothing, nothing, nothing, 0, rounding=low.rounding)
-    less = RowOp(name, op_type, [x, largest], below, ("a", "maxima"), RowFunction.LINEAR, requant, RowMode.LESS)
+    less = RowOp(name, op_type, [x], below, ("a",), RowFunction.LINEAR, requant)
+    if not gates.scores:
+        largest = tensor("maxima", (shape[0], 2), 1.0, home=Home.ITEMS)
+        graph.insert(ReduceOp(name, op_type, [x], largest, ReduceFunction.MAX))
+        less.inputs, less.roles, less.row_mode = [x, largest], ("a", "maxima"), RowMode.LESS
     less.a_mult, less.shift = scale_to_multiplier(float(np.float32(x.scale / below.scale)))
     graph.insert(less)
-    exponents = tensor("exponents", shape, 1 / INT16.hi, type=INT16, with_items=not gates.among)
-    points = np.exp(np.minimum(np.arange(-128, 129) * 256 * below.scale, 0)).astype(np.float32)
+    exponents = tensor("exponents", shape, 1 / INT16.hi, type=INT16, with_items=not (gates.among or gates.scores))
+    grid = np.arange(-128, 129) * 256 * below.scale
+    points = (1 / (1 + np.exp(-grid)) if gates.scores else np.exp(np.minimum(grid, 0))).astype(np.float32)
     step = Result(exponents, INT16.lo, INT16.hi, name, low.rounding)
     interpolate(graph, node, Traced(below, points), step)
     mask = tensor("mask", shape, 1.0)
@@ -76,16 +79,18 @@ def lower_gates(low: LoweringContext, gates: Gates) -> None:
     product = RowOp(name, op_type, [exponents, mask], kept, ("a", "b"), RowFunction.MUL, requant)
     product.a_mult, product.shift = UNIT
     graph.insert(product)
-    records = tensor("records", (shape[0], 3), 1.0, home=Home.ITEMS)
-    k = scale_to_multiplier(float(INT16.hi))
-    graph.insert(RecipOp(name, op_type, [kept if gates.among else exponents], records, RecipFunction.RECIPROCAL, *k))
     t = out.tensor
     made = t if t.shape == shape else t.like(f"{t.name}:rows", shape=shape)
     made = t if made.same_order(t) else made
     lo, hi = (out.lo, out.hi) if t.planes == 1 else (INT8.lo, INT8.hi)
     finish = Requant(nothing, nothing, nothing, t.zero_point, lo, hi, rounding=low.rounding)
-    share = RowOp(name, op_type, [kept, records], made, ("a", "rows"), RowFunction.LINEAR, finish, RowMode.RECORD)
-    share.row_k = 1
+    share = RowOp(name, op_type, [kept], made, ("a",), RowFunction.LINEAR, finish)
+    if gates.among or not gates.scores:
+        records = tensor("records", (shape[0], 3), 1.0, home=Home.ITEMS)
+        k = scale_to_multiplier(float(INT16.hi))
+        sums = kept if gates.among else exponents
+        graph.insert(RecipOp(name, op_type, [sums], records, RecipFunction.RECIPROCAL, *k))
+        share.inputs, share.roles, share.row_mode, share.row_k = [kept, records], ("a", "rows"), RowMode.RECORD, 1
     share.a_mult, share.shift = scale_to_multiplier(float(np.float32(1 / INT16.hi / t.scale)))
     graph.insert(share)
     if made is not t:

@@ -2,6 +2,8 @@
 
     shares of the k alone       values, indices = TopK(logits, k);          ScatterElements(0, indices, Softmax(values))
     shares of all logits        values, indices = TopK(Softmax(logits), k); ScatterElements(0, indices, values)
+    scores                      values, indices = TopK(logits, k);          ScatterElements(0, indices, Sigmoid(values))
+    shares of scores            the same, Sigmoid(values) divided by their ReduceSum
 
 along the last axis. Not here: how exporters write them (`rewrite/sequence/gates.py`), what they become
 (`lowering/gates.py`).
@@ -15,9 +17,9 @@ import onnx_ir as ir
 
 from vlac.model.reading import attribute, constant_input, shape_of
 
-__all__ = ["Gates", "gates_of"]
+__all__ = ["Gates", "gates_of", "is_inside_gates"]
 
-_PARTS = ("Softmax", "TopK", "ScatterElements")
+_PARTS = ("ScatterElements", "Div", "ReduceSum", "Sigmoid", "Softmax", "TopK")  # what is nearer to the end first
 
 
 @dataclass(frozen=True)
@@ -29,31 +31,41 @@ class Gates:
         k: how many are not 0.
         among: whether shares are of the k alone, so that their sum is 1.
         nodes: what computes them, in order; the last makes them.
+        scores: whether they are made of the logits' sigmoids: these, or with `among` shares of them.
     """
 
     logits: ir.Value
     k: int
     among: bool
     nodes: tuple[ir.Node, ...]
+    scores: bool = False
 
 
 def gates_of(node: ir.Node) -> Gates | None:
     """The gates that a node is a part of."""
-    if node.op_type not in _PARTS or node.domain not in ("", "ai.onnx"):
+    last: ir.Node | None = node
+    while last is not None and last.op_type != "ScatterElements":
+        readers = _readers(last) if last.op_type in _PARTS and last.domain in ("", "ai.onnx") else []
+        last = min(readers, key=lambda n: _PARTS.index(n.op_type), default=None)
+    found = None if last is None else _at(last)
+    if found is None or node not in found.nodes:
         return None
-    last = node
-    while last.op_type != "ScatterElements":
-        readers = {u for value in last.outputs for u in value.consumers()}
-        following = [u for u in readers if u.op_type in _PARTS]
-        if any(v.is_graph_output() for v in last.outputs) or len(readers) != len(following):
-            return None
-        if last.op_type == "TopK":  # its values go through a Softmax, or not
-            following = [u for u in following if u.op_type == "ScatterElements"]
-        if len(following) != 1:
-            return None
-        last = following[0]
-    found = _at(last)
-    return found if found is not None and node in found.nodes else None
+    inside = all(
+        _readers(n) and found.nodes.count(n) and set(_readers(n)) <= set(found.nodes) for n in found.nodes[:-1]
+    )
+    return found if inside else None
+
+
+def is_inside_gates(node: ir.Node) -> bool:
+    """Whether gates have a node in front of their last."""
+    return node.op_type in _PARTS[1:] and gates_of(node) is not None
+
+
+def _readers(node: ir.Node) -> list[ir.Node]:
+    """What reads a node, all parts of gates; none where something else does."""
+    found = [u for value in node.outputs for u in value.consumers()]
+    plain = all(u.op_type in _PARTS and u.domain in ("", "ai.onnx") for u in found)
+    return found if plain and not any(v.is_graph_output() for v in node.outputs) else []
 
 
 def _at(scatter: ir.Node) -> Gates | None:
@@ -74,6 +86,9 @@ def _at(scatter: ir.Node) -> Gates | None:
     if count is None or indices is not chosen.outputs[1] or attribute(scatter, "reduction", "none") != "none":
         return None
     source = chosen.inputs[0]
+    scored = None if source is None else _scores(chosen.outputs[0], shares, rank)
+    if scored and source is not None:
+        return Gates(source, int(count.reshape(-1)[0]), len(scored) > 1, (chosen, *scored, scatter), True)
     if _is_share(softmax, rank) and softmax is not None and softmax.inputs[0] is chosen.outputs[0]:
         return None if source is None else Gates(source, int(count.reshape(-1)[0]), True, (chosen, softmax, scatter))
     softmax = None if source is None else source.producer()
@@ -81,6 +96,22 @@ def _at(scatter: ir.Node) -> Gates | None:
         return None
     logits = softmax.inputs[0]
     return None if logits is None else Gates(logits, int(count.reshape(-1)[0]), False, (softmax, chosen, scatter))
+
+
+def _scores(values: ir.Value, shares: ir.Value, rank: int) -> list[ir.Node]:
+    """What makes shares of a TopK's values by their sigmoids; nothing where shares are others."""
+    node, more = shares.producer(), list[ir.Node]()
+    if node is not None and node.op_type == "Div":
+        total = None if node.inputs[1] is None else node.inputs[1].producer()
+        axes = None if total is None else constant_input(total, 1)
+        last = axes is not None and [int(a) % rank for a in axes.reshape(-1)] == [rank - 1]
+        if total is None or total.op_type != "ReduceSum" or not last or not attribute(total, "keepdims", 1):
+            return []
+        if total.inputs[0] is not node.inputs[0] or node.inputs[0] is None:
+            return []
+        more, node = [total, node], node.inputs[0].producer()
+    plain = node is not None and node.op_type == "Sigmoid" and node.inputs[0] is values
+    return [node, *more] if plain and node is not None else []
 
 
 def _is_largest(node: ir.Node | None, rank: int) -> bool:

@@ -23,7 +23,7 @@ from vlac.analysis.chains import Chain, find_chains
 from vlac.import_onnx.names import name_all, unique_name
 from vlac.lowering.spec import OpSpec
 from vlac.model.clamps import clamp_bounds, clamped_result
-from vlac.model.gates import gates_of
+from vlac.model.gates import gates_of, is_inside_gates
 from vlac.model.labels import LABEL, node_label
 from vlac.model.reading import attribute, constant_input, expert_choice, is_lookup, shape_of
 from vlac.ops import BY_NAME
@@ -95,7 +95,7 @@ def activations(model: ir.Model, exclude: Collection[str] = (), only: Collection
         if node_label(node) in inner:
             continue
         found |= {v: None for v in _operands(node) if v.const_value is None}
-        if BY_NAME[node.op_type].quantize_result:
+        if BY_NAME[node.op_type].quantize_result and not is_inside_gates(node):
             found |= {v: None for v in node.outputs if v.name and v.dtype == ir.DataType.FLOAT}
     values = [*model.graph.inputs, *(v for node in model.graph for v in node.outputs)]
     names = {node_label(n) for n in quantized}

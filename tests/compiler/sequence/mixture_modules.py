@@ -117,6 +117,12 @@ def normalized(logits):
     return weights / weights.sum(-1, keepdim=True), index
 
 
+def scored(logits):
+    """DeepSeek-V3, without its bias of the choice."""
+    weights, index = logits.sigmoid().topk(2, -1)
+    return weights / (weights.sum(-1, keepdim=True) + 1e-20), index
+
+
 def put(logits, weights, index):
     return torch.zeros_like(logits).scatter(-1, index, weights)
 
@@ -172,6 +178,9 @@ def by_matmul(m, gates, x):
 MODULES = {
     "tokens_scattered": tokens(lambda logits: put(logits, *normalized(logits))),
     "tokens_plain": tokens(lambda logits: put(logits, *logits.softmax(-1).topk(2, -1))),
+    "tokens_scores": tokens(lambda logits: put(logits, *scored(logits))),
+    "tokens_each_score": tokens(scored, each),
+    "tokens_raw_scores": tokens(lambda logits: put(logits, *logits.sigmoid().topk(2, -1))),
     "tokens_chosen": tokens(by_softmax_of_chosen),
     "tokens_one_hot": tokens(by_hot),
     "tokens_masked": tokens(by_mask),

@@ -178,6 +178,8 @@ CHOSEN = {"ArgMax": 1}
 ALL = ("GatherND", "ScatterElements", "OneHot", "Equal", "TopK", "Concat", "Where")
 GATES, NONE = {"TopK": 1, "Softmax": 1, "ScatterElements": 1}, ("OneHot", "Equal", "Where", "ReduceSum", "Einsum")
 EVERY = tuple(EXPORTERS)
+SCORES, SHARES = {"TopK": 1, "Sigmoid": 1, "ScatterElements": 1, "MatMul": 5}, {"ReduceSum": 1}
+NO_SHARE = ("OneHot", "Equal", "Where", "Softmax")
 MIXTURES = (
     Case("expert_gathered", M, "`torch.bmm` with `w[router(t).argmax(-1)]`", {**CHOSEN, "Gather": 2, "Gemm": 2}, ALL),
     Case("expert_functional", M, "`F.linear` with `w[router(t)[0].argmax()]`", {**CHOSEN, "Gemm": 2}, ALL),
@@ -200,6 +202,9 @@ MIXTURES = (
             ("matmul", "stacked weights by `@`", 5, EVERY),
         )
     ),
+    Case("tokens_scores", M, "`topk` of `sigmoid`, divided by the sum, `scatter`", SCORES | SHARES, NO_SHARE),
+    Case("tokens_each_score", M, "the same, `(weights * (index == e)).sum(-1)`", SCORES | SHARES, NO_SHARE),
+    Case("tokens_raw_scores", M, "the same without the division", SCORES, NO_SHARE),
     Case("tokens_flat", M, "over a matrix of tokens, with a shared expert", GATES, NONE),
     Case("expert_picked", M, "`torch.stack` of all experts by number", {**CHOSEN, "Gemm": 3}, ALL),
 )

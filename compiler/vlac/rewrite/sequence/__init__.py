@@ -28,7 +28,7 @@ number of heads, D the channels of a head. All are ONNX's own operators, so ONNX
         a layer of one expert: weights [E, ...] and biases [E, N] are constants, number a scalar, an ArgMax of [E] or an
         input of the model. A mixture whose mask keeps one expert is its layers.
 
-    TopK, Softmax, ScatterElements                                                                    opset 11
+    TopK, Softmax or Sigmoid, ScatterElements                                                         opset 11
         the gates [..., E] of a mixture whose experts are chosen for each token: see `vlac.model.gates`. The experts are
         one network whose hidden channels, those of one expert after another, are multiplied by their gates.
 

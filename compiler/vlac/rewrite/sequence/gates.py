@@ -2,8 +2,9 @@
 
 matches: the values of a TopK over a Softmax, divided by their sum or not, or the Softmax of a TopK's values; put where
 their indices say by ScatterElements into zeros, or by a sum of OneHot or Equal times values; or the Softmax of logits
-that a mask by a TopK's indices leaves, the others at -inf.
-rewrite: TopK, Softmax, ScatterElements.
+that a mask by a TopK's indices leaves, the others at -inf; or the values of a TopK over a Sigmoid, divided by their sum
+or not.
+rewrite: TopK, Softmax, ScatterElements; of a Sigmoid TopK, Sigmoid, ScatterElements, with ReduceSum and Div.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ _LEAST = 1e-5  # what is added to a sum against division by 0 is below
 
 @dataclass(frozen=True)
 class Shares:
-    """What gates are made of; see `Gates`."""
+    """What gates are made of; see `Gates`. `scores`: gates are sigmoids of the logits, or shares of these."""
 
     logits: ir.Value
     k: int
     among: bool
+    scores: bool = False
 
 
 @dataclass
@@ -51,14 +53,29 @@ class GateMaker:
 def _form(new: Nodes, shares: Shares) -> ir.Value:
     logits, shape = shares.logits, shape_of(shares.logits)
     few = (*shape[:-1], shares.k)
-    source = logits if shares.among else new.add("Softmax", [logits], shape, {"axis": -1}, logits.dtype)
+    source = (
+        logits if shares.among or shares.scores else new.add("Softmax", [logits], shape, {"axis": -1}, logits.dtype)
+    )
     kinds = [(few, logits.dtype), (few, ir.DataType.INT64)]
     count = new.constant(np.array([shares.k], np.int64))
     values, indices = new.several("TopK", [source, count], kinds, {"axis": -1})
-    if shares.among:
+    if shares.scores:
+        values = _scores(new, values, shares)
+    elif shares.among:
         values = new.add("Softmax", [values], few, {"axis": -1}, logits.dtype)
     zeros = new.constant(np.zeros(shape, np.float32))
     return new.add("ScatterElements", [zeros, indices, values], shape, {"axis": -1}, logits.dtype)
+
+
+def _scores(new: Nodes, values: ir.Value, shares: Shares) -> ir.Value:
+    """Sigmoids of the chosen logits, divided by their sum where shares are among them."""
+    few, kind = shape_of(values), shares.logits.dtype
+    scores = new.add("Sigmoid", [values], few, dtype=kind)
+    if not shares.among:
+        return scores
+    axes = new.constant(np.array([len(few) - 1]))
+    total = new.add("ReduceSum", [scores, axes], (*few[:-1], 1), {"keepdims": 1}, kind)
+    return new.add("Div", [scores, total], few, dtype=kind)
 
 
 def recover_gates(model: ir.Model) -> None:
@@ -142,11 +159,13 @@ def _weighted(values: ir.Value | None, indices: ir.Value | None) -> Shares | Non
     among = found.op_type == "Div"
     if among and not (found.inputs[0] is node.outputs[0] and _is_sum(found.inputs[1], node.outputs[0])):
         return None
-    share = made_by(source, "Softmax")
-    if (not among and found is not node) or share is None or not _is_last(share, -1, source):
+    share = made_by(source, "Softmax", "Sigmoid")
+    if (not among and found is not node) or share is None:
         return None
-    logits = share.inputs[0]
-    return None if logits is None else Shares(logits, k, among)
+    logits, scores = share.inputs[0], share.op_type == "Sigmoid"
+    if logits is None or not (scores or _is_last(share, -1, source)):
+        return None
+    return Shares(logits, k, among, scores)
 
 
 def _is_sum(value: ir.Value | None, of: ir.Value) -> bool:
