@@ -34,7 +34,7 @@ demo-driving: setup  ## shipped drivers, dense and gated -> programs -> routes t
 	$(BIN)/python -m vla_training demo-driving --out $(OUT) $(DEMO)
 
 demo-driving-short: OUT := runs/demo-driving-short
-demo-driving-short: DEMO := --hardware tiny --episodes 1 --rtl-frames 1
+demo-driving-short: DEMO := --hardware tiny --episodes 1 --rtl-frames 1 --demonstrations 2
 demo-driving-short: demo-driving  ## the same in its shortest form, as CI runs it
 
 test: setup  ## all tests

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from vla_training.demo import driving
 from vla_training.demo.circuits import Circuit, circuit_picture, circuit_rows
 from vla_training.demo.driving import DrivingDemoOptions, run_driving_demo
 from vla_training.errors import EvaluationError
@@ -65,10 +64,11 @@ def test_bad_options_are_refused(options: dict[str, object], message: str, polic
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("rtl tiny")
-def test_every_stage(policies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_stage(policies: Path, tmp_path: Path) -> None:
     pytest.importorskip("panda3d")
-    monkeypatch.setattr(driving, "_DEMONSTRATIONS", 2)
-    options = DrivingDemoOptions(policies, tmp_path / "demo", episodes=1, rtl_frames=2, workers=1, hardware=("tiny",))
+    options = DrivingDemoOptions(
+        policies, tmp_path / "demo", episodes=1, rtl_frames=2, demonstrations=2, workers=1, hardware=("tiny",)
+    )
     console = Console(record=True, width=80, quiet=False, file=(tmp_path / "log").open("w"))
     results = run_driving_demo(options, console)
     assert all(check.equal and check.frames == 2 for check in results.checks.values()) and len(results.checks) == 2

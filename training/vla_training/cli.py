@@ -108,6 +108,7 @@ def _demo_driving_arguments(p: CommandParser) -> None:
     p.add_argument("--level", default="clear", help="of the driving world, for example night+traffic")
     p.add_argument("--episodes", type=int, default=12, help="routes that each driver drives, in float and int8")
     p.add_argument("--rtl-frames", type=int, default=6, help="frames of each driver that run on the Verilog machine")
+    p.add_argument("--demonstrations", type=int, default=8, help="collected for calibration, two or more")
     p.add_argument(
         "--hardware", default="u50,tiny", metavar="NAMES", help="hardware configs; the first one's programs drive"
     )

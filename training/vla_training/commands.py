@@ -221,6 +221,7 @@ def demo_driving(arguments: argparse.Namespace) -> int:
         level=arguments.level,
         episodes=arguments.episodes,
         rtl_frames=arguments.rtl_frames,
+        demonstrations=arguments.demonstrations,
         workers=arguments.workers,
         hardware=tuple(arguments.hardware.split(",")),
     )

@@ -36,7 +36,7 @@ __all__ = ["DrivingDemoOptions", "run_driving_demo"]
 
 _WORLD = "driving"
 _DEMONSTRATED = "mixed+pushed"  # level of the demonstrations
-_DEMONSTRATIONS, _HELD_OUT, _SEED = 8, 0.5, 1  # for calibration: other ones than the policies learned from
+_HELD_OUT, _SEED = 0.5, 1  # half of them calibrate; they are other ones than the policies learned from
 _POLICIES = ("dense", "gated")
 
 
@@ -50,6 +50,7 @@ class DrivingDemoOptions:
         level: of the world, that is driven.
         episodes: routes that each policy drives, in float and in int8.
         rtl_frames: of each policy, that run on the Verilog machine.
+        demonstrations: that are collected for calibration.
         workers: processes.
         hardware: configs; the first one's programs drive.
     """
@@ -59,6 +60,7 @@ class DrivingDemoOptions:
     level: str = "clear"
     episodes: int = 12
     rtl_frames: int = 6
+    demonstrations: int = 8
     workers: int = 2
     hardware: tuple[str, ...] = ("u50", "tiny")
 
@@ -110,7 +112,7 @@ class _DrivingDemo:
 
     def compile(self) -> None:
         """Collect frames for calibration, export each policy and compile it for every hardware config."""
-        asked = {"level": _DEMONSTRATED, "episodes": _DEMONSTRATIONS, "held_out": _HELD_OUT, "seed": _SEED}
+        asked = {"level": _DEMONSTRATED, "episodes": self.options.demonstrations, "held_out": _HELD_OUT, "seed": _SEED}
         self.log.run("collect", {**asked, "code": package_digest("vla_datasets")}, [self.data], self._collect)
         code = package_digest("vlac", "vla_isa")
         for name, policy in self.policies.items():
@@ -185,7 +187,7 @@ class _DrivingDemo:
     def _collect(self) -> None:
         from vla_datasets.collect import CollectOptions, collect
 
-        options = CollectOptions(_WORLD, _DEMONSTRATED, _DEMONSTRATIONS, _SEED, _HELD_OUT)
+        options = CollectOptions(_WORLD, _DEMONSTRATED, self.options.demonstrations, _SEED, _HELD_OUT)
         with progress_bar(self.console, f"collecting {options.level}", options.episodes) as bar:
             collect(options, self.data, Engine(self.options.workers), progress=bar.advance)
 

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import secrets
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,7 @@ class Evaluation:
             "mean_steps": self.mean_steps,
             "max_steps": self.max_steps,
             "score": self.score,
+            "failures": dict(Counter(e.failure for e in self.episodes if not e.success).most_common()),
             "cycles": self.cycles,
             "clock_mhz": self.clock_mhz,
         }
