@@ -36,7 +36,7 @@ def main() -> int:
         shutil.copytree(pretrained_folder(run), HERE / name)
         config = json.loads((run / "config.json").read_text())
         last = json.loads((run / "train.jsonl").read_text().splitlines()[-1])
-        provenance[name] = {"config": config | {"init_from": bool(config["init_from"]) * "dense"}, "last": last}
+        provenance[name] = {"config": config | {"init_from": "dense" if config["init_from"] else ""}, "last": last}
     (HERE / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n")
     print(f"{HERE}: {size:,} bytes")
     return 0
