@@ -139,7 +139,8 @@ def evaluate(
         engine = ALONE
     name = secrets.token_hex(8)
     _runner(spec, name, world, clock_mhz)  # what is wrong with it is said before any process is started
-    least = 1 if spec.backend == "rtl" else LOCKSTEP  # a process more would take longer to start than it plays
+    dear = spec.backend == "rtl" or found.long
+    least = 1 if dear else LOCKSTEP  # a process more would take longer to start than it plays
     size = min(50, max(least, -(-episodes // engine.workers)))
     seeds = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes)
     parts = [(spec, name, world, clock_mhz, level, seeds[n : n + size]) for n in range(0, episodes, size)]
