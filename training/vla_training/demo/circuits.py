@@ -21,7 +21,7 @@ __all__ = ["CIRCUIT_HEADINGS", "Circuit", "circuit_picture", "circuit_rows", "me
 
 CIRCUIT_HEADINGS = ("command", "tiles", "MACs", "parameters", "bytes", "cycles", "of all")
 _DENSE = "main"  # entry point with everything live
-_CELL, _LABEL, _ROW = 7, 130, 16  # pixels of the picture
+_CELL, _LABEL, _ROW = 14, 150, 24  # pixels of the picture
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -122,15 +122,14 @@ def circuit_picture(circuits: Sequence[Circuit]) -> str:
     counts = [len(row) for row in circuits[0].tiles]
     starts = np.concatenate([[0], np.cumsum([count * _CELL + _CELL for count in counts])])
     width, height = int(_LABEL + starts[-1]), _ROW * (len(circuits) + 1)
-    parts = [
-        f'<text x="{_LABEL + x}" y="11">conv{n + 1}</text>' for n, x in enumerate(starts[:-1]) if counts[n] * _CELL > 28
-    ]
+    parts = [f'<text x="{_LABEL - 8}" y="15" text-anchor="end">convolution</text>']
+    parts += [f'<text x="{_LABEL + x}" y="15">{n + 1}</text>' for n, x in enumerate(starts[:-1])]
     for line, circuit in enumerate(circuits[1:], 1):
         y = _ROW * line
-        parts.append(f'<text x="{_LABEL - 8}" y="{y + 11}" text-anchor="end">{html.escape(circuit.command)}</text>')
+        parts.append(f'<text x="{_LABEL - 8}" y="{y + 15}" text-anchor="end">{html.escape(circuit.command)}</text>')
         for row, start in zip(circuit.tiles, starts, strict=False):
             for place, on in enumerate(row):
                 x, color = _LABEL + int(start) + place * _CELL, "#4878a8" if on else "#e4e4e4"
-                parts.append(f'<rect x="{x}" y="{y}" width="{_CELL - 1}" height="{_ROW - 3}" fill="{color}"/>')
-    style = 'font-family="sans-serif" font-size="11"'
-    return f'<svg viewBox="0 0 {width} {height}" width="{2 * width}" {style}>{"".join(parts)}</svg>'
+                parts.append(f'<rect x="{x}" y="{y}" width="{_CELL - 2}" height="{_ROW - 4}" fill="{color}"/>')
+    style = 'font-family="sans-serif" font-size="13"'
+    return f'<svg viewBox="0 0 {width} {height}" width="{width}" {style}>{"".join(parts)}</svg>'
