@@ -78,6 +78,8 @@ class _Framed:
         return await self._read(size)
 
     async def send(self, reply: str | bytes) -> None:
+        if self._closed:  # while the request was under way, by the server that stops
+            raise Gone
         if isinstance(reply, str):
             await self._write(frames.frame(frames.REFUSAL, reply.encode()))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import signal
@@ -19,7 +20,9 @@ import pytest
 from openpi_client import msgpack_numpy
 
 from vlarun.errors import BackendError
+from vlarun.serve import tcp
 from vlarun.serve.client import Client, ServerError
+from vlarun.serve.connection import Door, Gone
 
 from .conftest import Running, Serve
 from .test_server import REFUSED, answer, client, request
@@ -264,6 +267,37 @@ def test_the_end(serve: Serve, by: signal.Signals) -> None:
         assert "the server stops" in told[0] and "1001" in told[0] and "1001" in told[1]
         assert f"Stopped: {sum(answered)} answered, 0 refused, 0 busy, 0 timeout, 0 failed" in server.output
         assert server.errors == ""
+
+
+def test_a_reply_behind_the_end_is_undelivered() -> None:
+    """A server that stops closes a connection whose request is under way; its reply comes too late, and is no error."""
+    found: list[str] = []
+
+    async def talk(connection: Any) -> None:
+        closing = asyncio.create_task(connection.close(1001, "the server stops"))
+        while not closing.done() and not connection._closed:
+            await asyncio.sleep(0)
+        for _ in range(20):  # the end of the stream is written
+            await asyncio.sleep(0)
+        try:
+            await connection.send(b"late")
+        except Gone:
+            found.append("gone")
+        await closing
+
+    async def both() -> bytes:
+        door = Door(lambda: "", talk, 1, 100, "", lambda: b"")
+        async with await tcp.listen("127.0.0.1", 0, door) as server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(HELLO)
+            said = await reader.read()
+            writer.close()
+            while not found:
+                await asyncio.sleep(0)
+        return said
+
+    said = asyncio.run(both())
+    assert found == ["gone"] and b"the server stops" in said and b"late" not in said
 
 
 class Fake:
