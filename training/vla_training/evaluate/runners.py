@@ -187,7 +187,7 @@ def _program_runner(spec: RunnerSpec) -> NetworkRunner:
 
     session: Any = vlarun.open_session(str(spec.path), backend=spec.backend)
     program = session.program if isinstance(session, vlarun.Session) else session.package
-    if isinstance(session, vlarun.Session) and len(program.entries) > 1 and spec.policy:
+    if isinstance(session, vlarun.Session) and spec.policy:
         make = _named(spec.policy)
         if calls := calls_of(make()):
             return _program_calls(spec, session, make, calls)
