@@ -135,7 +135,7 @@ def _policy(name: str, session: Session | PackageSession) -> PolicyFactory:
         if not isinstance(session, Session):
             raise ConfigError(f"policy '{name}' calls several entry points, and this program has host partitions")
         try:
-            calls = plan_calls(session, entries, made.input_names)
+            calls = plan_calls(session, entries, made.input_names, made.output_names)
         except InputError as error:
             raise ConfigError(f"policy '{name}': {error}") from error
         return lambda: PolicyEpisode(make(), calls)

@@ -79,6 +79,7 @@ def compile_graphs(
     config = hardware.load(hw) if isinstance(hw, str) else hw
     _check_names(graphs)
     pairs = [(_end(given, graphs), _end(made, graphs)) for given, made in carry]
+    _check_once(pairs)
     shared = [Shared(*made, *given) for given, made in pairs if given[0] != made[0]]
     order = _order(graphs, shared)
     parts = {}
@@ -195,6 +196,16 @@ def _end(text: str, graphs: Mapping[str, Graph]) -> tuple[str, str]:
     return entry, value
 
 
+def _check_once(pairs: Sequence[tuple[tuple[str, str], tuple[str, str]]]) -> None:
+    """An input is one output of its own graph, and one of other graphs: of the first run, and of those behind it."""
+    for given, made in pairs:
+        same = [m for g, m in pairs if g == given and (m[0] == made[0] or given[0] not in (m[0], made[0]))]
+        if len(same) > 1:
+            text = " and ".join(f"{':'.join(given)}={':'.join(m)}" for m in same)
+            which = "its own graph" if made[0] == given[0] else "another graph"
+            raise ModelError(f"--carry {text}: one input takes one output of {which}")
+
+
 def _ends(each: Shared) -> tuple[tuple[str, str], tuple[str, str]]:
     return (each.entry, each.output), (each.reader, each.given)
 
@@ -220,12 +231,8 @@ def _order(graphs: Mapping[str, Graph], shared: Sequence[Shared]) -> list[str]:
     """The graphs, each behind those that hand it state.
 
     Raises:
-        ModelError: there is no such order, or an input is handed over twice.
+        ModelError: there is no such order.
     """
-    for each in shared:
-        others = [s for s in shared if (s.reader, s.given) == (each.reader, each.given)]
-        if len(others) > 1:
-            raise ModelError(f"--carry {' and '.join(map(str, others))}: one input takes one output of another graph")
     found: list[str] = []
     while left := [name for name in graphs if name not in found]:
         ready = [n for n in left if all(s.entry in found for s in shared if s.reader == n)]

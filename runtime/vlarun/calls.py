@@ -5,7 +5,7 @@ What a call before left on the device stays there. Not here: state itself (`sess
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from vlarun.errors import InputError
@@ -22,16 +22,20 @@ class Call:
     given: tuple[str, ...]
 
 
-def plan_calls(session: Session, entries: Sequence[str], made: Container[str]) -> list[Call]:
+def plan_calls(
+    session: Session, entries: Sequence[str], made: Collection[str], read: Collection[str] = ()
+) -> list[Call]:
     """The calls of an observation.
 
     Args:
         session: of a program with these entry points.
         entries: in the order in which they run.
         made: names of the inputs that the caller has; one that an earlier call leaves is not given again.
+        read: names of the outputs that the caller needs.
 
     Raises:
-        InputError: there is no such entry point, or it takes what nobody makes before it runs.
+        InputError: there is no such entry point, it takes what nobody makes before it runs, no call takes what the
+            caller has, or none makes what it needs.
     """
     missing = [name for name in entries if name not in session.program.entries]
     if missing:
@@ -40,13 +44,21 @@ def plan_calls(session: Session, entries: Sequence[str], made: Container[str]) -
             f"{', '.join(session.program.entries)}. Compile NAME=FILE.onnx for each graph"
         )
     calls: list[Call] = []
+    lines: set[int] = set()  # where the calls before left something: several graphs may leave one state
+    taken: set[str] = set()
     for name in entries:
         wanted, _ = session.wanted_inputs(entry=name)
-        program, before = session.at(name), {call.entry for call in calls}
-        left = {c.model_input for c in program.carried if (c.entry or name) in before}
+        program = session.at(name)
+        left = {c.model_input for c in program.carried if c.line in lines}
         given = tuple(value.name for value in wanted if value.name not in left and value.name in made)
         absent = {value.name for value in wanted} - left - set(given) - program.model.unused
         if absent:
             raise InputError(f"entry point '{name}' takes '{min(absent)}', which nothing makes before it runs")
         calls.append(Call(name, given))
+        lines |= {tensor.line for tensor in program.outputs}
+        taken |= {value.name for value in wanted}
+    if unknown := set(made) - taken:
+        raise InputError(f"the policy makes '{min(unknown)}', which none of {', '.join(dict.fromkeys(entries))} takes")
+    if absent := set(read) - {value.name for name in entries for value in session.at(name).model_outputs}:
+        raise InputError(f"the policy reads '{min(absent)}', which none of {', '.join(dict.fromkeys(entries))} makes")
     return calls

@@ -114,6 +114,42 @@ def test_float_and_program_play_the_same_flow(folder: Path) -> None:
     assert found["sim"].cycles and found["rtl"].cycles
 
 
+def test_onnx_runtime_plays_what_torch_plays(folder: Path) -> None:
+    """The exported files, by the path that stands for all, hand on what they say."""
+    files = RunnerSpec("onnx", folder / "m.onnx", str(folder / "policy"))
+    one, other = (
+        evaluate(spec, "point", "square", 3).episodes for spec in (files, RunnerSpec("float", folder / "policy"))
+    )
+    for found, wanted in zip(one, other, strict=True):
+        assert len(found.actions) == len(wanted.actions)
+        assert np.allclose(found.actions, wanted.actions, atol=1e-5)
+
+
+def test_exported_files_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> None:
+    import onnx
+
+    spec = RunnerSpec("onnx", tmp_path / "m.onnx", str(folder / "policy"))
+    with pytest.raises(EvaluationError, match=r"m\.onnx does not exist"):
+        runners.network_runner(spec)
+    (tmp_path / "m-prefix.onnx").write_bytes((folder / "m-prefix.onnx").read_bytes())
+    with pytest.raises(EvaluationError, match=r"m\.onnx does not exist"):
+        runners.network_runner(RunnerSpec("onnx", spec.path))
+    with pytest.raises(EvaluationError, match=r"m-step\.onnx does not exist, and policy .* calls 'step'"):
+        runners.network_runner(spec)
+    (tmp_path / "m-step.onnx").write_bytes((folder / "m-step.onnx").read_bytes())
+    runners.network_runner(spec)
+    for said, text in (
+        ('{"nothing": "step.features"}', "hands 'nothing' to 'step.features'; it makes kept"),
+        ('{"kept": "step.feature"}', "hands 'kept' to 'step.feature'"),
+        ('{"kept": "flow.features"}', "hands 'kept' to 'flow.features'; that must be GRAPH.INPUT"),
+    ):
+        model = onnx.load(folder / "m-prefix.onnx")
+        onnx.helper.set_model_props(model, {"vlac.graph": "prefix", "vlac.carries": said})
+        onnx.save(model, tmp_path / "m-prefix.onnx")
+        with pytest.raises(EvaluationError, match=text):
+            runners.network_runner(spec)
+
+
 def test_episodes_in_lockstep_do_not_see_each_others_state(folder: Path) -> None:
     """Many at a time, and one after another, on one session each."""
     spec = RunnerSpec("sim", folder / "p.bin", str(folder / "policy"))

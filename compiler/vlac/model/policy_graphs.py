@@ -32,9 +32,15 @@ def said_carries(graphs: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str
     """Pairs (ENTRY:INPUT, ENTRY:OUTPUT) for `compile_graphs`, of all graphs by entry point.
 
     Raises:
-        ModelError: the metadata is no table of names, or names a graph that is not there.
+        ModelError: the metadata is no table of names, names a graph that is not there, or two graphs have one name.
     """
-    entries = {said[GRAPH]: entry for entry, said in graphs.items() if GRAPH in said}
+    entries: dict[str, str] = {}
+    for entry, said in graphs.items():
+        if GRAPH in said and (first := entries.setdefault(said[GRAPH], entry)) != entry:
+            raise ModelError(
+                f"graphs '{first}' and '{entry}' both say by their metadata '{GRAPH}' that they are '{said[GRAPH]}'; "
+                "give one of them, or say what is carried with --carry"
+            )
     found = []
     for entry, said in graphs.items():
         for output, target in _table(entry, said.get(CARRIES, "{}")).items():
@@ -50,9 +56,17 @@ def said_carries(graphs: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str
 
 def _table(entry: str, text: str) -> dict[str, str]:
     try:
-        table = json.loads(text)
+        table = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"graph '{entry}': metadata '{CARRIES}' is no JSON: {error}.") from error
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
         raise ModelError(f"graph '{entry}': metadata '{CARRIES}' must be a table from outputs to GRAPH.INPUT.")
     return table
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A table of JSON, which names each output once: of two values the last one would stay in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found

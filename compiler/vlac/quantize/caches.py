@@ -46,12 +46,12 @@ def find_caches(
             continue
         for joined in _joined(node, inside):
             _merge(groups, _with_moves(joined, inside))
-    for pair in carried_values(model):
-        if pair in states or any(_source(v, inside) in groups for v in pair):
-            _merge(groups, _with_moves([*pair], inside))
     for value in shared_values(model):
         if value.dtype == ir.DataType.FLOAT:
             _merge(groups, _with_moves([value], inside))
+    for pair in carried_values(model):
+        if pair in states or any(_source(v, inside) in groups for v in pair):
+            _merge(groups, _with_moves([*pair], inside))
     return {v: group[0] for v, group in groups.items()}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vla_training.errors import EvaluationError
 
-__all__ = ["BACKENDS", "HOST_BACKENDS", "RunnerSpec", "ServerSpec", "natural_backend"]
+__all__ = ["BACKENDS", "HOST_BACKENDS", "RunnerSpec", "ServerSpec", "graph_file", "natural_backend"]
 
 HOST_BACKENDS = ("float", "onnx")
 BACKENDS = (*HOST_BACKENDS, "sim", "rtl")
@@ -21,6 +21,7 @@ _FILES = {"float": "the folder of a run or of a saved policy", "onnx": "an ONNX 
 class RunnerSpec:
     """What to run: `path` is a run or saved policy (`float`), model.onnx (`onnx`) or prog.bin.
 
+    Of a policy of several graphs model.onnx stands for model-<graph>.onnx of each.
     `policy` says whose preprocessor fits: a run, a saved policy, or the name of a registered one. Empty: `path` itself,
     or the registered policy whose tensors have the file's names. A spec, unlike a runner, can be sent to another
     process.
@@ -38,7 +39,7 @@ class RunnerSpec:
         """
         if self.backend not in BACKENDS:
             raise EvaluationError(f"Unknown backend '{self.backend}'; use one of {', '.join(BACKENDS)}.")
-        if not self.path.exists():
+        if not (self.path.exists() or self._is_of_graphs()):
             raise EvaluationError(f"{self.path} does not exist, so backend '{self.backend}' cannot run it.")
         fitting = natural_backend(self.path)
         if self.path.is_dir() != (self.backend == "float") or {self.backend, fitting} == {"onnx", "sim"}:
@@ -48,6 +49,13 @@ class RunnerSpec:
             )
         if self.backend == "float" and self.policy:
             raise EvaluationError(f"--policy is for a file; {self.path} is a policy itself.")
+
+    def _is_of_graphs(self) -> bool:
+        """Whether the path stands for the files of several graphs; one without a policy stands for itself."""
+        if not self.policy or self.backend != "onnx" or not self.path.parent.is_dir():
+            return False
+        start, end = f"{self.path.stem}-", self.path.suffix
+        return any(p.name.startswith(start) and p.suffix == end == ".onnx" for p in self.path.parent.iterdir())
 
 
 @dataclass(frozen=True)
@@ -76,3 +84,8 @@ def natural_backend(path: Path) -> str:
     if path.is_dir():
         return "float"
     return "onnx" if path.suffix == ".onnx" else "sim"
+
+
+def graph_file(path: Path, graph: str) -> Path:
+    """Where `vla-train export` writes one of several graphs, of the path that stands for all."""
+    return path.with_stem(f"{path.stem}-{graph}")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from vla_models.policy import Preprocessor
 from vla_training.errors import EvaluationError
 
-__all__ = ["GraphRun", "calls_of", "chained"]
+__all__ = ["Compute", "GraphRun", "calls_of", "chained"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Compute = Callable[[Arrays], Arrays]  # N inputs on axis 0 -> N outputs on axis 0

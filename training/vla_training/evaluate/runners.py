@@ -21,6 +21,7 @@ from vla_models.saved import load_preprocessor
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec, ServerSpec
 from vla_training.evaluate.graph_calls import GraphRun, calls_of, chained
+from vla_training.evaluate.onnx_files import OnnxFile, onnx_calls
 from vla_training.evaluate.runner import Runner
 
 __all__ = ["Compute", "NetworkRunner", "make_runner", "module_compute", "network_runner"]
@@ -159,27 +160,12 @@ def _float_runner(path: Path) -> NetworkRunner:
 
 
 def _onnx_runner(spec: RunnerSpec) -> NetworkRunner:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    try:
-        session: Any = onnxruntime.InferenceSession(str(spec.path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises its own classes, without a common base
-        raise EvaluationError(f"{spec.path} is no ONNX model that ONNX Runtime can load: {error}") from error
-    outputs = [value.name for value in session.get_outputs()]
-    make = _preprocessor(spec, [value.name for value in session.get_inputs()], outputs)
-
-    def run(inputs: Inputs) -> Outputs:  # the model has batch 1
-        count = len(next(iter(inputs.values())))
-        try:
-            found = [session.run(outputs, {n: v[row : row + 1] for n, v in inputs.items()}) for row in range(count)]
-        except Exception as error:  # see above
-            shapes = ", ".join(f"{n} {v.dtype} {[1, *v.shape[1:]]}" for n, v in inputs.items())
-            raise EvaluationError(f"{spec.path} does not take what its policy makes, {shapes}: {error}") from error
-        return {name: np.concatenate(parts) for name, parts in zip(outputs, zip(*found, strict=True), strict=True)}
-
-    return NetworkRunner(run, make)
+    if spec.policy:
+        make = _named(spec.policy)
+        if calls := calls_of(make()):
+            return NetworkRunner(onnx_calls(spec, calls), make)
+    network = OnnxFile(spec.path)
+    return NetworkRunner(network.run, _preprocessor(spec, network.inputs, network.outputs))
 
 
 def _program_runner(spec: RunnerSpec) -> NetworkRunner:
@@ -203,8 +189,9 @@ def _program_calls(
     """A program with an entry point for each of the policy's graphs; state stays on the device from call to call."""
     from vlarun.calls import plan_calls
 
+    made = make()
     try:
-        calls = plan_calls(session, entries, make().input_names)
+        calls = plan_calls(session, entries, made.input_names, made.output_names)
     except VlaError as error:
         raise EvaluationError(f"{spec.path} and policy '{spec.policy}': {error}.") from error
     counted = [0]  # cycles of the last observation's calls
