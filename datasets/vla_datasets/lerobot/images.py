@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from vla_datasets.lerobot.reader import Dataset, dataset_digest
 from vla_datasets.shrink import shrink
-from vla_isa.files import whole_file
+from vla_isa.files import make_folder, whole_file
 
 __all__ = ["decoded_images"]
 
@@ -27,7 +28,7 @@ U8 = npt.NDArray[np.uint8]
 def decoded_images(dataset: Dataset, split: str, key: str, side: int) -> U8:
     """The images (frames, side, side, channels) of a column, averaged to `side` pixels.
 
-    They are kept where the data set's folder can be written; elsewhere they are in memory.
+    They are kept where the data set's folder can be written; elsewhere they are in memory, unless they were kept.
 
     Raises:
         DatasetError: the set is damaged, or `side` does not divide its images.
@@ -35,42 +36,54 @@ def decoded_images(dataset: Dataset, split: str, key: str, side: int) -> U8:
     """
     frames = sum(int(dataset.episodes[number]["length"]) for number in dataset.split(split))
     shape = (frames, side, side, dataset.feature(key).shape[-1])
-    if not os.access(dataset.root, os.W_OK):
-        return _decode(dataset, split, key, np.empty(shape, np.uint8))
     path = _path(dataset.root, split, key, side)
     found = _read(path, shape)
     if found is not None:
         return found
-    path.parent.mkdir(exist_ok=True)
+    if not os.access(path.parent if path.parent.exists() else dataset.root, os.W_OK):
+        images = np.empty(shape, np.uint8)
+        for number, image in enumerate(_decode(dataset, split, key, side)):
+            images[number] = image
+        return images
+    make_folder(path.parent)
     for old in path.parent.glob(f"{path.name.rpartition('-')[0]}-*.npy"):
-        old.unlink(missing_ok=True)  # of the data set as it was
+        if old != path and old.is_file():  # of the data set as it was; who reads it now keeps it
+            old.unlink(missing_ok=True)
     with whole_file(path) as temporary:
-        kept: U8 = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-        _decode(dataset, split, key, kept)
-        del kept  # written
-    written: U8 = np.load(path, mmap_mode="r", allow_pickle=False)
+        with temporary.open("wb") as file:  # a mapped file that grows is a crash where the disk is full
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for image in _decode(dataset, split, key, side):
+                file.write(image.tobytes())
+        written: U8 = np.lib.format.open_memmap(temporary, mode="r")  # its own, whatever others put in its place
     return written
 
 
 def _path(root: Path, split: str, key: str, side: int) -> Path:
     """Another one for another data set, by its end."""
     column = hashlib.sha256(key.encode()).hexdigest()[:8]  # keys are text from outside
-    return root / ".images" / f"{split}-{side}-{column}-{dataset_digest(root)[:16]}.npy"
+    return root / ".images" / f"{split}-{side}-{column}-{_state(root)[:16]}.npy"
+
+
+def _state(root: Path) -> str:
+    """Of the data set's identity and its files: what edits them in place may leave its description alone."""
+    found = hashlib.sha256(dataset_digest(root).encode())
+    for path in sorted((root / "data").rglob("*.parquet")):
+        about = path.stat()
+        found.update(f"{path.relative_to(root)} {about.st_size} {about.st_mtime_ns}\n".encode())
+    return found.hexdigest()
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> U8 | None:
     """None where there is no such file, or it is damaged."""
     try:
-        found: U8 = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # one that is too short for its shape is a ValueError
+        found: U8 = np.lib.format.open_memmap(path, mode="r")
+    except Exception:  # whatever the header is: it is made again
         return None
     return found if found.shape == shape and found.dtype == np.uint8 else None
 
 
-def _decode(dataset: Dataset, split: str, key: str, images: U8) -> U8:
-    feature, at = dataset.feature(key), 0
+def _decode(dataset: Dataset, split: str, key: str, side: int) -> Iterator[U8]:
+    feature = dataset.feature(key)
     for episode in dataset.read_episodes(dataset.split(split), {key: feature.arrow_type()}):
         for stored in episode.columns[key]:
-            images[at] = shrink(dataset.decode(stored, feature.shape), images.shape[1])
-            at += 1
-    return images
+            yield shrink(dataset.decode(stored, feature.shape), side)
