@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,97 @@ def test_bad_options_are_refused(
 ) -> None:
     command = ["dagger", "--config", "debug", "--data", str(data), "--out", str(tmp_path / "out"), *options]
     assert main(command) == 1 and message in capfd.readouterr().err
+
+
+def test_more_rounds_go_on_behind_those_that_are_done(run: Path, data: Path, tmp_path: Path) -> None:
+    command = ["dagger", "--config", "debug", "--data", str(data), "--policy", str(run), "--out", str(tmp_path)]
+    command += ["--rollouts", "2", "--most-steps", "2", "--workers", "1"]
+    assert main([*command, "--rounds", "1"]) == 0
+    first = (tmp_path / "round-1/round.json").stat().st_mtime_ns
+    assert main([*command, "--rounds", "2"]) == 0
+    assert (tmp_path / "round-1/round.json").stat().st_mtime_ns == first
+    assert (tmp_path / "round-2/run/checkpoints/last").exists()
+
+
+def test_the_folder_of_the_rounds_may_be_named_from_elsewhere(
+    run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a round goes on from is the same policy, however it is named."""
+    options = ["--config", "debug", "--data", str(data), "--rollouts", "2", "--most-steps", "2", "--workers", "1"]
+    (tmp_path / "here").symlink_to(run)
+    (tmp_path / "deeper").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main(["dagger", *options, "--policy", "here", "--out", "out", "--rounds", "2"]) == 0
+    monkeypatch.chdir(tmp_path / "deeper")
+    assert main(["dagger", *options, "--policy", str(run), "--out", "../out", "--rounds", "2"]) == 0
+
+
+def test_what_a_round_cannot_learn_from_is_refused_before_it_is_played(
+    run: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And nothing is claimed: the corrected command runs in the same folder."""
+    out = tmp_path / "out"
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    info = json.loads((other / "meta/info.json").read_text())
+    info["collection"]["level"] = "GoToLocal"
+    (other / "meta/info.json").write_text(json.dumps(info))
+    whole = tmp_path / "whole"
+    shutil.copytree(data, whole)
+    info = json.loads((whole / "meta/info.json").read_text())
+    info["splits"].pop("val")
+    (whole / "meta/info.json").write_text(json.dumps(info))
+    played = ["--rounds", "1", "--rollouts", "2", "--most-steps", "2", "--workers", "1"]
+    for options, message in [
+        (["--data", str(other), "--policy", str(run)], "was collected with 'GoToLocal'; give --level GoToLocal"),
+        (["--data", str(whole), "--policy", str(run)], "no split 'val'"),
+        (["--data", str(tmp_path / "none"), "--policy", str(run)], "not a LeRobot data set"),
+        (["--data", str(data), "--policy", str(tmp_path / "none")], "holds no saved policy"),
+        (["--data", str(data), "--policy", str(run), "--level", "GoToObi"], "Unknown BabyAI level 'GoToObi'"),
+        (["--data", str(data), "--policy", str(run), "--policy-options.hidden", "24"], "'policy_options.hidden' is 24"),
+        (
+            ["--data", str(data), "--config", "goto_local_film", "--level", "GoToObj", "--policy", str(run)],
+            "a policy 'babyai_cnn'",
+        ),
+    ]:
+        assert main(["dagger", "--config", "debug", *options, "--out", str(out), *played]) == 1
+        assert message in capfd.readouterr().err
+        assert not list(out.glob("*.json")) and not list(out.glob("round-*"))
+    assert (
+        main(["dagger", "--config", "debug", "--data", str(data), "--policy", str(run), "--out", str(out), *played])
+        == 0
+    )
+
+
+def test_another_policy_of_the_same_name_is_another_one(
+    run: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(run / "checkpoints/last/pretrained_model", tmp_path / "policy")
+    command = ["dagger", "--config", "debug", "--data", str(data), "--policy", str(tmp_path / "policy")]
+    command += [
+        "--out",
+        str(tmp_path / "out"),
+        "--rounds",
+        "1",
+        "--rollouts",
+        "2",
+        "--most-steps",
+        "2",
+        "--workers",
+        "1",
+    ]
+    assert main(command) == 0
+    shutil.rmtree(tmp_path / "policy")
+    shutil.copytree(tmp_path / "out/round-1/run/checkpoints/last/pretrained_model", tmp_path / "policy")
+    assert main(command) == 1 and "rounds of another kind: 'policy' is" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["null", "[]", '{"options": 3}', "{", "\udcff"])
+def test_damaged_notes_are_named(
+    run: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], text: str
+) -> None:
+    (tmp_path / "dagger.json").write_text(text, errors="surrogateescape")
+    command = ["dagger", "--config", "debug", "--data", str(data), "--policy", str(run), "--out", str(tmp_path)]
+    assert main([*command, "--rollouts", "2", "--workers", "1"]) == 1
+    said = capfd.readouterr().err
+    assert "dagger.json is damaged" in said and "choose another --out" in said and len(said) < 300

@@ -50,7 +50,7 @@ from vla_training.prune import keep_pruned
 from vla_training.sampler import EpochSampler, seed_step
 from vla_training.validate import to_tensors, validate
 
-__all__ = ["learning_rate", "train"]
+__all__ = ["check_data", "learning_rate", "train"]
 
 Config = TrainConfig[Any, Any]
 Progress = Callable[[int, Mapping[str, float]], None]
@@ -193,7 +193,7 @@ def _start(config: Config, data: Path, accelerator: Accelerator) -> tuple[Traini
     """The state of a run before its first step, and the policy as training calls it (wrapped, on many devices)."""
     if config.validate_episodes:
         find_world(config.world).make(config.level).close()  # an unknown one is refused before hours of training
-    _check_data(config, data)
+    check_data(config, data)
     torch.manual_seed(config.seed)
     policy = first_policy(config, data)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -207,8 +207,13 @@ def _start(config: Config, data: Path, accelerator: Accelerator) -> tuple[Traini
     return TrainingState(config.saved_policy, policy, prepared, averaged, accelerator.scaler, identity, digest), model
 
 
-def _check_data(config: Config, data: Path) -> None:
-    """Refuse demonstrations of another world or level than the run's. What somebody else recorded may not say."""
+def check_data(config: Config, data: Path) -> None:
+    """Refuse demonstrations of another world or level than the run's. What somebody else recorded may not say.
+
+    Raises:
+        TrainConfigError: they are.
+        DatasetError: `data` is no data set.
+    """
     made = open_dataset(data).info.get("collection")
     for name in ("world", "level"):
         found, asked = made.get(name) if isinstance(made, dict) else None, getattr(config, name)

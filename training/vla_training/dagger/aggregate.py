@@ -17,10 +17,10 @@ from vla_datasets.keys import ACTION, EXECUTED
 from vla_datasets.lerobot.format import BOOKKEEPING, Feature
 from vla_datasets.lerobot.reader import Dataset, dataset_digest, open_dataset
 from vla_datasets.lerobot.writer import Episode, write_dataset
-from vla_datasets.worlds.registry import find_world
+from vla_datasets.worlds.registry import WorldSpec, find_world
 from vla_training.dagger.rollouts import Rollouts, labelled_features
 
-__all__ = ["Aggregated", "aggregate"]
+__all__ = ["Aggregated", "aggregate", "check_base"]
 
 _FILE = 100  # episodes of a data file
 
@@ -66,8 +66,21 @@ def aggregate(base: Path, blocks: Sequence[Path], rollouts: Rollouts, out: Path)
     return Aggregated(len(added), frames, other, learned)
 
 
-def _episodes(dataset: Dataset, numbers: range, features: Mapping[str, Feature]) -> Iterator[Episode]:
-    """Stored episodes as they are written again, with what was done."""
+def check_base(base: Path, spec: WorldSpec) -> None:
+    """Refuse a data set that rounds cannot add to.
+
+    Raises:
+        DatasetError: it is none, lacks the split `train` or `val` or the episodes' seeds, or is not the world's.
+    """
+    dataset = open_dataset(base)
+    for name in ("train", "val"):
+        dataset.split(name)
+    _wanted(dataset, labelled_features(spec))
+    dataset.seeds()
+
+
+def _wanted(dataset: Dataset, features: Mapping[str, Feature]) -> dict[str, Feature]:
+    """The world's columns that are read: what was done only where it is stored."""
     has_executed = EXECUTED in dataset.info["features"]
     wanted = {n: f for n, f in features.items() if n not in BOOKKEEPING and (n != EXECUTED or has_executed)}
     for name, feature in wanted.items():
@@ -77,6 +90,12 @@ def _episodes(dataset: Dataset, numbers: range, features: Mapping[str, Feature])
                 f"{dataset.root}: '{name}' is {found.dtype} {list(found.shape)}; the world's is {feature.dtype} "
                 f"{list(feature.shape)}. Give a data set of the world's."
             )
+    return wanted
+
+
+def _episodes(dataset: Dataset, numbers: range, features: Mapping[str, Feature]) -> Iterator[Episode]:
+    """Stored episodes as they are written again, with what was done."""
+    wanted = _wanted(dataset, features)
     seeds = dataset.seeds()
     types = {name: feature.arrow_type() for name, feature in wanted.items()}
     for stored in dataset.read_episodes(numbers, types):

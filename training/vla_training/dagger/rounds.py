@@ -1,6 +1,6 @@
 """Rounds of playing, labelling and learning; each step is stored, and the same command goes on from it.
 
-    OUT/dagger.json           what was asked: options, training config, digest of the demonstrations
+    OUT/dagger.json           what was asked: options, training config, digests of the demonstrations and the policy
     OUT/round-0/              the run that learns from the demonstrations, where no policy was given
     OUT/round-1/data/         the data of before and what was played in this round
                /run/          the run that goes on from the policy of before, on that data
@@ -12,6 +12,7 @@ Not here: episodes (`rollouts.py`), data sets (`aggregate.py`), training (`vla_t
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import shutil
@@ -23,15 +24,18 @@ from typing import Any
 from vla_datasets.engine import ALONE, Engine
 from vla_datasets.files import write_json
 from vla_datasets.lerobot.format import INFO_PATH
-from vla_datasets.lerobot.reader import dataset_digest, open_dataset
+from vla_datasets.lerobot.reader import dataset_digest
+from vla_datasets.worlds.registry import find_world
 from vla_isa.documents import read_json
 from vla_isa.files import alone, make_folder
+from vla_models.saved import WEIGHTS_FILE
 from vla_training.checkpoint import differences, pretrained_folder
 from vla_training.config.run import TrainConfig
-from vla_training.dagger.aggregate import aggregate
+from vla_training.dagger.aggregate import aggregate, check_base
 from vla_training.dagger.rollouts import Rollouts, roll_out
 from vla_training.errors import TrainConfigError
-from vla_training.loop import train
+from vla_training.first_policy import first_policy
+from vla_training.loop import check_data, train
 
 __all__ = ["DaggerOptions", "dagger"]
 
@@ -67,6 +71,8 @@ def dagger(
 ) -> Path:
     """Run (or go on with) all rounds; return the folder of the last saved policy.
 
+    More rounds than before go on behind those that are done.
+
     Args:
         config: of each round's training; `init_from` is for the first one.
         data: demonstrations with the splits `train` and `val`.
@@ -83,8 +89,10 @@ def dagger(
     """
     make_folder(out)
     with alone(out, "runs its rounds"):
-        _claim(config, data, out, options, policy)
-        last = pretrained_folder(policy) if policy is not None else _train(config, data, out / "round-0", progress, 0)
+        given = pretrained_folder(policy) if policy is not None else None
+        _check(config, data, given)
+        _claim(config, data, out, options, given)
+        last = _train(config, data, out / "round-0", progress, 0) if given is None else given
         for number in range(1, options.rounds + 1):
             folder = out / f"round-{number}"
             beta = options.beta**number
@@ -99,30 +107,46 @@ def dagger(
                 options.most_steps,
             )
             data = _play(rollouts, data, folder, engine, progress)
-            going_on = dataclasses.replace(config, init_from=str(last))
+            going_on = dataclasses.replace(config, init_from=str(last.resolve()))
             last = _train(going_on, data, folder / "run", progress, number)
     return last
 
 
+def _check(config: Config, data: Path, policy: Path | None) -> None:
+    """Refuse at once what a round would be played for in vain.
+
+    Raises:
+        CollectError: no such level.
+        DatasetError, TrainConfigError: the data is not the world's or of another level; the policy is another one.
+    """
+    spec = find_world(config.world)
+    spec.make(config.level).close()
+    check_data(config, data)
+    check_base(data, spec)
+    first_policy(dataclasses.replace(config, init_from=str(policy)) if policy is not None else config, data)
+
+
 def _claim(config: Config, data: Path, out: Path, options: DaggerOptions, policy: Path | None) -> None:
-    """Store what was asked, or refuse if `out` holds something else."""
+    """Store what was asked, or refuse if `out` holds something else; how many rounds it is does not matter."""
+    played = {name: value for name, value in dataclasses.asdict(options).items() if name != "rounds"}
     asked: Mapping[str, Any] = {
-        "options": dataclasses.asdict(options),
+        "options": played,
         "train": config.to_json(),
-        "policy": str(policy) if policy else "",
+        "policy": hashlib.sha256((policy / WEIGHTS_FILE).read_bytes()).hexdigest() if policy is not None else "",
         "data": dataset_digest(data),
     }
     asked = json.loads(json.dumps(asked))
     path = out / "dagger.json"
     if not path.exists():
-        open_dataset(data)
         write_json(path, asked)
         return
     try:
-        changed = differences(read_json(path), asked)
-    except (ValueError, AttributeError) as error:
+        stored = read_json(path)
+        if not (isinstance(stored, dict) and stored.keys() == asked.keys()):
+            raise ValueError(f"it is no table of {', '.join(asked)}")
+    except ValueError as error:
         raise TrainConfigError(f"{path} is damaged ({error}); choose another --out.") from error
-    if changed:
+    if changed := differences(stored, asked):
         raise TrainConfigError(
             f"{out} holds rounds of another kind: {'; '.join(changed)}. Ask for the same, or choose another --out."
         )
