@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from vla_isa.errors import BadUsageError
+from vla_isa.errors import BadUsageError, InputError
+from vla_isa.input_arrays import read_all
 
 __all__ = ["mission_files", "read_constants"]
 
@@ -54,17 +52,12 @@ def read_constants(path: Path | str) -> dict[str, Any]:
     """The arrays of a file.
 
     Raises:
-        BadUsageError: it cannot be read, is no .npz file, or holds no array.
+        BadUsageError: it cannot be read, is no .npz file of numbers, or holds no array.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            found = {name: stored[name] for name in stored.files}
-    except OSError as e:
-        raise BadUsageError(f"--constants: '{path}' cannot be read: {e.strerror or e}") from e
-    except (ValueError, EOFError, AttributeError, TypeError, KeyError, zipfile.BadZipFile) as e:
-        raise BadUsageError(
-            f"--constants: '{path}' is no .npz file of plain arrays; write it with numpy.savez(path, name=array)"
-        ) from e
+        found = read_all(path)
+    except InputError as e:
+        raise BadUsageError(f"--constants: {e}") from e
     if not found:
         raise BadUsageError(f"--constants: '{path}' holds no array; give the values of one input or more")
     return found

@@ -8,6 +8,7 @@ element is unpacked. Not here: what is done with the values.
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import math
 import os
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from vla_isa.errors import InputError, did_you_mean
 from vla_isa.signature import Value
 
-__all__ = ["MAX_ARRAY_BYTES", "Runs", "read_npz", "read_runs", "run_count"]
+__all__ = ["MAX_ARRAY_BYTES", "Runs", "names_of", "read_all", "read_npz", "read_runs", "run_count"]
 
 Array = NDArray[Any]
 MAX_ARRAY_BYTES = 1 << 33  # of one array in a file
@@ -176,6 +177,27 @@ def read_npz(path: str | Path, wanted: Sequence[Value], optional: Collection[str
     Raises:
         InputError: missing, damaged, no .npz, pickled objects, or arrays that `read_runs` refuses by name or shape.
     """
+    known = {v.name: v for v in wanted}
+    with _opened(path) as (archive, members):
+        _check_names(wanted, members, optional)
+        return {name: _member(archive, info, name, known[name]) for name, info in members.items()}
+
+
+def read_all(path: str | Path) -> dict[str, Array]:
+    """Every array of an .npz file, of inputs that are not known yet; see `read_npz`."""
+    with _opened(path) as (archive, members):
+        return {name: _member(archive, info, name) for name, info in members.items()}
+
+
+def names_of(path: str | Path) -> set[str]:
+    """The names of the arrays of an .npz file; see `read_npz`."""
+    with _opened(path) as (_, members):
+        return {*members}
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """The file and its members by array name; whatever is wrong with them in the block is one error."""
     try:
         if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
             raise InputError("it is a device or a pipe; give a file")  # there may be no end of it
@@ -183,9 +205,7 @@ def read_npz(path: str | Path, wanted: Sequence[Value], optional: Collection[str
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             if len(members) < len(archive.infolist()):
                 raise InputError("an array is in the file twice; write it with numpy.savez(path, name=array)")
-            _check_names(wanted, members, optional)
-            known = {v.name: v for v in wanted}
-            return {name: _member(archive, info, known[name]) for name, info in members.items()}
+            yield archive, members
     except OSError as e:
         raise InputError(f"'{path}' cannot be read: {e.strerror or e}") from e
     except InputError as e:
@@ -196,7 +216,8 @@ def read_npz(path: str | Path, wanted: Sequence[Value], optional: Collection[str
         ) from e
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, value: Value) -> Array:
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, value: Value | None = None) -> Array:
+    """One array, for the input `value` where it is known."""
     form = np.lib.format
     with archive.open(info) as f:
         read = form.read_array_header_1_0 if form.read_magic(f) == (1, 0) else form.read_array_header_2_0
@@ -205,9 +226,10 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, value: Value) -> Ar
         if dtype.hasobject or info.file_size - f.tell() != size:
             raise ValueError("pickled objects, or another length than the header says")
     if dtype.kind not in "fiub":
-        raise InputError(f"input '{value.name}' has dtype {dtype}; give numbers")
-    run_count(value, shape)
+        raise InputError(f"input '{name}' has dtype {dtype}; give numbers")
+    if value is not None:
+        run_count(value, shape)
     if size > MAX_ARRAY_BYTES:
-        raise InputError(f"input '{value.name}' has {size} bytes; the limit is {MAX_ARRAY_BYTES}, give fewer runs")
+        raise InputError(f"input '{name}' has {size} bytes; the limit is {MAX_ARRAY_BYTES}, give fewer runs")
     with archive.open(info) as f:
         return np.asarray(form.read_array(f, allow_pickle=False))

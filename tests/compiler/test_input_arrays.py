@@ -15,12 +15,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 import vlac
 from vla_isa import image
-from vla_isa.errors import InputError
-from vla_isa.input_arrays import read_npz, read_runs
+from vla_isa.errors import BadUsageError, InputError
+from vla_isa.input_arrays import names_of, read_all, read_npz, read_runs
 from vla_isa.signature import Value
+from vla_toolchain.constants_argument import read_constants
 from vla_toolchain.vlarun_cli import main
 from vlac.errors import CalibrationError
-from vlac.quantize.calibration import read_samples
+from vlac.quantize.calibration import names_in, read_samples
 from vlarun import open_session
 
 WANTED = [Value("x", (1, 4), "float32"), Value("state", (2, 3), "float32"), Value("pixel", (1, 2), "uint8")]
@@ -243,6 +244,23 @@ def test_whatever_is_wrong_with_an_archive_is_a_refusal(tmp_path: Path) -> None:
         (tmp_path / "d.npz").write_bytes(content)
         with pytest.raises(InputError, match=message):
             read_npz(tmp_path / "d.npz", WANTED[:1])
+        with pytest.raises(InputError, match=message):
+            read_all(tmp_path / "d.npz")
+        with pytest.raises(BadUsageError, match=f"--constants: .*{message}"):
+            read_constants(tmp_path / "d.npz")
+
+
+def test_arrays_of_inputs_that_are_not_known_yet(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.ones((2, 7), np.int16), y=np.float32(3))
+    found = read_all(tmp_path / "d.npz")
+    assert found["x"].tolist() == [[1] * 7] * 2 and found["x"].dtype == np.int16 and found["y"] == 3
+    assert names_of(tmp_path / "d.npz") == {"x", "y"} == names_in(tmp_path / "d.npz")
+    np.savez(tmp_path / "d.npz", x=np.array(["red"]))
+    with pytest.raises(InputError, match="input 'x' has dtype <U3; give numbers"):
+        read_all(tmp_path / "d.npz")
+    (tmp_path / "d.npz").write_bytes(b"PK")
+    with pytest.raises(CalibrationError, match=r"no whole \.npz file"):
+        names_in(tmp_path / "d.npz")
 
 
 @pytest.mark.parametrize(

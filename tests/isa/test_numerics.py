@@ -233,6 +233,11 @@ def test_table_of_identity(zero: int, scale: float) -> None:
     assert np.array_equal(n.apply_table(q, table), q)
 
 
+@pytest.mark.filterwarnings("error")
+def test_quantize_saturates_where_the_steps_are_more_than_a_float_holds() -> None:
+    assert n.quantize(np.array([1e38, -1e38], np.float32), 1e-3, 5).tolist() == [127, -128]
+
+
 def test_quantize_rounds_to_even_and_saturates() -> None:
     x = np.array([0.5, 1.5, 2.5, -0.5, -1.5, 1000, -1000], np.float32)
     assert n.quantize(x, 1.0, 0).tolist() == [0, 2, 2, 0, -2, 127, -128]

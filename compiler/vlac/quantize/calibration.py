@@ -16,7 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.errors import InputError
-from vla_isa.input_arrays import read_npz, read_runs
+from vla_isa.input_arrays import names_of, read_npz, read_runs
 from vla_isa.integer import INT8
 from vla_isa.program import MAX_SCALE
 from vla_isa.signature import Value
@@ -90,10 +90,10 @@ def names_in(source: CalibrationData) -> set[str]:
         return set.intersection(*({*each} for each in source))
     path = Path(source)
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path] if path.exists() else []
-    names = []
-    for file in files:
-        with np.load(file) as arrays:
-            names.append({*arrays.files})
+    try:
+        names = [names_of(file) for file in files]
+    except InputError as e:
+        raise CalibrationError(f"calibration file {e}") from e
     return set.intersection(*names) if names else set()
 
 

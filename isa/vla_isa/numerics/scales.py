@@ -71,7 +71,8 @@ def quantize(
     kind: IntType = INT8,
 ) -> NDArray[Any]:
     """ONNX QuantizeLinear in float32: `saturate(rint(x / scale) + zero_point)`, or another rounding; no NaN."""
-    steps = np.asarray(x, dtype=np.float32) / np.float32(scale)
+    with np.errstate(over="ignore"):  # an infinite number of steps saturates too
+        steps = np.asarray(x, dtype=np.float32) / np.float32(scale)
     if rounding == Rounding.NEAREST_EVEN:
         whole = np.rint(steps)
     else:

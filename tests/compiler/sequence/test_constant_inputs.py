@@ -146,7 +146,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     program.unlink()
     wrong = {
         ("--constants", str(tmp_path / "none.npz")): "cannot be read: No such file",
-        ("--constants", str(model)): "is no .npz file of plain arrays",
+        ("--constants", str(model)): "is no whole .npz file of plain arrays",
         ("--constants", str(constants), "--verify"): "compile without --constants for it",
     }
     for more, message in wrong.items():
