@@ -2,20 +2,24 @@
 
     vla-collect babyai --level GoToLocal --episodes 48000 --out runs/data
     python benchmarks/babyai_success.py --data runs/data --out runs/success [--steps N] [--samples N,N] [--episodes N]
-        [--only moe,moe_dense] [--markdown FILE]
+        [--only moe,moe_dense] [--markdown FILE] [--chart FILE.svg]
 
 Rows are the plain network (`cnn`), FiLM (`film`), the mixture of experts (`moe`) and its ablations: one expert
 (`moe_dense`), all hidden units (`moe_unmasked`), no FiLM (`moe_no_film`). Samples are frames to learn from: the first
 episodes of the set that have as many. Learning rates are those of the training configs. Each policy acts in float on
-the same seeds, which nobody trained on. A stopped run goes on where it was; what is done is not done again.
+the same seeds, which nobody trained on. Of the mixtures the table has the router's entropy (nats, held-out frames; of E
+experts at most log E) and the share of the frames that the least and the most used expert get. A stopped run goes on
+where it was, and what is done is not done again: table and chart have all that --out has of so many steps and episodes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +28,15 @@ import numpy as np
 
 from vla_datasets.files import write_json
 from vla_datasets.lerobot.format import INFO_PATH
-from vla_datasets.lerobot.reader import open_dataset
+from vla_datasets.lerobot.reader import dataset_digest, open_dataset
+from vla_datasets.worlds.registry import find_world
 from vla_isa.documents import read_json
+from vla_isa.errors import BadUsageError, VlaError
+from vla_isa.files import check_writable, make_folder, write_whole
 from vla_training.config.load import load_config
 from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.closed_loop import Evaluation, evaluate, load_evaluation, save_evaluation
+from vla_training.evaluate.rate_curves import Curve, Point, rate_curves
 
 ARCHITECTURES: dict[str, tuple[str, tuple[str, ...]]] = {  # training config, and options of it
     "cnn": ("goto_local", ()),
@@ -48,6 +56,7 @@ class Row:
     parameters: int
     samples: int
     evaluation: Evaluation
+    router: Mapping[str, float]  # its entropy and the use of each expert; nothing where there is none
 
 
 def subset(data: Path, folder: Path, samples: int) -> tuple[Path, int]:
@@ -62,7 +71,7 @@ def subset(data: Path, folder: Path, samples: int) -> tuple[Path, int]:
         return data, int(frames[-1])
     count = int(np.searchsorted(frames, samples)) + 1
     if count > len(train):
-        sys.exit(f"--samples has {samples}; {data} has {frames[-1]} frames to learn from.")
+        raise BadUsageError(f"--samples has {samples}; {data} has {frames[-1]} frames to learn from, or 0 for all")
     if not (folder / INFO_PATH).exists():
         shutil.copytree(data / "meta", folder / "meta", dirs_exist_ok=True, ignore=shutil.ignore_patterns("info.json"))
         if not (folder / "data").exists():
@@ -73,10 +82,8 @@ def subset(data: Path, folder: Path, samples: int) -> tuple[Path, int]:
     return folder, int(frames[count - 1])
 
 
-def measured(architecture: str, data: Path, samples: int, arguments: argparse.Namespace) -> Row:
-    """Train and evaluate one policy, or read what was done."""
-    from vla_models.saved import load_policy
-    from vla_training.checkpoint import pretrained_folder
+def measure(architecture: str, data: Path, samples: int, arguments: argparse.Namespace) -> None:
+    """Train and evaluate one policy, unless that was done."""
     from vla_training.loop import train
 
     config_name, own = ARCHITECTURES[architecture]
@@ -89,23 +96,78 @@ def measured(architecture: str, data: Path, samples: int, arguments: argparse.Na
     if not result.exists():
         train(config, data, run, progress=lambda step, values: _show(run.name, step, arguments.steps))
         save_evaluation(result, evaluate(RunnerSpec("float", run), config.world, config.level, arguments.episodes))
-    policy = load_policy(pretrained_folder(run))
-    return Row(architecture, sum(p.numel() for p in policy.parameters()), samples, load_evaluation(result))
+
+
+def measured(out: Path, steps: int, episodes: int) -> list[Row]:
+    """All that is done in the folder, by samples and in the order of the architectures."""
+    from vla_models.saved import load_policy
+    from vla_training.checkpoint import pretrained_folder
+
+    rows = []
+    for result in out.glob(f"*-*-{steps}/evaluation-{episodes}.json"):
+        if match := re.fullmatch(rf"(\w+)-(\d+)-{steps}", result.parent.name):
+            policy = load_policy(pretrained_folder(result.parent))
+            parameters = sum(p.numel() for p in policy.parameters())
+            last = json.loads((result.parent / "train.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+            kept = ("validation_router_entropy", "validation_use_")
+            router = {name: value for name, value in last.items() if name.startswith(kept)}
+            rows.append(Row(match[1], parameters, int(match[2]), load_evaluation(result), router))
+    names = [*ARCHITECTURES]
+    return sorted(rows, key=lambda row: (row.samples, names.index(row.architecture)))
 
 
 def table(rows: Sequence[Row], steps: int) -> str:
     """The rows as Markdown."""
     lines = [
-        f"| {steps:,} steps | parameters | samples | success | 95 % interval | steps of an episode |",
-        "|---|---|---|---|---|---|",
+        f"| {steps:,} steps | parameters | samples | success | 95 % interval | steps of an episode | router entropy "
+        "| an expert's share |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         found, (low, high) = row.evaluation, row.evaluation.interval
         lines.append(
             f"| {row.architecture} | {row.parameters:,} | {row.samples:,} | {found.successes} of "
-            f"{len(found.episodes):,} | {100 * low:.1f} to {100 * high:.1f} % | {found.mean_steps:.1f} |"
+            f"{len(found.episodes):,} | {100 * low:.1f} to {100 * high:.1f} % | {found.mean_steps:.1f} "
+            f"| {_routed(row)} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _routed(row: Row) -> str:
+    shares = [value for name, value in row.router.items() if "_use_" in name]
+    if not shares:
+        return "|"
+    return f"{row.router['validation_router_entropy']:.2f} | {100 * min(shares):.0f} to {100 * max(shares):.0f} %"
+
+
+def chart(rows: Sequence[Row], steps: int) -> str:
+    """Success against samples as an SVG, a curve for each architecture."""
+    curves = []
+    for name in dict.fromkeys(row.architecture for row in rows):
+        mine = [row for row in rows if row.architecture == name]
+        curves.append(Curve(name, [_point(row) for row in mine]))
+    level = rows[0].evaluation.level
+    return rate_curves(f"{level}: success after {steps:,} steps", "samples", curves, lambda samples: f"{samples:,.0f}")
+
+
+def _point(row: Row) -> Point:
+    played = row.evaluation
+    note = f"{row.architecture}, {row.samples:,} samples: {played.successes} of {len(played.episodes):,}"
+    return Point(row.samples, played.rate, played.interval, note)
+
+
+def claim(out: Path, level: str, data: Path) -> None:
+    """Note whose results the folder has, or refuse those of other data or another level."""
+    path, asked = out / "asked.json", {"level": level, "data": dataset_digest(data)}
+    if not path.exists():
+        write_json(path, asked)
+        return
+    try:
+        found = read_json(path)
+    except ValueError as error:
+        raise BadUsageError(f"{path} is damaged ({error}); give another --out") from error
+    if found != asked:
+        raise BadUsageError(f"--out {out} has results of {found}, not of {asked}; give another folder")
 
 
 def _show(name: str, step: int, steps: int) -> None:
@@ -114,34 +176,68 @@ def _show(name: str, step: int, steps: int) -> None:
 
 
 def _numbers(text: str) -> list[int]:
+    if not re.fullmatch(r"\d{1,12}(,\d{1,12})*", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of whole numbers N,N,... from 0 on")
     return [int(part) for part in text.split(",")]
 
 
-def main() -> int:
-    """Print the table."""
+def _count(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9]\d{0,8}", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 to 999,999,999")
+    return int(text)
+
+
+def _names(text: str) -> list[str]:
+    chosen = text.split(",")
+    if unknown := [name for name in chosen if name not in ARCHITECTURES]:
+        raise argparse.ArgumentTypeError(f"unknown {', '.join(map(repr, unknown))}; give {', '.join(ARCHITECTURES)}")
+    return chosen
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="demonstrations of vla-collect babyai")
     parser.add_argument("--out", type=Path, required=True, help="folder of everything that is made")
     parser.add_argument("--level", default="GoToLocal", help="of the demonstrations")
-    parser.add_argument("--steps", type=int, default=4000, help="of each training")
+    parser.add_argument("--steps", type=_count, default=4000, help="of each training")
     parser.add_argument("--samples", type=_numbers, default=[20000, 100000, 0], help="N,N,...; 0 for all there are")
-    parser.add_argument("--episodes", type=int, default=500, help="that each policy plays")
-    parser.add_argument("--only", default=",".join(ARCHITECTURES), help="architectures, between commas")
+    parser.add_argument("--episodes", type=_count, default=500, help="that each policy plays")
+    parser.add_argument("--only", type=_names, default=[*ARCHITECTURES], help="architectures, between commas")
     parser.add_argument("--markdown", type=Path, help="file to write the table to")
-    arguments = parser.parse_args()
-    chosen = arguments.only.split(",")
-    if unknown := [name for name in chosen if name not in ARCHITECTURES]:
-        sys.exit(f"--only has {', '.join(unknown)}; there are {', '.join(ARCHITECTURES)}.")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for samples in arguments.samples:
-        data, frames = subset(arguments.data, arguments.out / f"data-{samples}", samples)
-        rows += [measured(name, data, frames, arguments) for name in chosen]
-        text = table(rows, arguments.steps)
-        if arguments.markdown:
-            arguments.markdown.write_text(text, encoding="utf-8")
-    print(text, end="")
+    parser.add_argument("--chart", type=Path, help="SVG file to draw success against samples in")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table."""
+    arguments = _arguments(argv)
+    try:
+        for path in (arguments.markdown, arguments.chart):
+            if path is not None:
+                check_writable(path)
+        find_world("babyai").make(arguments.level).close()
+        parts = [(arguments.out / f"data-{samples}", samples) for samples in arguments.samples]
+        open_dataset(arguments.data)
+        make_folder(arguments.out)
+        claim(arguments.out, arguments.level, arguments.data)
+        sets = [subset(arguments.data, folder, samples) for folder, samples in parts]
+        for data, frames in sets:
+            for name in arguments.only:
+                measure(name, data, frames, arguments)
+                _write(arguments)
+    except VlaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(table(measured(arguments.out, arguments.steps, arguments.episodes), arguments.steps), end="")
     return 0
+
+
+def _write(arguments: argparse.Namespace) -> None:
+    rows = measured(arguments.out, arguments.steps, arguments.episodes)
+    if arguments.markdown:
+        write_whole(arguments.markdown, table(rows, arguments.steps).encode())
+    if arguments.chart:
+        write_whole(arguments.chart, chart(rows, arguments.steps).encode())
 
 
 if __name__ == "__main__":

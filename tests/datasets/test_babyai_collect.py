@@ -49,6 +49,27 @@ def test_demonstrations_succeed_and_replay() -> None:
     assert terminated and info["success"] and reward == info["score"] == pytest.approx(rewards[-1])
 
 
+def test_the_seed_chooses_one_of_several_levels() -> None:
+    spec = find_world("babyai")
+    both, alone = spec.make("GoToLocal+PickupLoc"), {name: spec.make(name) for name in ("GoToLocal", "PickupLoc")}
+    first = {"go": alone["GoToLocal"], "pick": alone["PickupLoc"]}
+    words = []
+    for seed in range(24):
+        observation, _ = both.reset(seed=seed)
+        words.append(observation["task"].split()[0])
+        same, _ = first[words[-1]].reset(seed=seed)
+        assert same["task"] == observation["task"]
+        assert (same["observation.images.front"] == observation["observation.images.front"]).all()
+    assert 6 <= words.count("pick") <= 18
+    large = spec.make("GoToLocal+GoTo")
+    for seed in range(10):
+        large.reset(seed=seed)
+    assert both.max_steps == 64 and large.max_steps == 64 * 9  # of nine rooms
+    assert demonstrate(spec, both, 0, words.index("pick")).columns["next.reward"][-1] > 0
+    with pytest.raises(CollectError, match="Unknown BabyAI level 'PickupLok'"):
+        spec.make("GoToLocal+PickupLok")
+
+
 def test_a_stopped_collection_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
     assert collect(OPTIONS, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):

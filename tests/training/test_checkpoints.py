@@ -98,6 +98,27 @@ def test_what_differs_between_two_runs_is_named(stopped: Path, data: Path) -> No
         train(other, data, stopped)
 
 
+def test_a_checkpoint_from_before_a_key_goes_on_with_its_default(stopped: Path, data: Path, tmp_path: Path) -> None:
+    from vla_training.loop import train
+
+    run = tmp_path / "run"
+    shutil.copytree(stopped, run, symlinks=True)
+    path = run / "checkpoints/last/training_state/state.json"
+    state = json.loads(path.read_text())
+    for name in ("balance", "tile_cache"):
+        del state["config"][name]
+    path.write_text(json.dumps(state))
+    with pytest.raises(CheckpointError, match="'tile_cache' is False, now True"):
+        train(dataclasses.replace(CONFIG, tile_cache=True), data, run)
+    del state["config"]["level"]  # which has none
+    path.write_text(json.dumps(state))
+    with pytest.raises(CheckpointError, match="'level' is not there, now GoToObj"):
+        train(CONFIG, data, run)
+    state["config"]["level"] = CONFIG.level
+    path.write_text(json.dumps(state))
+    assert train(CONFIG, data, run).parent.name == "last"
+
+
 def test_the_newest_checkpoints_stay_at_a_million_steps(stopped: Path, data: Path, tmp_path: Path) -> None:
     import torch
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from vla_datasets.demonstrate import demonstrate
+from vla_datasets.errors import CollectError
 from vla_datasets.worlds.registry import find_world
 from vla_models.babyai_cnn.preprocess import BabyAIPreprocessor
 from vla_training.config.load import config_names, load_config
@@ -198,6 +199,28 @@ def test_sampler_visits_each_frame_once_per_epoch() -> None:
     assert EpochSampler(10, 3, seed=1).batch(4).tolist() == sampler.batch(4).tolist()
     with pytest.raises(TrainConfigError, match="'batch_size' is 8, more than the 2 frames"):
         EpochSampler(2, 8, seed=0)
+
+
+def test_sampler_visits_a_frame_in_its_share_of_the_epochs() -> None:
+    from vla_training.sampler import EpochSampler
+
+    shares = np.array([0.1, 1.0, 0.55, 1.0, 0.0, 0.8, 1.0, 0.3, 0.25])  # 5 frames an epoch
+    sampler, epochs = EpochSampler(9, 2, seed=1, shares=shares), 4000
+    steps = np.array([sampler.batch(step) for step in range(2 * epochs)]).reshape(epochs, 4)
+    assert all(len(set(epoch)) == 4 for epoch in steps.tolist())
+    found = np.bincount(steps.ravel(), minlength=9) / epochs
+    assert np.allclose(found, shares * 4 / shares.sum(), atol=0.04)
+    assert found[4] == 0
+    assert EpochSampler(9, 2, seed=1, shares=shares).batch(17).tolist() == sampler.batch(17).tolist()
+    with pytest.raises(TrainConfigError, match="'batch_size' is 6, more than the 4 frames"):
+        EpochSampler(9, 6, seed=0, shares=shares)
+
+
+def test_a_world_without_balance_is_refused(data: Path, tmp_path: Path) -> None:
+    from vla_training.loop import train
+
+    with pytest.raises(CollectError, match="'balance' is 'command'; the world 'babyai' balances by nothing"):
+        train(load_config("debug", ["--balance", "command"]), data, tmp_path)
 
 
 def test_learning_rate_schedule() -> None:

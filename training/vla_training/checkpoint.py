@@ -14,6 +14,7 @@ cut short, changed or mixed with another checkpoint is refused.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -32,6 +33,7 @@ from vla_isa.documents import read_json
 from vla_isa.errors import OutputError
 from vla_models.errors import PolicyError
 from vla_models.saved import WEIGHTS_FILE, load_policy, save_policy
+from vla_training.config.run import TrainConfig
 from vla_training.errors import CheckpointError
 
 __all__ = [
@@ -214,12 +216,14 @@ def _check_files(checkpoint: Path, digests: Mapping[str, str]) -> None:
 
 
 def _check_run(checkpoint: Path, config: Mapping[str, Any], data: str, state: TrainingState) -> None:
-    """Refuse a checkpoint of another run.
+    """Refuse a checkpoint of another run; where it does not know a key yet, it had its default.
 
     Raises:
         CheckpointError: says what differs.
     """
-    changed = differences(config, state.config)
+    then = {field.name: field.default for field in dataclasses.fields(TrainConfig) if field.name not in config}
+    known = {name: value for name, value in then.items() if value is not dataclasses.MISSING}  # keys that came later
+    changed = differences({**known, **config}, state.config)
     if data != state.data:
         changed.append("the data set is another one")
     if changed:

@@ -86,7 +86,8 @@ def train(
             return pretrained_folder(out)
 
         training, held_out = (_windows(config, data, split, state.policy) for split in ("train", "val"))
-        sampler = EpochSampler(len(training), config.batch_size, config.seed)
+        shares = find_world(config.world).frame_shares(data, "train", config.balance) if config.balance else None
+        sampler = EpochSampler(len(training), config.batch_size, config.seed, shares)
         main = accelerator.is_main_process
         with _alone(config, out, checkpoint, main), _loggers(out, first_step, main) as loggers:
             started = time.perf_counter()

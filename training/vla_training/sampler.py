@@ -24,16 +24,25 @@ class EpochSampler:
     The order depends only on (seed, epoch): the sampler's whole state is the step, and a resumed run goes on
     exactly where it stopped.
 
+    Args:
+        frames: how many there are.
+        batch_size: of a step.
+        seed: of the order.
+        shares: (frames,) of each frame in which share of the epochs it is visited, from 0 to 1; None for all.
+
     Raises:
-        TrainConfigError: there are fewer frames than a batch has.
+        TrainConfigError: an epoch has fewer frames than a batch.
     """
 
-    def __init__(self, frames: int, batch_size: int, seed: int) -> None:
-        if batch_size > frames:
+    def __init__(self, frames: int, batch_size: int, seed: int, shares: npt.NDArray[np.float64] | None = None) -> None:
+        # Rounding may lose one of a whole number of frames, and another order of the sum rounds otherwise.
+        self._visited = frames if shares is None else int(shares.sum() - 1e-6)
+        if batch_size > self._visited:
             raise TrainConfigError(
-                f"'batch_size' is {batch_size}, more than the {frames} frames to learn from; lower it, or collect more."
+                f"'batch_size' is {batch_size}, more than the {self._visited} frames to learn from; lower it, or "
+                "collect more."
             )
-        self._frames, self._batch_size = frames, batch_size
+        self._frames, self._batch_size, self._shares = frames, batch_size, shares
         self._seed = seed
         self._epoch = -1
         self._order = np.empty(0, np.int64)
@@ -41,15 +50,27 @@ class EpochSampler:
     @property
     def batches_per_epoch(self) -> int:
         """Whole batches in one epoch; the frames left over are other ones in each epoch."""
-        return self._frames // self._batch_size
+        return self._visited // self._batch_size
 
     def batch(self, step: int) -> npt.NDArray[np.int64]:
         """Frame numbers of step `step` (from 0)."""
         epoch, position = divmod(step, self.batches_per_epoch)
         if epoch != self._epoch:
-            self._order = np.random.default_rng([self._seed, epoch]).permutation(self._frames)
-            self._epoch = epoch
+            self._order, self._epoch = self._drawn(epoch), epoch
         return self._order[position * self._batch_size : (position + 1) * self._batch_size]
+
+    def _drawn(self, epoch: int) -> npt.NDArray[np.int64]:
+        """All frames in the epoch's order; of them, by shares, those in which the sum of shares passes a mark.
+
+        Marks are one apart and begin at random (systematic sampling): each frame comes with the probability that is its
+        share, and the number of frames is that of every epoch.
+        """
+        random = np.random.default_rng([self._seed, epoch])
+        order = random.permutation(self._frames)
+        if self._shares is None:
+            return order
+        passed = np.floor(np.cumsum(self._shares[order]) + random.random())
+        return order[np.diff(passed, prepend=0.0) > 0][: self._visited]
 
 
 def seed_step(device: torch.device, *numbers: int) -> torch.Generator:

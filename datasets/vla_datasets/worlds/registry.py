@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vla_datasets.errors import CollectError
 from vla_isa.registry import find_named
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from vla_datasets.worlds.world import Expert, Schema, World
 
 __all__ = ["WORLDS", "WorldSpec", "find_world"]
@@ -28,6 +32,8 @@ class WorldSpec:
     extras: str = "envs"  # of the package, that it needs
     single: bool = False  # one at a time: what it stands on cannot be shared
     long: bool = False  # an episode takes seconds
+    balances: tuple[str, ...] = ()  # by what its frames can be balanced
+    shares: str = ""  # function: data set, split, one of `balances` -> of each frame how often it is learnt from
 
     def make(self, level: str) -> World:
         """The world at a level.
@@ -47,6 +53,19 @@ class WorldSpec:
         """What a demonstration's frame holds."""
         schema: Schema = self._load(self.schema)
         return schema
+
+    def frame_shares(self, root: Path, split: str, by: str) -> npt.NDArray[np.float64]:
+        """Of each frame (N,) of a split of the world's data set how often it is worth learning from, up to 1.
+
+        Raises:
+            CollectError: the world does not balance by this.
+            DatasetError: the data set is not the world's, or damaged.
+        """
+        if by not in self.balances:
+            known = ", ".join(self.balances) or "nothing"
+            raise CollectError(f"'balance' is '{by}'; the world '{self.name}' balances by {known}.")
+        found: npt.NDArray[np.float64] = self._load(self.shares)(root, split, by)
+        return found
 
     def _load(self, place: str) -> Any:
         module, _, name = place.partition(":")
@@ -80,6 +99,8 @@ WORLDS: tuple[WorldSpec, ...] = (
         extras="envs,carla",
         single=True,
         long=True,
+        balances=("command", "steering"),
+        shares="vla_datasets.worlds.driving.balance:frame_shares",
     ),
     WorldSpec(
         "driving",
@@ -90,6 +111,8 @@ WORLDS: tuple[WorldSpec, ...] = (
         schema="vla_datasets.worlds.driving.schema:SCHEMA",
         extras="envs,driving",
         long=True,
+        balances=("command", "steering"),
+        shares="vla_datasets.worlds.driving.balance:frame_shares",
     ),
 )
 

@@ -12,12 +12,13 @@ import pytest
 from PIL import Image
 
 from vla_datasets.cli import main
-from vla_datasets.errors import DatasetError
+from vla_datasets.errors import CollectError, DatasetError
 from vla_datasets.keys import ACTION, DONE, REWARD, STATE
 from vla_datasets.lerobot.writer import Episode, write_dataset
 from vla_datasets.worlds.driving.balance import BALANCES, candidates
 from vla_datasets.worlds.driving.csv_table import COLUMNS, export_csv
 from vla_datasets.worlds.driving.schema import COMMAND, COMMANDS, CONCEPTS, IMAGE, LOCATION, SCHEMA, concept
+from vla_datasets.worlds.registry import find_world
 from vla_isa.errors import OutputError
 
 
@@ -124,6 +125,20 @@ def test_shares_of_candidates(by: str, steer: float, shares: tuple[float, ...]) 
     assert all(found[n] == 1 for n, share in enumerate(shares) if share == 1)
     again = candidates(commands, steers, np.random.default_rng(3), by)
     assert np.array_equal(again.reshape(9, count).mean(axis=1), found)
+
+
+def test_shares_of_a_sets_frames(tmp_path: Path) -> None:
+    root = made(tmp_path / "set", "clear", [0, 2, 8], [0, 0])  # every steering is above 0.1
+    world = find_world("driving")
+    assert world.frame_shares(root, "train", "command").tolist() == [0.7, 1, 0.15]
+    assert world.frame_shares(root, "val", "command").tolist() == [0.7, 0.7]
+    assert world.frame_shares(root, "train", "steering").tolist() == [1, 1, 1]
+    with pytest.raises(CollectError, match="'balance' is 'speed'; the world 'driving' balances by command, steering"):
+        world.frame_shares(root, "train", "speed")
+    with pytest.raises(CollectError, match="the world 'babyai' balances by nothing"):
+        find_world("babyai").frame_shares(root, "train", "command")
+    with pytest.raises(DatasetError, match=r"'observation\.command' is 0 to 9; commands are 0 to 8"):
+        world.frame_shares(made(tmp_path / "other", "clear", [0, 9], [0]), "train", "command")
 
 
 def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

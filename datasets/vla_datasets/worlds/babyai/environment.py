@@ -22,11 +22,15 @@ __all__ = ["BabyAI"]
 
 
 class BabyAI(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
-    """One BabyAI level, seeded per episode. `max_steps` is the level's own limit and is never changed."""
+    """A BabyAI level, or several between pluses of which the seed chooses one for each episode.
+
+    `max_steps` is the levels' own limit and is never changed; of several, the largest.
+    """
 
     def __init__(self, level: str) -> None:
         self.level = level
-        self._env = _make(level)
+        self._envs = [_make(name) for name in level.split("+")]
+        self._env = self._envs[0]  # of the episode in progress
         self.last_action: int | None = None  # what the expert has to know
         self.action_space = spaces.Discrete(len(ACTION_NAMES))
         pixels = spaces.Box(0, 255, IMAGE_SHAPE, np.uint8)
@@ -35,6 +39,7 @@ class BabyAI(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Sample, dict[str, Any]]:
         """Start the episode of `seed`: the first image (56, 56, 3) and the mission as `task`."""
+        self._env = self._envs[int(np.random.default_rng(seed).integers(len(self._envs)))]
         # The level generator prints "Sampling rejected" for every layout it throws away.
         with contextlib.redirect_stdout(io.StringIO()):
             observation, _ = self._env.reset(seed=seed)
@@ -63,11 +68,12 @@ class BabyAI(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
     @property
     def max_steps(self) -> int:
         """Steps after which the episode ends without success (Minigrid's default for the level)."""
-        return int(self._env.unwrapped.max_steps)
+        return max(int(env.unwrapped.max_steps) for env in self._envs)
 
     def close(self) -> None:
-        """Free the environment."""
-        self._env.close()
+        """Free the environments."""
+        for env in self._envs:
+            env.close()
 
 
 def _make(level: str) -> Any:

@@ -6,12 +6,17 @@ no candidate stays in its episode, so that the frame before any other one is the
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
-from vla_datasets.worlds.driving.schema import COMMANDS
+from vla_datasets.errors import DatasetError
+from vla_datasets.keys import ACTION
+from vla_datasets.lerobot.reader import open_dataset
+from vla_datasets.worlds.driving.schema import COMMAND, COMMANDS, SCHEMA
 
-__all__ = ["BALANCES", "candidates"]
+__all__ = ["BALANCES", "candidates", "frame_shares"]
 
 BALANCES = ("command", "steering")
 _SHARES = {"follow": 0.70, "go": 0.80, "turn": 1.0, "change": 1.0, "stop": 0.15, "brake": 0.15}
@@ -30,10 +35,32 @@ def candidates(
         by: "command", shares of commands; or "steering", a tenth of the frames that follow a lane straight on, and all
             others.
     """
-    if by == "command":
-        shares = np.array([_SHARES[name.split()[0]] for name in COMMANDS])[commands]
-    else:
-        straight = (commands == COMMANDS.index("follow lane")) & (np.abs(steers) < _STRAIGHT)
-        shares = np.where(straight, _STRAIGHT_SHARE, 1.0)
-    found: npt.NDArray[np.bool_] = rng.random(len(commands)) < shares
+    found: npt.NDArray[np.bool_] = rng.random(len(commands)) < _shares(commands, steers, by)
     return found
+
+
+def frame_shares(root: Path, split: str, by: str) -> npt.NDArray[np.float64]:
+    """Of each frame (N,) of a split how often it is a candidate, from above 0 to 1.
+
+    Raises:
+        DatasetError: `root` is no data set of a driving world, or damaged.
+    """
+    dataset = open_dataset(root)
+    types = {name: SCHEMA.features[name].arrow_type() for name in (COMMAND, ACTION)}
+    found = []
+    for episode in dataset.read_episodes(dataset.split(split), types):
+        commands = np.asarray(episode.columns[COMMAND], np.int64)
+        if not ((commands >= 0) & (commands < len(COMMANDS))).all():
+            raise DatasetError(
+                f"{root}: episode {episode.episode_index}: '{COMMAND}' is {commands.min()} to {commands.max()}; "
+                f"commands are 0 to {len(COMMANDS) - 1}."
+            )
+        found.append(_shares(commands, np.asarray(episode.columns[ACTION], np.float32)[:, 0], by))
+    return np.concatenate(found)
+
+
+def _shares(commands: npt.NDArray[np.int64], steers: npt.NDArray[np.float32], by: str) -> npt.NDArray[np.float64]:
+    if by == "command":
+        return np.array([_SHARES[name.split()[0]] for name in COMMANDS])[commands]
+    straight = (commands == COMMANDS.index("follow lane")) & (np.abs(steers) < _STRAIGHT)
+    return np.where(straight, _STRAIGHT_SHARE, 1.0)
