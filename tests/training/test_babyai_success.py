@@ -42,6 +42,7 @@ def test_the_table_and_the_picture(benchmark: ModuleType) -> None:
     one, two = (e.attrib["points"].split() for e in root.iter("{http://www.w3.org/2000/svg}polyline"))
     (x, y), (right, top) = ([float(n) for n in point.split(",")] for point in one)
     assert len(two) == 1 and x < right and y > top
+    assert float(two[0].split(",")[0]) != x  # beside each other, or one interval would hide the other
 
 
 def test_mistakes_are_refused_before_the_first_training(

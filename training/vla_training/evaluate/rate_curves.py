@@ -14,6 +14,7 @@ __all__ = ["Curve", "Point", "rate_curves"]
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _RIGHT = 640, 340, 56, 44, 24
 _IN_A_ROW = 3  # names of curves
+_APART = 5  # pixels between the points of two curves at one value
 _COLORS = ("#4878a8", "#c06030", "#50904c", "#905090", "#707070", "#b09020")
 _STYLE = 'font-family="sans-serif" font-size="12"'
 
@@ -68,7 +69,8 @@ def rate_curves(title: str, axis: str, curves: Sequence[Curve], text_of: Callabl
     parts = [f'<text x="{_LEFT}" y="16">{html.escape(title)}</text>', *_axes(frame, axis, values, text_of)]
     for number, curve in enumerate(curves):
         color = _COLORS[number % len(_COLORS)]
-        parts += [*_drawn(frame, curve, color), _legend(number, curve.name, color)]
+        aside = _APART * (number - (len(curves) - 1) / 2)
+        parts += [*_drawn(frame, curve, color, aside), _legend(number, curve.name, color)]
     size = f'width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
     ground = f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>'
     body = "\n".join([ground, *parts])
@@ -93,13 +95,13 @@ def _axes(frame: _Frame, axis: str, values: Sequence[float], text_of: Callable[[
     return parts
 
 
-def _drawn(frame: _Frame, curve: Curve, color: str) -> list[str]:
+def _drawn(frame: _Frame, curve: Curve, color: str, aside: float) -> list[str]:
     parts, places = [], []
     if curve.level is not None:
         y = frame.down(curve.level)
         parts.append(_line(_LEFT, y, _WIDTH - _RIGHT, y, color, ' stroke-dasharray="5 4"'))
     for point in curve.points:
-        x, y, (least, most) = frame.across(point.at), frame.down(point.rate), point.interval
+        x, y, (least, most) = frame.across(point.at) + aside, frame.down(point.rate), point.interval
         places.append(f"{x:.1f},{y:.1f}")
         parts.append(_line(x, frame.down(least), x, frame.down(most), color))
         parts.append(
