@@ -14,6 +14,7 @@ __all__ = ["Curve", "Point", "rate_curves"]
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _RIGHT = 640, 340, 56, 44, 24
 _IN_A_ROW = 3  # names of curves
+_INSET = 18  # of the first and the last value from the ends of the axis
 _APART = 5  # pixels between the points of two curves at one value
 _COLORS = ("#4878a8", "#c06030", "#50904c", "#905090", "#707070", "#b09020")
 _STYLE = 'font-family="sans-serif" font-size="12"'
@@ -50,8 +51,8 @@ class _Frame:
         return _HEIGHT - _BOTTOM - rate * (_HEIGHT - self.top - _BOTTOM)
 
     def across(self, value: float) -> float:
-        width, low, high = _WIDTH - _LEFT - _RIGHT, math.log10(self.low), math.log10(self.high)
-        return _LEFT + (width / 2 if high == low else (math.log10(value) - low) / (high - low) * width)
+        width, low, high = _WIDTH - _LEFT - _RIGHT - 2 * _INSET, math.log10(self.low), math.log10(self.high)
+        return _LEFT + _INSET + (width / 2 if high == low else (math.log10(value) - low) / (high - low) * width)
 
 
 def rate_curves(title: str, axis: str, curves: Sequence[Curve], text_of: Callable[[float], str] = "{:g}".format) -> str:
