@@ -7,10 +7,16 @@ from spellings import CASES, EXPORTERS, HUGGING_FACE, OTHER_OPSETS
 
 
 def pairs(cases):
-    """Cases and exporters; all but the legacy one take seconds a case, too long for `make test-fast`."""
-    for case in cases:
+    """Cases and exporters; all but the legacy one take seconds a case, too long for `make test-fast`.
+
+    Of the others, a case has one in turn, and all of them with `--every-exporter`.
+    """
+    for turn, case in enumerate(cases):
+        seconds = [exporter for exporter in case.exporters if exporter != "legacy-17"]
         for exporter in case.exporters:
-            marks = [pytest.mark.slow] if cases is HUGGING_FACE or exporter != "legacy-17" else []
+            marks = [pytest.mark.slow] if cases is HUGGING_FACE or exporter in seconds else []
+            if exporter in seconds and exporter != seconds[turn % len(seconds)]:
+                marks.append(pytest.mark.every_exporter)
             yield pytest.param(case, exporter, marks=marks, id=f"{case.name}-{exporter}")
 
 
