@@ -19,7 +19,7 @@ _FUNCTION = several(np.divide)
 
 def divides_by_a_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     """One side must be a scalar constant, or both functions of one tensor; in a float model any divisor without
-    zeros that is a constant, and one number that is computed.
+    zeros that is a constant, and computed numbers: one, or one for each row, channel or pixel.
     """
     divisor, shape = constant_input(node, 1), list(shape_of(node.inputs[1]))
     found = f"computed divisor {input_name(node, 1)}"
@@ -30,7 +30,7 @@ def divides_by_a_constant(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 SPEC: OpSpec = OpSpec(
     "Div",
-    f"{TABLE} By a constant that is no scalar, or one computed number: VEC, as Mul. Division by 0 saturates.",
+    f"{TABLE} By a constant that is no scalar, or by computed numbers: VEC, as Mul. Division by 0 saturates.",
     rules=(fits, divides_by_a_constant),
     lower=partial(lower_function, function=_FUNCTION),
     function=_FUNCTION,
