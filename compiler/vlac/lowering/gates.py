@@ -3,7 +3,8 @@
     maximum (REDUCE) -> logit less maximum (ROW) -> exponent (ROW) -> those of the k largest alone (REDUCE, ROW, with
     sums) -> record of the sum (RECIP) -> share (ROW)
 
-Of sigmoids: logit (ROW) -> sigmoid (ROW), and the same behind it; without shares no record. All are int16 in between.
+Of sigmoids: logit (ROW) -> sigmoid (ROW), and the same behind it; without shares no record. Where a constant row is
+added for the choice, the largest are those of the sum (ROW). All are int16 in between.
 Not here: which nodes are gates (`model/gates.py`).
 """
 
@@ -73,8 +74,17 @@ def lower_gates(low: LoweringContext, gates: Gates) -> None:
     points = (1 / (1 + np.exp(-grid)) if gates.scores else np.exp(np.minimum(grid, 0))).astype(np.float32)
     step = Result(exponents, INT16.lo, INT16.hi, name, low.rounding)
     interpolate(graph, node, Traced(below, points), step)
+    compared = x
+    if gates.bias is not None:
+        row = gates.bias.const_value.numpy().astype(np.float64).reshape(-1)
+        row = row - (row.min() + row.max()) / 2  # which are the largest stays the same
+        compared = tensor("corrected", shape, (1 + np.abs(row).max()) / INT16.hi, type=INT16)
+        steps = np.rint(row / exponents.scale).astype(np.int64)
+        mult, shift = scale_to_multiplier(float(np.float32(exponents.scale / compared.scale)))
+        added = Requant(steps, np.full(shape[1], mult), np.full(shape[1], shift), 0, rounding=low.rounding)
+        graph.insert(RowOp(name, op_type, [exponents], compared, ("a",), RowFunction.CHANNEL, added))
     mask = tensor("mask", shape, 1.0)
-    graph.insert(TopMaskOp(name, op_type, [x], mask, gates.k))
+    graph.insert(TopMaskOp(name, op_type, [compared], mask, gates.k))
     kept = tensor("kept", shape, exponents.scale, type=INT16, with_items=gates.among)
     product = RowOp(name, op_type, [exponents, mask], kept, ("a", "b"), RowFunction.MUL, requant)
     product.a_mult, product.shift = UNIT

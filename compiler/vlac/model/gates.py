@@ -4,6 +4,8 @@
     shares of all logits        values, indices = TopK(Softmax(logits), k); ScatterElements(0, indices, values)
     scores                      values, indices = TopK(logits, k);          ScatterElements(0, indices, Sigmoid(values))
     shares of scores            the same, Sigmoid(values) divided by their ReduceSum
+    of corrected scores         scores = Sigmoid(logits);         _, indices = TopK(scores + a constant row, k);
+                                values = GatherElements(scores, indices), divided by their ReduceSum or not
 
 along the last axis. Not here: how exporters write them (`rewrite/sequence/gates.py`), what they become
 (`lowering/gates.py`).
@@ -11,6 +13,7 @@ along the last axis. Not here: how exporters write them (`rewrite/sequence/gates
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -19,7 +22,10 @@ from vlac.model.reading import attribute, constant_input, shape_of
 
 __all__ = ["Gates", "gates_of", "is_inside_gates"]
 
-_PARTS = ("ScatterElements", "Div", "ReduceSum", "Sigmoid", "Softmax", "TopK")  # what is nearer to the end first
+_PARTS = (  # what is nearer to the end first
+    *("ScatterElements", "Div", "ReduceSum", "GatherElements"),
+    *("Sigmoid", "Softmax", "TopK", "Add"),
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class Gates:
         among: whether shares are of the k alone, so that their sum is 1.
         nodes: what computes them, in order; the last makes them.
         scores: whether they are made of the logits' sigmoids: these, or with `among` shares of them.
+        bias: what is added to the sigmoids [.., E] for the choice alone, a constant row.
     """
 
     logits: ir.Value
@@ -39,6 +46,7 @@ class Gates:
     among: bool
     nodes: tuple[ir.Node, ...]
     scores: bool = False
+    bias: ir.Value | None = None
 
 
 def gates_of(node: ir.Node) -> Gates | None:
@@ -86,8 +94,11 @@ def _at(scatter: ir.Node) -> Gates | None:
     if count is None or indices is not chosen.outputs[1] or attribute(scatter, "reduction", "none") != "none":
         return None
     source = chosen.inputs[0]
-    scored = None if source is None else _scores(chosen.outputs[0], shares, rank)
-    if scored and source is not None:
+    scored = _scores(shares, rank)
+    made = scored[0] if scored else None
+    if made is not None and made.op_type == "GatherElements":
+        return _corrected(chosen, scored, scatter, int(count.reshape(-1)[0]))
+    if made is not None and made.inputs[0] is chosen.outputs[0] and source is not None:
         return Gates(source, int(count.reshape(-1)[0]), len(scored) > 1, (chosen, *scored, scatter), True)
     if _is_share(softmax, rank) and softmax is not None and softmax.inputs[0] is chosen.outputs[0]:
         return None if source is None else Gates(source, int(count.reshape(-1)[0]), True, (chosen, softmax, scatter))
@@ -98,8 +109,8 @@ def _at(scatter: ir.Node) -> Gates | None:
     return None if logits is None else Gates(logits, int(count.reshape(-1)[0]), False, (softmax, chosen, scatter))
 
 
-def _scores(values: ir.Value, shares: ir.Value, rank: int) -> list[ir.Node]:
-    """What makes shares of a TopK's values by their sigmoids; nothing where shares are others."""
+def _scores(shares: ir.Value, rank: int) -> list[ir.Node]:
+    """What makes shares, or the values themselves, of Sigmoid or GatherElements; nothing where shares are others."""
     node, more = shares.producer(), list[ir.Node]()
     if node is not None and node.op_type == "Div":
         total = None if node.inputs[1] is None else node.inputs[1].producer()
@@ -110,8 +121,26 @@ def _scores(values: ir.Value, shares: ir.Value, rank: int) -> list[ir.Node]:
         if total.inputs[0] is not node.inputs[0] or node.inputs[0] is None:
             return []
         more, node = [total, node], node.inputs[0].producer()
-    plain = node is not None and node.op_type == "Sigmoid" and node.inputs[0] is values
-    return [node, *more] if plain and node is not None else []
+    return [node, *more] if node is not None and node.op_type in ("Sigmoid", "GatherElements") else []
+
+
+def _corrected(chosen: ir.Node, scored: list[ir.Node], scatter: ir.Node, k: int) -> Gates | None:
+    """Gates of scores that are chosen with a constant row added to them."""
+    gather, total = scored[0], chosen.inputs[0]
+    add = None if total is None else total.producer()
+    scores, indices = gather.inputs[:2]
+    sigmoid = None if scores is None else scores.producer()
+    if add is None or add.op_type != "Add" or sigmoid is None or sigmoid.op_type != "Sigmoid" or scores is None:
+        return None
+    rank = len(shape_of(scores))
+    last = attribute(gather, "axis", 0) % rank == rank - 1
+    others = [v for v in add.inputs if v is not scores]
+    bias, logits = (others[0] if len(others) == 1 else None), sigmoid.inputs[0]
+    if indices is not chosen.outputs[1] or not last or bias is None or bias.const_value is None or logits is None:
+        return None
+    if not shape_of(bias) or math.prod(shape_of(bias)) != shape_of(scores)[-1] or shape_of(bias)[-1] == 1:
+        return None
+    return Gates(logits, k, len(scored) > 1, (sigmoid, add, chosen, *scored, scatter), True, bias)
 
 
 def _is_largest(node: ir.Node | None, rank: int) -> bool:

@@ -1,7 +1,8 @@
 """Ranges that calibration must not decide: what an operator can produce, and what never counts.
 
 known       Sigmoid and HardSigmoid give 0..1, Tanh -1..1, Clip to 0..6, 0..1 or -1..1 its bounds: values that the
-            calibration data happened not to reach must not saturate
+            calibration data happened not to reach must not saturate; where all stays below an eighth of
+            it, four times what was seen
 handed on   a Concat holds what its parts hold
 passed on   a value that is only compared or moved needs the range of what gets on: a maximum of cut values is the cut
             maximum, so in front of a MaxPool no step is spent on what loses
@@ -43,6 +44,7 @@ _KNOWN: dict[str, Range] = {
     "Cos": (-1.0, 1.0),
 }
 _NEAR, _TIMES = 8.0, 4.0  # bounds up to 8, or 4 times what was seen, are those of an activation
+_FAINT = 1 / 8  # of what can be: data that stays below is a small part of it, of which 8 bits would leave a few steps
 _SHARES = {"Softmax", "LogSoftmax"}
 _ORDERS = {"ArgMax", "ArgMin", "TopK"}
 _LARGEST = {*_SHARES, "ArgMax", "TopK", "ReduceMax", "MaxPool", "GlobalMaxPool"}
@@ -154,7 +156,10 @@ def _settled(node: ir.Node, value: ir.Value, ranges: Mapping[str, Range], winner
     if table is not None and table.size:
         return float(table.min()), float(table.max())
     if node.op_type in _KNOWN:
-        return _KNOWN[node.op_type]
+        least, most = _KNOWN[node.op_type]
+        reach = max(-low, high)
+        times = 1.0 if reach == 0 or reach >= _FAINT else _TIMES * reach
+        return least * times, most * times
     if bounds is not None and np.max(np.abs(bounds)) <= max(_NEAR, _TIMES * max(abs(low), abs(high))):
         return bounds
     if node.op_type == "Concat":

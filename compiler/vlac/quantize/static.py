@@ -25,6 +25,7 @@ from vlac.quantize.calibration import Samples, model_values, read_samples
 from vlac.quantize.equalize import equalize
 from vlac.quantize.equalize_rows import Peaks, equalize_rows
 from vlac.quantize.exponents import choose_exponents
+from vlac.quantize.faint_scores import check_scores
 from vlac.quantize.far_logits import check_logits
 from vlac.quantize.held_out import split
 from vlac.quantize.hidden import hidden_values
@@ -132,6 +133,7 @@ def quantize_model(
         options,
         [] if tasks is None else masked_models(model, tasks),
     )
+    check_scores(model, samples, host)
     if has_sequences(model):
         check_logits(model, samples, observed, host)
     known = known_ranges(model)

@@ -123,6 +123,17 @@ def scored(logits):
     return weights / (weights.sum(-1, keepdim=True) + 1e-20), index
 
 
+CORRECTION = torch.tensor([0.1, -0.2, 0.3, -0.1])
+
+
+def corrected(logits):
+    """DeepSeek-V3 of one group of experts: a bias decides who is chosen, and not how much they weigh."""
+    scores = logits.sigmoid()
+    index = (scores + CORRECTION).topk(2, -1).indices
+    weights = scores.gather(-1, index)
+    return weights / (weights.sum(-1, keepdim=True) + 1e-20), index
+
+
 def put(logits, weights, index):
     return torch.zeros_like(logits).scatter(-1, index, weights)
 
@@ -180,6 +191,8 @@ MODULES = {
     "tokens_plain": tokens(lambda logits: put(logits, *logits.softmax(-1).topk(2, -1))),
     "tokens_scores": tokens(lambda logits: put(logits, *scored(logits))),
     "tokens_each_score": tokens(scored, each),
+    "tokens_corrected": tokens(lambda logits: put(logits, *corrected(logits))),
+    "tokens_each_corrected": tokens(corrected, each),
     "tokens_raw_scores": tokens(lambda logits: put(logits, *logits.sigmoid().topk(2, -1))),
     "tokens_chosen": tokens(by_softmax_of_chosen),
     "tokens_one_hot": tokens(by_hot),

@@ -178,6 +178,7 @@ CHOSEN = {"ArgMax": 1}
 ALL = ("GatherND", "ScatterElements", "OneHot", "Equal", "TopK", "Concat", "Where")
 GATES, NONE = {"TopK": 1, "Softmax": 1, "ScatterElements": 1}, ("OneHot", "Equal", "Where", "ReduceSum", "Einsum")
 EVERY = tuple(EXPORTERS)
+CORRECTED = {"TopK": 1, "Sigmoid": 1, "GatherElements": 1, "ScatterElements": 1, "MatMul": 5, "ReduceSum": 1}
 SCORES, SHARES = {"TopK": 1, "Sigmoid": 1, "ScatterElements": 1, "MatMul": 5}, {"ReduceSum": 1}
 NO_SHARE = ("OneHot", "Equal", "Where", "Softmax")
 MIXTURES = (
@@ -204,6 +205,8 @@ MIXTURES = (
     ),
     Case("tokens_scores", M, "`topk` of `sigmoid`, divided by the sum, `scatter`", SCORES | SHARES, NO_SHARE),
     Case("tokens_each_score", M, "the same, `(weights * (index == e)).sum(-1)`", SCORES | SHARES, NO_SHARE),
+    Case("tokens_corrected", M, "`scores + bias` for the choice (DeepSeek-V3), `scores.gather`", CORRECTED, NO_SHARE),
+    Case("tokens_each_corrected", M, "the same, `(weights * (index == e)).sum(-1)`", CORRECTED, NO_SHARE),
     Case("tokens_raw_scores", M, "the same without the division", SCORES, NO_SHARE),
     Case("tokens_flat", M, "over a matrix of tokens, with a shared expert", GATES, NONE),
     Case("expert_picked", M, "`torch.stack` of all experts by number", {**CHOSEN, "Gemm": 3}, ALL),

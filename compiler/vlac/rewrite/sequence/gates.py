@@ -3,8 +3,9 @@
 matches: the values of a TopK over a Softmax, divided by their sum or not, or the Softmax of a TopK's values; put where
 their indices say by ScatterElements into zeros, or by a sum of OneHot or Equal times values; or the Softmax of logits
 that a mask by a TopK's indices leaves, the others at -inf; or the values of a TopK over a Sigmoid, divided by their sum
-or not.
-rewrite: TopK, Softmax, ScatterElements; of a Sigmoid TopK, Sigmoid, ScatterElements, with ReduceSum and Div.
+or not, or of a Sigmoid those that a TopK chooses with a constant row added to it.
+rewrite: TopK, Softmax, ScatterElements; of a Sigmoid TopK, Sigmoid, ScatterElements, with ReduceSum and Div; with a
+row that is added Sigmoid, Add, TopK, GatherElements, and the same behind it.
 """
 
 from __future__ import annotations
@@ -29,12 +30,15 @@ _LEAST = 1e-5  # what is added to a sum against division by 0 is below
 
 @dataclass(frozen=True)
 class Shares:
-    """What gates are made of; see `Gates`. `scores`: gates are sigmoids of the logits, or shares of these."""
+    """What gates are made of; see `Gates`. `scores`: gates are sigmoids of the logits, or shares of these; `bias` is
+    added to these for the choice.
+    """
 
     logits: ir.Value
     k: int
     among: bool
     scores: bool = False
+    bias: ir.Value | None = None
 
 
 @dataclass
@@ -58,21 +62,26 @@ def _form(new: Nodes, shares: Shares) -> ir.Value:
     )
     kinds = [(few, logits.dtype), (few, ir.DataType.INT64)]
     count = new.constant(np.array([shares.k], np.int64))
+    scores = source
+    if shares.bias is not None:
+        scores = new.add("Sigmoid", [logits], shape, dtype=logits.dtype)
+        source = new.add("Add", [scores, shares.bias], shape, dtype=logits.dtype)
     values, indices = new.several("TopK", [source, count], kinds, {"axis": -1})
-    if shares.scores:
-        values = _scores(new, values, shares)
+    if shares.bias is not None:
+        values = new.add("GatherElements", [scores, indices], few, {"axis": -1}, logits.dtype)
+        values = _divided(new, values) if shares.among else values
+    elif shares.scores:
+        values = new.add("Sigmoid", [values], few, dtype=logits.dtype)
+        values = _divided(new, values) if shares.among else values
     elif shares.among:
         values = new.add("Softmax", [values], few, {"axis": -1}, logits.dtype)
     zeros = new.constant(np.zeros(shape, np.float32))
     return new.add("ScatterElements", [zeros, indices, values], shape, {"axis": -1}, logits.dtype)
 
 
-def _scores(new: Nodes, values: ir.Value, shares: Shares) -> ir.Value:
-    """Sigmoids of the chosen logits, divided by their sum where shares are among them."""
-    few, kind = shape_of(values), shares.logits.dtype
-    scores = new.add("Sigmoid", [values], few, dtype=kind)
-    if not shares.among:
-        return scores
+def _divided(new: Nodes, scores: ir.Value) -> ir.Value:
+    """The scores of the chosen, divided by their sum."""
+    few, kind = shape_of(scores), scores.dtype
     axes = new.constant(np.array([len(few) - 1]))
     total = new.add("ReduceSum", [scores, axes], (*few[:-1], 1), {"keepdims": 1}, kind)
     return new.add("Div", [scores, total], few, dtype=kind)
@@ -149,10 +158,12 @@ def _weighted(values: ir.Value | None, indices: ir.Value | None) -> Shares | Non
     if top is None or values is None:
         return None
     node, k = top
-    source, found = node.inputs[0], made_by(values, "Softmax", "Div", "TopK")
+    source, found = node.inputs[0], made_by(values, "Softmax", "Div", "TopK", "GatherElements")
     assert source is not None
     if found is None:
         return None
+    if (corrected := _corrected(found, node, indices, k)) is not None:
+        return corrected
     if found.op_type == "Softmax":
         plain = found.inputs[0] is node.outputs[0] and _is_last(found, -1, values)
         return Shares(source, k, True) if plain and made_by(source, "Softmax") is None else None
@@ -166,6 +177,27 @@ def _weighted(values: ir.Value | None, indices: ir.Value | None) -> Shares | Non
     if logits is None or not (scores or _is_last(share, -1, source)):
         return None
     return Shares(logits, k, among, scores)
+
+
+def _corrected(found: ir.Node, top: ir.Node, indices: ir.Value | None, k: int) -> Shares | None:
+    """Of sigmoids that are chosen with a constant row added to them (DeepSeek-V3), and are the weights without it."""
+    among = found.op_type == "Div"
+    gather = made_by(found.inputs[0], "GatherElements") if among else found
+    if gather is None or gather.op_type != "GatherElements" or not _is_last(gather, 0, gather.outputs[0]):
+        return None
+    add = made_by(top.inputs[0], "Add")
+    if add is None or (among and not _is_sum(found.inputs[1], gather.outputs[0])):
+        return None
+    chosen = _top(gather.inputs[1])
+    if chosen is None or chosen[0] is not top or _top(indices) is None:
+        return None
+    for scores, bias in pairs(add):
+        sigmoid, row, shape = made_by(scores, "Sigmoid"), constant(bias), shape_of(scores)
+        if sigmoid is None or row is None or gather.inputs[0] is not scores or sigmoid.inputs[0] is None:
+            continue
+        if shape[-1] > 1 and row.size == row.shape[-1] == shape[-1]:
+            return Shares(sigmoid.inputs[0], k, among, True, bias)
+    return None
 
 
 def _is_sum(value: ir.Value | None, of: ir.Value) -> bool:
