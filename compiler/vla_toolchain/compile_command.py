@@ -138,7 +138,7 @@ def _constants(args: argparse.Namespace) -> dict[str, Any]:
     """The arrays of --constants."""
     if args.constants is None:
         return {}
-    for option in ("--verify", "--sensitivity", "--embed-onnx"):
+    for option in ("--sensitivity", "--embed-onnx"):
         if getattr(args, option[2:].replace("-", "_")):
             raise BadUsageError(f"{option} takes every input as an input; compile without --constants for it")
     return read_constants(args.constants)

@@ -11,16 +11,23 @@ from pathlib import Path
 
 from vla_isa.errors import BadUsageError
 from vla_isa.hardware import load
-from vla_toolchain.compile_command import StageProgress, check_outputs, check_percentile, check_used, options_of
+from vla_toolchain.compile_command import (
+    StageProgress,
+    check_outputs,
+    check_percentile,
+    check_rounding,
+    check_used,
+    options_of,
+)
 from vla_toolchain.constants_argument import read_constants
 from vla_toolchain.entries_text import write_entries
-from vla_toolchain.verify.report import loss_report
+from vla_toolchain.verify.report import loss_report, print_constants
 from vlac.missions import compile_missions
 
 __all__ = ["compile_with_missions"]
 
 _ALONE = (  # options that say something of one entry point, or need the inputs that are constants
-    *("embed_onnx", "allow_host", "carry", "counter", "task_masks", "report", "verify", "sensitivity", "dump_after"),
+    *("embed_onnx", "allow_host", "carry", "counter", "task_masks", "report", "sensitivity", "dump_after"),
 )
 
 
@@ -35,11 +42,14 @@ def compile_with_missions(args: argparse.Namespace, files: Mapping[str, Path]) -
         )
     hw = load(args.config)
     check_percentile(args)
+    check_rounding(args)
     check_outputs(args, [args.output])
     constants = {name: read_constants(path) for name, path in files.items()}
     progress = StageProgress()
     try:
         made = compile_missions(args.model, hw, constants, options_of(args), progress)
+        if args.verify:
+            print_constants(made.program, made.parts, progress, progress.clear)
     finally:
         progress.clear()
     first = next(iter(made.parts.values()))

@@ -9,14 +9,12 @@ Not here: how nodes are compared (`nodes.py`), how graphs become one program (`v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-
-import numpy as np
 
 from vla_isa.files import write_whole
 from vla_isa.program import Program
-from vla_toolchain.verify.nodes import NodeCheck, compared, joined
+from vla_toolchain.verify.nodes import NodeCheck, compared_reals, joined
 from vla_toolchain.verify.program import SAMPLES, Verification, verify
 from vla_toolchain.verify.reference import Arrays, random_inputs
 from vlac.graphs import CompiledGraphs
@@ -69,7 +67,7 @@ def _linked(made: CompiledGraphs) -> dict[str, list[NodeCheck]]:
             alone[name].forget()
             results[name] = alone[name].run({**mine, **taken})
             run = session.run(mine, entry=name)
-            found[name].append(_compared(view, results[name], run))
+            found[name].append(compared_reals(view, results[name], run))
     return {name: joined(checks) for name, checks in found.items()}
 
 
@@ -88,14 +86,4 @@ def _order(program: Program) -> list[str]:
         name = next(name for name, before in left.items() if before <= set(found))
         found.append(name)
         del left[name]
-    return found
-
-
-def _compared(program: Program, wanted: Mapping[str, object], run: Mapping[str, object]) -> list[NodeCheck]:
-    steps = {t.name: t.scale for t in program.outputs}
-    found = []
-    for name, array in wanted.items():
-        step = steps.get(name, 1.0)
-        a, b = (np.rint(np.asarray(x, np.float64) / step).astype(np.int64) for x in (array, run[name]))
-        found.append(compared(name, a, b))
     return found

@@ -11,7 +11,7 @@ CPUs with VNNI; `exact_reference` says whether this is one. Not here: the user's
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from vla_isa.generated.codes import RowTable
+from vla_isa.program import Program
 from vla_isa.signature import HostRun, to_device
 from vla_toolchain.verify.reference import Arrays, Reference
 from vlac.device.row import RowOp
@@ -34,6 +35,7 @@ __all__ = [
     "NodeCheck",
     "check_nodes",
     "compared",
+    "compared_reals",
     "device_tensors",
     "joined",
     "run_fused",
@@ -78,6 +80,17 @@ def compared(name: str, wanted: NDArray[Any], found: NDArray[Any], ties: NDArray
     difference = np.abs(wanted.astype(np.int64) - found.astype(np.int64))
     counted = difference > 0 if ties is None else (difference > 0) & ~ties
     return NodeCheck(name, difference.size, int(counted.sum()), int(difference.max(initial=0)))
+
+
+def compared_reals(program: Program, wanted: Mapping[str, object], found: Mapping[str, object]) -> list[NodeCheck]:
+    """The checks of two runs' outputs, in steps of the program's."""
+    steps = {t.name: t.scale for t in program.outputs}
+    checks = []
+    for name, array in wanted.items():
+        step = steps.get(name, 1.0)
+        a, b = (np.rint(np.asarray(x, np.float64) / step).astype(np.int64) for x in (array, found[name]))
+        checks.append(compared(name, a, b))
+    return checks
 
 
 def joined(runs: Iterable[Sequence[NodeCheck]]) -> list[NodeCheck]:

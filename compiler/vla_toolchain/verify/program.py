@@ -62,6 +62,7 @@ class Verification:
         rewrites: outputs of the rewritten float model beside the user's.
         rounds: outputs of a repeated model beside those of its rounds one after the other.
         linked: outputs of an entry point of a program of several graphs beside those of its graph alone.
+        constants: outputs of a program, or of its entry points, with constant inputs beside the one that takes them.
         unjudged: why a comparison could not be made.
     """
 
@@ -72,6 +73,7 @@ class Verification:
     unjudged: list[str] = field(default_factory=list)
     rounds: list[NodeCheck] = field(default_factory=list)
     linked: list[NodeCheck] = field(default_factory=list)
+    constants: list[NodeCheck] = field(default_factory=list)
 
     def text(self) -> str:
         """For a person: one line per tensor, then the comparisons of whole outputs."""
@@ -81,18 +83,16 @@ class Verification:
         elements = sum(r.check.elements for r in self.rows)
         equal = elements - sum(r.check.different for r in self.rows)
         yield f"verified {len(self.rows)} nodes against ONNX Runtime: {equal} of {elements} values equal"
-        if self.ends:
-            yield f"{self.by_source} of them in the model as it was given; its outputs from end to end:"
-        for c in self.ends:
-            yield f"  {_short(c.name)}: at most {c.largest} LSB, {_percent(c)} equal"
-        if self.rounds:
-            yield "of one round; all rounds in one program beside one after the other:"
-        for c in self.rounds:
-            yield f"  {_short(c.name)}: at most {c.largest} LSB, {_percent(c)} equal"
-        if self.linked:
-            yield "its entry point of the program beside the graph alone, state handed on:"
-        for c in self.linked:
-            yield f"  {_short(c.name)}: at most {c.largest} LSB, {_percent(c)} equal"
+        for title, checks in (
+            (f"{self.by_source} of them in the model as it was given; its outputs from end to end:", self.ends),
+            ("of one round; all rounds in one program beside one after the other:", self.rounds),
+            ("its entry point of the program beside the graph alone, state handed on:", self.linked),
+            ("with inputs that are constants beside the program that takes them:", self.constants),
+        ):
+            if checks:
+                yield title
+            for c in checks:
+                yield f"  {_short(c.name)}: at most {c.largest} LSB, {_percent(c)} equal"
         if self.rewrites:
             yield "the rewritten float model beside the given one, largest difference:"
         for r in self.rewrites:
@@ -112,6 +112,11 @@ class Verification:
         found += [
             f"the entry point does not what its graph does: output '{c.name}' differs in {c.different} values"
             for c in self.linked
+            if c.different
+        ]
+        found += [
+            f"with constant inputs it is another program: output '{c.name}' differs in {c.different} values"
+            for c in self.constants
             if c.different
         ]
         bad = [r.check for r in self.rows if not r.check.ok] if exact else []

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vla_isa.errors import VlaError
 from vla_isa.package import Package
 from vla_isa.program import Program
+from vla_toolchain.verify.constants import verify_constants
 from vla_toolchain.verify.graphs import verify_graphs
 from vla_toolchain.verify.loss import OutputLoss, output_loss
 from vla_toolchain.verify.program import Row, Verification, verify
@@ -30,7 +31,7 @@ from vlac.quantize.float_session import FloatSession
 from vlac.report.accuracy import NodeAccuracy
 from vlarun.partitions import open_session
 
-__all__ = ["loss_report", "print_verification", "print_verifications"]
+__all__ = ["loss_report", "print_constants", "print_verification", "print_verifications"]
 
 _SAMPLES, _SECONDS = 8, 0.5  # to measure on: at most so many, and none more after this time
 _OUTPUTS = 4  # in the line of a compile
@@ -44,7 +45,25 @@ def print_verification(
     Raises:
         ModelError: something is outside the limits.
     """
+    if state.options.constants and state.program is not None:
+        return print_constants(state.program, {"": state}, on_progress, clear)
     found = verify(state, on_progress)
+    clear()
+    return _judged({"": found})[""]
+
+
+def print_constants(
+    program: Program,
+    parts: Mapping[str, Compilation],
+    on_progress: Callable[[str], None],
+    clear: Callable[[], None],
+) -> list[NodeAccuracy]:
+    """`--verify` of inputs that are constants, of one program or of each entry point.
+
+    Raises:
+        ModelError: something is outside the limits.
+    """
+    found = verify_constants(program, parts, on_progress)
     clear()
     return _judged({"": found})[""]
 

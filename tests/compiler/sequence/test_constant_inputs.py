@@ -15,6 +15,7 @@ from vla_isa.encoding import decode
 from vla_isa.errors import InputError
 from vla_isa.hardware import load
 from vla_isa.trace import packets
+from vla_toolchain.verify.constants import verify_constants
 from vla_toolchain.vlac_cli import main
 from vlac import CompileOptions, compile_file
 from vlac.errors import UnsupportedError
@@ -147,8 +148,28 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     wrong = {
         ("--constants", str(tmp_path / "none.npz")): "cannot be read: No such file",
         ("--constants", str(model)): "is no whole .npz file of plain arrays",
-        ("--constants", str(constants), "--verify"): "compile without --constants for it",
+        ("--constants", str(constants), "--sensitivity"): "compile without --constants for it",
     }
     for more, message in wrong.items():
         assert main([*arguments, *more]) != 0
         assert message in capsys.readouterr().err and not program.exists()
+
+
+def test_it_is_verified_beside_the_program_that_takes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, program, constants = tmp_path / "m.onnx", tmp_path / "p.bin", tmp_path / "text.npz"
+    onnx.save(chosen_rows(), model)
+    np.savez(constants, text=routing(1, np.random.default_rng(0)))
+    arguments = ["compile", str(model), "-o", str(program), "--config", "tiny", "--calib", "random"]
+    assert main([*arguments, "--constants", str(constants), "--verify"]) == 0
+    said = capsys.readouterr().out
+    assert "verified" in said and "with inputs that are constants beside the program that takes them:" in said
+    assert "at most 0 LSB, 100.000 % equal" in said
+
+
+def test_a_program_of_other_constants_is_a_fault() -> None:
+    model, rng = chosen_rows(), np.random.default_rng(0)
+    one, other = (compiled(model, constants={"text": routing(n, rng)}) for n in (1, 2))
+    found = verify_constants(one.program, {"": one}, lambda step: None)
+    assert found.constants and not found.faults(exact=False)
+    wrong = verify_constants(other.program, {"": one}, lambda step: None)
+    assert any("with constant inputs it is another program" in fault for fault in wrong.faults(exact=False))

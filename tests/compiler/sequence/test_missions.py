@@ -1,5 +1,6 @@
 """One graph, several sets of constant inputs: an entry point each, the bytes of the program that one alone makes."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -138,9 +139,13 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         assert main([*arguments, *(part for file in files for part in ("--constants", file))]) == 2
         assert message in capsys.readouterr().err and not Path("p.bin").exists()
     both = ["--constants", "a=0.npz", "--constants", "b=1.npz"]
-    assert main([*arguments, *both, "--verify"]) == 2
-    assert "--verify is not for --constants of several entry points" in capsys.readouterr().err
-    assert main([*arguments, *both]) == 0
+    assert main([*arguments, *both, "--sensitivity"]) == 2
+    assert "--sensitivity is not for --constants of several entry points" in capsys.readouterr().err
+    assert main([*arguments, *both, "--verify", "--rounding", "half-up"]) == 2
+    assert "--verify cannot judge" in capsys.readouterr().err
+    assert main([*arguments, *both, "--verify"]) == 0
     said = capsys.readouterr().out
+    assert "with inputs that are constants beside the program that takes them:" in said
+    assert len(re.findall(r"\n  [ab]: .*: at most 0 LSB, 100.000 % equal", said)) == 2
     assert "p.bin: 2 entry points for 'tiny'" in said and "\n  b: " in said
     assert list(image.load(Path("p.bin")).entries) == ["a", "b"]

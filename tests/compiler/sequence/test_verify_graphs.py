@@ -95,4 +95,4 @@ def test_the_command(models, tmp_path, monkeypatch, capsys):
     page = (tmp_path / "page" / "report.html").read_text()
     assert page.count("SNR to float") == 2 and page.count(" dB<") > 6
     assert list(image.load(tmp_path / "prog.bin").entries) == ["prefix", "step"]
-    assert main([*arguments, *carry, "--verify", "--rounding", "half-away"]) == 2
+    assert main([*arguments, *carry, "--verify", "--rounding", "half-up"]) == 2
