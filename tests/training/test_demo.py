@@ -36,6 +36,14 @@ def test_demo_end_to_end(tmp_path: Path, fake_device: list[list[str]], monkeypat
     assert len(fake_device) == 2  # nothing changed, nothing compiled again
     assert console.export_text().count("unchanged") == 11
 
+    given: dict[str, object] = {}
+    with monkeypatch.context() as patched:  # who prepares a policy's inputs is code of these stages too
+        patched.setattr("vla_training.demo.run.package_digest", lambda *packages: packages)
+        patched.setattr(StageLog, "run", lambda self, name, inputs, *more: given.update({name: inputs["code"]}))
+        run_demo(options, console)
+    for name in ("calibrate", "evaluate-float", "evaluate-sim", "record"):
+        assert "vla_models" in given[name], name
+
     (options.out / "calib.npz").write_bytes(b"damaged")
     monkeypatch.setattr(FakeSession, "error", 1)
     (options.out / "stages/rtl-u50.json").unlink()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from vla_isa.errors import VlaError
 from vla_training.demo.circuits import Circuit, circuit_picture, circuit_rows
 from vla_training.demo.driving import DrivingDemoOptions, run_driving_demo
 from vla_training.errors import EvaluationError
@@ -54,12 +55,27 @@ def test_rows_and_picture_of_circuits() -> None:
         ({"episodes": 0}, "--episodes is 0"),
         ({"rtl_frames": 0}, "--rtl-frames is 0"),
         ({"hardware": ("tiny", "tiny")}, "--hardware names 'tiny' more than once"),
+        ({"hardware": ("tiny", "other/tiny.toml")}, "--hardware names 'tiny' more than once"),
         ({"policies": Path("nowhere")}, "there is no saved policy nowhere/dense"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, object], message: str, policies: Path) -> None:
     with pytest.raises(EvaluationError, match=message):
         DrivingDemoOptions(**{"policies": policies, **options})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("below", [".", "demo"])
+def test_the_folder_of_the_policies_is_no_output(policies: Path, below: str) -> None:
+    """Models and programs would lie in a policy's own folder, and change what it is."""
+    with pytest.raises(EvaluationError, match="in the folder of the policies; give another one"):
+        DrivingDemoOptions(policies=policies, out=policies / below)
+
+
+def test_an_unknown_level_is_refused_before_the_work(policies: Path, tmp_path: Path) -> None:
+    pytest.importorskip("panda3d")
+    with pytest.raises(VlaError, match="nowhere"):
+        run_driving_demo(DrivingDemoOptions(policies, tmp_path / "demo", level="nowhere"), Console(quiet=True))
+    assert not (tmp_path / "demo").exists()
 
 
 @pytest.mark.slow

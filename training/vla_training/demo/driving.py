@@ -9,6 +9,7 @@ code run.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +20,14 @@ from rich.console import Console
 
 from vla_datasets.engine import Engine
 from vla_datasets.files import write_json
+from vla_datasets.worlds.registry import find_world
 from vla_isa import hardware
 from vla_isa.documents import read_json
 from vla_isa.files import make_folder
 from vla_models.driving.names import BRANCHES, COMMAND
 from vla_training.demo.circuits import Circuit, measure_circuits
 from vla_training.demo.driving_page import DrivingResults, print_tables, write_driving_page
-from vla_training.demo.stages import StageLog, package_digest
+from vla_training.demo.stages import MACHINES, PREPARES, StageLog, file_names, package_digest
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.closed_loop import evaluate, load_evaluation, save_evaluation
@@ -68,9 +70,9 @@ class DrivingDemoOptions:
         for name in ("episodes", "rtl_frames"):
             if getattr(self, name) < 1:
                 raise EvaluationError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1.")
-        twice = [name for name in self.hardware if self.hardware.count(name) > 1]
-        if twice:
-            raise EvaluationError(f"--hardware names '{twice[0]}' more than once.")
+        file_names(self.hardware)  # refuses equal ones
+        if self.policies.resolve() in (self.out.resolve(), *self.out.resolve().parents):
+            raise EvaluationError(f"--out is {self.out}, in the folder of the policies; give another one.")
         for name in _POLICIES:
             if not (self.policies / name).is_dir():
                 raise EvaluationError(
@@ -87,6 +89,8 @@ def run_driving_demo(options: DrivingDemoOptions, console: Console) -> DrivingRe
     """
     for name in options.hardware:
         hardware.load(name)  # refuses an unknown one before the work
+    with closing(find_world(_WORLD).make(options.level)):  # as an unknown level
+        pass
     make_folder(options.out)
     demo = _DrivingDemo(options, console)
     demo.compile()
@@ -109,46 +113,52 @@ class _DrivingDemo:
         self.data = out / "data"
         self.policies = {name: options.policies / name for name in _POLICIES}
         self.circuits = out / "circuits.json"
+        self.names = file_names(options.hardware)
 
     def compile(self) -> None:
         """Collect frames for calibration, export each policy and compile it for every hardware config."""
         asked = {"level": _DEMONSTRATED, "episodes": self.options.demonstrations, "held_out": _HELD_OUT, "seed": _SEED}
         self.log.run("collect", {**asked, "code": package_digest("vla_datasets")}, [self.data], self._collect)
-        code = package_digest("vlac", "vla_isa")
+        code = package_digest("vlac", "vla_isa", "vla_toolchain")
         for name, policy in self.policies.items():
             model, calibration = self._file(name, "model.onnx"), self._file(name, "calib.npz")
             inputs = {"policy": policy, "code": package_digest("vla_models")}
             self.log.run(f"export-{name}", inputs, [model], partial(self._export, name))
-            inputs = {"policy": policy, "data": self.data}
+            inputs = {"policy": policy, "data": self.data, "code": package_digest(*PREPARES)}
             self.log.run(f"calibrate-{name}", inputs, [calibration], partial(self._calibrate, name))
             for config in self.options.hardware:
-                inputs = {"model": model, "calibration": calibration, "code": code}
+                machine = hardware.load(config).to_dict()
+                inputs = {"model": model, "calibration": calibration, "code": code, "hardware": machine}
                 action = partial(self._compile, name, config)
-                self.log.run(f"compile-{name}-{config}", inputs, [self._program(name, config)], action)
+                self.log.run(f"compile-{name}-{self.names[config]}", inputs, [self._program(name, config)], action)
 
     def drive(self) -> None:
         """Drive the same routes with each policy, in float and in int8."""
         asked = {"level": self.options.level, "episodes": self.options.episodes}
         for name in _POLICIES:
             for backend in ("float", "sim"):
-                code = package_digest("vla_datasets", *(["vlarun", "vla_isa"] if backend == "sim" else []))
+                code = package_digest(*PREPARES, *(MACHINES if backend == "sim" else ()))
                 spec, output = self._spec(name, backend), self._evaluation(name, backend)
-                inputs = {**asked, "policy": spec.path, "code": code}
+                inputs = {**asked, "policy": self.policies[name], "file": spec.path, "code": code}
                 self.log.run(f"drive-{name}-{backend}", inputs, [output], partial(self._drive, spec, output, name))
 
     def check_on_rtl(self) -> None:
         """Compare sim and rtl on frames that the int8 policies saw, and on every command's entry point."""
-        first, code = self.options.hardware[0], package_digest("vlarun", "vla_isa")
+        first, code = self.options.hardware[0], package_digest(*MACHINES, *PREPARES)
         for name in _POLICIES:
             program, frames = self._program(name, first), self._file(name, "frames.npz")
             evaluation = self._evaluation(name, "sim")
-            inputs = {"evaluation": evaluation, "program": program, "frames": self.options.rtl_frames}
+            inputs: dict[str, Any] = {"evaluation": evaluation, "program": program, "policy": self.policies[name]}
+            inputs |= {"frames": self.options.rtl_frames, "code": code}
             self.log.run(f"record-{name}", inputs, [frames], partial(self._record, name))
             for config in self.options.hardware:
                 inputs = {"program": self._program(name, config), "frames": frames, "code": code}
                 output = self._check(name, config)
-                self.log.run(f"rtl-{name}-{config}", inputs, [output], partial(self._check_frames, name, config))
+                self.log.run(
+                    f"rtl-{name}-{self.names[config]}", inputs, [output], partial(self._check_frames, name, config)
+                )
         inputs = {"program": self._program("gated", first), "frames": self._file("gated", "frames.npz"), "code": code}
+        inputs |= {"policy": self.policies["gated"]}
         self.log.run("circuits", inputs, [self.circuits], self._measure_circuits)
 
     def results(self) -> DrivingResults:
@@ -171,13 +181,13 @@ class _DrivingDemo:
         return self.options.out / policy / name
 
     def _program(self, policy: str, config: str) -> Path:
-        return self._file(policy, f"{config}.bin")
+        return self._file(policy, f"{self.names[config]}.bin")
 
     def _evaluation(self, policy: str, backend: str) -> Path:
         return self._file(policy, f"evaluate-{backend}.json")
 
     def _check(self, policy: str, config: str) -> Path:
-        return self._file(policy, f"rtl-{config}.json")
+        return self._file(policy, f"rtl-{self.names[config]}.json")
 
     def _spec(self, name: str, backend: str) -> RunnerSpec:
         if backend == "float":
@@ -209,7 +219,7 @@ class _DrivingDemo:
 
         arguments = ["compile", str(self._file(name, "model.onnx")), "-o", str(self._program(name, config))]
         arguments += ["--config", config, "--calib", str(self._file(name, "calib.npz"))]
-        arguments += ["--report", str(self._file(name, f"compile-report-{config}"))]
+        arguments += ["--report", str(self._file(name, f"compile-report-{self.names[config]}"))]
         code = vlac(arguments)
         if code != 0:
             raise EvaluationError(f"'vlac {' '.join(arguments)}' ended with exit code {code}; its message is above.")

@@ -24,7 +24,7 @@ from vla_isa.files import make_folder
 from vla_training.config.load import load_config
 from vla_training.config.run import TrainConfig
 from vla_training.demo.report import Results, write_report
-from vla_training.demo.stages import StageLog, package_digest
+from vla_training.demo.stages import MACHINES, PREPARES, StageLog, file_names, package_digest
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.closed_loop import compare, evaluate, load_evaluation, save_evaluation
@@ -52,9 +52,7 @@ class DemoOptions:
         for name in ("episodes", "rtl_frames"):
             if getattr(self, name) < 1:
                 raise EvaluationError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1.")
-        twice = [name for name in self.hardware if self.hardware.count(name) > 1]
-        if twice:
-            raise EvaluationError(f"--hardware names '{twice[0]}' more than once.")
+        file_names(self.hardware)  # refuses equal ones
 
 
 def run_demo(options: DemoOptions, console: Console) -> Results:
@@ -95,10 +93,11 @@ class _Demo:
         self.run = out / "train"
         self.model = out / "model.onnx"
         self.calibration = out / "calib.npz"
-        self.programs = {name: out / name / "prog.bin" for name in options.hardware}
+        self.names = file_names(options.hardware)
+        self.programs = {name: out / file / "prog.bin" for name, file in self.names.items()}
         self.evaluations = {name: out / f"evaluate-{name}.json" for name in ("float", "sim")}
         self.frames = out / "frames.npz"
-        self.checks = {name: out / f"rtl-{name}.json" for name in options.hardware}
+        self.checks = {name: out / f"rtl-{file}.json" for name, file in self.names.items()}
 
     def make_policy(self) -> None:
         """Collect, train, export and choose calibration frames."""
@@ -109,15 +108,17 @@ class _Demo:
         learned = {"config": config.to_json(), "data": self.data, "code": package_digest("vla_models")}
         pretrained = self.run / "checkpoints" / "last" / "pretrained_model"
         self.log.run("train", learned, [pretrained], self._train)
-        self.log.run("export", {"policy": pretrained}, [self.model], self._export)
-        self.log.run("calibrate", {"data": self.data, "policy": pretrained}, [self.calibration], self._calibrate)
+        self.log.run("export", {"policy": pretrained, "code": learned["code"]}, [self.model], self._export)
+        inputs = {"data": self.data, "policy": pretrained, "code": package_digest(*PREPARES)}
+        self.log.run("calibrate", inputs, [self.calibration], self._calibrate)
 
     def compile(self) -> None:
         """Compile for every hardware config."""
-        code = package_digest("vlac", "vla_isa")
-        inputs = {"model": self.model, "calibration": self.calibration, "code": code}
+        code = package_digest("vlac", "vla_isa", "vla_toolchain")
         for name, program in self.programs.items():
-            self.log.run(f"compile-{name}", inputs, [program], partial(self._compile, name))
+            inputs = {"model": self.model, "calibration": self.calibration, "code": code}
+            inputs |= {"hardware": hardware.load(name).to_dict()}
+            self.log.run(f"compile-{self.names[name]}", inputs, [program], partial(self._compile, name))
 
     def play(self) -> None:
         """Evaluate the float policy and the int8 program on the same episodes."""
@@ -127,8 +128,8 @@ class _Demo:
             "sim": self.programs[self.options.hardware[0]],
         }
         for backend, source in sources.items():
-            code = package_digest("vlarun", "vla_isa") if backend == "sim" else ""
-            inputs = {**asked, "policy": source, "code": code}
+            code = package_digest(*PREPARES, *(MACHINES if backend == "sim" else ()))
+            inputs = {**asked, "policy": sources["float"], "file": source, "code": code}
             stage = f"evaluate-{backend}"
             output = [self.evaluations[backend]]
             self.log.run(stage, inputs, output, partial(self._evaluate, backend, source))
@@ -136,12 +137,12 @@ class _Demo:
     def check_on_rtl(self) -> None:
         """Record the frames that the int8 policy saw and compare sim and rtl on them."""
         first = self.programs[self.options.hardware[0]]
+        code = package_digest(*MACHINES, *PREPARES)
         asked = {"evaluation": self.evaluations["sim"], "program": first, "frames": self.options.rtl_frames}
-        self.log.run("record", asked, [self.frames], self._record)
-        code = package_digest("vlarun", "vla_isa")
+        self.log.run("record", {**asked, "code": code}, [self.frames], self._record)
         for name, program in self.programs.items():
             inputs = {"program": program, "frames": self.frames, "code": code}
-            self.log.run(f"rtl-{name}", inputs, [self.checks[name]], partial(self._check, name))
+            self.log.run(f"rtl-{self.names[name]}", inputs, [self.checks[name]], partial(self._check, name))
 
     def results(self) -> Results:
         """Everything the report shows."""

@@ -12,9 +12,12 @@ from typing import Any
 
 from vla_datasets.files import write_json
 from vla_isa.documents import read_json
+from vla_training.errors import EvaluationError
 
-__all__ = ["StageLog", "package_digest", "path_digest"]
+__all__ = ["MACHINES", "PREPARES", "StageLog", "file_names", "package_digest", "path_digest"]
 
+PREPARES = ("vla_datasets", "vla_models", "vla_training")  # code that makes a policy's inputs, and plays
+MACHINES = ("vlarun", "vla_isa")
 _SOURCE_SUFFIXES = (".py", ".toml", ".v", ".vh", ".sv", ".cpp", ".h")
 
 
@@ -56,6 +59,20 @@ class StageLog:
         }
         write_json(record, written)
         self._say(f"{name}: {self.seconds[name]:.1f} s")
+
+
+def file_names(configs: Sequence[str]) -> dict[str, str]:
+    """What files of each hardware config are called, which may be the path of a TOML file.
+
+    Raises:
+        EvaluationError: two would be called the same.
+    """
+    found = {config: Path(config).stem for config in configs}
+    names = [Path(config).stem for config in configs]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise EvaluationError(f"--hardware names '{twice[0]}' more than once.")
+    return found
 
 
 def path_digest(path: Path) -> str:
