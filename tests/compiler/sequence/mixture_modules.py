@@ -123,6 +123,19 @@ def scored(logits):
     return weights / (weights.sum(-1, keepdim=True) + 1e-20), index
 
 
+def looked_up(logits):
+    """OLMoE with normalized weights: shares of all experts, looked up where the largest logits are."""
+    weights, index = logits.softmax(-1), logits.topk(2, -1).indices
+    weights = weights.gather(-1, index)
+    return weights / weights.sum(-1, keepdim=True), index
+
+
+def looked_up_plain(logits):
+    weights = logits.softmax(-1)
+    index = weights.topk(2, -1).indices
+    return weights.gather(-1, index), index
+
+
 CORRECTION = torch.tensor([0.1, -0.2, 0.3, -0.1])
 
 
@@ -189,6 +202,8 @@ def by_matmul(m, gates, x):
 MODULES = {
     "tokens_scattered": tokens(lambda logits: put(logits, *normalized(logits))),
     "tokens_plain": tokens(lambda logits: put(logits, *logits.softmax(-1).topk(2, -1))),
+    "tokens_looked_up": tokens(lambda logits: put(logits, *looked_up(logits))),
+    "tokens_looked_up_plain": tokens(lambda logits: put(logits, *looked_up_plain(logits))),
     "tokens_scores": tokens(lambda logits: put(logits, *scored(logits))),
     "tokens_each_score": tokens(scored, each),
     "tokens_corrected": tokens(lambda logits: put(logits, *corrected(logits))),

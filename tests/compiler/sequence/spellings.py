@@ -194,6 +194,8 @@ MIXTURES = (
         for name, what, products, exporters in (
             ("scattered", "tokens: `topk` of `softmax`, divided by the sum, `scatter`", 5, EVERY),
             ("plain", "the same without the division", 5, EVERY),
+            ("looked_up", "`softmax(logits).gather` by `topk` of the logits, divided by the sum", 5, EVERY),
+            ("looked_up_plain", "the same by `topk` of the shares, not divided", 5, EVERY),
             ("chosen", "`softmax` of the chosen logits", 5, EVERY),
             ("one_hot", "`F.one_hot` times weights", 5, EVERY),
             ("masked", "`softmax` of logits, those not chosen at -inf", 5, DYNAMO),

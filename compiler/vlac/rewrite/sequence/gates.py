@@ -3,7 +3,7 @@
 matches: the values of a TopK over a Softmax, divided by their sum or not, or the Softmax of a TopK's values; put where
 their indices say by ScatterElements into zeros, or by a sum of OneHot or Equal times values; or the Softmax of logits
 that a mask by a TopK's indices leaves, the others at -inf; or the values of a TopK over a Sigmoid, divided by their sum
-or not, or of a Sigmoid those that a TopK chooses with a constant row added to it.
+or not, or of a Sigmoid those that a TopK chooses with a constant row added to it; values also by GatherElements.
 rewrite: TopK, Softmax, ScatterElements; of a Sigmoid TopK, Sigmoid, ScatterElements, with ReduceSum and Div; with a
 row that is added Sigmoid, Add, TopK, GatherElements, and the same behind it.
 """
@@ -162,8 +162,9 @@ def _weighted(values: ir.Value | None, indices: ir.Value | None) -> Shares | Non
     assert source is not None
     if found is None:
         return None
-    if (corrected := _corrected(found, node, indices, k)) is not None:
-        return corrected
+    made = _corrected(found, node, indices, k) or _gathered(found, node, k)
+    if made is not None:
+        return made
     if found.op_type == "Softmax":
         plain = found.inputs[0] is node.outputs[0] and _is_last(found, -1, values)
         return Shares(source, k, True) if plain and made_by(source, "Softmax") is None else None
@@ -198,6 +199,23 @@ def _corrected(found: ir.Node, top: ir.Node, indices: ir.Value | None, k: int) -
         if shape[-1] > 1 and row.size == row.shape[-1] == shape[-1]:
             return Shares(sigmoid.inputs[0], k, among, True, bias)
     return None
+
+
+def _gathered(found: ir.Node, top: ir.Node, k: int) -> Shares | None:
+    """Of shares or scores that are looked up by the indices of a TopK of themselves or of their logits (OLMoE)."""
+    among = found.op_type == "Div"
+    gather = made_by(found.inputs[0], "GatherElements") if among else found
+    if gather is None or gather.op_type != "GatherElements" or not _is_last(gather, 0, gather.outputs[0]):
+        return None
+    chosen, whole = _top(gather.inputs[1]), gather.inputs[0]
+    if chosen is None or chosen[0] is not top or (among and not _is_sum(found.inputs[1], gather.outputs[0])):
+        return None
+    share = made_by(whole, "Softmax", "Sigmoid")
+    logits = None if share is None else share.inputs[0]
+    if share is None or logits is None or top.inputs[0] not in (whole, logits):
+        return None
+    scores = share.op_type == "Sigmoid"
+    return Shares(logits, k, among, scores) if scores or _is_last(share, -1, whole) else None
 
 
 def _is_sum(value: ir.Value | None, of: ir.Value) -> bool:
