@@ -673,6 +673,7 @@
 `define VLA_ROW_FUNCTION_LINEAR              2'd0
 `define VLA_ROW_FUNCTION_MUL                 2'd1
 `define VLA_ROW_FUNCTION_CHANNEL             2'd2
+`define VLA_ROW_FUNCTION_PAIRS               2'd3
 `define VLA_ROW_H                            52:42
 `define VLA_ROW_H_LSB                        42
 `define VLA_ROW_H_WIDTH                      11

@@ -152,7 +152,6 @@ module vla_packet_check #(
 
   wire row_reserved = (|packet_i[511:506]);
   wire row_limit =
-    (packet_i[41:40] > 2'd2) ||  // function
     (packet_i[52:42] == 11'd0) ||  // h
     (packet_i[66:53] == 14'd0) ||  // m
     (packet_i[76:67] == 10'd0) ||  // blocks
@@ -171,9 +170,11 @@ module vla_packet_check #(
     (({12'd0, packet_i[505:486]} & -ActWords) != 32'd0) ||  // reduce_base
     1'b0;
   wire row_rule =
-    !({38'd0, packet_i[41:40]} != 40'd1 || 40'd0 < {38'd0, packet_i[155:154]}) ||
-    !({38'd0, packet_i[41:40]} == 40'd1 || {38'd0, packet_i[155:154]} == 40'd0) ||
+    !(({38'd0, packet_i[41:40]} != 40'd1 && {38'd0, packet_i[41:40]} != 40'd3) || 40'd0 < {38'd0, packet_i[155:154]}) ||
+    !({38'd0, packet_i[41:40]} == 40'd1 || {38'd0, packet_i[41:40]} == 40'd3 || {38'd0, packet_i[155:154]} == 40'd0) ||
     !({38'd0, packet_i[41:40]} != 40'd2 || {38'd0, packet_i[220:219]} == 40'd0) ||
+    !({38'd0, packet_i[41:40]} != 40'd3 || ({39'd0, packet_i[145:145]} == 40'd1 && {39'd0, packet_i[210:210]} == 40'd1)) ||
+    !({38'd0, packet_i[41:40]} != 40'd3 || ({38'd0, packet_i[332:331]} == 40'd0 && {38'd0, packet_i[468:467]} != 40'd2)) ||
     !({39'd0, packet_i[330:330]} == 40'd0 || {38'd0, packet_i[468:467]} == 40'd0 || {38'd0, packet_i[468:467]} == 40'd2) ||
     !({38'd0, packet_i[332:331]} == 40'd0 || {38'd0, packet_i[468:467]} != 40'd2) ||
     1'b0;

@@ -1,10 +1,10 @@
 // One channel of ROW: a value of a, b, c and its row and channel records to an int16 or int8 result.
-// Does: interpolated table over a; a less the pixel's item, or the pixel's record; linear, mul or the channel's record;
-// zero point, clamp; table or dithered table over results.
+// Does: interpolated table over a; a less the pixel's item, or the pixel's record; linear, mul, pairs or the channel's
+// record; zero point, clamp; table or dithered table over results.
 // Does not: keep the table (`vla_row_table`), or stall.
 // Latency: 28 cycles. en_i[k] says that stage k holds a value; its registers load at the end of that cycle.
 // Same arithmetic as vla_isa.numerics.rows. No product has more than 27 x 18 bits: 9 of DSP blocks, wider ones are sums
-// of two (`vla_scale`).
+// of two (`vla_scale`). Of pairs the high bytes are multiplied at once, in logic; the low ones go the way of a and b.
 `include "vla_isa.vh"
 `default_nettype none
 module vla_row_lane (
@@ -35,7 +35,9 @@ module vla_row_lane (
   wire [1:0] mode        = packet_i[`VLA_ROW_ROW_MODE];
   wire [1:0] table_mode  = packet_i[`VLA_ROW_TABLE_MODE];
   wire [1:0] rounding    = packet_i[`VLA_ROW_ROUNDING];
+  wire       is_linear   = func == `VLA_ROW_FUNCTION_LINEAR;
   wire       is_channel  = func == `VLA_ROW_FUNCTION_CHANNEL;
+  wire       is_pairs    = func == `VLA_ROW_FUNCTION_PAIRS;
   wire       is_less     = mode == `VLA_ROW_ROW_MODE_LESS;
   wire       is_in16     = table_mode == `VLA_ROW_TABLE_MODE_IN16;
   wire       is_out8     = table_mode == `VLA_ROW_TABLE_MODE_OUT8;
@@ -54,6 +56,8 @@ module vla_row_lane (
   reg        [16:0] b0_q;
   reg        [15:0] c0_q;
   reg               masked0_q;
+  reg signed [7:0]  high_a0_q, high_b0_q;
+  reg signed [15:0] high1_q;  // the product of the high bytes
   reg               half1_q;
   reg        [7:0]  f1_q, f2_q;
   reg signed [15:0] value2_q, step2_q;
@@ -69,12 +73,15 @@ module vla_row_lane (
 
   always @(posedge clk_i) begin
     if (en_i[0]) begin
-      a0_q      <= less_zero(a_i, packet_i[`VLA_ROW_A_ZERO]);
-      b0_q      <= less_zero(b_i, packet_i[`VLA_ROW_B_ZERO]);
+      a0_q      <= is_pairs ? {{9{a_i[7]}}, a_i[7:0]} : less_zero(a_i, packet_i[`VLA_ROW_A_ZERO]);
+      b0_q      <= is_pairs ? {{9{b_i[7]}}, b_i[7:0]} : less_zero(b_i, packet_i[`VLA_ROW_B_ZERO]);
+      high_a0_q <= is_pairs ? a_i[15:8] : 8'd0;
+      high_b0_q <= b_i[15:8];
       c0_q      <= c_i;
       masked0_q <= is_less && packet_i[`VLA_ROW_A_BYTES] && a_i == 16'h8000;
     end
     if (en_i[1]) begin
+      high1_q <= high_a0_q * high_b0_q;
       half1_q <= in16[8];
       f1_q    <= in16[7:0];
     end
@@ -119,7 +126,7 @@ module vla_row_lane (
 
   // ---- 15..19: the function ----
   wire       [16:0] b14;
-  wire       [15:0] c15;
+  wire       [15:0] c15, high15;
   reg signed [17:0] a15_q;
   reg signed [34:0] ab15_q, u16_q;
   reg signed [32:0] biased15_q;
@@ -153,7 +160,7 @@ module vla_row_lane (
     end
     if (en_i[16]) begin
       u16_q    <= is_channel ? {{2{biased15_q[32]}}, biased15_q}
-                : func == `VLA_ROW_FUNCTION_MUL ? ab15_q : {{17{a15_q[17]}}, a15_q};
+                : is_linear ? {{17{a15_q[17]}}, a15_q} : ab15_q + {{19{high15[15]}}, high15};
       mult16_q <= is_channel ? mult15_q : packet_i[`VLA_ROW_A_MULT];
       c16_q    <= {{15{c15[15]}}, c15} << packet_i[`VLA_ROW_C_SHIFT];
     end
@@ -213,6 +220,7 @@ module vla_row_lane (
   vla_delay #(.Width(16), .Cycles(2)) u_value4 (.clk_i(clk_i), .data_i(value2_q), .data_o(value4));
   vla_delay #(.Width(18), .Cycles(6)) u_a13 (.clk_i(clk_i), .data_i(a7_q), .data_o(a13));
   vla_delay #(.Width(17), .Cycles(14)) u_b14 (.clk_i(clk_i), .data_i(b0_q), .data_o(b14));
+  vla_delay #(.Width(16), .Cycles(14)) u_high15 (.clk_i(clk_i), .data_i(high1_q), .data_o(high15));
   vla_delay #(.Width(16), .Cycles(15)) u_c15 (.clk_i(clk_i), .data_i(c0_q), .data_o(c15));
   vla_delay #(.Width(1), .Cycles(23)) u_masked (.clk_i(clk_i), .data_i(masked0_q), .data_o(masked23));
   vla_delay #(.Width(1), .Cycles(3)) u_minus (.clk_i(clk_i), .data_i(minus15_q), .data_o(minus18));

@@ -72,6 +72,7 @@ IDLE: dict[str, tuple[tuple[tuple[str, ...], Callable[[Packet], bool]], ...]] = 
         (("row_base",), lambda p: not p["row_mode"]),
         (("row_k",), lambda p: p["row_mode"] != RowMode.RECORD),
         (("param_base",), lambda p: p["function"] != RowFunction.CHANNEL),
+        (("a_zero", "b_zero"), lambda p: p["function"] == RowFunction.PAIRS),
         (("a_mult", "shift"), lambda p: p["function"] == RowFunction.CHANNEL),
         (("b_zero", "b_bytes", *(f"b_{r}" for r in MATRIX)), lambda p: not p["b_kind"]),
         (("c_mult", "c_shift", "c_bytes", *(f"c_{r}" for r in MATRIX)), lambda p: not p["c_kind"]),

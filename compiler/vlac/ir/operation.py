@@ -335,7 +335,15 @@ class Op:
         """How many pixels of each plane of an operand of one row it touches, from the first; more count for nothing."""
         return tensor.w
 
+    def reads_pairs(self, tensor: Tensor) -> bool:
+        """Whether it reads two channel blocks of an int8 operand at once, as the byte planes of int16."""
+        return False
+
     # --- how it is cut --------------------------------------------------------------------------------
+
+    def first_blocks(self, tensor: Tensor, hw: HardwareConfig) -> int:
+        """Channel blocks of an input that its first packet reads, which begins when they are there; 0: all."""
+        return 0
 
     def input_rows(self, y0: int, y1: int, index: int = 0) -> Span:
         """Rows [a, b) of an input that output rows [y0, y1) need; an input of one row is read whole."""

@@ -23,6 +23,7 @@ from vlac.ir.operation import Op, Tensor
 __all__ = ["heads_as_rows"]
 
 _FIRST = 0.375  # of the heads in the first of two groups, whose products nothing hides
+_MANY = 128  # rows of all heads from which three groups are better
 _SHARE = 8  # of the scratchpad that logits and exponents of a group may take
 
 
@@ -48,9 +49,8 @@ def heads_as_rows(graph: Graph, hw: HardwareConfig) -> None:
             alike.setdefault((*head.logits.inputs[1:], head.mix.inputs[1], head.joined.output), []).append(head)
     for heads in alike.values():
         if len(heads) > 1:
-            whole = len(heads) == len(heads[0].joined.inputs)
-            size = _group_size(heads, len(heads) - round(_FIRST * len(heads)) if whole else len(heads), hw)
-            small = len(heads) % size if len(heads) < 2 * size else size
+            size = _group_size(heads, _wanted(heads), hw)
+            small = len(heads) % size or size
             for group in (heads[:small], *(heads[i : i + size] for i in range(small, len(heads), size))):
                 _join(graph, group, hw.block)
 
@@ -71,6 +71,15 @@ def _head(graph: Graph, op: Op) -> _Head | None:
     plain = mix.inputs[0] is exponents.output and mix.output.parent is joined.output
     plain = plain and logits.is_one_packet and not mix.low_bytes and mix.output.planes == 1
     return _Head(logits, exponents, records, mix, joined) if plain else None
+
+
+def _wanted(heads: list[_Head]) -> int:
+    """Heads of the largest group: of all of an attention in two or three groups, of those of some keys in one."""
+    count = len(heads)
+    if count < len(heads[0].joined.inputs):
+        return count
+    first = round(_FIRST * count)
+    return count - first if count * heads[0].logits.output.w < _MANY else max(first, 1)
 
 
 def _group_size(heads: list[_Head], most: int, hw: HardwareConfig) -> int:

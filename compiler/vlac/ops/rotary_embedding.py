@@ -136,8 +136,9 @@ def _table(name: str, values: NDArray[np.float64], unit: float) -> Tensor:
 
 SPEC = OpSpec(
     "RotaryEmbedding",
-    "Two ROW: a product with cosines, and one with sines of the exchanged halves, to which it is added. Their tables "
-    "are int8 and shared by all heads; the host computes them where they depend on the model's inputs.",
+    "Two ROW: a product with cosines, and one with sines of the exchanged halves, to which it is added; one, of pairs, "
+    "where a Gemm makes heads of at most a channel block and the tables are constants. Tables are int8 and shared by "
+    "all heads; the host computes them where they depend on the model's inputs.",
     rules=(of_rows_of_heads, angles_are_known),
     lower=_lower,
 )

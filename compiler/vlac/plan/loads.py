@@ -40,6 +40,8 @@ def chunks_of(op: Op, weights: WeightLayout, bands: int, hw: HardwareConfig, *, 
             chunks[-1] = (first, o + 1)
         else:
             chunks.append((o, o + 1))
+    if len(chunks) == 1 and chained:
+        chunks = _as_read(op, outs, hw)
     largest = max(weights.span(c)[1] for c in chunks)
     if largest > hw.weight_words:
         raise AllocationError(
@@ -48,6 +50,13 @@ def chunks_of(op: Op, weights: WeightLayout, bands: int, hw: HardwareConfig, *, 
             op.node,
         )
     return chunks
+
+
+def _as_read(op: Op, outs: int, hw: HardwareConfig) -> list[Span]:
+    """The blocks with which its only reader begins, then the others: vector work beside the array's."""
+    readers = op.output.consumers
+    first = readers[0].first_blocks(op.output, hw) if len(readers) == 1 else 0
+    return [(0, first), (first, outs)] if 0 < first < outs else [(0, outs)]
 
 
 def param_layout(parameters: Sequence[Parameter]) -> ParamLayout:

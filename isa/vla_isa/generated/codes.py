@@ -177,6 +177,7 @@ class RowFunction(IntEnum):
     LINEAR = 0
     MUL = 1
     CHANNEL = 2
+    PAIRS = 3
 
 
 class RowMode(IntEnum):

@@ -166,7 +166,10 @@ def _function(packet: Packet, memories: Memories, a: I64, y: int, c: int, x: int
     scales = {key: packet[key] for key in ("a_mult", "c_mult", "c_shift", "shift", "rounding")}
     if packet["function"] == codes.RowFunction.LINEAR:
         return numerics.linear(a, third, **scales)
-    return numerics.product(a, _operand(packet, memories, "b", y, c, x) - packet["b_zero"], third, **scales)
+    b = _operand(packet, memories, "b", y, c, x)
+    if packet["function"] == codes.RowFunction.PAIRS:
+        return numerics.pairs(a + packet["a_zero"], b, third, **scales)
+    return numerics.product(a, b - packet["b_zero"], third, **scales)
 
 
 def _operand(packet: Packet, memories: Memories, p: str, y: int, c: int, x: int) -> I64:
@@ -194,7 +197,7 @@ def _draw(rng: Rng, arena: Arena, *, records: str = "usual", in_place: bool | No
     """A ROW. Choices: style of the channel records, `in_place` (output = a), any field."""
     block = arena.hw.block
     v: Values = {
-        "function": fixed.get("function", int(rng.integers(len(codes.RowFunction)))),
+        "function": _draw_function(rng, fixed),
         "h": draw_number(rng, 1, 3),
         "m": draw_number(rng, 1, 7),
         "blocks": draw_number(rng, 1, 3),
@@ -211,6 +214,8 @@ def _draw(rng: Rng, arena: Arena, *, records: str = "usual", in_place: bool | No
         **draw_clamps(rng),
     }
     v["row_mode"] = int(rng.integers(len(codes.RowMode)))
+    if v["function"] == codes.RowFunction.PAIRS:
+        v |= {"a_bytes": codes.Element.INT16, "b_bytes": codes.Element.INT16, "row_mode": codes.RowMode.NONE}
     v |= _draw_functions(rng, v | fixed)
     v |= fixed
     v["channels"] = fixed.get("channels", draw_number(rng, 1, v["blocks"] * block))
@@ -233,16 +238,24 @@ def _draw(rng: Rng, arena: Arena, *, records: str = "usual", in_place: bool | No
     return v | _draw_params(rng, arena, v, records)
 
 
+def _draw_function(rng: Rng, fixed: Values) -> int:
+    """Pairs only where nothing is asked for that they may not have."""
+    free = not fixed.keys() & {"a_bytes", "b_bytes", "b_kind", "row_mode", "table_mode"}
+    drawn = int(rng.integers(len(codes.RowFunction) - 1 + free))
+    return fixed.get("function", drawn)
+
+
 def _draw_functions(rng: Rng, v: Values) -> Values:
     """Kinds and tables that go with the function and the sizes."""
     function = v["function"]
     tables = [codes.RowTable.NONE]
     if not v["out_bytes"]:
         tables += [codes.RowTable.OUT8, codes.RowTable.DITHER]
-    if not v["row_mode"]:
+    if not v["row_mode"] and function != codes.RowFunction.PAIRS:
         tables.append(codes.RowTable.IN16)
     kind = v["c_kind"] if function != codes.RowFunction.CHANNEL else 0
-    b_kind = draw_number(rng, 1, 2) if function == codes.RowFunction.MUL else 0
+    two = function in (codes.RowFunction.MUL, codes.RowFunction.PAIRS)
+    b_kind = draw_number(rng, 1, 2) if two else 0
     return {"b_kind": b_kind, "c_kind": kind, "table_mode": int(tables[int(rng.integers(len(tables)))])}
 
 
@@ -268,7 +281,8 @@ ROW = Instruction(
     "becomes v + ((d * f + 128) >> 8), where {v, d} are the two int16 of entry (A >> 8) + 128 of the table, f the low "
     "byte of A, and A is saturated to int16 first. With row_mode less A = clamp18(A - i), i the low 32 bits of the "
     "pixel's item; with record A = sat16(round_shift((A * row_k + bias) * mult, shift)) by the pixel's row record. "
-    "linear: round_shift(A * a_mult + (c << c_shift) * c_mult, shift); mul: the same of A * (b - b_zero); channel: "
+    "linear: round_shift(A * a_mult + (c << c_shift) * c_mult, shift); mul: the same of A * (b - b_zero); pairs: "
+    "the same of al * bl + ah * bh, the bytes of a and b as int8, without zero points; channel: "
     "round_shift((A + bias) * mult, shift) by the channel's parameter record, whose bit 62 negates mult. int16 results "
     "saturate. int8 results take zero point and clamp, then table_mode out8: byte q + 128; dither: min((u16 entry "
     "q + 128 + D) >> 8, 127), D the low byte of the channel with its bits reversed. Where row_mode is less and a is "
@@ -277,7 +291,7 @@ ROW = Instruction(
     fields=pack_fields(
         [
             *header(),
-            Field("function", 2, "what is computed", enum=("linear", "mul", "channel"), code="RowFunction"),
+            Field("function", 2, "what is computed", enum=("linear", "mul", "channel", "pairs"), code="RowFunction"),
             Field("h", 11, "rows", minimum=1),
             Field("m", 14, "pixels of a row", minimum=1),
             Field("blocks", 10, "channel blocks", minimum=1),
@@ -318,9 +332,11 @@ ROW = Instruction(
         ]
     ),
     rules=(
-        Rule("function != 1 || 0 < b_kind", "a product has two operands"),
-        Rule("function == 1 || b_kind == 0", "b is of a product"),
+        Rule("(function != 1 && function != 3) || 0 < b_kind", "a product has two operands"),
+        Rule("function == 1 || function == 3 || b_kind == 0", "b is of a product"),
         Rule("function != 2 || c_kind == 0", "records of channels take no c"),
+        Rule("function != 3 || (a_bytes == 1 && b_bytes == 1)", "pairs are the two bytes of int16"),
+        Rule("function != 3 || (row_mode == 0 && table_mode != 2)", "pairs are taken as they are read"),
         Rule("out_bytes == 0 || table_mode == 0 || table_mode == 2", "a table over results is of int8 ones"),
         Rule("row_mode == 0 || table_mode != 2", "a table over a takes the place of the pixel's item or record"),
     ),

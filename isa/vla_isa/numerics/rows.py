@@ -21,6 +21,7 @@ __all__ = [
     "masked_logits",
     "moments",
     "normalize",
+    "pairs",
     "product",
     "requantize16",
     "residual16",
@@ -100,6 +101,21 @@ def product(
     """`round_shift(a * b * a_mult + (c << c_shift) * c_mult, shift)`, b of 17 bits."""
     ab = np.asarray(a, np.int64) * b
     return linear(ab, c, a_mult=a_mult, c_mult=c_mult, c_shift=c_shift, shift=shift, rounding=rounding)
+
+
+def pairs(
+    a: IntLike, b: IntLike, c: IntLike, *, a_mult: int, c_mult: int, c_shift: int, shift: int, rounding: int
+) -> I64:
+    """`product` of two int16 as pairs of int8: of the low bytes, and of the high ones, one added to the other."""
+    (low_a, high_a), (low_b, high_b) = _bytes(a), _bytes(b)
+    ab = low_a * low_b + high_a * high_b
+    return linear(ab, c, a_mult=a_mult, c_mult=c_mult, c_shift=c_shift, shift=shift, rounding=rounding)
+
+
+def _bytes(q: IntLike) -> tuple[I64, I64]:
+    """The low and the high byte of int16, each as int8."""
+    q = np.asarray(q, np.int64)
+    return ((q & 255) ^ 128) - 128, q >> 8
 
 
 def channel(a: IntLike, bias: IntLike, mult: IntLike, shift: IntLike, rounding: int) -> I64:

@@ -33,12 +33,14 @@ __all__ = ["gather", "recip", "reduce", "row", "squares", "wide_gemm"]
 Choices = dict[str, Any]
 FULL: Choices = {"lo": INT8.lo, "hi": INT8.hi}
 PLAIN: Choices = {"row_mode": RowMode.NONE, "table_mode": RowTable.NONE, "reduce": 0}
+_FUNCTIONS = [f for f in RowFunction if f != RowFunction.PAIRS]  # of which all is said the same way
 LOGITS: Choices = {"out_bytes": Element.INT16, "row_max": 1, "scale_by": ScaleBy.TENSOR}
 
 
 def row(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     """Functions by element types and kinds, modes, tables, sums, channels, extremes."""
-    for function in RowFunction:
+    yield from _pairs()
+    for function in _FUNCTIONS:
         name = function.name.lower()
         for a, out in product(Element, Element):
             yield (
@@ -74,6 +76,22 @@ def row(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     yield "in.place.int16", PLAIN | {"in_place": True, "a_bytes": 1, "out_bytes": 1}
 
 
+def _pairs() -> Iterator[tuple[str, Choices]]:
+    """Products of bytes: results, rounding, kinds, what is added, tables over results, extremes; zero points or not."""
+    pairs = PLAIN | {"function": RowFunction.PAIRS, "a_bytes": Element.INT16, "b_bytes": Element.INT16}
+    for out, kind, c in product(Element, (OperandKind.TENSOR, OperandKind.ROW), OperandKind):
+        name = f"pairs.{out.name.lower()}.{kind.name.lower()}.{c.name.lower()}"
+        yield name, pairs | {"out_bytes": out, "b_kind": kind, "c_kind": c, "h": 3, "m": 5, "blocks": 3}
+    for rounding in Rounding:
+        yield f"pairs.rounding.{rounding.name.lower()}", pairs | {"rounding": rounding, "shift": 30, **FULL}
+    for table in (RowTable.OUT8, RowTable.DITHER):
+        yield f"pairs.{table.name.lower()}", pairs | {"table_mode": table, "out_bytes": Element.INT8, "reduce": 1}
+    for act in ("low", "high", "edges"):
+        exact = {"a_mult": 1, "shift": 0, "c_kind": 0, "out_bytes": Element.INT16}
+        yield f"pairs.extreme.{act}", pairs | exact | {"act": act}
+    yield "pairs.zeros", pairs | {"a_zero": 127, "b_zero": -128, "out_bytes": Element.INT16}
+
+
 def _row_tables(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
     exponents = {"function": RowFunction.LINEAR, "row_mode": RowMode.LESS, "a_bytes": 1, "c_kind": 0, "out_bytes": 0}
     scale = {"a_mult": 1 << 23, "shift": 30, "out_zero": INT8.hi, **FULL}
@@ -82,7 +100,7 @@ def _row_tables(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
         for act in ("random", "edges", "low"):
             more = {"table_mode": table, "reduce": 1, "blocks": 3, "act": act}
             yield f"less.{name}.{act}", exponents | scale | more
-    for function, out in product(RowFunction, Element):
+    for function, out in product(_FUNCTIONS, Element):
         values = {"function": function, "a_bytes": 1, "out_bytes": out, "table_mode": RowTable.IN16, "row_mode": 0}
         yield f"in16.{function.name.lower()}.{out.name.lower()}", values
     for act in ("low", "high", "edges"):

@@ -60,7 +60,10 @@ def _function(packet: Packet, machine: Machine, a: I64) -> I64:
     scales = {key: packet[key] for key in ("a_mult", "c_mult", "c_shift", "shift", "rounding")}
     if packet["function"] == RowFunction.LINEAR:
         return numerics.linear(a, third, **scales)
-    return numerics.product(a, _operand(packet, machine, "b") - packet["b_zero"], third, **scales)
+    b = _operand(packet, machine, "b")
+    if packet["function"] == RowFunction.PAIRS:
+        return numerics.pairs(a + packet["a_zero"], b, third, **scales)
+    return numerics.product(a, b - packet["b_zero"], third, **scales)
 
 
 def _operand(packet: Packet, machine: Machine, p: str) -> I64:

@@ -19,6 +19,7 @@ from vla_isa.generated.codes import RowTable
 from vlac.device.bands import PixelSlice
 from vlac.device.product import LogitsOp, MixOp
 from vlac.device.rotate import RotateOp
+from vlac.device.rotate_pairs import RotatePairsOp
 from vlac.device.row import RowOp
 from vlac.device.to_weights import TransposeOp
 from vlac.ir.operation import Op, Tensor
@@ -68,7 +69,13 @@ def _wanted(op: Op, known: dict[Tensor, Any], nodes: Any, constants: Any) -> tup
     if isinstance(op, MixOp):
         return "mix", _mix(op, known)
     if isinstance(op, RotateOp) and len(op.inputs) == 3 and nodes[out.label].input[1] in constants:
-        return "rotation", _rotation(op, known, nodes[out.label], constants)
+        x = op.inputs[2].producer.inputs[0]  # what is not exchanged, of the product with cosines
+        heads = known[x].reshape(out.w, op.heads, -1)
+        return "rotation", _rotation(heads, nodes[out.label], constants) * x.scale / out.scale
+    if isinstance(op, RotatePairsOp):
+        x = op.inputs[0]
+        heads = known[x].reshape(out.w, op.heads, 2, -1)[:, :, 0]
+        return "rotation", _rotation(heads, nodes[out.label], constants) * x.scale / out.scale
     if isinstance(op, RowOp) and op.op_type == "Attention":
         return _capped(op, known, nodes) if ":capped" in out.label else _softmax(op, known)
     if isinstance(op, RowOp) and op.table_mode == RowTable.IN16:
@@ -125,11 +132,10 @@ def _logits(op: LogitsOp, known: dict[Tensor, Any], nodes: Any, constants: Any) 
     return np.where(known[op.output] == LOWEST, LOWEST, np.clip(logits, LOWEST, 32767))
 
 
-def _rotation(op: RotateOp, known: dict[Tensor, Any], node: onnx.NodeProto, constants: Any) -> F64:
-    """Pairs of channels (a, b) become (a cos - b sin, a sin + b cos)."""
+def _rotation(heads: NDArray[Any], node: onnx.NodeProto, constants: Any) -> F64:
+    """Of heads [pixels, heads, d] pairs of channels (a, b) become (a cos - b sin, a sin + b cos)."""
     given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    source = op.inputs[2].producer.inputs[0]  # what is not exchanged, of the product with cosines
-    x = known[source].astype(np.float64).reshape(op.output.w, given["num_heads"], -1)
+    x = heads.astype(np.float64)
     cos, sin = (constants[name].astype(np.float64)[0, :, None] for name in node.input[1:3])
     n = given.get("rotary_embedding_dim", 0) or x.shape[-1]
     at = np.arange(n)
@@ -137,7 +143,7 @@ def _rotation(op: RotateOp, known: dict[Tensor, Any], node: onnx.NodeProto, cons
     y = x.copy()
     y[..., first] = x[..., first] * cos - x[..., second] * sin
     y[..., second] = x[..., first] * sin + x[..., second] * cos
-    return y.reshape(op.output.w, -1) * source.scale / op.output.scale
+    return y.reshape(len(y), -1)
 
 
 def _softmax(op: RowOp, known: dict[Tensor, Any]) -> tuple[str, F64] | None:

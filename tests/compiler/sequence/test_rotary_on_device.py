@@ -6,12 +6,23 @@ import pytest
 from blocks import Block, Sequence
 from on_device import check
 
+from vla_isa.encoding import decode
+from vla_isa.generated.codes import RowFunction
+from vla_isa.trace import packets as words_of
+
+
+def decoded(program):
+    return [decode(word) for word in words_of(program)]
+
+
 BLOCKS = [
     Block(rotary=20, length=11),
     Block(rotary=12, length=11),
     Block(rotary=20, interleaved=True),
     Block(rotary=6, interleaved=True, channels=72, heads=4, key_heads=2, causal=True, rms=True),
     Block(rotary=64, channels=128, packed=True),
+    Block(rotary=8, channels=32, heads=4, key_heads=1, length=17),
+    Block(rotary=6, channels=40, heads=5, key_heads=5, interleaved=True, length=11),
 ]
 
 
@@ -27,6 +38,16 @@ def test_queries_and_keys_are_rotated_in_two_instructions():
     found = check(Block(rotary=64, channels=128, length=20).model())
     assert found.packets.count("RotaryEmbedding") == 2 * 4
     assert found.packets.count("Reorder") == 0
+
+
+@pytest.mark.parametrize(("length", "packets"), [(17, 3 + 1), (3, 1 + 1)])
+def test_small_heads_are_rotated_in_one_instruction(length, packets):
+    """A layer makes them twice, one beside the other: of 8 heads of queries 2, 3 and 3 to an instruction, or all."""
+    found = check(Block(rotary=16, channels=128, heads=8, key_heads=1, length=length).model())
+    assert found.packets.count("RotaryEmbedding") == packets
+    assert found.packets.count("Reorder") == 0
+    rows = [p for p in decoded(found.state.program) if p.name == "ROW" and p["function"] == RowFunction.PAIRS]
+    assert len(rows) == packets
 
 
 @pytest.mark.parametrize("kind", ["constants", "computed", "rows"])

@@ -16,7 +16,7 @@ struct Row {
 
 namespace {
 
-enum { kLinear, kProduct, kChannel };              // functions
+enum { kLinear, kProduct, kChannel, kPairs };      // functions
 enum { kNoRow, kLess, kRecord };                   // row modes
 enum { kNoTable, kOverResults, kInput16, kDither };  // table modes
 
@@ -53,10 +53,15 @@ struct RowPixel {
       const Long p = (a + loaded<Long>(r.bias + at)) * loaded<Long>(r.mult + at);
       return rounded_shift(p, loaded<Long>(r.shifts + at), r.rounding);
     }
+    if (r.function == kPairs) a = of_pairs(a + r.a_zero, operand(r.b, r.b_kind, true, y, c, x));
     if (r.function == kProduct) a *= operand(r.b, r.b_kind, r.b_wide, y, c, x) - r.b_zero;
     Long p = a * r.a_mult;
     if (r.c_kind != kNoOperand) p += (operand(r.c, r.c_kind, r.c_wide, y, c, x) << r.c_shift) * r.c_mult;
     return rounded_shift(p, Long{} + r.shift, r.rounding);
+  }
+  // Low and high bytes as int8: products of either, added.
+  static Long of_pairs(Long a, Long b) {
+    return ((a & 255 ^ 128) - 128) * ((b & 255 ^ 128) - 128) + (a >> 8) * (b >> 8);
   }
   Long operand(const Matrix& at, int64_t kind, bool wide, int64_t y, int64_t c, int64_t x) const {
     const int64_t pixel = kind == kRowOperand ? 0 : y * at.row_stride + x * B;
