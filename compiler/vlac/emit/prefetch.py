@@ -5,29 +5,33 @@ Resolves the addresses that packets left open. Parameters of neighbouring operat
 
 from __future__ import annotations
 
-from itertools import chain
+from dataclasses import dataclass
+from itertools import accumulate, chain
 
 from vla_isa.generated.codes import Move
-from vla_isa.hardware import LINE_BYTES, HardwareConfig
+from vla_isa.hardware import BEAT_BYTES, LINE_BYTES, HardwareConfig
 from vlac.ir.packet import Choice, RelocatablePacket
 from vlac.plan.residency import Load, Use, plan_residency
 
 __all__ = ["LOADS", "param_groups", "with_loads"]
 
 LOADS = _WEIGHTS, _PARAMETERS = "load weights", "load parameters"
+_COMPUTED = (Move.ACT_TO_WEIGHT, Move.DATA_TO_WEIGHT)  # in one queue with loads of weights
 _AHEAD = 2  # loads beyond the needed ones that are issued per packet
 
 
-def param_groups(sizes: list[tuple[int, int]], limit: int) -> list[tuple[int, int]]:
+def param_groups(sizes: list[tuple[int, int]], limit: int, second: int | None = None) -> list[tuple[int, int]]:
     """(group number, word within the group) of each operation: the first alone, then as many as fit `limit`.
 
-    `sizes` are words and experts of each operation; one of several experts is a group of its own.
+    `sizes` are words and experts of each operation; one of several experts is a group of its own. With `second` the
+    second group has at most so many words, the next twice as many, up to the limit: none is waited for long.
     """
     groups: list[tuple[int, int]] = []
     number, used = 0, 0
     started = closed = False
     for size, experts in sizes:
-        if size and (used + size > limit or (number == 0 and started) or closed or (experts > 1 and started)):
+        most = limit if second is None or not number else min(limit, second << (number - 1))
+        if size and (used + size > most or (number == 0 and started) or closed or (experts > 1 and started)):
             number, used = number + 1, 0
         started = started or size > 0
         closed = experts > 1 if size else closed
@@ -54,7 +58,8 @@ def with_loads(
     Raises:
         AllocationError: one packet's weights or parameters exceed their memory.
     """
-    groups = param_groups(sizes, hw.param_words // 4)
+    norms = any(packet.name == "REDUCE" for packet in packets)  # whose programs begin with short operations
+    groups = param_groups(sizes, hw.param_words // 4, hw.param_words // 16 if norms else None)
     group_sizes: dict[int, int] = {}
     starts: dict[int, int] = {}
     word = 0
@@ -79,7 +84,7 @@ def with_loads(
     ready = [(load, _weight_copy(load, packets[load.first])) for load in weight_loads]
     ready += [(load, _param_copy(load, params_line, starts, lines)) for load in param_loads]
     _after_selectors(packets, [load for load, _ in ready])
-    return _merge(packets, sorted(ready, key=lambda r: (r[0].first, r[1].op != _PARAMETERS)))
+    return _merge(packets, sorted(ready, key=lambda r: (r[0].first, r[1].op != _PARAMETERS)), hw)
 
 
 def _key(load: Load) -> tuple[int, Choice | None]:
@@ -133,20 +138,72 @@ def _copy(load: Load, values: dict[str, int], op: str, choice: Choice | None, st
     return RelocatablePacket("COPY", values, op=op)
 
 
-def _merge(packets: list[RelocatablePacket], loads: list[tuple[Load, RelocatablePacket]]) -> list[RelocatablePacket]:
-    """Loads in order of first use: what a packet needs before it, and up to _AHEAD more behind it."""
+@dataclass
+class _Pace:
+    """About when the queue of loads and the array are where, in cycles: neither ever waits for other engines."""
+
+    packets: list[RelocatablePacket]
+    hw: HardwareConfig
+    loaded: float = 0.0  # when the queue is through with what it has
+
+    def __post_init__(self) -> None:
+        """Where the array is in front of each packet, and what copies computed weights beside loads."""
+        self.reached = list(accumulate((self._array(p) for p in self.packets), initial=0))
+        copies = [n for n, p in enumerate(self.packets) if p.values.get("move") in _COMPUTED and p.name == "COPY"]
+        self.copies = [(n, self._reader(n)) for n in reversed(copies)]  # the next one last
+
+    def _array(self, packet: RelocatablePacket) -> int:
+        if packet.weights is None or packet.name != "GEMM":
+            return packet.macs // self.hw.macs_per_cycle
+        return packet.weights[1] * -(-packet.values["h"] * packet.values["m"] // self.hw.pixels)
+
+    def _reader(self, copy: int) -> int:
+        """The next product of two computed tensors."""
+        later = range(copy, len(self.packets))
+        return next((n for n in later if self.packets[n].name == "GEMM" and self.packets[n].weights is None), copy)
+
+    def take(self, load: Load, copy: RelocatablePacket) -> None:
+        """The queue has one more."""
+        self.loaded = self._end(load, copy)
+
+    def _end(self, load: Load, copy: RelocatablePacket) -> float:
+        word, masters = self.hw.weight_word_bytes, self.hw.weight_masters
+        if copy.op == _PARAMETERS:  # beside weights
+            return self.loaded
+        return max(self.loaded, self.reached[load.after + 1]) + load.size * word / (BEAT_BYTES * masters)
+
+    def holds_up(self, number: int, load: Load, copy: RelocatablePacket) -> bool:
+        """Whether a load behind a packet keeps a copy waiting that is read before what is loaded."""
+        while self.copies and self.copies[-1][0] <= number:
+            self.copies.pop()
+        if not self.copies:
+            return False
+        place, reader = self.copies[-1]
+        return load.first > reader and self._end(load, copy) > self.reached[place]
+
+
+def _merge(
+    packets: list[RelocatablePacket], loads: list[tuple[Load, RelocatablePacket]], hw: HardwareConfig
+) -> list[RelocatablePacket]:
+    """Loads in order of first use: what a packet needs before it, and up to _AHEAD more behind it, but for those that
+    would keep the copies of keys and values waiting, which are read sooner.
+    """
     out: list[list[RelocatablePacket]] = []
-    following = 0
+    pace, following = _Pace(packets, hw), 0
     for number, packet in enumerate(packets):
         here: list[RelocatablePacket] = []
         while following < len(loads) and loads[following][0].first <= number:
             loads[following][1].node = packet.node
             here.append(loads[following][1])
+            pace.take(*loads[following])
             following += 1
         here.append(packet)
         for _ in range(_AHEAD):
             if following < len(loads) and loads[following][0].after <= number:
                 load, copy = loads[following]
+                if pace.holds_up(number, load, copy):
+                    break
+                pace.take(load, copy)
                 copy.node = packets[load.first].node
                 here.append(copy)
                 following += 1
