@@ -296,6 +296,7 @@ def _vec(hw: HardwareConfig) -> Iterator[tuple[str, Choices]]:
         name = function.name.lower()
         for kind in BKind:
             yield f"{name}.b{int(kind)}", {"function": function, "b_kind": kind, "table_enable": 0}
+        yield f"{name}.table", {"function": function, "table_enable": 1}
         yield (
             f"{name}.extreme",
             {
