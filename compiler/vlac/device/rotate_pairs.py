@@ -43,6 +43,7 @@ class RotatePairsOp(Op):
     queue = "vec"
     in_bands = False
     by_pixels = True
+    reads_pairs = True
 
     # --- what it computes -----------------------------------------------------------------------------
 
@@ -97,10 +98,6 @@ class RotatePairsOp(Op):
                 placer.read_as(self, number, channel_map)
         self.output.channel_map = self._map(self.heads, placer.block)
 
-    def reads_pairs(self, tensor: Tensor) -> bool:
-        """Both operands."""
-        return tensor is not self.output
-
     # --- how it is cut, its packets ---------------------------------------------------------------------
 
     @property
@@ -115,9 +112,10 @@ class RotatePairsOp(Op):
         starts = [0, *range(first, self.heads, others), self.heads]
         return list(pairwise(starts))
 
-    def first_blocks(self, tensor: Tensor, hw: HardwareConfig) -> int:
-        """Those of the first heads."""
-        return 2 * self._spans[0][1] if tensor is self.inputs[0] else 0
+    @property
+    def first_blocks(self) -> int:
+        """Channel blocks of x that the first packet reads."""
+        return 2 * self._spans[0][1]
 
     def packets(
         self, cut: Cut, band: Span, chunk: Span, region: Callable[[Tensor], Region], hw: HardwareConfig

@@ -241,6 +241,7 @@ class Op:
     leads: ClassVar[bool] = False  # others may run in its stage, band by band
     is_early: ClassVar[bool] = False  # best right behind what it reads
     reads_any_order: ClassVar[bool] = False  # of channels, at no cost
+    reads_pairs: ClassVar[bool] = False  # two channel blocks of its inputs at once, as the byte planes of int16
     by_pixels: ClassVar[bool] = False  # each pixel of a tensor of one row is computed from that pixel of the inputs
 
     @property
@@ -335,15 +336,7 @@ class Op:
         """How many pixels of each plane of an operand of one row it touches, from the first; more count for nothing."""
         return tensor.w
 
-    def reads_pairs(self, tensor: Tensor) -> bool:
-        """Whether it reads two channel blocks of an int8 operand at once, as the byte planes of int16."""
-        return False
-
     # --- how it is cut --------------------------------------------------------------------------------
-
-    def first_blocks(self, tensor: Tensor, hw: HardwareConfig) -> int:
-        """Channel blocks of an input that its first packet reads, which begins when they are there; 0: all."""
-        return 0
 
     def input_rows(self, y0: int, y1: int, index: int = 0) -> Span:
         """Rows [a, b) of an input that output rows [y0, y1) need; an input of one row is read whole."""

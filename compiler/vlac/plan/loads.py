@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vla_isa.hardware import BEAT_BYTES, HardwareConfig
+from vlac.device.rotate_pairs import RotatePairsOp
 from vlac.errors import AllocationError
 from vlac.ir.cut import Parameter, ParamLayout, Span, WeightLayout
 from vlac.ir.operation import Op
@@ -41,7 +42,7 @@ def chunks_of(op: Op, weights: WeightLayout, bands: int, hw: HardwareConfig, *, 
         else:
             chunks.append((o, o + 1))
     if len(chunks) == 1 and chained:
-        chunks = _as_read(op, outs, hw)
+        chunks = _as_read(op, outs)
     largest = max(weights.span(c)[1] for c in chunks)
     if largest > hw.weight_words:
         raise AllocationError(
@@ -52,11 +53,12 @@ def chunks_of(op: Op, weights: WeightLayout, bands: int, hw: HardwareConfig, *, 
     return chunks
 
 
-def _as_read(op: Op, outs: int, hw: HardwareConfig) -> list[Span]:
+def _as_read(op: Op, outs: int) -> list[Span]:
     """The blocks with which its only reader begins, then the others: vector work beside the array's."""
     readers = op.output.consumers
-    first = readers[0].first_blocks(op.output, hw) if len(readers) == 1 else 0
-    return [(0, first), (first, outs)] if 0 < first < outs else [(0, outs)]
+    if len(readers) != 1 or not isinstance(readers[0], RotatePairsOp) or readers[0].first_blocks >= outs:
+        return [(0, outs)]
+    return [(0, readers[0].first_blocks), (readers[0].first_blocks, outs)]
 
 
 def param_layout(parameters: Sequence[Parameter]) -> ParamLayout:

@@ -204,7 +204,8 @@ def _pitches(graph: Graph, hw: HardwareConfig) -> dict[Tensor, int]:
             root = t.root
             if root.home is Home.MATRIX and root.h == 1 and not root.is_vector and _may_be_apart(op, t):
                 least[root] = max(least.get(root, root.pitch), op.touched_pixels(t, hw.block))
-                if (root.planes == 2 or op.reads_pairs(t)) and (root.w >= _WIDE_ENOUGH or _planes_meet(root.w)):
+                wide = root.planes == 2 or (op.reads_pairs and t is not op.output)
+                if wide and (root.w >= _WIDE_ENOUGH or _planes_meet(root.w)):
                     phases[root] = _WIDE_PITCH
                 elif root.w >= _WIDE_ENOUGH and op.queue == "mac" and t is op.inputs[0]:
                     phases[root] = _ARRAY_PITCH
@@ -215,7 +216,7 @@ def _pitches(graph: Graph, hw: HardwareConfig) -> dict[Tensor, int]:
 
 def _may_be_apart(op: Op, t: Tensor) -> bool:
     """Whether planes of a tensor may have words between them; of a constant where it costs no copy."""
-    return t.root.constant is None or op.reads_pairs(t)
+    return t.root.constant is None or op.reads_pairs
 
 
 def _planes_meet(pitch: int) -> bool:
