@@ -20,7 +20,7 @@ from vla_models.policy import Preprocessor
 from vla_models.registry import find_policy
 from vla_models.saved import load_preprocessor
 from vlarun.backends import create
-from vlarun.calls import Call, plan_calls
+from vlarun.calls import Call, Chooser, choose_entry, plan_calls
 from vlarun.partitions import PackageSession, open_session
 from vlarun.serve.batcher import entry_points, made_outputs
 from vlarun.serve.episode import Plain, PolicyFactory
@@ -51,6 +51,8 @@ def serve(args: argparse.Namespace) -> int:
     first = opened()
     _check_entry(args, first)
     make = Plain if args.policy is None else _policy(args.policy, first)
+    if args.entry is not None and make().entry is not None:
+        raise BadUsageError("--entry: the policy says which entry point runs; leave it out")
     server = PolicyServer(
         opened,
         make,
@@ -145,6 +147,12 @@ def _policy(name: str, session: Session | PackageSession) -> PolicyFactory:
             f"policy '{name}' makes {', '.join(made.input_names)}, and the program takes "
             f"{', '.join(value.name for value in wanted)}; give the folder that the program was made from"
         )
+    if isinstance(session, Session) and session.program.tasks is not None:
+        try:
+            chooser = choose_entry(session, made)
+        except InputError as error:
+            raise ConfigError(f"policy '{name}': {error}") from error
+        return lambda: PolicyEpisode(make(), entry=chooser)
     return lambda: PolicyEpisode(make())
 
 
@@ -164,8 +172,8 @@ def _preprocessor(name: str) -> Callable[[], Preprocessor]:
 class PolicyEpisode:
     """A policy's preprocessor for one client: the observation's task begins an episode where it is another one."""
 
-    def __init__(self, preprocessor: Preprocessor, calls: Sequence[Call] = ()) -> None:
-        self._preprocessor, self.calls = preprocessor, calls
+    def __init__(self, preprocessor: Preprocessor, calls: Sequence[Call] = (), entry: Chooser | None = None) -> None:
+        self._preprocessor, self.calls, self.entry = preprocessor, calls, entry
         self._task: str | None = None
 
     def begins(self, observation: Mapping[str, Any], reset: bool) -> bool:

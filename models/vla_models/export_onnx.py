@@ -19,7 +19,7 @@ import onnxruntime
 import torch
 
 from vla_isa.files import whole_file
-from vla_models.errors import ExportError
+from vla_models.errors import ExportError, PolicyError
 from vla_models.policy import GraphSpec, Policy
 
 __all__ = ["CARRIES", "GRAPH", "OPSET", "TOLERANCE", "check_parity", "export_onnx", "exported"]
@@ -29,18 +29,20 @@ GRAPH, CARRIES = "vlac.graph", "vlac.carries"  # keys of the metadata of a polic
 TOLERANCE = 1e-4  # largest absolute difference of any output, float32 against float32
 
 
-def export_onnx(policy: torch.nn.Module, path: Path) -> float:
+def export_onnx(policy: torch.nn.Module, path: Path, *, circuits: bool = False) -> float:
     """Write every graph of a policy, all or none, and return the largest difference to torch on random inputs.
 
     Args:
         policy: of the registry.
         path: of the model; where a policy has several graphs, `model.onnx` stands for `model-<graph>.onnx`.
+        circuits: leave its gates out of the graphs, and in the metadata alone: for a program of circuits.
 
     Raises:
+        PolicyError: it has no gates.
         ExportError: an exported graph differs from its module by more than its tolerance.
     """
     policy.eval()
-    graphs = cast(Policy, policy).graphs()
+    graphs = _circuits(policy) if circuits else cast(Policy, policy).graphs()
     _check_carries(graphs)
     paths = [path if len(graphs) == 1 else path.with_stem(f"{path.stem}-{graph.name}") for graph in graphs]
     with contextlib.ExitStack() as written:
@@ -54,6 +56,13 @@ def export_onnx(policy: torch.nn.Module, path: Path) -> float:
             temporary.write_bytes(model.SerializeToString(deterministic=True))
             largest = max(largest, check_parity(graph, temporary))
         return largest
+
+
+def _circuits(policy: Any) -> tuple[GraphSpec, ...]:
+    if not hasattr(policy, "circuits"):
+        raise PolicyError("The policy has no gates, so it has no circuits; export it without them.")
+    found: tuple[GraphSpec, ...] = policy.circuits()
+    return found
 
 
 def _check_carries(graphs: Sequence[GraphSpec]) -> None:

@@ -65,6 +65,8 @@ class Policy(Protocol):
         """What is exported.
 
         Where `forward` returns something else than the graph's outputs, `training_outputs(*outputs)` makes it of them.
+        A policy with gates has `circuits()` too: the same graphs without them, for a program with an entry point for
+        each setting of the gates.
         """
 
     def prepare(self, samples: Mapping[str, Any]) -> Batch:
@@ -83,7 +85,8 @@ class Preprocessor(Protocol):
     """The robot's side of a policy, for one episode, with numpy alone: all code that is needed beside `prog.bin`.
 
     One that remembers its actions has `correct(action)` too: what was done instead of the last one. One of a policy of
-    several graphs has `calls`: their names, in the order in which they run for one observation.
+    several graphs has `calls`: their names, in the order in which they run for one observation. One whose inputs choose
+    a circuit has `entry(inputs)`: the entry point that has it, or None.
     """
 
     @property

@@ -1,17 +1,20 @@
-"""Entry points one after another for one observation: which inputs each call is given.
+"""Which entry points run for one observation: several one after another, and what each is given, or one of circuits.
 
 What a call before left on the device stays there. Not here: state itself (`session.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vlarun.errors import InputError
 from vlarun.session import Session
 
-__all__ = ["Call", "plan_calls"]
+__all__ = ["Call", "Chooser", "choose_entry", "plan_calls"]
+
+Chooser = Callable[[Mapping[str, Any]], str]  # an observation's inputs -> the entry point that runs
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,30 @@ def plan_calls(
     if absent := set(read) - {value.name for name in entries for value in session.at(name).model_outputs}:
         raise InputError(f"the policy reads '{min(absent)}', which none of {', '.join(dict.fromkeys(entries))} makes")
     return calls
+
+
+def choose_entry(session: Session, preprocessor: Any) -> Chooser:
+    """How the policy of a program of tasks says which one runs.
+
+    Args:
+        session: of a program with tasks.
+        preprocessor: of the policy; its `entry(inputs)` names the task.
+
+    Raises:
+        InputError: it says none, so that nobody knows which task a run is for.
+    """
+    entry = getattr(preprocessor, "entry", lambda inputs: None)
+    tasks = ", ".join(session.program.entries)
+    nothing = f"the program has tasks ({tasks}), and the policy chooses none; give the folder it was made from"
+    if not hasattr(preprocessor, "entry"):
+        raise InputError(nothing)
+
+    def choose(inputs: Mapping[str, Any]) -> str:
+        name = entry(inputs)
+        if name is None:
+            raise InputError(nothing)
+        if name not in session.program.entries:
+            raise InputError(f"the policy's entry point is {name!r:.60}, and the program has {tasks}; compile it again")
+        return str(name)
+
+    return choose

@@ -239,6 +239,7 @@ def test_a_file_and_the_metadata_say_the_same(tmp_path: Path) -> None:
     assert list(other.entries) == ["main", "mine"]  # who asks has the last word
 
 
+FIRST = task_nets.branches().graph.input[0].name
 BAD = {
     "[": "it is not JSON",
     "[]": "it must be .*, found \\[\\]",
@@ -265,6 +266,9 @@ BAD = {
     '{"a": {"conv3": [1, 1]}}': "block 1 is listed twice",
     '{"block": 12, "tasks": {"a": {}}}': "'block' is 12, but a block of 'tiny' has 8 channels",
     '{"block": true, "tasks": {"a": {}}}': "'block' is True",
+    '{"block": 8, "input": "z", "tasks": {"a": {}}}': "'input' is 'z'; the inputs that the model reads are ",
+    '{"block": 8, "input": null, "tasks": {"a": {}}}': "'input' is None",
+    json.dumps({"block": 8, "input": FIRST, "tasks": {"a": {}}}): f"'input' '{FIRST}' has .* numbers for 1 tasks",
 }
 
 

@@ -164,6 +164,23 @@ def test_the_budget_shrinks_to_what_was_asked_and_closes_gates(share: str) -> No
     assert share == "mac_share" or float(watched[share]) == pytest.approx(float(on.mean()))
 
 
+def test_a_budget_that_is_met_exactly_pushes_no_further() -> None:
+    from driving_samples import DrivingTiles, batch_of, generator, torch
+
+    torch.manual_seed(0)
+    policy = DrivingTiles(DrivingTilesConfig(**SMALL, gated=True))
+    with torch.no_grad():
+        policy.gates.logits.weight.zero_()
+        policy.gates.logits.bias.copy_(torch.tensor([1.0] + [-1.0] * (len(policy.gates.logits.bias) - 1)))
+    share = float(policy(*batch_of(list(range(6))).inputs.values()).tile_share[0])
+    for budget, pushes in ((share, False), (share - 0.01, True)):
+        options = {"mac_budget": 1.0, "tile_budget": budget}
+        objective = DrivingImitation(steer=0, pedal=0, pedal_rest=0, concepts=0, budget=1.0, mirror=0, **options)
+        policy.zero_grad()
+        objective.loss(policy, batch_of(list(range(6))), generator())[0].backward()
+        assert bool(policy.gates.logits.bias.grad.any()) == pushes, budget
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -49,6 +49,11 @@ def _parser() -> CommandParser:
     export = parser.add_command("export", "saved policy -> ONNX, checked against torch", "vla_training.commands:export")
     export.add_argument("--policy", type=Path, required=True, help="folder of the run or of a saved policy")
     export.add_argument("-o", "--output", type=Path, required=True, metavar="model.onnx", help="the model to write")
+    export.add_argument(
+        "--circuits",
+        action="store_true",
+        help="of a policy with gates: leave them out of the graph; vlac makes an entry point of each setting",
+    )
 
     calibrate = parser.add_command(
         "calibrate", "frames of held-out episodes -> .npz for vlac", "vla_training.commands:calibrate"

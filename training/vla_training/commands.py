@@ -89,7 +89,8 @@ def export(arguments: argparse.Namespace) -> int:
     from vla_models.saved import load_policy
     from vla_training.checkpoint import pretrained_folder
 
-    difference = export_onnx(load_policy(pretrained_folder(arguments.policy)), arguments.output)
+    policy = load_policy(pretrained_folder(arguments.policy))
+    difference = export_onnx(policy, arguments.output, circuits=arguments.circuits)
     sys.stdout.write(f"{arguments.output}: ONNX Runtime differs from torch by at most {difference:.2g}\n")
     return 0
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vla_isa.errors import VlaError
@@ -23,11 +22,10 @@ from vla_toolchain.verify.loss import OutputLoss, output_loss
 from vla_toolchain.verify.program import Row, Verification, verify
 from vla_toolchain.verify.reference import Arrays, Reference, exact_reference, random_inputs
 from vla_toolchain.verify.rounds import first_samples, in_rounds
+from vla_toolchain.verify.tasks import entry_run, in_tasks, model_run
 from vlac.errors import ModelError
 from vlac.graphs import CompiledGraphs
-from vlac.model.onnx_runtime import OnnxRuntimeError
 from vlac.passes import Compilation
-from vlac.quantize.float_session import FloatSession
 from vlac.report.accuracy import NodeAccuracy
 from vlarun.partitions import open_session
 
@@ -148,8 +146,14 @@ def _measured(
     reference, model = Reference(state.source or state.path), state.quantized.model
     float_run = in_rounds(model, reference.run) if state.options.repeat > 1 else reference.run
     makers: list[Callable[[Arrays], Arrays]] = [open_session(product).run]
-    if state.quantized.trial is not None:
-        makers.append(in_rounds(model, _trial(state.quantized.trial(), reference.outputs)))
+    trial = None if state.quantized.trial is None else state.quantized.trial()
+    if state.tasks.chosen_by:
+        assert state.quantized.floating is not None
+        float_run = in_tasks(state.quantized.floating, state.tasks, reference.outputs)
+        makers = [entry_run(product, state.tasks)]
+        makers += [] if trial is None else [in_tasks(trial, state.tasks, reference.outputs)]
+    elif trial is not None:
+        makers.append(in_rounds(model, model_run(trial, reference.outputs)))
     samples = first_samples(model, samples)
     wanted: list[Arrays] = []
     found: list[list[Arrays]] = [[] for _ in makers]
@@ -170,20 +174,3 @@ def _measured(
         each = [output_loss(name, values, [r[name] for r in results]) for results in found if name in results[0]]
         losses += sorted(each, key=lambda loss: loss.equal if loss.snr is None else loss.snr)[:1]
     return losses, len(wanted)
-
-
-def _trial(model: ir.Model, outputs: list[str]) -> Callable[[Arrays], Arrays]:
-    """A QDQ model in ONNX Runtime.
-
-    What is returned raises ModelError where the model does not run on its inputs.
-    """
-    names = [str(v.name) for v in model.graph.outputs if v.name in outputs]
-    session = FloatSession(model, names)
-
-    def run(inputs: Arrays) -> Arrays:
-        try:
-            return dict(zip(names, session.run(inputs), strict=True))
-        except OnnxRuntimeError as e:
-            raise ModelError(f"without the samples that were held out the model does not run on them: {e}") from e
-
-    return run

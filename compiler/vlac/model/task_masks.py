@@ -2,10 +2,12 @@
 
     {"follow_lane": {"conv2": [0, 1, 3]}, "turn_left": {"conv2": [0, 2], "conv3": [0]}}
     {"block": 16, "tasks": {...}}                          where blocks are not those of the hardware config
+    {"block": 16, "input": "command", "tasks": {...}}      where an input is the one-hot number of the task
 
 A block is B output channels, block n those from n * B on. What a task does not list is live: all blocks of a
 convolution that it does not name. A dead block is zero behind its convolution, in front of the activation; a
-BatchNormalization, bias or scale that the compiler folds into the convolution counts as part of it.
+BatchNormalization, bias or scale that the compiler folds into the convolution counts as part of it. With an "input" the
+model is run in its tasks alone, never as a whole: that is what it is calibrated and measured with.
 Not here: what a dead block means for other operations (`legalize/mask_tasks.py`).
 """
 
@@ -37,15 +39,26 @@ _RESERVED = "+:="  # of the command lines
 
 @dataclass(frozen=True)
 class TaskMasks:
-    """`channels` task -> convolution -> bool [O]: its live output channels; `origin` is who said so, for messages."""
+    """Task -> convolution -> its live output channels.
+
+    Attributes:
+        channels: bool [O], by task and convolution.
+        origin: who said so, for messages.
+        chosen_by: the input that is the one-hot number of the task, in the order of `channels`; or "".
+    """
 
     channels: Mapping[str, Mapping[str, NDArray[np.bool_]]] = field(default_factory=dict)
     origin: str = ""
+    chosen_by: str = ""
 
     @property
     def convs(self) -> list[str]:
         """The convolutions that any task names."""
         return list(dict.fromkeys(name for masks in self.channels.values() for name in masks))
+
+    def number(self, inputs: Mapping[str, NDArray[Any]]) -> int:
+        """The task of these inputs of the model, where one of them chooses it."""
+        return int(np.argmax(inputs[self.chosen_by]))
 
 
 def read_task_masks(
@@ -106,6 +119,7 @@ class _Reader:
     def __init__(self, model: ir.Model, origin: str, hw: HardwareConfig) -> None:
         self.origin, self._hw, self._block = origin, hw, hw.block
         self._nodes = {node_label(n): n for n in model.graph}
+        self._inputs = {value.name or "": shape_of(value) for value in model.graph.inputs if value.consumers()}
 
     def parsed(self, text: str | None) -> Any:
         """JSON without a key twice, and without NaN."""
@@ -128,14 +142,24 @@ class _Reader:
 
     def masks(self, found: Any) -> TaskMasks:
         """The masks that a JSON value says."""
-        if isinstance(found, Mapping) and set(found) == {"block", "tasks"}:
-            self._block = self._size(found["block"])
+        chosen_by: Any = ""
+        if isinstance(found, Mapping) and {"block", "tasks"} <= set(found) <= {"block", "input", "tasks"}:
+            self._block, chosen_by = self._size(found["block"]), found.get("input", "")
             found = found["tasks"]
         if not isinstance(found, Mapping) or not found:
             self._refuse(f"it must be {_FORM} with a task or more, found {_shown(found)}")
         if len(found) > MAX_TASKS:
             self._refuse(f"it has {len(found)} tasks; a program has {MAX_TASKS} at most")
-        return TaskMasks({self._name(task): self._task(task, masks) for task, masks in found.items()}, self.origin)
+        channels = {self._name(task): self._task(task, masks) for task, masks in found.items()}
+        return TaskMasks(channels, self.origin, "" if chosen_by == "" else self._input(chosen_by, len(channels)))
+
+    def _input(self, name: Any, tasks: int) -> str:
+        if not isinstance(name, str) or name not in self._inputs:
+            self._refuse(f"'input' is {_shown(name)}; the inputs that the model reads are {', '.join(self._inputs)}")
+        size = int(np.prod(self._inputs[name]))
+        if size != tasks:
+            self._refuse(f"'input' {name!r} has {size} numbers for {tasks} tasks; it must have one for each")
+        return name
 
     def _size(self, value: Any) -> int:
         b = self._hw.block

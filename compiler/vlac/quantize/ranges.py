@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -45,10 +45,12 @@ def observe_ranges(
     parts: Sequence[Samples],
     options: CompileOptions,
     variants: Sequence[ir.Model] = (),
+    chosen: Callable[[Mapping[str, NDArray[Any]]], int] | None = None,
 ) -> list[tuple[dict[str, Range], Winners]]:
     """By name of each value the range of method `options.calibration_method`; and of values that a mask went into,
     where those lie that can win (`known_ranges`). Once for each part of the samples, with those of the parts before.
-    `variants` are models with values of the same names, which see the samples as well.
+    `variants` are models with values of the same names, which see the samples as well. Where `chosen` says the number
+    of the variant that a sample is for, that one alone sees it; a variant that no sample is for sees all of them.
 
     Raises:
         CalibrationError: the float model does not run on the samples.
@@ -63,7 +65,7 @@ def observe_ranges(
         probes = [_with_extremes(m, names) for m in (model, *variants)]
         sessions = [FloatSession(probe, [*extremes, *whole]) for probe, extremes in probes]
         for samples in parts:
-            for session, sample in product(sessions, samples):
+            for session, sample in _pairs(sessions, samples, chosen):
                 found = session.run(sample)
                 seen.extremes(names, found[: 2 * len(names)])
                 seen.arrays(dict(zip(whole, found[2 * len(names) :], strict=True)))
@@ -71,6 +73,17 @@ def observe_ranges(
     except (OnnxRuntimeError, ValueError) as e:  # ValueError: no histogram of values that are not finite
         raise CalibrationError(f"the float model does not run on the calibration data: {e}") from e
     return results
+
+
+def _pairs(
+    sessions: Sequence[FloatSession], samples: Samples, chosen: Callable[[Mapping[str, NDArray[Any]]], int] | None
+) -> Iterable[tuple[FloatSession, Mapping[str, NDArray[Any]]]]:
+    """Which sessions see which samples; the first is the model itself, those behind it are variants."""
+    if chosen is None:
+        return product(sessions, samples)
+    numbers = [chosen(sample) for sample in samples]
+    alone = [pair for n, session in enumerate(sessions[1:]) if n not in numbers for pair in product([session], samples)]
+    return [*((sessions[1 + n], sample) for n, sample in zip(numbers, samples, strict=True)), *alone]
 
 
 def _with_extremes(model: ir.Model, names: Collection[str]) -> tuple[ir.Model, list[str]]:

@@ -102,7 +102,7 @@ def quantize_model(
     Args:
         host: names of nodes that stay float, because they run on the host.
         joint: what the other graphs of the program ask for.
-        tasks: with whose masks the samples are seen too.
+        tasks: with whose masks the samples are seen too; or only so, where an input chooses the task.
 
     Raises:
         CalibrationError: no calibration data for a float model, or data that does not fit or that the model cannot
@@ -132,6 +132,7 @@ def quantize_model(
         [samples, held_out] if held_out else [samples],
         options,
         [] if tasks is None else masked_models(model, tasks),
+        tasks.number if tasks is not None and tasks.chosen_by else None,
     )
     check_scores(model, samples, host)
     if has_sequences(model):

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from vla_models.driving.batches import DrivingOutput, driving_batch, driving_windows, example_inputs
-from vla_models.driving.names import BRANCHES, CAMERA, CONCEPT_KEYS, CONCEPTS, CONTROL
+from vla_models.driving.names import BRANCHES, CAMERA, COMMAND, CONCEPT_KEYS, CONCEPTS, CONTROL
 from vla_models.driving.trunk import ConvTrunk, map_sides
 from vla_models.driving_tiles.config import COLUMNS, TILE, DrivingTilesConfig
 from vla_models.driving_tiles.gates import TileGates, live_share, live_tiles
+from vla_models.errors import PolicyError
 from vla_models.policy import Batch, GraphSpec
 
 __all__ = ["TASK_MASKS", "DrivingTiles"]
@@ -79,17 +81,34 @@ class DrivingTiles(nn.Module):  # type: ignore[misc]  # torch is untyped here
         """One graph, one call a step; with gates its metadata says which tiles a task uses."""
         return (GraphSpec("policy", _Deployed(self), self.example_inputs, (CONTROL, CONCEPTS), metadata=self.masks),)
 
-    def masks(self, convolutions: Sequence[str]) -> dict[str, str]:
+    def circuits(self) -> tuple[GraphSpec, ...]:
+        """The graph without its gates, which it has in its metadata alone: right at the entry point of its command.
+
+        Raises:
+            PolicyError: it has no gates.
+        """
+        if self.gates is None:
+            raise PolicyError("driving_tiles: the policy has no gates ('gated' is false), so it has no circuits.")
+        module = _Deployed(self, gated=False)
+        chosen = partial(self.masks, chosen_by=COMMAND)
+        return (GraphSpec("policy", module, self.example_inputs, (CONTROL, CONCEPTS), metadata=chosen),)
+
+    def masks(self, convolutions: Sequence[str], chosen_by: str | None = None) -> dict[str, str]:
         """Metadata of the exported model, from the names of its convolutions in order: the tiles of each task.
 
         The form is that of `vlac compile --task-masks`; its blocks are tiles, whatever the hardware's block.
+
+        Args:
+            convolutions: names.
+            chosen_by: the input that says the task, where nothing in the graph does what it says.
         """
         if self.gates is None:
             return {}
         tasks = {
             task: dict(zip(convolutions, tiles, strict=True)) for task, tiles in live_tiles(self.gates.table()).items()
         }
-        return {TASK_MASKS: json.dumps({"block": TILE, "tasks": tasks})}
+        said = {} if chosen_by is None else {"input": chosen_by}
+        return {TASK_MASKS: json.dumps({"block": TILE, **said, "tasks": tasks})}
 
     def training_outputs(self, control: torch.Tensor, concepts: torch.Tensor) -> DrivingOutput:
         """What `forward` returns, of the graph's outputs."""
@@ -113,20 +132,21 @@ def _branch(width: int, hidden: Sequence[int]) -> nn.Sequential:
 
 
 class _Deployed(nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """What runs on the device: the gates are a table of constants by command."""
+    """What runs on the device: the gates are a table of constants by command, or, not `gated`, no part of it."""
 
-    def __init__(self, policy: DrivingTiles) -> None:
+    def __init__(self, policy: DrivingTiles, gated: bool = True) -> None:
         super().__init__()
         self.policy = policy
+        self.gated = gated and policy.gates is not None
         self.convolutions = len(policy.config.channels)
-        for number, mask in enumerate(policy.gates.table() if policy.gates is not None else []):
+        for number, mask in enumerate(policy.gates.table() if self.gated and policy.gates is not None else []):
             self.register_buffer(f"mask{number}", mask.repeat_interleave(TILE, dim=1))
 
     def forward(
         self, image: torch.Tensor, command: torch.Tensor, measures: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         masks = None
-        if self.policy.gates is not None:
+        if self.gated:
             masks = [command @ getattr(self, f"mask{number}") for number in range(self.convolutions)]
         found: tuple[torch.Tensor, torch.Tensor] = self.policy.act(image, command, measures, masks)
         return found

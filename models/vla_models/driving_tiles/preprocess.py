@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from vla_models.driving.names import BRANCHES, COMMAND
 from vla_models.driving.preprocess import DrivingPreprocessor
 from vla_models.driving_tiles.config import COLUMNS, DrivingTilesConfig
 
@@ -13,3 +19,8 @@ class DrivingTilesPreprocessor(DrivingPreprocessor):
 
     def __init__(self, config: DrivingTilesConfig) -> None:
         super().__init__(config.image_size, 1, COLUMNS, past=config.past)
+        self._gated = config.gated
+
+    def entry(self, inputs: Mapping[str, npt.NDArray[Any]]) -> str | None:
+        """The entry point of these inputs: with gates the circuit of their command."""
+        return BRANCHES[int(inputs[COMMAND].argmax())] if self._gated else None

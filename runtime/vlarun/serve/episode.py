@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from vlarun.calls import Call
+from vlarun.calls import Call, Chooser
 
 __all__ = ["Episode", "Plain", "PolicyFactory"]
 
@@ -21,10 +21,12 @@ class Episode(Protocol):
     """What a connection keeps from one request to the next: frame stacks, the last action, the task.
 
     Attributes:
-        calls: of entry points, that answer one request; none: the request's one.
+        calls: of entry points, that answer one request; none: `entry`'s one.
+        entry: says which one runs; None: the request does.
     """
 
     calls: Sequence[Call]
+    entry: Chooser | None
 
     def begins(self, observation: Mapping[str, Any], reset: bool) -> bool:
         """Begin a new episode where the client asks for it, or the observation shows that there is one; say whether."""
@@ -47,6 +49,7 @@ class Plain:
     """A program by itself: the observation holds its inputs by name, and the reply its outputs."""
 
     calls: Sequence[Call] = ()
+    entry: Chooser | None = None
 
     def begins(self, observation: Mapping[str, Any], reset: bool) -> bool:
         """Only where the client asks for it."""

@@ -254,7 +254,7 @@ class _Client:
         observation = unpack(message)
         self._batcher.check_room()  # before the episode remembers what it will not act on
         asked = self._take(observation, ENTRY)
-        if asked is not None and self._episode.calls:
+        if asked is not None and (self._episode.calls or self._episode.entry is not None):
             raise InputError(f"the policy says which entry points run; leave out '{ENTRY}'")
         runs = await asyncio.to_thread(self._runs, observation, self._batcher.entry(asked))
         outputs: dict[str, Any] = {}
@@ -279,6 +279,8 @@ class _Client:
             raise InputError(f"'{RESET}' is {reset!r:.40}; send true to begin an episode, or leave it out")
         self._forget |= self._episode.begins(observation, reset)
         inputs = self._episode.inputs(observation)
+        if self._episode.entry is not None:
+            entry = self._episode.entry(inputs)
         if not self._episode.calls:
             return [(entry, self._batcher.check(self._session, inputs, entry))]
         return [

@@ -71,7 +71,13 @@ def record_frames(evaluation: Evaluation, spec: RunnerSpec, minimum: int) -> dic
     return {name: np.concatenate([frame[name] for frame in frames]) for name in frames[0]}
 
 
-def check_frames(program: Path, config: str, frames: Arrays, progress: Callable[[], None] = lambda: None) -> FrameCheck:
+def check_frames(
+    program: Path,
+    config: str,
+    frames: Arrays,
+    progress: Callable[[], None] = lambda: None,
+    entry: Callable[[Arrays], str | None] = lambda inputs: None,
+) -> FrameCheck:
     """Run every frame on both backends.
 
     Args:
@@ -79,6 +85,7 @@ def check_frames(program: Path, config: str, frames: Arrays, progress: Callable[
         config: name of its hardware config, for the report.
         frames: per input name, frames along axis 0.
         progress: called after each frame.
+        entry: the entry point of a frame; None: the first one.
     """
     import vlarun
 
@@ -91,8 +98,9 @@ def check_frames(program: Path, config: str, frames: Arrays, progress: Callable[
     seconds = 0.0
     for number in range(count):
         inputs = {name: values[number : number + 1] for name, values in frames.items()}
-        expected: Arrays = sim.run(inputs, raw=True)
-        found: Arrays = rtl.run(inputs, raw=True)
+        point = entry(inputs)
+        expected: Arrays = sim.run(inputs, raw=True, entry=point)
+        found: Arrays = rtl.run(inputs, raw=True, entry=point)
         cycles["sim"].append(int(sim.stats["cycles"]))
         cycles["rtl"].append(int(rtl.stats["cycles"]))
         seconds += float(rtl.stats["wall_seconds"])

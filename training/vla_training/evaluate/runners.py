@@ -6,6 +6,7 @@ The same preprocessor, seeds and chunks on all of them. Not here: what all runne
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 Outputs = Mapping[str, npt.NDArray[Any]]
 Compute = Callable[[Inputs], Outputs]  # N inputs on axis 0 -> N outputs on axis 0
 
+_TASK_MASKS = "vlac.task_masks"  # key of a model's metadata; "input" there: its gates are nowhere else
 _ROWS = 16  # that torch always computes at once: what it rounds depends on their number
 
 
@@ -165,6 +167,8 @@ def _onnx_runner(spec: RunnerSpec) -> NetworkRunner:
         if calls := calls_of(make()):
             return NetworkRunner(onnx_calls(spec, calls), make)
     network = OnnxFile(spec.path)
+    if "input" in json.loads(network.metadata.get(_TASK_MASKS, "{}")):
+        raise EvaluationError(f"{spec.path} is a policy without its gates; evaluate its program, or the saved policy.")
     return NetworkRunner(network.run, _preprocessor(spec, network.inputs, network.outputs))
 
 
@@ -178,9 +182,32 @@ def _program_runner(spec: RunnerSpec) -> NetworkRunner:
         if calls := calls_of(make()):
             return _program_calls(spec, session, make, calls)
     make = _preprocessor(spec, [t.name for t in program.inputs], [t.name for t in program.outputs])
+    if isinstance(session, vlarun.Session) and session.program.tasks is not None:
+        return _circuits(spec, session, make)
     runner = NetworkRunner(lambda inputs: session.run(dict(inputs)), make, lambda: int(session.stats["cycles"]))
     runner.computes_on_host = not isinstance(session, vlarun.Session)
     return runner
+
+
+def _circuits(spec: RunnerSpec, session: Any, make: Callable[[], Preprocessor]) -> NetworkRunner:
+    """A program with an entry point for each circuit, which the policy chooses for each observation."""
+    from vlarun.calls import choose_entry
+
+    preprocessor, counted = make(), [0]
+    try:
+        choose = choose_entry(session, preprocessor)
+    except VlaError as error:
+        raise EvaluationError(f"{spec.path} and policy '{spec.policy}': {error}.") from error
+
+    def run(inputs: Inputs) -> Outputs:
+        rows = []
+        for row in range(len(next(iter(inputs.values())))):
+            frame = {name: values[row : row + 1] for name, values in inputs.items()}
+            rows.append(session.run(frame, entry=choose(frame)))
+            counted[0] = int(session.stats["cycles"])
+        return {name: np.concatenate([each[name] for each in rows]) for name in rows[0]}
+
+    return NetworkRunner(run, make, lambda: counted[0])
 
 
 def _program_calls(

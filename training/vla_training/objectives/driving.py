@@ -83,7 +83,7 @@ class DrivingImitation:
         shares = {"mac_share": found.mac_share, "tile_share": found.tile_share}
         for name, most in (("mac_share", self.mac_budget), ("tile_share", self.tile_budget)):
             if (share := shares[name]) is not None:
-                loss = loss + self.budget * (share - self._allowed(most, batch.progress)).clamp(min=0).mean()
+                loss = loss + self.budget * torch.relu(share - self._allowed(most, batch.progress)).mean()
         if self.lasso_tiles or self.lasso_blocks:
             loss = loss + group_lasso(policy.modules(), self.lasso_tiles, self.lasso_blocks)
         with torch.no_grad():
