@@ -1,7 +1,7 @@
 """What each command's circuit takes on the device, measured: tiles, multiply-accumulates, bytes, cycles on `rtl`.
 
-Every command is an entry point of a gated policy's program. Its outputs must have the bytes of the run with everything
-computed and gated.
+Every command is an entry point of a gated policy's program, which has no gates besides. Its outputs on `rtl` must have
+the bytes of `sim`, and are held against the policy with its gates in float.
 """
 
 from __future__ import annotations
@@ -17,82 +17,97 @@ import numpy.typing as npt
 
 from vla_training.errors import EvaluationError
 
-__all__ = ["CIRCUIT_HEADINGS", "Circuit", "circuit_picture", "circuit_rows", "measure_circuits"]
+__all__ = ["CIRCUIT_HEADINGS", "Circuit", "CircuitInputs", "circuit_picture", "circuit_rows", "measure_circuits"]
 
-CIRCUIT_HEADINGS = ("command", "tiles", "MACs", "parameters", "bytes", "cycles", "of all")
-_DENSE = "main"  # entry point with everything live
+CIRCUIT_HEADINGS = ("command", "tiles", "conv MACs", "bytes", "cycles", "of dense", "off float")
+_WHOLE = "main"  # entry point with everything
 _CELL, _LABEL, _ROW = 14, 150, 24  # pixels of the picture
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Circuit:
-    """One entry point on one frame; of `main` everything is live.
+    """One entry point on one frame; the first one is the dense policy.
 
     Attributes:
         tiles: per convolution, 1 for each tile that is on, else 0.
-        equal: whether rtl's outputs have the bytes of the whole run on sim.
+        share: of the convolutions' multiply-accumulates, of 1.
+        equal: whether rtl's outputs have the bytes of sim.
+        error: largest difference of its control from the float policy's.
     """
 
     command: str
     tiles: tuple[tuple[int, ...], ...]
-    macs: int
+    share: float
     parameters: int
     weight_bytes: int
     rtl_cycles: int
     sim_cycles: int
     equal: bool
+    error: float
 
     def to_json(self) -> dict[str, Any]:
         """As stored in the demo's folder."""
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class CircuitInputs:
+    """One command's circuit, and what it is measured with.
+
+    Attributes:
+        tiles: per convolution, 1 for each tile that is on, else 0.
+        share: of the convolutions' multiply-accumulates, of 1.
+        frame: one frame's inputs, with the command.
+        wanted: control of the float policy.
+    """
+
+    tiles: tuple[tuple[int, ...], ...]
+    share: float
+    frame: Arrays
+    wanted: npt.NDArray[np.float32]
+
+
 def measure_circuits(
-    program: Path, table: Sequence[npt.NDArray[np.float32]], commands: Sequence[str], frame: Arrays, command_input: str
+    dense: Path, gated: Path, dense_inputs: CircuitInputs, circuits: Mapping[str, CircuitInputs], control: str
 ) -> list[Circuit]:
-    """Run every command's entry point on one frame that is given its command.
+    """Run the dense program, and every command's entry point of the gated one.
 
     Args:
-        program: prog.bin of a gated policy.
-        table: per convolution (commands, tiles), 1 where a tile is on.
-        commands: names of the entry points, in the table's order.
-        frame: one frame's inputs.
-        command_input: the input that is the one-hot command.
+        dense: prog.bin of the dense policy.
+        gated: prog.bin of the gated policy.
+        dense_inputs: of the dense policy.
+        circuits: by entry point.
+        control: the output that is compared with `wanted`.
 
     Raises:
-        EvaluationError: the program has no such entry points.
+        EvaluationError: the gated program has no such entry points.
     """
     import vlarun
     from vlac.report.tasks import task_costs
 
-    sim: Any = vlarun.Session(str(program), backend="sim")
-    rtl: Any = vlarun.Session(str(program), backend="rtl")
-    costs = {cost.task: cost for cost in task_costs(sim.program)}
-    missing = [name for name in (_DENSE, *commands) if name not in costs]
+    programs = {"dense": dense} | dict.fromkeys(circuits, gated)
+    sim, rtl = ({path: vlarun.Session(str(path), backend=b) for path in (dense, gated)} for b in ("sim", "rtl"))
+    costs = {cost.task: cost for cost in task_costs(sim[gated].program)}
+    missing = [name for name in circuits if name not in costs]
     if missing:
-        raise EvaluationError(f"{program} has no entry point '{missing[0]}'; it has {', '.join(costs) or 'no tasks'}.")
+        raise EvaluationError(f"{gated} has no entry point '{missing[0]}'; it has {', '.join(costs) or 'no tasks'}.")
     found = []
-    for name in (_DENSE, *commands):
-        number = commands.index(name) if name != _DENSE else 0
-        inputs = dict(frame) | {command_input: np.eye(len(commands), dtype=np.float32)[[number]]}
-        whole: Arrays = sim.run(inputs, raw=True, entry=_DENSE)
-        part: Arrays = rtl.run(inputs, raw=True, entry=name)
-        found.append(
-            Circuit(
-                command=name,
-                tiles=tuple(
-                    tuple(int(t) for t in (row[number] if name != _DENSE else np.ones_like(row[0]))) for row in table
-                ),
-                macs=costs[name].macs,
-                parameters=costs[name].parameters,
-                weight_bytes=costs[name].weight_bytes,
-                rtl_cycles=int(rtl.stats["cycles"]),
-                sim_cycles=costs[name].cycles,
-                equal=all(np.array_equal(values, part[output]) for output, values in whole.items()),
-            )
-        )
+    for command, inputs in {"dense": dense_inputs, **circuits}.items():
+        path, entry = programs[command], command if command in circuits else _WHOLE
+        numbers = _run(sim[path], rtl[path], entry, inputs, control)
+        cost = costs[entry]  # of the dense policy that of everything
+        found.append(Circuit(command, inputs.tiles, inputs.share, cost.parameters, cost.weight_bytes, *numbers))
     return found
+
+
+def _run(sim: Any, rtl: Any, entry: str, inputs: CircuitInputs, control: str) -> tuple[int, int, bool, float]:
+    """Cycles of rtl and sim, whether the outputs have the same bytes, and how far they are from the float policy's."""
+    expected: Arrays = sim.run(inputs.frame, raw=True, entry=entry)
+    found: Arrays = rtl.run(inputs.frame, raw=True, entry=entry)
+    said = sim.run(inputs.frame, entry=entry)[control]
+    equal = all(np.array_equal(values, found[output]) for output, values in expected.items())
+    return int(rtl.stats["cycles"]), int(sim.stats["cycles"]), equal, float(np.abs(said - inputs.wanted).max())
 
 
 def circuit_rows(circuits: Sequence[Circuit]) -> list[tuple[str, ...]]:
@@ -100,19 +115,19 @@ def circuit_rows(circuits: Sequence[Circuit]) -> list[tuple[str, ...]]:
     whole = circuits[0]
     return [
         (
-            "everything" if c is whole else c.command,
-            f"{100 * _share(c):.0f} %",
-            f"{100 * c.macs / whole.macs:.0f} %",
-            f"{c.parameters:,}",
+            c.command,
+            f"{100 * _live(c):.0f} %",
+            f"{100 * c.share:.0f} %",
             f"{c.weight_bytes:,}",
             f"{c.rtl_cycles:,}",
             f"{100 * c.rtl_cycles / whole.rtl_cycles:.0f} %",
+            f"{c.error:.3f}",
         )
         for c in circuits
     ]
 
 
-def _share(circuit: Circuit) -> float:
+def _live(circuit: Circuit) -> float:
     tiles = [t for row in circuit.tiles for t in row]
     return sum(tiles) / len(tiles)
 

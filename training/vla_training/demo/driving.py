@@ -24,7 +24,8 @@ from vla_datasets.worlds.registry import find_world
 from vla_isa import hardware
 from vla_isa.documents import read_json
 from vla_isa.files import make_folder
-from vla_models.driving.names import BRANCHES, COMMAND
+from vla_models.driving.names import CONTROL
+from vla_models.saved import load_preprocessor
 from vla_training.demo.circuits import Circuit, measure_circuits
 from vla_training.demo.driving_page import DrivingResults, print_tables, write_driving_page
 from vla_training.demo.stages import MACHINES, PREPARES, StageLog, file_names, package_digest
@@ -157,8 +158,9 @@ class _DrivingDemo:
                 self.log.run(
                     f"rtl-{name}-{self.names[config]}", inputs, [output], partial(self._check_frames, name, config)
                 )
-        inputs = {"program": self._program("gated", first), "frames": self._file("gated", "frames.npz"), "code": code}
-        inputs |= {"policy": self.policies["gated"]}
+        inputs = {name: self._program(name, first) for name in _POLICIES}
+        inputs |= {f"policy-{name}": self.policies[name] for name in _POLICIES}
+        inputs |= {"frames": self._file("gated", "frames.npz"), "code": code}
         self.log.run("circuits", inputs, [self.circuits], self._measure_circuits)
 
     def results(self) -> DrivingResults:
@@ -207,7 +209,7 @@ class _DrivingDemo:
 
         model = self._file(name, "model.onnx")
         make_folder(model.parent)
-        export_onnx(load_policy(self.policies[name]), model)
+        export_onnx(load_policy(self.policies[name]), model, circuits=name == "gated")
 
     def _calibrate(self, name: str) -> None:
         from vla_training.calibrate import write_calibration
@@ -243,17 +245,18 @@ class _DrivingDemo:
     def _check_frames(self, name: str, config: str) -> None:
         frames = self._frames(name)
         with progress_bar(self.console, f"{name} on '{config}' RTL", self.options.rtl_frames) as bar:
-            check = check_frames(self._program(name, config), config, frames, bar.advance)
+            choose: Any = getattr(load_preprocessor(self.policies[name]), "entry", None)
+            check = check_frames(self._program(name, config), config, frames, bar.advance, choose)
         write_json(self._check(name, config), check.to_json())
 
     def _measure_circuits(self) -> None:
         from vla_models.saved import load_policy
+        from vla_training.demo.circuit_inputs import circuit_inputs
 
-        policy: Any = load_policy(self.policies["gated"])
-        table = [row.numpy() for row in policy.gates.table()]
+        dense, gated = (load_policy(self.policies[name]) for name in _POLICIES)
         frame = {key: values[:1] for key, values in self._frames("gated").items()}
-        program = self._program("gated", self.options.hardware[0])
-        circuits = measure_circuits(program, table, BRANCHES, frame, COMMAND)
+        programs = {name: self._program(name, self.options.hardware[0]) for name in _POLICIES}
+        circuits = measure_circuits(programs["dense"], programs["gated"], *circuit_inputs(dense, gated, frame), CONTROL)
         write_json(self.circuits, {"circuits": [circuit.to_json() for circuit in circuits]})
 
     def _frames(self, name: str) -> dict[str, Any]:

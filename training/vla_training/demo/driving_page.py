@@ -48,7 +48,7 @@ class DrivingResults:
                 raise EvaluationError(f"'{name}' on '{config}': rtl and sim differ: {check.first_difference}.")
         for circuit in self.circuits:
             if not circuit.equal:
-                raise EvaluationError(f"entry point '{circuit.command}' on rtl differs from the whole run on sim.")
+                raise EvaluationError(f"entry point '{circuit.command}' on rtl differs from sim.")
 
     def route_rows(self) -> list[tuple[str, ...]]:
         """As `_ROUTES` says."""
@@ -96,9 +96,10 @@ def write_driving_page(path: Path, results: DrivingResults) -> None:
         "<p>Means per frame, of frames that the int8 policies saw; 'model' is how far the runtime's estimate of the "
         "cycles is off. Milliseconds hold if the machine meets its clock; no FPGA build has shown that yet.</p>",
         "<h2>A circuit for each command</h2>",
-        "<p>Each command is an entry point of one program with shared weights. Dark tiles are on; its outputs have the "
-        "bytes of the whole network's. Bytes are those of the weights that it reads, cycles those of the Verilog "
-        "machine.</p>",
+        "<p>Each command is an entry point of one program with shared weights, in which the gates are nothing but the "
+        "tiles that are left out. Dark tiles are on. Multiply-accumulates are those of the convolutions, bytes those "
+        "of the weights that it reads, cycles those of the Verilog machine, whose outputs have the bytes of the "
+        "runtime's; the last column is the largest difference from the policy with its gates in float.</p>",
         circuit_picture(results.circuits),
         html_table(CIRCUIT_HEADINGS, circuit_rows(results.circuits)),
         *_drives(results),

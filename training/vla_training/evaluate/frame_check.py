@@ -76,7 +76,7 @@ def check_frames(
     config: str,
     frames: Arrays,
     progress: Callable[[], None] = lambda: None,
-    entry: Callable[[Arrays], str | None] = lambda inputs: None,
+    entry: Callable[[Arrays], str | None] | None = None,
 ) -> FrameCheck:
     """Run every frame on both backends.
 
@@ -85,7 +85,7 @@ def check_frames(
         config: name of its hardware config, for the report.
         frames: per input name, frames along axis 0.
         progress: called after each frame.
-        entry: the entry point of a frame; None: the first one.
+        entry: says the entry point of a frame; None: the first one.
     """
     import vlarun
 
@@ -98,7 +98,7 @@ def check_frames(
     seconds = 0.0
     for number in range(count):
         inputs = {name: values[number : number + 1] for name, values in frames.items()}
-        point = entry(inputs)
+        point = None if entry is None else entry(inputs)
         expected: Arrays = sim.run(inputs, raw=True, entry=point)
         found: Arrays = rtl.run(inputs, raw=True, entry=point)
         cycles["sim"].append(int(sim.stats["cycles"]))
