@@ -46,13 +46,8 @@ def _parser() -> CommandParser:
         )
     )
 
-    export = parser.add_command("export", "saved policy -> ONNX, checked against torch", "vla_training.commands:export")
-    export.add_argument("--policy", type=Path, required=True, help="folder of the run or of a saved policy")
-    export.add_argument("-o", "--output", type=Path, required=True, metavar="model.onnx", help="the model to write")
-    export.add_argument(
-        "--circuits",
-        action="store_true",
-        help="of a policy with gates: leave them out of the graph; vlac makes an entry point of each setting",
+    _export_arguments(
+        parser.add_command("export", "saved policy -> ONNX, checked against torch", "vla_training.commands:export")
     )
 
     calibrate = parser.add_command(
@@ -90,6 +85,16 @@ def _parser() -> CommandParser:
     )
     _demo_driving_arguments(driving)
     return parser
+
+
+def _export_arguments(export: CommandParser) -> None:
+    export.add_argument("--policy", type=Path, required=True, help="folder of the run or of a saved policy")
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="model.onnx", help="the model to write")
+    export.add_argument(
+        "--circuits",
+        action="store_true",
+        help="of a policy with gates: leave them out of the graph; vlac makes an entry point of each setting",
+    )
 
 
 def _dagger_arguments(p: CommandParser) -> None:
