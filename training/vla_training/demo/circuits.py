@@ -19,7 +19,7 @@ from vla_training.errors import EvaluationError
 
 __all__ = ["CIRCUIT_HEADINGS", "Circuit", "CircuitInputs", "circuit_picture", "circuit_rows", "measure_circuits"]
 
-CIRCUIT_HEADINGS = ("command", "tiles", "conv MACs", "bytes", "cycles", "of dense", "off float")
+CIRCUIT_HEADINGS = ("command", "tiles", "conv MACs", "bytes", "cycles", "of dense", "error")
 _WHOLE = "main"  # entry point with everything
 _CELL, _LABEL, _ROW = 14, 150, 24  # pixels of the picture
 Arrays = Mapping[str, npt.NDArray[Any]]
