@@ -91,6 +91,40 @@ def test_from_demonstrations_to_a_program(tmp_path: Path) -> None:
     assert 0 <= compare(found["float"], found["sim"]).p_value <= 1
 
 
+def test_a_program_whose_last_nodes_are_on_the_host(tmp_path: Path) -> None:
+    """Its device gives tensors of other names than the model."""
+    import onnx
+
+    import vlarun
+    from vla_toolchain.vlac_cli import main as vlac
+
+    model, path = tmp_path / "model.onnx", tmp_path / "prog.bin"
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        heads (float[1, 4] state) => (float[1, 4, 2] chunk)
+        <float[4, 4] left, float[4, 4] right, int64[3] shape = {1, 4, 2}> {
+            a = MatMul(state, left)
+            b = MatMul(state, right)
+            c = Softmax <axis = -1> (a)
+            d = Softmax <axis = -1> (b)
+            e = Concat <axis = -1> (c, d)
+            chunk = Reshape(e, shape)
+        }"""
+    graph = onnx.parser.parse_model(text)
+    numbers = np.random.default_rng(0)
+    for name in ("left", "right"):
+        weights = numbers.standard_normal((4, 4)).astype(np.float32)
+        kept = [tensor for tensor in graph.graph.initializer if tensor.name != name]
+        del graph.graph.initializer[:]
+        graph.graph.initializer.extend([*kept, onnx.numpy_helper.from_array(weights, name)])
+    onnx.save(graph, model)
+    assert vlac(["compile", str(model), "-o", str(path), "--config", "tiny", "--calib", "random"]) == 0
+
+    assert "chunk" not in [t.name for t in vlarun.Session(path).program.outputs]
+    found = evaluate(RunnerSpec("sim", path, "point_mlp"), "point", "square", 2)
+    first = [episode.actions[: 2 * (len(episode.actions) // 2)] for episode in found.episodes]
+    assert all(np.allclose(np.sum(np.reshape(each, (-1, 4)), axis=1), 1) for each in first)
+
+
 def test_it_learns(tmp_path: Path) -> None:
     from vla_models.saved import load_policy
     from vla_training.checkpoint import pretrained_folder

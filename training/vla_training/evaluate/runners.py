@@ -176,12 +176,14 @@ def _program_runner(spec: RunnerSpec) -> NetworkRunner:
     import vlarun
 
     session: Any = vlarun.open_session(str(spec.path), backend=spec.backend)
-    program = session.program if isinstance(session, vlarun.Session) else session.package
     if isinstance(session, vlarun.Session) and spec.policy:
         make = _named(spec.policy)
         if calls := calls_of(make()):
             return _program_calls(spec, session, make, calls)
-    make = _preprocessor(spec, [t.name for t in program.inputs], [t.name for t in program.outputs])
+    # the model's own: the device's are others where the host computes the model's first or last nodes
+    made = session.program.model_outputs if isinstance(session, vlarun.Session) else session.package.outputs
+    wanted, _ = session.wanted_inputs()
+    make = _preprocessor(spec, [t.name for t in wanted], [t.name for t in made])
     if isinstance(session, vlarun.Session) and session.program.tasks is not None:
         return _circuits(spec, session, make)
     runner = NetworkRunner(lambda inputs: session.run(dict(inputs)), make, lambda: int(session.stats["cycles"]))
