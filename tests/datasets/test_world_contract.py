@@ -17,7 +17,7 @@ from vla_datasets.lerobot.windows import load_windows
 from vla_datasets.worlds.registry import WORLDS, WorldSpec, find_world
 
 IMAGE = image("front")
-SLOW = {"driving"}  # worlds that draw large pictures
+SLOW = {"driving", "pusht_pixels"}  # worlds that draw pictures
 SERVED = {"carla"}  # worlds on a server; tests/datasets/carla_world holds the same against a scripted one
 EACH = [
     pytest.param(spec, id=spec.name, marks=[pytest.mark.slow] * (spec.name in SLOW))

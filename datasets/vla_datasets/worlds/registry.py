@@ -114,6 +114,24 @@ WORLDS: tuple[WorldSpec, ...] = (
         balances=("command", "steering"),
         shares="vla_datasets.worlds.driving.balance:frame_shares",
     ),
+    WorldSpec(
+        "pusht",
+        "Push-T in keypoints, with one goal or one an episode, by planned pushes",
+        ("fixed", "varied"),
+        world="vla_datasets.worlds.pusht.environment:PushT",
+        expert="vla_datasets.worlds.pusht.expert:expert",
+        schema="vla_datasets.worlds.pusht.schema:SCHEMA",
+        extras="envs,pusht",
+    ),
+    WorldSpec(
+        "pusht_pixels",
+        "Push-T with pictures of the plane and of the goal",
+        ("fixed", "varied"),
+        world="vla_datasets.worlds.pusht_pixels.environment:PushTPixels",
+        expert="vla_datasets.worlds.pusht.expert:expert",
+        schema="vla_datasets.worlds.pusht_pixels.schema:SCHEMA",
+        extras="envs,pusht",
+    ),
 )
 
 

@@ -1,0 +1,1 @@
+"""Push-T: a T-shaped block to push onto its goal."""

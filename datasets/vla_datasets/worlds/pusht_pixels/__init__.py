@@ -1,0 +1,1 @@
+"""Push-T with pictures."""
