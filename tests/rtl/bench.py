@@ -25,7 +25,7 @@ SOURCES = sorted([*RTL.glob("src/*.v"), *RTL.glob("lib/*.v"), RTL / "generated" 
 TOP = "vla_core"
 BUILD = RTL / "build"
 INCLUDES = tuple(RTL / d for d in ("generated", "lib", "src"))
-COMPILER = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 CFG_CXXFLAGS_PCH_I=-include"
+COMPILER = "OPT_FAST=-O1 OPT_SLOW=-O0 CFG_CXXFLAGS_PCH_I=-include"
 FLAGS = ("--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wall")
 
 
@@ -71,7 +71,8 @@ def build_bench(top: str, sources: tuple[Path, ...], flags: tuple[str, ...] = ()
             *flags,
             *(f"-I{d}" for d in INCLUDES),
             *(f"-G{k}={v}" for k, v in sizes),
-            *("-MAKEFLAGS", COMPILER, "-CFLAGS", f"-std=c++17 -I{RTL / 'sim'} -I{RTL / 'generated'}"),
+            *("-MAKEFLAGS", f"{COMPILER} OPT_GLOBAL=-O1"),
+            *("-CFLAGS", f"-std=c++17 -I{RTL / 'sim'} -I{RTL / 'generated'}"),
             *("--top-module", top, "--Mdir", str(folder), "-o", "bench"),
             *map(str, sources),
         ]
@@ -111,7 +112,8 @@ def run_cocotb(module: str, tests: Path, folder: Path, coverage: bool = False, *
     runner = get_runner("verilator")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", tool_path())
-        patch.setenv("MAKEFLAGS", f"-- {COMPILER}")  # the runner calls make itself
+        # the runner calls make itself; Verilator's VPI, built anew for each bench, takes most of the time
+        patch.setenv("MAKEFLAGS", f"-- {COMPILER} OPT_GLOBAL=-O0")
         kind, counting = ("cocotb-coverage", ["--coverage-line"]) if coverage else ("cocotb", [])
         with build_folder(kind, module, tuple(parameters.items())) as build:
             runner.build(
