@@ -18,10 +18,15 @@ class FakeSession:
         self._session: Any = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         self._backend = backend
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        self.program = types.SimpleNamespace(inputs=inputs, outputs=outputs)
+        self._inputs = inputs
+        self.program = types.SimpleNamespace(model_outputs=outputs, tasks=None)
         self.stats: dict[str, Any] = {}
 
-    def run(self, inputs: dict[str, np.ndarray], raw: bool = False) -> dict[str, np.ndarray]:
+    def wanted_inputs(self) -> tuple[list[Any], set[str]]:
+        return self._inputs, set()
+
+    def run(self, inputs: dict[str, np.ndarray], raw: bool = False, entry: str | None = None) -> dict[str, np.ndarray]:
+        assert entry is None  # one task
         rows = range(len(next(iter(inputs.values()))))
         logits = np.concatenate([self._session.run(None, {n: v[[r]] for n, v in inputs.items()})[0] for r in rows])
         cycles = 20_000 if self._backend == "rtl" else 19_900
