@@ -35,9 +35,7 @@ class TrainConfig(Generic[P, O]):
     collect_seed: int = 0  # of the demonstrations
     seed: int = 0  # initial weights, order of the frames, randomness of each step
     steps: int = 2000  # optimizer steps
-    balance: str = (
-        ""  # frames that are learnt from more or less often, by what the world knows of them; "" for all alike
-    )
+    balance: str = ""  # what of the world decides how often a frame is learnt from; "" for all alike
     batch_size: int = 64  # frames of an optimizer step, over all processes
     accumulate: int = 1  # parts that a batch is computed in, one after another
     learning_rate: float = 1e-3  # peak; linear warm-up, then half a cosine down to zero
