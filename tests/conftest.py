@@ -16,12 +16,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """
     parser.addoption("--random-blocks", type=int, default=30, help="random transformer blocks (acceptance: 300)")
     parser.addoption("--every-exporter", action="store_true", help="each spelling from each exporter and opset")
+    parser.addoption("--every-line", action="store_true", help="measure the line coverage of the RTL again")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only `--every-exporter` asks for."""
-    if config.getoption("--every-exporter"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("every_exporter")]
+    """Leave out what only an option asks for, which its marker is called after."""
+    wanted = {name: config.getoption(f"--{name.replace('_', '-')}") for name in ("every_exporter", "every_line")}
+    left_out = [item for item in items if any(item.get_closest_marker(n) and not w for n, w in wanted.items())]
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if not item.get_closest_marker("every_exporter")]
+    items[:] = [item for item in items if item not in left_out]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from counts import Counts, Point
 from field_coverage import CONFIGS, PROGRAMS, Combination, Row, reasons
+from measured_sources import digest
 from value_classes import FITS, highest
 
 from vla_isa import hardware
@@ -44,7 +45,8 @@ Measured with Verilator's `--coverage-line` on the conformance suites T0, T1 and
 two schedules), stalls off and random, every case compared with the reference as always. The machine is
 `tests/coverage/coverage.toml`: small, with two data masters, so that the code between masters runs; a larger config
 has the same lines. Registers that only a host reads are reached by the bench of `vla_control`, counted the same way.
-Checked by `tests/coverage/test_line_coverage.py` (slow).
+Measured by `make coverage`, of sources `{sources}`; a test fails where the RTL, the suites or the reasons are others.
+All of it again: `pytest tests/coverage --every-line`.
 
 A *line* is one that belongs to an `always` block or a `?:`; an `assign` without `?:` always runs and is not counted. A
 *branch* is a side of an `if` (an `else` that is not written too), an item of a `case`, or an arm of a `?:`. All
@@ -123,7 +125,7 @@ def line_part(counts: Counts, by_bench: list[Point], unreached: list[tuple[Point
     files = sorted({p.file for p in counts})
     everything = _module("all", counts)
     lines, branches = (_percent(*everything[i : i + 2]) for i in (1, 3))
-    out = [LINES_TITLE + LINES.format(programs=programs, lines=lines, branches=branches)]
+    out = [LINES_TITLE + LINES.format(programs=programs, sources=digest(), lines=lines, branches=branches)]
     out += _table(
         ["module", "lines", "run", "branches", "run"],
         [

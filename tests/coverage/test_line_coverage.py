@@ -11,18 +11,25 @@ import line_coverage
 import pytest
 from counts import Point
 from line_coverage import Measured
+from measured_sources import digest
 from write_page import line_text
 
 from vlarun.backends.rtl_build import source_folder
 
 
 @pytest.mark.slow
+@pytest.mark.every_line
 @pytest.mark.timeout(1800)  # a build and some 1,800 runs, on a machine that may be busy
 def test_nothing_is_missing_and_the_page_is_up_to_date() -> None:
     text, problems = line_text()
     assert not problems, "\n".join(problems)
     page = coverage_page.split(coverage_page.PAGE.read_text(encoding="utf-8"))[1]
     assert page == text, "docs/reference/coverage.md is out of date: make coverage"
+
+
+def test_the_page_is_of_these_sources() -> None:
+    page = coverage_page.PAGE.read_text(encoding="utf-8")
+    assert f"of sources `{digest()}`" in page, "docs/reference/coverage.md was measured with other RTL: make coverage"
 
 
 def explained() -> list[Point]:
