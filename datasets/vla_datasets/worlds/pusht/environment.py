@@ -58,7 +58,11 @@ class PushT(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
             self.goal = np.array([*numbers.uniform(156, 356, 2), numbers.uniform(-np.pi, np.pi)])
             self.env.goal_pose = self.goal
         self._steps, self._best, self._last = 0, 0.0, None
+        self.begin()
         return self.seen(), {}
+
+    def begin(self) -> None:
+        """What a world of pictures draws once an episode; here nothing."""
 
     def step(self, action: Any, elapsed: float = 0.0) -> tuple[Sample, float, bool, bool, dict[str, Any]]:
         """A tenth of a second towards `action` (2,), after `elapsed` seconds towards the last one."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
@@ -29,16 +27,12 @@ class PushTPixels(PushT):
         picture = spaces.Box(0, 255, IMAGE_SHAPE, np.uint8)
         self.observation_space = spaces.Dict({IMAGE: picture, GOAL_IMAGE: picture, **self.observation_space.spaces})
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Sample, dict[str, Any]]:
-        """As `PushT.reset`."""
-        super().reset(seed=seed)
+    def begin(self) -> None:
+        """The goal's picture."""
         self._goal_picture = self._picture_of_goal()
-        return self.seen(), {}
 
     def seen(self) -> Sample:
         """The observation of now."""
-        if not self._goal_picture.any():  # within reset
-            return super().seen()
         return {IMAGE: self._picture(), GOAL_IMAGE: self._goal_picture, **super().seen()}
 
     def _picture(self) -> npt.NDArray[np.uint8]:
