@@ -3,8 +3,8 @@
 // record; zero point, clamp; table or dithered table over results.
 // Does not: keep the table (`vla_row_table`), or stall.
 // Latency: 28 cycles. en_i[k] says that stage k holds a value; its registers load at the end of that cycle.
-// Same arithmetic as vla_isa.numerics.rows. No product has more than 27 x 18 bits: 9 of DSP blocks, wider ones are sums
-// of two (`vla_scale`). Of pairs the high bytes are multiplied at once, in logic; the low ones go the way of a and b.
+// Same arithmetic as vla_isa.numerics.rows. No product has more than 27 x 18 bits: 10 DSP blocks, wider ones are sums
+// of two (`vla_scale`). Of pairs the high bytes are multiplied at once; the low ones go the way of a and b.
 `include "vla_isa.vh"
 `default_nettype none
 module vla_row_lane (
