@@ -1,5 +1,6 @@
 """For all tests: ONNX Runtime's telemetry is off, whichever package a test imports first; vlac checks every pass."""
 
+import importlib.util
 import os
 
 import pytest
@@ -25,3 +26,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if any(item.get_closest_marker(n) and not w for n, w in wanted.items())]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Weights that a test draws are the same in every run (a new process seeds PyTorch by chance)."""
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        torch.manual_seed(0)
