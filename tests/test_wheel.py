@@ -27,7 +27,7 @@ def run(*command: str | Path, folder: Path) -> str:
     """Run a command in a folder with nothing of this Python environment; returns what it printed."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV", "COV"))}
     path = os.pathsep.join(p for p in kept["PATH"].split(os.pathsep) if not p.startswith(sys.prefix))
-    environment = kept | {"PATH": path, "XDG_CACHE_HOME": str(folder / "cache")}
+    environment = kept | {"PATH": path, "XDG_CACHE_HOME": str(folder / "cache"), "VLARUN_RTL_OPTIMIZE": "0"}
     done = subprocess.run(
         [str(c) for c in command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )

@@ -42,6 +42,7 @@ def test_an_assertion_ends_the_run_with_its_message(
     assert text.count(RIGHT) == 1
     file.write_text(text.replace(RIGHT, WRONG), encoding="utf-8")
     monkeypatch.setattr(rtl_build, "source_folder", lambda: broken)
+    monkeypatch.setenv(rtl_build.OPTIMIZE, "0")  # it runs a few hundred cycles
     monkeypatch.setattr(rtl_build, "cache_folder", lambda kind: tmp_path / "cache")
     waits = program(TINY, [copy(LOAD, n0=64, n1=1, n2=1, n3=1, signal=1), copy(STORE, wait=1), halt()])
     with pytest.raises(MachineError, match="an assertion failed"):

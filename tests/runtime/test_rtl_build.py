@@ -57,7 +57,16 @@ def test_key_depends_on_everything_that_matters(sources: Path, monkeypatch: pyte
         keys.add(key())
     monkeypatch.setattr(rtl_build, "BUILD_VERSION", rtl_build.BUILD_VERSION + 1)
     keys.add(key())
-    assert len(keys) == 9
+    monkeypatch.setenv(rtl_build.OPTIMIZE, "0")
+    keys.add(key())
+    assert len(keys) == 10
+
+
+@pytest.mark.parametrize("level", ["4", "-1", "", "fast"])
+def test_an_optimization_that_there_is_not(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(rtl_build.OPTIMIZE, level)
+    with pytest.raises(BackendError, match=f"VLARUN_RTL_OPTIMIZE is '{level}'; it must be 0, 1, 2 or 3, or not set"):
+        key()
 
 
 def test_what_was_hashed_is_what_is_built(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ FLAVOURS = {
     # counts how often each line and branch ran; a run writes its counts to the file $VLA_COVERAGE
     "coverage": ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "--coverage-line"],
 }
+OPTIMIZE = "VLARUN_RTL_OPTIMIZE"  # environment: of the C++ compiler, "3" where it is not set
 LOG_LINES, LOG_COLUMNS = 15, 200
 
 
@@ -111,8 +112,21 @@ def _need_tools() -> None:
         )
 
 
+def _optimization() -> str:
+    """How much the C++ compiler does: "0" builds in a third of the time, and runs many times slower.
+
+    Raises:
+        BackendError: the environment asks for something else than 0 to 3.
+    """
+    level = os.environ.get(OPTIMIZE, "3")
+    if level not in ("0", "1", "2", "3"):
+        raise BackendError(f"{OPTIMIZE} is '{level[:20]}'; it must be 0, 1, 2 or 3, or not set")
+    return level
+
+
 def _command_flags(hw: HardwareConfig) -> list[str]:
     """Flags that do not name a place: parameters and C++ options."""
+    level = _optimization()
     parameters = {
         "Pixels": hw.pixels,
         "Block": hw.block,
@@ -128,11 +142,11 @@ def _command_flags(hw: HardwareConfig) -> list[str]:
     return [
         *(f"-G{name}={value}" for name, value in parameters.items()),
         "-CFLAGS",
-        f"-fPIC -std=c++17 -O3 -march=native -DVLA_PIXELS={hw.pixels}",
+        f"-fPIC -std=c++17 -O{level} -march=native -DVLA_PIXELS={hw.pixels}",
         "-LDFLAGS",
         "-shared",
         "-MAKEFLAGS",
-        "OPT_FAST=-O3 OPT_SLOW=-O1 OPT_GLOBAL=-O3",
+        f"OPT_FAST=-O{level} OPT_SLOW=-O{min(level, '1')} OPT_GLOBAL=-O{level}",
     ]
 
 
