@@ -17,12 +17,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """
     parser.addoption("--random-blocks", type=int, default=30, help="random transformer blocks (acceptance: 300)")
     parser.addoption("--every-exporter", action="store_true", help="each spelling from each exporter and opset")
+    parser.addoption("--every-shape", action="store_true", help="the cycles of the largest published shapes, too")
     parser.addoption("--every-line", action="store_true", help="measure the line coverage of the RTL again")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what only an option asks for, which its marker is called after."""
-    wanted = {name: config.getoption(f"--{name.replace('_', '-')}") for name in ("every_exporter", "every_line")}
+    options = ("every_exporter", "every_line", "every_shape")
+    wanted = {name: config.getoption(f"--{name.replace('_', '-')}") for name in options}
     left_out = [item for item in items if any(item.get_closest_marker(n) and not w for n, w in wanted.items())]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]

@@ -36,6 +36,7 @@ def test_a_block_on_the_verilog_machine(name):
 
 
 @pytest.mark.slow
+@pytest.mark.every_shape
 def test_a_denoising_step_takes_no_more_than_published():
     found = re.search(r"`rdt_170m` .*?: ([0-9,]+) cycles by the\s+model", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
