@@ -20,7 +20,11 @@ from vla_models.driving_tiles.preprocess import DrivingTilesPreprocessor
 from vla_models.driving_vgg.config import DrivingVggConfig
 from vla_models.driving_vgg.preprocess import DrivingVggPreprocessor
 from vla_models.errors import PolicyError
+from vla_models.mlp_policy.config import MlpPolicyConfig
+from vla_models.mlp_policy.preprocess import MlpPolicyPreprocessor
 from vla_models.option_types import check_types
+from vla_models.pi_zero.config import PiZeroConfig
+from vla_models.pi_zero.preprocess import PiZeroPreprocessor
 from vla_models.policy import Preprocessor
 from vla_models.quantized_config import QuantizedConfig
 
@@ -71,6 +75,8 @@ POLICIES: tuple[PolicySpec, ...] = (
     PolicySpec(
         "driving_tiles", DrivingTilesConfig, "vla_models.driving_tiles.model:DrivingTiles", DrivingTilesPreprocessor
     ),
+    PolicySpec("mlp_policy", MlpPolicyConfig, "vla_models.mlp_policy.model:MlpPolicy", MlpPolicyPreprocessor),
+    PolicySpec("pi_zero", PiZeroConfig, "vla_models.pi_zero.model:PiZero", PiZeroPreprocessor),
 )
 
 

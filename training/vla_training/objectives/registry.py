@@ -9,6 +9,7 @@ from vla_isa.registry import find_named
 from vla_training.errors import TrainConfigError
 from vla_training.objectives.behaviour_cloning import BehaviourCloning
 from vla_training.objectives.driving import DrivingImitation
+from vla_training.objectives.flow_matching import FlowMatching
 from vla_training.objectives.mean_squared_error import MeanSquaredError
 from vla_training.objectives.objective import Objective
 from vla_training.objectives.routed_cloning import RoutedCloning
@@ -26,6 +27,7 @@ class ObjectiveSpec:
 
 OBJECTIVES: tuple[ObjectiveSpec, ...] = (
     ObjectiveSpec("behaviour_cloning", BehaviourCloning),
+    ObjectiveSpec("flow_matching", FlowMatching),
     ObjectiveSpec("mean_squared_error", MeanSquaredError),
     ObjectiveSpec("routed_cloning", RoutedCloning),
     ObjectiveSpec("driving", DrivingImitation),

@@ -1,0 +1,71 @@
+"""From places in the plane to the features of keypoint policies, with numpy, for training and robot alike.
+
+A network's inputs are 8 bits wide on the device: a plane of 512 px would have steps of 4 px. So each place also comes
+as sine and cosine of shorter periods (Fourier features, Tancik et al. 2020, arXiv 2006.10739), whose steps are finer.
+The pusher's place is from the plane's middle; all others are from the pusher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vla_models.pusht.names import MIDDLE, PLACE_UNIT
+
+__all__ = ["Places", "corner_tokens", "flat_row", "state_row", "wave_count"]
+
+Floats = npt.NDArray[np.float32]
+
+
+class Places(NamedTuple):
+    """What is seen, in px.
+
+    Attributes:
+        pusher: (N, 2).
+        last: (N, 2), the action before; the pusher's place where there was none.
+        keypoints: (N, 16).
+        goal: (N, 16).
+    """
+
+    pusher: Floats
+    last: Floats
+    keypoints: Floats
+    goal: Floats
+
+
+def wave_count(periods: Sequence[float]) -> int:
+    """How many features a coordinate has."""
+    return 1 + 2 * len(periods)
+
+
+def state_row(places: Places, periods: Sequence[float]) -> Floats:
+    """The pusher and its last action: (N, 4 * `wave_count`)."""
+    return _features(_state(places), periods)
+
+
+def corner_tokens(places: Places, periods: Sequence[float]) -> Floats:
+    """Where each corner is, and where it should be: (N, 8, 4 * `wave_count`)."""
+    here, there = (corners.reshape(-1, 8, 2) for corners in _corners(places))
+    return _features(np.concatenate([here, there], axis=2), periods)
+
+
+def flat_row(places: Places, periods: Sequence[float]) -> Floats:
+    """All of it as one row: (N, 36 * `wave_count`)."""
+    return _features(np.concatenate([_state(places), *_corners(places)], axis=1), periods)
+
+
+def _state(places: Places) -> Floats:
+    return np.concatenate([places.pusher - np.float32(MIDDLE), places.last - places.pusher], axis=1)
+
+
+def _corners(places: Places) -> tuple[Floats, Floats]:
+    pusher = np.tile(places.pusher, 8)
+    return places.keypoints - pusher, places.goal - pusher
+
+
+def _features(px: Floats, periods: Sequence[float]) -> Floats:
+    waves = [f(px * np.float32(2 * np.pi / period)) for period in periods for f in (np.sin, np.cos)]
+    return np.concatenate([px / np.float32(PLACE_UNIT), *waves], axis=-1).astype(np.float32)

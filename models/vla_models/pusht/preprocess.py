@@ -1,0 +1,99 @@
+"""From what Push-T shows to the inputs of a policy, and from its chunk to places in the plane.
+
+Not here: the batches of training (`batches.py`; a test holds that both make the same inputs), the sizes of one policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vla_datasets.keys import STATE
+from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS, SIDE
+from vla_models.errors import ObservationError
+from vla_models.pusht.names import ACTION_UNIT, ACTIONS, NOISE
+from vla_models.pusht.observation import Places
+
+__all__ = ["KeypointPreprocessor", "read_floats"]
+
+Floats = npt.NDArray[np.float32]
+
+
+def read_floats(observation: Mapping[str, Any], key: str, count: int) -> Floats:
+    """One vector of an observation.
+
+    Raises:
+        ObservationError: it is missing, of another size, or not of finite numbers.
+    """
+    if key not in observation:
+        raise ObservationError(f"The observation has no '{key}'; it has {', '.join(observation)}.")
+    value = np.asarray(observation[key])
+    if value.size != count or value.dtype.kind not in "fiu" or not np.isfinite(value).all():
+        raise ObservationError(f"'{key}' is {value.dtype} {value.shape}; it must be {count} finite numbers.")
+    return value.reshape(count).astype(np.float32)
+
+
+class KeypointPreprocessor:
+    """Keeps the last action of an episode.
+
+    Args:
+        observed: the network's inputs of what is seen, each made of the places with a batch of 1.
+        shape: of a chunk with batch 1: (1, horizon, 2), or that in a row.
+        execute: how many steps of it are done before the network is asked again.
+        noise: whether the network begins with noise.
+    """
+
+    output_names = (ACTIONS,)
+
+    def __init__(
+        self, observed: Mapping[str, Callable[[Places], Floats]], shape: tuple[int, ...], execute: int, noise: bool
+    ) -> None:
+        self.input_names = (*observed, NOISE) if noise else tuple(observed)
+        self._observed, self._shape, self._execute = observed, shape, execute
+        self._last: Floats | None = None
+        self._pusher = np.zeros(2, np.float32)
+        self._random = np.random.default_rng(0)
+
+    def reset(self, task: str, seed: int = 0) -> None:
+        """Forget the last episode; the noise of this one comes from the seed."""
+        self._last = None
+        self._random = np.random.default_rng(seed)
+
+    def inputs(self, observation: Mapping[str, Any]) -> dict[str, Floats]:
+        """Float32 inputs of what is seen, and noise of a chunk's shape.
+
+        Args:
+            observation: the pusher (2,), the keypoints (16,) and the goal's (16,), in px.
+
+        Raises:
+            ObservationError: something is missing or no such vector.
+        """
+        pusher, keypoints, goal = (read_floats(observation, k, n) for k, n in ((STATE, 2), (KEYPOINTS, 16), (GOAL, 16)))
+        last = pusher if self._last is None else self._last
+        self._pusher = pusher
+        places = Places(pusher[None], last[None], keypoints[None], goal[None])
+        found = {name: make(places) for name, make in self._observed.items()}
+        if NOISE in self.input_names:
+            found[NOISE] = self._random.standard_normal(self._shape, np.float32)
+        return found
+
+    def actions(self, outputs: Mapping[str, npt.NDArray[Any]]) -> Floats:
+        """The part of the chunk that is done: (execute, 2), px within the plane.
+
+        Raises:
+            ObservationError: the chunk is not as many finite numbers as it should be.
+        """
+        chunk = np.asarray(outputs[ACTIONS], np.float32)
+        if chunk.shape != self._shape or not np.isfinite(chunk).all():
+            raise ObservationError(f"The chunk is {chunk.shape}; it must be {self._shape}, of finite numbers.")
+        steps = chunk.reshape(-1, 2)[: self._execute]
+        places: Floats = (steps * np.float32(ACTION_UNIT) + self._pusher).clip(0, SIDE).astype(np.float32)
+        self._last = places[-1]
+        return places
+
+    def correct(self, action: npt.NDArray[Any]) -> None:
+        """What was done instead of the last action."""
+        self._last = np.asarray(action, np.float32).reshape(2)

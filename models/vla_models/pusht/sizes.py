@@ -1,0 +1,32 @@
+"""Checks of the sizes that the Push-T policies share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from vla_models.errors import PolicyError
+
+__all__ = ["METHODS", "check_sizes"]
+
+METHODS = ("flow", "direct")  # a chunk from noise by the steps of a flow, or at once
+
+
+def check_sizes(
+    policy: str, method: str, horizon: int, execute: int, euler_steps: int, periods: Sequence[float]
+) -> None:
+    """Refuse a chunk, a sampler or an observation that there cannot be.
+
+    Raises:
+        PolicyError: names the option, its value and what it must be.
+    """
+    if method not in METHODS:
+        raise PolicyError(f"{policy}: 'method' is '{method}'; it must be one of {', '.join(METHODS)}.")
+    if not 1 <= horizon <= 256:
+        raise PolicyError(f"{policy}: 'horizon' is {horizon}; it must be from 1 to 256 steps.")
+    if not 1 <= execute <= horizon:
+        raise PolicyError(f"{policy}: 'execute' is {execute}; it must be from 1 to 'horizon', {horizon}.")
+    if not 1 <= euler_steps <= 1000:
+        raise PolicyError(f"{policy}: 'euler_steps' is {euler_steps}; it must be from 1 to 1000.")
+    if len(periods) > 8 or not all(math.isfinite(p) and p > 0 for p in periods):
+        raise PolicyError(f"{policy}: 'periods' is {list(periods)}; it must be at most 8 lengths above 0 px.")
