@@ -123,6 +123,24 @@ def _mqa(m, x):
     return joined((q @ k.transpose(2, 3) / math.sqrt(D)).softmax(-1) @ v)
 
 
+def made_prefix(blocks, h):
+    """Blocks of tokens one behind another; each sees itself and all before it, whose keys are joined."""
+
+    def forward(m, *parts):
+        k = v = None
+        for x in parts:
+            own = [heads(f(x)[..., : h * D], h) for f in (m.k, m.v)]
+            k, v = own if k is None else (torch.cat(pair, dim=2) for pair in zip((k, v), own, strict=True))
+            shared = (t.repeat_interleave(H // h, dim=1) for t in (k, v))
+            y = joined(F.scaled_dot_product_attention(heads(m.q(x)), *shared))
+        return y
+
+    return lambda: (
+        Fn(forward, **{name: nn.Linear(C, C) for name in "qkv"}),
+        tuple(r(B, S + 3 * i, C) for i in range(blocks)),
+    )
+
+
 def of_x(forward):
     def make():
         parts = {name: nn.Linear(C, C) for name in "qkvo"}
@@ -260,6 +278,8 @@ MODULES = {
     "repeat_kv": of_x(_repeat_kv),
     "repeat_interleave": of_x(_interleave),
     "mqa": of_x(_mqa),
+    "made_prefix": made_prefix(2, H),
+    "made_prefix_shared": made_prefix(3, 2),
     "one_head": of_x(_one_head),
     "no_batch": of_x(_no_batch),
     "padding_additive": padded(hf_padding),

@@ -39,6 +39,7 @@ class Case:
 
 
 MOVED = ("Softmax", "ReduceMean", "Erf", "Tanh", "Sigmoid", "Transpose")
+MOVES = ("Softmax", "Transpose")
 A, N, F, R = "attention", "norms", "activations", "rotary embeddings"
 ONE = {"Attention": 1}
 LN, RMS, GN = ({name: 1} for name in ("LayerNormalization", "RMSNormalization", "GroupNormalization"))
@@ -73,6 +74,8 @@ ATTENTION = (
     Case("repeat_kv", A, "keys repeated by `expand` (Llama)", ONE),
     Case("repeat_interleave", A, "keys repeated by `repeat_interleave`", ONE),
     Case("mqa", A, "one head of keys, broadcast", ONE),
+    Case("made_prefix", A, "keys of a prefix in the same graph, joined with `cat`", ONE, gone=MOVES),
+    Case("made_prefix_shared", A, "the same in three blocks, heads of keys shared", ONE, gone=MOVES),
     Case("one_head", A, "one head", ONE),
     Case("no_batch", A, "one head, matrices", ONE),
     Case("padding_additive", A, "a padding mask as `(1 - mask) * min` (BERT)", ONE),

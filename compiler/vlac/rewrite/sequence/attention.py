@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vlac.model.mask_structure import NEVER
 from vlac.model.reading import attribute, constant, shape_of
 from vlac.rewrite.nodes import Nodes
-from vlac.rewrite.sequence.cache import past_of
+from vlac.rewrite.sequence.cache import joined_rows, past_of
 from vlac.rewrite.sequence.emit import emit
 from vlac.rewrite.sequence.masks import Term
 from vlac.rewrite.sequence.match import is_op, made_by, operands, pairs, scalar, uncast
@@ -253,6 +253,8 @@ def _attention(new: Nodes, found: _Logits, values: View, out: tuple[int, ...], t
     past = past_of(given.k, given.v)
     if past is not None:
         given = replace(given, k=past.k, v=past.v, past=past.values, returned=past.returned)
+    else:
+        given = replace(given, k=joined_rows(new, given.k), v=joined_rows(new, given.v))
     results = build(new, given)
     if results is None:
         return None

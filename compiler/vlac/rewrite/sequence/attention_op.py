@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vlac.model.reading import attribute, constant, shape_of
 from vlac.rewrite.nodes import Nodes
-from vlac.rewrite.sequence.cache import past_of
+from vlac.rewrite.sequence.cache import joined_rows, past_of
 from vlac.rewrite.sequence.emit import emit
 from vlac.rewrite.sequence.masks import Term
 from vlac.rewrite.sequence.match import is_op
@@ -46,6 +46,8 @@ def _pack(graph: ir.Graph, node: ir.Node) -> None:
             past = None  # ONNX counts keys from the first of all, but with a past from the first new one
         if past is not None:
             given = replace(given, k=past.k, v=past.v, past=past.values, returned=past.returned)
+        elif given.past is None:
+            given = replace(given, k=joined_rows(new, given.k), v=joined_rows(new, given.v))
         results = build(new, given)
         if results is None:
             return

@@ -2,6 +2,8 @@
 
 matches: Concat(past, new) over the sequence, of keys and of values, in the layout [batch, heads, sequence, channels].
 The Concats' results, where both are outputs of the model, become `present_key`, `present_value`.
+Where the earlier ones are made by the model itself (a prefix, read by the steps of a sampler), the parts are joined as
+rows with their heads side by side, as layers make them.
 Not matched: caches in other layouts, which stay a Concat in front. What else reads a Concat keeps it.
 """
 
@@ -12,10 +14,12 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from vlac.model.reading import attribute, shape_of
+from vlac.rewrite.nodes import Nodes
+from vlac.rewrite.sequence.emit import emit
 from vlac.rewrite.sequence.match import made_by
-from vlac.rewrite.sequence.views import View, view_of
+from vlac.rewrite.sequence.views import Atom, View, view_of
 
-__all__ = ["Past", "past_of"]
+__all__ = ["Past", "joined_rows", "past_of"]
 
 
 @dataclass(frozen=True)
@@ -54,19 +58,53 @@ def past_of(k: View, v: View) -> Past | None:
     return Past(new_k, new_v, (old_k, old_v), (k.root, v.root))
 
 
+def joined_rows(new: Nodes, view: View) -> View:
+    """Keys or values [batch, heads, sequence, channels] that a Concat joined, as a view of joined rows; else `view`."""
+    if not _is_joined(view):
+        return view
+    parts = [v.transpose((0, 2, 1, 3)) for v in map(view_of, _joined(view.root))]
+    packed = [v.reshape((*v.shape[:2], v.shape[2] * v.shape[3])) for v in parts]
+    batch, total, heads, channels = (view.shape[0], view.shape[2], parts[0].shape[2], view.shape[3])
+    rows = [None if v is None else emit(new, v) for v in packed]
+    if any(row is None for row in rows):
+        return view
+    y = new.add("Concat", rows, (batch, total, heads * channels), {"axis": 1})
+    split = View.whole(y).reshape((batch, total, heads, channels))
+    assert split is not None
+    b, own, t, c = split.transpose((0, 2, 1, 3)).axes
+    return View(y, 0, (b, (*own, *_repeated(view)), t, c))
+
+
+def _joined(value: ir.Value) -> list[ir.Value]:
+    """What Concats over the sequence, one behind another, join."""
+    node = made_by(value, "Concat")
+    if node is None or attribute(node, "axis", 0) % 4 != 2:
+        return [value]
+    return [part for v in node.inputs if v is not None for part in _joined(v)]
+
+
+def _is_joined(view: View) -> bool:
+    """Whether it is what a Concat over the sequence makes, with heads repeated at most."""
+    node, whole = made_by(view.root, "Concat"), View.whole(view.root)
+    if node is None or len(whole.axes) != 4 or attribute(node, "axis", 0) % 4 != 2:
+        return False
+    heads = tuple(a for a in view.axes[1] if a[1])
+    return (view.axes[0], heads, *view.axes[2:]) == whole.axes
+
+
+def _repeated(view: View) -> tuple[Atom, ...]:
+    return tuple(a for a in view.axes[1] if not a[1])
+
+
 def _parts(view: View) -> tuple[ir.Value, View] | None:
     """The earlier part and a view of the new one, with heads repeated as in `view`."""
-    root = view.root
-    node = made_by(root, "Concat")
-    whole = View.whole(root)
-    if node is None or len(node.inputs) != 2 or len(whole.axes) != 4 or attribute(node, "axis", 0) % 4 != 2:
+    if not _is_joined(view):
+        return None
+    node = made_by(view.root, "Concat")
+    if node is None or len(node.inputs) != 2:
         return None
     past, fresh = node.inputs
-    heads = tuple(a for a in view.axes[1] if a[1])
-    if (view.axes[0], heads, *view.axes[2:]) != whole.axes or past is None or fresh is None:
-        return None
-    if not past.is_graph_input():
+    if past is None or fresh is None or not past.is_graph_input():
         return None
     below = view_of(fresh)
-    repeated = tuple(a for a in view.axes[1] if not a[1])
-    return past, View(below.root, below.offset, (below.axes[0], (*below.axes[1], *repeated), *below.axes[2:]))
+    return past, View(below.root, below.offset, (below.axes[0], (*below.axes[1], *_repeated(view)), *below.axes[2:]))

@@ -1,0 +1,272 @@
+"""The Push-T policies: inputs that training and robot share, the prefix that is kept, and the program of all steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import vlarun
+from vla_datasets.keys import ACTION, STATE, is_pad
+from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS
+from vla_models.errors import ObservationError, PolicyError
+from vla_models.policy import Preprocessor
+from vla_models.pusht.names import ACTION_UNIT, ACTIONS, NOISE
+from vla_models.registry import find_policy
+from vlac.api import compile_file
+from vlac.options import CompileOptions
+
+NAMES = ("mlp_policy", "pi_zero")
+SMALL: dict[str, dict[str, Any]] = {
+    "mlp_policy": {"width": 32, "blocks": 2},
+    "pi_zero": {
+        "prefix_width": 48,
+        "prefix_hidden": 64,
+        "action_width": 32,
+        "action_hidden": 80,
+        "depth": 2,
+        "heads": 4,
+        "key_heads": 2,
+    },
+}
+STEPS = 20
+
+
+def episode(steps: int = STEPS) -> dict[str, np.ndarray]:
+    """An episode of random places, by key: (steps, ...)."""
+    rng = np.random.default_rng(4)
+    sizes = {STATE: 2, KEYPOINTS: 16, GOAL: 16, ACTION: 2}
+    return {key: rng.uniform(0, 512, (steps, n)).astype(np.float32) for key, n in sizes.items()}
+
+
+def samples(frames: dict[str, np.ndarray], windows: dict[str, Any]) -> dict[str, Any]:
+    """A batch of all frames of one episode."""
+    import torch
+
+    from vla_datasets.lerobot.windows import Windows
+
+    made = Windows(frames, ["push"] * STEPS, [STEPS], windows).batch(np.arange(STEPS))
+    return {key: torch.from_numpy(value) for key, value in made.items() if isinstance(value, np.ndarray)}
+
+
+def small(name: str, **options: Any) -> Any:
+    import torch
+
+    torch.manual_seed(0)
+    spec = find_policy(name)
+    policy = spec.make(spec.configured(SMALL[name] | options)).eval()
+    with torch.no_grad():
+        for parameter in policy.parameters():  # norms whose weight is what is added to one begin at zero
+            if parameter.ndim == 1:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return policy
+
+
+def preprocessor(name: str, **options: Any) -> Preprocessor:
+    spec = find_policy(name)
+    return spec.preprocessor(spec.configured(SMALL[name] | options))
+
+
+def observation(frames: dict[str, np.ndarray], step: int) -> dict[str, np.ndarray]:
+    return {key: frames[key][step] for key in (STATE, KEYPOINTS, GOAL)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_and_robot_see_the_same(name: str) -> None:
+    """At every frame of an episode whose actions were the expert's."""
+    frames, policy, robot = episode(), small(name), preprocessor(name)
+    batch = policy.prepare(samples(frames, policy.windows))
+    robot.reset("push")
+    for step in range(STEPS):
+        inputs = robot.inputs(observation(frames, step))
+        assert set(inputs) == set(batch.inputs)
+        for key, value in inputs.items():
+            if key != NOISE:
+                assert np.array_equal(value[0], batch.inputs[key][step].numpy()), (key, step)
+        robot.correct(frames[ACTION][step])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_expert_s_chunk_comes_back_as_its_actions(name: str) -> None:
+    """Through the units of the network; behind the episode's end its last action is held."""
+    frames, policy, robot = episode(), small(name), preprocessor(name, execute=16)
+    batch = policy.prepare(samples(frames, policy.windows))
+    for step in (0, 7, STEPS - 3):
+        robot.inputs(observation(frames, step))
+        found = robot.actions({ACTIONS: batch.target[step][None].numpy()})
+        wanted = frames[ACTION][np.minimum(np.arange(step, step + 16), STEPS - 1)]
+        assert np.abs(found - wanted).max() < 1e-3
+
+
+def test_only_so_many_actions_are_done_and_none_leaves_the_plane() -> None:
+    robot, frames = preprocessor("pi_zero", execute=3), episode()
+    robot.inputs(observation(frames, 0))
+    chunk = np.full((1, 16, 2), 100.0, np.float32)
+    assert np.array_equal(robot.actions({ACTIONS: chunk}), np.full((3, 2), 512.0))
+    assert np.array_equal(robot.actions({ACTIONS: -chunk}), np.zeros((3, 2)))
+    for wrong in (chunk[:, :15], chunk * np.nan):
+        with pytest.raises(ObservationError, match=r"must be \(1, 16, 2\), of finite numbers"):
+            robot.actions({ACTIONS: wrong})
+
+
+def test_what_is_no_observation_is_refused() -> None:
+    frames, robot = episode(), preprocessor("mlp_policy")
+    good = observation(frames, 0)
+    for change, said in (
+        ({STATE: np.zeros(3)}, "'observation.state' is float64 .* 2 finite"),
+        ({GOAL: np.full(16, np.nan)}, "'observation.goal' .* 16 finite"),
+        ({KEYPOINTS: np.array(["x"] * 16)}, "16 finite numbers"),
+    ):
+        with pytest.raises(ObservationError, match=said):
+            robot.inputs(good | change)
+    with pytest.raises(ObservationError, match=r"has no 'observation\.goal'"):
+        robot.inputs({k: v for k, v in good.items() if k != GOAL})
+
+
+def test_the_noise_of_an_episode_comes_from_its_seed() -> None:
+    frames, robot = episode(), preprocessor("pi_zero")
+    drawn = []
+    for seed in (1, 1, 2):
+        robot.reset("push", seed)
+        drawn.append([robot.inputs(observation(frames, step))[NOISE] for step in range(2)])
+    assert np.array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0][0], drawn[2][0]) and not np.array_equal(drawn[0][0], drawn[0][1])
+    wanted = {"flow": (1, 32), "direct": None}
+    for method, shape in wanted.items():
+        made = preprocessor("mlp_policy", method=method).inputs(observation(frames, 0)).get(NOISE)
+        assert (made is None) if shape is None else (made is not None and made.shape == shape)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_sampler_is_euler_s(name: str) -> None:
+    """Step by step with `forward`, as training calls it; what is kept of the prefix changes nothing."""
+    import torch
+
+    policy = small(name, euler_steps=7)
+    (graph,) = policy.graphs()
+    inputs = list(graph.example(3, seed=2).values())
+    x = inputs[-1]
+    with torch.no_grad():
+        for step in range(7):
+            x = x + policy(*inputs[:-1], x, torch.full((3,), step / 7)) / 7
+        assert torch.allclose(graph.module(*inputs), x, atol=1e-5)
+
+
+def test_the_kept_prefix_is_one_attention_with_pi_zero_s_mask() -> None:
+    """All tokens at once: what is seen, then the state, then the actions; each block sees itself and those before."""
+    import torch
+
+    policy = small("pi_zero")
+    corners, state, noise = policy.graphs()[0].example(2, seed=3).values()
+    time = torch.tensor([0.3, 0.8])
+    block = torch.tensor([0] * 8 + [1] + [2] * 16)
+    allowed = block[:, None] >= block[None, :]
+    experts = [policy.prefix_expert] + [policy.action_expert] * 2
+    with torch.no_grad():
+        action = policy.action_time(policy.action(noise)) + policy.time_rows(time)[:, None]
+        tokens = [
+            policy.corners(corners) + policy.which,
+            policy.state(state)[:, None],
+            policy.action_out(torch.nn.functional.silu(action)),
+        ]
+        for number in range(policy.config.depth):
+            layers = [expert.layers[number] for expert in experts]
+            tokens = joint_layer(layers, tokens, allowed)
+        wanted = policy.out(policy.norm(tokens[2]))
+        found = policy(corners, state, noise, time)
+    assert torch.allclose(found, wanted, atol=1e-5)
+    assert (found[0] - policy(corners, state, noise, time.flip(0))[0]).abs().max() > 1e-4, "the time matters"
+
+
+def joint_layer(layers: list[Any], tokens: list[Any], allowed: Any) -> list[Any]:
+    """A layer with one softmax over all tokens, angles by complex numbers, heads one by one."""
+    import torch
+
+    width = layers[0].head_width
+    normed = [layer.before_attention(x) for layer, x in zip(layers, tokens, strict=True)]
+    q, k, v = (
+        torch.cat([getattr(layer, name)(x) for layer, x in zip(layers, normed, strict=True)], dim=1) for name in "qkv"
+    )
+    places = torch.arange(q.shape[1])[:, None] * 10_000.0 ** -(torch.arange(width // 2) / (width // 2))
+    turn = torch.polar(torch.ones_like(places), places)
+
+    def turned(head: Any) -> Any:
+        a, b = head.chunk(2, dim=-1)
+        return torch.cat([(made := torch.complex(a, b) * turn).real, made.imag], dim=-1)
+
+    heads = []
+    for number in range(q.shape[2] // width):
+        shared = number // layers[0].shared
+        at, of = slice(number * width, (number + 1) * width), slice(shared * width, (shared + 1) * width)
+        logits = turned(q[..., at]) @ turned(k[..., of]).transpose(1, 2) / width**0.5
+        heads.append(torch.where(allowed, logits, -torch.inf).softmax(-1) @ v[..., of])
+    mixed = torch.cat(heads, dim=-1).split([x.shape[1] for x in tokens], dim=1)
+    found = []
+    for layer, x, part in zip(layers, tokens, mixed, strict=True):
+        x = x + layer.o(part)
+        y = layer.before_mlp(x)
+        gate = torch.nn.functional.gelu(layer.gate(y), approximate="tanh")
+        found.append(x + layer.down(gate * layer.up(y)))
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_steps_are_one_program_with_a_loop(name: str, tmp_path: Path) -> None:
+    """From the exported file by calibration alone: near the float network, the same bytes on rtl."""
+    import torch
+
+    from vla_models.export_onnx import export_onnx
+
+    policy = small(name)
+    export_onnx(policy, tmp_path / "model.onnx")
+    (graph,) = policy.graphs()
+    calibration = {key: value.numpy() for key, value in graph.example(64, seed=1).items()}
+    state = compile_file(tmp_path / "model.onnx", "tiny", CompileOptions(calibration=calibration))
+    assert state.graph.repeat == policy.config.euler_steps
+    assert [s.op for s in state.program.sources].count("COPY") < 100, "keys of the prefix are joined as rows"
+    sim, rtl = (vlarun.Session(state.program, backend=backend) for backend in ("sim", "rtl"))
+    for seed in (5, 6):
+        example = graph.example(1, seed=seed)
+        inputs = {key: value.numpy() for key, value in example.items()}
+        with torch.no_grad():
+            wanted = graph.module(*example.values()).numpy()
+        found = sim.run(inputs)[ACTIONS]
+        assert 10 * np.log10((wanted**2).sum() / ((wanted - found) ** 2).sum()) > 30
+        assert np.array_equal(found, rtl.run(inputs)[ACTIONS])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("mlp_policy", {"method": "ddim"}, "'method' is 'ddim'; it must be one of flow, direct"),
+        ("mlp_policy", {"horizon": 0}, "'horizon' is 0"),
+        ("mlp_policy", {"execute": 17}, "'execute' is 17; it must be from 1 to 'horizon', 16"),
+        ("mlp_policy", {"euler_steps": 0}, "'euler_steps' is 0"),
+        ("mlp_policy", {"periods": [32.0, -1.0]}, "'periods'"),
+        ("mlp_policy", {"width": 5}, "'width' is 5"),
+        ("mlp_policy", {"blocks": 0}, "'blocks' is 0"),
+        ("pi_zero", {"head_width": 7}, "'head_width' is 7"),
+        ("pi_zero", {"heads": 4, "key_heads": 3}, "'heads' is 4, not a multiple of 'key_heads', 3"),
+        ("pi_zero", {"depth": 0}, "'depth' is 0"),
+        ("pi_zero", {"prefix_width": 1}, "'prefix_width' is 1"),
+    ],
+)
+def test_sizes_that_there_cannot_be(name: str, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(PolicyError, match=said):
+        find_policy(name).configured(options)
+
+
+def test_a_direct_policy_has_no_sampler() -> None:
+    import torch
+
+    policy = small("mlp_policy", method="direct")
+    frames = episode()
+    batch = policy.prepare(samples(frames, policy.windows))
+    assert list(batch.inputs) == ["observation"] and not hasattr(policy, "time")
+    with torch.no_grad():
+        assert policy(*batch.inputs.values()).shape == batch.target.shape == (STEPS, 32)
+    assert batch.target.abs().max() * ACTION_UNIT <= 512
+    pads = samples(frames, policy.windows)[is_pad(ACTION)]
+    assert pads[0, 0] and not pads[1:, 0].any()
