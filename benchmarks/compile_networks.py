@@ -24,7 +24,7 @@ import networks
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from prepare import machine, random_inputs
+from prepare import machine, names_of, random_inputs
 
 import vlarun
 from vla_isa import hardware, hazards, timing
@@ -109,7 +109,12 @@ def measure(name: str, config: str, *, rtl: bool) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", default=",".join(networks.NETWORKS), help=f"of {', '.join(networks.NETWORKS)}")
+    parser.add_argument(
+        "--networks",
+        type=names_of(networks.NETWORKS),
+        default=",".join(networks.NETWORKS),
+        help=f"of {', '.join(networks.NETWORKS)}",
+    )
     parser.add_argument("--config", default="u50")
     parser.add_argument("--rtl", action="store_true", help="run on the Verilog machine as well (minutes each)")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -117,7 +122,7 @@ def main() -> int:
     rows = []
     heads = f"{'network':14s}{'MMAC':>7s}{'CPU s':>7s}{'peak MB':>9s}{'x model':>8s}{'check s':>8s}"
     print(f"{heads}{'SNR dB':>7s}{'ORT dB':>7s}{'cycles':>10s}{'used':>6s}")
-    for name in args.networks.split(","):
+    for name in args.networks:
         row = measure(name, args.config, rtl=args.rtl)
         rows.append(row)
         memory, times = row["peak_bytes"] / 1e6, row["peak_bytes"] / row["model_bytes"]

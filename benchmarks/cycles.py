@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import graphs
-from prepare import compile_graph, random_inputs
+from prepare import compile_graph, names_of, random_inputs
 
 import vlarun
 from vla_isa import timing
@@ -57,12 +57,14 @@ def measure(graph: str, config: str) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="u50")
-    parser.add_argument("--graphs", default=",".join(DEFAULT), help=f"of {', '.join(graphs.GRAPHS)}")
+    parser.add_argument(
+        "--graphs", type=names_of(graphs.GRAPHS), default=",".join(DEFAULT), help=f"of {', '.join(graphs.GRAPHS)}"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here")
     args = parser.parse_args()
     rows = []
     print(f"{'graph':18s}{'MMAC':>8s}{'ideal':>10s}{'cycles':>10s}{'used':>7s}{'model':>10s}{'off':>8s}{'target':>10s}")
-    for graph in args.graphs.split(","):
+    for graph in args.graphs:
         row = measure(graph, args.config)
         rows.append(row)
         off = row["model"] / row["cycles"] - 1

@@ -5,9 +5,11 @@ Not here: what is measured on them.
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import tempfile
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from vla_isa.program import Program
 from vlac.api import compile_file
 from vlac.options import CompileOptions
 
-__all__ = ["compile_graph", "compile_model", "machine", "random_inputs"]
+__all__ = ["compile_graph", "compile_model", "machine", "names_of", "random_inputs"]
 
 
 def compile_graph(name: str, config: str) -> Program:
@@ -69,3 +71,15 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
+
+
+def names_of(known: Collection[str], *, none: bool = False) -> Callable[[str], list[str]]:
+    """For argparse: names with commas between them, all of `known`; an empty text is none of them where that may be."""
+
+    def parse(text: str) -> list[str]:
+        chosen = text.split(",") if text or not none else []
+        if unknown := [name for name in chosen if name not in known]:
+            raise argparse.ArgumentTypeError(f"unknown {', '.join(map(repr, unknown))}; give {', '.join(known)}")
+        return chosen
+
+    return parse

@@ -36,7 +36,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
-from prepare import machine
+from prepare import machine, names_of
 from shipped_data import CACHE, RECIPES, SEEDS, member
 
 from vla_isa import package, timing
@@ -282,7 +282,7 @@ def measure(name: str, config: str, samples: int) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
+    parser.add_argument("--models", type=names_of(MODELS), default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
     parser.add_argument("--config", default="u50")
     parser.add_argument("--samples", type=int, default=16, help="of calibration data (default: 16)")
     parser.add_argument("--seed", type=int, default=0, help="of all random choices in the data (default: 0)")
@@ -291,7 +291,7 @@ def main() -> int:
     SEEDS.update(calibration=args.seed, test=1000 + args.seed)
     rows = []
     print(f"{'model':14s}{'compile s':>10s}{'cycles':>12s}  {'output':16s}{'SNR dB':>8s}{'ORT dB':>8s}")
-    for name in args.models.split(","):
+    for name in args.models:
         try:
             row = measure(name, args.config, args.samples)
         except Refused as e:

@@ -23,7 +23,7 @@ import graphs
 import networks
 import numpy as np
 import onnx
-from prepare import compile_model, machine, random_inputs
+from prepare import compile_model, machine, names_of, random_inputs
 
 import vlarun
 from vla_isa.program import Program
@@ -119,7 +119,7 @@ def missed(row: dict[str, Any], counts: list[int]) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--graphs", default=",".join(DEFAULT), help=f"of {', '.join(MODELS)}")
+    parser.add_argument("--graphs", type=names_of(MODELS), default=",".join(DEFAULT), help=f"of {', '.join(MODELS)}")
     parser.add_argument("--inputs", default="1,32", help="inputs that a call of sim gets")
     parser.add_argument("--repeat", type=int, default=10)
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -130,7 +130,7 @@ def main() -> int:
     print("milliseconds of processor time an input, one thread")
     print(f"{'graph':16s}{'MMAC':>8s}" + "".join(f"{c:>12s}" for c in columns) + f"{'sim_1/fp32':>12s}", flush=True)
     faults = []
-    for graph in args.graphs.split(","):
+    for graph in args.graphs:
         row = measure(graph, counts, args.repeat)
         figures["rows"].append(row)
         found = row["milliseconds"]

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from onnxruntime_int8 import PRODUCTS, int8_model, session
-from prepare import machine
+from prepare import machine, names_of
 from torch import nn
 
 import vlarun
@@ -273,13 +273,13 @@ def misses(row: dict[str, Any]) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
+    parser.add_argument("--models", type=names_of(MODELS), default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
     parser.add_argument("--config", default="u50")
     parser.add_argument("--json", type=Path, help="write the figures here")
     args = parser.parse_args()
     print(f"{'':10s}{'float':>9s}{'device':>9s}{'ORT int8, products':>20s}{'ORT int8, all':>15s}")
     rows = []
-    for name in args.models.split(","):
+    for name in args.models:
         for outliers in (False, True):
             row = measure(name, args.config, outliers=outliers)
             rows.append(row)

@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 from block_shapes import FLOWS, SHAPES, ExpertShape, Shape
 from graphs import GraphBuilder
-from prepare import compile_model, random_inputs
+from prepare import compile_model, names_of, random_inputs
 
 import vlarun
 from vla_isa import hardware, timing
@@ -172,14 +172,16 @@ def reached(row: dict[str, Any]) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="u50")
-    parser.add_argument("--blocks", default=",".join(SHAPES), help=f"of {', '.join(SHAPES)}")
-    parser.add_argument("--flows", default=",".join(FLOWS), help=f"of {', '.join(FLOWS)}; '' for none")
+    parser.add_argument("--blocks", type=names_of(SHAPES), default=",".join(SHAPES), help=f"of {', '.join(SHAPES)}")
+    parser.add_argument(
+        "--flows", type=names_of(FLOWS, none=True), default=",".join(FLOWS), help=f"of {', '.join(FLOWS)}; '' for none"
+    )
     parser.add_argument("--rtl", action="store_true", help="run a block alone on the Verilog machine too")
     parser.add_argument("--json", type=Path, help="write the figures here")
     args = parser.parse_args()
     rows = []
     print(f"{'block':16s}{'MMAC':>10s}{'ideal':>12s}{'one':>12s}{'one more':>12s}{'used':>8s}{'target':>10s}")
-    for name in args.blocks.split(","):
+    for name in args.blocks:
         row = measure(name, args.config)
         rows.append(row)
         target = f"{row['least']:.0%}" if row["least"] else f"{row['most']:,d}" if row["most"] else "-"
@@ -192,7 +194,7 @@ def main() -> int:
             row["rtl"] = block_on_verilog(SHAPES[name], args.config)
             used, off = row["ideal"] / row["rtl"], row["cycles"] / row["rtl"] - 1
             print(f"{'  on rtl':38s}{row['rtl']:12,d}  {used:.1%} used, model {off:+.2%}", flush=True)
-    for name in args.flows.split(",") if args.flows else ():
+    for name in args.flows:
         program = flow(name, args.config)
         row = {"flow": name, "config": args.config, "cycles": timing.estimate(program).total_cycles}
         rows.append(row)
