@@ -133,7 +133,7 @@ def test_the_noise_of_an_episode_comes_from_its_seed() -> None:
         drawn.append([robot.inputs(observation(frames, step))[NOISE] for step in range(2)])
     assert np.array_equal(drawn[0], drawn[1])
     assert not np.array_equal(drawn[0][0], drawn[2][0]) and not np.array_equal(drawn[0][0], drawn[0][1])
-    wanted = {"flow": (1, 32), "direct": None}
+    wanted = {"flow": (1, 16, 2), "direct": None}
     for method, shape in wanted.items():
         made = preprocessor("mlp_policy", method=method).inputs(observation(frames, 0)).get(NOISE)
         assert (made is None) if shape is None else (made is not None and made.shape == shape)
@@ -266,7 +266,7 @@ def test_a_direct_policy_has_no_sampler() -> None:
     batch = policy.prepare(samples(frames, policy.windows))
     assert list(batch.inputs) == ["observation"] and not hasattr(policy, "time")
     with torch.no_grad():
-        assert policy(*batch.inputs.values()).shape == batch.target.shape == (STEPS, 32)
+        assert policy(*batch.inputs.values()).shape == batch.target.shape == (STEPS, 16, 2)
     assert batch.target.abs().max() * ACTION_UNIT <= 512
     pads = samples(frames, policy.windows)[is_pad(ACTION)]
     assert pads[0, 0] and not pads[1:, 0].any()

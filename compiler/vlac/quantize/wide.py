@@ -102,6 +102,15 @@ def _is_router(node: ir.Node) -> bool:
     return gates_of(node) is not None
 
 
+def _moves_rows(node: ir.Node) -> bool:
+    """Whether it only moves values, and leaves channels channels: bytes of int16 lie in two places."""
+    if not moves(node):
+        return False
+    if node.op_type in ("Reshape", "Flatten"):
+        return shape_of(node.inputs[0])[-1:] == shape_of(node.outputs[0])[-1:]
+    return True
+
+
 def is_function(node: ir.Node) -> bool:
     """Whether a node is a function of each element of its only input."""
     spec = BY_NAME.get(node.op_type)
@@ -159,19 +168,14 @@ class _Search:
             return True
         source = node.inputs[0]
         return (
-            node.op_type in _MAKERS or is_lookup(node) or (moves(node) and source is not None and self._can_be(source))
+            node.op_type in _MAKERS
+            or is_lookup(node)
+            or (_moves_rows(node) and source is not None and self._can_be(source))
         )
 
     def can_be_state(self, given: ir.Value, result: ir.Value) -> bool:
-        """Whether carried state may be int16: nothing that is computed by tables, nor pixels that become channels."""
-        channels = shape_of(given)[-1:]
-        return self._can_be(result) and all(
-            shape_of(out)[-1:] == channels
-            for value in (given, result)
-            for user in value.consumers()
-            if user in self._inside and moves(user) and user.op_type in ("Reshape", "Flatten")
-            for out in user.outputs
-        )
+        """Whether carried state may be int16: nothing that is computed by tables."""
+        return self._can_be(result)
 
     def _root(self, value: ir.Value) -> ir.Value:
         while self._first[value] is not value:
@@ -199,14 +203,14 @@ class _Search:
             if user not in self._inside:
                 continue
             sums = user.op_type == "Add" and shape_of(user.outputs[0]) == shape_of(value)
-            for out in user.outputs if sums or user.op_type == "Concat" or moves(user) else ():
+            for out in user.outputs if sums or user.op_type == "Concat" or _moves_rows(user) else ():
                 self._add(out, value)
 
     def _sharing(self, node: ir.Node) -> list[ir.Value]:
         """Operands that have the scale of the result."""
         if node.op_type == "Add":  # a row for all pixels has a scale of its own
             return [v for v in node.inputs if v is not None and shape_of(v) == shape_of(node.outputs[0])]
-        count = len(node.inputs) if node.op_type == "Concat" else int(moves(node))
+        count = len(node.inputs) if node.op_type == "Concat" else int(_moves_rows(node))
         return [v for v in node.inputs[:count] if v is not None]
 
     def scaled(self) -> list[ir.Value]:

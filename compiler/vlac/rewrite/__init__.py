@@ -21,6 +21,7 @@ from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
 from vlac.rewrite.batched_matmul import split_batches
 from vlac.rewrite.cast_pair import CAST_PAIR
 from vlac.rewrite.div_to_mul import DIV_TO_MUL
+from vlac.rewrite.factor_before_moves import factor_before_moves
 from vlac.rewrite.fold_affine import fold_affine
 from vlac.rewrite.gemm_bias import GEMM_BIAS
 from vlac.rewrite.group_norm_steps import expand_group_norms
@@ -64,6 +65,7 @@ def rewrite_float(model: ir.Model, *, merge_convs: bool = True) -> ir.Model:
     split_batches(model)
     where_masks(model)
     turn_regions(model)
+    factor_before_moves(model)
     fold_affine(model)
     split_products(model)
     rows_to_gemm(model)

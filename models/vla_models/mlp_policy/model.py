@@ -50,11 +50,11 @@ class MlpPolicy(nn.Module):  # type: ignore[misc]  # torch is untyped here
     def forward(
         self, observation: torch.Tensor, noise: torch.Tensor | None = None, time: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """(N, 2 * horizon).
+        """(N, horizon, 2).
 
         Args:
             observation: (N, F), see `vla_models.pusht.observation`.
-            noise: (N, 2 * horizon), the chunk on its way.
+            noise: (N, horizon, 2), the chunk on its way.
             time: (N,) in [0, 1], how far it is.
         """
         if noise is None or time is None:
@@ -72,12 +72,14 @@ class MlpPolicy(nn.Module):  # type: ignore[misc]  # torch is untyped here
         return rows
 
     def velocity(self, x: torch.Tensor, time_row: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Of chunks (N, 2 * horizon) on their way."""
-        return self._made(self.chunk(x) + time_row + condition)  # in this order equal steps are a loop of the program
+        """Of chunks (N, horizon, 2) on their way."""
+        return self._made(
+            self.chunk(x.flatten(1)) + time_row + condition
+        )  # in this order equal steps are a loop of the program
 
     def _made(self, x: torch.Tensor) -> torch.Tensor:
         made: torch.Tensor = self.out(self.norm(self.blocks(x)))
-        return made
+        return made.unflatten(1, (self.config.horizon, 2))
 
     def _features(self) -> int:
         return _PLACES * wave_count(self.config.periods)
@@ -91,12 +93,12 @@ class MlpPolicy(nn.Module):  # type: ignore[misc]  # torch is untyped here
         generator = torch.Generator().manual_seed(seed)
         found = {OBSERVATION: torch.rand(batch, self._features(), generator=generator) * 2 - 1}
         if self.config.method == "flow":
-            found[NOISE] = torch.randn(batch, 2 * self.config.horizon, generator=generator)
+            found[NOISE] = torch.randn(batch, self.config.horizon, 2, generator=generator)
         return found
 
     def prepare(self, samples: Mapping[str, Any]) -> Batch:
-        """The observation, noise (from torch's own generator) and the expert's chunk (N, 2 * horizon)."""
-        chunk = chunk_of(samples).flatten(1)
+        """The observation, noise (from torch's own generator) and the expert's chunk (N, horizon, 2)."""
+        chunk = chunk_of(samples)
         row = torch.from_numpy(flat_row(places_of(samples), self.config.periods))
         inputs = {OBSERVATION: row.to(chunk.device)}
         if self.config.method == "flow":

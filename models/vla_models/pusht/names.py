@@ -8,8 +8,8 @@ from __future__ import annotations
 __all__ = ["ACTIONS", "ACTION_UNIT", "MIDDLE", "NOISE", "OBSERVATION", "PLACE_UNIT"]
 
 OBSERVATION = "observation"  # (N, features): see `observation.py`
-NOISE = "noise"  # of a chunk's shape: where the sampler begins; in training the chunk on its way
-ACTIONS = "actions"  # (N, horizon, 2), or that in a row: places relative to the pusher of now, in `ACTION_UNIT` px
+NOISE = "noise"  # (N, horizon, 2): where the sampler begins; in training the chunk on its way
+ACTIONS = "actions"  # (N, horizon, 2): places relative to the pusher of now, in `ACTION_UNIT` px
 
 ACTION_UNIT = 100.0  # px; makes the chunk's values about as large as the noise
 PLACE_UNIT = 256.0  # px

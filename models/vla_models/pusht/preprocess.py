@@ -41,7 +41,7 @@ class KeypointPreprocessor:
 
     Args:
         observed: the network's inputs of what is seen, each made of the places with a batch of 1.
-        shape: of a chunk with batch 1: (1, horizon, 2), or that in a row.
+        horizon: steps of a chunk.
         execute: how many steps of it are done before the network is asked again.
         noise: whether the network begins with noise.
     """
@@ -49,10 +49,10 @@ class KeypointPreprocessor:
     output_names = (ACTIONS,)
 
     def __init__(
-        self, observed: Mapping[str, Callable[[Places], Floats]], shape: tuple[int, ...], execute: int, noise: bool
+        self, observed: Mapping[str, Callable[[Places], Floats]], horizon: int, execute: int, noise: bool
     ) -> None:
         self.input_names = (*observed, NOISE) if noise else tuple(observed)
-        self._observed, self._shape, self._execute = observed, shape, execute
+        self._observed, self._shape, self._execute = observed, (1, horizon, 2), execute
         self._last: Floats | None = None
         self._pusher = np.zeros(2, np.float32)
         self._random = np.random.default_rng(0)
@@ -63,7 +63,7 @@ class KeypointPreprocessor:
         self._random = np.random.default_rng(seed)
 
     def inputs(self, observation: Mapping[str, Any]) -> dict[str, Floats]:
-        """Float32 inputs of what is seen, and noise of a chunk's shape.
+        """Float32 inputs of what is seen, and noise (1, horizon, 2).
 
         Args:
             observation: the pusher (2,), the keypoints (16,) and the goal's (16,), in px.
@@ -89,7 +89,7 @@ class KeypointPreprocessor:
         chunk = np.asarray(outputs[ACTIONS], np.float32)
         if chunk.shape != self._shape or not np.isfinite(chunk).all():
             raise ObservationError(f"The chunk is {chunk.shape}; it must be {self._shape}, of finite numbers.")
-        steps = chunk.reshape(-1, 2)[: self._execute]
+        steps = chunk[0, : self._execute]
         places: Floats = (steps * np.float32(ACTION_UNIT) + self._pusher).clip(0, SIDE).astype(np.float32)
         self._last = places[-1]
         return places
