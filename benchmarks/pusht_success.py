@@ -61,7 +61,7 @@ def cases(run: Path, arguments: argparse.Namespace) -> list[Case]:
     """All that is asked of a run."""
     _, config = load_config(pretrained_folder(run))
     flows = getattr(config, "method", "flow") == "flow"
-    own = config.euler_steps if flows else 0
+    own = config.sampler_steps if flows else 0
     found = [(n, own) for n in arguments.execute]
     found += [(arguments.execute[0], n) for n in arguments.euler if flows and n != own]
     return [Case(run.name, backend, *each) for backend in arguments.backends for each in found]
@@ -76,7 +76,7 @@ def measure(run: Path, case: Case, arguments: argparse.Namespace) -> None:
     policy = folder / "policy"
     shutil.copytree(pretrained_folder(run), policy, dirs_exist_ok=True)
     stored = json.loads((policy / "config.json").read_text(encoding="utf-8"))
-    changed = {"execute": case.execute, **({"euler_steps": case.euler} if case.euler else {})}
+    changed = {"execute": case.execute, **({"sampler_steps": case.euler} if case.euler else {})}
     (policy / "config.json").write_text(json.dumps(stored | changed), encoding="utf-8")
     path = policy if case.backend == "float" else compiled(policy, folder / "prog.bin", arguments.data)
     spec = RunnerSpec(case.backend, path, "" if case.backend == "float" else str(policy))

@@ -144,7 +144,7 @@ def test_the_sampler_is_euler_s(name: str) -> None:
     """Step by step with `forward`, as training calls it; what is kept of the prefix changes nothing."""
     import torch
 
-    policy = small(name, euler_steps=7)
+    policy = small(name, sampler_steps=7)
     (graph,) = policy.graphs()
     inputs = list(graph.example(3, seed=2).values())
     x = inputs[-1]
@@ -224,7 +224,7 @@ def test_all_steps_are_one_program_with_a_loop(name: str, tmp_path: Path) -> Non
     (graph,) = policy.graphs()
     calibration = {key: value.numpy() for key, value in graph.example(64, seed=1).items()}
     state = compile_file(tmp_path / "model.onnx", "tiny", CompileOptions(calibration=calibration))
-    assert state.graph.repeat == policy.config.euler_steps
+    assert state.graph.repeat == policy.config.sampler_steps
     assert [s.op for s in state.program.sources].count("COPY") < 100, "keys of the prefix are joined as rows"
     sim, rtl = (vlarun.Session(state.program, backend=backend) for backend in ("sim", "rtl"))
     for seed in (5, 6):
@@ -243,7 +243,7 @@ def test_all_steps_are_one_program_with_a_loop(name: str, tmp_path: Path) -> Non
         ("mlp_policy", {"method": "ddim"}, "'method' is 'ddim'; it must be one of flow, direct"),
         ("mlp_policy", {"horizon": 0}, "'horizon' is 0"),
         ("mlp_policy", {"execute": 17}, "'execute' is 17; it must be from 1 to 'horizon', 16"),
-        ("mlp_policy", {"euler_steps": 0}, "'euler_steps' is 0"),
+        ("mlp_policy", {"sampler_steps": 0}, "'sampler_steps' is 0"),
         ("mlp_policy", {"periods": [32.0, -1.0]}, "'periods'"),
         ("mlp_policy", {"width": 5}, "'width' is 5"),
         ("mlp_policy", {"blocks": 0}, "'blocks' is 0"),

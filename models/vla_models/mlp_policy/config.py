@@ -14,17 +14,17 @@ __all__ = ["MlpPolicyConfig"]
 class MlpPolicyConfig:
     """Sizes of network, chunk and sampler. Defaults: 1.2 M parameters."""
 
-    method: str = "flow"  # a chunk from noise in Euler steps; or "direct", at once
+    method: str = "flow"  # a chunk from noise in Euler steps; "diffusion": by DPM-Solver++; "direct": at once
     width: int = 256
     blocks: int = 4  # residual: norm, linear to twice the width, SiLU, linear
     horizon: int = 16  # steps of a chunk, from now on
     execute: int = 4  # of them that are done before the next one
-    euler_steps: int = 10
+    sampler_steps: int = 10  # of a flow or a diffusion
     periods: tuple[float, ...] = (128.0, 32.0)  # px, of the observation's sines
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "periods", tuple(float(p) for p in self.periods))  # JSON and TOML give lists
-        check_sizes("mlp_policy", self.method, self.horizon, self.execute, self.euler_steps, self.periods)
+        check_sizes("mlp_policy", self.method, self.horizon, self.execute, self.sampler_steps, self.periods)
         if not (4 <= self.width <= 4096 and self.width % 2 == 0):
             raise PolicyError(f"mlp_policy: 'width' is {self.width}; it must be an even number from 4 to 4096.")
         if not 1 <= self.blocks <= 64:

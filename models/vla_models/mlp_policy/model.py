@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from vla_models.flow.euler import EulerSampler
-from vla_models.flow.times import waves
 from vla_models.mlp_policy.config import MlpPolicyConfig
 from vla_models.policy import Batch, GraphSpec
 from vla_models.pusht.batches import chunk_of, places_of, pusht_windows
 from vla_models.pusht.names import ACTIONS, NOISE, OBSERVATION
 from vla_models.pusht.observation import flat_row, wave_count
+from vla_models.sampling.dpm_solver import DpmSolver
+from vla_models.sampling.euler import EulerSampler
+from vla_models.sampling.times import waves
 
 __all__ = ["MlpPolicy"]
 
@@ -34,7 +35,7 @@ class Block(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
 
 class MlpPolicy(nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """With a flow `forward` is the velocity of a chunk on its way, else the chunk."""
+    """`forward` says the velocity of a chunk on its way (flow), or the chunk."""
 
     def __init__(self, config: MlpPolicyConfig) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class MlpPolicy(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.windows = pusht_windows(config.horizon)
         width, values = config.width, 2 * config.horizon
         self.seen = nn.Linear(self._features(), width)
-        if config.method == "flow":
+        if config.method != "direct":
             self.chunk, self.time = nn.Linear(values, width, bias=False), nn.Linear(width, width, bias=False)
         self.blocks = nn.Sequential(*(Block(width) for _ in range(config.blocks)))
         self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, values)
@@ -59,7 +60,7 @@ class MlpPolicy(nn.Module):  # type: ignore[misc]  # torch is untyped here
         """
         if noise is None or time is None:
             return self._made(self.condition(observation))
-        return self.velocity(noise, self.time_rows(time), self.condition(observation))
+        return self.predict(noise, self.time_rows(time), self.condition(observation))
 
     def condition(self, observation: torch.Tensor) -> torch.Tensor:
         """(N, width)."""
@@ -71,7 +72,7 @@ class MlpPolicy(nn.Module):  # type: ignore[misc]  # torch is untyped here
         rows: torch.Tensor = self.time(waves(times, self.config.width))
         return rows
 
-    def velocity(self, x: torch.Tensor, time_row: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+    def predict(self, x: torch.Tensor, time_row: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Of chunks (N, horizon, 2) on their way."""
         return self._made(
             self.chunk(x.flatten(1)) + time_row + condition
@@ -85,14 +86,16 @@ class MlpPolicy(nn.Module):  # type: ignore[misc]  # torch is untyped here
         return _PLACES * wave_count(self.config.periods)
 
     def graphs(self) -> tuple[GraphSpec, ...]:
-        """One graph, one call a chunk: with a flow all its steps."""
-        module = EulerSampler(self, self.config.euler_steps) if self.config.method == "flow" else self
+        """One graph, one call a chunk: with a sampler all its steps."""
+        samplers = {"flow": EulerSampler, "diffusion": DpmSolver}
+        make = samplers.get(self.config.method)
+        module = self if make is None else make(self, self.config.sampler_steps)
         return (GraphSpec("policy", module, self._example, (ACTIONS,)),)
 
     def _example(self, batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(seed)
         found = {OBSERVATION: torch.rand(batch, self._features(), generator=generator) * 2 - 1}
-        if self.config.method == "flow":
+        if self.config.method != "direct":
             found[NOISE] = torch.randn(batch, self.config.horizon, 2, generator=generator)
         return found
 
@@ -101,6 +104,6 @@ class MlpPolicy(nn.Module):  # type: ignore[misc]  # torch is untyped here
         chunk = chunk_of(samples)
         row = torch.from_numpy(flat_row(places_of(samples), self.config.periods))
         inputs = {OBSERVATION: row.to(chunk.device)}
-        if self.config.method == "flow":
+        if self.config.method != "direct":
             inputs[NOISE] = torch.randn_like(chunk)
         return Batch(inputs, chunk)

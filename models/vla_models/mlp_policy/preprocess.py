@@ -11,8 +11,8 @@ __all__ = ["MlpPolicyPreprocessor"]
 
 
 class MlpPolicyPreprocessor(KeypointPreprocessor):
-    """All that is seen in one row, and noise for a flow; a chunk of places."""
+    """All that is seen in one row, and noise for a sampler; a chunk of places."""
 
     def __init__(self, config: MlpPolicyConfig) -> None:
         observed = {OBSERVATION: lambda places: flat_row(places, config.periods)}
-        super().__init__(observed, config.horizon, config.execute, noise=config.method == "flow")
+        super().__init__(observed, config.horizon, config.execute, noise=config.method != "direct")

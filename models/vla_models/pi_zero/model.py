@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from vla_models.flow.euler import EulerSampler
-from vla_models.flow.times import waves
 from vla_models.pi_zero.config import PiZeroConfig
 from vla_models.pi_zero.experts import Cache, Expert, RmsNorm, rotary
 from vla_models.pi_zero.names import CORNERS, CORNERS_INPUT, STATE_INPUT
@@ -17,6 +15,8 @@ from vla_models.policy import Batch, GraphSpec
 from vla_models.pusht.batches import chunk_of, places_of, pusht_windows
 from vla_models.pusht.names import ACTIONS, NOISE
 from vla_models.pusht.observation import corner_tokens, state_row, wave_count
+from vla_models.sampling.euler import EulerSampler
+from vla_models.sampling.times import waves
 
 __all__ = ["PiZero"]
 
@@ -58,7 +58,7 @@ class PiZero(nn.Module):  # type: ignore[misc]  # torch is untyped here
             noise: (N, horizon, 2), the chunk on its way.
             time: (N,) in [0, 1], how far it is.
         """
-        return self.velocity(noise, self.time_rows(time)[:, None], self.condition(corners, state))
+        return self.predict(noise, self.time_rows(time)[:, None], self.condition(corners, state))
 
     def condition(self, corners: torch.Tensor, state: torch.Tensor) -> tuple[Cache, ...]:
         """Keys and values of what is seen, and of the state that sees it."""
@@ -73,7 +73,7 @@ class PiZero(nn.Module):  # type: ignore[misc]  # torch is untyped here
         rows: torch.Tensor = self.time(waves(times, self.config.action_width))
         return rows
 
-    def velocity(self, x: torch.Tensor, time_row: torch.Tensor, condition: tuple[Cache, ...]) -> torch.Tensor:
+    def predict(self, x: torch.Tensor, time_row: torch.Tensor, condition: tuple[Cache, ...]) -> torch.Tensor:
         """Of chunks (N, horizon, 2) on their way; the time is mixed into each action's token."""
         tokens = self.action_out(nn.functional.silu(self.action_time(self.action(x)) + time_row))
         tokens, _ = self.action_expert(tokens, self._places("action"), condition)
@@ -85,7 +85,7 @@ class PiZero(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     def graphs(self) -> tuple[GraphSpec, ...]:
         """One graph, one call a chunk: the prefix once, then all steps."""
-        return (GraphSpec("policy", EulerSampler(self, self.config.euler_steps), self._example, (ACTIONS,)),)
+        return (GraphSpec("policy", EulerSampler(self, self.config.sampler_steps), self._example, (ACTIONS,)),)
 
     def _example(self, batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(seed)

@@ -9,11 +9,11 @@ from vla_models.errors import PolicyError
 
 __all__ = ["METHODS", "check_sizes"]
 
-METHODS = ("flow", "direct")  # a chunk from noise by the steps of a flow, or at once
+METHODS = ("flow", "diffusion", "direct")  # a chunk from noise, in steps of either kind, or at once
 
 
 def check_sizes(
-    policy: str, method: str, horizon: int, execute: int, euler_steps: int, periods: Sequence[float]
+    policy: str, method: str, horizon: int, execute: int, sampler_steps: int, periods: Sequence[float]
 ) -> None:
     """Refuse a chunk, a sampler or an observation that there cannot be.
 
@@ -26,7 +26,7 @@ def check_sizes(
         raise PolicyError(f"{policy}: 'horizon' is {horizon}; it must be from 1 to 256 steps.")
     if not 1 <= execute <= horizon:
         raise PolicyError(f"{policy}: 'execute' is {execute}; it must be from 1 to 'horizon', {horizon}.")
-    if not 1 <= euler_steps <= 1000:
-        raise PolicyError(f"{policy}: 'euler_steps' is {euler_steps}; it must be from 1 to 1000.")
+    if not 1 <= sampler_steps <= 1000:
+        raise PolicyError(f"{policy}: 'sampler_steps' is {sampler_steps}; it must be from 1 to 1000.")
     if len(periods) > 8 or not all(math.isfinite(p) and p > 0 for p in periods):
         raise PolicyError(f"{policy}: 'periods' is {list(periods)}; it must be at most 8 lengths above 0 px.")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vla_models.pusht.names import NOISE
 from vla_training.errors import TrainConfigError
+from vla_training.objectives.on_the_way import predicted
 
 if TYPE_CHECKING:
     import torch
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from vla_models.policy import Batch
 
 __all__ = ["FlowMatching"]
-
-_TIME = "time"
 
 
 @dataclass(frozen=True)
@@ -45,26 +43,15 @@ class FlowMatching:
         `velocity_variance`, to watch: what a network that knows nothing would have.
 
         Raises:
-            TrainConfigError: the policy begins with no noise, or its velocity is not of the chunk's shape.
+            TrainConfigError: the policy begins with no noise, or says something of another shape.
         """
         import torch
 
         chunk = batch.target
-        if NOISE not in batch.inputs:
-            raise TrainConfigError(
-                f"objective 'flow_matching' takes a policy that begins with '{NOISE}'; this one takes "
-                f"{', '.join(batch.inputs)}. Give it 'method' \"flow\", or choose another 'objective'."
-            )
         noise = torch.randn(chunk.shape, generator=generator, device=chunk.device)
         drawn = torch.rand(len(chunk), generator=generator, device=chunk.device)
         time = (1 - drawn ** (1 / self.power)) * self.cutoff  # U ** (1 / a) is Beta(a, 1)
-        share = time.reshape(-1, *[1] * (chunk.ndim - 1))
-        inputs = {**batch.inputs, NOISE: noise + share * (chunk - noise), _TIME: time}
-        velocity, wanted = policy(*inputs.values()), chunk - noise
-        if velocity.shape != wanted.shape:
-            raise TrainConfigError(
-                f"objective 'flow_matching' compares equal shapes; the policy gives {tuple(velocity.shape)}, the "
-                f"actions to learn are {tuple(wanted.shape)}. Choose another 'objective' or 'policy'."
-            )
-        loss = (velocity - wanted).square().mean()
-        return loss, {"velocity_variance": wanted.var()}
+        way = noise + time.reshape(-1, *[1] * (chunk.ndim - 1)) * (chunk - noise)
+        velocity = predicted("flow_matching", policy, batch, way, time)
+        wanted = chunk - noise
+        return (velocity - wanted).square().mean(), {"velocity_variance": wanted.var()}

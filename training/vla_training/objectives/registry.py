@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vla_isa.registry import find_named
 from vla_training.errors import TrainConfigError
 from vla_training.objectives.behaviour_cloning import BehaviourCloning
+from vla_training.objectives.diffusion import Diffusion
 from vla_training.objectives.driving import DrivingImitation
 from vla_training.objectives.flow_matching import FlowMatching
 from vla_training.objectives.mean_squared_error import MeanSquaredError
@@ -28,6 +29,7 @@ class ObjectiveSpec:
 OBJECTIVES: tuple[ObjectiveSpec, ...] = (
     ObjectiveSpec("behaviour_cloning", BehaviourCloning),
     ObjectiveSpec("flow_matching", FlowMatching),
+    ObjectiveSpec("diffusion", Diffusion),
     ObjectiveSpec("mean_squared_error", MeanSquaredError),
     ObjectiveSpec("routed_cloning", RoutedCloning),
     ObjectiveSpec("driving", DrivingImitation),

@@ -1,0 +1,24 @@
+"""How noisy each of the training's steps is: the squared cosine of Nichol and Dhariwal 2021 (arXiv 2102.09672)."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["TRAINING_STEPS", "signal"]
+
+TRAINING_STEPS = 1000
+_OFFSET = 0.008
+_MOST = 0.999  # of a step's variance
+
+
+@functools.cache
+def signal() -> npt.NDArray[np.float64]:
+    """Share of the action's variance that is left at each step (T,), from nearly 1 down to nearly 0."""
+    times = np.arange(TRAINING_STEPS + 1) / TRAINING_STEPS
+    left = np.cos((times + _OFFSET) / (1 + _OFFSET) * np.pi / 2) ** 2
+    kept = 1 - np.minimum(1 - left[1:] / left[:-1], _MOST)
+    found: npt.NDArray[np.float64] = np.cumprod(kept)
+    return found

@@ -1,0 +1,46 @@
+"""Denoising diffusion (Ho et al. 2020, arXiv 2006.11239): learn the expert's chunk from the chunk with noise.
+
+The noise is that of the sampler's schedule, at steps drawn evenly; every step's error counts alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vla_training.objectives.on_the_way import predicted
+
+if TYPE_CHECKING:
+    import torch
+
+    from vla_models.policy import Batch
+
+__all__ = ["Diffusion"]
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """A chunk on its way is alpha * chunk + sigma * noise; the network says the chunk."""
+
+    def loss(
+        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+    ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        """The mean squared error of the chunk.
+
+        `variance`, to watch: what a network that knows nothing would have.
+
+        Raises:
+            TrainConfigError: the policy begins with no noise, or says something of another shape.
+        """
+        import torch
+
+        from vla_models.sampling.noise_schedule import TRAINING_STEPS, signal
+
+        chunk = batch.target
+        noise = torch.randn(chunk.shape, generator=generator, device=chunk.device)
+        step = torch.randint(0, TRAINING_STEPS, (len(chunk),), generator=generator, device=chunk.device)
+        left = torch.from_numpy(signal()).float().to(chunk.device)[step].reshape(-1, *[1] * (chunk.ndim - 1))
+        way = left.sqrt() * chunk + (1 - left).sqrt() * noise
+        found = predicted("diffusion", policy, batch, way, step.float() / TRAINING_STEPS)
+        return (found - chunk).square().mean(), {"variance": chunk.var()}

@@ -1,0 +1,39 @@
+"""A policy that is asked about a chunk on its way from noise to action, as samplers do step by step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vla_models.pusht.names import NOISE
+from vla_training.errors import TrainConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+    from vla_models.policy import Batch
+
+__all__ = ["predicted"]
+
+_TIME = "time"
+
+
+def predicted(
+    objective: str, policy: torch.nn.Module, batch: Batch, way: torch.Tensor, time: torch.Tensor
+) -> torch.Tensor:
+    """What a policy says of chunks `way` (N, ...) at times (N,), with what is seen from the batch.
+
+    Raises:
+        TrainConfigError: the policy begins with no noise, or says something of another shape.
+    """
+    if NOISE not in batch.inputs:
+        raise TrainConfigError(
+            f"objective '{objective}' takes a policy that begins with '{NOISE}'; this one takes "
+            f"{', '.join(batch.inputs)}. Choose another 'method' of the policy, or another 'objective'."
+        )
+    found: torch.Tensor = policy(*{**batch.inputs, NOISE: way, _TIME: time}.values())
+    if found.shape != batch.target.shape:
+        raise TrainConfigError(
+            f"objective '{objective}' compares equal shapes; the policy gives {tuple(found.shape)}, the actions to "
+            f"learn are {tuple(batch.target.shape)}. Choose another 'objective' or 'policy'."
+        )
+    return found
