@@ -240,7 +240,7 @@ def test_all_steps_are_one_program_with_a_loop(name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("mlp_policy", {"method": "ddim"}, "'method' is 'ddim'; it must be one of flow, direct"),
+        ("mlp_policy", {"method": "ddim"}, "'method' is 'ddim'; it must be one of flow, diffusion, direct"),
         ("mlp_policy", {"horizon": 0}, "'horizon' is 0"),
         ("mlp_policy", {"execute": 17}, "'execute' is 17; it must be from 1 to 'horizon', 16"),
         ("mlp_policy", {"sampler_steps": 0}, "'sampler_steps' is 0"),
@@ -256,6 +256,26 @@ def test_all_steps_are_one_program_with_a_loop(name: str, tmp_path: Path) -> Non
 def test_sizes_that_there_cannot_be(name: str, options: dict[str, Any], said: str) -> None:
     with pytest.raises(PolicyError, match=said):
         find_policy(name).configured(options)
+
+
+def test_a_diffusion_is_a_program_of_its_steps(tmp_path: Path) -> None:
+    """Each step has scalars of its own, so they stand one behind another; their weights are stored once."""
+    import torch
+
+    from vla_models.export_onnx import export_onnx
+
+    policy = small("mlp_policy", method="diffusion", sampler_steps=5)
+    export_onnx(policy, tmp_path / "model.onnx")
+    (graph,) = policy.graphs()
+    calibration = {key: value.numpy() for key, value in graph.example(64, seed=1).items()}
+    state = compile_file(tmp_path / "model.onnx", "tiny", CompileOptions(calibration=calibration))
+    example = graph.example(1, seed=5)
+    with torch.no_grad():
+        wanted = graph.module(*example.values()).numpy()
+    inputs = {key: value.numpy() for key, value in example.items()}
+    found, other = (vlarun.Session(state.program, backend=b).run(inputs)[ACTIONS] for b in ("sim", "rtl"))
+    assert 10 * np.log10((wanted**2).sum() / ((wanted - found) ** 2).sum()) > 30
+    assert np.array_equal(found, other)
 
 
 def test_a_direct_policy_has_no_sampler() -> None:

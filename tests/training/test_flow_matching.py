@@ -90,6 +90,29 @@ def test_a_network_learns_more_than_the_variance_of_the_noise() -> None:
     assert float((x - seen[:, None]).abs().mean()) < 0.15
 
 
+def test_a_diffusion_is_asked_for_the_chunk() -> None:
+    """Between chunk and noise, as much of each as the sampler's schedule says."""
+    import torch
+
+    from vla_models.sampling.noise_schedule import signal
+
+    chunk = torch.randn(4000, 3, 2, generator=generator(1)) * 2 + 5
+    asked: dict[str, Any] = {}
+
+    def policy(seen: Any, x: Any, time: Any) -> Any:
+        asked.update(x=x, time=time)
+        return torch.zeros_like(x)
+
+    loss, watched = find_objective("diffusion").make().loss(policy, batch_of(chunk), generator())  # type: ignore[arg-type]
+    assert float(loss) == pytest.approx(float(chunk.square().mean()), rel=1e-5)
+    assert float(watched["variance"]) == pytest.approx(float(chunk.var()), rel=1e-5)
+    steps = (asked["time"] * 1000).round().long()
+    assert 0 <= int(steps.min()) < 10 and 990 <= int(steps.max()) < 1000 and abs(float(steps.float().mean()) - 500) < 15
+    left = torch.from_numpy(signal()).float()[steps][:, None, None]
+    noise = ((asked["x"] - left.sqrt() * chunk) / (1 - left).sqrt())[steps > 100]
+    assert abs(float(noise.mean())) < 0.02 and abs(float(noise.std()) - 1) < 0.02
+
+
 def test_mistakes() -> None:
     import torch
 
