@@ -20,7 +20,7 @@ class MlpPolicyConfig:
     horizon: int = 16  # steps of a chunk, from now on
     execute: int = 4  # of them that are done before the next one
     sampler_steps: int = 10  # of a flow or a diffusion
-    periods: tuple[float, ...] = (128.0, 32.0)  # px, of the observation's sines
+    periods: tuple[float, ...] = (128.0,)  # px, of the observation's sines
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "periods", tuple(float(p) for p in self.periods))  # JSON and TOML give lists

@@ -19,7 +19,7 @@ from vla_models.sampling.times import waves
 
 __all__ = ["MlpPolicy"]
 
-_PLACES = 2 + 2 + 16 + 16  # coordinates: pusher, last action, keypoints, goal
+_PLACES = 2 + 16 + 16  # coordinates: pusher, keypoints, goal
 
 
 class Block(nn.Module):  # type: ignore[misc]  # torch is untyped here

@@ -33,7 +33,7 @@ class PiZero(nn.Module):  # type: ignore[misc]  # torch is untyped here
         waves_each = wave_count(c.periods)
         self.corners = nn.Linear(4 * waves_each, c.prefix_width)
         self.which = nn.Parameter(0.02 * torch.randn(CORNERS, c.prefix_width))
-        self.state = nn.Linear(4 * waves_each, c.action_width)
+        self.state = nn.Linear(2 * waves_each, c.action_width)
         self.action, self.action_time = nn.Linear(_ACTION, c.action_width), nn.Linear(c.action_width, c.action_width)
         self.time = nn.Linear(c.action_width, c.action_width, bias=False)
         self.action_out = nn.Linear(c.action_width, c.action_width)
@@ -89,10 +89,10 @@ class PiZero(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     def _example(self, batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(seed)
-        width = 4 * wave_count(self.config.periods)
+        waves_each = wave_count(self.config.periods)
         return {
-            CORNERS_INPUT: torch.rand(batch, CORNERS, width, generator=generator) * 2 - 1,
-            STATE_INPUT: torch.rand(batch, width, generator=generator) * 2 - 1,
+            CORNERS_INPUT: torch.rand(batch, CORNERS, 4 * waves_each, generator=generator) * 2 - 1,
+            STATE_INPUT: torch.rand(batch, 2 * waves_each, generator=generator) * 2 - 1,
             NOISE: torch.randn(batch, self.config.horizon, _ACTION, generator=generator),
         }
 

@@ -3,6 +3,9 @@
 A network's inputs are 8 bits wide on the device: a plane of 512 px would have steps of 4 px. So each place also comes
 as sine and cosine of shorter periods (Fourier features, Tancik et al. 2020, arXiv 2006.10739), whose steps are finer.
 The pusher's place is from the plane's middle; all others are from the pusher.
+
+What was done before is not seen: a policy that sees its last action repeats it where it should look (`README.md` of
+`mlp_policy` has the figures).
 """
 
 from __future__ import annotations
@@ -25,13 +28,11 @@ class Places(NamedTuple):
 
     Attributes:
         pusher: (N, 2).
-        last: (N, 2), the action before; the pusher's place where there was none.
         keypoints: (N, 16).
         goal: (N, 16).
     """
 
     pusher: Floats
-    last: Floats
     keypoints: Floats
     goal: Floats
 
@@ -42,8 +43,8 @@ def wave_count(periods: Sequence[float]) -> int:
 
 
 def state_row(places: Places, periods: Sequence[float]) -> Floats:
-    """The pusher and its last action: (N, 4 * `wave_count`)."""
-    return _features(_state(places), periods)
+    """The pusher: (N, 2 * `wave_count`)."""
+    return _features(_pusher(places), periods)
 
 
 def corner_tokens(places: Places, periods: Sequence[float]) -> Floats:
@@ -53,12 +54,12 @@ def corner_tokens(places: Places, periods: Sequence[float]) -> Floats:
 
 
 def flat_row(places: Places, periods: Sequence[float]) -> Floats:
-    """All of it as one row: (N, 36 * `wave_count`)."""
-    return _features(np.concatenate([_state(places), *_corners(places)], axis=1), periods)
+    """All of it as one row: (N, 34 * `wave_count`)."""
+    return _features(np.concatenate([_pusher(places), *_corners(places)], axis=1), periods)
 
 
-def _state(places: Places) -> Floats:
-    return np.concatenate([places.pusher - np.float32(MIDDLE), places.last - places.pusher], axis=1)
+def _pusher(places: Places) -> Floats:
+    return places.pusher - np.float32(MIDDLE)
 
 
 def _corners(places: Places) -> tuple[Floats, Floats]:

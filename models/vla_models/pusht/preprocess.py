@@ -37,7 +37,7 @@ def read_floats(observation: Mapping[str, Any], key: str, count: int) -> Floats:
 
 
 class KeypointPreprocessor:
-    """Keeps the last action of an episode.
+    """Draws an episode's noise, and keeps where the pusher was when the network was asked.
 
     Args:
         observed: the network's inputs of what is seen, each made of the places with a batch of 1.
@@ -53,13 +53,11 @@ class KeypointPreprocessor:
     ) -> None:
         self.input_names = (*observed, NOISE) if noise else tuple(observed)
         self._observed, self._shape, self._execute = observed, (1, horizon, 2), execute
-        self._last: Floats | None = None
         self._pusher = np.zeros(2, np.float32)
         self._random = np.random.default_rng(0)
 
     def reset(self, task: str, seed: int = 0) -> None:
-        """Forget the last episode; the noise of this one comes from the seed."""
-        self._last = None
+        """The noise of this episode comes from the seed; nothing else is kept."""
         self._random = np.random.default_rng(seed)
 
     def inputs(self, observation: Mapping[str, Any]) -> dict[str, Floats]:
@@ -72,9 +70,8 @@ class KeypointPreprocessor:
             ObservationError: something is missing or no such vector.
         """
         pusher, keypoints, goal = (read_floats(observation, k, n) for k, n in ((STATE, 2), (KEYPOINTS, 16), (GOAL, 16)))
-        last = pusher if self._last is None else self._last
         self._pusher = pusher
-        places = Places(pusher[None], last[None], keypoints[None], goal[None])
+        places = Places(pusher[None], keypoints[None], goal[None])
         found = {name: make(places) for name, make in self._observed.items()}
         if NOISE in self.input_names:
             found[NOISE] = self._random.standard_normal(self._shape, np.float32)
@@ -91,9 +88,4 @@ class KeypointPreprocessor:
             raise ObservationError(f"The chunk is {chunk.shape}; it must be {self._shape}, of finite numbers.")
         steps = chunk[0, : self._execute]
         places: Floats = (steps * np.float32(ACTION_UNIT) + self._pusher).clip(0, SIDE).astype(np.float32)
-        self._last = places[-1]
         return places
-
-    def correct(self, action: npt.NDArray[Any]) -> None:
-        """What was done instead of the last action."""
-        self._last = np.asarray(action, np.float32).reshape(2)
