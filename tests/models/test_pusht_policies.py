@@ -273,7 +273,7 @@ def test_a_diffusion_is_a_program_of_its_steps(tmp_path: Path) -> None:
         wanted = graph.module(*example.values()).numpy()
     inputs = {key: value.numpy() for key, value in example.items()}
     found, other = (vlarun.Session(state.program, backend=b).run(inputs)[ACTIONS] for b in ("sim", "rtl"))
-    assert 10 * np.log10((wanted**2).sum() / ((wanted - found) ** 2).sum()) > 30
+    assert 10 * np.log10((wanted**2).sum() / ((wanted - found) ** 2).sum()) > 25
     assert np.array_equal(found, other)
 
 
