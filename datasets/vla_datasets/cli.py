@@ -16,10 +16,12 @@ from vla_isa.command_line import CommandParser, not_negative, positive, run
 
 __all__ = ["main"]
 
+_STOPPED = "stopped; the same command goes on from the episodes that are done (an import: from the start)"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `vla-collect`; returns the exit code."""
-    return run(_parser, argv, extra="envs", stopped="stopped; the same command goes on from the episodes that are done")
+    return run(_parser, argv, extra="envs", stopped=_STOPPED)
 
 
 def _parser() -> CommandParser:
@@ -36,6 +38,18 @@ def _parser() -> CommandParser:
         world.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
         world.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="processes here, or a Ray cluster")
         world.add_argument("--shard", default="0/1", help="i/n: collect only every n-th block, from the i-th")
+    recorded = parser.add_command(
+        "import", "what others recorded of Push-T, as demonstrations", "vla_datasets.commands:import_data"
+    )
+    recorded.add_argument("source", type=Path, help="folder of a LeRobotDataset (v2.0, v2.1, v3.0)")
+    recorded.add_argument("--out", type=Path, required=True, help="new folder of the data set")
+    recorded.add_argument(
+        "--world",
+        default="",
+        choices=[spec.name for spec in WORLDS if spec.imported],
+        help="whose data it becomes (default: pusht where the block's corners are known, pusht_pixels otherwise)",
+    )
+    recorded.add_argument("--validation-fraction", type=float, default=0.1, help="share of the episodes held out")
     table = parser.add_command(
         "csv", "a driving set as the earlier CARLA system's CSV and PNGs", "vla_datasets.commands:write_csv"
     )

@@ -21,6 +21,7 @@ from vla_datasets.errors import CollectError
 from vla_datasets.files import write_json
 from vla_datasets.lerobot.format import INFO_PATH
 from vla_datasets.lerobot.writer import write_dataset
+from vla_datasets.splits import check_fraction, hold_out
 from vla_datasets.worlds.registry import find_world
 from vla_isa.documents import read_json
 
@@ -45,14 +46,12 @@ class CollectOptions:
             raise CollectError(f"--episodes is {self.episodes}; it must be between 2 and 10,000,000.")
         if self.seed < 0:
             raise CollectError(f"--seed is {self.seed}; it must not be negative.")
-        if not 0.0 < self.validation_fraction < 1.0:
-            raise CollectError(f"--validation-fraction is {self.validation_fraction}; it must be above 0 and below 1.")
+        check_fraction(self.validation_fraction)
 
     def splits(self) -> dict[str, tuple[int, int]]:
         """Episode ranges. The last ones are held out: independent draws, of routes of their own where the world
         has such."""
-        held_out = min(self.episodes - 1, max(1, round(self.episodes * self.validation_fraction)))
-        return {"train": (0, self.episodes - held_out), "val": (self.episodes - held_out, self.episodes)}
+        return hold_out(self.episodes, self.validation_fraction)
 
 
 def collect(

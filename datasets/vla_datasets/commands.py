@@ -17,7 +17,7 @@ from vla_datasets.engine import Engine
 from vla_isa.errors import BadUsageError
 from vla_isa.files import check_folder
 
-__all__ = ["collect_world", "write_csv"]
+__all__ = ["collect_world", "import_data", "write_csv"]
 
 
 def collect_world(arguments: argparse.Namespace) -> int:
@@ -31,10 +31,8 @@ def collect_world(arguments: argparse.Namespace) -> int:
     )
     shard = _shard(arguments.shard)
     check_folder(arguments.out, parents=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     started = time.perf_counter()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with _progress() as bar:
         task = bar.add_task(f"{options.world} {options.level}", total=options.episodes)
         finished = collect(
             options,
@@ -50,6 +48,26 @@ def collect_world(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def import_data(arguments: argparse.Namespace) -> int:
+    """vla-collect import."""
+    from vla_datasets.import_.write import import_recording
+
+    check_folder(arguments.out, parents=True)
+    with _progress() as bar:
+        task = bar.add_task(f"import {arguments.source.name}", total=None)
+        info = import_recording(
+            arguments.source,
+            arguments.out,
+            arguments.world,
+            arguments.validation_fraction,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    held_out = info.splits["val"][1] - info.splits["val"][0]
+    done = f"{info.total_episodes} episodes of {info.robot_type}, {info.total_frames} frames, {held_out} held out"
+    sys.stdout.write(f"{arguments.out}: {done} ({info.collection['form']})\n")
+    return 0
+
+
 def write_csv(arguments: argparse.Namespace) -> int:
     """vla-collect csv."""
     from vla_datasets.worlds.driving.csv_table import export_csv
@@ -58,6 +76,13 @@ def write_csv(arguments: argparse.Namespace) -> int:
     rows = export_csv(arguments.data, arguments.out, arguments.by, arguments.seed)
     sys.stdout.write(f"{arguments.out}: data.csv with {rows} rows\n")
     return 0
+
+
+def _progress() -> Progress:
+    """A bar on a terminal; nothing elsewhere."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -5,15 +5,14 @@ Not here: which episodes, how many at a time, and where they are stored (`collec
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy.typing as npt
-from PIL import Image
 
 from vla_datasets.errors import CollectError
 from vla_datasets.keys import ACTION, DONE, REWARD
 from vla_datasets.lerobot.format import BOOKKEEPING, Feature
+from vla_datasets.lerobot.png import encode_png
 from vla_datasets.lerobot.writer import Episode
 from vla_datasets.seeds import episode_seed
 from vla_datasets.worlds.episode import WorldEpisode
@@ -86,6 +85,4 @@ def stored_value(value: npt.NDArray[Any], feature: Feature) -> Any:
     """One value of a frame as an `Episode` holds it: PNG, a number or lists of them."""
     if feature.dtype != "image":
         return value.item() if value.shape == (1,) else value.tolist()
-    stream = io.BytesIO()
-    Image.fromarray(value).save(stream, format="PNG")
-    return stream.getvalue()
+    return encode_png(value)

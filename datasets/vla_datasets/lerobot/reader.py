@@ -6,7 +6,6 @@ Images must be stored as PNG bytes in the parquet files; video features are refu
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from vla_datasets.errors import DatasetError
 from vla_datasets.lerobot.format import (
@@ -29,12 +27,12 @@ from vla_datasets.lerobot.format import (
     TASKS_PATH,
     Feature,
 )
+from vla_datasets.lerobot.png import decode_png
 from vla_isa.documents import read_json
 
 __all__ = ["Dataset", "EpisodeFrames", "dataset_digest", "open_dataset", "read_statistics"]
 
 _MAX_INFO_BYTES = 10_000_000
-_MAX_PNG_BYTES = 50_000_000
 _SPLIT = re.compile(r"(\d{1,12}):(\d{1,12})")
 
 
@@ -133,21 +131,7 @@ class Dataset:
             stored: the value of an image column, `{"bytes": PNG, "path": ...}`; paths are never followed.
             shape: expected (height, width, 3).
         """
-        png = stored.get("bytes") if isinstance(stored, dict) else None
-        if not isinstance(png, bytes) or len(png) > _MAX_PNG_BYTES:
-            raise DatasetError(f"{self.root}: an image has no PNG bytes in its parquet file (or over 50 MB).")
-        try:
-            with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-                found = (image.height, image.width, len(image.getbands()))
-                if found != shape:  # looked at before decoding: no decompression bombs
-                    raise DatasetError(f"{self.root}: an image is {found}, expected {shape}.")
-                image.verify()  # checksums; a reader that skips them shows damaged pixels
-            with Image.open(io.BytesIO(png), formats=["PNG"]) as image:  # verify() uses an image up
-                return np.array(image, np.uint8)
-        except DatasetError:
-            raise
-        except Exception as error:  # pillow raises errors of many classes for damaged files, and its own for huge ones
-            raise DatasetError(f"{self.root}: an image cannot be decoded: {error}.") from error
+        return decode_png(stored, shape, self.root)
 
 
 def open_dataset(root: Path) -> Dataset:

@@ -33,6 +33,7 @@ class WorldSpec:
     single: bool = False  # one at a time: what it stands on cannot be shared
     long: bool = False  # an episode takes seconds
     balances: tuple[str, ...] = ()  # by what its frames can be balanced
+    imported: bool = False  # recordings of others become its data sets
     shares: str = ""  # function: data set, split, one of `balances` -> of each frame how often it is learnt from
 
     def make(self, level: str) -> World:
@@ -122,6 +123,7 @@ WORLDS: tuple[WorldSpec, ...] = (
         expert="vla_datasets.worlds.pusht.expert:expert",
         schema="vla_datasets.worlds.pusht.schema:SCHEMA",
         extras="envs,pusht",
+        imported=True,
     ),
     WorldSpec(
         "pusht_pixels",
@@ -131,6 +133,7 @@ WORLDS: tuple[WorldSpec, ...] = (
         expert="vla_datasets.worlds.pusht.expert:expert",
         schema="vla_datasets.worlds.pusht_pixels.schema:SCHEMA",
         extras="envs,pusht",
+        imported=True,
     ),
 )
 

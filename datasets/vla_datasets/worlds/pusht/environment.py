@@ -13,14 +13,13 @@ from gymnasium import spaces
 from vla_datasets.errors import CollectError
 from vla_datasets.keys import STATE, TASK, Sample
 from vla_datasets.worlds.pusht.block import corners
-from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS, SIDE
+from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS, SENTENCE, SIDE
 from vla_isa.errors import did_you_mean
 
 __all__ = ["LEVELS", "PushT", "make"]
 
 Array = npt.NDArray[np.float64]
 
-_TASK = "push the T onto its goal"
 LEVELS = ("fixed", "varied")
 _SUBSTEP = 0.01  # seconds
 _SUCCESS = 0.95  # coverage
@@ -46,7 +45,7 @@ class PushT(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         self._last: Any = None
         self.action_space = spaces.Box(0, SIDE, (2,), np.float32)
         two, sixteen = (spaces.Box(-SIDE, 2 * SIDE, (n,), np.float32) for n in (2, 16))
-        words = spaces.Text(60, charset=frozenset(_TASK))
+        words = spaces.Text(60, charset=frozenset(SENTENCE))
         self.observation_space = spaces.Dict({STATE: two, KEYPOINTS: sixteen, GOAL: sixteen, TASK: words})
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Sample, dict[str, Any]]:
@@ -120,7 +119,7 @@ class PushT(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
             STATE: self.pusher[0].astype(np.float32),
             KEYPOINTS: corners(self.block_pose).ravel().astype(np.float32),
             GOAL: self.goal_corners.ravel().astype(np.float32),
-            TASK: _TASK,
+            TASK: SENTENCE,
         }
 
 

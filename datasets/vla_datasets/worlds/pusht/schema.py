@@ -5,15 +5,19 @@ The task: Chi et al., "Diffusion Policy", RSS 2023 (arXiv 2303.04137); the envir
 
 from __future__ import annotations
 
+import numpy as np
+
 from vla_datasets.keys import ACTION, DONE, REWARD, STATE
 from vla_datasets.lerobot.format import BOOKKEEPING, Feature
 from vla_datasets.worlds.world import Schema
 
-__all__ = ["GOAL", "KEYPOINTS", "SCHEMA", "SIDE"]
+__all__ = ["GOAL", "GOAL_POSE", "KEYPOINTS", "SCHEMA", "SENTENCE", "SIDE"]
 
+SENTENCE = "push the T onto its goal"  # the task
 SIDE = 512.0  # of the plane
 KEYPOINTS = "observation.environment_state"  # LeRobot's name: the block's corners, x and y of each
 GOAL = "observation.goal"  # the same corners where the block should be
+GOAL_POSE = np.array([256, 256, np.pi / 4])  # of gym-pusht: x, y, angle of the body's origin
 
 _CORNERS = tuple(f"{axis}{number}" for number in range(8) for axis in "xy")
 SCHEMA = Schema(

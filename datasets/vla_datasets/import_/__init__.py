@@ -1,0 +1,6 @@
+"""Others' recordings of a world of ours -> the prepared form: LeRobotDataset v2.0, v2.1 and v3.0, and the replay
+buffers of Diffusion Policy.
+
+All files are taken to be from strangers: bounds are checked before memory is taken, and nothing is unpickled.
+Not here: the prepared form (`lerobot/`).
+"""
