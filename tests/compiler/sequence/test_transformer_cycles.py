@@ -11,7 +11,7 @@ from transformer_cycles import SHAPES, blocks, estimated, flow, measure, on_veri
 from vla_isa import timing
 
 PAGE = Path(__file__).resolve().parents[3] / "benchmarks" / "README.md"
-LONG = {"siglip_so400m": pytest.mark.slow}
+LONG = {"siglip_so400m": [pytest.mark.slow, pytest.mark.every_shape]}
 
 
 def published(column):
