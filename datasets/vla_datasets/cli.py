@@ -41,7 +41,11 @@ def _parser() -> CommandParser:
     recorded = parser.add_command(
         "import", "what others recorded of Push-T, as demonstrations", "vla_datasets.commands:import_data"
     )
-    recorded.add_argument("source", type=Path, help="folder of a LeRobotDataset (v2.0, v2.1, v3.0)")
+    recorded.add_argument(
+        "source",
+        type=Path,
+        help="folder of a LeRobotDataset (v2.0, v2.1, v3.0), or Diffusion Policy's .zarr, a folder or a .zip",
+    )
     recorded.add_argument("--out", type=Path, required=True, help="new folder of the data set")
     recorded.add_argument(
         "--world",

@@ -18,6 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from vla_datasets.import_.write import import_recording
+from vla_datasets.keys import ACTION, DONE, STATE
+from vla_datasets.lerobot.reader import open_dataset
+from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS
+
 LENGTHS = (4, 7, 5)
 TASK = "Push the T-shaped block onto the T-shaped target."
 DATA = {"v2.1": "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"}
@@ -199,3 +204,57 @@ def write_film(path: Path, images: np.ndarray, size: tuple[int, int] = (96, 96),
                 frame.pts = number
                 file.mux(stream.encode(frame))
         file.mux(stream.encode())
+
+
+def write_zarr(root: Path, numbers: Truth, pictures: bool = True, chunks: int = 6, zipped: bool = False) -> None:
+    """A replay buffer as `demo_pusht.py` of Diffusion Policy records it: format 2, float32, Blosc."""
+    import zarr
+    from numcodecs import Blosc
+
+    rng, frames = np.random.default_rng(3), len(numbers.state)
+    arrays = {
+        "state": np.column_stack([numbers.state, numbers.pose]),
+        "action": numbers.action,
+        "keypoint": rng.uniform(0, 512, (frames, 9, 2)).astype(np.float32),
+        "n_contacts": np.zeros((frames, 1), np.float32),
+        **({"img": numbers.images.astype(np.float32)} if pictures else {}),
+    }
+    store = zarr.storage.ZipStore(root, mode="w") if zipped else zarr.storage.LocalStore(root)
+    group = zarr.create_group(store, zarr_format=2)
+    for name, array in arrays.items():
+        packed = Blosc("zstd", 5, Blosc.BITSHUFFLE)
+        kept = group.create_array(
+            f"data/{name}", shape=array.shape, dtype="<f4", chunks=(chunks, *array.shape[1:]), compressors=packed
+        )
+        kept[:] = array
+    ends = np.cumsum(np.bincount(numbers.episode))
+    kept = group.create_array("meta/episode_ends", shape=ends.shape, dtype="<i8", chunks=ends.shape, compressors=None)
+    kept[:] = ends
+    store.close()
+
+
+def imported(source: Path, out: Path, world: str = "") -> dict[str, np.ndarray]:
+    """All frames of all columns of the set that is made."""
+    import_recording(source, out, world)
+    dataset = open_dataset(out)
+    features = {name: dataset.feature(name) for name in dataset.info["features"]}
+    types = {name: feature.arrow_type() for name, feature in features.items()}
+    found: dict[str, list[Any]] = {name: [] for name in features}
+    for episode in dataset.read_episodes(range(len(dataset.episodes)), types):
+        for name, values in episode.columns.items():
+            found[name] += [dataset.decode(v, features[name].shape) for v in values] if "images" in name else values
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def check_frames(found: dict[str, np.ndarray], numbers: Truth, keypoints: bool = True) -> None:
+    """Every frame against the numbers that the recording was made from."""
+    assert np.array_equal(found[STATE], numbers.state) and np.array_equal(found[ACTION], numbers.action)
+    if keypoints:
+        assert np.array_equal(found[KEYPOINTS], numbers.keypoints)
+    else:
+        assert KEYPOINTS not in found
+    goal = block_corners(np.array([[256.0, 256.0, np.pi / 4]]))
+    assert np.allclose(found[GOAL], goal, atol=1e-4) and len(found[GOAL]) == len(numbers.state)
+    assert np.array_equal(found["episode_index"], numbers.episode)
+    ends = np.cumsum(np.bincount(numbers.episode)) - 1
+    assert np.array_equal(np.flatnonzero(found[DONE]), ends)

@@ -12,45 +12,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from recorded_pusht import LENGTHS, Truth, block_corners, png, truth, write_film, write_lerobot
+from recorded_pusht import LENGTHS, check_frames, imported, png, truth, write_film, write_lerobot
 
 from vla_datasets.cli import main
 from vla_datasets.errors import CollectError, DatasetError
 from vla_datasets.import_.write import import_recording
-from vla_datasets.keys import ACTION, DONE, REWARD, STATE, TASK
+from vla_datasets.keys import ACTION, REWARD, STATE, TASK
 from vla_datasets.lerobot.reader import open_dataset
 from vla_datasets.lerobot.windows import load_windows
-from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS
 from vla_datasets.worlds.pusht_pixels.schema import GOAL_IMAGE, IMAGE
 from vla_isa.errors import OutputError
-
-
-def imported(source: Path, out: Path, world: str = "") -> dict[str, np.ndarray]:
-    """All frames of all columns of the set that is made."""
-    import_recording(source, out, world)
-    dataset = open_dataset(out)
-    features = {name: dataset.feature(name) for name in dataset.info["features"]}
-    types = {name: feature.arrow_type() for name, feature in features.items()}
-    found: dict[str, list[Any]] = {name: [] for name in features}
-    for episode in dataset.read_episodes(range(len(dataset.episodes)), types):
-        for name, values in episode.columns.items():
-            found[name] += [dataset.decode(v, features[name].shape) for v in values] if "images" in name else values
-    return {name: np.array(values) for name, values in found.items()}
-
-
-def check_frames(found: dict[str, np.ndarray], numbers: Truth, keypoints: bool = True) -> None:
-    """Every frame against the numbers that the recording was made from."""
-    assert np.array_equal(found[STATE], numbers.state) and np.array_equal(found[ACTION], numbers.action)
-    if keypoints:
-        assert np.array_equal(found[KEYPOINTS], numbers.keypoints)
-    else:
-        assert KEYPOINTS not in found
-    goal = block_corners(np.array([[256.0, 256.0, np.pi / 4]]))
-    assert np.allclose(found[GOAL], goal, atol=1e-4) and len(found[GOAL]) == len(numbers.state)
-    assert np.array_equal(found["episode_index"], numbers.episode)
-    ends = np.cumsum(np.bincount(numbers.episode)) - 1
-    assert np.array_equal(np.flatnonzero(found[DONE]), ends)
-
 
 LAYOUTS = [("v2.0", False), ("v2.1", False), ("v3.0", False), ("v3.0", True)]
 

@@ -12,13 +12,13 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CORNERS", "RADIUS", "centre", "contacts", "corners", "distance", "nearest", "place", "pushed"]
+__all__ = ["CORNERS", "OUTLINE", "RADIUS", "centre", "contacts", "corners", "distance", "nearest", "place", "pushed"]
 
 Array = npt.NDArray[np.float64]
 
 RADIUS = 15.0  # of the pusher
 CORNERS = np.array([[-60, 0], [60, 0], [60, 30], [-60, 30], [-15, 30], [15, 30], [15, 120], [-15, 120]], np.float64)
-_OUTLINE = CORNERS[[3, 4, 7, 6, 5, 2, 1, 0]]
+OUTLINE = [3, 4, 7, 6, 5, 2, 1, 0]  # the corners in the order of the edges
 _BOXES = np.array([[-60, 0, 60, 30], [-15, 30, 15, 120]], np.float64)  # bar and stem: x0, y0, x1, y1
 _CENTRE = 45.0  # of gravity, on the body's y axis
 _INERTIA = 3000.0  # of mass 1, as gym-pusht counts it
@@ -89,7 +89,8 @@ def pushed(circle: Array, pose: Array) -> Array:
 def contacts(spacing: float = 8.0) -> Array:
     """Points and outward normals (M, 4) on the outline, about `spacing` px apart, where the pusher fits."""
     found = []
-    for start, end in zip(_OUTLINE, np.roll(_OUTLINE, -1, axis=0), strict=True):
+    outline = CORNERS[OUTLINE]
+    for start, end in zip(outline, np.roll(outline, -1, axis=0), strict=True):
         along = (end - start) / math.dist(start, end)
         normal = np.array([-along[1], along[0]])
         number = max(2, int(math.dist(start, end) // spacing))

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from vla_datasets.errors import CollectError
 from vla_datasets.keys import STATE, TASK, Sample
 from vla_datasets.worlds.pusht.block import corners
-from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS, SENTENCE, SIDE
+from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS, SENTENCE, SIDE, SUCCESS
 from vla_isa.errors import did_you_mean
 
 __all__ = ["LEVELS", "PushT", "make"]
@@ -22,7 +22,6 @@ Array = npt.NDArray[np.float64]
 
 LEVELS = ("fixed", "varied")
 _SUBSTEP = 0.01  # seconds
-_SUCCESS = 0.95  # coverage
 _GOALS = 2**32  # beside a seed: that of its goal
 
 
@@ -73,7 +72,7 @@ class PushT(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         self._best = max(self._best, float(info["coverage"]))
         found: dict[str, Any] = {
             "success": bool(success),
-            "score": min(self._best / _SUCCESS, 1.0),
+            "score": min(self._best / SUCCESS, 1.0),
             "coverage": float(info["coverage"]),
             "max_coverage": self._best,
         }

@@ -11,10 +11,11 @@ from vla_datasets.keys import ACTION, DONE, REWARD, STATE
 from vla_datasets.lerobot.format import BOOKKEEPING, Feature
 from vla_datasets.worlds.world import Schema
 
-__all__ = ["GOAL", "GOAL_POSE", "KEYPOINTS", "SCHEMA", "SENTENCE", "SIDE"]
+__all__ = ["GOAL", "GOAL_POSE", "KEYPOINTS", "SCHEMA", "SENTENCE", "SIDE", "SUCCESS"]
 
 SENTENCE = "push the T onto its goal"  # the task
 SIDE = 512.0  # of the plane
+SUCCESS = 0.95  # coverage of the goal
 KEYPOINTS = "observation.environment_state"  # LeRobot's name: the block's corners, x and y of each
 GOAL = "observation.goal"  # the same corners where the block should be
 GOAL_POSE = np.array([256, 256, np.pi / 4])  # of gym-pusht: x, y, angle of the body's origin
