@@ -58,11 +58,12 @@ SECTIONS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
         {"vla_isa.errors": ("VlaError",)},
     ),
     "Datasets": (
-        "Need the extra `envs` or `train`.",
+        "Need the extra `envs` or `train`; `import_recording` needs `import` too.",
         {
             "vla_datasets.lerobot.reader": ("open_dataset", "Dataset"),
             "vla_datasets.lerobot.format": ("Feature",),
             "vla_datasets.lerobot.writer": ("write_dataset", "Episode"),
+            "vla_datasets.import_.write": ("import_recording",),
         },
     ),
 }

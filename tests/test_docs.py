@@ -113,6 +113,13 @@ def test_add_a_dataset(tree: Path) -> None:
     assert follow(HOWTO / "dataset.md", tree) == 7
 
 
+@pytest.mark.slow
+def test_peoples_demonstrations(tree: Path) -> None:
+    for name in ("torch", "zarr", "numcodecs", "gym_pusht"):
+        pytest.importorskip(name, reason="make setup")
+    assert follow(HOWTO / "pusht.md", tree, {"--steps 100 --validate-every 100": "--steps 2 --batch-size 8"}) == 2
+
+
 SHORTER = {"--episodes 1500": "--episodes 12", "--episodes 200": "--episodes 2"}
 
 
