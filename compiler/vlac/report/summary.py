@@ -20,10 +20,10 @@ Row = dict[str, Any]
 
 def summary(program: Program) -> Row:
     """What `vlac info --json` prints; of a program of several entry points, of the first."""
-    cycles = timing.estimate(program).total_cycles
+    estimate = timing.estimate(program)
+    cycles, macs = estimate.total_cycles, estimate.macs  # all rounds of a loop
     several = len(program.entries) > 1
     steps = {s.number for s in walk(program, next(iter(program.entries.values())))} if several else None
-    macs = sum(s.macs for s in program.sources if steps is None or s.packet in steps)
     hw, signature = program.config, program.model
     return {
         "config": hw.name,

@@ -5,13 +5,15 @@ import re
 import numpy as np
 import onnx
 import pytest
-from test_rounds import STEPS, euler, flow, repeated, samples
+from test_rounds import STEPS, D, euler, flow, repeated, samples
 
 import vlarun
+from vla_isa import hardware, image
 from vla_toolchain.verify.nodes import NodeCheck
 from vla_toolchain.verify.program import Verification
 from vla_toolchain.vlac_cli import main
 from vla_toolchain.vlarun_cli import main as run_main
+from vlac.report.summary import summary
 
 
 def starts(count, seed):
@@ -52,6 +54,16 @@ def test_a_loop_inside_is_verified_round_by_round(kind, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "all rounds in one program" in said and "end: at most 0 LSB" in said
     assert "the rewritten float model beside the given one" in said
+
+
+def test_work_is_that_of_all_rounds(tmp_path, capsys):
+    """Two products of a row of D and 2 D values in each."""
+    compiled(tmp_path, euler("Loop"), "--calib", "random:16")
+    said = capsys.readouterr().out
+    assert f", {STEPS * 4 * D * D / 1e6:.2f} MMAC, " in said.replace("\n", " ")
+    facts = summary(image.load(tmp_path / "p.bin"))
+    assert facts["macs"] == STEPS * 4 * D * D
+    assert facts["utilization"] == facts["macs"] / (facts["cycles"] * hardware.load("tiny").macs_per_cycle)
 
 
 def test_rounds_that_differ_are_a_fault():
