@@ -7,7 +7,7 @@ The same preprocessor, seeds and chunks on all of them. Not here: what all runne
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +182,8 @@ def _program_runner(spec: RunnerSpec) -> NetworkRunner:
             return _program_calls(spec, session, make, calls)
     # the model's own: the device's are others where the host computes the model's first or last nodes
     made = session.program.model_outputs if isinstance(session, vlarun.Session) else session.package.outputs
-    wanted, _ = session.wanted_inputs()
-    make = _preprocessor(spec, [t.name for t in wanted], [t.name for t in made])
+    wanted, optional = session.wanted_inputs()
+    make = _preprocessor(spec, [t.name for t in wanted], [t.name for t in made], optional)
     if isinstance(session, vlarun.Session) and session.program.tasks is not None:
         return _circuits(spec, session, make)
     runner = NetworkRunner(lambda inputs: session.run(dict(inputs)), make, lambda: int(session.stats["cycles"]))
@@ -239,11 +239,17 @@ def _program_calls(
     return NetworkRunner(run, make, lambda: counted[0])
 
 
-def _preprocessor(spec: RunnerSpec, inputs: Sequence[str], outputs: Sequence[str]) -> Callable[[], Preprocessor]:
-    """The preprocessor of the file's policy; refuses a file whose tensors it does not make and read."""
+def _preprocessor(
+    spec: RunnerSpec, inputs: Sequence[str], outputs: Sequence[str], optional: Collection[str] = ()
+) -> Callable[[], Preprocessor]:
+    """The preprocessor of the file's policy; refuses a file whose tensors it does not make and read.
+
+    Inputs that may be left out, such as the number of a loop's round, need not be made.
+    """
 
     def fits(made: Preprocessor) -> bool:
-        return set(made.input_names) == set(inputs) and set(made.output_names) <= set(outputs)
+        needed = set(inputs) - set(optional)
+        return needed <= set(made.input_names) <= set(inputs) and set(made.output_names) <= set(outputs)
 
     has = f"{spec.path} takes {', '.join(inputs)} and gives {', '.join(outputs)}"
     if spec.policy:
