@@ -15,4 +15,5 @@ class MlpPolicyPreprocessor(KeypointPreprocessor):
 
     def __init__(self, config: MlpPolicyConfig) -> None:
         observed = {OBSERVATION: lambda places: flat_row(places, config.periods)}
-        super().__init__(observed, config.horizon, config.execute, noise=config.method != "direct")
+        noise = config.method != "direct"
+        super().__init__(observed, config.horizon, config.execute, noise, config.ensemble)

@@ -24,12 +24,13 @@ class PiZeroConfig:
     head_width: int = 16  # even: rotary positions turn pairs
     horizon: int = 16  # steps of a chunk, from now on
     execute: int = 4  # of them that are done before the next one
+    ensemble: float = 0.0  # decay of the weights of older chunks, asked for each step; 0: none, see `pusht.ensemble`
     sampler_steps: int = 10
     periods: tuple[float, ...] = (128.0,)  # px, of the observation's sines
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "periods", tuple(float(p) for p in self.periods))  # JSON and TOML give lists
-        check_sizes("pi_zero", "flow", self.horizon, self.execute, self.sampler_steps, self.periods)
+        check_sizes("pi_zero", "flow", self.horizon, self.execute, self.sampler_steps, self.periods, self.ensemble)
         for name in ("prefix_width", "prefix_hidden", "action_width", "action_hidden"):
             if not 2 <= getattr(self, name) <= 65536:
                 raise PolicyError(f"pi_zero: '{name}' is {getattr(self, name)}; it must be from 2 to 65536.")

@@ -18,4 +18,4 @@ class PiZeroPreprocessor(KeypointPreprocessor):
             CORNERS_INPUT: lambda places: corner_tokens(places, config.periods),
             STATE_INPUT: lambda places: state_row(places, config.periods),
         }
-        super().__init__(observed, config.horizon, config.execute, noise=True)
+        super().__init__(observed, config.horizon, config.execute, noise=True, ensemble=config.ensemble)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from vla_datasets.keys import STATE
 from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS, SIDE
 from vla_models.errors import ObservationError
+from vla_models.pusht.ensemble import Ensemble
 from vla_models.pusht.names import ACTION_UNIT, ACTIONS, NOISE
 from vla_models.pusht.observation import Places
 
@@ -37,27 +38,36 @@ def read_floats(observation: Mapping[str, Any], key: str, count: int) -> Floats:
 
 
 class KeypointPreprocessor:
-    """Draws an episode's noise, and keeps where the pusher was when the network was asked.
+    """Draws an episode's noise, and keeps where the pusher was when the network was asked; for an ensemble the chunks.
 
     Args:
         observed: the network's inputs of what is seen, each made of the places with a batch of 1.
         horizon: steps of a chunk.
         execute: how many steps of it are done before the network is asked again.
         noise: whether the network begins with noise.
+        ensemble: above 0, the network is asked each step, whatever `execute` is, and one action is done: the mean of
+            what the last chunks say of now, see `Ensemble`.
     """
 
     output_names = (ACTIONS,)
 
     def __init__(
-        self, observed: Mapping[str, Callable[[Places], Floats]], horizon: int, execute: int, noise: bool
+        self,
+        observed: Mapping[str, Callable[[Places], Floats]],
+        horizon: int,
+        execute: int,
+        noise: bool,
+        ensemble: float,
     ) -> None:
         self.input_names = (*observed, NOISE) if noise else tuple(observed)
         self._observed, self._shape, self._execute = observed, (1, horizon, 2), execute
+        self._ensemble = Ensemble(horizon, ensemble) if ensemble else None
         self._pusher = np.zeros(2, np.float32)
         self._random = np.random.default_rng(0)
 
     def reset(self, task: str, seed: int = 0) -> None:
-        """The noise of this episode comes from the seed; nothing else is kept."""
+        """Forget the last episode's chunks; the noise of this one comes from the seed."""
+        self._forget_chunks()
         self._random = np.random.default_rng(seed)
 
     def inputs(self, observation: Mapping[str, Any]) -> dict[str, Floats]:
@@ -78,7 +88,7 @@ class KeypointPreprocessor:
         return found
 
     def actions(self, outputs: Mapping[str, npt.NDArray[Any]]) -> Floats:
-        """The part of the chunk that is done: (execute, 2), px within the plane.
+        """What is done of the chunk: (execute, 2), or with an ensemble (1, 2), px within the plane.
 
         Raises:
             ObservationError: the chunk is not as many finite numbers as it should be.
@@ -86,6 +96,14 @@ class KeypointPreprocessor:
         chunk = np.asarray(outputs[ACTIONS], np.float32)
         if chunk.shape != self._shape or not np.isfinite(chunk).all():
             raise ObservationError(f"The chunk is {chunk.shape}; it must be {self._shape}, of finite numbers.")
-        steps = chunk[0, : self._execute]
-        places: Floats = (steps * np.float32(ACTION_UNIT) + self._pusher).clip(0, SIDE).astype(np.float32)
-        return places
+        places: Floats = chunk[0] * np.float32(ACTION_UNIT) + self._pusher
+        done = places[: self._execute] if self._ensemble is None else self._ensemble.action(places)[None]
+        return done.clip(0, SIDE).astype(np.float32)
+
+    def correct(self, action: npt.NDArray[Any]) -> None:
+        """Something else was done than the last action: what older chunks say of the steps behind it is of no use."""
+        self._forget_chunks()
+
+    def _forget_chunks(self) -> None:
+        if self._ensemble is not None:
+            self._ensemble.clear()

@@ -13,9 +13,15 @@ METHODS = ("flow", "diffusion", "direct")  # a chunk from noise, in steps of eit
 
 
 def check_sizes(
-    policy: str, method: str, horizon: int, execute: int, sampler_steps: int, periods: Sequence[float]
+    policy: str,
+    method: str,
+    horizon: int,
+    execute: int,
+    sampler_steps: int,
+    periods: Sequence[float],
+    ensemble: float,
 ) -> None:
-    """Refuse a chunk, a sampler or an observation that there cannot be.
+    """Refuse a chunk, a sampler, an observation or an ensemble that there cannot be.
 
     Raises:
         PolicyError: names the option, its value and what it must be.
@@ -30,3 +36,5 @@ def check_sizes(
         raise PolicyError(f"{policy}: 'sampler_steps' is {sampler_steps}; it must be from 1 to 1000.")
     if len(periods) > 8 or not all(math.isfinite(p) and p > 0 for p in periods):
         raise PolicyError(f"{policy}: 'periods' is {list(periods)}; it must be at most 8 lengths above 0 px.")
+    if not (math.isfinite(ensemble) and ensemble >= 0):
+        raise PolicyError(f"{policy}: 'ensemble' is {ensemble}; it must be a finite number from 0 on.")
