@@ -141,13 +141,15 @@ def check_parity(graph: GraphSpec, path: Path, samples: int = 8) -> float:
 
 @contextlib.contextmanager
 def _quiet() -> Any:
-    """The exporter prints its steps and warns about absent torchvision; neither helps a user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """The exporter prints its steps and warns of absent torchvision and of constants that it leaves to the compiler."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
