@@ -31,10 +31,12 @@ class MeanSquaredError:
         import torch
 
         chunk = policy(*batch.inputs.values())
-        if chunk.shape != batch.target.shape:  # shapes that broadcast would give a loss of something else
+        given = chunk.shape if isinstance(chunk, torch.Tensor) else ()  # several outputs have no shape
+        if given != batch.target.shape:  # shapes that broadcast would give a loss of something else
             raise TrainConfigError(
-                f"objective 'mean_squared_error' compares equal shapes; the policy gives {tuple(chunk.shape)}, the "
-                f"actions to learn are {tuple(batch.target.shape)}. Choose another 'objective' or 'policy'."
+                f"objective 'mean_squared_error' compares equal shapes; the policy gives "
+                f"{tuple(given) or 'several outputs'}, the actions to learn are {tuple(batch.target.shape)}. Choose "
+                "another 'objective' or 'policy'."
             )
         squares = (chunk - batch.target) ** 2
         counts = torch.ones_like(squares)
