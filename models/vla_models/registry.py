@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vla_isa.registry import find_named
+from vla_models.act.config import ActConfig
+from vla_models.act.preprocess import ActPreprocessor
 from vla_models.babyai_cnn.config import BabyAICnnConfig
 from vla_models.babyai_cnn.preprocess import BabyAIPreprocessor
 from vla_models.babyai_film.config import BabyAIFilmConfig
@@ -77,6 +79,7 @@ POLICIES: tuple[PolicySpec, ...] = (
     ),
     PolicySpec("mlp_policy", MlpPolicyConfig, "vla_models.mlp_policy.model:MlpPolicy", MlpPolicyPreprocessor),
     PolicySpec("pi_zero", PiZeroConfig, "vla_models.pi_zero.model:PiZero", PiZeroPreprocessor),
+    PolicySpec("act", ActConfig, "vla_models.act.model:Act", ActPreprocessor),
 )
 
 

@@ -12,7 +12,7 @@ from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS
 from vla_models.pusht.names import ACTION_UNIT, ACTIONS
 from vla_models.registry import find_policy
 
-NAMES = ("mlp_policy", "pi_zero")
+NAMES = ("mlp_policy", "pi_zero", "act")
 STEPS, HORIZON = 40, 16
 Floats = np.ndarray
 

@@ -11,6 +11,7 @@ import pytest
 import vlarun
 from vla_datasets.keys import ACTION, STATE
 from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS
+from vla_models.act.names import CHUNK
 from vla_models.errors import ObservationError, PolicyError
 from vla_models.policy import Preprocessor
 from vla_models.pusht.names import ACTION_UNIT, ACTIONS, NOISE
@@ -18,7 +19,8 @@ from vla_models.registry import find_policy
 from vlac.api import compile_file
 from vlac.options import CompileOptions
 
-NAMES = ("mlp_policy", "pi_zero")
+SAMPLED = ("mlp_policy", "pi_zero")
+NAMES = (*SAMPLED, "act")
 SMALL: dict[str, dict[str, Any]] = {
     "mlp_policy": {"width": 32, "blocks": 2},
     "pi_zero": {
@@ -30,6 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "heads": 4,
         "key_heads": 2,
     },
+    "act": {"width": 48, "hidden": 80, "encoder_layers": 2, "posterior_layers": 1, "latent": 8},
 }
 STEPS = 20
 
@@ -81,7 +84,7 @@ def test_training_and_robot_see_the_same(name: str) -> None:
     robot.reset("push")
     for step in range(STEPS):
         inputs = robot.inputs(observation(frames, step))
-        assert set(inputs) == set(batch.inputs)
+        assert list(inputs) == [name for name in batch.inputs if name != CHUNK] == list(policy.graphs()[0].inputs())
         for key, value in inputs.items():
             if key != NOISE:
                 assert np.array_equal(value[0], batch.inputs[key][step].numpy()), (key, step)
@@ -138,7 +141,7 @@ def test_the_noise_of_an_episode_comes_from_its_seed() -> None:
         assert (made is None) if shape is None else (made is not None and made.shape == shape)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SAMPLED)
 def test_the_sampler_is_euler_s(name: str) -> None:
     """Step by step with `forward`, as training calls it; what is kept of the prefix changes nothing."""
     import torch
@@ -213,7 +216,7 @@ def joint_layer(layers: list[Any], tokens: list[Any], allowed: Any) -> list[Any]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_all_steps_are_one_program_with_a_loop(name: str, tmp_path: Path) -> None:
-    """From the exported file by calibration alone: near the float network, the same bytes on rtl."""
+    """From the exported file by calibration alone: near the float network, the same bytes on rtl. ACT has one step."""
     import torch
 
     from vla_models.export_onnx import export_onnx
@@ -223,7 +226,7 @@ def test_all_steps_are_one_program_with_a_loop(name: str, tmp_path: Path) -> Non
     (graph,) = policy.graphs()
     calibration = {key: value.numpy() for key, value in graph.example(64, seed=1).items()}
     state = compile_file(tmp_path / "model.onnx", "tiny", CompileOptions(calibration=calibration))
-    assert state.graph.repeat == policy.config.sampler_steps
+    assert state.graph.repeat == getattr(policy.config, "sampler_steps", 1)
     assert [s.op for s in state.program.sources].count("COPY") < 100, "keys of the prefix are joined as rows"
     sim, rtl = (vlarun.Session(state.program, backend=backend) for backend in ("sim", "rtl"))
     for seed in (5, 6):
@@ -250,6 +253,11 @@ def test_all_steps_are_one_program_with_a_loop(name: str, tmp_path: Path) -> Non
         ("pi_zero", {"heads": 4, "key_heads": 3}, "'heads' is 4, not a multiple of 'key_heads', 3"),
         ("pi_zero", {"depth": 0}, "'depth' is 0"),
         ("pi_zero", {"prefix_width": 1}, "'prefix_width' is 1"),
+        ("act", {"latent": 0}, "'latent' is 0"),
+        ("act", {"decoder_layers": 0}, "'decoder_layers' is 0"),
+        ("act", {"heads": 5}, "'width' is 64, not a multiple of 'heads', 5"),
+        ("act", {"dropout": 1.0}, "'dropout' is 1.0"),
+        *((name, {"ensemble": m}, f"{name}: 'ensemble' is {m}") for name in NAMES for m in (-0.01, np.inf, np.nan)),
     ],
 )
 def test_sizes_that_there_cannot_be(name: str, options: dict[str, Any], said: str) -> None:

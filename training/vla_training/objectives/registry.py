@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vla_isa.registry import find_named
 from vla_training.errors import TrainConfigError
+from vla_training.objectives.act import ActObjective
 from vla_training.objectives.behaviour_cloning import BehaviourCloning
 from vla_training.objectives.diffusion import Diffusion
 from vla_training.objectives.driving import DrivingImitation
@@ -30,6 +31,7 @@ OBJECTIVES: tuple[ObjectiveSpec, ...] = (
     ObjectiveSpec("behaviour_cloning", BehaviourCloning),
     ObjectiveSpec("flow_matching", FlowMatching),
     ObjectiveSpec("diffusion", Diffusion),
+    ObjectiveSpec("act", ActObjective),
     ObjectiveSpec("mean_squared_error", MeanSquaredError),
     ObjectiveSpec("routed_cloning", RoutedCloning),
     ObjectiveSpec("driving", DrivingImitation),
