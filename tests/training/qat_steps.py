@@ -38,6 +38,9 @@ SIZES: dict[str, dict[str, Any]] = {
     "babyai_moe": {"hidden": 24, "kept": 8, "experts": 2},
     "driving_vgg": {**DRIVING, "hidden": (16,)},
     "driving_tiles": {**DRIVING, "fused": 16, "branch": (8,)},
+    "mlp_policy": {"width": 16, "blocks": 1},
+    "pi_zero": {"depth": 1},
+    "act": {"width": 16, "heads": 2},
 }
 N = 16
 
