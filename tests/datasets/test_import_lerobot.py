@@ -292,6 +292,26 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main([*command[:2], "--out", str(tmp_path / "x"), "--world", "babyai"]) == 2
 
 
+def test_nothing_is_left_of_an_import_that_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When files have been written: the last episode is damaged, or somebody presses Ctrl-C."""
+    monkeypatch.setattr("vla_datasets.import_.write._EPISODES_PER_BLOCK", 1)
+    write_lerobot(tmp_path / "in", truth(), "v2.1")
+    seen: list[int] = []
+
+    def stop(done: int, total: int) -> None:
+        seen.append(len(list(tmp_path.iterdir())))
+        if done == total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_recording(tmp_path / "in", tmp_path / "out", progress=stop)
+    assert seen[-1] == 2  # the recording, and what was written
+    column("action", with_first([NAN, 1.0]), "data/chunk-001/episode_000002.parquet")(tmp_path / "in")
+    with pytest.raises(DatasetError, match="episode 2: 'action'"):
+        import_recording(tmp_path / "in", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
 def test_an_empty_folder_is_taken_and_a_full_one_is_not(tmp_path: Path) -> None:
     write_lerobot(tmp_path / "in", truth(), "v2.1")
     (tmp_path / "out").mkdir()
