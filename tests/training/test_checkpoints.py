@@ -107,9 +107,15 @@ def test_a_checkpoint_from_before_a_key_goes_on_with_its_default(stopped: Path, 
     state = json.loads(path.read_text())
     for name in ("balance", "tile_cache"):
         del state["config"][name]
+    del state["config"]["objective_options"]["label_smoothing"]
     path.write_text(json.dumps(state))
     with pytest.raises(CheckpointError, match="'tile_cache' is False, now True"):
         train(dataclasses.replace(CONFIG, tile_cache=True), data, run)
+    hidden = state["config"]["policy_options"].pop("hidden")
+    path.write_text(json.dumps(state))
+    with pytest.raises(CheckpointError, match=r"'policy_options.hidden' is \d+, now 16\. "):
+        train(CONFIG, data, run)
+    state["config"]["policy_options"]["hidden"] = hidden
     del state["config"]["level"]  # which has none
     path.write_text(json.dumps(state))
     with pytest.raises(CheckpointError, match="'level' is not there, now GoToObj"):

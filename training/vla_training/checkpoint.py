@@ -32,9 +32,11 @@ from safetensors.torch import load_file, save_file
 from vla_isa.documents import read_json
 from vla_isa.errors import OutputError
 from vla_models.errors import PolicyError
+from vla_models.registry import find_policy
 from vla_models.saved import WEIGHTS_FILE, load_policy, save_policy
 from vla_training.config.run import TrainConfig
-from vla_training.errors import CheckpointError
+from vla_training.errors import CheckpointError, TrainConfigError
+from vla_training.objectives.registry import find_objective
 
 __all__ = [
     "Best",
@@ -45,6 +47,9 @@ __all__ = [
     "restore",
     "save_checkpoint",
 ]
+
+_READING = (OSError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError)
+_REFUSED = (PolicyError, TrainConfigError)
 
 _OPTIMIZER, _STATE = "optimizer.safetensors", "state.json"
 
@@ -195,7 +200,7 @@ def restore(checkpoint: Path, state: TrainingState) -> int:
         return int(stored["step"])
     except KeyError as error:
         raise _damaged(checkpoint, f"{_STATE} has no {error}") from error
-    except (OSError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError, PolicyError) as error:
+    except (*_READING, *_REFUSED) as error:
         raise _damaged(checkpoint, str(error).rstrip(".")) from error
 
 
@@ -221,9 +226,13 @@ def _check_run(checkpoint: Path, config: Mapping[str, Any], data: str, state: Tr
     Raises:
         CheckpointError: says what differs.
     """
-    then = {field.name: field.default for field in dataclasses.fields(TrainConfig) if field.name not in config}
-    known = {name: value for name, value in then.items() if value is not dataclasses.MISSING}  # keys that came later
-    changed = differences({**known, **config}, state.config)
+    kinds = {
+        "policy_options": find_policy(str(config["policy"])).config,
+        "objective_options": find_objective(str(config["objective"])).make,
+    }
+    known = {key: {**_defaults(kind), **config[key]} for key, kind in kinds.items()}
+    later = {name: value for name, value in _defaults(TrainConfig).items() if name not in config}
+    changed = differences({**config, **known, **later}, state.config)
     if data != state.data:
         changed.append("the data set is another one")
     if changed:
@@ -231,6 +240,13 @@ def _check_run(checkpoint: Path, config: Mapping[str, Any], data: str, state: Tr
             f"{checkpoint} was made with another training config or data set: {'; '.join(changed)}. "
             "Train with the same ones, or choose another --out."
         )
+
+
+def _defaults(kind: Any) -> dict[str, Any]:
+    """Of the fields of a dataclass that have one, as JSON has them: keys that came later had these."""
+    fields = {field.name: field.default for field in dataclasses.fields(kind)}
+    plain: dict[str, Any] = json.loads(json.dumps({n: v for n, v in fields.items() if v is not dataclasses.MISSING}))
+    return plain
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
