@@ -1,7 +1,8 @@
 """Push-T: success of trained policies against the steps done open-loop and against Euler steps, float beside int8.
 
     python benchmarks/pusht_success.py RUN [RUN ...] --data runs/pusht --out runs/pusht_success [--level LEVEL]
-        [--execute N,N] [--euler N,N] [--backends float,sim] [--episodes N] [--markdown FILE] [--chart FILE.svg]
+        [--execute N,N] [--euler N,N] [--backends float,sim] [--episodes N] [--markdown FILE]
+        [--chart FILE.svg] [--euler-chart FILE.svg]
 
 A run is a folder of `vla-train train`. A policy is asked again after `--execute` steps; each number of `--euler` steps
 is played with the first of them. On `sim` and `rtl` the policy is exported, calibrated with held-out frames of `--data`
@@ -16,6 +17,7 @@ import argparse
 import dataclasses
 import json
 import shutil
+import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -138,15 +140,21 @@ def table(found: dict[Case, Evaluation], arguments: argparse.Namespace) -> str:
     return "\n".join(lines) + "\n"
 
 
-def chart(found: dict[Case, Evaluation]) -> str:
-    """Success against the steps done open-loop, and against Euler steps: curves by policy and backend."""
+def chart(found: dict[Case, Evaluation], axis: str) -> str:
+    """Success against the steps done open-loop (`execute`) or Euler steps (`euler`): curves by policy and backend.
+
+    The other number is a policy's own: the most Euler steps, and what most of its results have done of a chunk.
+    """
     curves = []
-    own = {case.name: max(c.euler for c in found if c.name == case.name) for case in found}
     for name, backend in dict.fromkeys((case.name, case.backend) for case in found):
         mine = {case: played for case, played in found.items() if (case.name, case.backend) == (name, backend)}
-        points = [_point(case.execute, played) for case, played in mine.items() if case.euler == own[name]]
-        curves.append(Curve(f"{name}, {backend}", sorted(points, key=lambda point: point.at)))
-    return rate_curves("Push-T: success", "steps done of a chunk", curves, lambda steps: f"{steps:.0f}")
+        own = max(case.euler for case in mine), statistics.mode(case.execute for case in mine)
+        kept = [case for case in mine if (case.euler == own[0] if axis == "execute" else case.execute == own[1])]
+        points = [_point(getattr(case, axis), mine[case]) for case in kept if getattr(case, axis)]
+        if points:
+            curves.append(Curve(f"{name}, {backend}", sorted(points, key=lambda point: point.at)))
+    text = {"execute": "steps done of a chunk", "euler": "Euler steps"}[axis]
+    return rate_curves("Push-T: success", text, curves, lambda steps: f"{steps:.0f}")
 
 
 def _point(at: int, played: Evaluation) -> Point:
@@ -167,6 +175,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=_count, default=2, help="processes")
     parser.add_argument("--markdown", type=Path, help="file to write the table to")
     parser.add_argument("--chart", type=Path, help="SVG file to draw success against the steps done in")
+    parser.add_argument("--euler-chart", type=Path, help="SVG file to draw success against Euler steps in")
     return parser.parse_args(argv)
 
 
@@ -174,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the table."""
     arguments = _arguments(argv)
     try:
-        for path in (arguments.markdown, arguments.chart):
+        for path in (arguments.markdown, arguments.chart, arguments.euler_chart):
             if path is not None:
                 check_writable(path)
         make_folder(arguments.out)
@@ -189,8 +198,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text, end="")
     if arguments.markdown:
         write_whole(arguments.markdown, text.encode())
-    if arguments.chart:
-        write_whole(arguments.chart, chart(found).encode())
+    for axis, path in (("execute", arguments.chart), ("euler", arguments.euler_chart)):
+        if path:
+            write_whole(path, chart(found, axis).encode())
     return 0
 
 

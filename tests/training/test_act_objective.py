@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from vla_models.act.model import ActOutput
 from vla_models.act.names import CHUNK
 from vla_models.policy import Batch
 from vla_models.registry import find_policy
@@ -47,6 +46,8 @@ def test_the_loss_of_known_gaussians() -> None:
     """L1 is the mean of all values; the divergence a sum over z, and a mean over the batch."""
     import torch
     from torch.distributions import Normal, kl_divergence
+
+    from vla_models.act.model import ActOutput
 
     chunk, actions = (torch.randn(5, 7, 2, generator=generator(seed)) for seed in (1, 2))
     mean, log_variance = (torch.randn(5, 3, generator=generator(seed)) * 2 for seed in (3, 4))
