@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "action_width": 32,
         "action_hidden": 80,
         "depth": 2,
+        "sampler_steps": 5,
         "heads": 4,
         "key_heads": 2,
     },
