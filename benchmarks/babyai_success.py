@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from prepare import count, names_of, numbers
 
 from vla_datasets.files import write_json
 from vla_datasets.lerobot.format import INFO_PATH
@@ -175,34 +176,17 @@ def _show(name: str, step: int, steps: int) -> None:
         print(f"{name}: step {step} of {steps}", file=sys.stderr, flush=True)
 
 
-def _numbers(text: str) -> list[int]:
-    if not re.fullmatch(r"\d{1,12}(,\d{1,12})*", text):
-        raise argparse.ArgumentTypeError(f"'{text}' is no list of whole numbers N,N,... from 0 on")
-    return [int(part) for part in text.split(",")]
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"0*[1-9]\d{0,8}", text):
-        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 to 999,999,999")
-    return int(text)
-
-
-def _names(text: str) -> list[str]:
-    chosen = text.split(",")
-    if unknown := [name for name in chosen if name not in ARCHITECTURES]:
-        raise argparse.ArgumentTypeError(f"unknown {', '.join(map(repr, unknown))}; give {', '.join(ARCHITECTURES)}")
-    return chosen
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="demonstrations of vla-collect babyai")
     parser.add_argument("--out", type=Path, required=True, help="folder of everything that is made")
     parser.add_argument("--level", default="GoToLocal", help="of the demonstrations")
-    parser.add_argument("--steps", type=_count, default=4000, help="of each training")
-    parser.add_argument("--samples", type=_numbers, default=[20000, 100000, 0], help="N,N,...; 0 for all there are")
-    parser.add_argument("--episodes", type=_count, default=500, help="that each policy plays")
-    parser.add_argument("--only", type=_names, default=[*ARCHITECTURES], help="architectures, between commas")
+    parser.add_argument("--steps", type=count, default=4000, help="of each training")
+    parser.add_argument("--samples", type=numbers, default=[20000, 100000, 0], help="N,N,...; 0 for all there are")
+    parser.add_argument("--episodes", type=count, default=500, help="that each policy plays")
+    parser.add_argument(
+        "--only", type=names_of(ARCHITECTURES), default=[*ARCHITECTURES], help="architectures, between commas"
+    )
     parser.add_argument("--markdown", type=Path, help="file to write the table to")
     parser.add_argument("--chart", type=Path, help="SVG file to draw success against samples in")
     return parser.parse_args(argv)

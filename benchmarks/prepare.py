@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -23,7 +24,7 @@ from vla_isa.program import Program
 from vlac.api import compile_file
 from vlac.options import CompileOptions
 
-__all__ = ["compile_graph", "compile_model", "machine", "names_of", "random_inputs"]
+__all__ = ["compile_graph", "compile_model", "count", "machine", "names_of", "numbers", "random_inputs"]
 
 
 def compile_graph(name: str, config: str) -> Program:
@@ -83,3 +84,17 @@ def names_of(known: Collection[str], *, none: bool = False) -> Callable[[str], l
         return chosen
 
     return parse
+
+
+def numbers(text: str) -> list[int]:
+    """For argparse: whole numbers from 0 on with commas between them."""
+    if not re.fullmatch(r"\d{1,12}(,\d{1,12})*", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of whole numbers N,N,... from 0 on")
+    return [int(part) for part in text.split(",")]
+
+
+def count(text: str) -> int:
+    """For argparse: a whole number from 1 on."""
+    if not re.fullmatch(r"0*[1-9]\d{0,8}", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 to 999,999,999")
+    return int(text)

@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from babyai_success import _count, _numbers
-from prepare import names_of
+from prepare import count, names_of, numbers
 
 from vla_datasets.engine import Engine
 from vla_datasets.worlds.registry import find_world
@@ -62,10 +61,9 @@ class Case:
 def cases(run: Path, arguments: argparse.Namespace) -> list[Case]:
     """All that is asked of a run."""
     _, config = load_config(pretrained_folder(run))
-    flows = getattr(config, "method", "flow") == "flow"
-    own = config.sampler_steps if flows else 0
+    own = 0 if getattr(config, "method", "") == "direct" else getattr(config, "sampler_steps", 0)
     found = [(n, own) for n in arguments.execute]
-    found += [(arguments.execute[0], n) for n in arguments.euler if flows and n != own]
+    found += [(arguments.execute[0], n) for n in arguments.euler if own and n != own]
     return [Case(run.name, backend, *each) for backend in arguments.backends for each in found]
 
 
@@ -168,11 +166,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of everything that is made")
     parser.add_argument("--world", default="pusht")
     parser.add_argument("--level", default="fixed")
-    parser.add_argument("--execute", type=_numbers, default=[4], help="steps done before the policy is asked again")
-    parser.add_argument("--euler", type=_numbers, default=[], help="other numbers of Euler steps than the policy's own")
+    parser.add_argument("--execute", type=numbers, default=[4], help="steps done before the policy is asked again")
+    parser.add_argument("--euler", type=numbers, default=[], help="other numbers of Euler steps than the policy's own")
     parser.add_argument("--backends", type=names_of(("float", "sim", "rtl")), default=["float", "sim"])
-    parser.add_argument("--episodes", type=_count, default=500, help="that each policy plays")
-    parser.add_argument("--workers", type=_count, default=2, help="processes")
+    parser.add_argument("--episodes", type=count, default=500, help="that each policy plays")
+    parser.add_argument("--workers", type=count, default=2, help="processes")
     parser.add_argument("--markdown", type=Path, help="file to write the table to")
     parser.add_argument("--chart", type=Path, help="SVG file to draw success against the steps done in")
     parser.add_argument("--euler-chart", type=Path, help="SVG file to draw success against Euler steps in")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 import xml.etree.ElementTree
 from pathlib import Path
@@ -13,17 +13,13 @@ import pytest
 
 from vla_training.evaluate.closed_loop import EpisodeResult, Evaluation
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "babyai_success.py"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("babyai_success", FILE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(BENCHMARKS))
+    return importlib.import_module("babyai_success")
 
 
 def row(benchmark: ModuleType, name: str, samples: int, successes: int, **router: float) -> Any:
