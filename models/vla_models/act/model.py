@@ -16,11 +16,10 @@ from torch import nn
 from vla_models.act.config import ActConfig
 from vla_models.act.names import CHUNK
 from vla_models.act.posterior import Posterior
-from vla_models.pi_zero.names import CORNERS, CORNERS_INPUT, STATE_INPUT
 from vla_models.policy import Batch, GraphSpec
 from vla_models.pusht.batches import chunk_of, places_of, pusht_windows
-from vla_models.pusht.names import ACTIONS
-from vla_models.pusht.observation import corner_tokens, state_row, wave_count
+from vla_models.pusht.names import ACTIONS, CORNERS, CORNERS_INPUT, STATE_INPUT
+from vla_models.pusht.observation import token_inputs, wave_count
 
 __all__ = ["Act", "ActNetwork", "ActOutput"]
 
@@ -113,7 +112,7 @@ class Act(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     def prepare(self, samples: Mapping[str, Any]) -> Batch:
         """Corners and state, and the expert's chunk (N, horizon, 2), which is what the autoencoder sees and returns."""
-        chunk, places, periods = chunk_of(samples), places_of(samples), self.config.periods
-        inputs = {CORNERS_INPUT: corner_tokens(places, periods), STATE_INPUT: state_row(places, periods)}
+        chunk, places = chunk_of(samples), places_of(samples)
+        inputs = {name: make(places) for name, make in token_inputs(self.config.periods).items()}
         tensors = {name: torch.from_numpy(values).to(chunk.device) for name, values in inputs.items()}
         return Batch({**tensors, CHUNK: chunk}, chunk)

@@ -10,15 +10,15 @@ What was done before is not seen: a policy that sees its last action repeats it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vla_models.pusht.names import MIDDLE, PLACE_UNIT
+from vla_models.pusht.names import CORNERS_INPUT, MIDDLE, PLACE_UNIT, STATE_INPUT
 
-__all__ = ["Places", "corner_tokens", "flat_row", "state_row", "wave_count"]
+__all__ = ["Places", "corner_tokens", "flat_row", "state_row", "token_inputs", "wave_count"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -56,6 +56,14 @@ def corner_tokens(places: Places, periods: Sequence[float]) -> Floats:
 def flat_row(places: Places, periods: Sequence[float]) -> Floats:
     """All of it as one row: (N, 34 * `wave_count`)."""
     return _features(np.concatenate([_pusher(places), *_corners(places)], axis=1), periods)
+
+
+def token_inputs(periods: Sequence[float]) -> dict[str, Callable[[Places], Floats]]:
+    """Inputs of a network over tokens, by name: what makes each of them of places."""
+    return {
+        CORNERS_INPUT: lambda places: corner_tokens(places, periods),
+        STATE_INPUT: lambda places: state_row(places, periods),
+    }
 
 
 def _pusher(places: Places) -> Floats:
