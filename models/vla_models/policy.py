@@ -56,7 +56,7 @@ class Batch:
 class Policy(Protocol):
     """An `nn.Module` with these besides; everything in `forward` runs on the device."""
 
-    config: Any  # the frozen dataclass it was made from
+    config: Any  # the frozen dataclass it was made from; `attention_blocks()` of tokens of several types is optional
     windows: Mapping[str, Sequence[int]]  # per key of a sample the steps it trains on, relative to a frame
     image_sides: Mapping[str, int]  # optional: images that are averaged to so many pixels, see `vla_datasets.shrink`
     tile: ClassVar[int]  # optional: pixels of the tiles whose numbers `prepare` takes, too

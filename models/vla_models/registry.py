@@ -22,6 +22,8 @@ from vla_models.driving_tiles.preprocess import DrivingTilesPreprocessor
 from vla_models.driving_vgg.config import DrivingVggConfig
 from vla_models.driving_vgg.preprocess import DrivingVggPreprocessor
 from vla_models.errors import PolicyError
+from vla_models.flow_autoregressive.config import FlowAutoregressiveConfig
+from vla_models.flow_autoregressive.preprocess import FlowAutoregressivePreprocessor
 from vla_models.mlp_policy.config import MlpPolicyConfig
 from vla_models.mlp_policy.preprocess import MlpPolicyPreprocessor
 from vla_models.option_types import check_types
@@ -79,6 +81,12 @@ POLICIES: tuple[PolicySpec, ...] = (
     ),
     PolicySpec("mlp_policy", MlpPolicyConfig, "vla_models.mlp_policy.model:MlpPolicy", MlpPolicyPreprocessor),
     PolicySpec("pi_zero", PiZeroConfig, "vla_models.pi_zero.model:PiZero", PiZeroPreprocessor),
+    PolicySpec(
+        "flow_autoregressive",
+        FlowAutoregressiveConfig,
+        "vla_models.flow_autoregressive.model:FlowAutoregressive",
+        FlowAutoregressivePreprocessor,
+    ),
     PolicySpec("act", ActConfig, "vla_models.act.model:Act", ActPreprocessor),
 )
 

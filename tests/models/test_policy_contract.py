@@ -17,6 +17,7 @@ NAMES = sorted(p.parent.name for p in Path(vla_models.__file__).parent.glob("*/m
 # exporters write every step of a sampler and every layer: minutes, for the default sizes
 SMALLER = {
     "pi_zero": {"depth": 1, "sampler_steps": 2},
+    "flow_autoregressive": {"depth": 1, "sampler_steps": 2, "horizon": 2, "execute": 2},
     "mlp_policy": {"sampler_steps": 2},
     "act": {"encoder_layers": 1},
 }

@@ -157,64 +157,6 @@ def test_the_sampler_is_euler_s(name: str) -> None:
         assert torch.allclose(graph.module(*inputs), x, atol=1e-5)
 
 
-def test_the_kept_prefix_is_one_attention_with_pi_zero_s_mask() -> None:
-    """All tokens at once: what is seen, then the state, then the actions; each block sees itself and those before."""
-    import torch
-
-    policy = small("pi_zero")
-    corners, state, noise = policy.graphs()[0].example(2, seed=3).values()
-    time = torch.tensor([0.3, 0.8])
-    block = torch.tensor([0] * 8 + [1] + [2] * 16)
-    allowed = block[:, None] >= block[None, :]
-    experts = [policy.prefix_expert] + [policy.action_expert] * 2
-    with torch.no_grad():
-        action = policy.action_time(policy.action(noise)) + policy.time_rows(time)[:, None]
-        tokens = [
-            policy.corners(corners) + policy.which,
-            policy.state(state)[:, None],
-            policy.action_out(torch.nn.functional.silu(action)),
-        ]
-        for number in range(policy.config.depth):
-            layers = [expert.layers[number] for expert in experts]
-            tokens = joint_layer(layers, tokens, allowed)
-        wanted = policy.out(policy.norm(tokens[2]))
-        found = policy(corners, state, noise, time)
-    assert torch.allclose(found, wanted, atol=1e-5)
-    assert (found[0] - policy(corners, state, noise, time.flip(0))[0]).abs().max() > 1e-4, "the time matters"
-
-
-def joint_layer(layers: list[Any], tokens: list[Any], allowed: Any) -> list[Any]:
-    """A layer with one softmax over all tokens, angles by complex numbers, heads one by one."""
-    import torch
-
-    width = layers[0].head_width
-    normed = [layer.before_attention(x) for layer, x in zip(layers, tokens, strict=True)]
-    q, k, v = (
-        torch.cat([getattr(layer, name)(x) for layer, x in zip(layers, normed, strict=True)], dim=1) for name in "qkv"
-    )
-    places = torch.arange(q.shape[1])[:, None] * 10_000.0 ** -(torch.arange(width // 2) / (width // 2))
-    turn = torch.polar(torch.ones_like(places), places)
-
-    def turned(head: Any) -> Any:
-        a, b = head.chunk(2, dim=-1)
-        return torch.cat([(made := torch.complex(a, b) * turn).real, made.imag], dim=-1)
-
-    heads = []
-    for number in range(q.shape[2] // width):
-        shared = number // layers[0].shared
-        at, of = slice(number * width, (number + 1) * width), slice(shared * width, (shared + 1) * width)
-        logits = turned(q[..., at]) @ turned(k[..., of]).transpose(1, 2) / width**0.5
-        heads.append(torch.where(allowed, logits, -torch.inf).softmax(-1) @ v[..., of])
-    mixed = torch.cat(heads, dim=-1).split([x.shape[1] for x in tokens], dim=1)
-    found = []
-    for layer, x, part in zip(layers, tokens, mixed, strict=True):
-        x = x + layer.o(part)
-        y = layer.before_mlp(x)
-        gate = torch.nn.functional.gelu(layer.gate(y), approximate="tanh")
-        found.append(x + layer.down(gate * layer.up(y)))
-    return found
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_all_steps_are_one_program_with_a_loop(name: str, tmp_path: Path) -> None:
     """From the exported file by calibration alone: near the float network, the same bytes on rtl. ACT has one step."""

@@ -40,6 +40,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "driving_tiles": {**DRIVING, "fused": 16, "branch": (8,)},
     "mlp_policy": {"width": 16, "blocks": 1},
     "pi_zero": {"depth": 1},
+    "flow_autoregressive": {"depth": 1, "horizon": 2, "execute": 2},
     "act": {"width": 16, "heads": 2},
 }
 N = 16

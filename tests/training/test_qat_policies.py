@@ -15,6 +15,7 @@ REFUSED = {
     "babyai_moe": r"Gather '.*' cannot be trained as the device computes it",
     "mlp_policy": "no graph that repeats or carries state; the compiler makes this one of 10 rounds",
     "pi_zero": "no graph that repeats or carries state; the compiler makes this one of 10 rounds",
+    "flow_autoregressive": r"has 2 graphs \(flow, autoregressive\); QAT takes policies of one",
     "act": r"Concat '.*' cannot be trained as the device computes it",
 }
 CASES: list[tuple[str, dict[str, Any]]] = [

@@ -65,6 +65,10 @@ def _parser() -> CommandParser:
     prune.add_argument("--share", type=float, required=True, help="of the blocks of 16 x 16 channels, such as 0.4")
     prune.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the saved policy to write")
 
+    mask = parser.add_command("mask", "draw which tokens of a policy see which, by type", "vla_training.commands:mask")
+    mask.add_argument("policy", help="name of a policy, or folder of a run or of a saved one")
+    mask.add_argument("-o", "--output", type=Path, required=True, metavar="mask.svg", help="the picture to write")
+
     evaluate = parser.add_command(
         "evaluate", "closed-loop success on fixed seeds", "vla_training.commands:evaluate_policy"
     )

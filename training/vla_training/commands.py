@@ -15,7 +15,7 @@ from rich.console import Console
 
 from vla_datasets.engine import Engine
 from vla_isa.errors import BadUsageError
-from vla_isa.files import check_folder, check_writable
+from vla_isa.files import check_folder, check_writable, write_whole
 from vla_training.evaluate.backends import RunnerSpec, ServerSpec, natural_backend
 from vla_training.evaluate.closed_loop import (
     Evaluation,
@@ -35,6 +35,7 @@ __all__ = [
     "demo_driving",
     "evaluate_policy",
     "export",
+    "mask",
     "prune",
     "train",
 ]
@@ -115,6 +116,18 @@ def prune(arguments: argparse.Namespace) -> int:
     zero, blocks = sum(p.zero for p in found), sum(p.blocks for p in found)
     each = ", ".join(f"{p.name} {p.zero} of {p.blocks}" for p in found)
     sys.stdout.write(f"{arguments.output}: {zero} of {blocks} blocks are zero ({each})\n")
+    return 0
+
+
+def mask(arguments: argparse.Namespace) -> int:
+    """vla-train mask."""
+    check_writable(arguments.output)
+    from vla_training.mask_picture import attention_blocks, mask_picture
+
+    name, blocks = attention_blocks(arguments.policy)
+    write_whole(arguments.output, mask_picture(name, blocks).encode())
+    each = ", ".join(f"{block.count} {block.name}" for block in blocks)
+    sys.stdout.write(f"{arguments.output}: {name} sees {each}\n")
     return 0
 
 

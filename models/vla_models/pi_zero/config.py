@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vla_models.attention_blocks import Block
 from vla_models.errors import PolicyError
+from vla_models.pusht.names import ACTIONS, CORNERS, CORNERS_INPUT, STATE_INPUT
 from vla_models.pusht.sizes import check_sizes
 
 __all__ = ["PiZeroConfig"]
@@ -28,17 +30,34 @@ class PiZeroConfig:
     sampler_steps: int = 10
     periods: tuple[float, ...] = (128.0,)  # px, of the observation's sines
 
+    @property
+    def policy(self) -> str:
+        """The name in messages."""
+        return "pi_zero"
+
+    def attention_blocks(self) -> tuple[Block, ...]:
+        """The tokens' types, and who sees whom."""
+        return (
+            Block(CORNERS_INPUT, CORNERS),
+            Block(STATE_INPUT, 1, (CORNERS_INPUT,)),
+            Block(ACTIONS, self.horizon, (CORNERS_INPUT, STATE_INPUT)),
+        )
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "periods", tuple(float(p) for p in self.periods))  # JSON and TOML give lists
-        check_sizes("pi_zero", "flow", self.horizon, self.execute, self.sampler_steps, self.periods, self.ensemble)
+        check_sizes(self.policy, "flow", self.horizon, self.execute, self.sampler_steps, self.periods, self.ensemble)
         for name in ("prefix_width", "prefix_hidden", "action_width", "action_hidden"):
-            if not 2 <= getattr(self, name) <= 65536:
-                raise PolicyError(f"pi_zero: '{name}' is {getattr(self, name)}; it must be from 2 to 65536.")
+            self._check(name, 2 <= getattr(self, name) <= 65536, "it must be from 2 to 65536")
         for name in ("depth", "heads", "key_heads"):
-            if not 1 <= getattr(self, name) <= 256:
-                raise PolicyError(f"pi_zero: '{name}' is {getattr(self, name)}; it must be from 1 to 256.")
+            self._check(name, 1 <= getattr(self, name) <= 256, "it must be from 1 to 256")
         for name in ("action_width", "head_width"):  # halves: sines and cosines, pairs of rotary positions
-            if getattr(self, name) % 2 or not 2 <= getattr(self, name) <= 65536:
-                raise PolicyError(f"pi_zero: '{name}' is {getattr(self, name)}; it must be an even number from 2 on.")
+            even = getattr(self, name) % 2 == 0 and 2 <= getattr(self, name) <= 65536
+            self._check(name, even, "it must be an even number from 2 on")
         if self.heads % self.key_heads:
-            raise PolicyError(f"pi_zero: 'heads' is {self.heads}, not a multiple of 'key_heads', {self.key_heads}.")
+            raise PolicyError(
+                f"{self.policy}: 'heads' is {self.heads}, not a multiple of 'key_heads', {self.key_heads}."
+            )
+
+    def _check(self, name: str, fits: bool, what: str) -> None:
+        if not fits:
+            raise PolicyError(f"{self.policy}: '{name}' is {getattr(self, name)}; {what}.")

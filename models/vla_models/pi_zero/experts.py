@@ -57,14 +57,16 @@ class Layer(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.gate, self.up = (nn.Linear(width, hidden, bias=False) for _ in range(2))
         self.down = nn.Linear(hidden, width, bias=False)
 
-    def forward(self, x: torch.Tensor, places: Cache, past: Cache | None) -> tuple[torch.Tensor, Cache]:
+    def forward(
+        self, x: torch.Tensor, places: Cache, past: Cache | None, mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, Cache]:
         y = self.before_attention(x)
         q, k, v = (f(y).unflatten(2, (-1, self.head_width)).transpose(1, 2) for f in (self.q, self.k, self.v))
         q, k = (turned(t, *places) for t in (q, k))
         if past is not None:
             k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
         keys, values = (t.repeat_interleave(self.shared, dim=1) for t in (k, v))
-        attended = nn.functional.scaled_dot_product_attention(q, keys, values)
+        attended = nn.functional.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
         x = x + self.o(attended.transpose(1, 2).flatten(2))
         y = self.before_mlp(x)
         return x + self.down(nn.functional.gelu(self.gate(y), approximate="tanh") * self.up(y)), (k, v)
@@ -78,7 +80,11 @@ class Expert(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.layers = nn.ModuleList(Layer(width, hidden, heads, key_heads, head_width) for _ in range(depth))
 
     def forward(
-        self, x: torch.Tensor, places: Cache, past: tuple[Cache, ...] | None = None
+        self,
+        x: torch.Tensor,
+        places: Cache,
+        past: tuple[Cache, ...] | None = None,
+        mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, tuple[Cache, ...]]:
         """A block of tokens (N, tokens, width), and the keys and values up to it: of `past` and its own.
 
@@ -86,9 +92,10 @@ class Expert(nn.Module):  # type: ignore[misc]  # torch is untyped here
             x: the tokens.
             places: cosines and sines of their positions, see `rotary`.
             past: of the blocks before; None where there is none.
+            mask: (tokens, tokens up to and in the block), which of them each token sees; None where it sees all.
         """
         kept = []
         for number, layer in enumerate(self.layers):
-            x, cache = layer(x, places, None if past is None else past[number])
+            x, cache = layer(x, places, None if past is None else past[number], mask)
             kept.append(cache)
         return x, tuple(kept)

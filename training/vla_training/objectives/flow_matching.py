@@ -45,13 +45,16 @@ class FlowMatching:
         Raises:
             TrainConfigError: the policy begins with no noise, or says something of another shape.
         """
+        way, time, wanted = self.drawn(batch.target, generator)
+        velocity = predicted("flow_matching", policy, batch, way, time)
+        return (velocity - wanted).square().mean(), {"velocity_variance": wanted.var()}
+
+    def drawn(self, chunk: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Chunks on their way (N, ...) from noise to these, how far they are (N,), and their velocities (N, ...)."""
         import torch
 
-        chunk = batch.target
         noise = torch.randn(chunk.shape, generator=generator, device=chunk.device)
         drawn = torch.rand(len(chunk), generator=generator, device=chunk.device)
         time = (1 - drawn ** (1 / self.power)) * self.cutoff  # U ** (1 / a) is Beta(a, 1)
         way = noise + time.reshape(-1, *[1] * (chunk.ndim - 1)) * (chunk - noise)
-        velocity = predicted("flow_matching", policy, batch, way, time)
-        wanted = chunk - noise
-        return (velocity - wanted).square().mean(), {"velocity_variance": wanted.var()}
+        return way, time, chunk - noise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vla_models.pusht.names import NOISE
 from vla_training.errors import TrainConfigError
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from vla_models.policy import Batch
 
-__all__ = ["predicted"]
+__all__ = ["asked", "predicted"]
 
 _TIME = "time"
 
@@ -30,10 +30,17 @@ def predicted(
             f"objective '{objective}' takes a policy that begins with '{NOISE}'; this one takes "
             f"{', '.join(batch.inputs)}. Choose another 'method' of the policy, or another 'objective'."
         )
-    found: torch.Tensor = policy(*{**batch.inputs, NOISE: way, _TIME: time}.values())
-    if found.shape != batch.target.shape:
+    found = asked(policy, batch, way, time)
+    given = getattr(found, "shape", ())  # several outputs have none
+    if given != batch.target.shape:
         raise TrainConfigError(
-            f"objective '{objective}' compares equal shapes; the policy gives {tuple(found.shape)}, the actions to "
-            f"learn are {tuple(batch.target.shape)}. Choose another 'objective' or 'policy'."
+            f"objective '{objective}' compares equal shapes; the policy gives {tuple(given) or 'several outputs'}, the "
+            f"actions to learn are {tuple(batch.target.shape)}. Choose another 'objective' or 'policy'."
         )
-    return found
+    said: torch.Tensor = found
+    return said
+
+
+def asked(policy: torch.nn.Module, batch: Batch, way: torch.Tensor, time: torch.Tensor) -> Any:
+    """All that a policy which begins with noise says of chunks `way` at times (N,)."""
+    return policy(*{**batch.inputs, NOISE: way, _TIME: time}.values())
