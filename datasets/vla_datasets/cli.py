@@ -61,7 +61,24 @@ def _parser() -> CommandParser:
     table.add_argument("--out", type=Path, required=True, help="new folder of data.csv and images/")
     table.add_argument("--by", choices=("command", "steering"), default="command", help="how candidates are chosen")
     table.add_argument("--seed", type=not_negative, default=0, help="another seed chooses others")
+    _add_waymo(parser)
     return parser
+
+
+def _add_waymo(parser: CommandParser) -> None:
+    scored = parser.add_command(
+        "waymo-score",
+        "score predictions on Waymo's end-to-end set: ADE and the Rater Feedback Score",
+        "vla_datasets.waymo.commands:score_set",
+    )
+    scored.add_argument("source", type=Path, help="folder of TFRecords, or one of them")
+    what = scored.add_mutually_exclusive_group(required=True)
+    what.add_argument("--baseline", choices=("constant_velocity", "constant_turn"), help="predict from the past alone")
+    what.add_argument("--predictions", type=Path, help="JSON: an object of frame name -> 20 pairs of x and y")
+    scored.add_argument("--split", default="", help="of these segments only, for example val (default: all)")
+    scored.add_argument("--names", type=Path, help="file of frame names, one a line: of these only")
+    scored.add_argument("--submission", type=Path, help="write the predictions as a submission to the challenge")
+    scored.add_argument("--about", type=Path, help="TOML file that says what a submission must of its method")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""What the commands about Waymo's set do. Each takes the parsed arguments and returns the exit code.
+
+Not here: arguments (`vla_datasets.cli`), error messages (`vla_isa.command_line`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from vla_datasets.errors import DatasetError
+from vla_datasets.waymo.baselines import BASELINES
+from vla_datasets.waymo.index import FrameIndex, open_frames
+from vla_datasets.waymo.score import Scores, motion_of, read_predictions, score
+from vla_datasets.waymo.submission import read_about, write_submission
+from vla_isa.errors import BadUsageError
+from vla_isa.files import check_writable
+
+__all__ = ["score_set"]
+
+_HELD_OUT = 0.1  # of the segments, where the files' names say nothing of splits
+_MOST_LINES = 2**28  # bytes of a file of names
+
+
+def score_set(arguments: argparse.Namespace) -> int:
+    """vla-collect waymo-score."""
+    if bool(arguments.submission) != bool(arguments.about):
+        raise BadUsageError("--submission and --about belong together: a submission says what its method is.")
+    about = read_about(arguments.about) if arguments.about else None
+    if arguments.submission:
+        check_writable(arguments.submission)
+    index = open_frames(arguments.source)
+    motion = motion_of(index.frame(number) for number in _chosen(index, arguments.split, arguments.names))
+    if arguments.baseline:
+        predicted = BASELINES[arguments.baseline](motion.past)
+    else:
+        predicted = read_predictions(arguments.predictions, motion.names)
+    what = arguments.baseline or arguments.predictions
+    sys.stdout.write(f"{arguments.source}: {what}, {len(motion.names)} frames\n{_text(score(motion, predicted))}")
+    if about:
+        write_submission(arguments.submission, about, dict(zip(motion.names, predicted, strict=True)))
+        sys.stdout.write(f"{arguments.submission}: {len(motion.names)} predictions\n")
+    return 0
+
+
+def _chosen(index: FrameIndex, split: str, names: Path | None) -> list[int]:
+    """The numbers of the entries that are asked for, in the index's order."""
+    chosen = list(range(len(index)))
+    if split:
+        splits = index.splits(_HELD_OUT)
+        if split not in splits:
+            raise DatasetError(f"{index.root} has no split '{split}'; it has {', '.join(splits)}.")
+        chosen = [number for segment in splits[split] for number in index.segments[segment]]
+    if names:
+        wanted = _lines(names)
+        chosen = [number for number in chosen if index.entries[number].name in wanted]
+        if len(chosen) < len(wanted):
+            missing = sorted(wanted - {index.entries[number].name for number in chosen})
+            raise DatasetError(f"{index.root} has not {len(missing)} of the frames in {names}, such as {missing[0]}.")
+    return chosen
+
+
+def _lines(path: Path) -> set[str]:
+    try:
+        if path.stat().st_size > _MOST_LINES:
+            raise DatasetError(f"{path} has more than {_MOST_LINES:,} bytes; give one frame name a line.")
+        found = {line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""}
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}.") from error
+    if not found:
+        raise DatasetError(f"{path} is empty; give one frame name a line.")
+    return found
+
+
+def _text(found: Scores) -> str:
+    """Two lines, or one where only one kind of score can be."""
+    lines = []
+    if found.driven:
+        ades = f"ADE@3s {found.ade_3s:.3f} m, ADE@5s {found.ade_5s:.3f} m"
+        lines.append(f"{ades} from where the car was ({found.driven} frames)")
+    if found.rated:
+        ades = f"ADE@3s {found.rated_ade_3s:.3f} m, ADE@5s {found.rated_ade_5s:.3f} m"
+        lines.append(f"RFS {found.rfs:.3f} of 10; {ades} from the best-rated trajectory ({found.rated} frames)")
+    return "".join(f"{line}\n" for line in lines or ["no frame has a future or a rated trajectory to compare with"])
