@@ -16,6 +16,7 @@ from vla_isa.command_line import CommandParser, not_negative, positive, run
 
 __all__ = ["main"]
 
+_BASELINES = ("constant_velocity", "constant_turn")  # of `waymo.baselines`, which takes numpy
 _STOPPED = "stopped; the same command goes on from the episodes that are done (an import: from the start)"
 
 
@@ -73,7 +74,9 @@ def _add_waymo(parser: CommandParser) -> None:
     )
     scored.add_argument("source", type=Path, help="folder of TFRecords, or one of them")
     what = scored.add_mutually_exclusive_group(required=True)
-    what.add_argument("--baseline", choices=("constant_velocity", "constant_turn"), help="predict from the past alone")
+    what.add_argument(
+        "--baseline", metavar="NAME", choices=_BASELINES, help=f"{' or '.join(_BASELINES)}, from the past alone"
+    )
     what.add_argument("--predictions", type=Path, help="JSON: an object of frame name -> 20 pairs of x and y")
     scored.add_argument("--split", default="", help="of these segments only, for example val (default: all)")
     scored.add_argument("--names", type=Path, help="file of frame names, one a line: of these only")
