@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from vla_models.act.names import CHUNK
-from vla_models.pusht.names import ACTIONS
+from vla_models.chunks.names import ACTIONS
 from vla_models.registry import find_policy
 
 SMALL = {"width": 24, "hidden": 40, "heads": 2, "encoder_layers": 2, "posterior_layers": 2, "latent": 5}

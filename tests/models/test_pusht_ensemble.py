@@ -9,7 +9,8 @@ import pytest
 
 from vla_datasets.keys import STATE
 from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS
-from vla_models.pusht.names import ACTION_UNIT, ACTIONS
+from vla_models.chunks.names import ACTIONS
+from vla_models.pusht.names import ACTION_UNIT
 from vla_models.registry import find_policy
 
 NAMES = ("mlp_policy", "pi_zero", "act")

@@ -12,9 +12,10 @@ import vlarun
 from vla_datasets.keys import ACTION, STATE
 from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS
 from vla_models.act.names import CHUNK
+from vla_models.chunks.names import ACTIONS, NOISE
 from vla_models.errors import ObservationError, PolicyError
 from vla_models.policy import Preprocessor
-from vla_models.pusht.names import ACTION_UNIT, ACTIONS, NOISE
+from vla_models.pusht.names import ACTION_UNIT
 from vla_models.registry import find_policy
 from vlac.api import compile_file
 from vlac.options import CompileOptions

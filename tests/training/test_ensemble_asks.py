@@ -8,8 +8,8 @@ import numpy as np
 
 from vla_datasets.keys import STATE
 from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS
+from vla_models.chunks.names import ACTIONS
 from vla_models.policy import Preprocessor
-from vla_models.pusht.names import ACTIONS
 from vla_models.registry import find_policy
 from vla_training.evaluate.runners import NetworkRunner
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vla_models.chunks.names import NOISE
 from vla_models.policy import Batch
-from vla_models.pusht.names import NOISE
 from vla_training.errors import TrainConfigError
 from vla_training.objectives.flow_matching import FlowMatching
 from vla_training.objectives.registry import find_objective

@@ -24,7 +24,7 @@ class ActConfig:
     dropout: float = 0.1
     horizon: int = 16  # steps of a chunk, from now on
     execute: int = 4  # of them that are done before the next one
-    ensemble: float = 0.0  # decay of the weights of older chunks, asked for each step; 0: none, see `pusht.ensemble`
+    ensemble: float = 0.0  # decay of the weights of older chunks, asked for each step; 0: none, see `chunks.ensemble`
     periods: tuple[float, ...] = (128.0,)  # px, of the observation's sines
 
     def __post_init__(self) -> None:

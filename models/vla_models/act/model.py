@@ -16,9 +16,10 @@ from torch import nn
 from vla_models.act.config import ActConfig
 from vla_models.act.names import CHUNK
 from vla_models.act.posterior import Posterior
+from vla_models.chunks.names import ACTIONS
 from vla_models.policy import Batch, GraphSpec
 from vla_models.pusht.batches import chunk_of, places_of, pusht_windows
-from vla_models.pusht.names import ACTIONS, CORNERS, CORNERS_INPUT, STATE_INPUT
+from vla_models.pusht.names import CORNERS, CORNERS_INPUT, STATE_INPUT
 from vla_models.pusht.observation import token_inputs, wave_count
 
 __all__ = ["Act", "ActNetwork", "ActOutput"]

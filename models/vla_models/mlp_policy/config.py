@@ -19,7 +19,7 @@ class MlpPolicyConfig:
     blocks: int = 4  # residual: norm, linear to twice the width, SiLU, linear
     horizon: int = 16  # steps of a chunk, from now on
     execute: int = 4  # of them that are done before the next one
-    ensemble: float = 0.0  # decay of the weights of older chunks, asked for each step; 0: none, see `pusht.ensemble`
+    ensemble: float = 0.0  # decay of the weights of older chunks, asked for each step; 0: none, see `chunks.ensemble`
     sampler_steps: int = 10  # of a flow or a diffusion
     periods: tuple[float, ...] = (128.0,)  # px, of the observation's sines
 

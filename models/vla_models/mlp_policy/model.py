@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from vla_models.chunks.names import ACTIONS, NOISE
 from vla_models.mlp_policy.config import MlpPolicyConfig
 from vla_models.policy import Batch, GraphSpec
 from vla_models.pusht.batches import chunk_of, places_of, pusht_windows
-from vla_models.pusht.names import ACTIONS, NOISE, OBSERVATION
+from vla_models.pusht.names import OBSERVATION
 from vla_models.pusht.observation import flat_row, wave_count
 from vla_models.sampling.dpm_solver import DpmSolver
 from vla_models.sampling.euler import EulerSampler

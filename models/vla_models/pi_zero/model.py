@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from vla_models.chunks.names import ACTIONS, NOISE
 from vla_models.pi_zero.config import PiZeroConfig
 from vla_models.pi_zero.experts import Cache, Expert, RmsNorm, rotary
 from vla_models.policy import Batch, GraphSpec
 from vla_models.pusht.batches import chunk_of, places_of, pusht_windows
-from vla_models.pusht.names import ACTIONS, CORNERS, CORNERS_INPUT, NOISE, STATE_INPUT
+from vla_models.pusht.names import CORNERS, CORNERS_INPUT, STATE_INPUT
 from vla_models.pusht.observation import token_inputs, wave_count
 from vla_models.sampling.euler import EulerSampler
 from vla_models.sampling.times import waves

@@ -13,28 +13,16 @@ import numpy.typing as npt
 
 from vla_datasets.keys import STATE
 from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS, SIDE
+from vla_models.chunks.ensemble import Ensemble
+from vla_models.chunks.names import ACTIONS, NOISE
 from vla_models.errors import ObservationError
-from vla_models.pusht.ensemble import Ensemble
-from vla_models.pusht.names import ACTION_UNIT, ACTIONS, NOISE
+from vla_models.observed import read_floats
+from vla_models.pusht.names import ACTION_UNIT
 from vla_models.pusht.observation import Places
 
-__all__ = ["KeypointPreprocessor", "read_floats"]
+__all__ = ["KeypointPreprocessor"]
 
 Floats = npt.NDArray[np.float32]
-
-
-def read_floats(observation: Mapping[str, Any], key: str, count: int) -> Floats:
-    """One vector of an observation.
-
-    Raises:
-        ObservationError: it is missing, of another size, or not of finite numbers.
-    """
-    if key not in observation:
-        raise ObservationError(f"The observation has no '{key}'; it has {', '.join(observation)}.")
-    value = np.asarray(observation[key])
-    if value.size != count or value.dtype.kind not in "fiu" or not np.isfinite(value).all():
-        raise ObservationError(f"'{key}' is {value.dtype} {value.shape}; it must be {count} finite numbers.")
-    return value.reshape(count).astype(np.float32)
 
 
 class KeypointPreprocessor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vla_models.pusht.names import NOISE
+from vla_models.chunks.names import NOISE
 from vla_training.errors import TrainConfigError
 
 if TYPE_CHECKING:

@@ -29,11 +29,11 @@ class Ensemble:
         self._chunks.clear()
 
     def action(self, chunk: Floats) -> Floats:
-        """The weighted mean (2,) of what this chunk and those before it say of now.
+        """The weighted mean (values,) of what this chunk and those before it say of now.
 
         Args:
-            chunk: (horizon, 2), the newest, from now on. Places in the plane: the chunks are averaged as they are, so
-                they must not be relative to anything that moves.
+            chunk: (horizon, values), the newest, from now on. Chunks are averaged as they are, so they must not be
+                relative to anything that moves.
         """
         self._chunks.append(chunk)
         ages = range(len(self._chunks))

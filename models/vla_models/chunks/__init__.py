@@ -1,0 +1,1 @@
+"""What policies share that say a chunk of actions at once: names, ensembling."""
