@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vla_isa.errors import VlaError
 
-__all__ = ["ExportError", "ObservationError", "PolicyError"]
+__all__ = ["ExportError", "LanguageError", "ObservationError", "PolicyError"]
 
 
 class PolicyError(VlaError):
@@ -17,3 +17,7 @@ class ObservationError(VlaError):
 
 class ExportError(VlaError):
     """A policy cannot be exported, or the exported graph computes something else."""
+
+
+class LanguageError(VlaError):
+    """Embeddings of sentences are missing, damaged or of another encoder."""

@@ -31,6 +31,9 @@ from vla_models.pi_zero.config import PiZeroConfig
 from vla_models.pi_zero.preprocess import PiZeroPreprocessor
 from vla_models.policy import Preprocessor
 from vla_models.quantized_config import QuantizedConfig
+from vla_models.rdt.config import RdtConfig
+from vla_models.rdt.fitted import fitted as rdt_fitted
+from vla_models.rdt.preprocess import RdtPreprocessor
 
 if TYPE_CHECKING:
     import torch
@@ -88,6 +91,7 @@ POLICIES: tuple[PolicySpec, ...] = (
         FlowAutoregressivePreprocessor,
     ),
     PolicySpec("act", ActConfig, "vla_models.act.model:Act", ActPreprocessor),
+    PolicySpec("rdt", RdtConfig, "vla_models.rdt.model:Rdt", RdtPreprocessor, rdt_fitted),
 )
 
 

@@ -20,6 +20,7 @@ SMALLER = {
     "flow_autoregressive": {"depth": 1, "sampler_steps": 2, "horizon": 2, "execute": 2},
     "mlp_policy": {"sampler_steps": 2},
     "act": {"encoder_layers": 1},
+    "rdt": {"depth": 2, "sampler_steps": 2, "horizon": 8, "execute": 8},
 }
 
 
@@ -40,6 +41,10 @@ def test_contract(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     spec = find_policy(name)
     policy = spec.make(spec.configured(SMALLER.get(name, {})))
+    with torch.no_grad():
+        for weight in policy.parameters():
+            if not weight.any():  # a last layer of zeros would hide what is in front of it
+                weight.normal_(std=0.1)
     graphs = policy.graphs()
     path = tmp_path / "model.onnx"
     assert export_onnx(policy, path) <= TOLERANCE
@@ -128,6 +133,8 @@ def test_options_of_another_type_are_refused(name: str, tmp_path: Path) -> None:
         for value in wrong[type(right)]:
             if isinstance(value, list) and isinstance(right, list):
                 value = value[: len(right)]
+                if type(value[0]) is type(right[0]):  # texts, where texts are right
+                    continue
             (tmp_path / "config.json").write_text(json.dumps({"type": name, **plain, key: value}))
             for read in (load_policy, load_preprocessor):
                 with pytest.raises(PolicyError, match=rf"config.json: Policy '{name}': '{key}' is .*it must be"):

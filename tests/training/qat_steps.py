@@ -42,6 +42,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "pi_zero": {"depth": 1},
     "flow_autoregressive": {"depth": 1, "horizon": 2, "execute": 2},
     "act": {"width": 16, "heads": 2},
+    "rdt": {"width": 16, "heads": 2, "depth": 2, "horizon": 4, "execute": 4, "channels": (4, 4, 4, 4)},
 }
 N = 16
 

@@ -40,6 +40,14 @@ def _parser() -> CommandParser:
     train.add_argument("--out", type=Path, help="folder of the run")
     train.add_argument("--options", action="store_true", help="list the keys of --config, as options, and their values")
 
+    embed = parser.add_command(
+        "embed-text", "instructions -> a folder of their embeddings, once", "vla_training.commands:embed_text"
+    )
+    embed.add_argument("--encoder", type=Path, required=True, help="folder: config.json, *.safetensors, a tokenizer")
+    embed.add_argument("--text", nargs="+", default=[], help="instructions")
+    embed.add_argument("--data", type=Path, help="data set from vla-collect, whose instructions are embedded too")
+    embed.add_argument("--out", type=Path, required=True, help="folder; sentences that it has stay")
+
     _dagger_arguments(
         parser.add_command(
             "dagger", "play, label and learn, in rounds; goes on in --out", "vla_training.commands:dagger"

@@ -33,6 +33,7 @@ __all__ = [
     "dagger",
     "demo",
     "demo_driving",
+    "embed_text",
     "evaluate_policy",
     "export",
     "mask",
@@ -63,6 +64,25 @@ def train(arguments: argparse.Namespace) -> int:
         folder = run(config, arguments.data, arguments.out, progress=show)
     if os.environ.get("RANK", "0") == "0":  # of several processes of torchrun one speaks
         sys.stdout.write(f"{folder}\n")
+    return 0
+
+
+def embed_text(arguments: argparse.Namespace) -> int:
+    """vla-train embed-text."""
+    from vla_datasets.lerobot.reader import open_dataset
+
+    texts = list(arguments.text)
+    if arguments.data is not None:
+        texts += open_dataset(arguments.data).tasks.values()
+    if not texts:
+        raise BadUsageError("give --text or --data")
+    check_folder(arguments.out, parents=True)
+    from vla_models.language.embeddings import write_embeddings
+    from vla_models.language.encoder import embed
+
+    encoder, rows = embed(arguments.encoder, texts)
+    write_embeddings(arguments.out, encoder, rows)
+    sys.stdout.write(f"{arguments.out}: {len(rows)} sentences by {encoder}\n")
     return 0
 
 

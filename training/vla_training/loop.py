@@ -203,9 +203,19 @@ def _start(config: Config, data: Path, accelerator: Accelerator) -> tuple[Traini
         keep_pruned(policy)
     averaged = None
     if config.ema_decay:
-        averaged = AveragedModel(policy, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
+        averaged = AveragedModel(policy, multi_avg_fn=_average(config), use_buffers=True)
     identity, digest = json.loads(json.dumps(config.to_json())), dataset_digest(data)
     return TrainingState(config.saved_policy, policy, prepared, averaged, accelerator.scaler, identity, digest), model
+
+
+def _average(config: Config) -> Callable[[list[torch.Tensor], list[torch.Tensor], torch.Tensor | int], None]:
+    """Moves averaged weights towards those of now, given how many are in them."""
+
+    def move(averaged: list[torch.Tensor], now: list[torch.Tensor], count: torch.Tensor | int) -> None:
+        warmed = 1 - (1 + float(count)) ** -config.ema_power if config.ema_power else 1.0
+        get_ema_multi_avg_fn(min(config.ema_decay, warmed))(averaged, now, count)
+
+    return move
 
 
 def check_data(config: Config, data: Path) -> None:

@@ -20,6 +20,7 @@ from vla_training.sampler import seed_step
 __all__ = ["Scores", "to_tensors", "validate"]
 
 _BATCH = 256
+_SAMPLED = 64  # frames, spread over the episodes: each is many calls of the network
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,10 @@ def to_tensors(samples: Mapping[str, Any], device: torch.device) -> dict[str, An
 
 
 def validate(config: TrainConfig[Any, Any], policy: torch.nn.Module, frames: Windows, device: torch.device) -> Scores:
-    """Mean loss and metrics over the held-out frames; with `validate_episodes`, the mean score of those episodes."""
+    """Mean loss and metrics over the held-out frames; with `validate_episodes`, the mean score of those episodes.
+
+    Where the objective has `sampled`, its numbers too, as `<world>_sample_<name>`, of some of the frames.
+    """
     policy.eval()
     totals: dict[str, float] = {}
     prepare: Any = policy.prepare
@@ -52,6 +56,12 @@ def validate(config: TrainConfig[Any, Any], policy: torch.nn.Module, frames: Win
             for name, value in {"loss": loss, **metrics}.items():
                 totals[name] = totals.get(name, 0.0) + float(value) * len(numbers)
     values = {f"validation_{name}": total / len(frames) for name, total in totals.items()}
+    sampled = getattr(config.objective_options, "sampled", None)
+    if sampled is not None:
+        numbers = np.unique(np.linspace(0, len(frames) - 1, _SAMPLED).astype(np.int64))
+        batch = prepare(to_tensors(frames.batch(numbers), device))
+        found = sampled(policy, batch, seed_step(device, config.seed, len(frames)))
+        values |= {f"{config.world}_sample_{name}": value for name, value in found.items()}
     if not config.validate_episodes:
         return Scores(values, -values["validation_loss"])
     played = play_module(policy, config.saved_policy, config.world, config.level, config.validate_episodes)

@@ -43,6 +43,7 @@ class TrainConfig(Generic[P, O]):
     weight_decay: float = 0.01  # of AdamW
     clip_norm: float = 1.0  # largest norm of the gradient
     ema_decay: float = 0.0  # of the averaged weights that are evaluated and saved as the policy; 0 for none
+    ema_power: float = 0.0  # above 0 that decay is only reached in time: at step n it is 1 - (1 + n) ** -power
     precision: Literal["no", "bf16", "fp16"] = "no"  # automatic mixed precision
     device: Literal["auto", "cpu"] = "auto"  # a GPU where there is one, or never
     log_every: int = 20  # steps between lines in the log
@@ -77,6 +78,10 @@ class TrainConfig(Generic[P, O]):
                 raise TrainConfigError(f"'{name}' is {getattr(self, name)}; it must be above 0.")
         if not 0 <= self.ema_decay < 1:
             raise TrainConfigError(f"'ema_decay' is {self.ema_decay}; it must be from 0 to below 1.")
+        if not (math.isfinite(self.ema_power) and self.ema_power >= 0):
+            raise TrainConfigError(f"'ema_power' is {self.ema_power}; it must be a finite number from 0 on.")
+        if self.ema_power and not self.ema_decay:
+            raise TrainConfigError(f"'ema_power' is {self.ema_power} and 'ema_decay' 0; nothing is averaged.")
         if self.qat and not self.init_from:
             raise TrainConfigError("'qat' needs 'init_from': the run of a float policy whose ranges are calibrated.")
         if self.qat and self.precision != "no":

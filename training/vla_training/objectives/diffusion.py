@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vla_training.objectives.on_the_way import predicted
+from vla_training.objectives.on_the_way import noised, predicted
 
 if TYPE_CHECKING:
     import torch
@@ -35,12 +35,8 @@ class Diffusion:
         """
         import torch
 
-        from vla_models.sampling.noise_schedule import TRAINING_STEPS, signal
-
         chunk = batch.target
         noise = torch.randn(chunk.shape, generator=generator, device=chunk.device)
-        step = torch.randint(0, TRAINING_STEPS, (len(chunk),), generator=generator, device=chunk.device)
-        left = torch.from_numpy(signal()).float().to(chunk.device)[step].reshape(-1, *[1] * (chunk.ndim - 1))
-        way = left.sqrt() * chunk + (1 - left).sqrt() * noise
-        found = predicted("diffusion", policy, batch, way, step.float() / TRAINING_STEPS)
+        way, time = noised(chunk, noise, generator)
+        found = predicted("diffusion", policy, batch, way, time)
         return (found - chunk).square().mean(), {"variance": chunk.var()}

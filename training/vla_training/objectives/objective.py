@@ -14,7 +14,11 @@ __all__ = ["Objective"]
 
 
 class Objective(Protocol):
-    """A loss. It owns its randomness: timesteps, noise and dropped conditions come from the generator."""
+    """A loss. It owns its randomness: timesteps, noise and dropped conditions come from the generator.
+
+    One of a policy that samples may have `sampled(policy, batch, generator)` too: numbers that say how far what the
+    policy itself says is from what it should.
+    """
 
     def loss(
         self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator

@@ -12,9 +12,23 @@ if TYPE_CHECKING:
 
     from vla_models.policy import Batch
 
-__all__ = ["asked", "predicted"]
+__all__ = ["asked", "noised", "predicted"]
 
 _TIME = "time"
+
+
+def noised(chunk: torch.Tensor, noise: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Chunks (N, ...) on their way and their times (N,): alpha * chunk + sigma * noise of the samplers' schedule.
+
+    Times are steps of the schedule, drawn evenly, over their number.
+    """
+    import torch
+
+    from vla_models.sampling.noise_schedule import TRAINING_STEPS, signal
+
+    step = torch.randint(0, TRAINING_STEPS, (len(chunk),), generator=generator, device=chunk.device)
+    left = torch.from_numpy(signal()).float().to(chunk.device)[step].reshape(-1, *[1] * (chunk.ndim - 1))
+    return left.sqrt() * chunk + (1 - left).sqrt() * noise, step.float() / TRAINING_STEPS
 
 
 def predicted(

@@ -15,6 +15,7 @@ from vla_training.objectives.flow_autoregressive import FlowAutoregressiveObject
 from vla_training.objectives.flow_matching import FlowMatching
 from vla_training.objectives.mean_squared_error import MeanSquaredError
 from vla_training.objectives.objective import Objective
+from vla_training.objectives.rdt import RdtObjective
 from vla_training.objectives.routed_cloning import RoutedCloning
 
 __all__ = ["OBJECTIVES", "ObjectiveSpec", "find_objective"]
@@ -34,6 +35,7 @@ OBJECTIVES: tuple[ObjectiveSpec, ...] = (
     ObjectiveSpec("flow_autoregressive", FlowAutoregressiveObjective),
     ObjectiveSpec("diffusion", Diffusion),
     ObjectiveSpec("act", ActObjective),
+    ObjectiveSpec("rdt", RdtObjective),
     ObjectiveSpec("mean_squared_error", MeanSquaredError),
     ObjectiveSpec("routed_cloning", RoutedCloning),
     ObjectiveSpec("driving", DrivingImitation),
