@@ -9,8 +9,8 @@ import pytest
 
 from vla_datasets.keys import ACTION, STATE
 from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS
+from vla_models.chunks.names import ACTIONS, NOISE
 from vla_models.errors import PolicyError
-from vla_models.pusht.names import ACTIONS, NOISE
 from vla_models.registry import find_policy
 
 SMALL: dict[str, Any] = {

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vla_models.chunks.names import NOISE
 from vla_models.flow_autoregressive.names import TOKENS
 from vla_models.policy import Batch
-from vla_models.pusht.names import NOISE
 from vla_models.registry import find_policy
 from vla_training.errors import TrainConfigError
 from vla_training.objectives.registry import find_objective

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from vla_models.attention_blocks import allowed, spans
+from vla_models.chunks.names import ACTIONS, NOISE
 from vla_models.flow_autoregressive.config import FlowAutoregressiveConfig
 from vla_models.flow_autoregressive.greedy import GreedyDecoder
 from vla_models.flow_autoregressive.names import AUTOREGRESSIVE, FLOW, TOKENS
@@ -16,7 +17,7 @@ from vla_models.flow_autoregressive.vocabulary import Vocabulary, bin_centres, b
 from vla_models.pi_zero.experts import Cache, RmsNorm, rotary
 from vla_models.pi_zero.model import PiZero
 from vla_models.policy import Batch, GraphSpec
-from vla_models.pusht.names import ACTION_UNIT, ACTIONS, NOISE
+from vla_models.pusht.names import ACTION_UNIT
 from vla_models.sampling.euler import EulerSampler
 
 __all__ = ["FlowAutoregressive", "FlowAutoregressiveOutput"]

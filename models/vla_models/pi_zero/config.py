@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vla_models.attention_blocks import Block
+from vla_models.chunks.names import ACTIONS
 from vla_models.errors import PolicyError
-from vla_models.pusht.names import ACTIONS, CORNERS, CORNERS_INPUT, STATE_INPUT
+from vla_models.pusht.names import CORNERS, CORNERS_INPUT, STATE_INPUT
 from vla_models.pusht.sizes import check_sizes
 
 __all__ = ["PiZeroConfig"]
