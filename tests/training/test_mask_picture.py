@@ -12,7 +12,6 @@ import pytest
 from vla_models.attention_blocks import Block, allowed
 from vla_models.registry import find_policy
 from vla_training.cli import main
-from vla_training.mask_picture import mask_picture
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -36,6 +35,8 @@ def drawn(text: str, blocks: tuple[Block, ...]) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["pi_zero", "flow_autoregressive"])
 def test_each_cell_has_the_color_of_the_type_that_is_seen(name: str) -> None:
+    from vla_training.mask_picture import mask_picture
+
     config = find_policy(name).configured({"horizon": 5, "execute": 1})
     blocks = config.attention_blocks()
     types = np.repeat(np.arange(len(blocks)), [block.count for block in blocks])

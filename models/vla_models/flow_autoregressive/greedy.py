@@ -6,23 +6,20 @@ row of a table of embeddings.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import nn
 
 from vla_models.flow_autoregressive.vocabulary import COORDINATES
 
-if TYPE_CHECKING:
-    from vla_models.flow_autoregressive.model import FlowAutoregressive
-
 __all__ = ["GreedyDecoder"]
 
 
 class GreedyDecoder(nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """`forward(*observation)` is the chunk that the policy's tokens say."""
+    """`forward(*observation)` is the chunk that the tokens of a `FlowAutoregressive` say."""
 
-    def __init__(self, policy: FlowAutoregressive) -> None:
+    def __init__(self, policy: Any) -> None:
         super().__init__()
         self.policy = policy
 
