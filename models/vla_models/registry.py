@@ -29,6 +29,8 @@ from vla_models.mlp_policy.preprocess import MlpPolicyPreprocessor
 from vla_models.option_types import check_types
 from vla_models.pi_zero.config import PiZeroConfig
 from vla_models.pi_zero.preprocess import PiZeroPreprocessor
+from vla_models.pi_zero_pixels.config import PiZeroPixelsConfig
+from vla_models.pi_zero_pixels.preprocess import PiZeroPixelsPreprocessor
 from vla_models.policy import Preprocessor
 from vla_models.quantized_config import QuantizedConfig
 from vla_models.rdt.config import RdtConfig
@@ -89,6 +91,9 @@ POLICIES: tuple[PolicySpec, ...] = (
         FlowAutoregressiveConfig,
         "vla_models.flow_autoregressive.model:FlowAutoregressive",
         FlowAutoregressivePreprocessor,
+    ),
+    PolicySpec(
+        "pi_zero_pixels", PiZeroPixelsConfig, "vla_models.pi_zero_pixels.model:PiZeroPixels", PiZeroPixelsPreprocessor
     ),
     PolicySpec("act", ActConfig, "vla_models.act.model:Act", ActPreprocessor),
     PolicySpec("rdt", RdtConfig, "vla_models.rdt.model:Rdt", RdtPreprocessor, rdt_fitted),

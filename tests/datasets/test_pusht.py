@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -12,8 +13,9 @@ pytest.importorskip("gym_pusht", reason="pip install '.[pusht]' and gym-pusht wi
 
 from vla_datasets.errors import CollectError
 from vla_datasets.keys import STATE
+from vla_datasets.seeds import FIRST_EVALUATION_SEED, episode_seed
 from vla_datasets.worlds.pusht import block
-from vla_datasets.worlds.pusht.environment import PushT
+from vla_datasets.worlds.pusht.environment import PushT, drawn_goal
 from vla_datasets.worlds.pusht.expert import expert
 from vla_datasets.worlds.pusht.pushes import pushes, pushes_off_a_wall
 from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS
@@ -184,6 +186,38 @@ def test_pictures_say_the_goal_where_it_is_not_drawn() -> None:
     middle = np.array([x.mean(), y.mean()]) + 2.5
     assert np.allclose(middle * 512 / 96, one[GOAL].reshape(8, 2).mean(axis=0), atol=25)
     assert IMAGE not in PushT("fixed").reset(seed=3)[0]
+
+
+def test_another_goal_s_picture_or_none_to_measure_who_looks_at_it() -> None:
+    """The goal itself, by which success is judged, and all else stay."""
+    seen = {level: PushTPixels(level).reset(seed=3)[0] for level in ("varied", "varied+shuffled", "varied+blank")}
+    right, shuffled, blank = seen.values()
+    for other in (shuffled, blank):
+        assert all(np.array_equal(right[key], other[key]) for key in (STATE, GOAL, IMAGE))
+    dark = [int((found[GOAL_IMAGE][2:-2, 2:-2].sum(axis=-1) < 500).sum()) for found in seen.values()]
+    assert dark[0] > 150 and dark[1] > 150 and dark[2] == 0
+    assert not np.array_equal(right[GOAL_IMAGE], shuffled[GOAL_IMAGE])
+    again = PushTPixels("varied+shuffled")
+    assert np.array_equal(again.reset(seed=3)[0][GOAL_IMAGE], shuffled[GOAL_IMAGE])
+    assert not np.array_equal(again.reset(seed=4)[0][GOAL_IMAGE], shuffled[GOAL_IMAGE])
+    for level in ("fixed+blank", "varied+bright"):
+        with pytest.raises(CollectError, match=re.escape(f"'{level}'. Known: fixed, varied, varied+shuffled")):
+            PushTPixels(level)
+
+
+def test_evaluation_has_goals_that_no_demonstration_has() -> None:
+    world = PushT("varied")
+    shown, asked = (
+        np.stack([drawn_goal(2**32, seed) for seed in seeds])
+        for seeds in (
+            [episode_seed(0, n) for n in range(2000)],
+            range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + 500),
+        )
+    )
+    assert np.array_equal(
+        world.reset(seed=FIRST_EVALUATION_SEED)[0][GOAL], block.corners(asked[0]).ravel().astype(np.float32)
+    )
+    assert np.abs(asked[:, None] - shown).max(axis=-1).min() > 0.01  # px, px and radians: all three equal in none
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

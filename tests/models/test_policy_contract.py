@@ -18,6 +18,7 @@ NAMES = sorted(p.parent.name for p in Path(vla_models.__file__).parent.glob("*/m
 SMALLER = {
     "pi_zero": {"depth": 1, "sampler_steps": 2},
     "flow_autoregressive": {"depth": 1, "sampler_steps": 2, "horizon": 2, "execute": 2},
+    "pi_zero_pixels": {"depth": 1, "tower_layers": 1, "sampler_steps": 2},
     "mlp_policy": {"sampler_steps": 2},
     "act": {"encoder_layers": 1},
     "rdt": {"depth": 2, "sampler_steps": 2, "horizon": 8, "execute": 8},

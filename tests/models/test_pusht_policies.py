@@ -11,29 +11,32 @@ import pytest
 import vlarun
 from vla_datasets.keys import ACTION, STATE
 from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS
+from vla_datasets.worlds.pusht_pixels.schema import IMAGE, IMAGE_SHAPE
 from vla_models.act.names import CHUNK
 from vla_models.chunks.names import ACTIONS, NOISE
 from vla_models.errors import ObservationError, PolicyError
 from vla_models.policy import Preprocessor
-from vla_models.pusht.names import ACTION_UNIT
+from vla_models.pusht.names import ACTION_UNIT, SEEN_CORNERS
 from vla_models.registry import find_policy
 from vlac.api import compile_file
 from vlac.options import CompileOptions
 
-SAMPLED = ("mlp_policy", "pi_zero")
+SAMPLED = ("mlp_policy", "pi_zero", "pi_zero_pixels")
 NAMES = (*SAMPLED, "act")
+PI_ZERO = {
+    "prefix_width": 48,
+    "prefix_hidden": 64,
+    "action_width": 32,
+    "action_hidden": 80,
+    "depth": 2,
+    "sampler_steps": 5,
+    "heads": 4,
+    "key_heads": 2,
+}
 SMALL: dict[str, dict[str, Any]] = {
     "mlp_policy": {"width": 32, "blocks": 2},
-    "pi_zero": {
-        "prefix_width": 48,
-        "prefix_hidden": 64,
-        "action_width": 32,
-        "action_hidden": 80,
-        "depth": 2,
-        "sampler_steps": 5,
-        "heads": 4,
-        "key_heads": 2,
-    },
+    "pi_zero": PI_ZERO,
+    "pi_zero_pixels": {**PI_ZERO, "channels": [8, 16], "tower_layers": 1, "tower_hidden": 64},
     "act": {"width": 48, "hidden": 80, "encoder_layers": 2, "posterior_layers": 1, "latent": 8},
 }
 STEPS = 20
@@ -43,7 +46,8 @@ def episode(steps: int = STEPS) -> dict[str, np.ndarray]:
     """An episode of random places, by key: (steps, ...)."""
     rng = np.random.default_rng(4)
     sizes = {STATE: 2, KEYPOINTS: 16, GOAL: 16, ACTION: 2}
-    return {key: rng.uniform(0, 512, (steps, n)).astype(np.float32) for key, n in sizes.items()}
+    places = {key: rng.uniform(0, 512, (steps, n)).astype(np.float32) for key, n in sizes.items()}
+    return {**places, IMAGE: rng.integers(0, 256, (steps, *IMAGE_SHAPE), np.uint8)}
 
 
 def samples(frames: dict[str, np.ndarray], windows: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +79,7 @@ def preprocessor(name: str, **options: Any) -> Preprocessor:
 
 
 def observation(frames: dict[str, np.ndarray], step: int) -> dict[str, np.ndarray]:
-    return {key: frames[key][step] for key in (STATE, KEYPOINTS, GOAL)}
+    return {key: frames[key][step] for key in (STATE, KEYPOINTS, GOAL, IMAGE)}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -86,7 +90,8 @@ def test_training_and_robot_see_the_same(name: str) -> None:
     robot.reset("push")
     for step in range(STEPS):
         inputs = robot.inputs(observation(frames, step))
-        assert list(inputs) == [name for name in batch.inputs if name != CHUNK] == list(policy.graphs()[0].inputs())
+        assert list(inputs) == [name for name in batch.inputs if name not in (CHUNK, SEEN_CORNERS)]
+        assert list(inputs) == list(policy.graphs()[0].inputs())
         for key, value in inputs.items():
             if key != NOISE:
                 assert np.array_equal(value[0], batch.inputs[key][step].numpy()), (key, step)
@@ -154,7 +159,8 @@ def test_the_sampler_is_euler_s(name: str) -> None:
     x = inputs[-1]
     with torch.no_grad():
         for step in range(7):
-            x = x + policy(*inputs[:-1], x, torch.full((3,), step / 7)) / 7
+            said = policy(*inputs[:-1], x, torch.full((3,), step / 7))
+            x = x + getattr(said, "velocity", said) / 7
         assert torch.allclose(graph.module(*inputs), x, atol=1e-5)
 
 
@@ -197,6 +203,14 @@ def test_all_steps_are_one_program_with_a_loop(name: str, tmp_path: Path) -> Non
         ("pi_zero", {"heads": 4, "key_heads": 3}, "'heads' is 4, not a multiple of 'key_heads', 3"),
         ("pi_zero", {"depth": 0}, "'depth' is 0"),
         ("pi_zero", {"prefix_width": 1}, "'prefix_width' is 1"),
+        ("pi_zero_pixels", {"depth": 0}, "pi_zero_pixels: 'depth' is 0"),
+        ("pi_zero_pixels", {"channels": [8]}, r"'channels' is \[8\]; it must be two from 1 to 4096"),
+        ("pi_zero_pixels", {"tower_layers": 0}, "'tower_layers' is 0"),
+        ("pi_zero_pixels", {"tower_hidden": 0}, "'tower_hidden' is 0"),
+        ("pi_zero_pixels", {"tower_heads": 5}, "'prefix_width' is 64, not a multiple of 'tower_heads', 5"),
+        ("pi_zero_pixels", {"shift": 49}, "'shift' is 49"),
+        ("pi_zero_pixels", {"goal": True, "hindsight": 1.5}, "'hindsight' is 1.5"),
+        ("pi_zero_pixels", {"hindsight": 0.5}, "'hindsight' is 0.5; without 'goal' no goal is seen"),
         ("act", {"latent": 0}, "'latent' is 0"),
         ("act", {"decoder_layers": 0}, "'decoder_layers' is 0"),
         ("act", {"heads": 5}, "'width' is 64, not a multiple of 'heads', 5"),

@@ -41,6 +41,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "mlp_policy": {"width": 16, "blocks": 1},
     "pi_zero": {"depth": 1},
     "flow_autoregressive": {"depth": 1, "horizon": 2, "execute": 2},
+    "pi_zero_pixels": {"depth": 1, "tower_layers": 1},
     "act": {"width": 16, "heads": 2},
     "rdt": {"width": 16, "heads": 2, "depth": 2, "horizon": 4, "execute": 4, "channels": (4, 4, 4, 4)},
 }

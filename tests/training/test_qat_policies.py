@@ -17,6 +17,7 @@ REFUSED = {
     "pi_zero": "no graph that repeats or carries state; the compiler makes this one of 10 rounds",
     "flow_autoregressive": r"has 2 graphs \(flow, autoregressive\); QAT takes policies of one",
     "rdt": "QAT takes no nodes that run on the host",
+    "pi_zero_pixels": "no graph that repeats or carries state; the compiler makes this one of 10 rounds",
     "act": r"Concat '.*' cannot be trained as the device computes it",
 }
 CASES: list[tuple[str, dict[str, Any]]] = [

@@ -9,14 +9,22 @@ __all__ = [
     "ACTION_UNIT",
     "CORNERS",
     "CORNERS_INPUT",
+    "GOAL_INPUT",
+    "IMAGE_INPUT",
     "MIDDLE",
     "OBSERVATION",
+    "PATCHES_INPUT",
     "PLACE_UNIT",
+    "SEEN_CORNERS",
     "STATE_INPUT",
 ]
 
 CORNERS = 8
 CORNERS_INPUT = "corners"  # (N, 8, features): where a corner is, and where it should be
+GOAL_INPUT = "goal"  # (N, 3, S, S) in [-1, 1]: the block where it should be
+IMAGE_INPUT = "image"  # (N, 3, S, S) in [-1, 1]: the plane from above
+PATCHES_INPUT = "patches"  # (N, patches, features): where the middle of each patch of a picture is
+SEEN_CORNERS = "seen_corners"  # (N, 16, features): what training alone asks of tokens, see `observation.corner_rows`
 STATE_INPUT = "state"  # (N, features): the pusher
 OBSERVATION = "observation"  # (N, features): see `observation.py`
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from vla_models.pusht.names import CORNERS_INPUT, MIDDLE, PLACE_UNIT, STATE_INPUT
 
-__all__ = ["Places", "corner_tokens", "flat_row", "state_row", "token_inputs", "wave_count"]
+__all__ = ["Places", "corner_rows", "corner_tokens", "features", "flat_row", "state_row", "token_inputs", "wave_count"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -42,39 +42,46 @@ def wave_count(periods: Sequence[float]) -> int:
     return 1 + 2 * len(periods)
 
 
-def state_row(places: Places, periods: Sequence[float]) -> Floats:
-    """The pusher: (N, 2 * `wave_count`)."""
-    return _features(_pusher(places), periods)
+def features(px: Floats, periods: Sequence[float]) -> Floats:
+    """Of coordinates (..., C) in px: (..., C * `wave_count`), first all as they are."""
+    waves = [f(px * np.float32(2 * np.pi / period)) for period in periods for f in (np.sin, np.cos)]
+    return np.concatenate([px / np.float32(PLACE_UNIT), *waves], axis=-1).astype(np.float32)
+
+
+def state_row(pusher: Floats, periods: Sequence[float]) -> Floats:
+    """Pushers (N, 2): (N, 2 * `wave_count`)."""
+    return features(_from_the_middle(pusher), periods)
 
 
 def corner_tokens(places: Places, periods: Sequence[float]) -> Floats:
     """Where each corner is, and where it should be: (N, 8, 4 * `wave_count`)."""
     here, there = (corners.reshape(-1, 8, 2) for corners in _corners(places))
-    return _features(np.concatenate([here, there], axis=2), periods)
+    return features(np.concatenate([here, there], axis=2), periods)
+
+
+def corner_rows(places: Places, periods: Sequence[float]) -> Floats:
+    """Each corner, and behind them each of the goal's: (N, 16, 2 * `wave_count`)."""
+    rows = np.concatenate([corners.reshape(-1, 8, 2) for corners in _corners(places)], axis=1)
+    return features(rows, periods)
 
 
 def flat_row(places: Places, periods: Sequence[float]) -> Floats:
     """All of it as one row: (N, 34 * `wave_count`)."""
-    return _features(np.concatenate([_pusher(places), *_corners(places)], axis=1), periods)
+    return features(np.concatenate([_from_the_middle(places.pusher), *_corners(places)], axis=1), periods)
 
 
 def token_inputs(periods: Sequence[float]) -> dict[str, Callable[[Places], Floats]]:
     """Inputs of a network over tokens, by name: what makes each of them of places."""
     return {
         CORNERS_INPUT: lambda places: corner_tokens(places, periods),
-        STATE_INPUT: lambda places: state_row(places, periods),
+        STATE_INPUT: lambda places: state_row(places.pusher, periods),
     }
 
 
-def _pusher(places: Places) -> Floats:
-    return places.pusher - np.float32(MIDDLE)
+def _from_the_middle(pusher: Floats) -> Floats:
+    return pusher - np.float32(MIDDLE)
 
 
 def _corners(places: Places) -> tuple[Floats, Floats]:
     pusher = np.tile(places.pusher, 8)
     return places.keypoints - pusher, places.goal - pusher
-
-
-def _features(px: Floats, periods: Sequence[float]) -> Floats:
-    waves = [f(px * np.float32(2 * np.pi / period)) for period in periods for f in (np.sin, np.cos)]
-    return np.concatenate([px / np.float32(PLACE_UNIT), *waves], axis=-1).astype(np.float32)

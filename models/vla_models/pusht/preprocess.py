@@ -5,7 +5,7 @@ Not here: the batches of training (`batches.py`; a test holds that both make the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,16 +20,17 @@ from vla_models.observed import read_floats
 from vla_models.pusht.names import ACTION_UNIT
 from vla_models.pusht.observation import Places
 
-__all__ = ["KeypointPreprocessor"]
+__all__ = ["ChunkPreprocessor", "KeypointPreprocessor"]
 
 Floats = npt.NDArray[np.float32]
 
 
-class KeypointPreprocessor:
+class ChunkPreprocessor:
     """Draws an episode's noise, and keeps where the pusher was when the network was asked; for an ensemble the chunks.
 
     Args:
-        observed: the network's inputs of what is seen, each made of the places with a batch of 1.
+        observed: the network's inputs of what is seen.
+        see: what makes them, with a batch of 1, of an observation and the pusher (2,) in it.
         horizon: steps of a chunk.
         execute: how many steps of it are done before the network is asked again.
         noise: whether the network begins with noise.
@@ -41,14 +42,15 @@ class KeypointPreprocessor:
 
     def __init__(
         self,
-        observed: Mapping[str, Callable[[Places], Floats]],
+        observed: Sequence[str],
+        see: Callable[[Mapping[str, Any], Floats], dict[str, Floats]],
         horizon: int,
         execute: int,
         noise: bool,
         ensemble: float,
     ) -> None:
         self.input_names = (*observed, NOISE) if noise else tuple(observed)
-        self._observed, self._shape, self._execute = observed, (1, horizon, 2), execute
+        self._see, self._shape, self._execute = see, (1, horizon, 2), execute
         self._ensemble = Ensemble(horizon, ensemble) if ensemble else None
         self._pusher = np.zeros(2, np.float32)
         self._random = np.random.default_rng(0)
@@ -62,15 +64,13 @@ class KeypointPreprocessor:
         """Float32 inputs of what is seen, and noise (1, horizon, 2).
 
         Args:
-            observation: the pusher (2,), the keypoints (16,) and the goal's (16,), in px.
+            observation: the pusher (2,) in px, and what the policy sees.
 
         Raises:
-            ObservationError: something is missing or no such vector.
+            ObservationError: something is missing, or not of its shape and type.
         """
-        pusher, keypoints, goal = (read_floats(observation, k, n) for k, n in ((STATE, 2), (KEYPOINTS, 16), (GOAL, 16)))
-        self._pusher = pusher
-        places = Places(pusher[None], keypoints[None], goal[None])
-        found = {name: make(places) for name, make in self._observed.items()}
+        self._pusher = read_floats(observation, STATE, 2)
+        found = self._see(observation, self._pusher)
         if NOISE in self.input_names:
             found[NOISE] = self._random.standard_normal(self._shape, np.float32)
         return found
@@ -95,3 +95,27 @@ class KeypointPreprocessor:
     def _forget_chunks(self) -> None:
         if self._ensemble is not None:
             self._ensemble.clear()
+
+
+class KeypointPreprocessor(ChunkPreprocessor):
+    """Of a policy that sees the keypoints (16,) and the goal's (16,), in px.
+
+    Args:
+        observed: the network's inputs of what is seen, each made of the places with a batch of 1.
+        horizon, execute, noise, ensemble: see `ChunkPreprocessor`.
+    """
+
+    def __init__(
+        self,
+        observed: Mapping[str, Callable[[Places], Floats]],
+        horizon: int,
+        execute: int,
+        noise: bool,
+        ensemble: float,
+    ) -> None:
+        def see(observation: Mapping[str, Any], pusher: Floats) -> dict[str, Floats]:
+            keypoints, goal = (read_floats(observation, key, 16) for key in (KEYPOINTS, GOAL))
+            places = Places(pusher[None], keypoints[None], goal[None])
+            return {name: make(places) for name, make in observed.items()}
+
+        super().__init__(tuple(observed), see, horizon, execute, noise, ensemble)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vla_models.chunks.names import NOISE
+from vla_models.pusht.names import SEEN_CORNERS
 from vla_training.errors import TrainConfigError
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ def predicted(
         raise TrainConfigError(
             f"objective '{objective}' takes a policy that begins with '{NOISE}'; this one takes "
             f"{', '.join(batch.inputs)}. Choose another 'method' of the policy, or another 'objective'."
+        )
+    if SEEN_CORNERS in batch.inputs:
+        raise TrainConfigError(
+            f"objective '{objective}' does not ask for the corners that this policy says in training. Choose "
+            "'objective' flow_and_corners."
         )
     found = asked(policy, batch, way, time)
     given = getattr(found, "shape", ())  # several outputs have none

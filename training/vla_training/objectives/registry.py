@@ -11,6 +11,7 @@ from vla_training.objectives.act import ActObjective
 from vla_training.objectives.behaviour_cloning import BehaviourCloning
 from vla_training.objectives.diffusion import Diffusion
 from vla_training.objectives.driving import DrivingImitation
+from vla_training.objectives.flow_and_corners import FlowAndCorners
 from vla_training.objectives.flow_autoregressive import FlowAutoregressiveObjective
 from vla_training.objectives.flow_matching import FlowMatching
 from vla_training.objectives.mean_squared_error import MeanSquaredError
@@ -32,6 +33,7 @@ class ObjectiveSpec:
 OBJECTIVES: tuple[ObjectiveSpec, ...] = (
     ObjectiveSpec("behaviour_cloning", BehaviourCloning),
     ObjectiveSpec("flow_matching", FlowMatching),
+    ObjectiveSpec("flow_and_corners", FlowAndCorners),
     ObjectiveSpec("flow_autoregressive", FlowAutoregressiveObjective),
     ObjectiveSpec("diffusion", Diffusion),
     ObjectiveSpec("act", ActObjective),

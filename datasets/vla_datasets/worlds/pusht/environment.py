@@ -16,7 +16,7 @@ from vla_datasets.worlds.pusht.block import corners
 from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS, SENTENCE, SIDE, SUCCESS
 from vla_isa.errors import did_you_mean
 
-__all__ = ["LEVELS", "PushT", "make"]
+__all__ = ["LEVELS", "PushT", "drawn_goal", "make"]
 
 Array = npt.NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class PushT(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
     def __init__(self, level: str) -> None:
         if level not in LEVELS:
             raise CollectError(f"Unknown Push-T level '{level}'.{did_you_mean(level, LEVELS, 'Known: fixed, varied')}")
-        self.level = level
+        self.level, self.varied = level, level == "varied"
         self.env = make()
         self.goal = np.zeros(3)
         self._steps, self._best = 0, 0.0
@@ -51,15 +51,14 @@ class PushT(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
         """Pusher and block at places of the seed's choice."""
         self.env.reset(seed=seed)
         self.goal = self.env.goal_pose
-        if self.level == "varied":
-            numbers = np.random.default_rng([_GOALS, *([] if seed is None else [seed])])
-            self.goal = np.array([*numbers.uniform(156, 356, 2), numbers.uniform(-np.pi, np.pi)])
+        if self.varied:
+            self.goal = drawn_goal(_GOALS, seed)
             self.env.goal_pose = self.goal
         self._steps, self._best, self._last = 0, 0.0, None
-        self.begin()
+        self.begin(seed)
         return self.seen(), {}
 
-    def begin(self) -> None:
+    def begin(self, seed: int | None) -> None:
         """What a world of pictures draws once an episode; here nothing."""
 
     def step(self, action: Any, elapsed: float = 0.0) -> tuple[Sample, float, bool, bool, dict[str, Any]]:
@@ -120,6 +119,17 @@ class PushT(gymnasium.Env):  # type: ignore[misc]  # gymnasium is untyped here
             GOAL: self.goal_corners.ravel().astype(np.float32),
             TASK: SENTENCE,
         }
+
+
+def drawn_goal(kind: int, seed: int | None) -> Array:
+    """The pose (3,) of a goal that a seed draws, from 2**32 on; seeds of worlds are below.
+
+    Args:
+        kind: which of a seed's goals.
+        seed: of the episode; any, where there is none.
+    """
+    numbers = np.random.default_rng([kind, *([] if seed is None else [seed])])
+    return np.array([*numbers.uniform(156, 356, 2), numbers.uniform(-np.pi, np.pi)])
 
 
 def make() -> Any:
