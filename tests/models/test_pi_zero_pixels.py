@@ -95,9 +95,7 @@ def test_patches_are_where_they_are_in_the_picture() -> None:
 def test_what_is_no_picture_is_refused() -> None:
     robot = preprocessor()
     for wrong in (np.zeros(IMAGE_SHAPE, np.float32), np.zeros((3, 96, 96), np.uint8)):
-        with pytest.raises(
-            ObservationError, match=r"'observation.images.top' is .*; must be uint8 \(96, 96, 3\), RGB"
-        ):
+        with pytest.raises(ObservationError, match=r"'observation.images.top' is .* must be uint8 \(96, 96, 3\), RGB"):
             robot.inputs(observation() | {IMAGE: wrong})
     with pytest.raises(ObservationError, match=r"has no 'observation\.images\.top'"):
         robot.inputs({STATE: np.zeros(2)})
