@@ -72,7 +72,7 @@ def collect(
     """
     world = find_world(options.world)
     world.make(options.level).close()  # refuse an unknown level before anything is written
-    schema = world.frame()
+    schema = world.frame(options.level)
     if (out / INFO_PATH).exists():
         _check_same(options, out / INFO_PATH, "collection")
         progress(options.episodes)
@@ -150,4 +150,4 @@ def _collect_block(options: CollectOptions, staging: Path, block: int, episodes:
     held_out = range(*options.splits()["val"])
     with contextlib.closing(spec.make(options.level)) as world:
         played = [demonstrate(spec, world, options.seed, n, "val" if n in held_out else "train") for n in episodes]
-    write_block(_block_path(staging, block), played, spec.frame().features)
+    write_block(_block_path(staging, block), played, spec.frame(options.level).features)

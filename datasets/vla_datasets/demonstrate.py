@@ -57,7 +57,7 @@ def demonstrate(spec: WorldSpec, world: World, base: int, episode: int, split: s
 
 def _play(spec: WorldSpec, playing: WorldEpisode) -> Episode | None:
     expert = spec.expert_of(playing.world)
-    features = {name: f for name, f in spec.frame().features.items() if name not in BOOKKEEPING}
+    features = {name: f for name, f in spec.frame(playing.world.level).features.items() if name not in BOOKKEEPING}
     columns: dict[str, list[Any]] = {name: [] for name in features}
     while True:
         try:

@@ -17,10 +17,11 @@ from vla_datasets.lerobot.windows import load_windows
 from vla_datasets.worlds.registry import WORLDS, WorldSpec, find_world
 
 IMAGE = image("front")
-SLOW = {"driving", "pusht_pixels"}  # worlds that draw pictures
+SLOW = {"aloha", "driving", "pusht_pixels"}  # worlds that draw pictures
 SERVED = {"carla"}  # worlds on a server; tests/datasets/carla_world holds the same against a scripted one
+DRAWN = {"aloha": [pytest.mark.usefixtures("mujoco_renderer")]}
 EACH = [
-    pytest.param(spec, id=spec.name, marks=[pytest.mark.slow] * (spec.name in SLOW))
+    pytest.param(spec, id=spec.name, marks=[pytest.mark.slow] * (spec.name in SLOW) + DRAWN.get(spec.name, []))
     for spec in WORLDS
     if spec.name not in SERVED
 ]

@@ -21,7 +21,7 @@ from vla_training.dagger.aggregate import aggregate
 from vla_training.dagger.rollouts import Rollouts, labelled_features, roll_out
 
 BABYAI = find_world("babyai")
-BOOK = {name: feature.arrow_type() for name, feature in labelled_features(BABYAI).items()}
+BOOK = {name: feature.arrow_type() for name, feature in labelled_features(BABYAI, BABYAI.levels[0]).items()}
 
 
 def rollouts(run: Path, **changed: Any) -> Rollouts:

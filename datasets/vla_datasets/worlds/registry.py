@@ -28,7 +28,7 @@ class WorldSpec:
     levels: tuple[str, ...]  # examples; a world may know more
     world: str  # class, made with a level
     expert: str  # function: world -> Expert
-    schema: str  # a Schema
+    schema: str  # a Schema, or a function: level -> Schema
     extras: str = "envs"  # of the package, that it needs
     single: bool = False  # one at a time: what it stands on cannot be shared
     long: bool = False  # an episode takes seconds
@@ -50,9 +50,14 @@ class WorldSpec:
         expert: Expert = self._load(self.expert)(world)
         return expert
 
-    def frame(self) -> Schema:
-        """What a demonstration's frame holds."""
-        schema: Schema = self._load(self.schema)
+    def frame(self, level: str = "") -> Schema:
+        """What a demonstration's frame holds, on a level (default: the first one).
+
+        Raises:
+            CollectError: a package is missing, or there is no such level.
+        """
+        found = self._load(self.schema)
+        schema: Schema = found(level or self.levels[0]) if callable(found) else found
         return schema
 
     def frame_shares(self, root: Path, split: str, by: str) -> npt.NDArray[np.float64]:
@@ -82,6 +87,16 @@ class WorldSpec:
 
 
 WORLDS: tuple[WorldSpec, ...] = (
+    WorldSpec(
+        "aloha",
+        "two arms hand a cube over, by rehearsed ways of their fingertips",
+        ("transfer", "transfer+top", "transfer+state"),
+        world="vla_datasets.worlds.aloha.environment:Aloha",
+        expert="vla_datasets.worlds.aloha.expert:expert",
+        schema="vla_datasets.worlds.aloha.schema:schema",
+        extras="envs,aloha",
+        long=True,
+    ),
     WorldSpec(
         "babyai",
         "BabyAI levels, played by BabyAIBot",

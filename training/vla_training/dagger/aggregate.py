@@ -45,7 +45,7 @@ def aggregate(base: Path, blocks: Sequence[Path], rollouts: Rollouts, out: Path)
         CollectError: a block is damaged.
     """
     dataset, spec = open_dataset(base), find_world(rollouts.world)
-    features = labelled_features(spec)
+    features = labelled_features(spec, rollouts.level)
     added = [episode for path in blocks for episode in read_block(path, features)]
     train, held_out = dataset.split("train"), dataset.split("val")
     episodes = itertools.chain(_episodes(dataset, train, features), added, _episodes(dataset, held_out, features))
@@ -57,7 +57,7 @@ def aggregate(base: Path, blocks: Sequence[Path], rollouts: Rollouts, out: Path)
         out,
         blocks=iter(lambda: list(itertools.islice(episodes, _FILE)), []),
         features=features,
-        fps=spec.frame().fps,
+        fps=spec.frame(rollouts.level).fps,
         robot_type=rollouts.world,
         splits={"train": (0, last), "val": (last, last + len(held_out))},
         collection={"world": rollouts.world, "level": rollouts.level, "base": dataset_digest(base), "dagger": played},
@@ -66,7 +66,7 @@ def aggregate(base: Path, blocks: Sequence[Path], rollouts: Rollouts, out: Path)
     return Aggregated(len(added), frames, other, learned)
 
 
-def check_base(base: Path, spec: WorldSpec) -> None:
+def check_base(base: Path, spec: WorldSpec, level: str) -> None:
     """Refuse a data set that rounds cannot add to.
 
     Raises:
@@ -75,7 +75,7 @@ def check_base(base: Path, spec: WorldSpec) -> None:
     dataset = open_dataset(base)
     for name in ("train", "val"):
         dataset.split(name)
-    _wanted(dataset, labelled_features(spec))
+    _wanted(dataset, labelled_features(spec, level))
     dataset.seeds()
 
 

@@ -58,9 +58,9 @@ class Rollouts:
     most_steps: int
 
 
-def labelled_features(spec: WorldSpec) -> dict[str, Feature]:
+def labelled_features(spec: WorldSpec, level: str) -> dict[str, Feature]:
     """Of a frame: what the world says, and beside the expert's `action` what was done."""
-    features = spec.frame().features
+    features = spec.frame(level).features
     return {**features, EXECUTED: features[ACTION]}
 
 
@@ -94,7 +94,7 @@ def _play_block(rollouts: Rollouts, path: Path, numbers: Sequence[int]) -> None:
         for first in range(0, len(seeds), _LOCKSTEP):
             played += _play(rollouts, spec, runner, worlds, seeds[first : first + _LOCKSTEP])
     runner.close()
-    write_block(path, [episode for episode in played if episode.length], labelled_features(spec))
+    write_block(path, [episode for episode in played if episode.length], labelled_features(spec, rollouts.level))
 
 
 def _play(
@@ -131,7 +131,7 @@ class _Labelled:
     def __init__(self, spec: WorldSpec, world: World, seed: int, beta: float) -> None:
         self.playing = WorldEpisode(world, seed)
         self._expert, self._beta, self._random = spec.expert_of(world), beta, np.random.default_rng(seed)
-        self._features = {n: f for n, f in labelled_features(spec).items() if n not in BOOKKEEPING}
+        self._features = {n: f for n, f in labelled_features(spec, world.level).items() if n not in BOOKKEEPING}
         self._columns: dict[str, list[Any]] = {name: [] for name in self._features}
 
     def step(self, proposed: Any) -> Any:

@@ -122,7 +122,7 @@ def _check(config: Config, data: Path, policy: Path | None) -> None:
     spec = find_world(config.world)
     spec.make(config.level).close()
     check_data(config, data)
-    check_base(data, spec)
+    check_base(data, spec, config.level)
     first_policy(dataclasses.replace(config, init_from=str(policy)) if policy is not None else config, data)
 
 

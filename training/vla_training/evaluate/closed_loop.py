@@ -138,12 +138,12 @@ def evaluate(
     if found.single:
         engine = ALONE
     name = secrets.token_hex(8)
-    _runner(spec, name, world, clock_mhz)  # what is wrong with it is said before any process is started
+    _runner(spec, name, world, level, clock_mhz)  # what is wrong with it is said before any process is started
     dear = spec.backend == "rtl" or found.long
     least = 1 if dear else LOCKSTEP  # a process more would take longer to start than it plays
     size = min(50, max(least, -(-episodes // engine.workers)))
     seeds = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes)
-    parts = [(spec, name, world, clock_mhz, level, seeds[n : n + size]) for n in range(0, episodes, size)]
+    parts = [(spec, name, world, level, clock_mhz, seeds[n : n + size]) for n in range(0, episodes, size)]
     results: list[EpisodeResult] = []
     cycles = None
     for _, (played, cycles) in engine.run(_play_part, parts):  # noqa: B007  (equal in every part)
@@ -154,11 +154,13 @@ def evaluate(
 
 
 @functools.lru_cache(maxsize=1)
-def _runner(spec: RunnerSpec | ServerSpec, evaluation: str, world: str, clock_mhz: float | None) -> Runner:
+def _runner(
+    spec: RunnerSpec | ServerSpec, evaluation: str, world: str, level: str, clock_mhz: float | None
+) -> Runner:
     """Of this process and this evaluation: a worker plays several parts, and another time the file is another one."""
     if clock_mhz is None:
         return make_runner(spec)
-    schema = find_world(world).frame()
+    schema = find_world(world).frame(level)
     if schema.idle is None:
         raise EvaluationError(
             f"--live: the world '{world}' does not say what is done before the first action ('idle' of its schema)."
@@ -172,11 +174,11 @@ def _play_part(
     spec: RunnerSpec | ServerSpec,
     evaluation: str,
     world: str,
-    clock_mhz: float | None,
     level: str,
+    clock_mhz: float | None,
     seeds: Sequence[int],
 ) -> tuple[list[EpisodeResult], int | None]:
-    runner = _runner(spec, evaluation, world, clock_mhz)
+    runner = _runner(spec, evaluation, world, level, clock_mhz)
     try:
         return _play(runner, world, level, seeds), runner.cycles()
     finally:

@@ -63,7 +63,7 @@ def sweep(
     Raises:
         EvaluationError: what `evaluate` raises.
     """
-    names, fps = _names(specs), find_world(world).frame().fps
+    names, fps = _names(specs), find_world(world).frame(level).fps
     rows = []
     for name, spec in zip(names, specs, strict=True):
         for clock in (None, *clocks_mhz):
