@@ -19,13 +19,20 @@ from vla_datasets.worlds.registry import WORLDS, WorldSpec, find_world
 IMAGE = image("front")
 SLOW = {"aloha", "driving", "pusht_pixels"}  # worlds that draw pictures
 SERVED = {"carla"}  # worlds on a server; tests/datasets/carla_world holds the same against a scripted one
-DRAWN = {"aloha": [pytest.mark.usefixtures("mujoco_renderer")]}
+RENDERERS = {"aloha": "mujoco_renderer"}  # fixtures that skip where a world has nothing to draw with
 EACH = [
-    pytest.param(spec, id=spec.name, marks=[pytest.mark.slow] * (spec.name in SLOW) + DRAWN.get(spec.name, []))
+    pytest.param(spec, id=spec.name, marks=[pytest.mark.slow] * (spec.name in SLOW))
     for spec in WORLDS
     if spec.name not in SERVED
 ]
 FOLDERS = sorted(p.parent.name for p in Path(vla_datasets.worlds.__file__).parent.glob("*/environment.py"))
+
+
+@pytest.fixture(autouse=True)
+def _renderer(request: pytest.FixtureRequest) -> None:
+    spec = getattr(request.node, "callspec", None) and request.node.callspec.params.get("spec")
+    if spec and spec.name in RENDERERS:
+        request.getfixturevalue(RENDERERS[spec.name])
 
 
 def played(spec: WorldSpec, seed: int) -> tuple[list[dict[str, object]], list[object], dict[str, object]]:
