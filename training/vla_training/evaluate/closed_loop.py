@@ -154,9 +154,7 @@ def evaluate(
 
 
 @functools.lru_cache(maxsize=1)
-def _runner(
-    spec: RunnerSpec | ServerSpec, evaluation: str, world: str, level: str, clock_mhz: float | None
-) -> Runner:
+def _runner(spec: RunnerSpec | ServerSpec, evaluation: str, world: str, level: str, clock_mhz: float | None) -> Runner:
     """Of this process and this evaluation: a worker plays several parts, and another time the file is another one."""
     if clock_mhz is None:
         return make_runner(spec)
