@@ -12,7 +12,7 @@ from vla_models.driving_vgg.model import DrivingVgg
 
 __all__ = ["SMALL", "TASK_MASKS", "DrivingTiles", "DrivingVgg", "gated", "live_share", "torch"]
 
-SMALL = {"channels": (32, 48, 64), "strides": (2, 2, 2), "image_size": 32, "fused": 16, "branch": (8,), "gated": True}
+SMALL = {"channels": (32, 48, 64), "strides": (2, 2, 2), "image_size": 32, "fused": 16, "branch": (16,), "gated": True}
 
 
 def gated(seed: int = 0) -> DrivingTiles:

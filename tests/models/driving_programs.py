@@ -24,7 +24,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "image_size": 16,
         "measure_features": 8,
         "fused": 16,
-        "branch": (8,),
+        "branch": (16,),
     },
 }
 

@@ -49,7 +49,10 @@ def test_a_small_one_has_the_same_bits_on_rtl_and_is_near_torch(
 
 @pytest.mark.parametrize("config", ["tiny", "u50"])
 def test_each_task_is_an_entry_point_that_does_what_its_command_does(config: str, tmp_path: Path) -> None:
-    """The same bytes as with everything computed and gated, in the gates' share of the multiply-accumulates."""
+    """The same bytes as with everything computed and gated.
+
+    In the gates' share of the trunk's multiply-accumulates, and with one branch of six beside each other.
+    """
     from driving_programs import SMALL, live_share, made, program_of
 
     policy = made("driving_tiles", SMALL["driving_tiles"] | {"gated": True})
@@ -58,14 +61,16 @@ def test_each_task_is_an_entry_point_that_does_what_its_command_does(config: str
     session, every = vlarun.Session(program), timing.estimate(program.at("main")).macs
     shares = live_share(policy.gates.table(), policy.trunk.macs).tolist()
     assert len(set(shares)) > 1 and max(shares) < 1
-    convs = sum(policy.trunk.macs)
+    convs, fused, (width,) = sum(policy.trunk.macs), policy.config.fused, policy.config.branch
+    others = (len(BRANCHES) - 1) * width * (fused + len(BRANCHES) * 2)
     for number, task in enumerate(BRANCHES):
         frame = one(inputs) | {COMMAND: np.eye(len(BRANCHES), dtype=np.float32)[[number]]}
         whole, cycles = session.run(frame, raw=True), session.stats["cycles"]
         part = session.run(frame, raw=True, entry=task)
         assert all(np.array_equal(part[name], array) for name, array in whole.items()), task
         assert session.stats["cycles"] < cycles
-        assert every - timing.estimate(program.at(task)).macs == round(convs * (1 - shares[number]))
+        saved = every - timing.estimate(program.at(task)).macs - round(convs * (1 - shares[number])) - others
+        assert 0 <= saved < width * len(BRANCHES) * 2  # a block of controls that are all of other branches is skipped
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "babyai_film": {"hidden": 24},
     "babyai_moe": {"hidden": 24, "kept": 8, "experts": 2},
     "driving_vgg": {**DRIVING, "hidden": (16,)},
-    "driving_tiles": {**DRIVING, "fused": 16, "branch": (8,)},
+    "driving_tiles": {**DRIVING, "fused": 16, "branch": (16,)},
     "mlp_policy": {"width": 16, "blocks": 1},
     "pi_zero": {"depth": 1},
     "flow_autoregressive": {"depth": 1, "horizon": 2, "execute": 2},

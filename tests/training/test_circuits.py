@@ -31,7 +31,7 @@ from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.runners import network_runner
 
-SMALL = {"channels": (32, 48), "strides": (2, 2), "image_size": 16, "measure_features": 8, "fused": 16, "branch": (8,)}
+SMALL = {"channels": (32, 48), "strides": (2, 2), "image_size": 16, "measure_features": 8, "fused": 16, "branch": (16,)}
 KEY = "vlac.task_masks"
 Arrays = dict[str, np.ndarray]
 

@@ -14,7 +14,7 @@ from vla_training.demo.circuits import Circuit, circuit_picture, circuit_rows
 from vla_training.demo.driving import DrivingDemoOptions, run_driving_demo
 from vla_training.errors import EvaluationError
 
-SMALL = {"channels": (32, 48), "strides": (2, 2), "image_size": 16, "measure_features": 8, "fused": 16, "branch": (8,)}
+SMALL = {"channels": (32, 48), "strides": (2, 2), "image_size": 16, "measure_features": 8, "fused": 16, "branch": (16,)}
 
 
 @pytest.fixture

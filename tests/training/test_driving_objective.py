@@ -12,7 +12,7 @@ from vla_models.policy import Batch
 from vla_training.errors import TrainConfigError
 from vla_training.objectives.driving import DrivingImitation
 
-SMALL = {"channels": (32, 48), "strides": (2, 2), "image_size": 16, "measure_features": 8, "fused": 16, "branch": (8,)}
+SMALL = {"channels": (32, 48), "strides": (2, 2), "image_size": 16, "measure_features": 8, "fused": 16, "branch": (16,)}
 PLAIN = DrivingImitation(concepts=0, mirror=0, forget=0, relight=False)
 
 

@@ -12,7 +12,7 @@ from vla_datasets.lerobot.format import STATS_PATH
 from vla_training.config.load import load_config
 from vla_training.errors import TrainConfigError
 
-SMALL = {"channels": (32, 48), "strides": (2, 2), "image_size": 16, "measure_features": 8, "fused": 16, "branch": (8,)}
+SMALL = {"channels": (32, 48), "strides": (2, 2), "image_size": 16, "measure_features": 8, "fused": 16, "branch": (16,)}
 
 
 def test_gates_are_new_and_all_on_and_the_rest_is_the_dense_drivers(tmp_path: Path) -> None:

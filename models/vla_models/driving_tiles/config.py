@@ -39,7 +39,8 @@ class DrivingTilesConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON and TOML give lists
         widths = (self.measure_features, self.fused, *self.branch, self.gate_hidden)
         check_sizes("driving_tiles", self.channels, self.strides, self.image_size, widths)
-        if self.gated and any(count % TILE for count in self.channels):
-            raise PolicyError(
-                f"driving_tiles: 'channels' is {self.channels}; with gates each must be a multiple of {TILE}."
-            )
+        for name in ("channels", "branch"):
+            if self.gated and any(count % TILE for count in getattr(self, name)):
+                raise PolicyError(
+                    f"driving_tiles: '{name}' is {getattr(self, name)}; with gates each must be a multiple of {TILE}."
+                )

@@ -17,6 +17,7 @@ from torch import nn
 from vla_models.driving.batches import DrivingOutput, driving_batch, driving_windows, example_inputs
 from vla_models.driving.names import BRANCHES, CAMERA, COMMAND, CONCEPT_KEYS, CONCEPTS, CONTROL
 from vla_models.driving.trunk import ConvTrunk, map_sides
+from vla_models.driving_tiles.branches import BranchConvs, branch_tiles
 from vla_models.driving_tiles.config import COLUMNS, TILE, DrivingTilesConfig
 from vla_models.driving_tiles.gates import TileGates, live_share, live_tiles
 from vla_models.errors import PolicyError
@@ -68,12 +69,21 @@ class DrivingTiles(nn.Module):  # type: ignore[misc]  # torch is untyped here
         command: torch.Tensor,
         measures: torch.Tensor,
         masks: Sequence[torch.Tensor] | None = None,
+        joined: BranchConvs | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Controls and concepts, with the channels of the convolutions multiplied by masks (N, C)."""
+        """Controls and concepts.
+
+        Args:
+            image: see `forward`, like `command` and `measures`.
+            command: one-hot.
+            measures: of the car.
+            masks: (N, C), what the channels of the convolutions are multiplied by.
+            joined: all branches at once, as they are deployed with gates.
+        """
         x = self.trunk(image, masks)
         x = x.mean((2, 3)) if self.config.pooled else x.flatten(1)
         x = torch.relu(self.fusion(torch.cat([x, torch.relu(self.measure(measures))], dim=1)))
-        every = torch.tanh(torch.cat([branch(x) for branch in self.branches], dim=1))
+        every = torch.tanh(joined(x) if joined else torch.cat([branch(x) for branch in self.branches], dim=1))
         chosen = (every * (command @ self.spread)) @ self.gather
         return chosen, self.concepts(x)
 
@@ -96,16 +106,19 @@ class DrivingTiles(nn.Module):  # type: ignore[misc]  # torch is untyped here
     def masks(self, convolutions: Sequence[str], chosen_by: str | None = None) -> dict[str, str]:
         """Metadata of the exported model, from the names of its convolutions in order: the tiles of each task.
 
-        The form is that of `vlac compile --task-masks`; its blocks are tiles, whatever the hardware's block.
+        The form is that of `vlac compile --task-masks`; its blocks are tiles, whatever the hardware's block. Of the
+        branches only the task's own is live.
 
         Args:
-            convolutions: names.
+            convolutions: names, first those of the trunk.
             chosen_by: the input that says the task, where nothing in the graph does what it says.
         """
         if self.gates is None:
             return {}
+        own = branch_tiles(self.config.branch)
         tasks = {
-            task: dict(zip(convolutions, tiles, strict=True)) for task, tiles in live_tiles(self.gates.table()).items()
+            task: dict(zip(convolutions, [*tiles, *own[task]], strict=False))  # the last one gives all controls
+            for task, tiles in live_tiles(self.gates.table()).items()
         }
         said = {} if chosen_by is None else {"input": chosen_by}
         return {TASK_MASKS: json.dumps({"block": TILE, **said, "tasks": tasks})}
@@ -139,6 +152,7 @@ class _Deployed(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.policy = policy
         self.gated = gated and policy.gates is not None
         self.convolutions = len(policy.config.channels)
+        self.joined = BranchConvs(policy.branches) if policy.gates is not None else None
         for number, mask in enumerate(policy.gates.table() if self.gated and policy.gates is not None else []):
             self.register_buffer(f"mask{number}", mask.repeat_interleave(TILE, dim=1))
 
@@ -148,5 +162,5 @@ class _Deployed(nn.Module):  # type: ignore[misc]  # torch is untyped here
         masks = None
         if self.gated:
             masks = [command @ getattr(self, f"mask{number}") for number in range(self.convolutions)]
-        found: tuple[torch.Tensor, torch.Tensor] = self.policy.act(image, command, measures, masks)
+        found: tuple[torch.Tensor, torch.Tensor] = self.policy.act(image, command, measures, masks, self.joined)
         return found
