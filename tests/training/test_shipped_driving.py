@@ -16,6 +16,10 @@ from vla_training.evaluate.closed_loop import evaluate
 
 SHIPPED = Path(__file__).parents[2] / "examples" / "driving"
 NAMES = ("dense", "gated")
+LAST = (  # what the second run of gates has of its own, see ship.py
+    *("--steps", "3000", "--learning-rate", "2e-4"),
+    *("--objective-options.tile-budget", "0.645", "--objective-options.budget-from", "0.3"),
+)
 
 
 def shipped(name: str) -> Any:
@@ -32,7 +36,8 @@ def test_they_are_small() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_they_are_of_the_configs_in_the_repository(name: str) -> None:
     trained = json.loads((SHIPPED / "provenance.json").read_text())[name]
-    config = load_config("driving_tiles" if name == "dense" else "driving_gated").to_json()
+    named = ("driving_tiles", ()) if name == "dense" else ("driving_gated", LAST)
+    config = load_config(*named).to_json()
     stored = json.loads(json.dumps(config))
     since = {field.name: field.default for field in fields(TrainConfig) if field.name not in trained["config"]}
     assert {**since, **trained["config"], "init_from": ""} == {**stored, "init_from": ""}  # new options: as before them
