@@ -5,10 +5,11 @@
         [--chart FILE.svg] [--euler-chart FILE.svg]
 
 A run is a folder of `vla-train train`. A policy is asked again after `--execute` steps; each number of `--euler` steps
-is played with the first of them. On `sim` and `rtl` the policy is exported, calibrated with held-out frames of `--data`
-and compiled for `u50` anew for each: all of it runs as one program. Same seeds everywhere, which nobody trained on.
-Score is the mean of the largest reward of an episode, coverage that of the goal without a limit. What is done is not
-done again: table and chart have all that --out has of so many episodes.
+is played with the first of them. Of a policy of two heads both are played. On `sim` and `rtl` the policy is exported,
+calibrated with held-out frames of `--data` and compiled for `u50`, once for each number of Euler steps, to one program.
+Same seeds everywhere, which nobody trained on. Score is the mean of the largest reward of an episode, coverage
+that of the goal without a limit. What is done is not done again: table and chart have all that --out has of so many
+episodes.
 """
 
 from __future__ import annotations
@@ -25,20 +26,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from policy_program import compiled
 from prepare import count, names_of, numbers
 
 from vla_datasets.engine import Engine
 from vla_datasets.worlds.registry import find_world
-from vla_isa import image
 from vla_isa.errors import VlaError
 from vla_isa.files import check_writable, make_folder, write_whole
+from vla_models.flow_autoregressive.names import AUTOREGRESSIVE, FLOW, HEADS
 from vla_models.saved import load_config
-from vla_training.calibrate import calibration_arrays
 from vla_training.checkpoint import pretrained_folder
 from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.closed_loop import Evaluation, compare, evaluate, load_evaluation, save_evaluation
 from vla_training.evaluate.rate_curves import Curve, Point, rate_curves
-from vlac import CompileOptions, compile_file
 
 _CONFIG = "u50"
 
@@ -51,19 +51,36 @@ class Case:
     backend: str
     execute: int
     euler: int  # 0 where it has no sampler
+    head: str = ""  # that acts, where it has several
+
+    @property
+    def policy(self) -> str:
+        """What table and chart call it."""
+        return f"{self.name}, {self.head}" if self.head else self.name
 
     @property
     def folder(self) -> str:
         """Of the results."""
-        return f"{self.name}-{self.backend}-{self.execute}-{self.euler}"
+        named = f"{self.name}.{self.head}" if self.head else self.name
+        return f"{named}-{self.backend}-{self.execute}-{self.euler}"
+
+    @staticmethod
+    def of_folder(folder: str) -> Case:
+        """The case whose results lie there."""
+        named, backend, execute, euler = folder.rsplit("-", 3)
+        name, _, head = named.rpartition(".")
+        name, head = (name, head) if head in HEADS else (named, "")
+        return Case(name, backend, int(execute), int(euler), head)
 
 
 def cases(run: Path, arguments: argparse.Namespace) -> list[Case]:
     """All that is asked of a run."""
     _, config = load_config(pretrained_folder(run))
     own = 0 if getattr(config, "method", "") == "direct" else getattr(config, "sampler_steps", 0)
-    found = [(n, own) for n in arguments.execute]
-    found += [(arguments.execute[0], n) for n in arguments.euler if own and n != own]
+    head = FLOW if hasattr(config, "head") else ""
+    found = [(n, own, head) for n in arguments.execute]
+    found += [(arguments.execute[0], n, head) for n in arguments.euler if own and n != own]
+    found += [(n, 0, AUTOREGRESSIVE) for n in arguments.execute if head]
     return [Case(run.name, backend, *each) for backend in arguments.backends for each in found]
 
 
@@ -76,25 +93,17 @@ def measure(run: Path, case: Case, arguments: argparse.Namespace) -> None:
     policy = folder / "policy"
     shutil.copytree(pretrained_folder(run), policy, dirs_exist_ok=True)
     stored = json.loads((policy / "config.json").read_text(encoding="utf-8"))
-    changed = {"execute": case.execute, **({"sampler_steps": case.euler} if case.euler else {})}
+    changed: dict[str, Any] = {"execute": case.execute, **({"sampler_steps": case.euler} if case.euler else {})}
+    changed |= {"head": case.head} if case.head else {}
     (policy / "config.json").write_text(json.dumps(stored | changed), encoding="utf-8")
-    path = policy if case.backend == "float" else compiled(policy, folder / "prog.bin", arguments.data)
+    path = policy
+    if case.backend != "float":
+        steps = (stored | changed).get("sampler_steps", 0)
+        path = compiled(policy, arguments.out / "programs" / f"{case.name}-{steps}.bin", arguments.data, _CONFIG)
     spec = RunnerSpec(case.backend, path, "" if case.backend == "float" else str(policy))
     print(f"{case.folder}: {arguments.episodes} episodes ...", file=sys.stderr, flush=True)
     played = evaluate(spec, arguments.world, arguments.level, arguments.episodes, Engine(arguments.workers))
     save_evaluation(result, played)
-
-
-def compiled(policy: Path, program: Path, data: Path) -> Path:
-    """The policy's program, calibrated with 256 held-out frames."""
-    from vla_models.export_onnx import export_onnx
-    from vla_models.saved import load_policy
-
-    model = program.with_suffix(".onnx")
-    export_onnx(load_policy(policy), model)
-    state = compile_file(model, _CONFIG, CompileOptions(calibration=calibration_arrays(data, policy, 256)))
-    image.save(state.program, program)
-    return program
 
 
 def coverage(played: Evaluation, arguments: argparse.Namespace) -> float:
@@ -112,10 +121,8 @@ def coverage(played: Evaluation, arguments: argparse.Namespace) -> float:
 
 def rows(arguments: argparse.Namespace) -> dict[Case, Evaluation]:
     """All that is done of so many episodes."""
-    found = {}
-    for result in sorted(arguments.out.glob(f"*/{arguments.level}-{arguments.episodes}.json")):
-        name, backend, execute, euler = result.parent.name.rsplit("-", 3)
-        found[Case(name, backend, int(execute), int(euler))] = load_evaluation(result)
+    results = arguments.out.glob(f"*/{arguments.level}-{arguments.episodes}.json")
+    found = {Case.of_folder(result.parent.name): load_evaluation(result) for result in results}
     return dict(sorted(found.items(), key=lambda row: dataclasses.astuple(row[0])))
 
 
@@ -131,7 +138,7 @@ def table(found: dict[Case, Evaluation], arguments: argparse.Namespace) -> str:
         partner = found.get(dataclasses.replace(case, backend="float"))
         p = "" if partner is None or case.backend == "float" else f"{compare(partner, played).p_value:.2f}"
         lines.append(
-            f"| {case.name} | {case.backend} | {case.execute} | {case.euler or ''} | {played.successes} of "
+            f"| {case.policy} | {case.backend} | {case.execute} | {case.euler or ''} | {played.successes} of "
             f"{len(played.episodes):,} | {100 * low:.1f} to {100 * high:.1f} % | {played.score:.3f} | "
             f"{coverage(played, arguments):.3f} | {p} |"
         )
@@ -144,8 +151,8 @@ def chart(found: dict[Case, Evaluation], axis: str) -> str:
     The other number is a policy's own: the most Euler steps, and what most of its results have done of a chunk.
     """
     curves = []
-    for name, backend in dict.fromkeys((case.name, case.backend) for case in found):
-        mine = {case: played for case, played in found.items() if (case.name, case.backend) == (name, backend)}
+    for name, backend in dict.fromkeys((case.policy, case.backend) for case in found):
+        mine = {case: played for case, played in found.items() if (case.policy, case.backend) == (name, backend)}
         own = max(case.euler for case in mine), statistics.mode(case.execute for case in mine)
         kept = [case for case in mine if (case.euler == own[0] if axis == "execute" else case.execute == own[1])]
         points = [_point(getattr(case, axis), mine[case]) for case in kept if getattr(case, axis)]

@@ -53,7 +53,7 @@ BODIES = {
 }
 
 
-def equalized(name, hidden=()):
+def equalized(name, hidden=(), peaks=None):
     """Before, after, what was equalized, and samples."""
     body, inputs, outputs = BODIES.get(name, name)
     used = {
@@ -63,7 +63,7 @@ def equalized(name, hidden=()):
     before = ir.to_proto(found)
     shape = [d.dim_value for d in before.graph.input[0].type.tensor_type.shape.dim]
     samples = [{"x": RNG.standard_normal(shape).astype(np.float32)} for _ in range(4)]
-    names = equalize_rows(found, samples, hidden)
+    names = equalize_rows(found, samples, hidden, peaks)
     after = ir.to_proto(found)
     onnx.checker.check_model(after, full_check=True)
     for sample in samples:
@@ -122,6 +122,17 @@ def test_a_hidden_activation_where_asked_for():
 def test_shared_constants_get_their_own_copies():
     body = (NORM + "m = LayerNormalization<axis = -1>(x, gamma, beta) y = MatMul(n, w) z = Add(m, x)", X, "y, z")
     equalized(body)  # the second norm computes what it did
+
+
+def test_equal_weights_stay_equal_among_several_graphs():
+    """Also those of one graph: rows that are 20 times as large in front of the second layer change both alike."""
+    body = (NORM + "m = LayerNormalization<axis = -1>(x, beta, gamma) y = MatMul(n, w) z = MatMul(m, w)", X, "y, z")
+    for peaks, same in ((None, False), ({}, True)):
+        _, after, names, _ = equalized(body, peaks=peaks)
+        assert sorted(names) == ["m", "n"]
+        weights = {i.name: onnx.numpy_helper.to_array(i) for i in after.graph.initializer}
+        one, other = (weights[node.input[1]] for node in after.graph.node if node.op_type == "MatMul")
+        assert np.array_equal(one, other) == same
 
 
 def quantized(x, axis=None):

@@ -66,8 +66,8 @@ def equalize_rows(
 
     Args:
         hidden: names of other values to equalize in front of the layers that read them.
-        peaks: what other graphs saw in front of equal layers, joined with what this one sees: equal weights then stay
-            equal.
+        peaks: what other graphs saw in front of equal layers, joined with what this one sees in front of all of them:
+            equal weights then stay equal, so that they are stored once.
 
     Returns:
         The names of the values that were equalized.
@@ -75,14 +75,18 @@ def equalize_rows(
     links = [link for link in _links(model, hidden) if link.value.name]
     largest = _largest(model, [str(link.value.name) for link in links], samples)
     if peaks is not None:
-        for link in links:
-            layers, name = [layer_weights(layer).tobytes() for layer in link.layers], str(link.value.name)
-            key = hashlib.sha256(b"".join(layers)).digest()
-            peaks[key] = largest[name] = np.maximum(largest[name], peaks.get(key, 0.0))
+        keys = {str(link.value.name): _key(link) for link in links}
+        for name, key in keys.items():
+            peaks[key] = np.maximum(largest[name], peaks.get(key, 0.0))
+        largest |= {name: peaks[key] for name, key in keys.items()}
     for link in links:
         t = factors(largest[str(link.value.name)], [layer_weights(layer) for layer in link.layers])
         _apply(model.graph, link, t)
     return [str(link.value.name) for link in links]
+
+
+def _key(link: _Link) -> bytes:
+    return hashlib.sha256(b"".join(layer_weights(layer).tobytes() for layer in link.layers)).digest()
 
 
 def factors(largest: F64, weights: list[F64]) -> F64:
