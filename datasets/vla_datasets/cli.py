@@ -67,6 +67,21 @@ def _parser() -> CommandParser:
 
 
 def _add_waymo(parser: CommandParser) -> None:
+    driven = parser.add_command(
+        "waymo",
+        "write TFRecords of Waymo's end-to-end form, as the driving world's expert drives",
+        "vla_datasets.waymo.commands:write_set",
+    )
+    driven.add_argument("--level", default="clear+traffic", help="of the driving world; see vla-collect driving")
+    driven.add_argument("--segments", type=positive, default=100, help="drives; the last ones are val, and rated")
+    driven.add_argument("--frames", type=positive, default=10, help="of each drive")
+    driven.add_argument("--cameras", default="all", help="all, or names such as front,front_left")
+    driven.add_argument("--size", default="384x256", help="pixels of a picture, width x height")
+    driven.add_argument("--out", type=Path, required=True, help="folder of the set")
+    driven.add_argument("--seed", type=not_negative, default=0, help="another seed gives other drives")
+    driven.add_argument("--validation-fraction", type=float, default=0.1, help="share of the segments that is val")
+    driven.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
+    driven.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="processes here, or a Ray cluster")
     scored = parser.add_command(
         "waymo-score",
         "score predictions on Waymo's end-to-end set: ADE and the Rater Feedback Score",

@@ -9,11 +9,9 @@ import argparse
 import sys
 import time
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from vla_datasets.collect import CollectOptions, collect
 from vla_datasets.engine import Engine
+from vla_datasets.progress import progress_bar
 from vla_isa.errors import BadUsageError
 from vla_isa.files import check_folder
 
@@ -32,7 +30,7 @@ def collect_world(arguments: argparse.Namespace) -> int:
     shard = _shard(arguments.shard)
     check_folder(arguments.out, parents=True)
     started = time.perf_counter()
-    with _progress() as bar:
+    with progress_bar() as bar:
         task = bar.add_task(f"{options.world} {options.level}", total=options.episodes)
         finished = collect(
             options,
@@ -53,7 +51,7 @@ def import_data(arguments: argparse.Namespace) -> int:
     from vla_datasets.import_.write import import_recording
 
     check_folder(arguments.out, parents=True)
-    with _progress() as bar:
+    with progress_bar() as bar:
         task = bar.add_task(f"import {arguments.source.name}", total=None)
         info = import_recording(
             arguments.source,
@@ -76,13 +74,6 @@ def write_csv(arguments: argparse.Namespace) -> int:
     rows = export_csv(arguments.data, arguments.out, arguments.by, arguments.seed)
     sys.stdout.write(f"{arguments.out}: data.csv with {rows} rows\n")
     return 0
-
-
-def _progress() -> Progress:
-    """A bar on a terminal; nothing elsewhere."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -6,21 +6,62 @@ Not here: arguments (`vla_datasets.cli`), error messages (`vla_isa.command_line`
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+import time
 from pathlib import Path
 
+from vla_datasets.engine import Engine
 from vla_datasets.errors import DatasetError
+from vla_datasets.progress import progress_bar
 from vla_datasets.waymo.baselines import BASELINES
 from vla_datasets.waymo.index import FrameIndex, open_frames
 from vla_datasets.waymo.score import Scores, motion_of, read_predictions, score
 from vla_datasets.waymo.submission import read_about, write_submission
 from vla_isa.errors import BadUsageError
-from vla_isa.files import check_writable
+from vla_isa.files import check_folder, check_writable
 
-__all__ = ["score_set"]
+__all__ = ["score_set", "write_set"]
 
 _HELD_OUT = 0.1  # of the segments, where the files' names say nothing of splits
 _MOST_LINES = 2**28  # bytes of a file of names
+
+
+def write_set(arguments: argparse.Namespace) -> int:
+    """vla-collect waymo."""
+    from vla_datasets.waymo.driven.write import WriteOptions, write_driven
+
+    width, height = _size(arguments.size)
+    options = WriteOptions(
+        arguments.level,
+        arguments.segments,
+        arguments.frames,
+        arguments.cameras,
+        width,
+        height,
+        arguments.seed,
+        arguments.validation_fraction,
+    )
+    check_folder(arguments.out, parents=True)
+    started = time.perf_counter()
+    with progress_bar() as bar:
+        task = bar.add_task("waymo", total=options.segments)
+        engine = Engine(arguments.workers, arguments.engine)
+        files = write_driven(options, arguments.out, engine, lambda segments: bar.advance(task, segments))
+    seconds = time.perf_counter() - started
+    frames = options.segments * options.frames
+    sys.stdout.write(
+        f"{arguments.out}: {options.segments} segments, {frames} frames in {files} files ({seconds:.1f} s)\n"
+    )
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Width and height of `384x256`."""
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text, re.ASCII)
+    if match is None:
+        raise BadUsageError(f"--size is '{text}'; it must be width x height in pixels, for example 384x256.")
+    return int(match[1]), int(match[2])
 
 
 def score_set(arguments: argparse.Namespace) -> int:

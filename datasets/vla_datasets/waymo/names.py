@@ -10,7 +10,9 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FUTURE", "HERTZ", "PAST", "STATES", "Camera", "Intent", "one_hot"]
+from vla_datasets.errors import DatasetError
+
+__all__ = ["FUTURE", "HERTZ", "PAST", "STATES", "Camera", "Intent", "cameras_called", "one_hot"]
 
 HERTZ = 4  # states a second
 PAST, FUTURE = 16, 20  # states in (-4 s, 0] and in (0, 5 s]
@@ -33,6 +35,24 @@ class Camera(IntEnum):
     def key(self) -> str:
         """Its name in commands and in data sets."""
         return self.name.lower()
+
+
+def cameras_called(text: str) -> tuple[Camera, ...]:
+    """The cameras of a list such as "front,front_left"; "all" are all.
+
+    Raises:
+        DatasetError: there is no such camera, or one is there twice.
+    """
+    if text == "all":
+        return tuple(Camera)
+    known = {camera.key: camera for camera in Camera}
+    names = text.split(",")
+    for name in names:
+        if name not in known:
+            raise DatasetError(f"--cameras: there is no camera '{name}'; there are all, or {', '.join(known)}.")
+        if names.count(name) > 1:
+            raise DatasetError(f"--cameras: camera '{name}' is there twice.")
+    return tuple(known[name] for name in names)
 
 
 class Intent(IntEnum):

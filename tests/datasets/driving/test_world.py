@@ -16,7 +16,7 @@ from vla_datasets.keys import STATE
 from vla_datasets.seeds import FIRST_EVALUATION_SEED, FIRST_VALIDATION_SEED
 from vla_datasets.worlds.driving.environment import Driving
 from vla_datasets.worlds.driving.expert import expert
-from vla_datasets.worlds.driving.hazards import blocked, hit, light_ahead
+from vla_datasets.worlds.driving.hazards import blocked, gap, hit, light_ahead
 from vla_datasets.worlds.driving.lanes import LaneMap, read_map
 from vla_datasets.worlds.driving.lights import GREEN, STOP_LINE, TrafficLights
 from vla_datasets.worlds.driving.opendrive import grid_town
@@ -180,6 +180,17 @@ def driven(town: LaneMap, aside: float, from_: int = 0) -> tuple[dict[str, objec
         if ended:
             break
     return info, off
+
+
+def test_metres_to_who_is_nearest(town: LaneMap) -> None:
+    lane = max(town.lanes, key=lambda lane: lane.length)
+    x, y, yaw = lane.at(10.0)
+    ego, traffic = Vehicle(x, y, yaw), Traffic(town, TrafficLights(town), np.random.default_rng(0), 0, 0, (0, 0, 0))
+    assert gap(ego, traffic) == math.inf
+    traffic.cars = [Car(lane, 20.0, 0.0, 1.0, 0)]
+    assert gap(ego, traffic) == pytest.approx(10.0 - 1.5 - 1.5 - 1.85 / 2 - 1.8 / 2, abs=0.05)
+    traffic.pedestrians = [Pedestrian(lane, 10.0, 1, 3.0, 3.0, -3.0, 0, 0)]  # 3 m beside the car's middle
+    assert gap(ego, traffic) == pytest.approx(3.0 - 1.85 / 2 - 0.35, abs=0.05)
 
 
 def test_only_the_route_itself_is_driven(town: LaneMap) -> None:

@@ -1,4 +1,4 @@
-"""What is in the way of the policy's car: red lights, cars and pedestrians on its path; and what it has hit.
+"""What is in the way of the policy's car: red lights, cars and pedestrians on its path; what is near, and what it hit.
 
 Distances are those of the earlier CARLA system's collector: cars within 8 m, pedestrians within 12 m, 1.8 m to the
 side of the path. Not here: what is done about it (`expert.py`).
@@ -16,7 +16,7 @@ from vla_datasets.worlds.driving.schema import COMMANDS
 from vla_datasets.worlds.driving.traffic import CAR_LENGTH, CAR_WIDTH, PEDESTRIAN_RADIUS, Place, Traffic
 from vla_datasets.worlds.driving.vehicle import LENGTH, WIDTH, Vehicle
 
-__all__ = ["LIGHT_AHEAD", "LINE_PASSED", "Place", "blocked", "hit", "light_ahead"]
+__all__ = ["LIGHT_AHEAD", "LINE_PASSED", "Place", "blocked", "gap", "hit", "light_ahead"]
 
 CAR_AHEAD, PEDESTRIAN_AHEAD, TUBE = 8.0, 12.0, 1.8  # metres from the car's front; to each side
 LIGHT_AHEAD, LINE_PASSED = 8.0, -1.5  # metres from the front to a stop line, where one stops for it
@@ -74,6 +74,14 @@ def hit(ego: Vehicle, traffic: Traffic) -> str:
         if any(math.dist(a, (x, y)) < WIDTH / 2 + PEDESTRIAN_RADIUS for a in own):
             return "a pedestrian"
     return ""
+
+
+def gap(ego: Vehicle, traffic: Traffic) -> float:
+    """Metres between the car and who is nearest to it; infinite where nobody is."""
+    own = _circles(ego.x, ego.y, ego.yaw)
+    cars = [math.dist(a, b) - CAR_WIDTH / 2 for car in traffic.cars for a in own for b in _circles(*car.place)]
+    people = [math.dist(a, walker.place[:2]) - PEDESTRIAN_RADIUS for walker in traffic.pedestrians for a in own]
+    return min(cars + people, default=math.inf) - WIDTH / 2
 
 
 def _circles(x: float, y: float, yaw: float) -> list[tuple[float, float]]:

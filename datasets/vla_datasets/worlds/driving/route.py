@@ -20,7 +20,7 @@ from vla_datasets.errors import WorldError
 from vla_datasets.seeds import FIRST_EVALUATION_SEED, FIRST_VALIDATION_SEED
 from vla_datasets.worlds.driving.lanes import Lane, LaneMap
 
-__all__ = ["SPACING", "SPLITS", "Route", "find_route", "random_route", "route_split", "splits_of"]
+__all__ = ["LEFT", "RIGHT", "SPACING", "SPLITS", "Route", "find_route", "random_route", "route_split", "splits_of"]
 
 SPACING = 1.0  # metres between the points of a path
 _CHANGE_FROM, _CHANGE_LENGTH = 12.0, 18.0  # metres: where on a lane a change begins, and how long it takes

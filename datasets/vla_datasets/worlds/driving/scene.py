@@ -1,8 +1,7 @@
-"""Pictures of the town by Panda3D's software renderer (p3tinydisplay): no display, no GPU, equal bytes everywhere.
+"""Pictures of the town by Panda3D's software renderer: no display, no GPU, equal bytes everywhere.
 
-The camera is that of the earlier CARLA system: 1.5 m before the car's middle, 2.4 m high, 110 degrees wide. What is
-drawn is made of the lanes alone, so any map can be shown. Not here: shapes of cars and people (`meshes.py`), rain and
-headlights (`weather.py`).
+What is drawn is made of the lanes alone, so any map can be shown. Not here: shapes of cars and people (`meshes.py`),
+cameras (`views.py`), rain and headlights (`weather.py`).
 """
 
 from __future__ import annotations
@@ -14,24 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from panda3d.core import (
-    Camera,
-    Fog,
-    FrameBufferProperties,
-    GraphicsEngine,
-    GraphicsOutput,
-    GraphicsPipe,
-    GraphicsPipeSelection,
-    LColor,
-    NodePath,
-    OrthographicLens,
-    PerspectiveLens,
-    Texture,
-    WindowProperties,
-    loadPrcFileData,
-)
+from panda3d.core import Fog, NodePath
 
-from vla_datasets.errors import CollectError
 from vla_datasets.worlds.driving import meshes
 from vla_datasets.worlds.driving.lanes import Lane, LaneMap
 from vla_datasets.worlds.driving.lights import GREEN, RED, STOP_LINE, YELLOW, TrafficLights
@@ -39,20 +22,11 @@ from vla_datasets.worlds.driving.meshes import Color, Mesh
 from vla_datasets.worlds.driving.route import Route
 from vla_datasets.worlds.driving.traffic import Car, Pedestrian, Traffic
 from vla_datasets.worlds.driving.vehicle import Vehicle
+from vla_datasets.worlds.driving.views import Mount, View, orthographic, perspective
 from vla_datasets.worlds.driving.weather import Weather
 
 __all__ = ["Scene"]
 
-_SETTINGS = (
-    "load-display p3tinydisplay",
-    "window-type offscreen",
-    "audio-library-name null",
-    "sync-video 0",
-    "framebuffer-multisample 0",
-    "notify-level error",
-    "notify-level-x11display fatal",  # it is asked first whether there is a display
-)
-_FIELD, _FORWARD, _HEIGHT, _PITCH = 110.0, 1.5, 2.4, -4.0  # degrees, m, m, degrees
 _ABOVE, _SEEN = 512, 80.0  # pixels and metres of the picture from above
 _ASPHALT, _SIDEWALK, _GRASS = (0.23, 0.23, 0.25), (0.55, 0.55, 0.53), (0.30, 0.45, 0.22)
 _WHITE, _YELLOW_LINE = (0.85, 0.85, 0.82), (0.80, 0.65, 0.10)
@@ -73,26 +47,29 @@ _ACROSS = 22.0  # metres from a stop line to the lamp beyond the junction
 class Scene:
     """A town that can be drawn; one for each world, with buffers of its own.
 
+    Args:
+        mounts: cameras of the car; those whose pictures are alike in size and width share a buffer.
+
     Raises:
         CollectError: there is no software renderer.
     """
 
-    def __init__(self, town: LaneMap, size: int) -> None:
-        self._engine = GraphicsEngine.getGlobalPtr()
+    def __init__(self, town: LaneMap, mounts: Sequence[Mount]) -> None:
         self._root = NodePath("town")
         self._root.setBin("fixed", 0)  # drawn in the order of the scene; else of addresses in memory, which is chance
         _static(town).copyTo(self._root)
-        self._car = _View(self._engine, self._root, size, _perspective())
-        self._above = _View(self._engine, self._root, _ABOVE, _orthographic())
+        self._mounts = tuple(mounts)
+        lenses = dict.fromkeys((m.field, m.width, m.height) for m in mounts)
+        self._views = {lens: View(self._root, *lens[1:], perspective(*lens)) for lens in lenses}
+        self._above = View(self._root, _ABOVE, _ABOVE, orthographic(_SEEN))
         self._cars, self._people = _Moving(meshes.car), _Moving(meshes.pedestrian)
         self._lamps: list[dict[str, Any]] = []
         self._own = meshes.car(2)
-        self._path: Any = None
 
     def from_car(
         self, ego: Vehicle, traffic: Traffic, lights: TrafficLights, clock: float, weather: Weather
-    ) -> npt.NDArray[np.uint8]:
-        """What the camera in the car sees, (size, size, 3), without rain and headlights."""
+    ) -> list[npt.NDArray[np.uint8]]:
+        """What each camera of the car sees, (height, width, 3), without rain and headlights."""
         self._place(traffic, lights, clock)
         r, g, b = weather.sky
         shade = weather.brightness
@@ -103,9 +80,14 @@ class Scene:
             fog.setColor(r, g, b)
             fog.setExpDensity(weather.haze)
             self._root.setFog(fog)
-        x, y = ego.x + _FORWARD * math.cos(ego.yaw), ego.y + _FORWARD * math.sin(ego.yaw)
-        self._car.camera.setPosHpr(x, -y, _HEIGHT, -math.degrees(ego.yaw) - 90, _PITCH, 0)
-        return self._car.picture((r, g, b))
+        return [self._seen_by(mount, ego, weather) for mount in self._mounts]
+
+    def _seen_by(self, mount: Mount, ego: Vehicle, weather: Weather) -> npt.NDArray[np.uint8]:
+        view = self._views[mount.field, mount.width, mount.height]
+        x, y = ego.x + mount.forward * math.cos(ego.yaw), ego.y + mount.forward * math.sin(ego.yaw)
+        heading = -math.degrees(ego.yaw) - 90 + mount.yaw
+        view.camera.setPosHpr(x, -y, mount.up, heading, mount.pitch, 0)
+        return view.picture(weather.sky)
 
     def from_above(self, ego: Vehicle, route: Route) -> npt.NDArray[np.uint8]:
         """The surroundings as they were drawn last, from above, north up, with the car and its route."""
@@ -126,8 +108,8 @@ class Scene:
 
     def close(self) -> None:
         """Free the buffers."""
-        for view in (self._car, self._above):
-            self._engine.removeWindow(view.buffer)
+        for view in (*self._views.values(), self._above):
+            view.close()
 
     def _place(self, traffic: Traffic, lights: TrafficLights, clock: float) -> None:
         """Every thing that moves to where it is; shapes are made when an episode has others."""
@@ -164,61 +146,6 @@ class _Moving:
         for node, thing in zip(self._nodes, things, strict=True):
             x, y, yaw = thing.place
             node.setPosHpr(x, -y, _LAYERS["road"], -math.degrees(yaw), 0, 0)
-
-
-class _View:
-    """A camera and the buffer it draws into."""
-
-    def __init__(self, engine: Any, root: Any, size: int, lens: Any) -> None:
-        self._engine, self._size = engine, size
-        frame = FrameBufferProperties()
-        frame.setRgbColor(True)
-        frame.setRgbaBits(8, 8, 8, 0)
-        frame.setDepthBits(24)
-        self.buffer = engine.makeOutput(
-            _pipe(), "view", 0, frame, WindowProperties.size(size, size), GraphicsPipe.BFRefuseWindow
-        )
-        if self.buffer is None:
-            raise CollectError("Panda3D has no software renderer here; install panda3d from its wheel.")
-        self._texture = Texture()
-        self.buffer.addRenderTexture(self._texture, GraphicsOutput.RTMCopyRam)
-        camera = Camera("camera")
-        camera.setLens(lens)
-        self.camera = root.attachNewNode(camera)
-        self._region = self.buffer.makeDisplayRegion()
-        self._region.setCamera(self.camera)
-        self._region.setClearColorActive(True)
-        self._region.setClearDepthActive(True)
-        self.buffer.setActive(False)
-
-    def picture(self, sky: Color) -> npt.NDArray[np.uint8]:
-        """What the camera sees, (size, size, 3)."""
-        self._region.setClearColor(LColor(*sky, 1))
-        self.buffer.setActive(True)
-        self._engine.renderFrame()
-        self.buffer.setActive(False)
-        seen = np.frombuffer(self._texture.getRamImageAs("RGB"), np.uint8)
-        return seen.reshape(self._size, self._size, 3)[::-1].copy()
-
-
-@functools.cache
-def _pipe() -> Any:
-    loadPrcFileData("", "\n".join(_SETTINGS))
-    return GraphicsPipeSelection.getGlobalPtr().makeDefaultPipe()
-
-
-def _perspective() -> Any:
-    lens = PerspectiveLens()
-    lens.setFov(_FIELD)
-    lens.setNearFar(0.3, 250)
-    return lens
-
-
-def _orthographic() -> Any:
-    lens = OrthographicLens()
-    lens.setFilmSize(_SEEN, _SEEN)
-    lens.setNearFar(1, 200)
-    return lens
 
 
 @functools.cache
