@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from rdt_samples import CAMERA, PLACES, SIDE, SMALL, TASK, episode, statistics, write_sentences
 from vla_datasets.keys import ACTION, STATE
@@ -100,7 +102,7 @@ def written_out(policy: Any, inputs: Mapping[str, Any], x: Any, time: Any) -> An
 def test_the_network_is_the_published_one() -> None:
     import torch
 
-    policy = made(depth=3, history=2, cameras=("top", "left_wrist"))
+    policy = made(depth=3, history=2, execute=1, cameras=("top", "left_wrist"))
     inputs = policy._example(3, seed=1)
     x, time = inputs.pop(NOISE), torch.tensor([0.0, 0.4, 0.999])
     with torch.no_grad():
@@ -115,7 +117,7 @@ def test_the_published_sizes(options: tuple[int, ...], millions: float) -> None:
     width, depth, heads, language = options
     sizes = {"width": width, "depth": depth, "heads": heads, "language_width": language, "language_tokens": 1024}
     cameras = ("top", "right_wrist", "left_wrist")
-    config = RdtConfig(**sizes, channels=(), cameras=cameras, history=2)
+    config = RdtConfig(**sizes, channels=(), cameras=cameras, history=2, execute=1)
     with torch.device("meta"):
         policy = find_policy("rdt").make(config)
     assert policy.picture_places.shape == (4374, width) and policy.places.shape == (67, width)
@@ -140,7 +142,7 @@ def test_positions_begin_as_group_and_place() -> None:
     assert np.allclose(places[4, 16:24], np.sin(10_000.0 ** -(np.arange(8) / 8)), atol=1e-6)
     assert len(np.unique(places.round(5), axis=0)) == len(places)
     assert len(np.unique(policy.picture_places.detach().numpy().round(5), axis=0)) == 16
-    features = spec.make(spec.configured(SMALL | {"channels": (), "feature_tokens": 5, "history": 2}))
+    features = spec.make(spec.configured(SMALL | {"channels": (), "feature_tokens": 5, "history": 2, "execute": 1}))
     assert len(np.unique(features.picture_places.detach().numpy().round(5), axis=0)) == 2
 
 
@@ -215,7 +217,7 @@ def test_places_that_the_robot_has_not_do_nothing() -> None:
 @pytest.mark.parametrize("normalize", [False, True])
 def test_training_and_robot_make_the_same_inputs(sentences: str, normalize: bool) -> None:
     frames = episode(STEPS)
-    options = {"history": 2, "normalize": normalize, "embeddings": sentences}
+    options = {"history": 2, "ensemble": 0.1, "normalize": normalize, "embeddings": sentences}
     config = fitted(RdtConfig(**SMALL | options), statistics(frames))
     policy = find_policy("rdt").make(config)
     batch = policy.prepare(samples(policy.windows))
@@ -229,13 +231,18 @@ def test_training_and_robot_make_the_same_inputs(sentences: str, normalize: bool
             if name != NOISE:
                 assert np.array_equal(value[0], batch.inputs[name][step].numpy()), name
         chunk = batch.target[step : step + 1].numpy()
-        assert np.allclose(preprocessor.actions({ACTIONS: chunk}), _done(frames[ACTION], step), atol=1e-6)
+        assert np.allclose(first_of(config).actions({ACTIONS: chunk}), _done(frames[ACTION], step), atol=1e-6)
     drawn = [RdtPreprocessor(config) for _ in range(3)]
     for each, seed in zip(drawn, (3, 3, 4), strict=True):
         each.reset(TASK, seed)
     one, same, other = (p.inputs({key: frames[key][0] for key in (STATE, CAMERA)})[NOISE] for p in drawn)
     assert np.array_equal(one, same) and not np.array_equal(one, other)
     assert sorted(np.unique(np.nonzero(one)[2])) == sorted(PLACES), "no noise where the robot has no value"
+
+
+def first_of(config: RdtConfig) -> RdtPreprocessor:
+    """Asked for the first time, without others' chunks."""
+    return RdtPreprocessor(dataclasses.replace(config, ensemble=0.0, history=1))
 
 
 def _done(actions: np.ndarray, step: int) -> np.ndarray:
@@ -258,7 +265,7 @@ def test_values_are_at_their_places_in_si_units(sentences: str) -> None:
 
 def test_pictures_are_rgb_and_before_the_first_there_is_the_mean_colour(sentences: str) -> None:
     """Published: blue first, where the image tower expects red; and nothing in front of the first picture."""
-    preprocessor = RdtPreprocessor(RdtConfig(**SMALL, history=3, embeddings=sentences))
+    preprocessor = RdtPreprocessor(RdtConfig(**SMALL | {"execute": 1}, history=3, embeddings=sentences))
     red = np.zeros((SIDE, SIDE, 3), np.uint8)
     red[..., 0] = 255
     for _ in range(2):  # the second episode has forgotten the first
@@ -303,6 +310,7 @@ def test_what_comes_from_the_data(sentences: str) -> None:
         ({"state_mean": (0.0,) * 13}, "'state_mean' is .*; it must be 14 finite numbers"),
         ({"action_std": (0.0,) * 14}, "'action_std' is .*; each must be above 0"),
         ({"cameras": ("top", "top")}, "'cameras' is .*different names"),
+        ({"history": 2}, "'history' is 2 and 'execute' 3; .* need 'execute' 1 or an 'ensemble'"),
         ({"channels": (0, 3)}, "'channels' is .*from 1 to 4096"),
         ({"image_width": 18}, "'image_width' is 18; it must be a multiple of 4"),
     ],
@@ -348,3 +356,86 @@ def test_instructions_without_embeddings_are_refused(sentences: str, tmp_path: P
     policy = made(embeddings=sentences)
     with pytest.raises(LanguageError, match="has no embedding of 'dance'"):
         policy.prepare(samples(policy.windows) | {"task": ["dance"] * STEPS})
+
+
+@pytest.fixture
+def deployed(sentences: str) -> Any:
+    """A policy with two cameras and the step before, and its deployment call over torch."""
+    from vla_models.rdt.deployed import DeployedRdt
+
+    options = {"history": 2, "execute": 1, "cameras": ("top", "left_wrist"), "ensemble": 0.5, "embeddings": sentences}
+    policy = made(**options)
+    asked: list[dict[str, np.ndarray]] = []
+
+    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        import torch
+
+        asked.append(dict(inputs))
+        with torch.no_grad():
+            return {ACTIONS: policy.graphs()[0].module(*map(torch.from_numpy, inputs.values())).numpy()}
+
+    return DeployedRdt(policy.config, run, seed=3), policy.config, asked
+
+
+def test_the_deployment_call_is_the_preprocessor_with_pictures_in_hand(deployed: Any) -> None:
+    """Published: `step(proprio, images, text_embeds)` gives (1, 64, 14); no picture is the mean colour."""
+    from vla_models.rdt.sentences import Sentences
+
+    model, config, asked = deployed
+    rng = np.random.default_rng(0)
+    top, wrist = rng.integers(0, 256, (2, SIDE, SIDE, 3)).astype(np.uint8)
+    state = rng.standard_normal((1, 14)).astype(np.float32)
+    embeds = Sentences(config)(TASK)[0][:, :5]
+    chunk = model.step(state, [None, None, Image.fromarray(top), wrist], embeds)
+    assert chunk.shape == (1, 6, 14) and chunk.dtype == np.float32 and chunk.std() > 0.01
+    preprocessor = RdtPreprocessor(config)
+    preprocessor.reset(TASK, seed=3)
+    seen = {STATE: state[0], CAMERA: top, "observation.images.left_wrist": wrist}
+    wanted = preprocessor.inputs(seen)
+    assert list(wanted) == list(asked[0]) and all(np.array_equal(wanted[n], asked[0][n]) for n in wanted)
+    assert np.allclose(preprocessor.actions({ACTIONS: placed(chunk)}), chunk[0, :1], atol=1e-6)
+
+
+def placed(chunk: np.ndarray) -> np.ndarray:
+    """Joints in their places of the vector."""
+    found = np.zeros((*chunk.shape[:2], 128), np.float32)
+    found[..., list(PLACES)] = chunk
+    return found
+
+
+def test_the_deployment_call_blends_chunks(deployed: Any) -> None:
+    model, _, _ = deployed
+    state, pictures, embeds = np.zeros((1, 14)), [None] * 4, np.ones((1, 3, 24), np.float32)
+    chunks = []
+    plain = model.step
+    model.step = lambda *arguments: chunks.append(plain(*arguments)) or chunks[-1]
+    first, second = (model.action(state, pictures, embeds) for _ in range(2))
+    assert np.allclose(first, chunks[0][0, 0])
+    wanted = np.average([chunks[0][0, 1], chunks[1][0, 0]], axis=0, weights=np.exp([0, -0.5]))
+    assert np.allclose(second, wanted, atol=1e-6) and not np.allclose(second, chunks[1][0, 0], atol=1e-3)
+    model.reset()
+    assert np.allclose(model.action(state, pictures, embeds), chunks[2][0, 0])
+
+
+def test_the_deployment_call_checks_what_it_gets(deployed: Any) -> None:
+    from vla_models.rdt.deployed import DeployedRdt
+
+    model, config, _ = deployed
+    state, pictures, embeds = np.zeros((1, 14)), [None] * 4, np.ones((1, 3, 24))
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    for arguments, said in (
+        ((np.zeros((1, 13)), pictures, embeds), "proprio is .*14 finite numbers"),
+        (
+            (state, pictures[1:], embeds),
+            "3 images; the policy takes 4: top 1 steps ago, left_wrist 1 .*, top now,",
+        ),
+        ((state, [picture / 255, *pictures[1:]], embeds), "an image is float64 .*uint8"),
+        ((state, pictures, embeds[0]), r"text_embeds is \(3, 24\); it must be \(1, tokens, 24\)"),
+        ((state, pictures, embeds * np.nan), "text_embeds is .*finite"),
+    ):
+        with pytest.raises(ObservationError, match=said):
+            model.step(*arguments)
+    with pytest.raises(LanguageError, match="has 8 tokens; the policy takes at most 7"):
+        model.step(state, pictures, np.ones((1, 8, 24)))
+    with pytest.raises(ObservationError, match="features of pictures"):
+        DeployedRdt(dataclasses.replace(config, channels=()), lambda inputs: {})

@@ -77,7 +77,7 @@ class Embeddings:
         path = self._folder / f"{key}.npy"
         try:
             found = np.lib.format.open_memmap(path, mode="r")  # refuses a file that is shorter than it says
-        except (OSError, ValueError, TypeError, MemoryError, OverflowError) as error:
+        except Exception as error:  # whatever the header is
             raise LanguageError(f"{path} is damaged: {error}; make it anew.") from error
         fits = found.ndim == 2 and found.dtype == np.float32 and found.shape[1] == self.width
         if not fits or not 1 <= len(found) <= _MOST_TOKENS or not np.isfinite(found).all():

@@ -90,17 +90,16 @@ def _seen(config: RdtConfig, samples: Mapping[str, Any], camera: str, age: int) 
             "'image_height' and 'image_width'."
         )
     found = network_pictures(pixels)
-    found[samples[is_pad(key)][:, step].cpu().numpy()] = no_picture(height, width)
+    found[samples[is_pad(key)][:, step].cpu().numpy()] = no_picture(config)
     return found
 
 
 def absent_conditions(config: RdtConfig, sentences: Sentences) -> list[dict[str, torch.Tensor]]:
     """Per condition what stands for its inputs, (1, ...): the empty sentence, the mean colour or state, zeros."""
     words, mask = sentences("")
-    height, width = config.image_height, config.image_width
     found = [
         {LANGUAGE_INPUT: words, LANGUAGE_MASK: mask},
-        *({image_input(*each): no_picture(height, width)} for each in config.pictures),
+        *({image_input(*each): no_picture(config)} for each in config.pictures),
         {STATE_INPUT: state_vectors(config, [config.state_mean])},
         {MASK_INPUT: np.zeros_like(mask_row(config))},
         {FREQUENCY_INPUT: frequency_row(0.0)},

@@ -77,6 +77,11 @@ class RdtConfig:
     def _check_pictures(self) -> None:
         if not self.cameras or len(set(self.cameras)) != len(self.cameras):
             raise PolicyError(f"rdt: 'cameras' is {list(self.cameras)}; it must be different names, at least one.")
+        if self.history > 1 and self.execute > 1 and not self.ensemble:
+            raise PolicyError(
+                f"rdt: 'history' is {self.history} and 'execute' {self.execute}; pictures are seen when the network is "
+                "asked, so those of the steps before need 'execute' 1 or an 'ensemble'."
+            )
         if not all(1 <= c <= 4096 for c in self.channels):
             raise PolicyError(f"rdt: 'channels' is {list(self.channels)}; it must be numbers from 1 to 4096.")
         for name in ("image_height", "image_width"):

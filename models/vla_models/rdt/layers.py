@@ -73,8 +73,9 @@ class CrossAttention(Attention):
         self.q, self.kv = nn.Linear(width, width), nn.Linear(width, 2 * width)
 
     def keys_values(self, condition: torch.Tensor) -> Cache:
-        """Of a condition (N, tokens, width)."""
-        k, v = (self.split(part) for part in self.kv(condition).chunk(2, dim=2))
+        """Of a condition (N, tokens, width); a product each, as one of both would have to be cut again."""
+        halves = zip(self.kv.weight.chunk(2), self.kv.bias.chunk(2), strict=True)
+        k, v = (self.split(nn.functional.linear(condition, weight, bias)) for weight, bias in halves)
         return self.k_norm(k), v
 
     def forward(self, x: torch.Tensor, cache: Cache, mask: torch.Tensor | None) -> torch.Tensor:

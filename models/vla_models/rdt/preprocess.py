@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_datasets.keys import STATE, image
-from vla_datasets.unified.slots import SIZE
 from vla_models.chunks.ensemble import Ensemble
 from vla_models.chunks.names import ACTIONS, NOISE
 from vla_models.errors import ObservationError
 from vla_models.observed import read_floats, read_picture
 from vla_models.rdt.config import RdtConfig
+from vla_models.rdt.inputs import network_inputs, said_actions
 from vla_models.rdt.names import (
     FEATURES_INPUT,
     FREQUENCY_INPUT,
@@ -25,9 +25,8 @@ from vla_models.rdt.names import (
     STATE_INPUT,
     image_input,
 )
-from vla_models.rdt.pictures import network_pictures, no_picture
+from vla_models.rdt.pictures import network_picture, no_picture
 from vla_models.rdt.sentences import Sentences
-from vla_models.rdt.vectors import action_values, frequency_row, mask_row, state_vectors
 
 __all__ = ["RdtPreprocessor"]
 
@@ -58,9 +57,8 @@ class RdtPreprocessor:
         self._words = self._sentences(task)
         self._forget_chunks()
         self._random = np.random.default_rng(seed)
-        none = no_picture(self._config.image_height, self._config.image_width)
         for pictures in self._seen.values():
-            pictures.extend([none] * self._config.history)
+            pictures.extend([no_picture(self._config)] * self._config.history)
 
     def inputs(self, observation: Mapping[str, Any]) -> dict[str, Floats]:
         """Float32 inputs; in front of an episode's first pictures there is the mean colour.
@@ -74,24 +72,13 @@ class RdtPreprocessor:
         c = self._config
         if self._words is None:
             raise ObservationError("rdt: there is no instruction; reset it with one.")
-        words, words_mask = self._words
-        return {
-            STATE_INPUT: state_vectors(c, read_floats(observation, STATE, len(c.state_mean))[None]),
-            MASK_INPUT: mask_row(c),
-            FREQUENCY_INPUT: frequency_row(c.frequency),
-            LANGUAGE_INPUT: words,
-            LANGUAGE_MASK: words_mask,
-            **self._pictures(observation),
-            NOISE: self._random.standard_normal((1, c.horizon, SIZE), np.float32) * mask_row(c),
-        }
-
-    def _pictures(self, observation: Mapping[str, Any]) -> dict[str, Floats]:
-        c = self._config
         if not c.channels:
             raise ObservationError("rdt: 'channels' is empty: features of pictures are the input, made elsewhere.")
+        state = read_floats(observation, STATE, len(c.state_mean))
         for camera, kept in self._seen.items():
-            kept.append(network_pictures(read_picture(observation, image(camera), c.image_height, c.image_width)[None]))
-        return {image_input(camera, age): self._seen[camera][-1 - age] for camera, age in c.pictures}
+            kept.append(network_picture(c, read_picture(observation, image(camera), c.image_height, c.image_width)))
+        pictures = [self._seen[camera][-1 - age] for camera, age in c.pictures]
+        return network_inputs(c, state, self._words, pictures, self._random)
 
     def actions(self, outputs: Mapping[str, npt.NDArray[Any]]) -> Floats:
         """What is done of the chunk: (execute, joints), or with an ensemble (1, joints).
@@ -99,11 +86,8 @@ class RdtPreprocessor:
         Raises:
             ObservationError: the chunk is not as many finite numbers as it should be.
         """
-        c, chunk = self._config, np.asarray(outputs[ACTIONS], np.float32)
-        if chunk.shape != (1, c.horizon, SIZE) or not np.isfinite(chunk).all():
-            raise ObservationError(f"The chunk is {chunk.shape}; it must be (1, {c.horizon}, {SIZE}), finite numbers.")
-        said = action_values(c, chunk[0])
-        return said[: c.execute] if self._ensemble is None else self._ensemble.action(said)[None]
+        said = said_actions(self._config, outputs[ACTIONS])
+        return said[: self._config.execute] if self._ensemble is None else self._ensemble.action(said)[None]
 
     def correct(self, action: npt.NDArray[Any]) -> None:
         """Something else was done than the last action: what older chunks say of the steps behind it is of no use."""
