@@ -54,6 +54,32 @@ def _parser() -> CommandParser:
         )
     )
 
+    _policy_commands(parser)
+
+    evaluate = parser.add_command(
+        "evaluate", "closed-loop success on fixed seeds", "vla_training.commands:evaluate_policy"
+    )
+    _evaluate_arguments(evaluate)
+
+    compare = parser.add_command(
+        "compare", "two evaluations episode by episode", "vla_training.commands:compare_evaluations"
+    )
+    compare.add_argument("first", type=Path, help="FILE.json of vla-train evaluate --output")
+    compare.add_argument("second", type=Path, help="another one, on the same episodes")
+
+    demo = parser.add_command(
+        "demo", "collect, train, export, compile, evaluate and report, in one go", "vla_training.commands:demo"
+    )
+    _demo_arguments(demo)
+    driving = parser.add_command(
+        "demo-driving", "the shipped drivers, from checkpoint to RTL and town", "vla_training.commands:demo_driving"
+    )
+    _demo_driving_arguments(driving)
+    return parser
+
+
+def _policy_commands(parser: CommandParser) -> None:
+    """What is done with a saved policy."""
     _export_arguments(
         parser.add_command("export", "saved policy -> ONNX, checked against torch", "vla_training.commands:export")
     )
@@ -76,27 +102,6 @@ def _parser() -> CommandParser:
     mask = parser.add_command("mask", "draw which tokens of a policy see which, by type", "vla_training.commands:mask")
     mask.add_argument("policy", help="name of a policy, or folder of a run or of a saved one")
     mask.add_argument("-o", "--output", type=Path, required=True, metavar="mask.svg", help="the picture to write")
-
-    evaluate = parser.add_command(
-        "evaluate", "closed-loop success on fixed seeds", "vla_training.commands:evaluate_policy"
-    )
-    _evaluate_arguments(evaluate)
-
-    compare = parser.add_command(
-        "compare", "two evaluations episode by episode", "vla_training.commands:compare_evaluations"
-    )
-    compare.add_argument("first", type=Path, help="FILE.json of vla-train evaluate --output")
-    compare.add_argument("second", type=Path, help="another one, on the same episodes")
-
-    demo = parser.add_command(
-        "demo", "collect, train, export, compile, evaluate and report, in one go", "vla_training.commands:demo"
-    )
-    _demo_arguments(demo)
-    driving = parser.add_command(
-        "demo-driving", "the shipped drivers, from checkpoint to RTL and town", "vla_training.commands:demo_driving"
-    )
-    _demo_driving_arguments(driving)
-    return parser
 
 
 def _export_arguments(export: CommandParser) -> None:
