@@ -9,6 +9,7 @@ import numpy as np
 
 from vla_datasets.keys import ACTION, STATE, image
 from vla_models.language.embeddings import write_embeddings
+from vla_models.registry import find_policy
 
 TASK = "pass the cube"
 ENCODER = "random@0"
@@ -52,3 +53,16 @@ def episode(steps: int, seed: int = 0) -> dict[str, np.ndarray]:
 def statistics(frames: dict[str, np.ndarray]) -> dict[str, Any]:
     """As a data set's stats.json has them."""
     return {key: {"mean": frames[key].mean(0).tolist(), "std": frames[key].std(0).tolist()} for key in (STATE, ACTION)}
+
+
+def made(**options: Any) -> Any:
+    """A policy none of whose layers begins with zeros."""
+    import torch
+
+    torch.manual_seed(0)
+    spec = find_policy("rdt")
+    policy = spec.make(spec.configured(SMALL | options)).eval()
+    with torch.no_grad():
+        for weight in policy.parameters():
+            weight += 0.05 * torch.randn_like(weight)
+    return policy

@@ -156,8 +156,9 @@ def _evaluate_arguments(p: CommandParser) -> None:
     p.add_argument("--policy", default="", help="run, saved policy or name, for what a file alone does not say")
     p.add_argument("--server", metavar="HOST:PORT", help="'vlarun serve' computes, or another server of openpi's")
     p.add_argument("--api-key-file", type=Path, metavar="FILE", help="the key that the server wants")
-    p.add_argument("--world", choices=[w.name for w in WORLDS], default=WORLDS[0].name, help="where it acts")
-    p.add_argument("--level", required=True, help=f"of the world, for example {', '.join(WORLDS[0].levels)}")
+    worlds = {w.name: w for w in WORLDS}
+    p.add_argument("--world", choices=worlds, metavar="WORLD", default="babyai", help=f"one of {', '.join(worlds)}")
+    p.add_argument("--level", required=True, help=f"of the world, for example {', '.join(worlds['babyai'].levels)}")
     p.add_argument("--episodes", type=int, default=200, help="how many episodes are played")
     p.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
     p.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="processes here, or a Ray cluster")
