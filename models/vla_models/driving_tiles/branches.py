@@ -30,7 +30,8 @@ class BranchConvs(nn.Module):  # type: ignore[misc]  # torch is untyped here
         x = x[:, :, None, None]
         for conv in self.convs[:-1]:
             x = torch.relu(conv(x))
-        return self.convs[-1](x).flatten(1)  # type: ignore[no-any-return]  # torch is untyped here
+        controls: torch.Tensor = self.convs[-1](x).flatten(1)
+        return controls
 
 
 def _beside(layers: Sequence[nn.Linear], first: bool) -> nn.Conv2d:
