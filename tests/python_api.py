@@ -66,6 +66,16 @@ SECTIONS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
             "vla_datasets.import_.write": ("import_recording",),
         },
     ),
+    "Waymo's end-to-end set": (
+        "Needs the extra `waymo`.",
+        {
+            "vla_datasets.waymo.index": ("open_frames", "FrameIndex"),
+            "vla_datasets.waymo.frame": ("Frame",),
+            "vla_datasets.waymo.prepare": ("import_frames",),
+            "vla_datasets.waymo.metrics": ("displacement", "padded_raters", "rater_feedback_score"),
+            "vla_datasets.waymo.submission": ("About", "write_submission"),
+        },
+    ),
 }
 
 

@@ -120,6 +120,13 @@ def test_peoples_demonstrations(tree: Path) -> None:
     assert follow(HOWTO / "pusht.md", tree, {"--steps 100 --validate-every 100": "--steps 2 --batch-size 8"}) == 2
 
 
+@pytest.mark.slow
+def test_waymos_set(tree: Path) -> None:
+    for name in ("google_crc32c", "panda3d"):
+        pytest.importorskip(name, reason="make setup")
+    assert follow(HOWTO / "waymo.md", tree) == 5
+
+
 SHORTER = {"--episodes 1500": "--episodes 12", "--episodes 200": "--episodes 2"}
 
 

@@ -39,22 +39,7 @@ def _parser() -> CommandParser:
         world.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
         world.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="processes here, or a Ray cluster")
         world.add_argument("--shard", default="0/1", help="i/n: collect only every n-th block, from the i-th")
-    recorded = parser.add_command(
-        "import", "what others recorded of Push-T, as demonstrations", "vla_datasets.commands:import_data"
-    )
-    recorded.add_argument(
-        "source",
-        type=Path,
-        help="folder of a LeRobotDataset (v2.0, v2.1, v3.0), or Diffusion Policy's .zarr, a folder or a .zip",
-    )
-    recorded.add_argument("--out", type=Path, required=True, help="new folder of the data set")
-    recorded.add_argument(
-        "--world",
-        default="",
-        choices=[spec.name for spec in WORLDS if spec.imported],
-        help="whose data it becomes (default: pusht where the block's corners are known, pusht_pixels otherwise)",
-    )
-    recorded.add_argument("--validation-fraction", type=float, default=0.1, help="share of the episodes held out")
+    _add_import(parser)
     table = parser.add_command(
         "csv", "a driving set as the earlier CARLA system's CSV and PNGs", "vla_datasets.commands:write_csv"
     )
@@ -64,6 +49,28 @@ def _parser() -> CommandParser:
     table.add_argument("--seed", type=not_negative, default=0, help="another seed chooses others")
     _add_waymo(parser)
     return parser
+
+
+def _add_import(parser: CommandParser) -> None:
+    recorded = parser.add_command(
+        "import", "what others recorded, of Push-T or as Waymo's TFRecords", "vla_datasets.commands:import_data"
+    )
+    recorded.add_argument(
+        "source",
+        type=Path,
+        help="folder of a LeRobotDataset (v2.0, v2.1, v3.0) of Push-T; Diffusion Policy's .zarr, a folder or a .zip; "
+        "or a folder of Waymo's end-to-end TFRecords",
+    )
+    recorded.add_argument("--out", type=Path, required=True, help="new folder of the data set")
+    recorded.add_argument(
+        "--world",
+        default="",
+        choices=[spec.name for spec in WORLDS if spec.imported],
+        help="Push-T: whose data it becomes (default: pusht where the block's corners are known, else pusht_pixels)",
+    )
+    recorded.add_argument("--cameras", default="", help="Waymo: all, or names such as front,rear (default: front)")
+    recorded.add_argument("--size", default="", help="Waymo: resize pictures to width x height, such as 384x384")
+    recorded.add_argument("--validation-fraction", type=float, default=0.1, help="share of the episodes held out")
 
 
 def _add_waymo(parser: CommandParser) -> None:

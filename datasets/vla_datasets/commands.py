@@ -49,8 +49,16 @@ def collect_world(arguments: argparse.Namespace) -> int:
 def import_data(arguments: argparse.Namespace) -> int:
     """vla-collect import."""
     from vla_datasets.import_.write import import_recording
+    from vla_datasets.waymo.commands import import_set
+    from vla_datasets.waymo.index import record_files
 
     check_folder(arguments.out, parents=True)
+    if record_files(arguments.source):
+        return import_set(arguments)
+    if arguments.cameras or arguments.size:
+        raise BadUsageError(
+            f"--cameras and --size are for Waymo's TFRecords, and no file of {arguments.source} is called *.tfrecord*."
+        )
     with progress_bar() as bar:
         task = bar.add_task(f"import {arguments.source.name}", total=None)
         info = import_recording(

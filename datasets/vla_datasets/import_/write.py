@@ -5,12 +5,10 @@ Not here: how a recording is read (`source.py`) and what its values must be (`pu
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from vla_datasets.files import check_new_folder, whole_folder
 from vla_datasets.import_.pusht import LEVEL, features_of, picture_of_goal, world_episode
 from vla_datasets.import_.recording import Recording
 from vla_datasets.import_.source import open_recording
@@ -19,8 +17,6 @@ from vla_datasets.lerobot.writer import Episode, write_dataset
 from vla_datasets.splits import check_fraction, hold_out
 from vla_datasets.worlds.pusht_pixels.schema import GOAL_IMAGE
 from vla_datasets.worlds.registry import find_world
-from vla_isa.errors import OutputError
-from vla_isa.files import make_folder
 
 __all__ = ["import_recording"]
 
@@ -49,7 +45,7 @@ def import_recording(
         OutputError: `out` is there already, or cannot be written; nothing is left behind.
     """
     check_fraction(validation_fraction)
-    _check_new(out)
+    check_new_folder(out)
     recording = open_recording(source)
     world = world or ("pusht" if recording.keypoints else "pusht_pixels")
     features = features_of(recording, world)
@@ -65,10 +61,8 @@ def import_recording(
                 block = []
             progress(number + 1, total)
 
-    make_folder(out.parent)
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        written = write_dataset(
+    with whole_folder(out) as temporary:
+        return write_dataset(
             temporary,
             blocks(),
             features,
@@ -77,17 +71,6 @@ def import_recording(
             splits=hold_out(total, validation_fraction),
             collection={"world": world, "level": LEVEL, **_origin(source, recording)},
         )
-        os.rename(temporary, out)
-    except OSError as error:
-        raise OutputError(f"output folder '{out}' cannot be written: {error.strerror}; choose another place") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return written
-
-
-def _check_new(out: Path) -> None:
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise OutputError(f"output folder '{out}' is there already; choose another --out, or remove it.")
 
 
 def _origin(source: Path, recording: Recording) -> dict[str, str]:

@@ -16,14 +16,16 @@ from vla_datasets.errors import DatasetError
 from vla_datasets.progress import progress_bar
 from vla_datasets.waymo.baselines import BASELINES
 from vla_datasets.waymo.index import FrameIndex, open_frames
+from vla_datasets.waymo.names import Camera, cameras_called
 from vla_datasets.waymo.score import Scores, motion_of, read_predictions, score
 from vla_datasets.waymo.submission import read_about, write_submission
 from vla_isa.errors import BadUsageError
 from vla_isa.files import check_folder, check_writable
 
-__all__ = ["score_set", "write_set"]
+__all__ = ["import_set", "score_set", "write_set"]
 
 _HELD_OUT = 0.1  # of the segments, where the files' names say nothing of splits
+_LARGEST = 4096  # pixels of a side
 _MOST_LINES = 2**28  # bytes of a file of names
 
 
@@ -53,6 +55,32 @@ def write_set(arguments: argparse.Namespace) -> int:
     sys.stdout.write(
         f"{arguments.out}: {options.segments} segments, {frames} frames in {files} files ({seconds:.1f} s)\n"
     )
+    return 0
+
+
+def import_set(arguments: argparse.Namespace) -> int:
+    """vla-collect import, of TFRecords."""
+    from vla_datasets.waymo.prepare import import_frames
+
+    if arguments.world:
+        raise BadUsageError("--world is for recordings of Push-T; these are Waymo's TFRecords.")
+    size = _size(arguments.size) if arguments.size else None
+    if size and not all(1 <= side <= _LARGEST for side in size):
+        raise DatasetError(f"--size is {arguments.size}; each side must be 1 to {_LARGEST} pixels.")
+    cameras = cameras_called(arguments.cameras or Camera.FRONT.key)
+    with progress_bar() as bar:
+        task = bar.add_task(f"import {arguments.source.name}", total=None)
+        info = import_frames(
+            arguments.source,
+            arguments.out,
+            cameras,
+            size,
+            arguments.validation_fraction,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    held_out = info.splits["val"][1] - info.splits["val"][0]
+    done = f"{info.total_episodes} segments, {info.total_frames} frames, {held_out} held out"
+    sys.stdout.write(f"{arguments.out}: {done} ({info.collection['form']})\n")
     return 0
 
 

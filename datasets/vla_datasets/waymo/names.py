@@ -12,8 +12,24 @@ import numpy.typing as npt
 
 from vla_datasets.errors import DatasetError
 
-__all__ = ["FUTURE", "HERTZ", "PAST", "STATES", "Camera", "Intent", "cameras_called", "one_hot"]
+__all__ = [
+    "FRAME_NUMBER",
+    "FUTURE",
+    "HERTZ",
+    "INTENT",
+    "PAST",
+    "RATED",
+    "SCORES",
+    "STATES",
+    "Camera",
+    "Intent",
+    "cameras_called",
+    "one_hot",
+]
 
+INTENT = "observation.intent"  # keys of a prepared set, beside `vla_datasets.keys`
+RATED, SCORES = "rated.trajectories", "rated.scores"
+FRAME_NUMBER = "frame_number"
 HERTZ = 4  # states a second
 PAST, FUTURE = 16, 20  # states in (-4 s, 0] and in (0, 5 s]
 STATES = ("x", "y", "velocity_x", "velocity_y", "acceleration_x", "acceleration_y")  # m, m/s, m/s2; x forward, y left
