@@ -156,9 +156,9 @@ def _evaluate_arguments(p: CommandParser) -> None:
     p.add_argument("--policy", default="", help="run, saved policy or name, for what a file alone does not say")
     p.add_argument("--server", metavar="HOST:PORT", help="'vlarun serve' computes, or another server of openpi's")
     p.add_argument("--api-key-file", type=Path, metavar="FILE", help="the key that the server wants")
-    worlds = {w.name: w for w in WORLDS}
-    p.add_argument("--world", choices=worlds, metavar="WORLD", default="babyai", help=f"one of {', '.join(worlds)}")
-    p.add_argument("--level", required=True, help=f"of the world, for example {', '.join(worlds['babyai'].levels)}")
+    names, first = [w.name for w in WORLDS], WORLDS[0]
+    p.add_argument("--world", choices=names, metavar="WORLD", default=first.name, help=f"one of {', '.join(names)}")
+    p.add_argument("--level", required=True, help=f"of the world, for example {', '.join(first.levels)}")
     p.add_argument("--episodes", type=int, default=200, help="how many episodes are played")
     p.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
     p.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="processes here, or a Ray cluster")

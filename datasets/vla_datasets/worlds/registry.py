@@ -86,7 +86,15 @@ class WorldSpec:
             ) from error
 
 
-WORLDS: tuple[WorldSpec, ...] = (
+WORLDS: tuple[WorldSpec, ...] = (  # the first one is what commands take where none is named
+    WorldSpec(
+        "babyai",
+        "BabyAI levels, played by BabyAIBot",
+        ("GoToObj", "GoToRedBall", "GoToLocal"),
+        world="vla_datasets.worlds.babyai.environment:BabyAI",
+        expert="vla_datasets.worlds.babyai.expert:expert",
+        schema="vla_datasets.worlds.babyai.schema:SCHEMA",
+    ),
     WorldSpec(
         "aloha",
         "two arms hand a cube over, by rehearsed ways of their fingertips",
@@ -96,14 +104,6 @@ WORLDS: tuple[WorldSpec, ...] = (
         schema="vla_datasets.worlds.aloha.schema:schema",
         extras="envs,aloha",
         long=True,
-    ),
-    WorldSpec(
-        "babyai",
-        "BabyAI levels, played by BabyAIBot",
-        ("GoToObj", "GoToRedBall", "GoToLocal"),
-        world="vla_datasets.worlds.babyai.environment:BabyAI",
-        expert="vla_datasets.worlds.babyai.expert:expert",
-        schema="vla_datasets.worlds.babyai.schema:SCHEMA",
     ),
     WorldSpec(
         "carla",
