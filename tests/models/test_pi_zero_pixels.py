@@ -261,6 +261,32 @@ def test_it_learns_below_the_variance_of_the_noise() -> None:
     assert (px < np.multiply(0.8, first_px)).all()
 
 
+def test_several_chunks_on_their_way_for_a_picture_are_as_if_it_was_there_as_often() -> None:
+    """Their order is that of the pictures; the picture is looked at once."""
+    import torch
+
+    from vla_training.objectives.registry import find_objective
+
+    policy = small().eval()
+    batch = policy.prepare(samples(3))
+    image, patches, state, *_ = batch.inputs.values()
+    generator = torch.Generator().manual_seed(1)
+    noise, time = torch.randn(6, 16, 2, generator=generator), torch.rand(6, generator=generator)
+    looked: list[int] = []
+    policy.tower.register_forward_hook(lambda module, inputs, output: looked.append(len(output)))
+    with torch.no_grad():
+        found = policy(image, patches, state, noise, time).velocity
+        twice = (value.repeat_interleave(2, 0) for value in (image, patches, state))
+        assert torch.allclose(found, policy(*twice, noise, time).velocity, atol=1e-5)
+    assert looked == [3, 6]
+    loss = {}
+    for draws in (1, 32):
+        objective = find_objective("flow_and_corners").make(draws=draws)
+        made = [objective.loss(policy, batch, torch.Generator().manual_seed(n))[0] for n in range(8)]
+        loss[draws] = [value.item() for value in made]
+    assert np.std(loss[32]) < 0.5 * np.std(loss[1]) and abs(np.mean(loss[32]) - np.mean(loss[1])) < 0.2
+
+
 def test_policy_and_objective_fit() -> None:
     import torch
 
@@ -274,3 +300,5 @@ def test_policy_and_objective_fit() -> None:
         find_objective("flow_and_corners").make().loss(small(), other, generator)
     with pytest.raises(TrainConfigError, match="'corners' is -1"):
         find_objective("flow_and_corners").make(corners=-1.0)
+    with pytest.raises(TrainConfigError, match="'draws' is 0"):
+        find_objective("flow_and_corners").make(draws=0)

@@ -30,7 +30,7 @@ class PixelsOutput(NamedTuple):
     """Of a batch of N, in training.
 
     Attributes:
-        velocity: (N, horizon, 2).
+        velocity: (K * N, horizon, 2), of K chunks on their way for each picture.
         corners: (N, 16, features), what the tokens say of the corners; see `observation.corner_rows`.
     """
 
@@ -64,12 +64,14 @@ class PiZeroPixels(JointExperts):
 
         Args:
             inputs: in this order: image (N, 3, 96, 96) in [-1, 1], where it sees the goal that one's likewise, patches
-                (N, 36, features) of `vla_models.pusht.pixels`, state (N, features), noise (N, horizon, 2), which is the
-                chunk on its way, and time (N,) in [0, 1], how far it is.
+                (N, 36, features) of `vla_models.pusht.pixels`, state (N, features), noise (K * N, horizon, 2), K chunks
+                on their way for each picture, one behind another, and time (K * N,) in [0, 1], how far each is.
         """
         *pictures, patches, state, noise, time = inputs
         tokens = self.see(pictures, patches)
-        velocity = self.predict(noise, self.time_rows(time)[:, None], self.keep(tokens, state))
+        each = len(noise) // len(state)
+        known = tuple((k.repeat_interleave(each, 0), v.repeat_interleave(each, 0)) for k, v in self.keep(tokens, state))
+        velocity = self.predict(noise, self.time_rows(time)[:, None], known)
         return PixelsOutput(velocity, self.corners(tokens))
 
     def condition(self, *inputs: torch.Tensor) -> tuple[Cache, ...]:

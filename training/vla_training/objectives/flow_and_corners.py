@@ -26,14 +26,20 @@ __all__ = ["FlowAndCorners"]
 
 @dataclass(frozen=True)
 class FlowAndCorners(FlowMatching):
-    """`FlowMatching`, and `corners` times the mean squared error of the corners' features."""
+    """`FlowMatching`, and `corners` times the mean squared error of the corners' features.
+
+    A picture costs more than a chunk on its way: it is looked at once for `draws` of noise and time.
+    """
 
     corners: float = 1.0
+    draws: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (math.isfinite(self.corners) and self.corners >= 0):
             raise TrainConfigError(f"'corners' is {self.corners}; it must be a finite number from 0 on.")
+        if not 1 <= self.draws <= 64:
+            raise TrainConfigError(f"'draws' is {self.draws}; it must be from 1 to 64.")
 
     def loss(
         self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
@@ -52,7 +58,7 @@ class FlowAndCorners(FlowMatching):
                 f"one takes {', '.join(batch.inputs)}. Choose policy 'pi_zero_pixels', or another 'objective'."
             )
         inputs = {name: value for name, value in batch.inputs.items() if name != SEEN_CORNERS}
-        way, time, wanted = self.drawn(batch.target, generator)
+        way, time, wanted = self.drawn(batch.target.repeat_interleave(self.draws, dim=0), generator)
         found = asked(policy, replace(batch, inputs=inputs), way, time)
         velocity = (found.velocity - wanted).square().mean()
         wrong = found.corners - batch.inputs[SEEN_CORNERS]
