@@ -5,11 +5,11 @@
         [--chart FILE.svg] [--euler-chart FILE.svg]
 
 A run is a folder of `vla-train train`; one that sees pictures plays `--world pusht_pixels`. A policy is asked again
-after `--execute` steps; each number of `--euler` steps is played with the first of them. Of a policy of two heads both
-are played. On `sim` and `rtl` the policy is exported, calibrated with held-out frames of `--data` and compiled for `u50`,
-once for each number of Euler steps, to one program. Same seeds everywhere, which nobody trained on. Score is the mean of
-the largest reward of an episode, coverage that of the goal without a limit. What is done is not done again: table and
-chart have all that --out has of so many episodes.
+after `--execute` steps; each number of `--euler` steps is played with the first of them. Of a policy of two heads
+both are played. On `sim` and `rtl` the policy is exported, calibrated with held-out frames of `--data` and compiled
+for `u50`, once for each number of Euler steps, to one program. Same seeds everywhere, which nobody trained on. Score
+is the mean of the largest reward of an episode, coverage that of the goal without a limit. What is done is not done
+again: table and chart have all that --out has of so many episodes.
 """
 
 from __future__ import annotations
