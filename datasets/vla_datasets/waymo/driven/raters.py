@@ -25,15 +25,16 @@ __all__ = ["VARIANTS", "Tried", "grade", "rate"]
 
 _CLOSE = 1.0  # m to others, below which it is too close
 _HARD, _HARDEST = 3.0, 8.0  # m/s2 that begin to be felt, and that are full brakes
-_OFF_CLOSE, _OFF_HARD, _OFF_IGNORED, _OFF_SLOW = 4.0, 2.0, 6.0, 3.0  # points that these cost at most
+_OFF_CLOSE, _OFF_HARD, _OFF_IGNORED, _OFF_SLOW = 4.0, 2.0, 6.0, 7.0  # points that these cost at most
 _MOVES, _BRAKES = 1.0, 0.1  # m/s above which, and brake below which, what is in the way is ignored
 _APART = 0.5  # m between two trajectories, on the average, that are not the same
 Action = npt.NDArray[np.float32]
 Variant = Callable[[Action, float, float], tuple[float, float, float]]
 
+_EXPERT = "as the expert"
 # steer, throttle and brake of the expert, speed (m/s) and seconds since now -> steer, throttle and brake
 VARIANTS: dict[str, Variant] = {
-    "as the expert": lambda action, speed, time: (action[0], action[1], action[2]),
+    _EXPERT: lambda action, speed, time: (action[0], action[1], action[2]),
     "slower": lambda action, speed, time: (action[0], action[1] if speed < 2.0 else 0.0, action[2]),
     "brakes": lambda action, speed, time: (action[0], 0.0, max(action[2], 0.3)),
     "hurries": lambda action, speed, time: (action[0], 1.0 if speed < 8.0 else 0.0, 0.0),
@@ -66,7 +67,7 @@ def rate(simulation: Simulation) -> tuple[Rated, ...]:
     """The best, the worst and a middle one of the trajectories from now on that differ; fewer where fewer do. The
     simulation stays as it is."""
     tried = [_try(simulation.twin(), variant) for variant in VARIANTS.values()]
-    far = max((one.driven for one in tried if not (one.crashed or one.ignored)), default=0.0)
+    far = tried[list(VARIANTS).index(_EXPERT)].driven
     found: list[Rated] = []
     for rated in sorted((Rated(one.points, grade(one, far)) for one in tried), key=lambda rated: -rated.score):
         apart = [np.linalg.norm(rated.points - other.points, axis=1).mean() for other in found]
@@ -80,7 +81,7 @@ def grade(tried: Tried, far: float) -> float:
     """The score, 0 to 10.
 
     Args:
-        far: metres of the variant that got on best without a fault.
+        far: metres that the expert drives.
     """
     if tried.crashed:
         return 0.0
