@@ -17,6 +17,7 @@ from vla_isa.command_line import CommandParser, not_negative, positive, run
 __all__ = ["main"]
 
 _BASELINES = ("constant_velocity", "constant_turn")  # of `waymo.baselines`, which takes numpy
+_ROBOTS = ("aloha", "agilex")  # of `unified.robots`, which takes numpy
 _STOPPED = "stopped; the same command goes on from the episodes that are done (an import: from the start)"
 
 
@@ -47,19 +48,20 @@ def _parser() -> CommandParser:
     table.add_argument("--out", type=Path, required=True, help="new folder of data.csv and images/")
     table.add_argument("--by", choices=("command", "steering"), default="command", help="how candidates are chosen")
     table.add_argument("--seed", type=not_negative, default=0, help="another seed chooses others")
+    _add_two_arms(parser)
     _add_waymo(parser)
     return parser
 
 
 def _add_import(parser: CommandParser) -> None:
     recorded = parser.add_command(
-        "import", "what others recorded, of Push-T or as Waymo's TFRecords", "vla_datasets.commands:import_data"
+        "import", "what others recorded: Push-T, Waymo's TFRecords, ALOHA's HDF5", "vla_datasets.commands:import_data"
     )
     recorded.add_argument(
         "source",
         type=Path,
         help="folder of a LeRobotDataset (v2.0, v2.1, v3.0) of Push-T; Diffusion Policy's .zarr, a folder or a .zip; "
-        "or a folder of Waymo's end-to-end TFRecords",
+        "a folder of Waymo's end-to-end TFRecords; or one of ALOHA's episode_N.hdf5, or of folders of them",
     )
     recorded.add_argument("--out", type=Path, required=True, help="new folder of the data set")
     recorded.add_argument(
@@ -69,8 +71,35 @@ def _add_import(parser: CommandParser) -> None:
         help="Push-T: whose data it becomes (default: pusht where the block's corners are known, else pusht_pixels)",
     )
     recorded.add_argument("--cameras", default="", help="Waymo: all, or names such as front,rear (default: front)")
-    recorded.add_argument("--size", default="", help="Waymo: resize pictures to width x height, such as 384x384")
+    recorded.add_argument("--size", default="", help="Waymo, ALOHA: resize pictures to width x height, such as 384x384")
     recorded.add_argument("--validation-fraction", type=float, default=0.1, help="share of the episodes held out")
+    aloha = recorded.add_argument_group("ALOHA's episodes", "what the files do not say")
+    aloha.add_argument("--robot", choices=_ROBOTS, default="aloha", help="how its grippers are counted")
+    aloha.add_argument("--fps", type=positive, default=50, help="frames a second; RDT's have 25")
+    aloha.add_argument("--channels", choices=("rgb", "bgr"), default="rgb", help="of the decoded pictures")
+    aloha.add_argument("--task", default="", help="what is done, in words, where no file beside the episodes says it")
+    aloha.add_argument(
+        "--paraphrases", action="store_true", help="draw a sentence of RDT's file for each episode, not its instruction"
+    )
+
+
+def _add_two_arms(parser: CommandParser) -> None:
+    files = parser.add_command("hdf5", "a set of two arms as ALOHA's HDF5", "vla_datasets.commands:write_hdf5")
+    files.add_argument("data", type=Path, help="folder of the data set")
+    files.add_argument("--out", type=Path, required=True, help="new folder of episode_N.hdf5")
+    files.add_argument("--robot", choices=_ROBOTS, default="aloha", help="how the files count grippers")
+    files.add_argument("--raw", action="store_true", help="pictures as they are, not as JPEG")
+    told = parser.add_command(
+        "statistics", "what RDT is told of data sets, four JSON files", "vla_datasets.commands:write_statistics"
+    )
+    told.add_argument("data", type=Path, nargs="+", help="folders of the data sets")
+    told.add_argument("--out", type=Path, required=True, help="folder of the files")
+    told.add_argument(
+        "--robot", choices=_ROBOTS, default="", help="whose values they hold (default: places that a set names itself)"
+    )
+    told.add_argument(
+        "--weights", type=float, nargs="+", metavar="W", help="how often each is drawn from (default: each 100)"
+    )
 
 
 def _add_waymo(parser: CommandParser) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vla_datasets.errors import CollectError, DatasetError
+from vla_datasets.import_.prepared import Prepared
 from vla_datasets.import_.recording import Array, Recorded, Recording
 from vla_datasets.keys import ACTION, DONE, REWARD, STATE
 from vla_datasets.lerobot.format import Feature
@@ -21,13 +22,31 @@ from vla_datasets.worlds.pusht.schema import GOAL, GOAL_POSE, KEYPOINTS, SENTENC
 from vla_datasets.worlds.pusht_pixels.schema import GOAL_IMAGE, IMAGE
 from vla_datasets.worlds.registry import find_world
 
-__all__ = ["LEVEL", "features_of", "picture_of_goal", "world_episode"]
+__all__ = ["prepare_pusht"]
 
-LEVEL = "fixed"  # everybody records gym-pusht's goal
+_LEVEL = "fixed"  # everybody records gym-pusht's goal
 _NEAR = 0.5  # px between corners and a T
 
 
-def features_of(recording: Recording, world: str) -> Mapping[str, Feature]:
+def prepare_pusht(recording: Recording, world: str) -> Prepared:
+    """A recording as a set of a world.
+
+    Args:
+        world: `pusht` or `pusht_pixels`; empty: `pusht` where the recording says where the block is.
+
+    Raises:
+        CollectError: what it lacks for this world, or a package is missing.
+    """
+    world = world or ("pusht" if recording.keypoints else "pusht_pixels")
+    features = _features_of(recording, world)
+    goal = _picture_of_goal() if GOAL_IMAGE in features else None
+    recorded = enumerate(recording.episodes(images=goal is not None))
+    episodes = (_world_episode(one, number, features, goal) for number, one in recorded)
+    fps = find_world(world).frame().fps
+    return Prepared(recording.form, world, {"level": _LEVEL}, features, fps, len(recording.lengths), episodes)
+
+
+def _features_of(recording: Recording, world: str) -> Mapping[str, Feature]:
     """The columns of a world that a recording fills.
 
     Raises:
@@ -44,20 +63,20 @@ def features_of(recording: Recording, world: str) -> Mapping[str, Feature]:
     return {name: feature for name, feature in features.items() if name != KEYPOINTS or recording.keypoints}
 
 
-def picture_of_goal() -> bytes:
+def _picture_of_goal() -> bytes:
     """What `pusht_pixels` shows as the goal, PNG.
 
     Raises:
         CollectError: gym-pusht is missing.
     """
-    world = find_world("pusht_pixels").make(LEVEL)
+    world = find_world("pusht_pixels").make(_LEVEL)
     try:
         return encode_png(world.reset(seed=0)[0][GOAL_IMAGE])
     finally:
         world.close()
 
 
-def world_episode(recorded: Recorded, number: int, features: Mapping[str, Feature], goal: bytes | None) -> Episode:
+def _world_episode(recorded: Recorded, number: int, features: Mapping[str, Feature], goal: bytes | None) -> Episode:
     """The episode as the world's collector would store it; its number stands for a seed.
 
     Raises:

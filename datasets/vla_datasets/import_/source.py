@@ -4,18 +4,42 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vla_datasets.errors import DatasetError
+from vla_datasets.errors import CollectError, DatasetError
+from vla_datasets.import_.aloha import AlohaOptions, find_episodes, prepare_aloha
 from vla_datasets.import_.diffusion_policy import open_replay_buffer
 from vla_datasets.import_.lerobot_frames import open_lerobot
+from vla_datasets.import_.prepared import Prepared
+from vla_datasets.import_.pusht import prepare_pusht
 from vla_datasets.import_.recording import Recording
 from vla_datasets.import_.zarr_files import open_files
 from vla_datasets.lerobot.format import INFO_PATH
 
-__all__ = ["open_recording"]
+__all__ = ["open_recording", "prepare"]
+
+
+def prepare(source: Path, world: str, aloha: AlohaOptions | None) -> Prepared:
+    """Look at what somebody recorded.
+
+    Args:
+        world: whose data it becomes; empty: what it can.
+        aloha: what ALOHA's files do not say.
+
+    Raises:
+        DatasetError: it is nothing that is read, or damaged.
+        CollectError: it is not of the world, an option is not for it, or a package is missing.
+    """
+    if find_episodes(source):
+        if world:
+            raise CollectError(f"--world is '{world}'; {source} has episodes of ALOHA, which need none.")
+        return prepare_aloha(source, aloha or AlohaOptions())
+    recording = open_recording(source)
+    if aloha not in (None, AlohaOptions()):
+        raise CollectError(f"{source} is a recording of Push-T; give it no --size and no option of ALOHA's episodes.")
+    return prepare_pusht(recording, world)
 
 
 def open_recording(path: Path) -> Recording:
-    """Open what somebody recorded.
+    """Open what somebody recorded of Push-T.
 
     Raises:
         DatasetError: it is nothing that is read, or damaged.
@@ -29,6 +53,7 @@ def open_recording(path: Path) -> Recording:
     if files is not None:
         return open_replay_buffer(files)
     raise DatasetError(
-        f"{path} is no recording that is read: the folder of a LeRobotDataset has {INFO_PATH}, and a replay buffer of "
-        "Diffusion Policy, a folder or a .zip, has meta/episode_ends/.zarray."
+        f"{path} is no recording that is read: the folder of a LeRobotDataset has {INFO_PATH}, a replay buffer of "
+        "Diffusion Policy, a folder or a .zip, has meta/episode_ends/.zarray, and a folder of ALOHA's episodes has "
+        "episode_0.hdf5, or folders with such."
     )

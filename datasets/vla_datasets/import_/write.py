@@ -1,26 +1,23 @@
 """Import a recording: read, look at it, and write the prepared set, whole or not at all.
 
-Not here: how a recording is read (`source.py`) and what its values must be (`pusht.py`).
+Not here: how a recording is read (`source.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from vla_datasets.files import check_new_folder, whole_folder
-from vla_datasets.import_.pusht import LEVEL, features_of, picture_of_goal, world_episode
-from vla_datasets.import_.recording import Recording
-from vla_datasets.import_.source import open_recording
+from vla_datasets.import_.aloha import AlohaOptions
+from vla_datasets.import_.source import prepare
 from vla_datasets.lerobot.format import DatasetInfo
 from vla_datasets.lerobot.writer import Episode, write_dataset
 from vla_datasets.splits import check_fraction, hold_out
-from vla_datasets.worlds.pusht_pixels.schema import GOAL_IMAGE
-from vla_datasets.worlds.registry import find_world
 
 __all__ = ["import_recording"]
 
-_EPISODES_PER_BLOCK = 100  # one data file
+_EPISODES_PER_BLOCK, _MOST_BYTES = 100, 2**28  # of a block, which is one data file and in memory; bytes of its pictures
 
 
 def import_recording(
@@ -29,50 +26,55 @@ def import_recording(
     world: str = "",
     validation_fraction: float = 0.1,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    aloha: AlohaOptions | None = None,
 ) -> DatasetInfo:
-    """Write the prepared set of a recording of Push-T; what was written.
+    """Write the prepared set of a recording; what was written.
 
     Args:
-        source: a LeRobotDataset's folder, or a replay buffer of Diffusion Policy, a folder or a .zip.
+        source: a LeRobotDataset's folder, or a replay buffer of Diffusion Policy, a folder or a .zip, of Push-T; or a
+            folder of ALOHA's episodes in HDF5.
         out: new folder of the set.
         world: `pusht` or `pusht_pixels`; empty: `pusht` where the recording says where the block is.
         validation_fraction: share of the episodes that is held out, the last ones.
         progress: called with the number of episodes that are done, and of all.
+        aloha: what ALOHA's files do not say.
 
     Raises:
         DatasetError: the recording is damaged, or of another task.
-        CollectError: it is not of the world, or a package is missing.
+        CollectError: it is not of the world, an option is not for it, or a package is missing.
         OutputError: `out` is there already, or cannot be written; nothing is left behind.
     """
     check_fraction(validation_fraction)
     check_new_folder(out)
-    recording = open_recording(source)
-    world = world or ("pusht" if recording.keypoints else "pusht_pixels")
-    features = features_of(recording, world)
-    goal = picture_of_goal() if GOAL_IMAGE in features else None
-    total = len(recording.lengths)
+    prepared = prepare(source, world, aloha)
 
-    def blocks() -> Iterator[list[Episode]]:
-        block: list[Episode] = []
-        for number, recorded in enumerate(recording.episodes(images=goal is not None)):
-            block.append(world_episode(recorded, number, features, goal))
-            if len(block) == _EPISODES_PER_BLOCK or number == total - 1:
-                yield block
-                block = []
-            progress(number + 1, total)
+    def counted() -> Iterator[Episode]:
+        for number, episode in enumerate(prepared.episodes):
+            yield episode
+            progress(number + 1, prepared.total)
 
-    with whole_folder(out) as temporary:
+    # of the path the name alone, so that equal recordings give equal bytes anywhere
+    origin = {"imported": source.resolve().name, "form": prepared.form}
+    with whole_folder(out) as folder:
         return write_dataset(
-            temporary,
-            blocks(),
-            features,
-            find_world(world).frame().fps,
-            robot_type=world,
-            splits=hold_out(total, validation_fraction),
-            collection={"world": world, "level": LEVEL, **_origin(source, recording)},
+            folder,
+            _blocks(counted()),
+            prepared.features,
+            prepared.fps,
+            robot_type=prepared.world,
+            splits=hold_out(prepared.total, validation_fraction),
+            collection={"world": prepared.world, **prepared.origin, **origin},
         )
 
 
-def _origin(source: Path, recording: Recording) -> dict[str, str]:
-    """Where the set comes from; of the path the name alone, so that equal recordings give equal bytes anywhere."""
-    return {"imported": source.resolve().name, "form": recording.form}
+def _blocks(episodes: Iterable[Episode]) -> Iterator[list[Episode]]:
+    block: list[Episode] = []
+    size = 0
+    for episode in episodes:
+        block.append(episode)
+        size += sum(len(value) for values in episode.columns.values() for value in values if isinstance(value, bytes))
+        if len(block) == _EPISODES_PER_BLOCK or size > _MOST_BYTES:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block

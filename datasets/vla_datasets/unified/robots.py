@@ -38,28 +38,38 @@ class Robot:
     state_scales: Mapping[str, float] = field(default_factory=dict)
     action_scales: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def state_divisors(self) -> npt.NDArray[np.float64]:
+        """What each value of a state (N,) is divided by to be the vector's."""
+        return np.array([self.state_scales.get(name, 1.0) for name in self.names])
+
+    @property
+    def action_divisors(self) -> npt.NDArray[np.float64]:
+        """The same of an action."""
+        return np.array([self.action_scales.get(name, 1.0) for name in self.names])
+
     def state(self, values: npt.ArrayLike) -> tuple[Array, npt.NDArray[np.float32]]:
         """Unified vector (..., 128) and mask (128,) of a state (..., N)."""
-        return self._unified(values, self.state_scales)
+        return to_unified(self.names, _divided(values, self.state_divisors))
 
     def action(self, values: npt.ArrayLike) -> tuple[Array, npt.NDArray[np.float32]]:
         """Unified vector (..., 128) and mask (128,) of actions (..., N)."""
-        return self._unified(values, self.action_scales)
+        return to_unified(self.names, _divided(values, self.action_divisors))
 
     def own_action(self, vector: npt.ArrayLike) -> Array:
         """What the robot is told (..., N), of unified vectors (..., 128)."""
         values = from_unified(self.names, vector)
-        values *= self._divisors(self.action_scales).astype(values.dtype)  # a copy of its own, as it was gathered
+        values *= self.action_divisors.astype(values.dtype)  # a copy of its own, as it was gathered
         return values
 
-    def _unified(self, values: npt.ArrayLike, scales: Mapping[str, float]) -> tuple[Array, npt.NDArray[np.float32]]:
-        vector, mask = to_unified(self.names, values)
-        whole, _ = to_unified(self.names, self._divisors(scales))
-        vector /= np.where(mask, whole, 1).astype(vector.dtype)
-        return vector, mask
 
-    def _divisors(self, scales: Mapping[str, float]) -> Array:
-        return np.array([scales.get(name, 1.0) for name in self.names])
+def _divided(values: npt.ArrayLike, divisors: npt.NDArray[np.float64]) -> Array:
+    """In the type of the values, if that is a float; a wrong number of values is left for `to_unified` to refuse."""
+    found = np.asarray(values)
+    if found.ndim == 0 or found.shape[-1] != len(divisors):
+        return found
+    divided: Array = (found / divisors).astype(found.dtype if found.dtype.kind == "f" else np.float32)
+    return divided
 
 
 def _two_arms() -> tuple[str, ...]:

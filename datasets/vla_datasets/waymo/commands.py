@@ -6,13 +6,13 @@ Not here: arguments (`vla_datasets.cli`), error messages (`vla_isa.command_line`
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from pathlib import Path
 
 from vla_datasets.engine import Engine
 from vla_datasets.errors import DatasetError
+from vla_datasets.picture_size import picture_size
 from vla_datasets.progress import progress_bar
 from vla_datasets.waymo.baselines import BASELINES
 from vla_datasets.waymo.index import FrameIndex, open_frames
@@ -33,7 +33,7 @@ def write_set(arguments: argparse.Namespace) -> int:
     """vla-collect waymo."""
     from vla_datasets.waymo.driven.write import WriteOptions, write_driven
 
-    width, height = _size(arguments.size)
+    width, height = picture_size(arguments.size)
     options = WriteOptions(
         arguments.level,
         arguments.segments,
@@ -64,7 +64,7 @@ def import_set(arguments: argparse.Namespace) -> int:
 
     if arguments.world:
         raise BadUsageError("--world is for recordings of Push-T; these are Waymo's TFRecords.")
-    size = _size(arguments.size) if arguments.size else None
+    size = picture_size(arguments.size) if arguments.size else None
     if size and not all(1 <= side <= _LARGEST for side in size):
         raise DatasetError(f"--size is {arguments.size}; each side must be 1 to {_LARGEST} pixels.")
     cameras = cameras_called(arguments.cameras or Camera.FRONT.key)
@@ -82,14 +82,6 @@ def import_set(arguments: argparse.Namespace) -> int:
     done = f"{info.total_episodes} segments, {info.total_frames} frames, {held_out} held out"
     sys.stdout.write(f"{arguments.out}: {done} ({info.collection['form']})\n")
     return 0
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Width and height of `384x256`."""
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text, re.ASCII)
-    if match is None:
-        raise BadUsageError(f"--size is '{text}'; it must be width x height in pixels, for example 384x256.")
-    return int(match[1]), int(match[2])
 
 
 def score_set(arguments: argparse.Namespace) -> int:

@@ -104,6 +104,8 @@ WORLDS: tuple[WorldSpec, ...] = (  # the first one is what commands take where n
         schema="vla_datasets.worlds.aloha.schema:schema",
         extras="envs,aloha",
         long=True,
+        balances=("moving",),
+        shares="vla_datasets.worlds.aloha.balance:frame_shares",
     ),
     WorldSpec(
         "carla",

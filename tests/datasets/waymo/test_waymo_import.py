@@ -162,6 +162,10 @@ def test_options_that_are_refused(
 
 def test_options_of_waymo_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in").mkdir()
-    for options in (["--cameras", "front"], ["--size", "8x8"]):
-        assert main(["import", str(tmp_path / "in"), "--out", str(tmp_path / "out"), *options]) == 2
-        assert "--cameras and --size are for Waymo's TFRecords, and" in capsys.readouterr().err
+    assert main(["import", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--cameras", "front"]) == 2
+    assert "--cameras is for Waymo's TFRecords, and" in capsys.readouterr().err
+
+
+def test_options_of_aloha_alone(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", str(folder), "--out", str(tmp_path / "out"), "--fps", "25"]) == 2
+    assert "has Waymo's TFRecords; give it no option of ALOHA's episodes" in capsys.readouterr().err
