@@ -64,6 +64,8 @@ SECTIONS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
             "vla_datasets.lerobot.format": ("Feature",),
             "vla_datasets.lerobot.writer": ("write_dataset", "Episode"),
             "vla_datasets.import_.write": ("import_recording",),
+            "vla_datasets.export.aloha": ("export_aloha",),
+            "vla_datasets.unified.vector": ("to_unified", "from_unified"),
         },
     ),
     "Waymo's end-to-end set": (

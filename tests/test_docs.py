@@ -127,6 +127,13 @@ def test_waymos_set(tree: Path) -> None:
     assert follow(HOWTO / "waymo.md", tree) == 5
 
 
+@pytest.mark.slow
+def test_recordings_of_two_arms(tree: Path) -> None:
+    for name in ("gym_aloha", "h5py"):
+        pytest.importorskip(name, reason="make setup")
+    assert follow(HOWTO / "aloha.md", tree) == 1
+
+
 SHORTER = {"--episodes 1500": "--episodes 12", "--episodes 200": "--episodes 2"}
 
 

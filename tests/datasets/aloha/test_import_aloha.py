@@ -65,7 +65,7 @@ def test_every_value(tmp_path: Path, stored: str) -> None:
 def test_what_the_files_do_not_say(tmp_path: Path) -> None:
     """Agilex's grippers, 25 frames a second, colours in the other order, pictures of half the size."""
     (wanted, _, _) = write_recording(tmp_path / "in")
-    options = AlohaOptions("agilex", 25, "bgr", (12, 16))
+    options = AlohaOptions("agilex", 25, "bgr", (16, 12))
     assert import_recording(tmp_path / "in", tmp_path / "out", aloha=options).fps == 25
     found = read(tmp_path / "out")[0]
     state, action = np.ones(14), np.ones(14)
@@ -280,9 +280,11 @@ def test_a_damaged_chunk(tmp_path: Path) -> None:
 def test_options_that_do_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_recording(tmp_path / "in")
     cases = {
-        ("--image-size", "12x32"): (1, "--image-size is 12x32, and pictures of .* are 24x32; give a smaller"),
-        ("--image-size", "48x64"): (1, "give a smaller size of the same shape"),
-        ("--image-size", "12"): (2, "--image-size is '12'; it must be height x width"),
+        ("--size", "32x12"): (1, "--size is 32x12, and pictures of .* are 32x24; give a smaller"),
+        ("--size", "64x48"): (1, "give a smaller size of the same shape"),
+        ("--size", "0x0"): (1, "give a smaller size of the same shape"),
+        ("--size", "12"): (2, "--size is '12'; it must be width x height"),
+        ("--cameras", "top"): (2, "--cameras is for Waymo's TFRecords"),
         ("--world", "pusht"): (1, "--world is 'pusht'; .* has episodes of ALOHA, which need none"),
         ("--fps", "2000"): (1, "--fps is 2000; it must be 1 to 1000"),
         ("--robot", "panda"): (2, "invalid choice: 'panda'"),
@@ -292,7 +294,7 @@ def test_options_that_do_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[s
         text = " ".join(capsys.readouterr().err.split())
         assert re.search(message, text), text
         assert not (tmp_path / "out").exists()
-    assert main(["import", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--image-size", "12x16"]) == 0
+    assert main(["import", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--size", "16x12"]) == 0
     assert "3 episodes of aloha, 15 frames, 1 held out (ALOHA's HDF5)" in capsys.readouterr().out
 
 
