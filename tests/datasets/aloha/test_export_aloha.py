@@ -27,8 +27,8 @@ LENGTHS = (6, 4, 5)
 
 
 def write_set(root: Path, tasks: tuple[str, ...] = ("pass", "pass", "pass"), level: bool = True) -> None:
-    """What `truth` holds, as a set with three cameras, two of which ALOHA has no name for."""
-    names = {"cam_high": "top", "cam_left_wrist": "angle", "cam_right_wrist": "x"}
+    """What `truth` holds, as a set with three cameras, one of which ALOHA has no name for."""
+    names = {"cam_high": "top", "cam_left_wrist": "left_wrist", "cam_right_wrist": "x"}
     shape = (24, 32, 3)
     features = {image(ours): Feature("image", shape) for ours in names.values()}
     features |= {STATE: Feature("float32", (14,)), ACTION: Feature("float32", (14,)), **BOOKKEEPING}
@@ -53,8 +53,8 @@ def test_every_value(tmp_path: Path, raw: bool, capsys: pytest.CaptureFixture[st
             assert bool(file.attrs["sim"]) and bool(file.attrs["compress"]) == (not raw)
             assert np.array_equal(file["observations/qpos"][()], values["qpos"])
             assert np.array_equal(file["action"][()], values["action"]) and file["action"].dtype == np.float32
-            assert set(file["observations/images"]) == {"cam_high", "cam_angle", "cam_x"}
-            theirs = {"cam_high": "cam_high", "cam_angle": "cam_left_wrist", "cam_x": "cam_right_wrist"}
+            assert set(file["observations/images"]) == {"cam_high", "cam_left_wrist", "cam_x"}
+            theirs = {"cam_high": "cam_high", "cam_left_wrist": "cam_left_wrist", "cam_x": "cam_right_wrist"}
             for place, name in enumerate(file["observations/images"]):  # the order of compress_len's rows
                 stored, wanted = file[f"observations/images/{name}"], values["images"][theirs[name]]
                 if raw:
