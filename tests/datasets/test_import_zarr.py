@@ -259,3 +259,12 @@ def test_a_missing_package_is_named(
         import_recording(buffer, tmp_path / "out")
     assert main(["import", str(buffer), "--out", str(tmp_path / "out")]) == 1
     assert not (tmp_path / "out").exists() and "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["--fps", "25"], ["--size", "48x48"], ["--task", "push"]])
+def test_options_of_other_recordings(
+    tmp_path: Path, buffer: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    assert main(["import", str(buffer), "--out", str(tmp_path / "out"), *options]) == 1
+    assert "is a recording of Push-T; give it no --size and no option of ALOHA" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
