@@ -69,7 +69,7 @@ def export_aloha(
         for done, episode in enumerate(dataset.read_episodes(range(total), types), 1):
             number = tasks.setdefault(episode.task, len(tasks))
             into = folder / f"task_{number}" if len(dataset.tasks) > 1 else folder
-            into.mkdir(exist_ok=True)
+            into.mkdir(parents=True, exist_ok=True)
             _write_episode(dataset, episode, cameras, whose, jpeg, into / f"episode_{episode.episode_index}.hdf5")
             kinds = ("instruction", "simplified_instruction", "expanded_instruction")
             sentences = {kind: episode.task if kind == kinds[0] else [episode.task] for kind in kinds}
