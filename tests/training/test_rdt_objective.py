@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,17 @@ def test_a_run_that_stops_ends_with_the_same_bytes(config: TrainConfig[Any, Any]
         parts = [tmp_path / run / "checkpoints" / "last" / name for run in ("whole", "parts")]
         assert parts[0].read_bytes() == parts[1].read_bytes()
     assert saved_config(folder)[1].encoder == "random@0"
+
+
+def test_a_run_goes_on_with_its_own_sentences_only(config: TrainConfig[Any, Any], tmp_path: Path) -> None:
+    from vla_training.errors import CheckpointError
+    from vla_training.loop import train
+
+    train(config, tmp_path / "data", tmp_path / "run", stop_after=1)
+    shutil.rmtree(tmp_path / "text")
+    write_sentences(tmp_path / "text", encoder="another@1")
+    with pytest.raises(CheckpointError, match="the policy's options were others: 'encoder' is random@0, now another@1"):
+        train(config, tmp_path / "data", tmp_path / "run")
 
 
 def test_the_loss_falls_and_averaged_weights_are_used(config: TrainConfig[Any, Any], tmp_path: Path) -> None:

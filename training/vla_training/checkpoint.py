@@ -181,8 +181,9 @@ def restore(checkpoint: Path, state: TrainingState) -> int:
         stored = read_json(folder / _STATE)
         _check_run(checkpoint, stored["config"], stored["data"], state)
         _check_files(checkpoint, stored["files"])
-        usable = load_policy(checkpoint / "pretrained_model").state_dict()
-        state.usable.load_state_dict(usable)
+        saved: Any = load_policy(checkpoint / "pretrained_model")
+        _check_options(saved.config, state.policy.config)
+        state.usable.load_state_dict(saved.state_dict())
         if state.averaged is not None:
             state.policy.load_state_dict(load_file(folder / WEIGHTS_FILE))
             state.averaged.n_averaged.fill_(int(stored["step"]))
@@ -240,6 +241,13 @@ def _check_run(checkpoint: Path, config: Mapping[str, Any], data: str, state: Tr
             f"{checkpoint} was made with another training config or data set: {'; '.join(changed)}. "
             "Train with the same ones, or choose another --out."
         )
+
+
+def _check_options(saved: Any, now: Any) -> None:
+    """Refuse options that a policy takes from elsewhere (data, embedded sentences) and that have changed."""
+    there, here = (json.loads(json.dumps(dataclasses.asdict(options))) for options in (saved, now))
+    if changed := differences(there, here):
+        raise ValueError(f"the policy's options were others: {'; '.join(changed)}"[:500])
 
 
 def _defaults(kind: Any) -> dict[str, Any]:
