@@ -67,6 +67,7 @@ def export(shape: str, steps: int, folder: Path) -> None:
             tuple(frame.values()),
             dynamo=True,
             opset_version=OPSET,
+            optimize=False,  # whose search is quadratic in the nodes; the compiler folds constants anyway
             input_names=list(frame),
             output_names=list(graph.outputs),
             verbose=False,
