@@ -36,6 +36,11 @@ from vla_models.quantized_config import QuantizedConfig
 from vla_models.rdt.config import RdtConfig
 from vla_models.rdt.fitted import fitted as rdt_fitted
 from vla_models.rdt.preprocess import RdtPreprocessor
+from vla_models.siglip_tower.config import SiglipTowerConfig
+from vla_models.siglip_tower.preprocess import SiglipTowerPreprocessor
+from vla_models.vlm_waypoint.config import VlmWaypointConfig
+from vla_models.vlm_waypoint.fitted import fitted as vlm_waypoint_fitted
+from vla_models.vlm_waypoint.preprocess import VlmWaypointPreprocessor
 
 if TYPE_CHECKING:
     import torch
@@ -97,6 +102,14 @@ POLICIES: tuple[PolicySpec, ...] = (
     ),
     PolicySpec("act", ActConfig, "vla_models.act.model:Act", ActPreprocessor),
     PolicySpec("rdt", RdtConfig, "vla_models.rdt.model:Rdt", RdtPreprocessor, rdt_fitted),
+    PolicySpec("siglip_tower", SiglipTowerConfig, "vla_models.siglip_tower.model:SiglipTower", SiglipTowerPreprocessor),
+    PolicySpec(
+        "vlm_waypoint",
+        VlmWaypointConfig,
+        "vla_models.vlm_waypoint.model:VlmWaypoint",
+        VlmWaypointPreprocessor,
+        vlm_waypoint_fitted,
+    ),
 )
 
 

@@ -61,6 +61,12 @@ def _parser() -> CommandParser:
     )
     _evaluate_arguments(evaluate)
 
+    _waypoint_arguments(
+        parser.add_command(
+            "waypoints", "ADE and RFS on held-out frames, beside baselines", "vla_training.commands:score_waypoints"
+        )
+    )
+
     compare = parser.add_command(
         "compare", "two evaluations episode by episode", "vla_training.commands:compare_evaluations"
     )
@@ -171,6 +177,22 @@ def _evaluate_arguments(p: CommandParser) -> None:
     p.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw success against the clocks of --live")
     p.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write every episode as JSON")
     p.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def _waypoint_arguments(p: CommandParser) -> None:
+    p.add_argument(
+        "paths",
+        type=Path,
+        nargs="*",
+        metavar="PATH",
+        help="runs (float), model.onnx (onnx), prog.bin (sim, rtl)",
+    )
+    p.add_argument("--data", type=Path, required=True, help="data set of 'vla-collect import' from Waymo's records")
+    p.add_argument("--split", default="val", help="of the data set")
+    p.add_argument("--frames", type=int, default=0, help="so many, evenly spread; default: all")
+    p.add_argument("--backend", choices=BACKENDS, help="of all paths; default: float for a folder, sim for a program")
+    p.add_argument("--policy", default="", help="run or saved policy of the files: their preprocessor")
+    p.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write the table as JSON")
 
 
 def _demo_arguments(p: CommandParser) -> None:

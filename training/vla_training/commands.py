@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 
@@ -38,6 +39,7 @@ __all__ = [
     "export",
     "mask",
     "prune",
+    "score_waypoints",
     "train",
 ]
 
@@ -227,6 +229,32 @@ def compare_evaluations(arguments: argparse.Namespace) -> int:
         f"their actions part in {len(steps)} of {len(first.episodes)} episodes{where}\n"
     )
     return 0
+
+
+def score_waypoints(arguments: argparse.Namespace) -> int:
+    """vla-train waypoints."""
+    from vla_training.evaluate.waypoints import held_out_frames, save_rows, score_baselines, score_policy, table
+
+    if arguments.output:
+        check_writable(arguments.output)
+    specs = [_waypoint_spec(path, arguments.backend, arguments.policy) for path in arguments.paths]
+    frames = held_out_frames(arguments.data, arguments.split, arguments.frames)
+    rows = score_baselines(frames)
+    with progress_bar(Console(stderr=True), "waypoints", len(frames.numbers) * len(specs)) as bar:
+        rows += [score_policy(spec, frames, bar.advance) for spec in specs]
+    if arguments.output:
+        save_rows(arguments.output, rows)
+    rated = rows[0].scores.rated
+    sys.stdout.write(f"{arguments.data}: {len(frames.numbers)} frames of '{arguments.split}', {rated} of them rated\n")
+    sys.stdout.write(table(rows))
+    return 0
+
+
+def _waypoint_spec(path: Path, backend: str | None, policy: str) -> RunnerSpec:
+    chosen = backend or natural_backend(path)
+    spec = RunnerSpec(chosen, path, "" if chosen == "float" else policy)
+    spec.check()
+    return spec
 
 
 def demo(arguments: argparse.Namespace) -> int:

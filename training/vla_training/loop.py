@@ -197,7 +197,8 @@ def _start(config: Config, data: Path, accelerator: Accelerator) -> tuple[Traini
     check_data(config, data)
     torch.manual_seed(config.seed)
     policy = first_policy(config, data)
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    learned = [weight for weight in policy.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(learned, lr=config.learning_rate, weight_decay=config.weight_decay)
     model, prepared = accelerator.prepare(policy, optimizer)
     if config.init_from:
         keep_pruned(policy)

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from vla_isa.registry import find_named
 from vla_training.errors import TrainConfigError
 from vla_training.objectives.act import ActObjective
+from vla_training.objectives.ade import AverageDisplacement
 from vla_training.objectives.behaviour_cloning import BehaviourCloning
 from vla_training.objectives.diffusion import Diffusion
 from vla_training.objectives.driving import DrivingImitation
 from vla_training.objectives.flow_and_corners import FlowAndCorners
 from vla_training.objectives.flow_autoregressive import FlowAutoregressiveObjective
 from vla_training.objectives.flow_matching import FlowMatching
+from vla_training.objectives.masked_patches import MaskedPatches
 from vla_training.objectives.mean_squared_error import MeanSquaredError
 from vla_training.objectives.objective import Objective
 from vla_training.objectives.rdt import RdtObjective
@@ -41,6 +43,8 @@ OBJECTIVES: tuple[ObjectiveSpec, ...] = (
     ObjectiveSpec("mean_squared_error", MeanSquaredError),
     ObjectiveSpec("routed_cloning", RoutedCloning),
     ObjectiveSpec("driving", DrivingImitation),
+    ObjectiveSpec("ade", AverageDisplacement),
+    ObjectiveSpec("masked_patches", MaskedPatches),
 )
 
 

@@ -1,0 +1,1 @@
+"""A vision tower alone, trained on pictures without labels: a masked autoencoder."""

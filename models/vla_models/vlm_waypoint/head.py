@@ -1,0 +1,54 @@
+"""From the tower's tokens, the past and the intent to a motion."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from vla_datasets.waymo.names import FUTURE
+from vla_models.vlm_waypoint.config import VlmWaypointConfig
+from vla_models.vlm_waypoint.names import INTENTS, PAST_VALUES
+
+__all__ = ["AttentionPool", "Head"]
+
+_KNOWN = PAST_VALUES + INTENTS
+
+
+class AttentionPool(nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """One row of all tokens: a query that past and intent make asks them, so that what is where counts."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.head = width // heads
+        self.query, self.key, self.value = nn.Linear(_KNOWN, width), nn.Linear(width, width), nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, tokens: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """Of tokens (N, T, width) and past and intent (N, 99): (N, width)."""
+        rows = (self.query(known)[:, None], self.key(tokens), self.value(tokens))
+        q, k, v = (row.unflatten(2, (-1, self.head)).transpose(1, 2) for row in rows)
+        found = nn.functional.scaled_dot_product_attention(q, k, v)
+        pooled: torch.Tensor = self.out(found.transpose(1, 2).flatten(1))
+        return pooled
+
+
+class Head(nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """Pooled tokens, past and intent through layers with a norm, a GELU and dropout each."""
+
+    def __init__(self, config: VlmWaypointConfig) -> None:
+        super().__init__()
+        c = config
+        self.pool = AttentionPool(c.tower_width, c.pooling_heads) if c.pooling == "attention" else None
+        layers: list[nn.Module] = []
+        width = c.tower_width + _KNOWN
+        for hidden in c.hidden:
+            layers += [nn.Linear(width, hidden), nn.LayerNorm(hidden), nn.GELU(), nn.Dropout(c.dropout)]
+            width = hidden
+        self.layers = nn.Sequential(*layers, nn.Linear(width, 2 * FUTURE))
+
+    def forward(self, tokens: torch.Tensor, state: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
+        """(N, 20, 2), of tokens (N, T, width), states (N, 96) and intents (N, 3)."""
+        known = torch.cat([state, intent], dim=1)
+        pooled = tokens.mean(dim=1) if self.pool is None else self.pool(tokens, known)
+        motion: torch.Tensor = self.layers(torch.cat([pooled, known], dim=1)).unflatten(1, (FUTURE, 2))
+        return motion

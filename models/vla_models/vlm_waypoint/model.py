@@ -1,0 +1,124 @@
+"""The network: a tower that is never trained, and a head that is.
+
+Source: the waypoint model over SmolVLM's SigLIP tower for Waymo's end-to-end set (see the card for what differs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from vla_datasets.keys import ACTION, STATE, image
+from vla_datasets.waymo.names import INTENT, one_hot
+from vla_models.errors import PolicyError
+from vla_models.policy import Batch, GraphSpec
+from vla_models.siglip.folder import read_tower
+from vla_models.siglip.pixels import network_pictures, window_pictures
+from vla_models.siglip.vision import SiglipVision
+from vla_models.vlm_waypoint.config import VlmWaypointConfig
+from vla_models.vlm_waypoint.head import Head
+from vla_models.vlm_waypoint.motion import motion_of, velocity_of
+from vla_models.vlm_waypoint.names import (
+    IMAGE_INPUT,
+    INTENT_INPUT,
+    INTENTS,
+    MOTION,
+    PAST_VALUES,
+    STATE_INPUT,
+)
+from vla_models.vlm_waypoint.preprocess import state_rows
+
+__all__ = ["VlmWaypoint"]
+
+_TOWER = "tower."  # in front of the names of the tower's weights
+
+
+class VlmWaypoint(nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """`forward` is the motion; see `motion.py`.
+
+    The tower is in evaluation mode for ever, and has no gradient. Where its weights come from a folder, a saved policy
+    names that and has none of them: they are many and never change.
+    """
+
+    def __init__(self, config: VlmWaypointConfig) -> None:
+        super().__init__()
+        self.config = config
+        key = image(config.camera)
+        self.windows = {key: (0,), STATE: (0,), INTENT: (0,), ACTION: (0,)}
+        self.image_sides = {key: config.image_size}
+        self.tower, self.head = SiglipVision(config), Head(config)
+        if config.tower:
+            self._load_tower()
+            self.register_state_dict_post_hook(_without_tower)
+            self.register_load_state_dict_post_hook(_no_tower_missing)
+        self.tower.requires_grad_(False)
+        self.train()
+
+    def _load_tower(self) -> None:
+        c = self.config
+        tower = read_tower(Path(c.tower))
+        if c.tower_id not in ("", tower.id):
+            raise PolicyError(
+                f"vlm_waypoint: the tower in {c.tower} is '{tower.id}'; the policy was trained with '{c.tower_id}'."
+            )
+        for name, value in tower.options.items():
+            if getattr(c, name) != value:
+                raise PolicyError(f"vlm_waypoint: '{name}' is {getattr(c, name)}; the tower in {c.tower} has {value}.")
+        self.tower.load_state_dict(tower.weights)
+
+    def train(self, mode: bool = True) -> VlmWaypoint:
+        """The head alone is ever in training mode."""
+        super().train(mode)
+        self.tower.eval()
+        return self
+
+    def forward(self, picture: torch.Tensor, state: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
+        """(N, 20, 2), m/s.
+
+        Args:
+            picture: (N, 3, S, S), with the tower's normalization.
+            state: (N, 96), past states as deviations from the data's mean.
+            intent: (N, 3).
+        """
+        motion: torch.Tensor = self.head(self.tower(picture), state, intent)
+        return motion
+
+    def graphs(self) -> tuple[GraphSpec, ...]:
+        """One graph, one call a frame: tower and head."""
+        return (GraphSpec("policy", self, self._example, (MOTION,)),)
+
+    def _example(self, batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
+        side, generator = self.config.image_size, torch.Generator().manual_seed(seed)
+        intents = torch.randint(0, INTENTS + 1, (batch,), generator=generator)
+        return {
+            IMAGE_INPUT: torch.rand(batch, 3, side, side, generator=generator) * 2 - 1,
+            STATE_INPUT: torch.randn(batch, PAST_VALUES, generator=generator),
+            INTENT_INPUT: torch.from_numpy(one_hot(intents.numpy())),
+        }
+
+    def prepare(self, samples: Mapping[str, Any]) -> Batch:
+        """The inputs of `forward` and the motion (N, 20, 2) that was driven."""
+        past = samples[STATE][:, 0].cpu().numpy()
+        driven = samples[ACTION][:, 0].cpu().numpy()
+        inputs = {
+            IMAGE_INPUT: network_pictures(self.config, window_pictures(self.config, samples)),
+            STATE_INPUT: state_rows(self.config, past),
+            INTENT_INPUT: one_hot(samples[INTENT][:, 0, 0].cpu().numpy()),
+        }
+        device = samples[ACTION].device
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(v)).to(device) for name, v in inputs.items()}
+        return Batch(tensors, torch.from_numpy(motion_of(driven, velocity_of(past))).to(device))
+
+
+def _without_tower(module: nn.Module, found: dict[str, Any], prefix: str, metadata: Any) -> None:
+    for name in [name for name in found if name.startswith(f"{prefix}{_TOWER}")]:
+        del found[name]
+
+
+def _no_tower_missing(module: nn.Module, keys: Any) -> None:
+    keys.missing_keys[:] = [name for name in keys.missing_keys if not name.startswith(_TOWER)]

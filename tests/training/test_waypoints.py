@@ -1,0 +1,197 @@
+"""Waypoints: their objective, that of their tower, a run with a frozen tower, and scores on held-out frames."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vla_datasets.keys import ACTION, STATE
+from vla_datasets.waymo.metrics import displacement
+from vla_models.policy import Batch
+from vla_training.config.load import load_config
+from vla_training.errors import EvaluationError, TrainConfigError
+from vla_training.evaluate.backends import RunnerSpec
+from vla_training.evaluate.waypoints import held_out_frames, score_baselines, score_policy, table
+from vla_training.objectives.ade import AverageDisplacement
+from vla_training.objectives.masked_patches import MaskedPatches
+from waypoint_frames import FRONT, TOWER, frames, made, write_frames, write_tower
+
+FEW = ("--steps", "8", "--batch-size", "4", "--validate-every", "4", "--save-every", "4", "--warmup-steps", "1")
+
+
+def options(values: dict[str, Any]) -> list[str]:
+    return [
+        part for name, value in values.items() for part in (f"--policy-options.{name.replace('_', '-')}", str(value))
+    ]
+
+
+def head_run(folder: Path, *more: str) -> Any:
+    given = {"tower": write_tower(folder / "tower"), "pooling_heads": 2, "hidden": 16}
+    return load_config("waymo_waypoint", [*options(given), *FEW, *more])
+
+
+def test_the_loss_is_the_metric() -> None:
+    """Of waypoints in metres, by the definition that scores them."""
+    import torch
+
+    from vla_models.vlm_waypoint.motion import velocity_of, waypoints_of
+
+    policy = made()
+    found = frames(6)
+    windows = {key: torch.from_numpy(value)[:, None] for key, value in found.items()}
+    batch = policy.prepare(windows)
+    with torch.no_grad():
+        said = policy(*batch.inputs.values())
+        loss, watched = AverageDisplacement().loss(policy, batch, torch.Generator())
+    points = waypoints_of(said.numpy(), velocity_of(found[STATE]))
+    assert float(loss) == pytest.approx(displacement(points, found[ACTION], 5).mean(), rel=1e-4)
+    assert float(watched["ade_3s"]) == pytest.approx(displacement(points, found[ACTION], 3).mean(), rel=1e-4)
+    assert float(watched["ade_5s"]) == float(loss)
+    with pytest.raises(TrainConfigError, match=r"'ade' takes a motion \(N, 20, 2\)"):
+        AverageDisplacement().loss(policy, Batch(batch.inputs, batch.target[:, :3]), torch.Generator())
+
+
+def test_the_loss_has_a_gradient_where_nothing_is_wrong() -> None:
+    import torch
+
+    policy = made()
+    batch = policy.prepare({key: torch.from_numpy(value)[:, None] for key, value in frames(2).items()})
+    with torch.no_grad():
+        said = policy(*batch.inputs.values())
+    loss, _ = AverageDisplacement().loss(policy, Batch(batch.inputs, said), torch.Generator())
+    loss.backward()
+    assert float(loss.detach()) == 0 and all(bool(torch.isfinite(w.grad).all()) for w in policy.head.parameters())
+
+
+def test_hidden_patches_are_asked_for() -> None:
+    """A policy that says what is there has no loss; which patches are hidden is the generator's."""
+    import torch
+
+    asked = []
+    target = torch.randn(5, 16, 12)
+
+    def knows(picture: Any, seen: Any, hidden: Any) -> Any:
+        asked.append((seen, hidden))
+        return torch.stack([target[n, places] for n, places in enumerate(hidden)])
+
+    def is_grey(picture: Any, seen: Any, hidden: Any) -> Any:
+        return torch.zeros(*hidden.shape, 12)
+
+    batch = Batch({"image": torch.zeros(5, 3, 4, 4)}, target)
+    generators = [torch.Generator().manual_seed(seed) for seed in (0, 0, 1)]
+    losses = [MaskedPatches().loss(knows, batch, generator)[0] for generator in generators]  # type: ignore[arg-type]
+    assert losses == [0, 0, 0]
+    for seen, hidden in asked:
+        assert seen.shape == (5, 4) and hidden.shape == (5, 12)
+        assert torch.equal(torch.cat([seen, hidden], 1).sort(1).values, torch.arange(16).expand(5, -1))
+    assert torch.equal(asked[0][0], asked[1][0]) and not torch.equal(asked[0][0], asked[2][0])
+    assert not torch.equal(asked[0][0][0], asked[0][0][1])
+    loss, _ = MaskedPatches(hidden=0.5).loss(is_grey, batch, generators[0])  # type: ignore[arg-type]
+    assert 0.5 < float(loss) < 1.5
+    with pytest.raises(TrainConfigError, match="of 16 patches 0 would be seen"):
+        MaskedPatches(hidden=0.99).loss(knows, batch, generators[0])  # type: ignore[arg-type]
+    with pytest.raises(TrainConfigError, match="takes a policy 'siglip_tower'"):
+        MaskedPatches().loss(knows, Batch(batch.inputs, target[0]), generators[0])  # type: ignore[arg-type]
+    with pytest.raises(TrainConfigError, match="'hidden' is 1"):
+        MaskedPatches(hidden=1.0)
+
+
+def test_from_a_tower_to_scores(tmp_path: Path) -> None:
+    """The tower is learnt from pictures, the head on it; its checkpoint has no weight of the tower, nor has AdamW."""
+    from safetensors.torch import load_file
+
+    from vla_models.saved import load_config as saved_config
+    from vla_training.loop import train
+
+    data = tmp_path / "data"
+    data.mkdir()
+    write_frames(data)
+    made_of = {**TOWER, "decoder_width": 12}
+    tower = train(load_config("waymo_tower", [*options(made_of), *FEW]), data, tmp_path / "tower")
+    given = options({"tower": tower, "pooling_heads": 2, "hidden": 16})
+    config = load_config("waymo_waypoint", [*given, *FEW])
+    saved = train(config, data, tmp_path / "head")
+    names = load_file(saved / "model.safetensors")
+    assert names and all(name.startswith("head.") for name in names)
+    moments = load_file(saved.parent / "training_state" / "optimizer.safetensors")
+    assert {name.split(".")[0] for name in moments} == {str(number) for number in range(len(names))}
+    assert saved_config(saved)[1].tower_width == TOWER["tower_width"]
+    frames_ = held_out_frames(data, "val")
+    rows = [*score_baselines(frames_), score_policy(RunnerSpec("float", tmp_path / "head"), frames_)]
+    logged = [json.loads(line) for line in (tmp_path / "head" / "train.jsonl").read_text().splitlines()][-1]
+    assert rows[2].scores.ade_5s == pytest.approx(logged["validation_ade_5s"], rel=1e-4)
+    assert rows[2].scores.ade_3s == pytest.approx(logged["validation_ade_3s"], rel=1e-4)
+
+
+def test_a_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    from vla_training.loop import train
+
+    data = tmp_path / "data"
+    data.mkdir()
+    write_frames(data)
+    config = head_run(tmp_path)
+    whole = train(config, data, tmp_path / "whole")
+    train(config, data, tmp_path / "parts", stop_after=4)
+    parts = train(config, data, tmp_path / "parts")
+    assert (whole / "model.safetensors").read_bytes() == (parts / "model.safetensors").read_bytes()
+
+
+def test_scores_on_each_backend(tmp_path: Path) -> None:
+    """A head that says nothing drives at its speed: constant velocity's scores, on float, ONNX Runtime and int8."""
+    import torch
+
+    from vla_models.export_onnx import export_onnx
+    from vla_models.saved import save_policy
+    from vla_toolchain.vlac_cli import main as vlac
+
+    write_frames(tmp_path / "data", episodes=3, length=7)
+    policy = made()
+    with torch.no_grad():
+        policy.head.layers[-1].weight.zero_()
+        policy.head.layers[-1].bias.zero_()
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    save_policy(saved, "vlm_waypoint", policy.config, policy.state_dict())
+    export_onnx(policy, tmp_path / "m.onnx")
+    program = tmp_path / "m.bin"
+    assert vlac(["compile", str(tmp_path / "m.onnx"), "-o", str(program), "--config", "tiny", "--calib", "random"]) == 0
+    found = held_out_frames(tmp_path / "data", "val")
+    velocity, turn = score_baselines(found)
+    specs = [RunnerSpec("float", saved), RunnerSpec("onnx", tmp_path / "m.onnx", str(saved))]
+    specs.append(RunnerSpec("sim", program, str(saved)))
+    rows = [score_policy(spec, found) for spec in specs]
+    for row in rows:
+        assert row.scores.ade_5s == pytest.approx(velocity.scores.ade_5s, rel=1e-5)
+        assert row.scores.rfs == pytest.approx(velocity.scores.rfs, rel=1e-5)
+    assert rows[0].cycles is None and rows[2].cycles
+    text = table([velocity, turn, *rows]).splitlines()
+    assert len(text) == 6 and text[1].startswith("constant_velocity") and "0.0 %" in text[5]
+
+
+def test_some_frames_are_those_of_their_numbers(tmp_path: Path) -> None:
+    written = write_frames(tmp_path, episodes=3, length=7)
+    with pytest.raises(EvaluationError, match="--frames is -1"):
+        held_out_frames(tmp_path, "val", -1)
+    found = held_out_frames(tmp_path, "train", 3)
+    assert found.numbers.tolist() == [0, 6, 13]
+    seen = list(found.observations())
+    for row, number in enumerate(found.numbers):
+        np.testing.assert_array_equal(seen[row][FRONT], written[FRONT][number])
+        np.testing.assert_array_equal(seen[row][STATE], written[STATE][number])
+        np.testing.assert_array_equal(found.motion.future[row], written[ACTION][number])
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from vla_training.cli import main
+
+    write_frames(tmp_path / "data")
+    out = tmp_path / "rows.json"
+    assert main(["waypoints", "--data", str(tmp_path / "data"), "-o", str(out)]) == 0
+    assert "5 frames of 'val', 5 of them rated" in capsys.readouterr().out
+    rows = json.loads(out.read_text())
+    assert [row["name"] for row in rows] == ["constant_velocity", "constant_turn"]
+    assert main(["waypoints", str(tmp_path / "none"), "--data", str(tmp_path / "data")]) == 1
