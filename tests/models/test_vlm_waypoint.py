@@ -196,3 +196,61 @@ def test_mistakes() -> None:
         robot.inputs({**found, FRONT: found[FRONT][:8]})
     with pytest.raises(PolicyError, match="import the set with --size 16x16"):
         made().prepare(windows({**frames(1), FRONT: np.zeros((1, 8, 16, 3), np.uint8)}))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "attention"])
+def test_a_picture_passes_the_tower_once(pooling: str, tmp_path: Path) -> None:
+    """In this run or another one; the head says what it says of the picture itself."""
+    import torch
+
+    config = options_of(
+        write_tower(tmp_path / "tower"), pooling=pooling, pooling_heads=2, feature_cache=str(tmp_path / "c")
+    )
+    found = windows(frames(6))
+    found[FRONT][4] = found[FRONT][1]
+    asked: list[int] = []
+    for rows, wanted in (([0, 1, 2], 3), ([1, 4, 3], 4), ([0, 1, 2, 3, 4, 5], 5)):
+        torch.manual_seed(0)
+        policy = find_policy("vlm_waypoint").make(config).eval()
+        policy.tower.register_forward_hook(lambda *call: asked.append(len(call[2])))
+        batch = policy.prepare({key: value[rows] for key, value in found.items()})
+        assert asked == [1] * wanted
+        with torch.no_grad():
+            kept = policy(*batch.inputs.values())
+            assert asked == [1] * wanted
+            asked_anew = policy(*(batch.inputs[name] for name in policy.graphs()[0].inputs()))
+        torch.testing.assert_close(kept, asked_anew, atol=1e-5, rtol=1e-5)
+        del asked[wanted:]
+    assert len(list((tmp_path / "c").iterdir())) == 1
+    write_tower(tmp_path / "tower", seed=1)
+    other = options_of(tmp_path / "tower", pooling=pooling, pooling_heads=2, feature_cache=str(tmp_path / "c"))
+    batch_of_other = find_policy("vlm_waypoint").make(other).prepare(found)
+    assert not torch.allclose(batch_of_other.inputs["tokens"], batch.inputs["tokens"], atol=0.1)
+
+
+def test_damaged_features_are_made_again(tmp_path: Path) -> None:
+    from vla_models.vlm_waypoint.features import FeatureCache
+
+    pictures = frames(3)[FRONT]
+    made_of: list[int] = []
+
+    def compute(number: int) -> np.ndarray:
+        made_of.append(number)
+        return np.full((2, 3), number, np.float32)
+
+    FeatureCache(tmp_path, "t", (2, 3)).rows(pictures, compute)
+    (path,) = tmp_path.iterdir()
+    kept = path.read_bytes()
+    third = len(kept) // 3
+    path.write_bytes(kept[: third - 1] + b"\x01" + kept[third:-5])  # a value of the first, the end of the last
+    for number in range(2):
+        found = FeatureCache(tmp_path, "t", (2, 3)).rows(pictures, compute)
+        np.testing.assert_array_equal(found[:, 0, 0], [0, 1, 2])
+        assert made_of == [0, 1, 2, 0, 2], number
+    first, second = FeatureCache(tmp_path, "u", (2, 3)), FeatureCache(tmp_path, "u", (2, 3))
+    first.rows(pictures[:2], compute)
+    second.rows(pictures[1:], compute)  # two runs at a time
+    np.testing.assert_array_equal(first.rows(pictures, compute)[:, 0, 0], [0, 1, 1])
+    assert made_of[5:] == [0, 1, 1]
+    with pytest.raises(PolicyError, match="'feature_cache' is x and 'tower' empty"):
+        find_policy("vlm_waypoint").configured({"feature_cache": "x"})

@@ -30,7 +30,7 @@ def options(values: dict[str, Any]) -> list[str]:
 
 
 def head_run(folder: Path, *more: str) -> Any:
-    given = {"tower": write_tower(folder / "tower"), "pooling_heads": 2, "hidden": 16}
+    given = {"tower": write_tower(folder / "tower"), "feature_cache": folder / "c", "pooling_heads": 2, "hidden": 16}
     return load_config("waymo_waypoint", [*options(given), *FEW, *more])
 
 
@@ -112,7 +112,7 @@ def test_from_a_tower_to_scores(tmp_path: Path) -> None:
     write_frames(data)
     made_of = {**TOWER, "decoder_width": 12}
     tower = train(load_config("waymo_tower", [*options(made_of), *FEW]), data, tmp_path / "tower")
-    given = options({"tower": tower, "pooling_heads": 2, "hidden": 16})
+    given = options({"tower": tower, "feature_cache": tmp_path / "c", "pooling_heads": 2, "hidden": 16})
     config = load_config("waymo_waypoint", [*given, *FEW])
     saved = train(config, data, tmp_path / "head")
     names = load_file(saved / "model.safetensors")

@@ -18,6 +18,7 @@ class VlmWaypointConfig(TowerSizes):
     """Defaults: a tower of 2.8 M parameters and a head of 0.4 M. `data` options come from data and tower."""
 
     policy: ClassVar[str] = "vlm_waypoint"
+    may_differ: ClassVar[frozenset[str]] = frozenset({"feature_cache"})  # from that of a saved one
 
     tower: str = ""  # folder of its weights, which then also says its sizes; "" for random ones
     tower_id: str = ""  # data: of those weights
@@ -25,7 +26,7 @@ class VlmWaypointConfig(TowerSizes):
     pooling_heads: int = 3  # of the attention
     hidden: tuple[int, ...] = (512, 512)  # of the head's layers
     dropout: float = 0.1
-    feature_cache: str = ""  # folder of what the tower said of pictures; training alone uses it
+    feature_cache: str = ""  # folder of what the tower said of pictures, for training; "": it is asked again
     state_mean: tuple[float, ...] = (0.0,) * PAST_VALUES  # data
     state_std: tuple[float, ...] = (1.0,) * PAST_VALUES  # data
 
@@ -43,6 +44,11 @@ class VlmWaypointConfig(TowerSizes):
             raise PolicyError(f"vlm_waypoint: 'hidden' is {list(self.hidden)}; it must be numbers from 1 to 65536.")
         if not 0 <= self.dropout < 1:
             raise PolicyError(f"vlm_waypoint: 'dropout' is {self.dropout}; it must be from 0 to below 1.")
+        if self.feature_cache and not self.tower:
+            raise PolicyError(
+                f"vlm_waypoint: 'feature_cache' is {self.feature_cache} and 'tower' empty; features are kept of one "
+                "with a folder."
+            )
         if not 1 <= self.pooling_heads <= 256 or self.tower_width % self.pooling_heads:
             raise PolicyError(
                 f"vlm_waypoint: 'pooling_heads' is {self.pooling_heads}; it must be from 1 to 256 and divide "

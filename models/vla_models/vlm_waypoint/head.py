@@ -38,6 +38,7 @@ class Head(nn.Module):  # type: ignore[misc]  # torch is untyped here
     def __init__(self, config: VlmWaypointConfig) -> None:
         super().__init__()
         c = config
+        self.tokens = c.tokens if c.pooling == "attention" else 1  # that it needs to know
         self.pool = AttentionPool(c.tower_width, c.pooling_heads) if c.pooling == "attention" else None
         layers: list[nn.Module] = []
         width = c.tower_width + _KNOWN
@@ -45,6 +46,10 @@ class Head(nn.Module):  # type: ignore[misc]  # torch is untyped here
             layers += [nn.Linear(width, hidden), nn.LayerNorm(hidden), nn.GELU(), nn.Dropout(c.dropout)]
             width = hidden
         self.layers = nn.Sequential(*layers, nn.Linear(width, 2 * FUTURE))
+
+    def kept(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Of the tower's tokens (N, T, width) what `forward` says the same of: all, or their mean as one."""
+        return tokens.mean(dim=1, keepdim=True) if self.pool is None else tokens
 
     def forward(self, tokens: torch.Tensor, state: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
         """(N, 20, 2), of tokens (N, T, width), states (N, 96) and intents (N, 3)."""

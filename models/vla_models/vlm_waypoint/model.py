@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -21,6 +22,7 @@ from vla_models.siglip.folder import read_tower
 from vla_models.siglip.pixels import network_pictures, window_pictures
 from vla_models.siglip.vision import SiglipVision
 from vla_models.vlm_waypoint.config import VlmWaypointConfig
+from vla_models.vlm_waypoint.features import FeatureCache
 from vla_models.vlm_waypoint.head import Head
 from vla_models.vlm_waypoint.motion import motion_of, velocity_of
 from vla_models.vlm_waypoint.names import (
@@ -30,6 +32,7 @@ from vla_models.vlm_waypoint.names import (
     MOTION,
     PAST_VALUES,
     STATE_INPUT,
+    TOKENS_INPUT,
 )
 from vla_models.vlm_waypoint.preprocess import state_rows
 
@@ -52,6 +55,7 @@ class VlmWaypoint(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.windows = {key: (0,), STATE: (0,), INTENT: (0,), ACTION: (0,)}
         self.image_sides = {key: config.image_size}
         self.tower, self.head = SiglipVision(config), Head(config)
+        self._cache: FeatureCache | None = None
         if config.tower:
             self._load_tower()
             self.register_state_dict_post_hook(_without_tower)
@@ -70,6 +74,8 @@ class VlmWaypoint(nn.Module):  # type: ignore[misc]  # torch is untyped here
             if getattr(c, name) != value:
                 raise PolicyError(f"vlm_waypoint: '{name}' is {getattr(c, name)}; the tower in {c.tower} has {value}.")
         self.tower.load_state_dict(tower.weights)
+        if c.feature_cache:
+            self._cache = FeatureCache(Path(c.feature_cache), tower.id, (self.head.tokens, c.tower_width))
 
     def train(self, mode: bool = True) -> VlmWaypoint:
         """The head alone is ever in training mode."""
@@ -77,15 +83,18 @@ class VlmWaypoint(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.tower.eval()
         return self
 
-    def forward(self, picture: torch.Tensor, state: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, picture: torch.Tensor, state: torch.Tensor, intent: torch.Tensor, tokens: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """(N, 20, 2), m/s.
 
         Args:
             picture: (N, 3, S, S), with the tower's normalization.
             state: (N, 96), past states as deviations from the data's mean.
             intent: (N, 3).
+            tokens: (N, T, width), what the tower says of the picture, where it is known: then it is not asked.
         """
-        motion: torch.Tensor = self.head(self.tower(picture), state, intent)
+        motion: torch.Tensor = self.head(self.tower(picture) if tokens is None else tokens, state, intent)
         return motion
 
     def graphs(self) -> tuple[GraphSpec, ...]:
@@ -102,17 +111,27 @@ class VlmWaypoint(nn.Module):  # type: ignore[misc]  # torch is untyped here
         }
 
     def prepare(self, samples: Mapping[str, Any]) -> Batch:
-        """The inputs of `forward` and the motion (N, 20, 2) that was driven."""
+        """The inputs of `forward`, with tokens if they are kept, and the motion (N, 20, 2) that was driven."""
         past = samples[STATE][:, 0].cpu().numpy()
         driven = samples[ACTION][:, 0].cpu().numpy()
+        pixels = window_pictures(self.config, samples)
         inputs = {
-            IMAGE_INPUT: network_pictures(self.config, window_pictures(self.config, samples)),
+            IMAGE_INPUT: network_pictures(self.config, pixels),
             STATE_INPUT: state_rows(self.config, past),
             INTENT_INPUT: one_hot(samples[INTENT][:, 0, 0].cpu().numpy()),
         }
         device = samples[ACTION].device
+        if self._cache is not None:
+            pictures = torch.from_numpy(inputs[IMAGE_INPUT])
+            inputs[TOKENS_INPUT] = self._cache.rows(pixels, lambda number: self._tokens(pictures[number, None], device))
         tensors = {name: torch.from_numpy(np.ascontiguousarray(v)).to(device) for name, v in inputs.items()}
         return Batch(tensors, torch.from_numpy(motion_of(driven, velocity_of(past))).to(device))
+
+    def _tokens(self, picture: torch.Tensor, device: torch.device) -> npt.NDArray[np.float32]:
+        """What the head needs of the tower's tokens, (T, width), of one picture (1, 3, S, S)."""
+        with torch.no_grad():
+            found: npt.NDArray[np.float32] = self.head.kept(self.tower(picture.to(device)))[0].cpu().numpy()
+        return found
 
 
 def _without_tower(module: nn.Module, found: dict[str, Any], prefix: str, metadata: Any) -> None:
