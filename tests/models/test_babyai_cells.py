@@ -15,6 +15,7 @@ import pytest
 
 from vla_models.babyai_film.config import BabyAIFilmConfig
 from vla_models.babyai_moe.config import BabyAIMoeConfig
+from vla_models.draws import Draws
 from vla_models.errors import PolicyError
 
 
@@ -150,13 +151,13 @@ def test_units_that_are_not_kept_do_not_reach_the_head() -> None:
         assert not torch.equal(policy(*inputs), before)
 
 
-def test_noise_decides_in_training_as_its_generator_says() -> None:
+def test_noise_decides_in_training_as_its_draws_say() -> None:
     from cells import missions, moe, torch
 
     policy, inputs = moe(), missions()
 
     def logits(noise: float, seed: int) -> Any:
-        return policy(*inputs, noise=noise, generator=torch.Generator().manual_seed(seed))[0]
+        return policy(*inputs, noise=noise, draws=Draws(torch.Generator().manual_seed(seed)))[0]
 
     assert torch.equal(logits(5.0, 1), logits(5.0, 1)) and not torch.equal(logits(5.0, 1), logits(5.0, 2))
     assert torch.equal(logits(0.0, 1), policy(*inputs))

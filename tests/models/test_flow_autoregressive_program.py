@@ -15,6 +15,7 @@ import pytest
 
 import vlarun
 from vla_models.chunks.names import ACTIONS, NOISE
+from vla_models.draws import Draws
 from vla_models.flow_autoregressive.names import AUTOREGRESSIVE, FLOW, HEADS, TOKENS
 from vla_models.policy import Batch
 from vla_models.registry import find_policy
@@ -79,7 +80,7 @@ def trained() -> tuple[Any, Batch]:
     optimizer = torch.optim.Adam(policy.parameters(), lr=5e-3)
     objective = find_objective("flow_autoregressive").make(token_weight=1.0)
     for step in range(200):
-        loss, watched = objective.loss(policy.train(), batch, torch.Generator().manual_seed(step))
+        loss, watched = objective.loss(policy.train(), batch, Draws(torch.Generator().manual_seed(step)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -14,6 +14,7 @@ from vla_datasets.worlds.pusht.schema import GOAL, KEYPOINTS
 from vla_datasets.worlds.pusht_pixels.schema import GOAL_IMAGE, IMAGE, IMAGE_SHAPE
 from vla_models.attention_blocks import allowed
 from vla_models.chunks.names import NOISE
+from vla_models.draws import Draws
 from vla_models.errors import ObservationError
 from vla_models.policy import Preprocessor
 from vla_models.pusht.names import GOAL_INPUT, IMAGE_INPUT, PATCHES_INPUT, SEEN_CORNERS, STATE_INPUT
@@ -251,7 +252,7 @@ def test_it_learns_below_the_variance_of_the_noise() -> None:
     for step in range(60):
         torch.manual_seed(step)
         batch = policy.prepare(frames)
-        loss, watched = objective.loss(policy, batch, torch.Generator().manual_seed(step))
+        loss, watched = objective.loss(policy, batch, Draws(torch.Generator().manual_seed(step)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -282,7 +283,7 @@ def test_several_chunks_on_their_way_for_a_picture_are_as_if_it_was_there_as_oft
     loss = {}
     for draws in (1, 32):
         objective = find_objective("flow_and_corners").make(draws=draws)
-        made = [objective.loss(policy, batch, torch.Generator().manual_seed(n))[0] for n in range(8)]
+        made = [objective.loss(policy, batch, Draws(torch.Generator().manual_seed(n)))[0] for n in range(8)]
         loss[draws] = [value.item() for value in made]
     assert np.std(loss[32]) < 0.5 * np.std(loss[1]) and abs(np.mean(loss[32]) - np.mean(loss[1])) < 0.2
 
@@ -292,12 +293,12 @@ def test_policy_and_objective_fit() -> None:
 
     from vla_training.objectives.registry import find_objective
 
-    batch, generator = small().eval().prepare(samples(2)), torch.Generator()
+    batch, draws = small().eval().prepare(samples(2)), Draws(torch.Generator())
     with pytest.raises(TrainConfigError, match="'flow_matching' does not ask for the corners"):
-        find_objective("flow_matching").make().loss(small(), batch, generator)
+        find_objective("flow_matching").make().loss(small(), batch, draws)
     with pytest.raises(TrainConfigError, match="this one takes image, noise"):
         other = type(batch)({name: batch.inputs[name] for name in (IMAGE_INPUT, NOISE)}, batch.target)
-        find_objective("flow_and_corners").make().loss(small(), other, generator)
+        find_objective("flow_and_corners").make().loss(small(), other, draws)
     with pytest.raises(TrainConfigError, match="'corners' is -1"):
         find_objective("flow_and_corners").make(corners=-1.0)
     with pytest.raises(TrainConfigError, match="'draws' is 0"):

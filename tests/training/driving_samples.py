@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from vla_models.draws import Draws
 from vla_models.driving.batches import DrivingOutput
 from vla_models.driving.names import BRANCHES, COMMAND, IMAGE, MEASURES
 from vla_models.driving_tiles.model import DrivingTiles
@@ -17,7 +18,7 @@ __all__ = [
     "Says",
     "batch_of",
     "block_norms",
-    "generator",
+    "draws",
     "group_lasso",
     "mirror",
     "past_noise",
@@ -29,6 +30,10 @@ __all__ = [
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def draws(seed: int = 0) -> Draws:
+    return Draws(generator(seed))
 
 
 def batch_of(branches: list[int], columns: int = 2) -> Batch:

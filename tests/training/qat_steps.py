@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from vla_datasets.keys import ACTION, STATE, TASK, is_pad, tile_table
+from vla_models.draws import Draws
 from vla_models.driving.names import COMMAND_KEY, CONCEPT_KEYS
 from vla_models.quantized.convert import quantize_policy
 from vla_models.registry import find_policy
@@ -97,7 +98,7 @@ def step(policy: Any, name: str, samples: Mapping[str, Any]) -> float:
     before = [weight.detach().clone() for weight in policy.parameters()]
     optimizer = torch.optim.SGD(policy.parameters(), lr=0.01)
     batch = policy.prepare(to_tensors(samples, torch.device("cpu")))
-    loss, watched = objective.loss(policy.train(), batch, torch.Generator().manual_seed(0))
+    loss, watched = objective.loss(policy.train(), batch, Draws(torch.Generator().manual_seed(0)))
     assert watched and bool(torch.isfinite(loss))
     loss.backward()
     optimizer.step()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from vla_models.act.names import CHUNK
+from vla_models.draws import Draws
 from vla_models.policy import Batch
 from vla_models.registry import find_policy
 from vla_training.errors import TrainConfigError
@@ -23,6 +24,10 @@ def generator(seed: int = 0) -> Any:
     import torch
 
     return torch.Generator().manual_seed(seed)
+
+
+def draws(seed: int = 0) -> Any:
+    return Draws(generator(seed))
 
 
 def made(name: str, **options: Any) -> Any:
@@ -61,21 +66,21 @@ def test_the_loss_of_known_gaussians() -> None:
     divergence = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(dim=1).mean()
     distance = torch.nn.functional.l1_loss(actions, chunk)
     for options, weight in (({}, 10.0), ({"kl_weight": 0.25}, 0.25), ({"kl_weight": 0.0}, 0.0)):
-        loss, watched = find_objective("act").make(**options).loss(policy, batch, generator())  # type: ignore[arg-type]
+        loss, watched = find_objective("act").make(**options).loss(policy, batch, draws())  # type: ignore[arg-type]
         assert float(loss) == pytest.approx(float(distance + weight * divergence), rel=1e-5)
         assert float(watched["kl"]) == pytest.approx(float(divergence), rel=1e-5)
         assert float(watched["l1"]) == pytest.approx(float(distance), rel=1e-5)
     assert asked[0][0] is batch.inputs["corners"] and asked[0][1] is chunk
 
     prior = torch.zeros(5, 3)
-    perfect = find_objective("act").make().loss(lambda c, g: ActOutput(g, prior, prior), batch, generator())  # type: ignore[arg-type]
+    perfect = find_objective("act").make().loss(lambda c, g: ActOutput(g, prior, prior), batch, draws())  # type: ignore[arg-type]
     assert float(perfect[0]) == 0.0
 
 
 def test_every_weight_has_a_gradient() -> None:
     """So that processes of a distributed run wait for none."""
     policy = made("act").train()
-    loss, _ = find_objective("act").make().loss(policy, batch_of(policy), generator())
+    loss, _ = find_objective("act").make().loss(policy, batch_of(policy), draws())
     loss.backward()
     assert [n for n, p in policy.named_parameters() if p.grad is None or not p.grad.abs().any()] == []
 
@@ -94,7 +99,7 @@ def test_it_learns_what_z_says() -> None:
         batch = Batch({**inputs, CHUNK: side}, side)
         for step in range(150):
             torch.manual_seed(step)
-            loss, watched = find_objective("act").make(kl_weight=weight).loss(policy, batch, generator())
+            loss, watched = find_objective("act").make(kl_weight=weight).loss(policy, batch, draws())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -106,7 +111,7 @@ def test_mistakes() -> None:
     for name, seen in (("mlp_policy", "observation, noise"), ("pi_zero", "corners, state, noise")):
         policy = made(name)
         with pytest.raises(TrainConfigError, match=f"sees the 'chunk' in training; this one takes {seen}.* 'act'"):
-            find_objective("act").make().loss(policy, batch_of(policy), generator())
+            find_objective("act").make().loss(policy, batch_of(policy), draws())
     policy = made("act")
     for objective, said in (
         ("mean_squared_error", r"the policy gives several outputs, the actions to learn are \(8, 16, 2\)"),
@@ -114,7 +119,7 @@ def test_mistakes() -> None:
         ("diffusion", "begins with 'noise'; this one takes corners, state, chunk"),
     ):
         with pytest.raises(TrainConfigError, match=said):
-            find_objective(objective).make().loss(policy, batch_of(policy), generator())
+            find_objective(objective).make().loss(policy, batch_of(policy), draws())
     for weight in (-1.0, float("nan"), float("inf")):
         with pytest.raises(TrainConfigError, match="'kl_weight' is"):
             find_objective("act").make(kl_weight=weight)

@@ -14,6 +14,7 @@ from vla_datasets.keys import ACTION, STATE
 from vla_datasets.seeds import FIRST_VALIDATION_SEED
 from vla_datasets.worlds import registry as worlds
 from vla_models import registry as policies
+from vla_models.draws import Draws
 from vla_training.config.load import load_config
 from vla_training.evaluate import runners
 from vla_training.evaluate.backends import RunnerSpec
@@ -176,7 +177,7 @@ def test_the_loss_is_the_mean_over_what_counts() -> None:
 
     target = torch.tensor([[[1.0, 3.0], [100.0, 100.0]], [[2.0, 2.0], [0.0, 4.0]]])
     batch = Batch({"x": torch.zeros(2, 2, 2)}, target, torch.tensor([[False, True], [False, False]]))
-    loss, metrics = MeanSquaredError().loss(torch.nn.Identity(), batch, torch.Generator())
+    loss, metrics = MeanSquaredError().loss(torch.nn.Identity(), batch, Draws(torch.Generator()))
     assert loss.item() == pytest.approx((1 + 9 + 4 + 4 + 0 + 16) / 6)
     assert metrics["rmse"].item() == pytest.approx(((1 + 9 + 4 + 4 + 0 + 16) / 6) ** 0.5)
 

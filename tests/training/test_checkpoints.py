@@ -144,7 +144,7 @@ def test_the_newest_checkpoints_stay_at_a_million_steps(stopped: Path, data: Pat
 class Kinked:
     """A loss that is 0 and has no gradient: the root of 0."""
 
-    def loss(self, policy: Any, batch: Any, generator: Any) -> tuple[Any, Mapping[str, Any]]:
+    def loss(self, policy: Any, batch: Any, draws: Any) -> tuple[Any, Mapping[str, Any]]:
         return (policy(*batch.inputs.values()) * 0).sum().sqrt(), {}
 
 

@@ -18,28 +18,28 @@ PLAIN = DrivingImitation(concepts=0, mirror=0, forget=0, relight=False)
 
 def test_the_loss_is_what_the_earlier_system_says() -> None:
     """By hand: 25 (1 + 10 s^2) |error| of steering, 10 |error| of a pedal in use, 2 at rest; means are added."""
-    from driving_samples import Says, batch_of, generator, torch
+    from driving_samples import Says, batch_of, draws, torch
 
     target = torch.tensor([[0.5, 0.5, 0.0, *[0.0] * 5], [0.0, 0.04, 1.0, *[0.0] * 5]])
     batch = Batch(batch_of([0, 5]).inputs, target)
-    loss, watched = PLAIN.loss(Says([[0.4, 0.5, 0.1], [0.2, 0.0, 0.5]]), batch, generator())
+    loss, watched = PLAIN.loss(Says([[0.4, 0.5, 0.1], [0.2, 0.0, 0.5]]), batch, draws())
     steer = (25 * (1 + 10 * 0.25) * 0.1 + 25 * 0.2) / 2
     pedals = (0 + 2 * 0.04) / 2 + (2 * 0.1 + 10 * 0.5) / 2
     assert loss.item() == pytest.approx(steer + pedals, rel=1e-5)
     assert float(watched["steer_error"]) == pytest.approx(0.15) and "mac_share" not in watched
     with_concepts, _ = DrivingImitation(concepts=1, mirror=0, forget=0, relight=False).loss(
-        Says([[0.4, 0.5, 0.1], [0.2, 0.0, 0.5]]), batch, generator()
+        Says([[0.4, 0.5, 0.1], [0.2, 0.0, 0.5]]), batch, draws()
     )
     assert (with_concepts - loss).item() == pytest.approx(math.log(2), rel=1e-4)  # logits of 0
 
 
 @pytest.mark.parametrize("branch", range(len(BRANCHES)))
 def test_only_the_commanded_branch_learns(branch: int) -> None:
-    from driving_samples import DrivingTiles, batch_of, generator, torch
+    from driving_samples import DrivingTiles, batch_of, draws, torch
 
     torch.manual_seed(0)
     policy = DrivingTiles(DrivingTilesConfig(**SMALL))
-    loss, _ = PLAIN.loss(policy, batch_of([branch] * 3), generator())
+    loss, _ = PLAIN.loss(policy, batch_of([branch] * 3), draws())
     loss.backward()
     norms = [sum(float(p.grad.norm()) for p in b.parameters()) for b in policy.branches]
     assert [norm > 0 for norm in norms] == [n == branch for n in range(len(BRANCHES))]
@@ -64,7 +64,7 @@ def test_a_mirrored_sample_is_what_a_mirrored_world_shows() -> None:
 
 
 def test_turns_are_not_mirrored_and_validation_sees_samples_as_they_are() -> None:
-    from driving_samples import DrivingOutput, Says, batch_of, generator, torch
+    from driving_samples import DrivingOutput, Says, batch_of, draws, torch
 
     seen: list[tuple[torch.Tensor, ...]] = []
 
@@ -76,32 +76,32 @@ def test_turns_are_not_mirrored_and_validation_sees_samples_as_they_are() -> Non
     batch = batch_of([0, 1, 2, 3, 4, 5])
     policy = Sees([[0.0, 0.0]] * 6)
     always = DrivingImitation(mirror=1, forget=0, relight=False)
-    always.loss(policy, batch, generator())
-    always.loss(policy.eval(), batch, generator())
+    always.loss(policy, batch, draws())
+    always.loss(policy.eval(), batch, draws())
     flipped = [not torch.equal(a, b) for a, b in zip(seen[0][0], batch.inputs[IMAGE], strict=True)]
     assert flipped == [True, False, False, True, True, False]
     assert all(torch.equal(a, b) for a, b in zip(seen[1], batch.inputs.values(), strict=True))
 
 
 def test_the_action_before_is_forgotten_sample_by_sample_and_the_speed_stays() -> None:
-    from driving_samples import generator, past_noise, torch
+    from driving_samples import draws, past_noise, torch
 
     measures = torch.tensor([[0.5, -0.5, 0.42]]).repeat(4000, 1)
-    found = past_noise({MEASURES: measures}, 0.5, generator())[MEASURES]
+    found = past_noise({MEASURES: measures}, 0.5, draws())[MEASURES]
     gone = (found[:, :2] == 0).all(dim=1)
     assert 0.46 < float(gone.double().mean()) < 0.54
     kept = found[~gone] - measures[~gone]
     assert kept.std(dim=0).tolist() == pytest.approx([0.01, 0.01, 0.02], rel=0.1)
     assert (found[:, 2] - 0.42).abs().max() < 0.1
-    none = past_noise({MEASURES: measures}, 0.0, generator())[MEASURES]
+    none = past_noise({MEASURES: measures}, 0.0, draws())[MEASURES]
     assert not (none[:, :2] == 0).any()
 
 
 def test_light_changes_all_frames_of_a_stack_alike() -> None:
-    from driving_samples import generator, relight, torch
+    from driving_samples import draws, relight, torch
 
     image = torch.full((500, 6, 4, 4), 0.5)
-    found = relight({IMAGE: image}, generator())[IMAGE]
+    found = relight({IMAGE: image}, draws())[IMAGE]
     assert torch.equal(found, found[:, :1, :1, :1].expand_as(found))  # flat images stay flat: contrast has no hold
     factors = found[:, 0, 0, 0] / 0.5
     assert 0.7 <= float(factors.min()) < 0.75 and 1.25 < float(factors.max()) <= 1.3
@@ -122,13 +122,13 @@ def test_group_norms_are_those_of_their_channels() -> None:
 
 
 def test_the_lasso_empties_what_the_data_does_not_need() -> None:
-    from driving_samples import DrivingTiles, batch_of, generator, tile_norms, torch
+    from driving_samples import DrivingTiles, batch_of, draws, tile_norms, torch
 
     torch.manual_seed(0)
     policy = DrivingTiles(DrivingTilesConfig(**SMALL))
     before = tile_norms(policy.trunk.convs[1].weight).detach().clone()
     loss, _ = DrivingImitation(steer=0, pedal=0, pedal_rest=0, concepts=0, lasso_tiles=1.0).loss(
-        policy, batch_of([0, 1]), generator()
+        policy, batch_of([0, 1]), draws()
     )
     loss.backward()
     with torch.no_grad():
@@ -140,7 +140,7 @@ def test_the_lasso_empties_what_the_data_does_not_need() -> None:
 
 @pytest.mark.parametrize("share", ["mac_share", "tile_share"])
 def test_the_budget_shrinks_to_what_was_asked_and_closes_gates(share: str) -> None:
-    from driving_samples import DrivingTiles, batch_of, generator, torch
+    from driving_samples import DrivingTiles, batch_of, draws, torch
 
     budgets = {"mac_budget": 1.0, "tile_budget": 1.0, share.replace("share", "budget"): 0.5}
     objective = DrivingImitation(steer=0, pedal=0, pedal_rest=0, concepts=0, budget=1.0, mirror=0, **budgets)
@@ -150,12 +150,12 @@ def test_the_budget_shrinks_to_what_was_asked_and_closes_gates(share: str) -> No
 
     def loss_at(progress: float) -> float:
         part = Batch(batch.inputs, batch.target, None, progress)
-        return float(objective.loss(policy, part, generator())[0])
+        return float(objective.loss(policy, part, draws())[0])
 
     assert [loss_at(p) for p in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0, 0.25, 0.5, 0.5], abs=1e-6)
     optimizer = torch.optim.Adam(policy.gates.parameters(), lr=0.05)
     for _ in range(200):
-        loss, watched = objective.loss(policy, batch, generator())
+        loss, watched = objective.loss(policy, batch, draws())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -165,7 +165,7 @@ def test_the_budget_shrinks_to_what_was_asked_and_closes_gates(share: str) -> No
 
 
 def test_a_budget_that_is_met_exactly_pushes_no_further() -> None:
-    from driving_samples import DrivingTiles, batch_of, generator, torch
+    from driving_samples import DrivingTiles, batch_of, draws, torch
 
     torch.manual_seed(0)
     policy = DrivingTiles(DrivingTilesConfig(**SMALL, gated=True))
@@ -177,7 +177,7 @@ def test_a_budget_that_is_met_exactly_pushes_no_further() -> None:
         options = {"mac_budget": 1.0, "tile_budget": budget}
         objective = DrivingImitation(steer=0, pedal=0, pedal_rest=0, concepts=0, budget=1.0, mirror=0, **options)
         policy.zero_grad()
-        objective.loss(policy, batch_of(list(range(6))), generator())[0].backward()
+        objective.loss(policy, batch_of(list(range(6))), draws())[0].backward()
         assert bool(policy.gates.logits.bias.grad.any()) == pushes, budget
 
 
@@ -196,7 +196,7 @@ def test_bad_options_are_refused(options: dict[str, float], message: str) -> Non
 
 
 def test_another_policy_is_refused() -> None:
-    from driving_samples import generator, torch
+    from driving_samples import draws, torch
 
     with pytest.raises(TrainConfigError, match="takes a driving policy"):
-        PLAIN.loss(torch.nn.Identity(), Batch({"x": torch.zeros(1, 2)}, torch.zeros(1, 7)), generator())
+        PLAIN.loss(torch.nn.Identity(), Batch({"x": torch.zeros(1, 2)}, torch.zeros(1, 7)), draws())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vla_models.chunks.names import NOISE
+from vla_models.draws import Draws
 from vla_models.flow_autoregressive.names import TOKENS
 from vla_models.policy import Batch
 from vla_models.registry import find_policy
@@ -32,6 +33,10 @@ def generator(seed: int = 0) -> Any:
     import torch
 
     return torch.Generator().manual_seed(seed)
+
+
+def draws(seed: int = 0) -> Any:
+    return Draws(generator(seed))
 
 
 def made(name: str = "flow_autoregressive") -> Any:
@@ -72,13 +77,13 @@ def test_the_loss_of_known_outputs() -> None:
         return noise * time[:, None, None]
 
     plain = Batch({name: value for name, value in batch.inputs.items() if name != TOKENS}, batch.target)
-    velocity, _ = find_objective("flow_matching").make().loss(flow, plain, generator(5))  # type: ignore[arg-type]
+    velocity, _ = find_objective("flow_matching").make().loss(flow, plain, draws(5))  # type: ignore[arg-type]
     scores, right = logits.double().numpy().reshape(-1, 16), batch.inputs[TOKENS].numpy().reshape(-1)
     shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     nats = -np.log(shares[np.arange(64), right]).mean()
     for options, weight in (({}, 0.1), ({"token_weight": 2.0}, 2.0), ({"token_weight": 0.0}, 0.0)):
         objective = find_objective("flow_autoregressive").make(**options)
-        loss, watched = objective.loss(both, batch, generator(5))  # type: ignore[arg-type]
+        loss, watched = objective.loss(both, batch, draws(5))  # type: ignore[arg-type]
         assert float(loss) == pytest.approx(float(velocity) + weight * nats, rel=1e-5)
         assert float(watched["flow"]) == pytest.approx(float(velocity), rel=1e-6)
         assert float(watched["cross_entropy"]) == pytest.approx(nats, rel=1e-5)
@@ -88,7 +93,7 @@ def test_the_loss_of_known_outputs() -> None:
 def test_every_weight_has_a_gradient() -> None:
     """So that processes of a distributed run wait for none."""
     policy = made().train()
-    loss, _ = find_objective("flow_autoregressive").make().loss(policy, batch_of(policy), generator())
+    loss, _ = find_objective("flow_autoregressive").make().loss(policy, batch_of(policy), draws())
     loss.backward()
     assert [n for n, p in policy.named_parameters() if p.grad is None or not p.grad.abs().any()] == []
 
@@ -101,7 +106,7 @@ def test_both_heads_learn_what_is_seen() -> None:
     batch = batch_of(policy)
     optimizer = torch.optim.Adam(policy.parameters(), lr=1e-2)
     for step in range(150):
-        loss, watched = find_objective("flow_autoregressive").make().loss(policy, batch, generator(step))
+        loss, watched = find_objective("flow_autoregressive").make().loss(policy, batch, draws(step))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -116,11 +121,11 @@ def test_both_heads_learn_what_is_seen() -> None:
 def test_mistakes() -> None:
     policy = made("pi_zero")
     with pytest.raises(TrainConfigError, match=r"sees 'tokens' in training; this one takes corners, state, noise.*"):
-        find_objective("flow_autoregressive").make().loss(policy, batch_of(policy), generator())
+        find_objective("flow_autoregressive").make().loss(policy, batch_of(policy), draws())
     policy = made()
     for objective in ("flow_matching", "diffusion"):
         with pytest.raises(TrainConfigError, match=r"the policy gives several outputs, the actions.* \(8, 4, 2\)"):
-            find_objective(objective).make().loss(policy, batch_of(policy), generator())
+            find_objective(objective).make().loss(policy, batch_of(policy), draws())
     for weight in (-1.0, float("nan"), float("inf")):
         with pytest.raises(TrainConfigError, match="'token_weight' is"):
             find_objective("flow_autoregressive").make(token_weight=weight)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vla_models.chunks.names import NOISE
+from vla_models.draws import Draws
 from vla_models.policy import Batch
 from vla_training.errors import TrainConfigError
 from vla_training.objectives.flow_matching import FlowMatching
@@ -18,6 +19,10 @@ def generator(seed: int = 0) -> Any:
     import torch
 
     return torch.Generator().manual_seed(seed)
+
+
+def draws(seed: int = 0) -> Any:
+    return Draws(generator(seed))
 
 
 def batch_of(chunk: Any) -> Batch:
@@ -37,7 +42,7 @@ def test_what_the_policy_is_asked() -> None:
         asked.update(seen=seen, x=x, time=time)
         return torch.zeros_like(x)
 
-    loss, watched = FlowMatching().loss(policy, batch_of(chunk), generator())  # type: ignore[arg-type]
+    loss, watched = FlowMatching().loss(policy, batch_of(chunk), draws())  # type: ignore[arg-type]
     time = asked["time"]
     noise = (asked["x"] - time[:, None, None] * chunk) / (1 - time[:, None, None])
     near = time < 0.9  # where the division is exact enough
@@ -56,7 +61,7 @@ def test_equal_generators_give_equal_losses() -> None:
 
     chunk = torch.randn(8, 3, 2, generator=generator(1))
     losses = [
-        float(FlowMatching().loss(lambda s, x, t: x * t[:, None, None], batch_of(chunk), generator(seed))[0])  # type: ignore[arg-type]
+        float(FlowMatching().loss(lambda s, x, t: x * t[:, None, None], batch_of(chunk), draws(seed))[0])  # type: ignore[arg-type]
         for seed in (3, 3, 4)
     ]
     assert losses[0] == losses[1] != losses[2]
@@ -77,7 +82,7 @@ def test_a_network_learns_more_than_the_variance_of_the_noise() -> None:
         seen = torch.randn(256, 1, 2, generator=generator(step))
         chunk = seen.expand(256, 3, 2).contiguous()
         batch = Batch({"seen": seen[:, 0], NOISE: chunk}, chunk)
-        loss, _ = FlowMatching().loss(policy, batch, generator(10_000 + step))  # type: ignore[arg-type]
+        loss, _ = FlowMatching().loss(policy, batch, draws(10_000 + step))  # type: ignore[arg-type]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -103,7 +108,7 @@ def test_a_diffusion_is_asked_for_the_chunk() -> None:
         asked.update(x=x, time=time)
         return torch.zeros_like(x)
 
-    loss, watched = find_objective("diffusion").make().loss(policy, batch_of(chunk), generator())  # type: ignore[arg-type]
+    loss, watched = find_objective("diffusion").make().loss(policy, batch_of(chunk), draws())  # type: ignore[arg-type]
     assert float(loss) == pytest.approx(float(chunk.square().mean()), rel=1e-5)
     assert float(watched["variance"]) == pytest.approx(float(chunk.var()), rel=1e-5)
     steps = (asked["time"] * 1000).round().long()
@@ -118,9 +123,9 @@ def test_mistakes() -> None:
 
     chunk = torch.randn(4, 3, 2)
     with pytest.raises(TrainConfigError, match="begins with 'noise'; this one takes seen"):
-        FlowMatching().loss(torch.nn.Identity(), Batch({"seen": chunk}, chunk), generator())
+        FlowMatching().loss(torch.nn.Identity(), Batch({"seen": chunk}, chunk), draws())
     with pytest.raises(TrainConfigError, match=r"gives \(4, 6\), the actions to learn are \(4, 3, 2\)"):
-        FlowMatching().loss(lambda s, x, t: x.flatten(1), batch_of(chunk), generator())  # type: ignore[arg-type]
+        FlowMatching().loss(lambda s, x, t: x.flatten(1), batch_of(chunk), draws())  # type: ignore[arg-type]
     for options in ({"power": 0.0}, {"power": np.inf}, {"cutoff": 0.0}, {"cutoff": 1.5}):
         with pytest.raises(TrainConfigError, match=f"'{next(iter(options))}' is"):
             find_objective("flow_matching").make(**options)

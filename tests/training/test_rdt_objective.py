@@ -17,6 +17,7 @@ from rdt_samples import CAMERA, PLACES, SIDE, SMALL, TASK, episode, write_senten
 from vla_datasets.keys import ACTION, STATE
 from vla_datasets.lerobot.format import BOOKKEEPING, Feature
 from vla_datasets.lerobot.writer import Episode, write_dataset
+from vla_models.draws import Draws
 from vla_models.policy import Batch
 from vla_models.registry import find_policy
 from vla_training.config.load import load_config
@@ -31,6 +32,10 @@ def generator(seed: int = 0) -> Any:
     import torch
 
     return torch.Generator().manual_seed(seed)
+
+
+def draws(seed: int = 0) -> Any:
+    return Draws(generator(seed))
 
 
 def batch_of(folder: Path, count: int = N) -> tuple[Any, Any]:
@@ -62,13 +67,13 @@ class Heard:
 def test_places_that_the_robot_has_not_count_for_nothing(tmp_path: Path) -> None:
     """Published: the mean over all 128, nine tenths of which are zeros to learn."""
     _, batch = batch_of(tmp_path)
-    loss, watched = RdtObjective().loss(Heard(), batch, generator())  # type: ignore[arg-type]
+    loss, watched = RdtObjective().loss(Heard(), batch, draws())  # type: ignore[arg-type]
     inside = batch.target[..., list(PLACES)]
     assert float(loss) == pytest.approx(float(inside.square().mean()), rel=1e-5)
     assert float(watched["variance"]) == pytest.approx(float(inside.var()), rel=1e-5)
     outside = batch.target.clone()
     outside[..., 20:30] = 7.0
-    assert loss == RdtObjective().loss(Heard(), dataclasses.replace(batch, target=outside), generator())[0]  # type: ignore[arg-type]
+    assert loss == RdtObjective().loss(Heard(), dataclasses.replace(batch, target=outside), draws())[0]  # type: ignore[arg-type]
 
 
 def test_chunks_on_their_way(tmp_path: Path) -> None:
@@ -77,7 +82,7 @@ def test_chunks_on_their_way(tmp_path: Path) -> None:
 
     _, batch = batch_of(tmp_path)
     heard = Heard()
-    RdtObjective().loss(heard, batch, generator())  # type: ignore[arg-type]
+    RdtObjective().loss(heard, batch, draws())  # type: ignore[arg-type]
     way, time = heard.inputs[-2].numpy(), heard.inputs[-1].numpy()
     left = signal()[np.round(time * 1000).astype(int)]
     assert time.min() < 0.01 and time.max() > 0.99 and abs(time.mean() - 0.5) < 0.05
@@ -88,7 +93,7 @@ def test_chunks_on_their_way(tmp_path: Path) -> None:
 def test_each_condition_is_left_out_of_a_tenth(tmp_path: Path) -> None:
     policy, batch = batch_of(tmp_path)
     heard = Heard()
-    RdtObjective(state_snr=300.0).loss(heard, batch, generator())  # type: ignore[arg-type]
+    RdtObjective(state_snr=300.0).loss(heard, batch, draws())  # type: ignore[arg-type]
     found = dict(zip(batch.inputs, heard.inputs, strict=False))
     rows = policy._sentences("")
     empty = {
@@ -108,7 +113,7 @@ def test_each_condition_is_left_out_of_a_tenth(tmp_path: Path) -> None:
         assert np.array_equal(value[~gone[name]], plain[~gone[name]]), name
     assert (gone["language"] == gone["language_mask"]).all()
     assert all((gone["state"] != gone[n]).any() for n in ("language", "image_top", "mask", "frequency"))
-    RdtObjective(drop=0.0, state_snr=300.0).loss(heard, batch, generator())  # type: ignore[arg-type]
+    RdtObjective(drop=0.0, state_snr=300.0).loss(heard, batch, draws())  # type: ignore[arg-type]
     assert all(bool((a == b).all()) for a, b in zip(heard.inputs[:6], batch.inputs.values(), strict=False))
 
 
@@ -116,7 +121,7 @@ def test_noise_of_the_state(tmp_path: Path) -> None:
     """40 dB below the data's deviation, and none where the robot has no value."""
     _, batch = batch_of(tmp_path)
     heard = Heard()
-    RdtObjective(drop=0.0).loss(heard, batch, generator())  # type: ignore[arg-type]
+    RdtObjective(drop=0.0).loss(heard, batch, draws())  # type: ignore[arg-type]
     noise = (heard.inputs[0] - batch.inputs["state"]).numpy()
     assert abs(noise[:, list(PLACES)].std() / (0.2 * 0.01) - 1) < 0.05
     assert not np.delete(noise, PLACES, axis=1).any()
@@ -132,7 +137,7 @@ def test_all_randomness_is_the_generator_s(tmp_path: Path) -> None:
     losses = []
     for seed in (1, 1, 2):
         torch.manual_seed(len(losses))
-        losses.append(RdtObjective().loss(policy, batch, generator(seed))[0].item())
+        losses.append(RdtObjective().loss(policy, batch, draws(seed))[0].item())
     assert losses[0] == losses[1] != losses[2]
 
 
@@ -156,7 +161,7 @@ def test_numbers_of_samples(tmp_path: Path, normalize: bool) -> None:
             return (type("Graph", (), {"module": staticmethod(module)}),)
 
     Sampler.config = config  # type: ignore[attr-defined]
-    found = RdtObjective().sampled(Sampler(), batch, generator())
+    found = RdtObjective().sampled(Sampler(), batch, draws())
     off = 1.5 if normalize else 0.5
     assert found["mse"] == pytest.approx(off**2, rel=1e-4)
     assert found["l2err"] == pytest.approx(off / ((0.3**2 + 0.2**2) ** 0.5 + 1e-3), rel=1e-4)
@@ -167,7 +172,7 @@ def test_numbers_of_samples(tmp_path: Path, normalize: bool) -> None:
 def test_mistakes(tmp_path: Path) -> None:
     policy, batch = batch_of(tmp_path, 2)
     with pytest.raises(TrainConfigError, match=r"takes a policy with conditions .*Choose policy 'rdt'"):
-        RdtObjective().loss(policy, Batch(batch.inputs, batch.target), generator())
+        RdtObjective().loss(policy, Batch(batch.inputs, batch.target), draws())
     for options, said in (({"drop": 1.0}, "'drop' is 1.0"), ({"state_snr": float("nan")}, "'state_snr' is nan")):
         with pytest.raises(TrainConfigError, match=said):
             RdtObjective(**options)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vla_models.draws import Draws
 from vla_training.config.load import load_config
 from vla_training.errors import TrainConfigError
 from vla_training.loggers import read_log
@@ -22,7 +23,7 @@ def test_noise_is_for_the_first_third() -> None:
 
     policy = Watched(torch.zeros(1, 2, 4))
     for progress in (0.0, 0.2, 0.329, 0.33, 0.75, 1.0):
-        RoutedCloning().loss(policy, batch(progress=progress), torch.Generator())
+        RoutedCloning().loss(policy, batch(progress=progress), Draws(torch.Generator()))
     assert policy.noises == [0.3, 0.3, 0.3, 0.0, 0.0, 0.0]
 
 
@@ -31,7 +32,7 @@ def test_use_and_entropy_of_the_router() -> None:
 
     # layer 0 undecided, layer 1 nearly sure of expert 2
     policy = Watched(torch.tensor([[[0.0] * 4, [-30.0, -30.0, 30.0, -30.0]]]))
-    loss, values = RoutedCloning(balance=2.0).loss(policy, batch(), torch.Generator())
+    loss, values = RoutedCloning(balance=2.0).loss(policy, batch(), Draws(torch.Generator()))
     assert values["router_entropy"].item() == pytest.approx(math.log(4) / 2)
     assert [values[f"use_1_{n}"].item() for n in range(4)] == [0.0, 0.0, 1.0, 0.0]
     unequal = 4 * (0.25 + 1.0) / 2  # both layers give all to one expert, of probability 1/4 and 1
@@ -45,7 +46,7 @@ def test_balance_takes_probability_from_the_expert_that_gets_more() -> None:
 
     logits = [[0.1, 0.3], [0.1, 0.3], [-2.0, 1.0], [0.5, 0.0]]
     policy = Watched(torch.tensor(logits)[:, None])
-    loss, values = RoutedCloning(balance=0.5).loss(policy, batch(4), torch.Generator())
+    loss, values = RoutedCloning(balance=0.5).loss(policy, batch(4), Draws(torch.Generator()))
     loss.backward()
     first = [math.exp(a) / (math.exp(a) + math.exp(b)) for a, b in logits]  # probability of expert 0
     mean = sum(first) / 4
@@ -58,7 +59,7 @@ def test_equal_use_has_no_gradient() -> None:
     from watched import Watched, batch, torch
 
     policy = Watched(torch.eye(4).mul(0.01)[:, None])  # undecided, but each expert gets a quarter
-    loss, values = RoutedCloning().loss(policy, batch(4), torch.Generator())
+    loss, values = RoutedCloning().loss(policy, batch(4), Draws(torch.Generator()))
     loss.backward()
     assert values["imbalance"].item() == pytest.approx(1.0) and policy.routes.grad.abs().max() < 1e-7
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from vla_models.policy import Batch
@@ -17,7 +19,7 @@ class Watched(torch.nn.Module):
         self.routes = torch.nn.Parameter(routes)
         self.noises: list[float] = []
 
-    def forward(self, x: torch.Tensor, noise: float, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor, noise: float, draws: Any) -> tuple[torch.Tensor, torch.Tensor]:
         self.noises.append(noise)
         return torch.zeros(len(x), 7), self.routes.expand(len(x), -1, -1)
 

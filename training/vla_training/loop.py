@@ -34,6 +34,7 @@ from vla_datasets.lerobot.windows import Windows, load_windows
 from vla_datasets.worlds.registry import find_world
 from vla_isa.errors import OutputError
 from vla_isa.files import alone, make_folder
+from vla_models.draws import Draws
 from vla_training.checkpoint import (
     Best,
     TrainingState,
@@ -130,14 +131,16 @@ def _step(
     model.train()
     losses, norm, metrics = [], torch.zeros(()), {}
     prepare: Any = state.policy.prepare
-    mine = sampler.batch(step)[accelerator.process_index :: accelerator.num_processes]
-    for part, numbers in enumerate(np.array_split(mine, config.accumulate)):
+    frames = sampler.batch(step)
+    mine = np.arange(len(frames))[accelerator.process_index :: accelerator.num_processes]
+    for part, rows in enumerate(np.array_split(mine, config.accumulate)):
         generator = seed_step(accelerator.device, config.seed, step, accelerator.process_index, part)
+        draws = Draws(generator, torch.from_numpy(rows).to(accelerator.device), len(frames))
         with accelerator.accumulate(model):
-            batch = prepare(to_tensors(training.batch(numbers), accelerator.device))
+            batch = prepare(to_tensors(training.batch(frames[rows]), accelerator.device))
             batch = dataclasses.replace(batch, progress=step / config.steps)
             with accelerator.autocast():
-                loss, metrics = config.objective_options.loss(model, batch, generator)
+                loss, metrics = config.objective_options.loss(model, batch, draws)
             accelerator.backward(loss)
             if accelerator.sync_gradients:
                 norm = accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)

@@ -73,13 +73,14 @@ class EpochSampler:
         return order[np.diff(passed, prepend=0.0) > 0][: self._visited]
 
 
-def seed_step(device: torch.device, *numbers: int) -> torch.Generator:
-    """Seed torch's own generators and return another one, all from the run's seed, step, process and part of a batch.
+def seed_step(device: torch.device, seed: int, step: int, process: int = 0, part: int = 0) -> torch.Generator:
+    """Seed torch's own generators and return another one, all from the run's seed and step.
 
-    The first are what dropout draws from, the returned one is the objective's.
+    The first are what dropout draws from, others for each process and part of a batch; the returned one is the
+    objective's, the same for all, see `Draws`.
     """
     import torch
 
-    first, second = (int(word) for word in np.random.SeedSequence(numbers).generate_state(2, np.uint32))
-    torch.manual_seed(first)
-    return torch.Generator(device).manual_seed(second)
+    torch.manual_seed(int(np.random.SeedSequence((seed, step, process, part)).generate_state(1, np.uint32)[0]))
+    shared = np.random.SeedSequence((seed, step, 0, 0)).generate_state(2, np.uint32)[1]
+    return torch.Generator(device).manual_seed(int(shared))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from vla_datasets.lerobot.windows import Windows
+from vla_models.draws import Draws
 from vla_training.config.run import TrainConfig
 from vla_training.evaluate.closed_loop import play_module
 from vla_training.sampler import seed_step
@@ -52,7 +53,8 @@ def validate(config: TrainConfig[Any, Any], policy: torch.nn.Module, frames: Win
         for start in range(0, len(order), _BATCH):
             numbers = order[start : start + _BATCH]
             batch = prepare(to_tensors(frames.batch(numbers), device))
-            loss, metrics = config.objective_options.loss(policy, batch, seed_step(device, config.seed, start))
+            draws = Draws(seed_step(device, config.seed, start))
+            loss, metrics = config.objective_options.loss(policy, batch, draws)
             for name, value in {"loss": loss, **metrics}.items():
                 totals[name] = totals.get(name, 0.0) + float(value) * len(numbers)
     values = {f"validation_{name}": total / len(frames) for name, total in totals.items()}
@@ -60,7 +62,7 @@ def validate(config: TrainConfig[Any, Any], policy: torch.nn.Module, frames: Win
     if sampled is not None:
         numbers = np.unique(np.linspace(0, len(frames) - 1, _SAMPLED).astype(np.int64))
         batch = prepare(to_tensors(frames.batch(numbers), device))
-        found = sampled(policy, batch, seed_step(device, config.seed, len(frames)))
+        found = sampled(policy, batch, Draws(seed_step(device, config.seed, len(frames))))
         values |= {f"{config.world}_sample_{name}": value for name, value in found.items()}
     if not config.validate_episodes:
         return Scores(values, -values["validation_loss"])

@@ -16,6 +16,7 @@ from vla_models.babyai_cnn.preprocess import CAMERA
 from vla_models.babyai_film.layers import CELL, SIDE, CellFeatures, Film
 from vla_models.babyai_moe.config import LAYERS, BabyAIMoeConfig
 from vla_models.babyai_moe.layers import ExpertConv, Router, UnitMask, Unmodulated
+from vla_models.draws import Draws
 from vla_models.policy import Batch, GraphSpec
 
 __all__ = ["BabyAIMoe"]
@@ -52,7 +53,7 @@ class BabyAIMoe(nn.Module):  # type: ignore[misc]  # torch is untyped here
         previous_action: torch.Tensor,
         tiles: torch.Tensor | None = None,
         noise: float | None = None,
-        generator: torch.Generator | None = None,
+        draws: Draws | None = None,
     ) -> Any:
         """Action logits (N, 7); with `noise` also the logits of the router, (N, 2, experts).
 
@@ -61,11 +62,11 @@ class BabyAIMoe(nn.Module):  # type: ignore[misc]  # torch is untyped here
             mission: (N, 64), how often each word occurs in the mission.
             previous_action: (N, 7) one-hot, all zero at the start of an episode.
             tiles: (T, 3, 8, 8) in [0, 1], in training from a cache of tiles.
-            noise: of the objective: how much Gumbel noise of `generator` decides with the router; 0 for none.
+            noise: of the objective: how much Gumbel noise of `draws` decides with the router; 0 for none.
         """
         words = torch.relu(self.mission(mission))
         routes = self.router(words)
-        drawn = [None] * LAYERS if not noise else (noise * _gumbel(routes, generator)).unbind(1)
+        drawn = (noise * _gumbel(routes, draws)).unbind(1) if noise and draws is not None else [None] * LAYERS
         x = torch.relu(self.film0(self.cells(image, tiles), words))
         x = torch.relu(self.film1(self.conv1(x, routes[:, 0], drawn[0]), words))
         x = torch.relu(self.film2(self.conv2(x, routes[:, 1], drawn[1]), words))
@@ -85,6 +86,6 @@ class BabyAIMoe(nn.Module):  # type: ignore[misc]  # torch is untyped here
         return babyai_batch(samples)
 
 
-def _gumbel(like: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-    uniform = torch.rand(like.shape, generator=generator, device=like.device).clamp(1e-9, 1.0 - 1e-6)
+def _gumbel(like: torch.Tensor, draws: Draws) -> torch.Tensor:
+    uniform = draws.uniform(*like.shape).clamp(1e-9, 1.0 - 1e-6)
     return -(-uniform.log()).log()

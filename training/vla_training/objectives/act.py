@@ -17,6 +17,7 @@ from vla_training.errors import TrainConfigError
 if TYPE_CHECKING:
     import torch
 
+    from vla_models.draws import Draws
     from vla_models.policy import Batch
 
 __all__ = ["ActObjective"]
@@ -33,7 +34,7 @@ class ActObjective:
             raise TrainConfigError(f"'kl_weight' is {self.kl_weight}; it must be a finite number from 0 on.")
 
     def loss(
-        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+        self, policy: torch.nn.Module, batch: Batch, draws: Draws
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The distance plus `kl_weight` times the divergence.
 

@@ -11,6 +11,7 @@ from vla_training.errors import TrainConfigError
 if TYPE_CHECKING:
     import torch
 
+    from vla_models.draws import Draws
     from vla_models.policy import Batch
 
 __all__ = ["BehaviourCloning"]
@@ -27,7 +28,7 @@ class BehaviourCloning:
             raise TrainConfigError(f"'label_smoothing' is {self.label_smoothing}; it must be from 0 to 1.")
 
     def loss(
-        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+        self, policy: torch.nn.Module, batch: Batch, draws: Draws
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The mean cross-entropy; `accuracy` is how often the largest logit is the expert's action.
 

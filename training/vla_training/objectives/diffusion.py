@@ -14,6 +14,7 @@ from vla_training.objectives.on_the_way import noised, predicted
 if TYPE_CHECKING:
     import torch
 
+    from vla_models.draws import Draws
     from vla_models.policy import Batch
 
 __all__ = ["Diffusion"]
@@ -24,7 +25,7 @@ class Diffusion:
     """A chunk on its way is alpha * chunk + sigma * noise; the network says the chunk."""
 
     def loss(
-        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+        self, policy: torch.nn.Module, batch: Batch, draws: Draws
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The mean squared error of the chunk.
 
@@ -33,10 +34,9 @@ class Diffusion:
         Raises:
             TrainConfigError: the policy begins with no noise, or says something of another shape.
         """
-        import torch
 
         chunk = batch.target
-        noise = torch.randn(chunk.shape, generator=generator, device=chunk.device)
-        way, time = noised(chunk, noise, generator)
+        noise = draws.normal(*chunk.shape)
+        way, time = noised(chunk, noise, draws)
         found = predicted("diffusion", policy, batch, way, time)
         return (found - chunk).square().mean(), {"variance": chunk.var()}

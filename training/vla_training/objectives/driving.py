@@ -18,6 +18,7 @@ from vla_training.errors import TrainConfigError
 if TYPE_CHECKING:
     import torch
 
+    from vla_models.draws import Draws
     from vla_models.policy import Batch
 
 __all__ = ["DrivingImitation"]
@@ -53,7 +54,7 @@ class DrivingImitation:
                 raise TrainConfigError(f"'{name}' is {getattr(self, name)}; it must be from 0 to 1.")
 
     def loss(
-        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+        self, policy: torch.nn.Module, batch: Batch, draws: Draws
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The mean loss of a batch.
 
@@ -73,7 +74,7 @@ class DrivingImitation:
                 "objective 'driving' takes a driving policy. Choose another 'objective' or 'policy'."
             )
         if policy.training:
-            batch = self._altered(batch, generator)
+            batch = self._altered(batch, draws)
         found = policy(*batch.inputs.values())
         columns = control_columns(batch.target)
         control, concepts = batch.target.split([columns, len(CONCEPT_KEYS)], dim=1)
@@ -109,14 +110,13 @@ class DrivingImitation:
         pedals = torch.where(control[:, 1:].abs() > self.pedal_used, self.pedal, self.pedal_rest)
         return torch.cat([steer, pedals], dim=1)
 
-    def _altered(self, batch: Batch, generator: torch.Generator) -> Batch:
-        import torch
+    def _altered(self, batch: Batch, draws: Draws) -> Batch:
 
         from vla_training.objectives.driving_noise import MIRRORED_BRANCHES, mirror, past_noise, relight
 
         command = batch.inputs[COMMAND]
-        drawn = torch.rand(len(command), generator=generator, device=command.device) < self.mirror
+        drawn = draws.uniform(len(command)) < self.mirror
         chosen = drawn & (command[:, list(MIRRORED_BRANCHES)].sum(dim=1) > 0)
         batch = mirror(batch, chosen)
-        inputs = past_noise(batch.inputs, self.forget, generator)
-        return replace(batch, inputs=relight(inputs, generator) if self.relight else inputs)
+        inputs = past_noise(batch.inputs, self.forget, draws)
+        return replace(batch, inputs=relight(inputs, draws) if self.relight else inputs)

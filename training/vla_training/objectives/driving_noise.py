@@ -1,6 +1,6 @@
 """What training does to driving samples: mirror images, other light, and a past that is less certain.
 
-All draws come from the objective's generator. Not here: the loss (`driving.py`).
+Not here: the loss (`driving.py`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import torch
 
+from vla_models.draws import Draws
 from vla_models.driving.names import COMMAND, CONCEPT_KEYS, IMAGE, MEASURES, MIRRORED, SPEED_UNIT
 from vla_models.policy import Batch
 
@@ -37,14 +38,14 @@ def _turned(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     return values * signs
 
 
-def relight(inputs: Mapping[str, torch.Tensor], generator: torch.Generator) -> dict[str, torch.Tensor]:
+def relight(inputs: Mapping[str, torch.Tensor], draws: Draws) -> dict[str, torch.Tensor]:
     """Brightness and contrast of four in five images times 0.7 to 1.3 each; all frames of a stack alike."""
     image = inputs[IMAGE]
     shape = (len(image), 1, 1, 1)
 
     def factors() -> torch.Tensor:
-        drawn = torch.rand(shape, generator=generator, device=image.device) * (_MOST - _LEAST) + _LEAST
-        some = torch.rand(shape, generator=generator, device=image.device) < _LIGHT_SHARE
+        drawn = draws.uniform(*shape) * (_MOST - _LEAST) + _LEAST
+        some = draws.uniform(*shape) < _LIGHT_SHARE
         return torch.where(some, drawn, torch.ones_like(drawn))
 
     bright = image * factors()
@@ -52,17 +53,15 @@ def relight(inputs: Mapping[str, torch.Tensor], generator: torch.Generator) -> d
     return {**inputs, IMAGE: ((bright - mean) * factors() + mean).clamp(0, 1)}
 
 
-def past_noise(
-    inputs: Mapping[str, torch.Tensor], forgotten: float, generator: torch.Generator
-) -> dict[str, torch.Tensor]:
+def past_noise(inputs: Mapping[str, torch.Tensor], forgotten: float, draws: Draws) -> dict[str, torch.Tensor]:
     """Some noise on what the car did and does; of a share of the samples, drawn one by one, no last action at all.
 
     Else the policy learns to repeat its last action, which is nearly always right in demonstrations.
     """
     measures = inputs[MEASURES]
     deviations = torch.tensor(_PAST, device=measures.device)
-    noisy = measures + torch.randn(measures.shape, generator=generator, device=measures.device) * deviations
-    gone = torch.rand((len(measures), 1), generator=generator, device=measures.device) < forgotten
+    noisy = measures + draws.normal(*measures.shape) * deviations
+    gone = draws.uniform(len(measures), 1) < forgotten
     kept = torch.cat([noisy[:, :2] * ~gone, noisy[:, 2:]], dim=1)
     return {**inputs, MEASURES: kept}
 

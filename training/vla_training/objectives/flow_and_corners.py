@@ -19,6 +19,7 @@ from vla_training.objectives.on_the_way import asked
 if TYPE_CHECKING:
     import torch
 
+    from vla_models.draws import Draws
     from vla_models.policy import Batch
 
 __all__ = ["FlowAndCorners"]
@@ -42,7 +43,7 @@ class FlowAndCorners(FlowMatching):
             raise TrainConfigError(f"'draws' is {self.draws}; it must be from 1 to 64.")
 
     def loss(
-        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+        self, policy: torch.nn.Module, batch: Batch, draws: Draws
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The mean squared error of the velocity, and that of the corners.
 
@@ -58,7 +59,7 @@ class FlowAndCorners(FlowMatching):
                 f"one takes {', '.join(batch.inputs)}. Choose policy 'pi_zero_pixels', or another 'objective'."
             )
         inputs = {name: value for name, value in batch.inputs.items() if name != SEEN_CORNERS}
-        way, time, wanted = self.drawn(batch.target.repeat_interleave(self.draws, dim=0), generator)
+        way, time, wanted = self.drawn(batch.target.repeat_interleave(self.draws, dim=0), draws)
         found = asked(policy, replace(batch, inputs=inputs), way, time)
         velocity = (found.velocity - wanted).square().mean()
         wrong = found.corners - batch.inputs[SEEN_CORNERS]

@@ -18,6 +18,7 @@ from vla_training.objectives.on_the_way import asked
 if TYPE_CHECKING:
     import torch
 
+    from vla_models.draws import Draws
     from vla_models.policy import Batch
 
 __all__ = ["FlowAutoregressiveObjective"]
@@ -35,7 +36,7 @@ class FlowAutoregressiveObjective(FlowMatching):
             raise TrainConfigError(f"'token_weight' is {self.token_weight}; it must be a finite number from 0 on.")
 
     def loss(
-        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+        self, policy: torch.nn.Module, batch: Batch, draws: Draws
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The sum of both.
 
@@ -52,7 +53,7 @@ class FlowAutoregressiveObjective(FlowMatching):
                 f"objective 'flow_autoregressive' takes a policy that sees '{TOKENS}' in training; this one takes "
                 f"{', '.join(batch.inputs)}. Choose policy 'flow_autoregressive', or another 'objective'."
             )
-        way, time, wanted = self.drawn(batch.target, generator)
+        way, time, wanted = self.drawn(batch.target, draws)
         found, tokens = asked(policy, batch, way, time), batch.inputs[TOKENS]
         flow = (found.velocity - wanted).square().mean()
         cross_entropy = functional.cross_entropy(found.logits.flatten(0, 1), tokens.flatten())

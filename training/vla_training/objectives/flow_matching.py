@@ -13,6 +13,7 @@ from vla_training.objectives.on_the_way import predicted
 if TYPE_CHECKING:
     import torch
 
+    from vla_models.draws import Draws
     from vla_models.policy import Batch
 
 __all__ = ["FlowMatching"]
@@ -36,7 +37,7 @@ class FlowMatching:
             raise TrainConfigError(f"'cutoff' is {self.cutoff}; it must be above 0 and at most 1.")
 
     def loss(
-        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+        self, policy: torch.nn.Module, batch: Batch, draws: Draws
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The mean squared error of the velocity.
 
@@ -45,16 +46,15 @@ class FlowMatching:
         Raises:
             TrainConfigError: the policy begins with no noise, or says something of another shape.
         """
-        way, time, wanted = self.drawn(batch.target, generator)
+        way, time, wanted = self.drawn(batch.target, draws)
         velocity = predicted("flow_matching", policy, batch, way, time)
         return (velocity - wanted).square().mean(), {"velocity_variance": wanted.var()}
 
-    def drawn(self, chunk: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def drawn(self, chunk: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Chunks on their way (N, ...) from noise to these, how far they are (N,), and their velocities (N, ...)."""
-        import torch
 
-        noise = torch.randn(chunk.shape, generator=generator, device=chunk.device)
-        drawn = torch.rand(len(chunk), generator=generator, device=chunk.device)
+        noise = draws.normal(*chunk.shape)
+        drawn = draws.uniform(len(chunk))
         time = (1 - drawn ** (1 / self.power)) * self.cutoff  # U ** (1 / a) is Beta(a, 1)
         way = noise + time.reshape(-1, *[1] * (chunk.ndim - 1)) * (chunk - noise)
         return way, time, chunk - noise

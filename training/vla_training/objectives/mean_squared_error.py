@@ -11,6 +11,7 @@ from vla_training.errors import TrainConfigError
 if TYPE_CHECKING:
     import torch
 
+    from vla_models.draws import Draws
     from vla_models.policy import Batch
 
 __all__ = ["MeanSquaredError"]
@@ -21,7 +22,7 @@ class MeanSquaredError:
     """Squared distance of the policy's chunk (N, steps, actions) to the expert's; steps behind the end do not count."""
 
     def loss(
-        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+        self, policy: torch.nn.Module, batch: Batch, draws: Draws
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The mean over all values that count; `rmse` is its root.
 

@@ -8,25 +8,26 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import torch
 
+    from vla_models.draws import Draws
     from vla_models.policy import Batch
 
 __all__ = ["Objective"]
 
 
 class Objective(Protocol):
-    """A loss. It owns its randomness: timesteps, noise and dropped conditions come from the generator.
+    """A loss. It owns its randomness: timesteps, noise and dropped conditions come from its draws.
 
-    One of a policy that samples may have `sampled(policy, batch, generator)` too: numbers that say how far what the
+    One of a policy that samples may have `sampled(policy, batch, draws)` too: numbers that say how far what the
     policy itself says is from what it should.
     """
 
     def loss(
-        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+        self, policy: torch.nn.Module, batch: Batch, draws: Draws
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The mean loss of a batch, a scalar to differentiate, and detached numbers to watch by name.
 
         Args:
             policy: called with the batch's inputs in their order; it may be wrapped: only `forward` and weights count.
             batch: what `Policy.prepare` made.
-            generator: of the policy's device, seeded anew for each batch.
+            draws: on the policy's device, seeded anew for each batch.
         """

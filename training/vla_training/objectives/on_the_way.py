@@ -11,6 +11,7 @@ from vla_training.errors import TrainConfigError
 if TYPE_CHECKING:
     import torch
 
+    from vla_models.draws import Draws
     from vla_models.policy import Batch
 
 __all__ = ["asked", "noised", "predicted"]
@@ -18,7 +19,7 @@ __all__ = ["asked", "noised", "predicted"]
 _TIME = "time"
 
 
-def noised(chunk: torch.Tensor, noise: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def noised(chunk: torch.Tensor, noise: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
     """Chunks (N, ...) on their way and their times (N,): alpha * chunk + sigma * noise of the samplers' schedule.
 
     Times are steps of the schedule, drawn evenly, over their number.
@@ -27,7 +28,7 @@ def noised(chunk: torch.Tensor, noise: torch.Tensor, generator: torch.Generator)
 
     from vla_models.sampling.noise_schedule import TRAINING_STEPS, signal
 
-    step = torch.randint(0, TRAINING_STEPS, (len(chunk),), generator=generator, device=chunk.device)
+    step = draws.integers(TRAINING_STEPS, len(chunk))
     left = torch.from_numpy(signal()).float().to(chunk.device)[step].reshape(-1, *[1] * (chunk.ndim - 1))
     return left.sqrt() * chunk + (1 - left).sqrt() * noise, step.float() / TRAINING_STEPS
 

@@ -19,6 +19,7 @@ from vla_training.objectives.on_the_way import noised, predicted
 if TYPE_CHECKING:
     import torch
 
+    from vla_models.draws import Draws
     from vla_models.policy import Batch
 
 __all__ = ["RdtObjective"]
@@ -40,7 +41,7 @@ class RdtObjective:
             raise TrainConfigError(f"'state_snr' is {self.state_snr}; it must be a finite number of dB.")
 
     def loss(
-        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+        self, policy: torch.nn.Module, batch: Batch, draws: Draws
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The mean squared error of the chunk over the robot's values, in the network's units.
 
@@ -49,7 +50,6 @@ class RdtObjective:
         Raises:
             TrainConfigError: the batch has no conditions that may be left out.
         """
-        import torch
 
         from vla_models.rdt.batches import RdtBatch
 
@@ -59,15 +59,15 @@ class RdtObjective:
                 "'objective'."
             )
         chunk, valid = batch.target, batch.inputs[MASK_INPUT][:, None]
-        noise = torch.randn(chunk.shape, generator=generator, device=chunk.device) * valid
-        way, time = noised(chunk, noise, generator)
-        inputs = self._left_out(self._with_noise(batch.inputs, batch.state_spread, generator), batch.absent, generator)
+        noise = draws.normal(*chunk.shape) * valid
+        way, time = noised(chunk, noise, draws)
+        inputs = self._left_out(self._with_noise(batch.inputs, batch.state_spread, draws), batch.absent, draws)
         found = predicted("rdt", policy, dataclasses.replace(batch, inputs=inputs), way, time)
         counts = valid.expand_as(chunk)
         loss = ((found - chunk).square() * counts).sum() / counts.sum()
         return loss, {"variance": chunk[counts > 0].var()}
 
-    def sampled(self, policy: Any, batch: Batch, generator: torch.Generator) -> dict[str, float]:
+    def sampled(self, policy: Any, batch: Batch, draws: Draws) -> dict[str, float]:
         """Of the chunks that the policy's sampler says, in the robot's units.
 
         `mse` is the mean squared error; `l2err` the mean of errors, each over the root mean square of that joint's
@@ -76,7 +76,7 @@ class RdtObjective:
         Args:
             policy: not wrapped.
             batch: what its `prepare` made.
-            generator: of the first noise.
+            draws: the first noise.
         """
         import numpy as np
         import torch
@@ -85,7 +85,7 @@ class RdtObjective:
         from vla_models.rdt.vectors import action_values
 
         chunk, config = batch.target, policy.config
-        noise = torch.randn(chunk.shape, generator=generator, device=chunk.device) * batch.inputs[MASK_INPUT][:, None]
+        noise = draws.normal(*chunk.shape) * batch.inputs[MASK_INPUT][:, None]
         with torch.no_grad():
             said = policy.graphs()[0].module(*{**batch.inputs, NOISE: noise}.values())
         found, wanted = (action_values(config, t.float().cpu().numpy()) for t in (said, chunk))
@@ -93,20 +93,18 @@ class RdtObjective:
         error = np.abs(found - wanted)
         return {"mse": float(np.square(error).mean()), "l2err": float((error / (size + _LEAST)).mean())}
 
-    def _with_noise(self, inputs: Mapping[str, Any], spread: torch.Tensor, generator: torch.Generator) -> Any:
-        import torch
+    def _with_noise(self, inputs: Mapping[str, Any], spread: torch.Tensor, draws: Draws) -> Any:
 
         state = inputs[STATE_INPUT]
-        noise = torch.randn(state.shape, generator=generator, device=state.device)
+        noise = draws.normal(*state.shape)
         return {**inputs, STATE_INPUT: state + noise * spread * 10 ** (-self.state_snr / 20)}
 
-    def _left_out(self, inputs: Mapping[str, Any], conditions: Any, generator: torch.Generator) -> Any:
+    def _left_out(self, inputs: Mapping[str, Any], conditions: Any, draws: Draws) -> Any:
         import torch
 
         found = dict(inputs)
         for absent in conditions:
-            count, device = len(inputs[STATE_INPUT]), inputs[STATE_INPUT].device
-            gone = torch.rand(count, generator=generator, device=device) < self.drop
+            gone = draws.uniform(len(inputs[STATE_INPUT])) < self.drop
             for name, value in absent.items():
                 found[name] = torch.where(gone.reshape(-1, *[1] * (value.ndim - 1)), value, found[name])
         return found

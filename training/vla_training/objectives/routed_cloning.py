@@ -12,6 +12,7 @@ from vla_training.errors import TrainConfigError
 if TYPE_CHECKING:
     import torch
 
+    from vla_models.draws import Draws
     from vla_models.policy import Batch
 
 __all__ = ["RoutedCloning"]
@@ -39,7 +40,7 @@ class RoutedCloning:
             raise TrainConfigError(f"'noise_until' is {self.noise_until}; it must be from 0 to 1.")
 
     def loss(
-        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+        self, policy: torch.nn.Module, batch: Batch, draws: Draws
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The mean loss of a batch.
 
@@ -55,7 +56,7 @@ class RoutedCloning:
 
         noise = self.noise if batch.progress < self.noise_until else 0.0
         try:
-            logits, routes = policy(*batch.inputs.values(), noise=noise, generator=generator)
+            logits, routes = policy(*batch.inputs.values(), noise=noise, draws=draws)
         except TypeError as error:
             raise TrainConfigError(
                 f"objective 'routed_cloning' takes a policy with a router ({error}). Choose another 'objective' or "
