@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "python >= 3.11 is needed, found " + sys.version'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,envs,driving,pusht,aloha,import,waymo,serve,rtl-test,transformers,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,envs,driving,pusht,aloha,import,waymo,serve,rtl-test,transformers,lora,dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps openpi-client==0.1.2  # for tests; alone, as it asks for numpy 1
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gym-pusht==0.1.8  # as its extra `pusht` says
 	touch $@

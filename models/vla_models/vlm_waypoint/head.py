@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import torch
 from torch import nn
 
@@ -9,7 +11,9 @@ from vla_datasets.waymo.names import FUTURE
 from vla_models.vlm_waypoint.config import VlmWaypointConfig
 from vla_models.vlm_waypoint.names import INTENTS, PAST_VALUES
 
-__all__ = ["AttentionPool", "Head"]
+__all__ = ["AttentionPool", "Head", "Motion"]
+
+Motion: TypeAlias = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 
 _KNOWN = PAST_VALUES + INTENTS
 
@@ -45,15 +49,26 @@ class Head(nn.Module):  # type: ignore[misc]  # torch is untyped here
         for hidden in c.hidden:
             layers += [nn.Linear(width, hidden), nn.LayerNorm(hidden), nn.GELU(), nn.Dropout(c.dropout)]
             width = hidden
-        self.layers = nn.Sequential(*layers, nn.Linear(width, 2 * FUTURE))
+        self.layers = nn.Sequential(*layers, nn.Linear(width, c.proposals * 2 * FUTURE))
+        self.scores = nn.Linear(width, c.proposals) if c.proposals > 1 else None
 
     def kept(self, tokens: torch.Tensor) -> torch.Tensor:
         """Of the tower's tokens (N, T, width) what `forward` says the same of: all, or their mean as one."""
         return tokens.mean(dim=1, keepdim=True) if self.pool is None else tokens
 
-    def forward(self, tokens: torch.Tensor, state: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
-        """(N, 20, 2), of tokens (N, T, width), states (N, 96) and intents (N, 3)."""
+    def forward(self, tokens: torch.Tensor, state: torch.Tensor, intent: torch.Tensor) -> Motion:
+        """(N, 20, 2), or (N, K, 20, 2) and scores (N, K).
+
+        Args:
+            tokens: (N, T, width).
+            state: (N, 96).
+            intent: (N, 3).
+        """
         known = torch.cat([state, intent], dim=1)
         pooled = tokens.mean(dim=1) if self.pool is None else self.pool(tokens, known)
-        motion: torch.Tensor = self.layers(torch.cat([pooled, known], dim=1)).unflatten(1, (FUTURE, 2))
-        return motion
+        x = self.layers[:-1](torch.cat([pooled, known], dim=1))
+        motion: torch.Tensor = self.layers[-1](x)
+        if self.scores is None:
+            one: torch.Tensor = motion.unflatten(1, (FUTURE, 2))
+            return one
+        return motion.unflatten(1, (-1, FUTURE, 2)), self.scores(x)

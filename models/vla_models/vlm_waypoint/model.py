@@ -23,7 +23,8 @@ from vla_models.siglip.pixels import network_pictures, window_pictures
 from vla_models.siglip.vision import SiglipVision
 from vla_models.vlm_waypoint.config import VlmWaypointConfig
 from vla_models.vlm_waypoint.features import FeatureCache
-from vla_models.vlm_waypoint.head import Head
+from vla_models.vlm_waypoint.head import Head, Motion
+from vla_models.vlm_waypoint.lora import ADAPTER, add_adapters, merged, train_adapters
 from vla_models.vlm_waypoint.motion import motion_of, velocity_of
 from vla_models.vlm_waypoint.names import (
     IMAGE_INPUT,
@@ -31,6 +32,7 @@ from vla_models.vlm_waypoint.names import (
     INTENTS,
     MOTION,
     PAST_VALUES,
+    SCORES,
     STATE_INPUT,
     TOKENS_INPUT,
 )
@@ -61,6 +63,8 @@ class VlmWaypoint(nn.Module):  # type: ignore[misc]  # torch is untyped here
             self.register_state_dict_post_hook(_without_tower)
             self.register_load_state_dict_post_hook(_no_tower_missing)
         self.tower.requires_grad_(False)
+        if config.lora_rank:
+            add_adapters(self.tower, config)
         self.train()
 
     def _load_tower(self) -> None:
@@ -78,15 +82,17 @@ class VlmWaypoint(nn.Module):  # type: ignore[misc]  # torch is untyped here
             self._cache = FeatureCache(Path(c.feature_cache), tower.id, (self.head.tokens, c.tower_width))
 
     def train(self, mode: bool = True) -> VlmWaypoint:
-        """The head alone is ever in training mode."""
+        """The head alone is ever in training mode, and the dropout of adapters."""
         super().train(mode)
         self.tower.eval()
+        if self.config.lora_rank:
+            train_adapters(self.tower, mode)
         return self
 
     def forward(
         self, picture: torch.Tensor, state: torch.Tensor, intent: torch.Tensor, tokens: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """(N, 20, 2), m/s.
+    ) -> Motion:
+        """(N, 20, 2), m/s; of K proposals (N, K, 20, 2) and their scores (N, K).
 
         Args:
             picture: (N, 3, S, S), with the tower's normalization.
@@ -94,12 +100,14 @@ class VlmWaypoint(nn.Module):  # type: ignore[misc]  # torch is untyped here
             intent: (N, 3).
             tokens: (N, T, width), what the tower says of the picture, where it is known: then it is not asked.
         """
-        motion: torch.Tensor = self.head(self.tower(picture) if tokens is None else tokens, state, intent)
+        motion: Motion = self.head(self.tower(picture) if tokens is None else tokens, state, intent)
         return motion
 
     def graphs(self) -> tuple[GraphSpec, ...]:
-        """One graph, one call a frame: tower and head."""
-        return (GraphSpec("policy", self, self._example, (MOTION,)),)
+        """One graph, one call a frame: tower, with its adapters merged, and head."""
+        outputs = (MOTION, SCORES) if self.config.proposals > 1 else (MOTION,)
+        module = _Merged(self.tower, self.head) if self.config.lora_rank else self
+        return (GraphSpec("policy", module, self._example, outputs),)
 
     def _example(self, batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
         side, generator = self.config.image_size, torch.Generator().manual_seed(seed)
@@ -134,10 +142,27 @@ class VlmWaypoint(nn.Module):  # type: ignore[misc]  # torch is untyped here
         return found
 
 
+class _Merged(nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """What runs on the device of a tower with adapters."""
+
+    def __init__(self, tower: SiglipVision, head: Head) -> None:
+        super().__init__()
+        self.tower, self.head = merged(tower), head
+
+    def forward(self, picture: torch.Tensor, state: torch.Tensor, intent: torch.Tensor) -> Motion:
+        found: Motion = self.head(self.tower(picture), state, intent)
+        return found
+
+
 def _without_tower(module: nn.Module, found: dict[str, Any], prefix: str, metadata: Any) -> None:
-    for name in [name for name in found if name.startswith(f"{prefix}{_TOWER}")]:
+    for name in [name for name in found if _is_of_tower(name.removeprefix(prefix))]:
         del found[name]
 
 
 def _no_tower_missing(module: nn.Module, keys: Any) -> None:
-    keys.missing_keys[:] = [name for name in keys.missing_keys if not name.startswith(_TOWER)]
+    keys.missing_keys[:] = [name for name in keys.missing_keys if not _is_of_tower(name)]
+
+
+def _is_of_tower(name: str) -> bool:
+    """A weight of the folder; those of adapters are the policy's own."""
+    return name.startswith(_TOWER) and ADAPTER not in name

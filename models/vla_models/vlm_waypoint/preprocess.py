@@ -15,7 +15,7 @@ from vla_models.observed import read_floats
 from vla_models.siglip.pixels import seen_picture
 from vla_models.vlm_waypoint.config import VlmWaypointConfig
 from vla_models.vlm_waypoint.motion import velocity_of, waypoints_of
-from vla_models.vlm_waypoint.names import IMAGE_INPUT, INTENT_INPUT, MOTION, PAST_VALUES, STATE_INPUT
+from vla_models.vlm_waypoint.names import IMAGE_INPUT, INTENT_INPUT, MOTION, PAST_VALUES, SCORES, STATE_INPUT
 
 __all__ = ["VlmWaypointPreprocessor", "state_rows"]
 
@@ -33,10 +33,10 @@ class VlmWaypointPreprocessor:
     """Between a frame's inputs and its waypoints it keeps the velocity, which both need."""
 
     input_names = (IMAGE_INPUT, STATE_INPUT, INTENT_INPUT)
-    output_names = (MOTION,)
 
     def __init__(self, config: VlmWaypointConfig) -> None:
         self._config = config
+        self.output_names = (MOTION, SCORES) if config.proposals > 1 else (MOTION,)
         self._velocity: Floats | None = None
 
     def reset(self, task: str, seed: int = 0) -> None:
@@ -63,12 +63,14 @@ class VlmWaypointPreprocessor:
         return {IMAGE_INPUT: picture, STATE_INPUT: state_rows(self._config, past), INTENT_INPUT: hot}
 
     def actions(self, outputs: Mapping[str, npt.NDArray[Any]]) -> Floats:
-        """The waypoints, (1, 20, 2), in m of the car's axes now.
+        """The waypoints, (1, 20, 2), in m of the car's axes now; of several proposals those with the highest score.
 
         Raises:
-            ObservationError: the motion is not 40 finite numbers, or there was no observation.
+            ObservationError: a motion is not 40 finite numbers, or there was no observation.
         """
         motion = np.asarray(outputs[MOTION], np.float32)
+        if self._config.proposals > 1:
+            motion = motion[:, np.argmax(outputs[SCORES])]
         if motion.shape != (1, FUTURE, 2) or not np.isfinite(motion).all():
             raise ObservationError(f"The motion is {motion.shape}; it must be (1, {FUTURE}, 2), of finite numbers.")
         if self._velocity is None:
