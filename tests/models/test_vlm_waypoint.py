@@ -10,6 +10,7 @@ import pytest
 
 from vla_datasets.keys import ACTION, STATE
 from vla_datasets.waymo.names import INTENT
+from vla_models.draws import Draws
 from vla_models.errors import ObservationError, PolicyError
 from vla_models.registry import find_policy
 from waypoint_frames import FRONT, REAR, SIDE, SMALL, frames, made, write_tower
@@ -49,7 +50,7 @@ def test_the_tower_never_trains(pooling: str) -> None:
     assert not any(module.training for module in policy.tower.modules()) and policy.head.training
     learned = [name for name, weight in policy.named_parameters() if weight.requires_grad]
     assert learned and not any(name.startswith("tower.") for name in learned)
-    loss, _ = AverageDisplacement().loss(policy, policy.prepare(windows(frames(8))), torch.Generator())
+    loss, _ = AverageDisplacement().loss(policy, policy.prepare(windows(frames(8))), Draws(torch.Generator()))
     loss.backward()
     assert all(weight.grad is None for weight in policy.tower.parameters())
     assert all(weight.grad is not None and weight.grad.any() for weight in policy.head.parameters())

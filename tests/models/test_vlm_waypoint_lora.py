@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from vla_datasets.keys import STATE
+from vla_models.draws import Draws
 from vla_models.errors import PolicyError
 from vla_models.registry import find_policy
 from waypoint_frames import frames, made, write_tower
@@ -87,7 +88,7 @@ def test_one_step_moves_adapters_and_not_what_they_adapt(tmp_path: Path) -> None
     assert dropouts and all(m.training for m in dropouts) and not policy.tower.encoder.layers[1].training
     batch = policy.prepare({k: torch.from_numpy(v)[:, None] for k, v in frames(8).items()})
     before = {name: weight.detach().clone() for name, weight in policy.tower.named_parameters()}
-    loss, _ = AverageDisplacement().loss(policy, batch, torch.Generator())
+    loss, _ = AverageDisplacement().loss(policy, batch, Draws(torch.Generator()))
     loss.backward()
     torch.optim.SGD(policy.parameters(), lr=0.1).step()
     for name, weight in policy.tower.named_parameters():
@@ -159,7 +160,7 @@ def test_the_nearest_proposal_learns() -> None:
     motion.requires_grad_()
     scores = torch.tensor([[2.0, 0.0]], requires_grad=True)
     batch = Batch({}, torch.zeros(1, 20, 2))
-    loss, watched = AverageDisplacement(scorer=0.5).loss(lambda: (motion, scores), batch, torch.Generator())  # type: ignore[arg-type]
+    loss, watched = AverageDisplacement(scorer=0.5).loss(lambda: (motion, scores), batch, Draws(torch.Generator()))  # type: ignore[arg-type]
     assert loss.item() == pytest.approx(2.625 + 0.5 * np.log(1 + np.exp(2.0)), rel=1e-5)
     assert float(watched["ade_nearest"]) == pytest.approx(2.625)
     assert float(watched["ade_5s"]) == pytest.approx(3 * 2.625)  # the scorer chooses the first

@@ -11,6 +11,7 @@ import pytest
 
 from vla_datasets.keys import ACTION, STATE
 from vla_datasets.waymo.metrics import displacement
+from vla_models.draws import Draws
 from vla_models.policy import Batch
 from vla_training.config.load import load_config
 from vla_training.errors import EvaluationError, TrainConfigError
@@ -46,13 +47,13 @@ def test_the_loss_is_the_metric() -> None:
     batch = policy.prepare(windows)
     with torch.no_grad():
         said = policy(*batch.inputs.values())
-        loss, watched = AverageDisplacement().loss(policy, batch, torch.Generator())
+        loss, watched = AverageDisplacement().loss(policy, batch, Draws(torch.Generator()))
     points = waypoints_of(said.numpy(), velocity_of(found[STATE]))
     assert float(loss) == pytest.approx(displacement(points, found[ACTION], 5).mean(), rel=1e-4)
     assert float(watched["ade_3s"]) == pytest.approx(displacement(points, found[ACTION], 3).mean(), rel=1e-4)
     assert float(watched["ade_5s"]) == float(loss)
     with pytest.raises(TrainConfigError, match=r"'ade' takes motions"):
-        AverageDisplacement().loss(policy, Batch(batch.inputs, batch.target[:, :3]), torch.Generator())
+        AverageDisplacement().loss(policy, Batch(batch.inputs, batch.target[:, :3]), Draws(torch.Generator()))
 
 
 def test_the_loss_has_a_gradient_where_nothing_is_wrong() -> None:
@@ -62,7 +63,7 @@ def test_the_loss_has_a_gradient_where_nothing_is_wrong() -> None:
     batch = policy.prepare({key: torch.from_numpy(value)[:, None] for key, value in frames(2).items()})
     with torch.no_grad():
         said = policy(*batch.inputs.values())
-    loss, _ = AverageDisplacement().loss(policy, Batch(batch.inputs, said), torch.Generator())
+    loss, _ = AverageDisplacement().loss(policy, Batch(batch.inputs, said), Draws(torch.Generator()))
     loss.backward()
     assert float(loss.detach()) == 0 and all(bool(torch.isfinite(w.grad).all()) for w in policy.head.parameters())
 
@@ -82,20 +83,20 @@ def test_hidden_patches_are_asked_for() -> None:
         return torch.zeros(*hidden.shape, 12)
 
     batch = Batch({"image": torch.zeros(5, 3, 4, 4)}, target)
-    generators = [torch.Generator().manual_seed(seed) for seed in (0, 0, 1)]
-    losses = [MaskedPatches().loss(knows, batch, generator)[0] for generator in generators]  # type: ignore[arg-type]
+    draws = [Draws(torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    losses = [MaskedPatches().loss(knows, batch, drawn)[0] for drawn in draws]  # type: ignore[arg-type]
     assert losses == [0, 0, 0]
     for seen, hidden in asked:
         assert seen.shape == (5, 4) and hidden.shape == (5, 12)
         assert torch.equal(torch.cat([seen, hidden], 1).sort(1).values, torch.arange(16).expand(5, -1))
     assert torch.equal(asked[0][0], asked[1][0]) and not torch.equal(asked[0][0], asked[2][0])
     assert not torch.equal(asked[0][0][0], asked[0][0][1])
-    loss, _ = MaskedPatches(hidden=0.5).loss(is_grey, batch, generators[0])  # type: ignore[arg-type]
+    loss, _ = MaskedPatches(hidden=0.5).loss(is_grey, batch, draws[0])  # type: ignore[arg-type]
     assert 0.5 < float(loss) < 1.5
     with pytest.raises(TrainConfigError, match="of 16 patches 0 would be seen"):
-        MaskedPatches(hidden=0.99).loss(knows, batch, generators[0])  # type: ignore[arg-type]
+        MaskedPatches(hidden=0.99).loss(knows, batch, draws[0])  # type: ignore[arg-type]
     with pytest.raises(TrainConfigError, match="takes a policy 'siglip_tower'"):
-        MaskedPatches().loss(knows, Batch(batch.inputs, target[0]), generators[0])  # type: ignore[arg-type]
+        MaskedPatches().loss(knows, Batch(batch.inputs, target[0]), draws[0])  # type: ignore[arg-type]
     with pytest.raises(TrainConfigError, match="'hidden' is 1"):
         MaskedPatches(hidden=1.0)
 

@@ -14,6 +14,7 @@ from vla_training.errors import TrainConfigError
 if TYPE_CHECKING:
     import torch
 
+    from vla_models.draws import Draws
     from vla_models.policy import Batch
 
 __all__ = ["AverageDisplacement"]
@@ -34,7 +35,7 @@ class AverageDisplacement:
             raise TrainConfigError(f"'scorer' is {self.scorer}; it must be a finite number from 0 on.")
 
     def loss(
-        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+        self, policy: torch.nn.Module, batch: Batch, draws: Draws
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The mean over all 20 waypoints.
 

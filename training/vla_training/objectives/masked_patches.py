@@ -11,6 +11,7 @@ from vla_training.errors import TrainConfigError
 if TYPE_CHECKING:
     import torch
 
+    from vla_models.draws import Draws
     from vla_models.policy import Batch
 
 __all__ = ["MaskedPatches"]
@@ -27,15 +28,13 @@ class MaskedPatches:
             raise TrainConfigError(f"'hidden' is {self.hidden}; it must be between 0 and 1.")
 
     def loss(
-        self, policy: torch.nn.Module, batch: Batch, generator: torch.Generator
+        self, policy: torch.nn.Module, batch: Batch, draws: Draws
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The mean over hidden patches; 1 is what saying the patch's mean colour gives.
 
         Raises:
             TrainConfigError: the policy is no tower, or too few patches would be seen or hidden.
         """
-        import torch
-
         wanted = batch.target
         if wanted.ndim != 3 or len(batch.inputs) != 1:
             raise TrainConfigError(
@@ -45,7 +44,7 @@ class MaskedPatches:
         seen = round(tokens * (1 - self.hidden))
         if not 0 < seen < tokens:
             raise TrainConfigError(f"'hidden' is {self.hidden}; of {tokens} patches {seen} would be seen.")
-        order = torch.rand(count, tokens, generator=generator, device=wanted.device).argsort(dim=1)
+        order = draws.uniform(count, tokens).argsort(dim=1)
         (picture,) = batch.inputs.values()
         found = policy(picture, order[:, :seen], order[:, seen:])
         hidden = wanted.gather(1, order[:, seen:, None].expand(-1, -1, wanted.shape[2]))
