@@ -17,7 +17,7 @@ from vla_datasets.lerobot.windows import load_windows
 from vla_datasets.worlds.registry import WORLDS, WorldSpec, find_world
 
 IMAGE = image("front")
-SLOW = {"aloha", "driving", "pusht_pixels"}  # worlds that draw pictures
+SLOW = {"aloha", "driving", "pusht_pixels", "rover"}  # worlds that draw pictures
 SERVED = {"carla"}  # worlds on a server; tests/datasets/carla_world holds the same against a scripted one
 RENDERERS = {"aloha": "mujoco_renderer"}  # fixtures that skip where a world has nothing to draw with
 EACH = [

@@ -152,6 +152,15 @@ WORLDS: tuple[WorldSpec, ...] = (  # the first one is what commands take where n
         extras="envs,pusht",
         imported=True,
     ),
+    WorldSpec(
+        "rover",
+        "a rover with camera and telemetry: risk, reason and action of every moment",
+        ("watched", "heeded", "watched+clear", "heeded+clear"),
+        world="vla_datasets.worlds.rover.environment:Rover",
+        expert="vla_datasets.worlds.rover.expert:expert",
+        schema="vla_datasets.worlds.rover.schema:SCHEMA",
+        extras="envs,driving",
+    ),
 )
 
 
