@@ -14,20 +14,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 from prepare import count, machine, names_of
+from stages import compile_folder, export_graph, measured
 
 from vla_isa import hardware, image, timing
 from vla_isa.program import Program
-from vlac import CompileOptions, compile_file
 
 SHAPES = {"170m": (1024, 14, 32), "1b": (2048, 28, 32), "small": (64, 2, 4)}  # width, depth, heads
 LANGUAGE, PICTURES = (1024, 4096), (6 * 729, 1152)
@@ -38,7 +34,6 @@ def export(shape: str, steps: int, folder: Path) -> None:
     """model.onnx, with its weights beside it, and frame.npz, one random frame of its inputs."""
     import torch
 
-    from vla_models.export_onnx import OPSET
     from vla_models.rdt.config import RdtConfig
     from vla_models.rdt.model import Rdt
 
@@ -59,41 +54,7 @@ def export(shape: str, steps: int, folder: Path) -> None:
     policy = Rdt(config).eval()
     torch.nn.init.normal_(policy.out[-1].weight, std=width**-0.5)  # it begins with zeros
     (graph,) = policy.graphs()
-    frame = graph.example()
-    np.savez(folder / "frame.npz", **{name: value.numpy() for name, value in frame.items()})
-    with torch.no_grad():
-        made = torch.onnx.export(
-            graph.module,
-            tuple(frame.values()),
-            dynamo=True,
-            opset_version=OPSET,
-            optimize=False,  # whose search is quadratic in the nodes; the compiler folds constants anyway
-            input_names=list(frame),
-            output_names=list(graph.outputs),
-            verbose=False,
-        )
-    made.save(folder / "model.onnx", external_data=True)
-
-
-def compile_shape(config: str, folder: Path) -> None:
-    """program.bin of model.onnx."""
-    options = CompileOptions(calibration=folder / "frame.npz")
-    program = compile_file(folder / "model.onnx", hardware.load(config), options).program
-    assert program is not None
-    image.save(program, folder / "program.bin")
-
-
-def measured(stage: str, *arguments: str) -> tuple[float, float]:
-    """Seconds of processor time and GiB, at most, of a stage in a process of its own.
-
-    Raises:
-        SystemExit: it fails.
-    """
-    process = subprocess.Popen([sys.executable, __file__, "--stage", stage, *arguments])
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{stage} failed: {os.waitstatus_to_exitcode(status)}")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20
+    export_graph(graph, folder)
 
 
 def step_of_nodes(model: onnx.ModelProto) -> dict[str, int]:
@@ -134,8 +95,8 @@ def roofline(shape: str, config: str) -> tuple[int, int, int]:
 def measure(shape: str, config: str, steps: int, folder: Path) -> dict[str, Any]:
     """A row of the table."""
     at = ("--folder", str(folder), "--config", config)
-    export_seconds, export_gib = measured("export", *at, "--shapes", shape, "--steps", str(steps))
-    compile_seconds, compile_gib = measured("compile", *at)
+    export_seconds, export_gib = measured(__file__, "export", *at, "--shapes", shape, "--steps", str(steps))
+    compile_seconds, compile_gib = measured(__file__, "compile", *at)
     program = image.load(folder / "program.bin")
     chunk, step = cycles(program, onnx.load(folder / "model.onnx", load_external_data=False))
     macs, products, bytes_ = roofline(shape, config)
@@ -165,7 +126,7 @@ def main() -> int:
         export(args.shapes[0], args.steps, args.folder)
         return 0
     if args.stage == "compile":
-        compile_shape(args.config, args.folder)
+        compile_folder(args.config, args.folder)
         return 0
     rows = []
     print(
