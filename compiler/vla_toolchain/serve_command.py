@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vla_isa import __version__, package
 from vla_isa.errors import BadUsageError, ConfigError, InputError
 from vla_isa.program import Program
-from vla_models.policy import Preprocessor
+from vla_models.policy import Preprocessor, history_of
 from vla_models.registry import find_policy
 from vla_models.saved import load_preprocessor
 from vlarun.backends import create
@@ -92,6 +92,7 @@ def _metadata(args: argparse.Namespace, session: Session | PackageSession) -> di
         "backend": args.backend,
         "policy": "" if args.policy is None else str(args.policy),
         "host_partitions": 0,
+        "history": 1 if args.policy is None else history_of(_preprocessor(args.policy)()),
         **_described(session, args.entry),
     }
     if isinstance(session, PackageSession):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Arrays", "Batch", "GraphSpec", "Policy", "Preprocessor"]
+__all__ = ["Arrays", "Batch", "GraphSpec", "Policy", "Preprocessor", "history_of"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -86,7 +86,8 @@ class Preprocessor(Protocol):
 
     One that remembers its actions has `correct(action)` too: what was done instead of the last one. One of a policy of
     several graphs has `calls`: their names, in the order in which they run for one observation. One whose inputs choose
-    a circuit has `entry(inputs)`: the entry point that has it, or None.
+    a circuit has `entry(inputs)`: the entry point that has it, or None. One that sees several steps at once has
+    `history`, how many: observations have them on a leading axis, oldest first.
     """
 
     @property
@@ -105,3 +106,8 @@ class Preprocessor(Protocol):
 
     def actions(self, outputs: Arrays) -> npt.NDArray[Any]:
         """The actions to do one after another until the network is asked again: (steps, *shape of an action)."""
+
+
+def history_of(preprocessor: Preprocessor) -> int:
+    """Steps that a policy sees at once."""
+    return int(getattr(preprocessor, "history", 1))

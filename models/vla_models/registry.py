@@ -24,6 +24,10 @@ from vla_models.driving_vgg.preprocess import DrivingVggPreprocessor
 from vla_models.errors import PolicyError
 from vla_models.flow_autoregressive.config import FlowAutoregressiveConfig
 from vla_models.flow_autoregressive.preprocess import FlowAutoregressivePreprocessor
+from vla_models.lerobot_act.config import LerobotActConfig
+from vla_models.lerobot_act.preprocess import LerobotActPreprocessor
+from vla_models.lerobot_diffusion.config import LerobotDiffusionConfig
+from vla_models.lerobot_diffusion.preprocess import LerobotDiffusionPreprocessor
 from vla_models.mlp_policy.config import MlpPolicyConfig
 from vla_models.mlp_policy.preprocess import MlpPolicyPreprocessor
 from vla_models.option_types import check_types
@@ -45,7 +49,7 @@ from vla_models.vlm_waypoint.preprocess import VlmWaypointPreprocessor
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["POLICIES", "QUANTIZED", "PolicySpec", "find_policy", "find_saved"]
+__all__ = ["IMPORTED", "POLICIES", "QUANTIZED", "PolicySpec", "find_policy", "find_saved"]
 
 
 def _as_it_is(config: Any, statistics: Mapping[str, Any]) -> Any:
@@ -112,6 +116,17 @@ POLICIES: tuple[PolicySpec, ...] = (
     ),
 )
 
+# Made by `vla-train import-lerobot`: what they observe is in the file, and they are not trained here.
+IMPORTED: tuple[PolicySpec, ...] = (
+    PolicySpec("lerobot_act", LerobotActConfig, "vla_models.lerobot_act.model:LerobotAct", LerobotActPreprocessor),
+    PolicySpec(
+        "lerobot_diffusion",
+        LerobotDiffusionConfig,
+        "vla_models.lerobot_diffusion.model:LerobotDiffusion",
+        LerobotDiffusionPreprocessor,
+    ),
+)
+
 
 def find_policy(name: str) -> PolicySpec:
     """The registered policy called `name`.
@@ -148,4 +163,4 @@ def find_saved(name: str) -> PolicySpec:
     Raises:
         PolicyError: there is none.
     """
-    return QUANTIZED if name == QUANTIZED.name else find_policy(name)
+    return find_named("policy", name, (*POLICIES, *IMPORTED, QUANTIZED), PolicyError)

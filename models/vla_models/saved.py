@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vla_isa.documents import read_json
+from vla_isa.errors import OutputError
 from vla_models.errors import PolicyError
 from vla_models.policy import Preprocessor
 from vla_models.registry import PolicySpec, find_saved
@@ -20,7 +24,15 @@ from vla_models.registry import PolicySpec, find_saved
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["WEIGHTS_FILE", "load_config", "load_policy", "load_preprocessor", "save_policy"]
+__all__ = [
+    "CONFIG_FILE",
+    "WEIGHTS_FILE",
+    "load_config",
+    "load_policy",
+    "load_preprocessor",
+    "save_policy",
+    "save_whole_policy",
+]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -35,6 +47,25 @@ def save_policy(folder: Path, name: str, config: Any, weights: Mapping[str, torc
     save_file({key: value.contiguous() for key, value in weights.items()}, folder / WEIGHTS_FILE)
 
 
+def save_whole_policy(out: Path, name: str, config: Any, weights: Mapping[str, torch.Tensor]) -> None:
+    """Write a policy into a new folder, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".saving-", dir=out.parent))
+        try:
+            save_policy(temporary, name, config, weights)
+            temporary.chmod(0o755)
+            os.rename(temporary, out)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(f"output folder '{out}' cannot be written: {error.strerror}") from error
+
+
 def load_config(folder: Path) -> tuple[PolicySpec, Any]:
     """Which policy a saved one is, and its config.
 
@@ -43,6 +74,8 @@ def load_config(folder: Path) -> tuple[PolicySpec, Any]:
     """
     try:
         options = read_json(folder / CONFIG_FILE)
+        if "input_features" in options:
+            raise PolicyError(f"it is LeRobot's; 'vla-train import-lerobot {folder} -o OUT' makes a policy of it.")
         spec = find_saved(str(options.pop("type")))
         return spec, spec.configured(options)
     except PolicyError as error:

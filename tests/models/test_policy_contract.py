@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -14,6 +15,16 @@ from vla_models.errors import ExportError, PolicyError
 
 NAMES = sorted(p.parent.name for p in Path(vla_models.__file__).parent.glob("*/model.py"))
 
+# policies of LeRobot have no default of what they observe
+OBSERVED: dict[str, Any] = {
+    "inputs": {
+        "state": {"key": "observation.state", "shape": [4], "offset": [0.1] * 4, "scale": [2.0] * 4},
+        "environment_state": {"key": "seen", "shape": [3], "offset": [0.0] * 3, "scale": [0.5] * 3},
+    },
+    "action": {"key": "action", "shape": [2], "offset": [1.0, 0.0], "scale": [3.0, 0.0]},
+}
+REQUIRED = {"lerobot_act": OBSERVED, "lerobot_diffusion": OBSERVED}
+
 # exporters write every step of a sampler and every layer: minutes, for the default sizes
 SMALLER = {
     "pi_zero": {"depth": 1, "sampler_steps": 2},
@@ -22,13 +33,15 @@ SMALLER = {
     "mlp_policy": {"sampler_steps": 2},
     "act": {"encoder_layers": 1},
     "rdt": {"depth": 2, "sampler_steps": 2, "horizon": 8, "execute": 8},
+    "lerobot_act": {**OBSERVED, "encoder_layers": 1, "horizon": 6, "execute": 6, "width": 32, "hidden": 48},
+    "lerobot_diffusion": {**OBSERVED, "channels": [16, 32], "time_width": 8, "sampler_steps": 2},
 }
 
 
 def test_every_folder_is_registered() -> None:
-    from vla_models.registry import POLICIES
+    from vla_models.registry import IMPORTED, POLICIES
 
-    assert sorted(spec.name for spec in POLICIES) == NAMES
+    assert sorted(spec.name for spec in (*POLICIES, *IMPORTED)) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -36,11 +49,11 @@ def test_contract(name: str, tmp_path: Path) -> None:
     import torch
 
     from vla_models.export_onnx import OPSET, TOLERANCE, check_parity, export_onnx
-    from vla_models.registry import find_policy
+    from vla_models.registry import find_saved
     from vla_models.saved import load_policy, load_preprocessor, save_policy
 
     torch.manual_seed(0)
-    spec = find_policy(name)
+    spec = find_saved(name)
     policy = spec.make(spec.configured(SMALLER.get(name, {})))
     with torch.no_grad():
         for weight in policy.parameters():
@@ -118,20 +131,24 @@ def test_options_of_another_type_are_refused(name: str, tmp_path: Path) -> None:
     """By every reader of a saved policy, for every option: what Python would take for the right value, too."""
     import json
 
-    from vla_models.registry import find_policy
+    from vla_models.registry import find_saved
     from vla_models.saved import load_policy, load_preprocessor
 
-    spec = find_policy(name)
-    plain = json.loads(json.dumps(vars(spec.configured({}))))
+    spec = find_saved(name)
+    plain = json.loads(json.dumps(vars(spec.configured(REQUIRED.get(name, {})))))
     wrong: dict[type, tuple[object, ...]] = {
         bool: ("false", "no", 1, 0, None, []),
         int: (4.0, 2.5, True, "4", None, [4]),
         float: ("4", True, None, [4.0]),
         str: (4, None, True, ["a"]),
         list: (3, "ab", None, {}, [True] * 8, ["a"] * 8),
+        dict: (3, "ab", None, [{}]),
+        type(None): ("4", True, [4.0]),  # of what may be a number or none
     }
     for key, right in plain.items():
         for value in wrong[type(right)]:
+            if value is None and key == "reach":  # likewise
+                continue
             if isinstance(value, list) and isinstance(right, list):
                 value = value[: len(right)]
                 if type(value[0]) is type(right[0]):  # texts, where texts are right
@@ -140,6 +157,8 @@ def test_options_of_another_type_are_refused(name: str, tmp_path: Path) -> None:
             for read in (load_policy, load_preprocessor):
                 with pytest.raises(PolicyError, match=rf"config.json: Policy '{name}': '{key}' is .*it must be"):
                     read(tmp_path)
+    if name in REQUIRED:  # no base of another
+        return
     quantized = {"type": "quantized", "policy": name, "options": {**plain, next(iter(plain)): "x"}, "graph": ""}
     for change in ({}, {"options": 3}, {"policy": 3}, {"graph": None}):
         (tmp_path / "config.json").write_text(json.dumps(quantized | change))

@@ -90,6 +90,14 @@ def _policy_commands(parser: CommandParser) -> None:
         parser.add_command("export", "saved policy -> ONNX, checked against torch", "vla_training.commands:export")
     )
 
+    _import_arguments(
+        parser.add_command(
+            "import-lerobot",
+            "a policy that LeRobot saved -> a saved policy of ours",
+            "vla_training.commands:import_lerobot",
+        )
+    )
+
     calibrate = parser.add_command(
         "calibrate", "frames of held-out episodes -> .npz for vlac", "vla_training.commands:calibrate"
     )
@@ -118,6 +126,20 @@ def _export_arguments(export: CommandParser) -> None:
         action="store_true",
         help="of a policy with gates: leave them out of the graph; vlac makes an entry point of each setting",
     )
+
+
+def _import_arguments(p: CommandParser) -> None:
+    p.add_argument("source", type=Path, help="folder of a policy of type act or diffusion")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the saved policy to write")
+    p.add_argument(
+        "--rename",
+        type=_renamed,
+        action="append",
+        metavar="KEY=POLICY'S",
+        help="the data set's or world's name of what the policy observes by the second one; may be given several times",
+    )
+    p.add_argument("--sampler", choices=("DDIM", "DDPM"), help="of a diffusion policy (default: its own)")
+    p.add_argument("--steps", type=positive, help="of the sampler (default: the policy's)")
 
 
 def _dagger_arguments(p: CommandParser) -> None:
@@ -204,6 +226,14 @@ def _demo_arguments(p: CommandParser) -> None:
         "--hardware", default="u50,tiny", metavar="NAMES", help="hardware configs; the first one's program is evaluated"
     )
     p.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
+
+
+def _renamed(text: str) -> tuple[str, str]:
+    """An observed key, and the policy's name of it."""
+    observed, _, wanted = text.partition("=")
+    if not observed or not wanted:
+        raise argparse.ArgumentTypeError(f"'{text}' is no OBSERVED=POLICY'S, two keys of an observation")
+    return observed, wanted
 
 
 def _clocks(text: str) -> tuple[float, ...]:

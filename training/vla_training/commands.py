@@ -37,6 +37,7 @@ __all__ = [
     "embed_text",
     "evaluate_policy",
     "export",
+    "import_lerobot",
     "mask",
     "prune",
     "score_waypoints",
@@ -115,6 +116,23 @@ def export(arguments: argparse.Namespace) -> int:
     policy = load_policy(pretrained_folder(arguments.policy))
     difference = export_onnx(policy, arguments.output, circuits=arguments.circuits)
     sys.stdout.write(f"{arguments.output}: ONNX Runtime differs from torch by at most {difference:.2g}\n")
+    return 0
+
+
+def import_lerobot(arguments: argparse.Namespace) -> int:
+    """vla-train import-lerobot."""
+    check_folder(arguments.output, parents=True)
+    pairs = arguments.rename or []
+    renames = dict(pairs)
+    if len(renames) != len(pairs):
+        raise BadUsageError("--rename: one observed key is given twice")
+    from vla_training.import_lerobot.convert import import_policy
+
+    given = {"sampler": arguments.sampler, "sampler_steps": arguments.steps}
+    sampler = {name: value for name, value in given.items() if value is not None}
+    found = import_policy(arguments.source, arguments.output, renames, sampler)
+    seen = ", ".join(f"{name} of {feature.key}" for name, feature in found.config.observed.items())
+    sys.stdout.write(f"{arguments.output}: {found.policy}, {found.weights:,} weights; it sees {seen}\n")
     return 0
 
 

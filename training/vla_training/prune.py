@@ -7,20 +7,15 @@ much, the closed loop says. A run that starts from a pruned policy trains on wit
 from __future__ import annotations
 
 import functools
-import os
-import shutil
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from vla_isa.errors import OutputError
-from vla_models.saved import load_config, load_policy, save_policy
+from vla_models.saved import load_config, load_policy, save_whole_policy
 from vla_training.errors import EvaluationError
 from vla_training.objectives.group_lasso import GROUP, block_norms, conv_weight, live_blocks
 
@@ -56,7 +51,7 @@ def prune(source: Path, out: Path, share: float) -> list[Pruned]:
     policy = load_policy(source)
     found = prune_blocks(policy, share)
     spec, config = load_config(source)
-    _write(out, spec.name, config, policy.state_dict())
+    save_whole_policy(out, spec.name, config, policy.state_dict())
     return found
 
 
@@ -115,17 +110,3 @@ def _spread(live: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     outs, ins = weight.shape[:2]
     channels = live.repeat_interleave(GROUP, 0).repeat_interleave(GROUP, 1)[:outs, :ins]
     return channels[:, :, None, None].to(weight.dtype)
-
-
-def _write(out: Path, name: str, config: Any, weights: Mapping[str, torch.Tensor]) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".saving-", dir=out.parent))
-        try:
-            save_policy(temporary, name, config, weights)
-            temporary.chmod(0o755)
-            os.rename(temporary, out)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(f"output folder '{out}' cannot be written: {error.strerror}") from error

@@ -63,6 +63,7 @@ class LiveRunner(Runner):
         if runner.computes_on_host:
             raise EvaluationError("--live counts the device's cycles, and parts of this program run on the host.")
         self._runner, self._clock, self._fps, self._idle = runner, clock_mhz, fps, idle
+        self.history = runner.history
         self._slots: dict[int, _Slot] = {}
         self._delay = 0  # steps, of the last call
 
@@ -76,7 +77,8 @@ class LiveRunner(Runner):
         for slot in observations:
             self._slots[slot].elapsed = 0.0
             self._arrive(slot)
-        asked = {slot: seen for slot, seen in observations.items() if self._asks(slot)}
+        windows = {slot: self.window(slot, seen) for slot, seen in observations.items()}
+        asked = {slot: window for slot, window in windows.items() if self._asks(slot)}
         if asked:
             chunks = self.ask(asked)
             self._delay, seconds = delay(self._counted(), self._clock, self._fps)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from vla_datasets.keys import Sample
@@ -22,25 +23,41 @@ class Runner(ABC):
 
     Attributes:
         computes_on_host: a call takes time beside the device's cycles.
+        history: steps that what computes sees at once.
     """
 
     computes_on_host = False
+    history = 1
 
     def __init__(self) -> None:
         self._queues: dict[int, deque[Any]] = {}
+        self._seen: dict[int, deque[Sample]] = {}
 
     def reset(self, slot: int, task: str, seed: int) -> None:
         """Begin an episode in a slot."""
         self._queues[slot] = deque()
+        self._seen[slot] = deque(maxlen=self.history)
         self.begin(slot, task, seed)
 
     def act(self, observations: Mapping[int, Sample]) -> dict[int, Any]:
         """The action of each slot."""
-        asked = {slot: seen for slot, seen in observations.items() if not self._queues[slot]}
+        windows = {slot: self.window(slot, seen) for slot, seen in observations.items()}
+        asked = {slot: window for slot, window in windows.items() if not self._queues[slot]}
         if asked:
             for slot, actions in self.ask(asked).items():
                 self._queues[slot].extend(actions)
         return {slot: self._queues[slot].popleft() for slot in observations}
+
+    def window(self, slot: int, seen: Sample) -> Sample:
+        """What is observed now, or with a history the last steps of it on a leading axis, oldest first.
+
+        It must be called at every step; in front of an episode's first step there are copies of it.
+        """
+        if self.history == 1:
+            return seen
+        steps = self._seen[slot]
+        steps.extend([seen] * (1 if steps else self.history))
+        return {k: v if isinstance(v, str) else np.stack([step[k] for step in steps]) for k, v in seen.items()}
 
     def correct(self, slot: int, action: Any) -> None:
         """Something else was done than the last action of a slot: what is left of its chunk is of no use."""
@@ -59,7 +76,7 @@ class Runner(ABC):
         """A chunk of actions for each slot, (steps, *shape of an action).
 
         Args:
-            observations: at least one.
+            observations: at least one; with a history as `window` makes them.
         """
 
     @abstractmethod

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from vla_datasets.keys import Sample
 from vla_isa.errors import VlaError
-from vla_models.policy import GraphSpec, Preprocessor
+from vla_models.policy import GraphSpec, Preprocessor, history_of
 from vla_models.registry import POLICIES, find_policy
 from vla_models.saved import load_preprocessor
 from vla_training.errors import EvaluationError
@@ -52,6 +52,7 @@ class NetworkRunner(Runner):
     ) -> None:
         super().__init__()
         self._compute, self._make, self._cycles = compute, preprocessor, cycles
+        self.history = history_of(preprocessor())
         self.watch: Callable[[Inputs], None] = lambda inputs: None  # called with what the network gets
         self._preprocessors: dict[int, Preprocessor] = {}
 

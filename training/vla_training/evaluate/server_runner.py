@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerRunner"]
 
+_MOST_HISTORY = 1024  # steps of an observation
 _SECONDS = 120.0  # without a reply; a Verilog machine takes a while
 _ACTIONS, _TIMING = "actions", "server_timing"  # of a reply, as openpi names them
 
@@ -92,6 +93,10 @@ class ServerRunner(Runner):
             metadata = connection.recv(timeout=_SECONDS)
             said = unpack(metadata if isinstance(metadata, bytes) else b"")
         self.computes_on_host = bool(said.get("host_partitions"))
+        history = said.get("history", 1)
+        if not isinstance(history, int) or not 1 <= history <= _MOST_HISTORY:
+            raise EvaluationError(f"The server at {self._spec.address} wants {history!r:.40} steps at once.")
+        self.history = history
         return connection
 
     def _actions(self, reply: str | bytes) -> npt.NDArray[Any]:
