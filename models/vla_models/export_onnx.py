@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from vla_isa.files import whole_file
 from vla_models.errors import ExportError, PolicyError
 from vla_models.policy import GraphSpec, Policy
 
-__all__ = ["CARRIES", "GRAPH", "OPSET", "TOLERANCE", "check_parity", "export_onnx", "exported"]
+__all__ = ["CARRIES", "GRAPH", "OPSET", "TOLERANCE", "check_parity", "export_onnx", "exported", "traced"]
 
 OPSET = 20  # the newest that both exports every policy correctly and keeps attention as plain MatMul and Softmax
 GRAPH, CARRIES = "vlac.graph", "vlac.carries"  # keys of the metadata of a policy of several graphs; vlac reads them
@@ -84,28 +84,46 @@ def exported(graph: GraphSpec) -> onnx.ModelProto:
         model = graph.to_onnx()
         onnx.checker.check_model(model, full_check=True)
         return model
-    example = graph.example()
-    module = copy.deepcopy(graph.module).to(memory_format=torch.contiguous_format)  # training may like another layout
+    model = traced(graph.module, graph.example(), graph.outputs)
+    said = graph.metadata([node.name for node in model.graph.node if node.op_type == "Conv"])
+    onnx.helper.set_model_props(model, dict(said))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def traced(
+    module: torch.nn.Module,
+    example: Mapping[str, torch.Tensor],
+    outputs: Sequence[str],
+    sizes: Sequence[Mapping[int, Any] | None] | None = None,
+) -> onnx.ModelProto:
+    """A module as ONNX, by torch's exporter, without metadata.
+
+    Args:
+        module: whose `forward` takes tensors and gives them.
+        example: its inputs by name, in order.
+        outputs: their names, in order.
+        sizes: for each input the axes that have other sizes too, as `torch.export` takes them; None: there are none.
+    """
+    module = copy.deepcopy(module).to(memory_format=torch.contiguous_format)  # training may like another layout
     with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             module,
             tuple(example.values()),
             dynamo=True,
             opset_version=OPSET,
             input_names=list(example),
-            output_names=list(graph.outputs),
+            output_names=list(outputs),
+            dynamic_shapes=None if sizes is None else tuple(sizes),
             verbose=False,
         )
-    model = program.model_proto
+    model: onnx.ModelProto = program.model_proto
     for node in model.graph.node:  # the exporter's stack traces hold paths of this machine
         del node.metadata_props[:]
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         del value.metadata_props[:]
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
-    said = graph.metadata([node.name for node in model.graph.node if node.op_type == "Conv"])
-    onnx.helper.set_model_props(model, dict(said))
-    onnx.checker.check_model(model, full_check=True)
     return model
 
 

@@ -35,7 +35,7 @@ class GraphSpec:
     outputs: tuple[str, ...]  # in order
     carries: Mapping[str, str] = field(default_factory=dict)
     metadata: Callable[[Sequence[str]], Mapping[str, str]] = lambda convolutions: {}
-    to_onnx: Callable[[], Any] | None = None  # the model, where torch's exporter does not make it: integers
+    to_onnx: Callable[[], Any] | None = None  # the model, where torch's exporter does not make it all
     tolerance: float | None = None  # of its outputs against ONNX Runtime's, where it is not that of float32
 
     def inputs(self) -> dict[str, tuple[int, ...]]:

@@ -1,7 +1,8 @@
 """Rows that are joined are made where they are read, and rows that are cut off are read where they lie.
 
 Without COPYs: what makes some rows of a Concat writes them there, an input (a prefix of keys) is loaded there, and what
-lies elsewhere is copied there; once for all rounds where no round changes it. A Slice of rows is a part of its input.
+lies elsewhere is copied there; once for all rounds where no round changes it. Where a Concat joins more to what another
+one has joined, that is copied as one. A Slice of rows is a part of its input.
 Not here: sequences in bands (`rows.py`), which move parts of tensors themselves; channels (`device/concat.py`).
 """
 
@@ -20,11 +21,13 @@ from vlac.ir.records import Piece, Run
 __all__ = ["rows_in_place"]
 
 _ROW = Run(0, 1, 0, 1, 1)
+_Joined = dict[tuple[Tensor | bytes, ...], Tensor]  # tensors, or constants, and where they lie one behind another
 
 
 def rows_in_place(graph: Graph, block: int) -> Callable[[], None] | None:
     """Replace the copies of rows of a placed graph; returns what undoes it, None where there is nothing to replace."""
     undone: list[Callable[[], None]] = []
+    joined: _Joined = {}
     for op in list(graph.ops):
         if not isinstance(op, CopyOp) or op.fill is not None or graph.is_output(op.output):
             continue
@@ -33,7 +36,7 @@ def rows_in_place(graph: Graph, block: int) -> Callable[[], None] | None:
         if len(op.pieces) == 1 and _is_part(op, block):
             undone.append(_sliced(graph, op))
         elif _is_whole(op) and any(t.producer is not None and _made_in_place(graph, t, block) for t in op.inputs):
-            undone.append(_joined(graph, op, block))
+            undone.append(_joined(graph, op, joined, block))
 
     def undo() -> None:
         for back in reversed(undone):
@@ -99,19 +102,26 @@ def _sliced(graph: Graph, op: CopyOp) -> Callable[[], None]:
     return undo
 
 
-def _joined(graph: Graph, op: CopyOp, block: int) -> Callable[[], None]:
+def _joined(graph: Graph, op: CopyOp, joined: _Joined, block: int) -> Callable[[], None]:
+    rows = [op.inputs[p.source] for p in sorted(op.pieces, key=lambda p: p.pixels.out0)]
+    whole = tuple(t if t.constant is None else t.constant.tobytes() for t in rows)
+    known = next((n for n in range(len(rows) - 1, 1, -1) if whole[:n] in joined), 0)
+    if known and joined[whole[:known]].same_scale(op.output):
+        rows = [joined[whole[:known]], *rows[known:]]
+    joined[whole] = op.output
     new: list[Op] = []
     parts: list[Tensor] = []
     moved: list[Tensor] = []
-    for piece in sorted(op.pieces, key=lambda p: p.pixels.out0):
-        part = op.inputs[piece.source]
+    first = 0
+    for number, part in enumerate(rows):
         if _made_in_place(graph, part, block):
             moved.append(part)
         else:
-            part, copy = _copied(op, piece)
+            part, copy = _copied(op, part, number)
             new.append(copy)
-        part.parent, part.pixel = op.output, piece.pixels.out0
+        part.parent, part.pixel = op.output, first
         parts.append(part)
+        first += part.w
     join = JoinOp(op.node, op.op_type, parts, op.output)
     graph.replace_op(op, *new, join)
 
@@ -125,10 +135,9 @@ def _joined(graph: Graph, op: CopyOp, block: int) -> Callable[[], None]:
     return undo
 
 
-def _copied(op: CopyOp, piece: Piece) -> tuple[Tensor, CopyOp]:
-    """The rows of one input where they go, and the copy that brings them there."""
-    x = op.inputs[piece.source]
-    part = x.like(f"{op.output.name}:{piece.source}", label=f"{op.output.label}:{piece.source}")
+def _copied(op: CopyOp, x: Tensor, number: int) -> tuple[Tensor, CopyOp]:
+    """Some rows where they go, and the copy that brings them there."""
+    part = x.like(f"{op.output.name}:{number}", label=f"{op.output.label}:{number}")
     part.channel_map = x.known_map()
     whole = Piece(0, 0, 0, _ROW, Run(0, 1, 0, 1, x.w))
     copy = CopyOp(op.node, op.op_type, [x], part, [None], op.out_parts, [whole], None)

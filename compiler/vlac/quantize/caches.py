@@ -6,6 +6,8 @@
     shared state           what another graph of the program makes or reads
     Concat                 where one part is, through moves, an input of the model and the result goes, through moves,
                            to the keys or values of an Attention
+                           where at least four follow each other, each of which joins more to what the one before
+                           joined: tokens of a decoder that is exported with all of its steps
 
 Not here: which scale that is.
 """
@@ -21,6 +23,8 @@ from vlac.model.reading import is_lookup
 from vlac.ops import BY_NAME
 
 __all__ = ["find_caches", "moves"]
+
+_LEAST = 4  # joins of one growing cache; few are each in a scale of their own
 
 
 def moves(node: ir.Node) -> bool:
@@ -41,10 +45,11 @@ def find_caches(
         states: of the carried state what counts as a cache in any case.
     """
     groups: dict[ir.Value, list[ir.Value]] = {}
+    growing = _growing(model, inside)
     for node in model.graph:
         if node not in inside:
             continue
-        for joined in _joined(node, inside):
+        for joined in _joined(node, inside, growing):
             _merge(groups, _with_moves(joined, inside))
     for value in shared_values(model):
         if value.dtype == ir.DataType.FLOAT:
@@ -55,7 +60,20 @@ def find_caches(
     return {v: group[0] for v, group in groups.items()}
 
 
-def _joined(node: ir.Node, inside: Collection[ir.Node]) -> list[list[ir.Value]]:
+def _growing(model: ir.Model, inside: Collection[ir.Node]) -> set[ir.Node]:
+    """Concats of keys or values that each join more to what one before joined, in chains of at least `_LEAST`."""
+    parts: dict[ir.Node | None, tuple[ir.Value, ...]] = {}  # of all that each joins
+    chains: dict[tuple[ir.Value, ...], list[ir.Node]] = {}
+    for node in model.graph:
+        if node.op_type == "Concat" and node in inside and _is_attended(node, inside):
+            given = [v for v in node.inputs if v is not None]
+            whole = tuple(p for v in given for p in parts.get(_source(v, inside).producer(), (v,)))
+            before = (chains[whole[:n]] for n in range(len(whole) - 1, 1, -1) if whole[:n] in chains)
+            parts[node], chains[whole] = whole, [*next(before, []), node]
+    return {node for chain in chains.values() if len(chain) >= _LEAST for node in chain}
+
+
+def _joined(node: ir.Node, inside: Collection[ir.Node], growing: Collection[ir.Node]) -> list[list[ir.Value]]:
     """Operands and results of a node that share a scale."""
     found: list[list[ir.Value | None]] = []
     if node.op_type == "TensorScatter":
@@ -64,14 +82,20 @@ def _joined(node: ir.Node, inside: Collection[ir.Node]) -> list[list[ir.Value]]:
         for i in (1, 2):
             if len(node.inputs) > i + 3 and node.inputs[i + 3] is not None:
                 found.append([node.inputs[i], node.inputs[i + 3], *node.outputs[i : i + 1]])
-    elif node.op_type == "Concat" and _is_cache(node, inside):
+    elif node in growing or (node.op_type == "Concat" and _is_cache(node, inside)):
         found.append([*node.inputs, node.outputs[0]])
     return [[v for v in group if v is not None and v.const_value is None] for group in found]
 
 
 def _is_cache(node: ir.Node, inside: Collection[ir.Node]) -> bool:
-    keys = [u.inputs.index(v) for v in _forward([node.outputs[0]], inside) for u in v.consumers() if _attends(u)]
-    return any(v is not None and _source(v, inside).is_graph_input() for v in node.inputs) and bool({1, 2} & {*keys})
+    given = any(v is not None and _source(v, inside).is_graph_input() for v in node.inputs)
+    return given and _is_attended(node, inside)
+
+
+def _is_attended(node: ir.Node, inside: Collection[ir.Node]) -> bool:
+    """Whether what it makes goes to keys or values."""
+    places = {u.inputs.index(v) for v in _forward([node.outputs[0]], inside) for u in v.consumers() if _attends(u)}
+    return bool({1, 2} & places)
 
 
 def _attends(node: ir.Node) -> bool:

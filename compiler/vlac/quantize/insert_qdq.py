@@ -275,14 +275,14 @@ class _Inserter:
     # --- constants ------------------------------------------------------------------------------------
 
     def _constants(self, node: ir.Node, known: dict[Scale, tuple[ir.Value, ir.Value]]) -> None:
-        """Constant operands of an element by element operator, each in a scale of its own."""
+        """Constant operands of an element by element operator, each in a scale of its own, but those of a cache."""
         for index, value in enumerate(node.inputs):
             if value is None or value.const_value is None or value not in _operands(node):
                 continue
             array = value.const_value.numpy()
             found = self.ranges.constants.get((node_label(node), index))
             scale = activation_scale(*(found or (float(array.min()), float(array.max()))))
-            if is_lookup(node):
+            if is_lookup(node) or (node.op_type == "Concat" and node.outputs[0] in self.forms.cached):
                 scale = self.scales[node.outputs[0]]
             elif node.op_type == "Attention":
                 scale = centred_scale(float(array.min()), float(array.max()))

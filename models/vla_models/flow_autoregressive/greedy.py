@@ -1,7 +1,7 @@
 """Tokens one after another, each the likeliest behind those before it, whose keys and values are kept.
 
 It is a graph of its own, all of which runs on the device: from logits to the next token an ArgMax, whose number is the
-row of a table of embeddings.
+row of a table of embeddings. Not here: how it is exported (`greedy_onnx.py`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class GreedyDecoder(nn.Module):  # type: ignore[misc]  # torch is untyped here
         past = policy.flow.condition(*observation)
         x = policy.first(len(observation[0]))
         for place in range(COORDINATES * policy.config.horizon):
-            said, past = policy.said(x, past, slice(place, place + 1))
+            said, past = policy.said(x, past, policy.places(slice(place, place + 1)))
             coordinate = place % COORDINATES
             bins = policy.vocabulary.logits(said, coordinate).argmax(-1)
             found.append(nn.functional.embedding(bins, policy.centres))

@@ -72,19 +72,23 @@ class FlowAutoregressive(nn.Module):  # type: ignore[misc]  # torch is untyped h
         past = self.flow.condition(corners, state)
         velocity = self.flow.predict(noise, self.flow.time_rows(time)[:, None], past)
         before = self.vocabulary.embedded_chunk(tokens)[:, :-1]
-        said, _ = self.said(torch.cat([self.first(len(tokens)), before], dim=1), past)
+        x = torch.cat([self.first(len(tokens)), before], dim=1)
+        said, _ = self.said(x, past, self.places(slice(None)), self.mask)
         return FlowAutoregressiveOutput(velocity, self.vocabulary.chunk_logits(said))
 
     def first(self, count: int) -> torch.Tensor:
         """What stands where the first token is said: (count, 1, width)."""
         return self.start.expand(count, 1, -1)
 
+    def places(self, tokens: slice) -> Cache:
+        """Cosines and sines of the places of these tokens."""
+        return self.token_cos[tokens], self.token_sin[tokens]
+
     def said(
-        self, x: torch.Tensor, past: tuple[Cache, ...], places: slice = slice(None)
+        self, x: torch.Tensor, past: tuple[Cache, ...], places: Cache, mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, tuple[Cache, ...]]:
-        """What the expert says behind tokens (N, tokens, width) of those places, in front of the logits; their keys."""
-        mask = None if x.shape[1] == 1 else self.mask[places]
-        x, past = self.flow.prefix_expert(x, (self.token_cos[places], self.token_sin[places]), past, mask)
+        """What the expert says behind tokens (N, tokens, width), in front of the logits; keys and values up to them."""
+        x, past = self.flow.prefix_expert(x, places, past, mask)
         return self.norm(x), past
 
     def graphs(self) -> tuple[GraphSpec, ...]:
@@ -95,9 +99,14 @@ class FlowAutoregressive(nn.Module):  # type: ignore[misc]  # torch is untyped h
         def observation(batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
             return {name: value for name, value in example(batch, seed).items() if name != NOISE}
 
+        def joined() -> Any:
+            from vla_models.flow_autoregressive.greedy_onnx import greedy_onnx  # exporting alone needs what it imports
+
+            return greedy_onnx(self, observation())
+
         return (
             GraphSpec(FLOW, EulerSampler(flow, steps), example, (ACTIONS,)),
-            GraphSpec(AUTOREGRESSIVE, GreedyDecoder(self), observation, (ACTIONS,)),
+            GraphSpec(AUTOREGRESSIVE, GreedyDecoder(self), observation, (ACTIONS,), to_onnx=joined),
         )
 
     def prepare(self, samples: Mapping[str, Any]) -> Batch:

@@ -59,6 +59,40 @@ def test_what_two_concats_join_is_copied_once():
     assert len(moves(found.state.program)) == 1
 
 
+def growing(steps, constant=False):
+    """Tokens one after another, each over the keys of all before it, which are smaller; the first may be a constant."""
+    g = Sequence("growing")
+    seen = g.norm(g.input("x", (1, KEYS, D)), D)
+    k, v = (g.node("MatMul", [seen, g.constant(g.normal(D, D) / 8)], D) for _ in range(2))
+    ends = []
+    for step in range(steps):
+        token = g.constant(g.normal(1, 1, D)) if constant and not step else g.input(f"t{step}", (1, 1, D))
+        row = g.norm(token, D)
+        new = (g.node("MatMul", [row, g.constant(g.normal(D, D) * (1.5 + step / 4) / 8)], D) for _ in range(2))
+        k, v = (g.node("Concat", [past, each], D, axis=1) for past, each in zip((k, v), new, strict=True))
+        ends.append(g.node("Attention", [g.linear(row, D, D), k, v], D, q_num_heads=1, kv_num_heads=1))
+    return g.finished(*(g.linear(end, D, D) for end in ends))
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_what_was_joined_is_copied_as_one(constant):
+    """Keys and values of a decoder with all of its steps: one copy each, and what is new is made where it is read."""
+    program = check(growing(5, constant), "tiny", samples=64, over=8, least=20).state.program
+    assert len(moves(program)) == 2 * 4
+    assert len(scaled(program)) == 2 * constant  # the first rows, which are made once
+
+
+def test_few_joins_have_scales_of_their_own():
+    """Each of them is in that of all it joins, so that what came first is less coarse than with the last."""
+    assert len(scaled(check(growing(2), "tiny", samples=64, over=8, least=20).state.program)) == 2
+
+
+def scaled(program):
+    """Rows that are brought to the scale of what joins them."""
+    numbers = {source.packet for source in program.sources if source.op == "Concat"}
+    return [s for s in walk(program, 0) if s.packet.name == "VEC" and s.number in numbers]
+
+
 def state_and_actions(mask):
     g = Sequence("masked")
     y = g.norm(g.input("x", (1, ROWS, D)), D)
