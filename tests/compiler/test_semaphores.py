@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
+from graphs import GraphBuilder
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vlarun
 from vla_isa import hardware
 from vla_isa.encoding import make_packet
 from vla_isa.errors import HazardError
 from vla_isa.footprint import footprint
-from vla_isa.generated.codes import SEMAPHORES, Move
+from vla_isa.generated.codes import LARGEST_COUNT, SEMAPHORES, Move
+from vlac import CompileOptions, compile_file
 from vlac.emit.semaphores import assign_semaphores
 
 TINY = hardware.load("tiny")
@@ -87,3 +90,55 @@ def test_no_queue_to_go_over(monkeypatch):
     packets = [packet("load", 0, 1), packet("vec", 1, 2), packet("store", 2, 0), packet("mac", 2, 1)]
     with pytest.raises(HazardError, match="more than the 1 semaphores, and for only 0 of them"):
         assign_semaphores(packets, TINY)
+
+
+def most_signals(ordered):
+    """The most that a semaphore may count, where each queue runs as far ahead as waits let it."""
+    before, last, most = [], {}, 0
+    tokens = {bit: [] for bit in range(SEMAPHORES)}
+    waits = {bit: [] for bit in range(SEMAPHORES)}
+    for number, o in enumerate(ordered):
+        known = {number}
+        if o.packet.queue in last:
+            known |= before[last[o.packet.queue]]
+        for bit, givers in tokens.items():
+            if o.packet["wait"] >> bit & 1:
+                known |= before[givers[len(waits[bit])]]
+                waits[bit].append(number)
+            if o.packet["signal"] >> bit & 1:
+                givers.append(number)
+                most = max(most, len(givers) - len(known & set(waits[bit])))
+        before.append(known)
+        last[o.packet.queue] = number
+    return most
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_a_queue_that_waits_for_nothing_is_held(ahead, monkeypatch):
+    """Weights that never take each other's place are loaded as fast as they come."""
+    monkeypatch.setattr("vlac.emit.semaphores.LARGEST_COUNT", 8)
+    weights = [make_packet("COPY", move=Move.ACT_TO_WEIGHT, n0=1, n1=1, n2=1, n3=1, src=0, dst=n) for n in range(40)]
+    sizes = {"batch": 1, "h": 1, "m": 1, "k_blocks": 1, "n_blocks": 1}
+    products = [make_packet("GEMM", in_base=1, out_base=2 + n, weight_base=n, **sizes) for n in range(40)]
+    packets = weights[:ahead]
+    for number, product in enumerate(products):
+        packets += [product, *weights[number + ahead : number + ahead + 1]]
+    ordered = assign_semaphores(packets, TINY)
+    assert in_order(ordered)
+    assert 4 < most_signals(ordered) <= 8
+
+
+@pytest.mark.parametrize("first", [0, LARGEST_COUNT])
+def test_more_small_layers_than_a_semaphore_counts(first):
+    """Loads wait where the array has read them; behind much work without weights they do not all run ahead."""
+    g, rng, order = GraphBuilder("small layers"), np.random.default_rng(0), np.arange(16)
+    x, y = g.input("x", (1, 16)), g.input("y", (1, 16))
+    for _ in range(1 + first):
+        x = g.node("Max", [x, y], 16)
+    for _ in range(2 * LARGEST_COUNT):
+        mixed = rng.permutation(16)
+        x, order = g.node("Gemm", [x, g.constant(np.eye(16, dtype=np.float32)[:, mixed])], 16), order[mixed]
+    samples = [{name: rng.uniform(-1, 1, (1, 16)).astype(np.float32) for name in "xy"} for _ in range(4)]
+    program = compile_file(g.model(x), hardware.load("u50"), CompileOptions(calibration=samples)).program
+    (found,) = vlarun.Session(program).run(samples[0]).values()
+    assert np.allclose(found, np.maximum(*samples[0].values())[:, order], atol=0.02)

@@ -56,7 +56,10 @@ class ToWeightsOp(Op):
         return self.inputs[0].pads_zero
 
     def place(self, placer: Placer) -> None:
-        """Channels as they lie."""
+        """Channels as they lie; those of constants in order."""
+        x = self.inputs[0]
+        if x.channel_map is None:
+            x.channel_map = padded_map(x.c, placer.block)
         self.output.channel_map = self.inputs[0].known_map()
 
     def touched_pixels(self, tensor: Tensor, block: int) -> int:

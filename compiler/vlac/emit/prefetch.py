@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate, chain
 
-from vla_isa.generated.codes import Move
+from vla_isa.generated.codes import LARGEST_COUNT, Move
 from vla_isa.hardware import BEAT_BYTES, LINE_BYTES, HardwareConfig
 from vlac.ir.packet import Choice, RelocatablePacket
 from vlac.plan.residency import Load, Use, plan_residency
@@ -18,6 +18,7 @@ __all__ = ["LOADS", "param_groups", "with_loads"]
 LOADS = _WEIGHTS, _PARAMETERS = "load weights", "load parameters"
 _COMPUTED = (Move.ACT_TO_WEIGHT, Move.DATA_TO_WEIGHT)  # in one queue with loads of weights
 _AHEAD = 2  # loads beyond the needed ones that are issued per packet
+_WAITING = LARGEST_COUNT // 2  # loads in front of the packets that read them, at most: semaphores count them
 
 
 def param_groups(sizes: list[tuple[int, int]], limit: int, second: int | None = None) -> list[tuple[int, int]]:
@@ -189,7 +190,7 @@ def _merge(
     would keep the copies of keys and values waiting, which are read sooner.
     """
     out: list[list[RelocatablePacket]] = []
-    pace, following = _Pace(packets, hw), 0
+    pace, following, read = _Pace(packets, hw), 0, 0
     for number, packet in enumerate(packets):
         here: list[RelocatablePacket] = []
         while following < len(loads) and loads[following][0].first <= number:
@@ -198,7 +199,9 @@ def _merge(
             pace.take(*loads[following])
             following += 1
         here.append(packet)
-        for _ in range(_AHEAD):
+        while read < following and loads[read][0].first <= number:
+            read += 1
+        for _ in range(min(_AHEAD, read + _WAITING - following)):
             if following < len(loads) and loads[following][0].after <= number:
                 load, copy = loads[following]
                 if pace.holds_up(number, load, copy):

@@ -6,11 +6,16 @@ are strictly later each time, so the k-th wait pairs with the k-th signal withou
 
 Where more pairs conflict than there are semaphores, the pairs with the fewest waits have none: a COPY of no words on a
 third queue waits for the one packet and is waited for by the other.
+
+A queue that waits for none of another's packets may be so far ahead that a semaphore between them counts more signals
+than it holds: then some of its packets wait for the other queue's, too.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +24,7 @@ from vla_isa.access import Access
 from vla_isa.encoding import make_packet
 from vla_isa.errors import HazardError
 from vla_isa.footprint import footprint
-from vla_isa.generated.codes import SEMAPHORES, Move
+from vla_isa.generated.codes import LARGEST_COUNT, SEMAPHORES, Move
 from vla_isa.hardware import HardwareConfig
 from vla_isa.intervals import Intervals
 from vla_isa.packet import QUEUES, Packet
@@ -28,6 +33,7 @@ __all__ = ["Ordered", "assign_semaphores"]
 
 _Clock = dict[str, int]  # queue -> number of its packets known to be complete
 _Pair = tuple[str, str]  # of queues: what is waited for, what waits
+_Held = Mapping[tuple[int, str], int]  # packet and queue -> the packet of that queue that it waits for, both as given
 # a COPY of no words on each queue that has COPYs
 _EMPTY = {"load": Move.FILL_ACT, "wload": Move.WEIGHT_TO_WEIGHT, "store": Move.ACT_TO_DATA}
 
@@ -48,10 +54,16 @@ def assign_semaphores(packets: list[Packet], hw: HardwareConfig) -> list[Ordered
         HazardError: more ordered pairs of queues than semaphores, and no third queues for enough of them.
     """
     accesses = [footprint(p, hw) for p in packets]
-    order = _Order(packets, accesses, {})
-    if len(order.pairs) > SEMAPHORES:
-        order = _Order(packets, accesses, _ways(order.waited))
-    return order.result()
+    ways: dict[_Pair, str] = {}
+    held: dict[tuple[int, str], int] = {}
+    while True:
+        order = _Order(packets, accesses, ways, held)
+        if len(order.pairs) > SEMAPHORES and not ways:
+            ways = _ways(order.waited)
+        elif ahead := {wait: to for wait, to in order.ahead() if wait not in held}:
+            held |= ahead
+        else:
+            return order.result()
 
 
 def _ways(waited: Counter[_Pair]) -> dict[_Pair, str]:
@@ -102,10 +114,12 @@ class _Rounds:
 
 
 class _Order:
-    """All packets in order; `ways` are pairs of queues that a third one orders."""
+    """All packets in order; `ways` are pairs of queues that a third one orders, `held` are waits besides conflicts."""
 
-    def __init__(self, packets: list[Packet], accesses: list[list[Access]], ways: dict[_Pair, str]) -> None:
-        self.ways = ways
+    def __init__(
+        self, packets: list[Packet], accesses: list[list[Access]], ways: dict[_Pair, str], held: _Held
+    ) -> None:
+        self.ways, self.held = ways, held
         self.pairs: dict[_Pair, int] = {}
         self.waited: Counter[_Pair] = Counter()
         self.entries: list[_Entry] = []
@@ -131,6 +145,26 @@ class _Order:
             )
             for e in self.entries
         ]
+
+    def ahead(self) -> Iterator[tuple[tuple[int, str], int]]:
+        """Waits that keep every semaphore from counting too far, where one may."""
+        numbers = {id(entry): number for number, entry in enumerate(self.entries)}
+        for (first, last), bit in self.pairs.items():
+            if last not in self.by_queue:  # fetch, which runs ahead of nothing
+                continue
+            signals = [e for e in self.by_queue[first] if e.signal >> bit & 1]
+            waits = [n for n, e in enumerate(self.by_queue[last]) if e.wait >> bit & 1]
+            taken = [bisect_right(waits, e.clock.get(last, 0) - 1) for e in signals]  # surely, when each signals
+            if all(count - less <= LARGEST_COUNT for count, less in enumerate(taken, 1)):
+                continue
+            placed = [numbers[id(self.by_queue[last][n])] for n in waits]
+            known = 0
+            for count, (entry, less) in enumerate(zip(signals, taken, strict=True), 1):
+                known = max(known, less)
+                before = bisect_right(placed, numbers[id(entry)])  # of the waits, those in front of the signal
+                if count - known > LARGEST_COUNT * 3 // 4 and before > known and not entry.relays:
+                    known = before
+                    yield (entry.given, last), self.by_queue[last][waits[before - 1]].given
 
     def _put(self, entry: _Entry) -> None:
         self.entries.append(entry)
@@ -168,7 +202,7 @@ class _Order:
         known = earlier[-1].clock if earlier else {}
         entry.clock = {q: max(known.get(q, 0), self.done.get(q, 0)) for q in QUEUES}
         others = [q for q in QUEUES if q != queue]
-        wanted = [(_last_conflict(entry, self.by_queue[q], entry.clock.get(q, 0)), q) for q in others]
+        wanted = [(max(self._held(entry, q), self._conflict(entry, q)), q) for q in others]
         numbered = [(position, q) for position, q in wanted if position >= 0]
         # the nearest first: waiting for it may imply the others
         numbered.sort(key=lambda w: -self.by_queue[w[1]][w[0]].given)
@@ -176,6 +210,15 @@ class _Order:
         for position, other in numbered:
             if position >= entry.clock.get(other, 0):
                 self._wait(entry, other, position)
+
+    def _conflict(self, entry: _Entry, queue: str) -> int:
+        return _last_conflict(entry, self.by_queue[queue], entry.clock.get(queue, 0))
+
+    def _held(self, entry: _Entry, queue: str) -> int:
+        """Position of the packet that a packet waits for besides, -1 for none."""
+        wanted = self.held.get((entry.given, queue))
+        known, others = entry.clock.get(queue, 0), self.by_queue[queue]
+        return next((n for n in range(len(others) - 1, known - 1, -1) if others[n].given == wanted), -1)
 
     def _relays(self, entry: _Entry, numbered: list[tuple[int, str]]) -> None:
         """Let third queues wait for those packets that they stand for."""

@@ -123,7 +123,10 @@ class _Chain:
     def _values(self, head: int) -> Tensor:
         x = self._head_of(self.a.v, "v", head, self.a.key_heads)
         turned = self._tensor(f"v{head}:transposed", (1, x.c, x.w), x.scale)
-        self.low.graph.insert(TransposeOp(self.label, "Attention", [x], turned))
+        if x.constant is not None:
+            turned.constant = x.constant.reshape(1, x.w, x.c).transpose(0, 2, 1)
+        else:
+            self.low.graph.insert(TransposeOp(self.label, "Attention", [x], turned))
         return self._weights(turned, f"v{head}")
 
     def head(self, head: int, keys: Tensor, values: Tensor) -> list[Op]:

@@ -45,9 +45,9 @@ def of_itself(node: ir.Node, hw: HardwareConfig) -> RuleResult:
 
 
 def keys_are_computed(node: ir.Node, hw: HardwareConfig) -> RuleResult:
-    """K and V must be computed, not constants."""
+    """K must be computed, and so must V where there are past values."""
     found = [f"constant {'QKV'[i]} {input_name(node, i)}" for i in (1, 2) if is_constant(node.inputs[i])]
-    return RuleResult(not found, " and ".join(found))
+    return RuleResult(not found or (not is_constant(node.inputs[1]) and not _given(node, 5)), " and ".join(found))
 
 
 def mask_is_known(node: ir.Node, hw: HardwareConfig) -> RuleResult:

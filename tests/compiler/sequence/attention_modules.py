@@ -160,6 +160,10 @@ def _no_batch(m, x):
     return torch.softmax(m.q(x) @ m.k(x).T / math.sqrt(C), dim=-1) @ m.v(x)
 
 
+def _spatial_softmax(m, x):
+    return torch.softmax(m.points @ x.flatten(2), dim=-1) @ m.places
+
+
 def mha(self_attention=True, batch_first=True, **options):
     def make():
         module = nn.MultiheadAttention(C, H, batch_first=batch_first)
@@ -282,6 +286,7 @@ MODULES = {
     "made_prefix_shared": made_prefix(3, 2),
     "one_head": of_x(_one_head),
     "no_batch": of_x(_no_batch),
+    "spatial_softmax": lambda: (Fn(_spatial_softmax, points=r(4, C), places=r(S, 2)), (r(B, C, 2, S // 2),)),
     "padding_additive": padded(hf_padding),
     "padding_and_causal": padded(causal_and_padding),
     "mha": mha(need_weights=False),

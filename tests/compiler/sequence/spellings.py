@@ -78,6 +78,7 @@ ATTENTION = (
     Case("made_prefix_shared", A, "the same in three blocks, heads of keys shared", ONE, gone=MOVES),
     Case("one_head", A, "one head", ONE),
     Case("no_batch", A, "one head, matrices", ONE),
+    Case("spatial_softmax", A, "where features are largest (a spatial softmax): constant queries and values", ONE),
     Case("padding_additive", A, "a padding mask as `(1 - mask) * min` (BERT)", ONE),
     Case("padding_and_causal", A, "a padding mask and a causal one", ONE),
     Case("mha", A, "`nn.MultiheadAttention`", ONE, exporters=DYNAMO),

@@ -198,6 +198,8 @@ def _mix(op: MixOp, known: dict[Tensor, Any]) -> F64:
     """The sums are those that the records were made of; an int16 exponent's low byte is what the high one leaves."""
     shares, sums = (known[t].astype(np.float64) for t in (op.inputs[0], op.inputs[2].producer.inputs[0]))
     values, v = _copied(op.inputs[1], known)
+    if values.constant is not None:  # it lies transposed from the start
+        v = v.T
     if op.low_bytes:
         shares = shares - 256 * np.floor((shares + 128) / 256)
     elif op.output.planes == 2:

@@ -54,6 +54,18 @@ def test_more_queries_than_keys(config):
 
 
 @pytest.mark.parametrize("config", ["tiny", "u50"])
+@pytest.mark.parametrize(("keys", "batch", "heads"), [(7, 1, 1), (7, 2, 1), (9, 1, 2), (300, 1, 1)])
+def test_constant_values(keys, batch, heads, config):
+    """Where the pixels are that each query finds (a spatial softmax): the shares are mixed of places."""
+    g = Sequence("places")
+    pixels = g.linear(g.input("x", (batch, keys, D)), D, D)
+    queries = g.constant(g.normal(batch, 5, D))
+    places = g.constant(g.rng.uniform(-1, 1, (batch, keys, 2 * heads)).astype(np.float32))
+    y = g.node("Attention", [queries, pixels, places], 2 * heads, q_num_heads=heads, kv_num_heads=heads)
+    check(g.finished(g.linear(y, 2 * heads, D)), config, samples=64, least=25.0)
+
+
+@pytest.mark.parametrize("config", ["tiny", "u50"])
 @pytest.mark.parametrize("mask", ["none", "causal", "tensor"])
 @pytest.mark.parametrize("key_heads", [1, 2])
 def test_heads_that_share_keys(key_heads, mask, config):

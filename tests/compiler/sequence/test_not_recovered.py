@@ -46,7 +46,6 @@ NOT_ATTENTION = {
         f"{HEADS} q, {HEADS} v",
         {"c": f(D, S)},
     ),
-    "values that are constants": (LOGITS + " p = Softmax(l) y = MatMul(p, c)", f"{HEADS} q, {HEADS} k", {"c": f(S, 3)}),
     "another function of the logits": (LOGITS + " s = Relu(l) p = Softmax(s) y = MatMul(p, v)", QKV, {}),
     "weights that are changed": (LOGITS + " p = Softmax(l) r = Mul(p, p) y = MatMul(r, v)", QKV, {}),
     "keys in another order": (

@@ -3,7 +3,7 @@
 matches: MatMul(P, V) or MatMul(V', P') where P is Softmax over keys of what leads, through scales by constants, masks
 that are added or chosen by Where, a cap by Tanh and moves, to a MatMul of queries and keys. IsNaN-Where behind the
 Softmax goes: a row with every key masked is 0.
-A constant factor per head goes to the queries. Not matched: keys or values that are constants (a layer, not attention),
+A constant factor per head goes to the queries. Not matched: keys that are constants (a layer, not attention),
 Softmax over another axis, a factor that is computed, and a mask that leaves a row without keys for every input.
 """
 
@@ -56,7 +56,7 @@ def _recover(graph: ir.Graph, node: ir.Node) -> None:
     for turned in (False, True):
         weights, values = operands(node) if not turned else operands(node)[::-1]
         softmax = _softmax(weights, turned)
-        if softmax is None or constant(values) is not None:
+        if softmax is None:
             continue
         logits = _logits(softmax.inputs[0])
         if logits is None or constant(logits.keys) is not None:
