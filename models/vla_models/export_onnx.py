@@ -95,7 +95,7 @@ def traced(
     module: torch.nn.Module,
     example: Mapping[str, torch.Tensor],
     outputs: Sequence[str],
-    sizes: Sequence[Mapping[int, Any] | None] | None = None,
+    sizes: Sequence[Any] | None = None,
 ) -> onnx.ModelProto:
     """A module as ONNX, by torch's exporter, without metadata.
 
