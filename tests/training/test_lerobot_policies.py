@@ -22,8 +22,7 @@ BY_NAME = {case.name: case for case in CASES}
 QUICK = ("act_ensemble", "act_before_0_4")  # exporters write every step of a sampler, and a ResNet is large
 NAMES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in BY_NAME]
 FIRST_OTHER = 100  # of the steps that calibration sees
-# weights of hundreds of layers so small are loaded further ahead on u50 than its semaphores count
-MACHINES = {"act": "u50", "diffusion": "tiny"}
+MACHINES = {"act": "u50", "diffusion": "tiny"}  # either
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ class Points(nn.Module):  # type: ignore[misc]  # torch is untyped here
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) to (N, 2 points)."""
         keys = self.trunk(image).flatten(2).transpose(1, 2)
-        values = keys @ self.nothing + self.grid  # the machine attends to what is computed, not to a constant
+        values = keys @ self.nothing + self.grid  # computed, as any attention's
         where = torch.softmax(self.queries @ keys.transpose(1, 2), dim=-1) @ values
         return torch.relu(self.out(where.flatten(1)))
 
