@@ -22,7 +22,7 @@ class VlmWaypointConfig(TowerSizes):
 
     policy: ClassVar[str] = "vlm_waypoint"
     may_differ: ClassVar[frozenset[str]] = frozenset(  # from those of a saved one that a run starts from
-        ("feature_cache", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "lora_layers")
+        ("feature_cache", "split", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "lora_layers")
     )
 
     tower: str = ""  # folder of its weights, which then also says its sizes; "" for random ones
@@ -33,6 +33,7 @@ class VlmWaypointConfig(TowerSizes):
     dropout: float = 0.1
     proposals: int = 1  # motions that the head says; of several it says a score, too, and the best one is driven
     feature_cache: str = ""  # folder of what the tower said of pictures, for training; "": it is asked again
+    split: bool = False  # tower and head are two graphs, so that a program has an entry point for each
     lora_rank: int = 0  # of the tower's adapters; 0 for none
     lora_alpha: float = 16.0  # what they add is multiplied by it over the rank
     lora_dropout: float = 0.05

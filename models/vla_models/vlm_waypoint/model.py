@@ -27,12 +27,14 @@ from vla_models.vlm_waypoint.head import Head, Motion
 from vla_models.vlm_waypoint.lora import ADAPTER, add_adapters, merged, train_adapters
 from vla_models.vlm_waypoint.motion import motion_of, velocity_of
 from vla_models.vlm_waypoint.names import (
+    DECIDE,
     IMAGE_INPUT,
     INTENT_INPUT,
     INTENTS,
     MOTION,
     PAST_VALUES,
     SCORES,
+    SEE,
     STATE_INPUT,
     TOKENS_INPUT,
 )
@@ -104,10 +106,27 @@ class VlmWaypoint(nn.Module):  # type: ignore[misc]  # torch is untyped here
         return motion
 
     def graphs(self) -> tuple[GraphSpec, ...]:
-        """One graph, one call a frame: tower, with its adapters merged, and head."""
-        outputs = (MOTION, SCORES) if self.config.proposals > 1 else (MOTION,)
-        module = _Merged(self.tower, self.head) if self.config.lora_rank else self
+        """One graph, one call a frame: tower, with its adapters merged, and head; or `split`, one graph of each."""
+        c = self.config
+        outputs = (MOTION, SCORES) if c.proposals > 1 else (MOTION,)
+        tower = merged(self.tower) if c.lora_rank else self.tower
+        if c.split:
+            handed = {TOKENS_INPUT: f"{DECIDE}.{TOKENS_INPUT}"}
+            return (
+                GraphSpec(SEE, _See(tower, self.head), self._seen, (TOKENS_INPUT,), handed),
+                GraphSpec(DECIDE, self.head, self._known, outputs),
+            )
+        module = _Whole(tower, self.head) if c.lora_rank else self
         return (GraphSpec("policy", module, self._example, outputs),)
+
+    def _seen(self, batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
+        return {IMAGE_INPUT: self._example(batch, seed)[IMAGE_INPUT]}
+
+    def _known(self, batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
+        shape, generator = (batch, self.head.tokens, self.config.tower_width), torch.Generator().manual_seed(seed)
+        found = self._example(batch, seed)
+        tokens = torch.randn(shape, generator=generator)
+        return {TOKENS_INPUT: tokens, **{name: found[name] for name in (STATE_INPUT, INTENT_INPUT)}}
 
     def _example(self, batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
         side, generator = self.config.image_size, torch.Generator().manual_seed(seed)
@@ -130,24 +149,35 @@ class VlmWaypoint(nn.Module):  # type: ignore[misc]  # torch is untyped here
         }
         device = samples[ACTION].device
         if self._cache is not None:
-            pictures = torch.from_numpy(inputs[IMAGE_INPUT])
-            inputs[TOKENS_INPUT] = self._cache.rows(pixels, lambda number: self._tokens(pictures[number, None], device))
+            pictures, see = torch.from_numpy(inputs[IMAGE_INPUT]), _See(self.tower, self.head)
+
+            def tokens(number: int) -> npt.NDArray[np.float32]:
+                with torch.no_grad():
+                    return np.asarray(see(pictures[number, None].to(device))[0].cpu())
+
+            inputs[TOKENS_INPUT] = self._cache.rows(pixels, tokens)
         tensors = {name: torch.from_numpy(np.ascontiguousarray(v)).to(device) for name, v in inputs.items()}
         return Batch(tensors, torch.from_numpy(motion_of(driven, velocity_of(past))).to(device))
 
-    def _tokens(self, picture: torch.Tensor, device: torch.device) -> npt.NDArray[np.float32]:
-        """What the head needs of the tower's tokens, (T, width), of one picture (1, 3, S, S)."""
-        with torch.no_grad():
-            found: npt.NDArray[np.float32] = self.head.kept(self.tower(picture.to(device)))[0].cpu().numpy()
-        return found
+
+class _See(nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """From a picture to what the head needs of its tokens."""
+
+    def __init__(self, tower: SiglipVision, head: Head) -> None:
+        super().__init__()
+        self.tower, self.head = tower, head
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        tokens: torch.Tensor = self.head.kept(self.tower(picture))
+        return tokens
 
 
-class _Merged(nn.Module):  # type: ignore[misc]  # torch is untyped here
+class _Whole(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """What runs on the device of a tower with adapters."""
 
     def __init__(self, tower: SiglipVision, head: Head) -> None:
         super().__init__()
-        self.tower, self.head = merged(tower), head
+        self.tower, self.head = tower, head
 
     def forward(self, picture: torch.Tensor, state: torch.Tensor, intent: torch.Tensor) -> Motion:
         found: Motion = self.head(self.tower(picture), state, intent)

@@ -15,7 +15,16 @@ from vla_models.observed import read_floats
 from vla_models.siglip.pixels import seen_picture
 from vla_models.vlm_waypoint.config import VlmWaypointConfig
 from vla_models.vlm_waypoint.motion import velocity_of, waypoints_of
-from vla_models.vlm_waypoint.names import IMAGE_INPUT, INTENT_INPUT, MOTION, PAST_VALUES, SCORES, STATE_INPUT
+from vla_models.vlm_waypoint.names import (
+    DECIDE,
+    IMAGE_INPUT,
+    INTENT_INPUT,
+    MOTION,
+    PAST_VALUES,
+    SCORES,
+    SEE,
+    STATE_INPUT,
+)
 
 __all__ = ["VlmWaypointPreprocessor", "state_rows"]
 
@@ -36,6 +45,7 @@ class VlmWaypointPreprocessor:
 
     def __init__(self, config: VlmWaypointConfig) -> None:
         self._config = config
+        self.calls = (SEE, DECIDE) if config.split else ()
         self.output_names = (MOTION, SCORES) if config.proposals > 1 else (MOTION,)
         self._velocity: Floats | None = None
 
