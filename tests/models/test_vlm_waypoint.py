@@ -255,3 +255,26 @@ def test_damaged_features_are_made_again(tmp_path: Path) -> None:
     assert made_of[5:] == [0, 1, 1]
     with pytest.raises(PolicyError, match="'feature_cache' is x and 'tower' empty"):
         find_policy("vlm_waypoint").configured({"feature_cache": "x"})
+
+
+def test_frames_in_a_mirror() -> None:
+    """In training alone; what was driven to the left is driven to the right, and so it was seen and wanted."""
+    import torch
+
+    policy, found = made(mirror=1.0), frames(6)
+    found[INTENT][:3, 0] = [1, 2, 3]
+    found[STATE][..., 5] = 0.25
+    plain, turned = policy.prepare(windows(found)), policy.train().prepare(windows(found))
+    assert torch.equal(turned.inputs["image"], plain.inputs["image"].flip(3))
+    assert torch.equal(turned.target[..., 0], plain.target[..., 0])
+    torch.testing.assert_close(turned.target[..., 1], -plain.target[..., 1])
+    before, after = (batch.inputs["state"].reshape(6, 16, 6) for batch in (plain, turned))
+    torch.testing.assert_close(after, before * torch.tensor([1.0, -1, 1, -1, 1, -1]))
+    assert turned.inputs["intent"][:3].argmax(dim=1).tolist() == [0, 2, 1]
+    half = made(mirror=0.5).train()
+    torch.manual_seed(0)
+    pictures = half.prepare(windows(frames(64)))
+    changed = (pictures.inputs["image"] != half.eval().prepare(windows(frames(64))).inputs["image"]).flatten(1).any(1)
+    assert 16 < int(changed.sum()) < 48
+    with pytest.raises(PolicyError, match=r"'mirror' is 1\.5"):
+        find_policy("vlm_waypoint").configured({"mirror": 1.5})

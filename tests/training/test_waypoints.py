@@ -170,7 +170,7 @@ def test_scores_on_each_backend(tmp_path: Path) -> None:
         assert row.scores.rfs == pytest.approx(velocity.scores.rfs, rel=1e-5)
     assert rows[0].cycles is None and rows[2].cycles
     text = table([velocity, turn, *rows]).splitlines()
-    assert len(text) == 6 and text[1].startswith("constant_velocity") and "0.0 %" in text[5]
+    assert len(text) == 6 and text[1].startswith("constant_velocity") and "0.0 to" in text[5]
 
 
 def test_some_frames_are_those_of_their_numbers(tmp_path: Path) -> None:
@@ -196,3 +196,16 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     rows = json.loads(out.read_text())
     assert [row["name"] for row in rows] == ["constant_velocity", "constant_turn"]
     assert main(["waypoints", str(tmp_path / "none"), "--data", str(tmp_path / "data")]) == 1
+
+
+def test_the_interval_is_over_segments() -> None:
+    """Of alike frames in two groups it is as wide as for one frame of each, whose draws can be listed."""
+    from vla_training.evaluate.statistics import change_interval
+
+    first, second = np.ones(2), np.array([0.5, 1.5])
+    assert change_interval(first, second, [0, 1]) == (-0.5, 0.5)  # a quarter of the draws are one group twice
+    many = change_interval(np.repeat(first, 50), np.repeat(second, 50), np.repeat([7, 3], 50))
+    assert many == (-0.5, 0.5)
+    low, high = change_interval(np.ones(400), np.tile(second, 200), np.arange(400))
+    assert -0.07 < low < -0.03 and 0.03 < high < 0.07  # a deviation of 0.5 / 20, times 1.96
+    assert change_interval(first, first / 2, [0, 1]) == (-0.5, -0.5)

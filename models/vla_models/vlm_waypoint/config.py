@@ -22,7 +22,7 @@ class VlmWaypointConfig(TowerSizes):
 
     policy: ClassVar[str] = "vlm_waypoint"
     may_differ: ClassVar[frozenset[str]] = frozenset(  # from those of a saved one that a run starts from
-        ("feature_cache", "split", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "lora_layers")
+        ("feature_cache", "mirror", "split", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "lora_layers")
     )
 
     tower: str = ""  # folder of its weights, which then also says its sizes; "" for random ones
@@ -32,6 +32,7 @@ class VlmWaypointConfig(TowerSizes):
     hidden: tuple[int, ...] = (512, 512)  # of the head's layers
     dropout: float = 0.1
     proposals: int = 1  # motions that the head says; of several it says a score, too, and the best one is driven
+    mirror: float = 0.0  # share of the frames that are mirrored in training, left and right changed
     feature_cache: str = ""  # folder of what the tower said of pictures, for training; "": it is asked again
     split: bool = False  # tower and head are two graphs, so that a program has an entry point for each
     lora_rank: int = 0  # of the tower's adapters; 0 for none
@@ -67,6 +68,8 @@ class VlmWaypointConfig(TowerSizes):
         for name in ("dropout", "lora_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise PolicyError(f"vlm_waypoint: '{name}' is {getattr(self, name)}; it must be from 0 to below 1.")
+        if not 0 <= self.mirror <= 1:
+            raise PolicyError(f"vlm_waypoint: 'mirror' is {self.mirror}; it must be from 0 to 1.")
         if not 1 <= self.proposals <= 4096:
             raise PolicyError(f"vlm_waypoint: 'proposals' is {self.proposals}; it must be from 1 to 4096.")
         if self.feature_cache and not self.tower:

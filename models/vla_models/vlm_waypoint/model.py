@@ -25,6 +25,7 @@ from vla_models.vlm_waypoint.config import VlmWaypointConfig
 from vla_models.vlm_waypoint.features import FeatureCache
 from vla_models.vlm_waypoint.head import Head, Motion
 from vla_models.vlm_waypoint.lora import ADAPTER, add_adapters, merged, train_adapters
+from vla_models.vlm_waypoint.mirror import mirrored
 from vla_models.vlm_waypoint.motion import motion_of, velocity_of
 from vla_models.vlm_waypoint.names import (
     DECIDE,
@@ -138,14 +139,19 @@ class VlmWaypoint(nn.Module):  # type: ignore[misc]  # torch is untyped here
         }
 
     def prepare(self, samples: Mapping[str, Any]) -> Batch:
-        """The inputs of `forward`, with tokens if they are kept, and the motion (N, 20, 2) that was driven."""
-        past = samples[STATE][:, 0].cpu().numpy()
-        driven = samples[ACTION][:, 0].cpu().numpy()
+        """The inputs of `forward`, with tokens if they are kept, and the motion (N, 20, 2) that was driven.
+
+        Which frames are mirrored, in training, comes from torch's own generator.
+        """
+        past, driven, intent = (samples[key][:, 0].cpu().numpy() for key in (STATE, ACTION, INTENT))
         pixels = window_pictures(self.config, samples)
+        if self.training and self.config.mirror:
+            turned = (torch.rand(len(past)) < self.config.mirror).numpy()
+            pixels, past, intent, driven = mirrored(turned, pixels, past, intent, driven)
         inputs = {
             IMAGE_INPUT: network_pictures(self.config, pixels),
             STATE_INPUT: state_rows(self.config, past),
-            INTENT_INPUT: one_hot(samples[INTENT][:, 0, 0].cpu().numpy()),
+            INTENT_INPUT: one_hot(intent[:, 0]),
         }
         device = samples[ACTION].device
         if self._cache is not None:

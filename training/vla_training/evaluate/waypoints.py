@@ -20,11 +20,13 @@ from vla_datasets.keys import ACTION, STATE, TASK, Sample
 from vla_datasets.lerobot.reader import Dataset, open_dataset
 from vla_datasets.lerobot.windows import load_windows
 from vla_datasets.waymo.baselines import BASELINES
+from vla_datasets.waymo.metrics import displacement
 from vla_datasets.waymo.names import FUTURE, INTENT, RATED, SCORES
 from vla_datasets.waymo.score import Motion, Scores, score
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.runners import make_runner
+from vla_training.evaluate.statistics import change_interval
 
 __all__ = ["Frames", "WaypointRow", "held_out_frames", "save_rows", "score_baselines", "score_policy", "table"]
 
@@ -40,12 +42,14 @@ class Frames:
         dataset: whose they are.
         split: of it.
         numbers: which frames of the split.
+        segments: (frames,), the episode of each.
         columns: (frames, *shape) of them, without pictures.
     """
 
     dataset: Dataset
     split: str
     numbers: npt.NDArray[np.int64]
+    segments: npt.NDArray[np.int64]
     columns: dict[str, npt.NDArray[Any]]
 
     @property
@@ -87,25 +91,44 @@ def held_out_frames(data: Path, split: str, most: int = 0) -> Frames:
     if most:
         numbers = np.unique(np.linspace(0, len(windows) - 1, most).astype(np.int64))
     batch = windows.batch(numbers)
-    return Frames(open_dataset(data), split, numbers, {key: batch[key][:, 0] for key in _KEYS})
+    dataset = open_dataset(data)
+    lengths = [int(dataset.episodes[episode]["length"]) for episode in dataset.split(split)]
+    segments = np.repeat(np.arange(len(lengths)), lengths)[numbers]
+    return Frames(dataset, split, numbers, segments, {key: batch[key][:, 0] for key in _KEYS})
 
 
 @dataclass(frozen=True)
 class WaypointRow:
-    """The scores of a baseline or of a policy on a backend; `cycles` of a frame, where there are."""
+    """A baseline, or a policy on a backend.
+
+    Attributes:
+        name: of it.
+        scores: means over the frames.
+        errors: (frames,), ADE@5s of each in m.
+        segments: (frames,), the episode of each.
+        cycles: of a frame on the device, where there are.
+    """
 
     name: str
     scores: Scores
+    errors: npt.NDArray[np.float64]
+    segments: npt.NDArray[np.int64]
     cycles: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """All numbers."""
-        return {"name": self.name, "cycles": self.cycles, **dataclasses.asdict(self.scores)}
+        each = {"errors": self.errors.tolist(), "segments": self.segments.tolist()}
+        return {"name": self.name, "cycles": self.cycles, **dataclasses.asdict(self.scores), **each}
 
 
 def score_baselines(frames: Frames) -> list[WaypointRow]:
     """What the past states alone say."""
-    return [WaypointRow(name, score(frames.motion, say(frames.columns[STATE]))) for name, say in BASELINES.items()]
+    return [_row(name, frames, say(frames.columns[STATE])) for name, say in BASELINES.items()]
+
+
+def _row(name: str, frames: Frames, points: npt.NDArray[Any], cycles: int | None = None) -> WaypointRow:
+    motion = frames.motion
+    return WaypointRow(name, score(motion, points), displacement(points, motion.future, 5), frames.segments, cycles)
 
 
 def score_policy(
@@ -137,7 +160,7 @@ def score_policy(
         ask()
     if found[0].shape != (FUTURE, 2):
         raise EvaluationError(f"{spec.path} says actions of shape {found[0].shape}, no waypoints ({FUTURE}, 2).")
-    return WaypointRow(f"{spec.path} ({spec.backend})", score(frames.motion, np.stack(found)), runner.cycles())
+    return _row(f"{spec.path} ({spec.backend})", frames, np.stack(found), runner.cycles())
 
 
 def save_rows(path: Path, rows: Sequence[WaypointRow]) -> None:
@@ -145,20 +168,24 @@ def save_rows(path: Path, rows: Sequence[WaypointRow]) -> None:
     write_json(path, [row.to_json() for row in rows])
 
 
-_COLUMNS = ("", "ADE@3s m", "ADE@5s m", "change", "RFS", "ADE@5s to the best-rated m", "cycles")
+_COLUMNS = ("", "ADE@3s m", "ADE@5s m", "change", "95 % interval", "RFS", "ADE@5s to the best-rated m", "cycles")
 
 
 def table(rows: Sequence[WaypointRow]) -> str:
-    """The rows as text, columns aligned; `change` is that of ADE@5s from the first row."""
-    first = rows[0].scores.ade_5s or 0.0
+    """The rows as text, columns aligned; `change` is that of ADE@5s from the first row, its interval over segments."""
     lines = [_COLUMNS]
     for row in rows:
-        s = row.scores
-        change = (s.ade_5s or 0.0) / first - 1 if first else 0.0
-        numbers = ("-" if v is None else f"{v:.3f}" for v in (s.ade_3s, s.ade_5s, s.rfs, s.rated_ade_5s))
-        ade_3s, ade_5s, rfs, rated = numbers
+        s, first = row.scores, rows[0]
+        ade_3s, ade_5s, rfs, rated = (
+            "-" if v is None else f"{v:.3f}" for v in (s.ade_3s, s.ade_5s, s.rfs, s.rated_ade_5s)
+        )
+        change = interval = "-"
+        if row is not first and first.errors.any():
+            low, high = change_interval(first.errors, row.errors, first.segments)
+            change = f"{100 * (row.errors.mean() / first.errors.mean() - 1):+.1f} %"
+            interval = f"{100 * low:+.1f} to {100 * high:+.1f}"
         cycles = "-" if row.cycles is None else f"{row.cycles:,}"
-        lines.append((row.name, ade_3s, ade_5s, f"{100 * change:+.1f} %", rfs, rated, cycles))
+        lines.append((row.name, ade_3s, ade_5s, change, interval, rfs, rated, cycles))
     widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
     return "".join(
         "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]) + "\n"
