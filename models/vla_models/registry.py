@@ -42,6 +42,9 @@ from vla_models.rdt.fitted import fitted as rdt_fitted
 from vla_models.rdt.preprocess import RdtPreprocessor
 from vla_models.siglip_tower.config import SiglipTowerConfig
 from vla_models.siglip_tower.preprocess import SiglipTowerPreprocessor
+from vla_models.sim_v0.config import SimV0Config
+from vla_models.sim_v0.fitted import fitted as sim_v0_fitted
+from vla_models.sim_v0.preprocess import SimV0Preprocessor
 from vla_models.vlm_waypoint.config import VlmWaypointConfig
 from vla_models.vlm_waypoint.fitted import fitted as vlm_waypoint_fitted
 from vla_models.vlm_waypoint.preprocess import VlmWaypointPreprocessor
@@ -114,6 +117,7 @@ POLICIES: tuple[PolicySpec, ...] = (
         VlmWaypointPreprocessor,
         vlm_waypoint_fitted,
     ),
+    PolicySpec("sim_v0", SimV0Config, "vla_models.sim_v0.model:SimV0", SimV0Preprocessor, sim_v0_fitted),
 )
 
 # Made by `vla-train import-lerobot`: what they observe is in the file, and they are not trained here.

@@ -45,6 +45,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "pi_zero_pixels": {"depth": 1, "tower_layers": 1},
     "act": {"width": 16, "heads": 2},
     "rdt": {"width": 16, "heads": 2, "depth": 2, "horizon": 4, "execute": 4, "channels": (4, 4, 4, 4)},
+    "sim_v0": {"width": 16, "heads": 2, "layers": 1, "features": 16, "channels": (4, 4), "image_size": 16},
     "siglip_tower": {"tower_width": 12, "tower_layers": 1, "tower_hidden": 12, "image_size": 16, "patch": 8},
     "vlm_waypoint": {"tower_width": 12, "tower_layers": 1, "tower_hidden": 12, "image_size": 16, "patch": 8},
 }

@@ -43,10 +43,12 @@ def to_tensors(samples: Mapping[str, Any], device: torch.device) -> dict[str, An
 def validate(config: TrainConfig[Any, Any], policy: torch.nn.Module, frames: Windows, device: torch.device) -> Scores:
     """Mean loss and metrics over the held-out frames; with `validate_episodes`, the mean score of those episodes.
 
+    The score is that of those episodes, or what the objective's `judge` says, or the loss's negative.
     Where the objective has `sampled`, its numbers too, as `<world>_sample_<name>`, of some of the frames.
     """
     policy.eval()
     totals: dict[str, float] = {}
+    each: dict[str, list[np.ndarray[Any, Any]]] = {}  # of every frame
     prepare: Any = policy.prepare
     order = np.arange(len(frames))
     with torch.no_grad():
@@ -56,8 +58,16 @@ def validate(config: TrainConfig[Any, Any], policy: torch.nn.Module, frames: Win
             draws = Draws(seed_step(device, config.seed, start))
             loss, metrics = config.objective_options.loss(policy, batch, draws)
             for name, value in {"loss": loss, **metrics}.items():
-                totals[name] = totals.get(name, 0.0) + float(value) * len(numbers)
+                if isinstance(value, torch.Tensor) and value.ndim:
+                    each.setdefault(name, []).append(value.cpu().numpy())
+                else:
+                    totals[name] = totals.get(name, 0.0) + float(value) * len(numbers)
     values = {f"validation_{name}": total / len(frames) for name, total in totals.items()}
+    score = -values["validation_loss"]
+    judge = getattr(config.objective_options, "judge", None)
+    if judge is not None:
+        found, score = judge({name: np.concatenate(parts) for name, parts in each.items()})
+        values |= {f"validation_{name}": value for name, value in found.items()}
     sampled = getattr(config.objective_options, "sampled", None)
     if sampled is not None:
         numbers = np.unique(np.linspace(0, len(frames) - 1, _SAMPLED).astype(np.int64))
@@ -65,7 +75,7 @@ def validate(config: TrainConfig[Any, Any], policy: torch.nn.Module, frames: Win
         found = sampled(policy, batch, Draws(seed_step(device, config.seed, len(frames))))
         values |= {f"{config.world}_sample_{name}": value for name, value in found.items()}
     if not config.validate_episodes:
-        return Scores(values, -values["validation_loss"])
+        return Scores(values, score)
     played = play_module(policy, config.saved_policy, config.world, config.level, config.validate_episodes)
     score = sum(episode.score for episode in played) / len(played)
     success = sum(episode.success for episode in played) / len(played)

@@ -9,8 +9,8 @@ import pytest
 
 from vla_datasets.worlds.rover.ground import Box, Ground, Passage, Patch, Person
 from vla_datasets.worlds.rover.motion import Motion
+from vla_datasets.worlds.rover.names import ACTIONS, REASONS, RISKS
 from vla_datasets.worlds.rover.outlook import Outlook, look_ahead
-from vla_datasets.worlds.rover.schema import ACTIONS, REASONS, RISKS
 
 GREY = (0.5, 0.5, 0.5)
 NOTHING: dict[str, Any] = {"people": (), "boxes": (), "passages": (), "patches": ()}

@@ -11,7 +11,7 @@ import pytest
 
 from vla_datasets.errors import CollectError
 from vla_datasets.worlds.registry import find_world
-from vla_datasets.worlds.rover.schema import HIGH, IMAGE, TELEMETRY
+from vla_datasets.worlds.rover.names import HIGH, IMAGE, TELEMETRY
 
 pytest.importorskip("panda3d")
 SPEC = find_world("rover")

@@ -19,6 +19,10 @@ class Objective(Protocol):
 
     One of a policy that samples may have `sampled(policy, batch, draws)` too: numbers that say how far what the
     policy itself says is from what it should.
+
+    One whose numbers are no means over frames may have `judge(frames) -> (numbers, score)` too: in evaluation its loss
+    then also watches arrays (N, ...) of each frame, and all of the held-out ones are given to it. The best checkpoint
+    is that with the largest score.
     """
 
     def loss(

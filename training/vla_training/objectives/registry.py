@@ -19,6 +19,7 @@ from vla_training.objectives.masked_patches import MaskedPatches
 from vla_training.objectives.mean_squared_error import MeanSquaredError
 from vla_training.objectives.objective import Objective
 from vla_training.objectives.rdt import RdtObjective
+from vla_training.objectives.risk import Risk
 from vla_training.objectives.routed_cloning import RoutedCloning
 
 __all__ = ["OBJECTIVES", "ObjectiveSpec", "find_objective"]
@@ -45,6 +46,7 @@ OBJECTIVES: tuple[ObjectiveSpec, ...] = (
     ObjectiveSpec("driving", DrivingImitation),
     ObjectiveSpec("ade", AverageDisplacement),
     ObjectiveSpec("masked_patches", MaskedPatches),
+    ObjectiveSpec("risk", Risk),
 )
 
 

@@ -19,17 +19,10 @@ from vla_datasets.keys import TASK, Sample
 from vla_datasets.worlds.driving.weather import WEATHERS
 from vla_datasets.worlds.rover.ground import Ground
 from vla_datasets.worlds.rover.motion import Motion
+from vla_datasets.worlds.rover.names import IMAGE, SAID, SIZE, TELEMETRY, TELEMETRY_NAMES, WEIGHT
 from vla_datasets.worlds.rover.outlook import Outlook, commands, look_ahead
 from vla_datasets.worlds.rover.scene import Scene
-from vla_datasets.worlds.rover.schema import (
-    FRAMES_PER_SECOND,
-    IMAGE,
-    SAID,
-    SIZE,
-    TELEMETRY,
-    TELEMETRY_NAMES,
-    WEIGHT,
-)
+from vla_datasets.worlds.rover.schema import FRAMES_PER_SECOND
 
 __all__ = ["LEVELS", "Rover"]
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from vla_datasets.worlds.rover.ground import RADIUS, Ground, Passage
 from vla_datasets.worlds.rover.motion import Motion, paths
-from vla_datasets.worlds.rover.schema import ACTIONS, HIGH, REASONS, RISKS
+from vla_datasets.worlds.rover.names import ACTIONS, HIGH, REASONS, RISKS
 
 __all__ = ["SOON", "Outlook", "commands", "look_ahead"]
 

@@ -17,7 +17,7 @@ from vla_datasets.worlds.driving.views import View, orthographic, perspective
 from vla_datasets.worlds.driving.weather import Weather
 from vla_datasets.worlds.rover.ground import Ground, Passage, Patch
 from vla_datasets.worlds.rover.motion import Motion
-from vla_datasets.worlds.rover.schema import SIZE
+from vla_datasets.worlds.rover.names import SIZE
 
 __all__ = ["Scene"]
 

@@ -1,41 +1,15 @@
-"""What one frame of the rover world holds, and the words for what is to be said of it.
-
-The labels are those of SIM v0. Not here: when each is right (`outlook.py`).
-"""
+"""What one frame of the rover world holds."""
 
 from __future__ import annotations
 
-from vla_datasets.keys import ACTION, DONE, REWARD, image
+from vla_datasets.keys import ACTION, DONE, REWARD
 from vla_datasets.lerobot.format import BOOKKEEPING, Feature
+from vla_datasets.worlds.rover.names import IMAGE, REASONS, SAID, SIZE, TELEMETRY, TELEMETRY_NAMES, WEIGHT
 from vla_datasets.worlds.world import Schema
 
-__all__ = [
-    "ACTIONS",
-    "FRAMES_PER_SECOND",
-    "HIGH",
-    "IMAGE",
-    "REASONS",
-    "RISKS",
-    "SAID",
-    "SCHEMA",
-    "SIZE",
-    "TELEMETRY",
-    "TELEMETRY_NAMES",
-    "WEIGHT",
-]
+__all__ = ["FRAMES_PER_SECOND", "SCHEMA"]
 
-SIZE = 96  # pixels of the image's sides
 FRAMES_PER_SECOND = 4
-IMAGE = image("front")
-TELEMETRY = "telemetry"
-TELEMETRY_NAMES = ("ax", "ay", "az", "gx", "gy", "gz", "v", "w")  # m/s^2, rad/s; v (m/s) and w are the wheels'
-WEIGHT = "weight"  # of a frame in training: less where its label hangs by a hair; no policy sees it
-
-RISKS = ("none", "low", "medium", "high")
-REASONS = ("human", "obstacle", "tight_space", "unknown")
-ACTIONS = ("continue", "slow", "stop", "reverse", "turn_left", "turn_right")
-SAID = {"risk": RISKS, "reason": REASONS, "action": ACTIONS}  # an action of the world has an index of each
-HIGH = RISKS.index("high")
 
 SCHEMA = Schema(
     features={

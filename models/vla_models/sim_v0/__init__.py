@@ -1,0 +1,1 @@
+"""SIM v0: risk, reason, action and confidence, from video and telemetry through a frozen language model."""

@@ -1,0 +1,136 @@
+"""The language model: from a folder as `transformers` saves it, or a small random one; never trained.
+
+It comes from outside: nothing is fetched, weights are read from safetensors alone, and no code of the folder is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from vla_models.errors import PolicyError
+from vla_models.sim_v0.config import SimV0Config
+
+__all__ = ["Backbone", "backbone_id", "backbone_width", "random_backbone", "read_backbone"]
+
+T = TypeVar("T")
+
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+
+class Backbone(nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """A decoder in evaluation mode for ever, so without dropout; gradients pass through it, and none stays in it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        model.set_input_embeddings(nn.Identity())  # tokens come as rows: the table of words is of no use
+        self.model = model
+        self.requires_grad_(False)
+        self.train()
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Ever in evaluation mode."""
+        super().train(False)
+        return self
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The last token's last hidden row (N, d), of tokens (N, T, d)."""
+        found: torch.Tensor = self.model(inputs_embeds=tokens, use_cache=False).last_hidden_state[:, -1]
+        return found
+
+
+def read_backbone(folder: Path, layers: int) -> Backbone:
+    """The first layers of a folder's language model.
+
+    Raises:
+        PolicyError: there is none that can be read, it has fewer layers, or `transformers` is missing.
+    """
+    hf = _transformers()
+
+    def read() -> Backbone:
+        config = hf.AutoConfig.from_pretrained(folder, **_LOCAL)
+        if not 1 <= layers <= config.num_hidden_layers:
+            raise ValueError(f"'layers' is {layers}, and it has {config.num_hidden_layers}")
+        config.num_hidden_layers = layers
+        hf.utils.logging.set_verbosity_error()  # it would list what is left out
+        model = hf.AutoModel.from_pretrained(folder, config=config, use_safetensors=True, dtype=torch.float32, **_LOCAL)
+        return Backbone(model)
+
+    return _from_outside(folder, read)
+
+
+def backbone_width(folder: Path) -> int:
+    """Numbers of a token.
+
+    Raises:
+        PolicyError: as `read_backbone`.
+    """
+    hf = _transformers()
+    return _from_outside(folder, lambda: int(hf.AutoConfig.from_pretrained(folder, **_LOCAL).hidden_size))
+
+
+def backbone_id(folder: Path) -> str:
+    """A digest of a folder's sizes and weights: another model says other things.
+
+    Raises:
+        PolicyError: a file is missing.
+    """
+    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+    if len(files) < 2:
+        raise PolicyError(f"sim_v0: {folder} holds no language model: it has no *.safetensors beside config.json.")
+    found = hashlib.sha256()
+    try:
+        for path in files:
+            with path.open("rb") as file:
+                found.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError as error:
+        raise PolicyError(f"sim_v0: {folder} holds no language model: {error.strerror}.") from error
+    return found.hexdigest()[:16]
+
+
+def random_backbone(c: SimV0Config) -> Backbone:
+    """One of the config's sizes, with weights from torch's current generator.
+
+    Raises:
+        PolicyError: `transformers` is missing.
+    """
+    hf = _transformers()
+    tokens, words = c.video_tokens + 2, 8
+    if c.architecture == "gpt2":
+        config = hf.GPT2Config(vocab_size=words, n_positions=tokens, n_embd=c.width, n_layer=c.layers, n_head=c.heads)
+    else:
+        sizes: dict[str, Any] = {
+            "vocab_size": words,
+            "max_position_embeddings": tokens,
+            "hidden_size": c.width,
+            "num_hidden_layers": c.layers,
+            "num_attention_heads": c.heads,
+        }
+        if c.architecture == "opt":
+            config = hf.OPTConfig(**sizes, ffn_dim=4 * c.width, word_embed_proj_dim=c.width)
+        else:
+            config = hf.LlamaConfig(**sizes, intermediate_size=2 * c.width)
+    return Backbone(hf.AutoModel.from_config(config))
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise PolicyError(
+            f"policy 'sim_v0' needs the package '{error.name}', which is not installed; "
+            "pip install 'vla-toolchain[train,transformers]'"
+        ) from error
+    return transformers
+
+
+def _from_outside(folder: Path, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except Exception as error:  # whatever a file from outside makes the library do
+        raise PolicyError(f"sim_v0: {folder} holds no language model that can be read: {error}"[:500]) from error
