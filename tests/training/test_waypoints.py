@@ -209,3 +209,35 @@ def test_the_interval_is_over_segments() -> None:
     low, high = change_interval(np.ones(400), np.tile(second, 200), np.arange(400))
     assert -0.07 < low < -0.03 and 0.03 < high < 0.07  # a deviation of 0.5 / 20, times 1.96
     assert change_interval(first, first / 2, [0, 1]) == (-0.5, -0.5)
+
+
+def test_frames_are_shuffled_and_segments_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Published: frames in the order of their files, and one block of them held out, whatever segments it cuts."""
+    from vla_datasets.lerobot.windows import Windows
+    from vla_training.loop import train
+
+    data = tmp_path / "data"
+    data.mkdir()
+    written = write_frames(data, episodes=5, length=4)
+    seen: list[list[int]] = []
+    plain = Windows.batch
+
+    def watched(self: Windows, numbers: Any) -> Any:
+        found = plain(self, numbers)
+        for state in found[STATE][:, 0]:
+            seen[-1].append(int(np.flatnonzero((written[STATE] == state).all(axis=(1, 2)))[0]))
+        return found
+
+    monkeypatch.setattr(Windows, "batch", watched)
+
+    def step(number: int, values: Any) -> None:
+        seen.append([])
+
+    seen.append([])
+    train(head_run(tmp_path, "--validate-every", "8", "--save-every", "8"), data, tmp_path / "run", progress=step)
+    trained, held_out = [batch[:4] for batch in seen[:8]], seen[7][4:]
+    first, second = np.ravel(trained[:4]).tolist(), np.ravel(trained[4:]).tolist()
+    assert sorted(first) == sorted(second) == list(range(16))  # each frame of four segments, once an epoch
+    assert first != sorted(first) and first != second
+    assert len({number // 4 for number in trained[0]}) > 1
+    assert held_out == [16, 17, 18, 19]
