@@ -81,3 +81,23 @@ def windows(frames: dict[str, np.ndarray]) -> dict[str, Any]:
     found = {IMAGE: frames[IMAGE][np.maximum(wanted, 0)], is_pad(IMAGE): wanted < 0}
     found |= {key: frames[key][:, None] for key in (TELEMETRY, WEIGHT, ACTION)}
     return {key: torch.from_numpy(value) for key, value in found.items()}
+
+
+def write_runs(root: Path, runs: list[dict[str, np.ndarray]]) -> None:
+    """A prepared set whose last half is held out."""
+    from vla_datasets.lerobot.format import BOOKKEEPING, Feature
+    from vla_datasets.lerobot.png import encode_png
+    from vla_datasets.lerobot.writer import Episode, write_dataset
+    from vla_datasets.worlds.rover.schema import SCHEMA
+
+    features = {
+        IMAGE: Feature("image", runs[0][IMAGE].shape[1:], ("height", "width", "channels")),
+        **{key: SCHEMA.features[key] for key in (TELEMETRY, WEIGHT, ACTION)},
+    }
+    block = []
+    for number, frames in enumerate(runs):
+        columns = {key: [v.item() if v.size == 1 else v.tolist() for v in frames[key]] for key in features}
+        columns[IMAGE] = [encode_png(picture) for picture in frames[IMAGE]]
+        block.append(Episode(number, "say", columns))
+    splits = {"train": (0, len(runs) // 2), "val": (len(runs) // 2, len(runs))}
+    write_dataset(root, [block], {**features, **BOOKKEEPING}, 4, "rover", splits, {"world": "rover"})

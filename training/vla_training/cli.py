@@ -67,6 +67,10 @@ def _parser() -> CommandParser:
         )
     )
 
+    _risk_arguments(
+        parser.add_command("risk", "recall, calibration and confusions on held-out runs", "vla_training.commands:risk")
+    )
+
     compare = parser.add_command(
         "compare", "two evaluations episode by episode", "vla_training.commands:compare_evaluations"
     )
@@ -112,6 +116,15 @@ def _policy_commands(parser: CommandParser) -> None:
     prune.add_argument("--policy", type=Path, required=True, help="folder of the run or of a saved policy")
     prune.add_argument("--share", type=float, required=True, help="of the blocks of 16 x 16 channels, such as 0.4")
     prune.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the saved policy to write")
+
+    fit = parser.add_command(
+        "fit-risk", "from when on a risk is high, and how sure to be", "vla_training.commands:fit_risk"
+    )
+    fit.add_argument("--policy", type=Path, required=True, help="folder of the run or of a saved policy")
+    fit.add_argument("--data", type=Path, required=True, help="data set from vla-collect rover")
+    fit.add_argument("--split", default="val", help="of the data set; not what the policy learnt from")
+    fit.add_argument("--false-alarms", type=float, default=0.1, help="share that may be called high and is not")
+    fit.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the saved policy to write")
 
     mask = parser.add_command("mask", "draw which tokens of a policy see which, by type", "vla_training.commands:mask")
     mask.add_argument("policy", help="name of a policy, or folder of a run or of a saved one")
@@ -215,6 +228,21 @@ def _waypoint_arguments(p: CommandParser) -> None:
     p.add_argument("--backend", choices=BACKENDS, help="of all paths; default: float for a folder, sim for a program")
     p.add_argument("--policy", default="", help="run or saved policy of the files: their preprocessor")
     p.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write the table as JSON")
+
+
+def _risk_arguments(p: CommandParser) -> None:
+    p.add_argument(
+        "paths", type=Path, nargs="+", metavar="PATH", help="runs (float), model.onnx (onnx), prog.bin (sim, rtl)"
+    )
+    p.add_argument("--data", type=Path, required=True, help="data set from vla-collect rover")
+    p.add_argument("--split", default="val", help="of the data set")
+    p.add_argument("--runs", type=int, default=0, help="the first so many of it; default: all")
+    p.add_argument("--shuffle", choices=("video", "telemetry"), default="", help="give each run another run's")
+    p.add_argument("--false-alarms", type=float, default=0.1, help="at which recall is given too")
+    p.add_argument("--backend", choices=BACKENDS, help="of all paths; default: float for a folder, sim for a program")
+    p.add_argument("--policy", default="", help="run or saved policy of the files: their preprocessor")
+    p.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write the table and confusions as JSON")
+    p.add_argument("--predictions", type=Path, metavar="FILE.json", help="write what the one path says of each frame")
 
 
 def _demo_arguments(p: CommandParser) -> None:

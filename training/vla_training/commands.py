@@ -37,9 +37,11 @@ __all__ = [
     "embed_text",
     "evaluate_policy",
     "export",
+    "fit_risk",
     "import_lerobot",
     "mask",
     "prune",
+    "risk",
     "score_waypoints",
     "train",
 ]
@@ -255,7 +257,7 @@ def score_waypoints(arguments: argparse.Namespace) -> int:
 
     if arguments.output:
         check_writable(arguments.output)
-    specs = [_waypoint_spec(path, arguments.backend, arguments.policy) for path in arguments.paths]
+    specs = [_policy_spec(path, arguments.backend, arguments.policy) for path in arguments.paths]
     frames = held_out_frames(arguments.data, arguments.split, arguments.frames)
     rows = score_baselines(frames)
     with progress_bar(Console(stderr=True), "waypoints", len(frames.numbers) * len(specs)) as bar:
@@ -268,7 +270,51 @@ def score_waypoints(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _waypoint_spec(path: Path, backend: str | None, policy: str) -> RunnerSpec:
+def risk(arguments: argparse.Namespace) -> int:
+    """vla-train risk."""
+    from vla_datasets.files import write_json
+    from vla_training.evaluate.risk import ask, save_predictions, score, table
+
+    if arguments.predictions and len(arguments.paths) > 1:
+        raise BadUsageError("--predictions is of one path; give one")
+    if not 0 < arguments.false_alarms < 1:
+        raise BadUsageError(f"--false-alarms is {arguments.false_alarms}; it must be between 0 and 1")
+    for path in (arguments.output, arguments.predictions):
+        if path:
+            check_writable(path)
+    specs = [_policy_spec(path, arguments.backend, arguments.policy) for path in arguments.paths]
+    rows = []
+    with progress_bar(Console(stderr=True), "risk", len(specs)) as bar:
+        for spec in specs:
+            said = ask(spec, arguments.data, arguments.split, arguments.runs, arguments.shuffle)
+            what = f", other {arguments.shuffle}" if arguments.shuffle else ""
+            rows.append(score(f"{spec.path} ({spec.backend}{what})", said, arguments.false_alarms))
+            if arguments.predictions:
+                save_predictions(arguments.predictions, said)
+            bar.advance(1)
+    if arguments.output:
+        write_json(arguments.output, [row.to_json() for row in rows])
+    sys.stdout.write(f"{arguments.data}: {rows[0].frames} frames of '{arguments.split}'\n")
+    sys.stdout.write(table(rows, arguments.false_alarms))
+    return 0
+
+
+def fit_risk(arguments: argparse.Namespace) -> int:
+    """vla-train fit-risk."""
+    check_folder(arguments.output, parents=True)
+    from vla_training.checkpoint import pretrained_folder
+    from vla_training.fit_risk import fit_risk as run
+
+    source = pretrained_folder(arguments.policy)
+    found = run(source, arguments.data, arguments.split, arguments.false_alarms, arguments.output)
+    sys.stdout.write(
+        f"{arguments.output}: high from {found.high_from:.3f} on; calibration error {found.error_before:.3f} -> "
+        f"{found.error_after:.3f} on {found.frames} frames\n"
+    )
+    return 0
+
+
+def _policy_spec(path: Path, backend: str | None, policy: str) -> RunnerSpec:
     chosen = backend or natural_backend(path)
     spec = RunnerSpec(chosen, path, "" if chosen == "float" else policy)
     spec.check()

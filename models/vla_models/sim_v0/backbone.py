@@ -100,9 +100,16 @@ def random_backbone(c: SimV0Config) -> Backbone:
         PolicyError: `transformers` is missing.
     """
     hf = _transformers()
-    tokens, words = c.video_tokens + 2, 8
+    tokens, words, spread = c.video_tokens + 2, 8, c.width**-0.5  # rows keep their size: small weights let little by
     if c.architecture == "gpt2":
-        config = hf.GPT2Config(vocab_size=words, n_positions=tokens, n_embd=c.width, n_layer=c.layers, n_head=c.heads)
+        config = hf.GPT2Config(
+            vocab_size=words,
+            n_positions=tokens,
+            n_embd=c.width,
+            n_layer=c.layers,
+            n_head=c.heads,
+            initializer_range=spread,
+        )
     else:
         sizes: dict[str, Any] = {
             "vocab_size": words,
@@ -112,9 +119,9 @@ def random_backbone(c: SimV0Config) -> Backbone:
             "num_attention_heads": c.heads,
         }
         if c.architecture == "opt":
-            config = hf.OPTConfig(**sizes, ffn_dim=4 * c.width, word_embed_proj_dim=c.width)
+            config = hf.OPTConfig(**sizes, ffn_dim=4 * c.width, word_embed_proj_dim=c.width, init_std=spread)
         else:
-            config = hf.LlamaConfig(**sizes, intermediate_size=2 * c.width)
+            config = hf.LlamaConfig(**sizes, intermediate_size=2 * c.width, initializer_range=spread)
     return Backbone(hf.AutoModel.from_config(config))
 
 

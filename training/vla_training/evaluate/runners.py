@@ -54,6 +54,7 @@ class NetworkRunner(Runner):
         self._compute, self._make, self._cycles = compute, preprocessor, cycles
         self.history = history_of(preprocessor())
         self.watch: Callable[[Inputs], None] = lambda inputs: None  # called with what the network gets
+        self.heard: Callable[[Outputs], None] = lambda outputs: None  # and with what it gives
         self._preprocessors: dict[int, Preprocessor] = {}
 
     def begin(self, slot: int, task: str, seed: int) -> None:
@@ -66,6 +67,7 @@ class NetworkRunner(Runner):
         joined = {name: np.concatenate([i[name] for i in inputs]) for name in inputs[0]}
         self.watch(joined)
         outputs = self._compute(joined)
+        self.heard(outputs)
         return {
             slot: self._preprocessors[slot].actions({name: v[row : row + 1] for name, v in outputs.items()})
             for row, slot in enumerate(observations)
