@@ -55,13 +55,16 @@ def _parser() -> CommandParser:
 
 def _add_import(parser: CommandParser) -> None:
     recorded = parser.add_command(
-        "import", "what others recorded: Push-T, Waymo's TFRecords, ALOHA's HDF5", "vla_datasets.commands:import_data"
+        "import",
+        "what others recorded: Push-T, Waymo's TFRecords, ALOHA's HDF5, a rover's videos",
+        "vla_datasets.commands:import_data",
     )
     recorded.add_argument(
         "source",
         type=Path,
         help="folder of a LeRobotDataset (v2.0, v2.1, v3.0) of Push-T; Diffusion Policy's .zarr, a folder or a .zip; "
-        "a folder of Waymo's end-to-end TFRecords; or one of ALOHA's episode_N.hdf5, or of folders of them",
+        "a folder of Waymo's end-to-end TFRecords; one of ALOHA's episode_N.hdf5, or of folders of them; or one of a "
+        "rover's videos with samples.json",
     )
     recorded.add_argument("--out", type=Path, required=True, help="new folder of the data set")
     recorded.add_argument(
@@ -71,7 +74,9 @@ def _add_import(parser: CommandParser) -> None:
         help="Push-T: whose data it becomes (default: pusht where the block's corners are known, else pusht_pixels)",
     )
     recorded.add_argument("--cameras", default="", help="Waymo: all, or names such as front,rear (default: front)")
-    recorded.add_argument("--size", default="", help="Waymo, ALOHA: resize pictures to width x height, such as 384x384")
+    recorded.add_argument(
+        "--size", default="", help="Waymo, ALOHA, rover: resize pictures to width x height, such as 384x384"
+    )
     recorded.add_argument("--validation-fraction", type=float, default=0.1, help="share of the episodes held out")
     aloha = recorded.add_argument_group("ALOHA's episodes", "what the files do not say")
     aloha.add_argument("--robot", choices=_ROBOTS, default="aloha", help="how its grippers are counted")

@@ -12,7 +12,7 @@ import pytest
 
 from rover_samples import SIDE, STATISTICS, fitted, run, write_runs
 from vla_datasets.keys import ACTION
-from vla_datasets.worlds.rover.names import IMAGE, TELEMETRY
+from vla_datasets.worlds.rover.names import IMAGE, TELEMETRY, WEIGHT
 from vla_models.registry import find_policy
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
@@ -93,6 +93,14 @@ def test_without_its_own_video_or_telemetry_it_is_worse(
     assert 0.2 < row.high_recall < 0.8 and 0.05 < row.false_alarms < 0.5
     wrong = row.accuracy["risk"]
     assert 0.3 < wrong < 0.9
+
+
+def test_frames_that_weigh_nothing_are_seen_and_not_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [bright_and_fast(9, seed) for seed in range(4)]
+    for frames in runs:
+        frames[WEIGHT][:8] = 0
+    write_runs(tmp_path / "last", runs)
+    assert asked(tmp_path / "last", monkeypatch).ids == ("2/8", "3/8")
 
 
 def test_a_table(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

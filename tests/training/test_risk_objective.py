@@ -110,6 +110,8 @@ def test_evaluation_judges_all_frames_at_once() -> None:
     _, watched = loss_of(policy, batch)
     frames = {name: value.numpy() for name, value in watched.items() if value.ndim}
     assert set(frames) == {"high", "high_chance", "confidence", "right"} and len(frames["high"]) == 40
+    batch.target[:30, 3] = 0
+    assert len(loss_of(policy, batch)[1]["high"]) == 10
     values, score = Risk(false_alarms=0.5).judge(frames)
     assert set(values) == {"high_recall", "calibration_error"} and score == values["high_recall"]
     with pytest.raises(TrainConfigError, match="held-out frames with a high risk and without"):

@@ -11,6 +11,7 @@ from vla_datasets.import_.lerobot_frames import open_lerobot
 from vla_datasets.import_.prepared import Prepared
 from vla_datasets.import_.pusht import prepare_pusht
 from vla_datasets.import_.recording import Recording
+from vla_datasets.import_.rover_videos import is_rover_videos, prepare_rover_videos
 from vla_datasets.import_.zarr_files import open_files
 from vla_datasets.lerobot.format import INFO_PATH
 
@@ -32,6 +33,11 @@ def prepare(source: Path, world: str, aloha: AlohaOptions | None) -> Prepared:
         if world:
             raise CollectError(f"--world is '{world}'; {source} has episodes of ALOHA, which need none.")
         return prepare_aloha(source, aloha or AlohaOptions())
+    if is_rover_videos(source):
+        size = aloha.size if aloha else None
+        if world or aloha not in (None, AlohaOptions(size=size)):
+            raise CollectError(f"{source} has videos of a rover; of the options they take --size alone.")
+        return prepare_rover_videos(source, size)
     recording = open_recording(source)
     if aloha not in (None, AlohaOptions()):
         raise CollectError(f"{source} is a recording of Push-T; give it no --size and no option of ALOHA's episodes.")
@@ -55,5 +61,5 @@ def open_recording(path: Path) -> Recording:
     raise DatasetError(
         f"{path} is no recording that is read: the folder of a LeRobotDataset has {INFO_PATH}, a replay buffer of "
         "Diffusion Policy, a folder or a .zip, has meta/episode_ends/.zarray, and a folder of ALOHA's episodes has "
-        "episode_0.hdf5, or folders with such."
+        "episode_0.hdf5, or folders with such, and videos of a rover have samples.json."
     )

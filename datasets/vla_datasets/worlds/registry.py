@@ -160,6 +160,8 @@ WORLDS: tuple[WorldSpec, ...] = (  # the first one is what commands take where n
         expert="vla_datasets.worlds.rover.expert:expert",
         schema="vla_datasets.worlds.rover.schema:SCHEMA",
         extras="envs,driving",
+        balances=("weight",),
+        shares="vla_datasets.worlds.rover.balance:frame_shares",
     ),
 )
 

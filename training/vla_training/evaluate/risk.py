@@ -7,6 +7,7 @@ what a policy then says worse it had from there. Not here: what the numbers mean
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from vla_datasets.files import write_json
 from vla_datasets.keys import ACTION, TASK, Sample
 from vla_datasets.lerobot.reader import Dataset, open_dataset
-from vla_datasets.worlds.rover.names import HIGH, IMAGE, SAID, TELEMETRY
+from vla_datasets.worlds.rover.names import HIGH, IMAGE, SAID, TELEMETRY, WEIGHT
 from vla_models.sim_v0.names import CONFIDENCE
 from vla_models.sim_v0.said import chances
 from vla_training.errors import EvaluationError
@@ -35,14 +36,14 @@ __all__ = ["SHUFFLED", "RiskRow", "Said", "ask", "ask_frames", "save_predictions
 
 SHUFFLED = {"video": IMAGE, "telemetry": TELEMETRY}
 _TOGETHER = 16  # runs that are asked at a time
-_KEYS = (IMAGE, TELEMETRY, ACTION)
+_KEYS = (IMAGE, TELEMETRY, WEIGHT, ACTION)
 
 Run = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Said:
-    """Of N frames what is right, what was said, how sure that was, and how likely a high risk seemed.
+    """Of N frames, those that weigh anything: what is right, what was said, how sure, and how likely a high risk was.
 
     Attributes:
         ids: `run/frame` of each.
@@ -114,6 +115,7 @@ def ask(
 def ask_frames(runner: Any, runs: Sequence[Run], numbers: Sequence[int]) -> Said:
     """Ask a runner of runs in lockstep: frames by key, (frames, *shape) of each."""
     heard: list[dict[str, npt.NDArray[Any]]] = []
+    kept: list[bool] = []
     runner.heard = lambda outputs: heard.append(dict(outputs))
     for slot in range(len(runs)):
         runner.reset(slot, "", 0)
@@ -127,20 +129,21 @@ def ask_frames(runner: Any, runs: Sequence[Run], numbers: Sequence[int]) -> Said
         for slot in going:
             if np.shape(said[slot]) != (len(SAID),):
                 raise EvaluationError("The policy says no risk, reason and action.")
+            kept.append(bool(runs[slot][WEIGHT][step] > 0))
             ids.append(f"{numbers[slot]}/{step}")
             right.append(runs[slot][ACTION][step])
             words.append(said[slot])
     outputs = {name: np.concatenate([each[name] for each in heard]) for name in heard[0]}
     chance = chances(outputs)
-    return Said(
-        tuple(ids),
-        np.array(right),
-        np.array(words),
-        high=chance["risk"][:, HIGH],
-        below=chance["risk"][:, :HIGH].argmax(axis=1),
-        confidence=chance[CONFIDENCE],
-        logits=np.asarray(outputs[CONFIDENCE], np.float64)[:, 0],
-    )
+    each = {
+        "right": np.array(right),
+        "words": np.array(words),
+        "high": chance["risk"][:, HIGH],
+        "below": chance["risk"][:, :HIGH].argmax(axis=1),
+        "confidence": chance[CONFIDENCE],
+        "logits": np.asarray(outputs[CONFIDENCE], np.float64)[:, 0],
+    }
+    return Said(tuple(itertools.compress(ids, kept)), **{name: values[kept] for name, values in each.items()})
 
 
 def _runs(dataset: Dataset, episodes: Sequence[int]) -> Iterator[Run]:
@@ -149,7 +152,7 @@ def _runs(dataset: Dataset, episodes: Sequence[int]) -> Iterator[Run]:
     for number in episodes:
         (episode,) = dataset.read_episodes(range(number, number + 1), types)
         pictures = np.stack([dataset.decode(value, features[IMAGE].shape) for value in episode.columns[IMAGE]])
-        rest = {key: np.asarray(episode.columns[key], features[key].dtype) for key in (TELEMETRY, ACTION)}
+        rest = {key: np.asarray(episode.columns[key], features[key].dtype) for key in _KEYS[1:]}
         yield {IMAGE: pictures, **rest}
 
 

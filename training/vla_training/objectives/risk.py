@@ -59,7 +59,7 @@ class Risk:
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """The mean over a batch's frames by their weights.
 
-        Numbers to watch are the accuracies; in evaluation also what `judge` takes, of each frame.
+        Numbers to watch are the accuracies; in evaluation also what `judge` takes, of each frame that weighs anything.
 
         Raises:
             TrainConfigError: the policy says no risk.
@@ -80,17 +80,18 @@ class Risk:
             losses.append(part * (weights * each).sum() / total)
             hit = logits.detach().argmax(dim=1) == index
             right &= hit
-            watched[f"{name}_accuracy"] = hit.double().mean()
+            watched[f"{name}_accuracy"] = (weights * hit).double().sum() / total
         sure = outputs[len(WORDS)][:, 0]
         each = functional.binary_cross_entropy_with_logits(sure, right.to(sure.dtype), reduction="none")
         losses.append(self.confidence * (weights * each).sum() / total)
         if not policy.training:
-            watched |= {
+            each_frame = {
                 "high": wanted[:, 0] == HIGH,
                 "high_chance": outputs[0].detach().double().softmax(dim=1)[:, HIGH],
                 CONFIDENCE: sure.detach().double().sigmoid(),
                 "right": right,
             }
+            watched |= {name: values[weights > 0] for name, values in each_frame.items()}
         return torch.stack(losses).sum(), watched
 
     def judge(self, frames: Mapping[str, npt.NDArray[Any]]) -> tuple[dict[str, float], float]:
