@@ -35,16 +35,21 @@ class Beats:
         words: of each beat (lane, word) where a lane has one.
         steps: the cycles that the engine needs alone from the beat before to each of them.
         depth: words that a lane holds.
-        ahead: words that a lane asks for before the others have asked for theirs.
+        ahead: words that a lane asks for before the others of its walk have asked for theirs.
+        walk: lanes that ask for the words of a beat at one time; 0: all of them.
     """
 
     words: tuple[tuple[tuple[int, int], ...], ...]
     steps: tuple[int, ...]
     depth: int
     ahead: int
+    walk: int = 0
 
     @classmethod
-    def of(cls, words: NDArray[np.int64], steps: NDArray[np.int64] | int = 1, depth: int = 16, ahead: int = 2) -> Beats:
+    def of(
+        cls, words: NDArray[np.int64], steps: NDArray[np.int64] | int = 1, depth: int = 16, ahead: int = 2,
+        walk: int = 0,
+    ) -> Beats:  # fmt: skip
         """The middle of [beats, lanes] words, -1 where a lane has none."""
         first = max(0, len(words) - STRETCH) // 2
         pace = np.broadcast_to(np.asarray(steps), len(words))[first : first + STRETCH]
@@ -52,7 +57,7 @@ class Beats:
             tuple((lane, word) for lane, word in enumerate(beat) if word >= 0)
             for beat in words[first : first + STRETCH].tolist()
         ]
-        return cls(tuple(some), tuple(pace.tolist()), depth, ahead)
+        return cls(tuple(some), tuple(pace.tolist()), depth, ahead, walk)
 
 
 def banks_of(words: NDArray[np.int64], period: int, idle: int) -> Banks:
@@ -99,7 +104,8 @@ class _Lanes:
         self._held = [0] * count  # words granted and not taken
         self._missing: deque[int] = deque()  # words that each beat waits for, the oldest first
         self._there: deque[int] = deque()  # when the last word of each of them is there
-        self._next = 0  # beat to be asked for
+        self._walks = _walks(beats, count)
+        self._next = [0] * len(self._walks)  # beat that each walk asks for
         self._oldest = 0  # beat to be taken
         self._free = 0  # when the engine takes the next one
         self.work = 0
@@ -107,8 +113,7 @@ class _Lanes:
     def cycle(self, now: int, taken: int, busy: dict[int, int]) -> None:
         """One cycle; `busy` are banks, and the words that lanes before these ask for."""
         self._take(now)
-        beat = self._beats.words[self._next % len(self._beats.words)]
-        room = all(len(self._asked[lane]) < self._beats.ahead for lane, _ in beat)
+        asking = [walk for walk in range(len(self._walks)) if self._room(walk)]
         for lane, asked in enumerate(self._asked):
             if not asked or self._held[lane] >= self._beats.depth:
                 continue
@@ -120,12 +125,23 @@ class _Lanes:
             self._held[lane] += 1
             self._missing[number - self._oldest] -= 1
             self._there[number - self._oldest] = now + _ON_THE_WAY
-        if room:
-            for lane, word in beat:
-                self._asked[lane].append((self._next, word))
-            self._missing.append(len(beat))
+        for walk in asking:
+            self._ask(walk)
+
+    def _room(self, walk: int) -> bool:
+        """Whether all its lanes take an address."""
+        words = self._walks[walk]
+        return all(len(self._asked[lane]) < self._beats.ahead for lane, _ in words[self._next[walk] % len(words)])
+
+    def _ask(self, walk: int) -> None:
+        """A walk's part of its next beat."""
+        words, number = self._walks[walk], self._next[walk]
+        for lane, word in words[number % len(words)]:
+            self._asked[lane].append((number, word))
+        if number - self._oldest == len(self._missing):
+            self._missing.append(len(self._beats.words[number % len(words)]))
             self._there.append(0)
-            self._next += 1
+        self._next[walk] += 1
 
     def _take(self, now: int) -> None:
         """The engine takes the oldest beat, if it is whole."""
@@ -140,3 +156,12 @@ class _Lanes:
         self._free = now + self._beats.steps[self._oldest % len(self._beats.words)]
         self._missing.popleft()
         self._there.popleft()
+
+
+def _walks(beats: Beats, lanes: int) -> list[tuple[tuple[tuple[int, int], ...], ...]]:
+    """Of each walk the words of every beat."""
+    size = beats.walk or lanes
+    return [
+        tuple(tuple((lane, word) for lane, word in beat if lane // size == walk) for beat in beats.words)
+        for walk in range(-(-lanes // size))
+    ]

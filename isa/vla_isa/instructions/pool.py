@@ -73,7 +73,7 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
 
 
 def _reads(packet: Packet) -> Beats:
-    """The windows of two output pixels side by side, two words of each in a cycle."""
+    """The windows of two output pixels side by side, two words of each in a cycle; each is a walk of its own."""
     v = packet.values
     size = v["kernel_h"] * v["kernel_w"]
     count = v["out_h"] * v["out_w"]
@@ -84,7 +84,7 @@ def _reads(packet: Packet) -> Beats:
     ix = pixel % v["out_w"] * v["stride_w"] - v["pad_left"] + tap % v["kernel_w"]
     inside = (iy >= 0) & (iy < v["in_h"]) & (ix >= 0) & (ix < v["in_w"]) & (tap < size) & (pixel < count)
     words = v["in_base"] + (v["in_slot"] + iy) % v["in_ring"] * v["in_row_stride"] + ix
-    return Beats.of(np.where(inside, words, -1).reshape(-1, 4))
+    return Beats.of(np.where(inside, words, -1).reshape(-1, 4), walk=2)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

@@ -78,7 +78,7 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
 
 
 def _reads(packet: Packet) -> Beats:
-    """Two words of each tensor in a cycle, channel block by channel block."""
+    """Two words of each tensor in a cycle, channel block by channel block; each is a walk of its own."""
     shape = (packet["out_blocks"], packet["out_h"], packet["out_w"])
     count = int(np.prod(shape))
     pair = stretch(-(-count // 2), 1)
@@ -92,7 +92,7 @@ def _reads(packet: Packet) -> Beats:
         + x
         for p in names
     ]
-    return Beats.of(np.where(np.tile(index, len(names)) < count, np.concatenate(words, axis=1), -1))
+    return Beats.of(np.where(np.tile(index, len(names)) < count, np.concatenate(words, axis=1), -1), walk=2)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:
