@@ -78,21 +78,18 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
 
 
 def _reads(packet: Packet) -> Beats:
-    """Two words of each tensor in a cycle, channel block by channel block; each is a walk of its own."""
+    """Two words of each operand in a cycle, channel block by channel block; each operand is a walk of its own."""
     shape = (packet["out_blocks"], packet["out_h"], packet["out_w"])
     count = int(np.prod(shape))
     pair = stretch(-(-count // 2), 1)
     index = 2 * pair[:, None] + np.arange(2)
     c, y, x = np.unravel_index(np.minimum(index, count - 1), shape)
-    names = ("a", "b") if packet["b_kind"] == codes.BKind.TENSOR else ("a",)
-    words = [
-        packet[f"{p}_base"]
-        + (packet[f"{p}_slot"] + y) % packet[f"{p}_ring"] * packet[f"{p}_row_stride"]
-        + c * packet[f"{p}_pitch"]
-        + x
-        for p in names
-    ]
-    return Beats.of(np.where(np.tile(index, len(names)) < count, np.concatenate(words, axis=1), -1), walk=2)
+    places = {"a": (y, c, x)}
+    if packet["b_kind"] != codes.BKind.SCALAR:
+        row, column = (packet["b_kind"] == kind for kind in (codes.BKind.ROW, codes.BKind.COLUMN))
+        places["b"] = (y * (not row), c * (not column), x * (not row))
+    words = np.concatenate([pixel_address(packet, p, *place) for p, place in places.items()], axis=1)
+    return Beats.of(np.where(np.tile(index, len(places)) < count, words, -1), walk=2)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:
