@@ -32,7 +32,12 @@ class Timing:
     semaphore: int = 3  # from a signal, or from the head of its queue, to the packet that takes its semaphores
     linger: int = 3  # from the last packet that is done to engines that are idle
     halt: int = 8  # from HALT's semaphores and idle engines to the end
-    copy_setup: int = 9  # of a COPY: from its semaphores to its first address, and from its last beat to done
+    load_setup: int = 8  # of a COPY: from its semaphores to its first address, and from its last beat to done
+    store_setup: int = 12  # the same, with reading the first words
+    weight_setup: int = 7  # of one to weights or parameters
+    mask_row: int = 2  # reading a row of its mask
+    read_again: int = 1  # from a burst's last beat to the address that waits for it
+    write_again: int = 6  # from a burst's answer to the address that waits for it, and the first of its words
     local_setup: int = 11  # of a COPY inside the scratchpad
     key_setup: int = 10  # of one from there to weights
     fill_setup: int = 7  # of a fill, which reads nothing
@@ -60,7 +65,6 @@ class Timing:
     pool_max_overhead: int = 25  # and one of maxima
     gather_setup: int = 4  # of a GATHER, more than of a COPY: its first row
     gather_first: int = 14  # of that, with the address, what waits for the first item
-    gather_data: int = 18  # the same in the data space
     gather_items: int = 13  # reading and checking items, besides one cycle for each
     fetch_overhead: int = 2  # JUMP, HALT, LOOP and SET
     set_item: int = 5  # reading SET's item

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vla_isa.access import Access, Params
 from vla_isa.banks import Beats
-from vla_isa.bursts import burst_cycles, line_cycles
+from vla_isa.bursts import line_bursts, word_bursts
 from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import master_cost
 from vla_isa.engine_words import run_reads
@@ -131,9 +131,9 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     if move in (codes.Move.DATA_TO_PARAM, codes.Move.DATA_TO_WEIGHT):
         return _param_cost(packet, hw, timing)
     if move == codes.Move.ACT_TO_DATA:
-        return _line_cost(packet, "dst", hw.out_masters, timing.write_latency, hw, timing)
+        return _line_cost(packet, "dst", hw.out_masters, hw, timing)
     if move == codes.Move.DATA_TO_ACT:
-        return _line_cost(packet, "src", hw.in_masters, timing.read_latency, hw, timing)
+        return _line_cost(packet, "src", hw.in_masters, hw, timing)
     return _local_cost(packet, runs, hw, timing)
 
 
@@ -159,13 +159,15 @@ def _reads(packet: Packet, lanes: int, hw: HardwareConfig) -> Beats:
     return run_reads(_run_starts(packet, "src", rows), _words(packet, "act", hw), lanes)
 
 
-def _line_cost(packet: Packet, side: str, masters: int, latency: int, hw: HardwareConfig, timing: Timing) -> Cost:
+def _line_cost(packet: Packet, side: str, masters: int, hw: HardwareConfig, timing: Timing) -> Cost:
     """Activations to or from the data space; `side` is the data space's."""
+    write = side == "dst"
     run_beats = -(-packet["n0"] * hw.act_word_bytes // BEAT_BYTES)
-    bursts = line_cycles(_run_starts(packet, side), run_beats, latency, timing, masters)
-    work, setup = int(bursts.cycles), latency + timing.copy_setup
+    bursts = line_bursts(_run_starts(packet, side), run_beats, timing, masters, write=write)
+    latency = timing.write_latency if write else timing.read_latency
+    work, setup = bursts.cycles, latency + bursts.first + (timing.store_setup if write else timing.load_setup)
     bound = "latency" if bursts.waits or work < latency else "memory"
-    if side == "dst":
+    if write:
         touches = Touches(reads=partial(_reads, packet, BEAT_BYTES // hw.act_word_bytes, hw))
         return Cost(setup + work, bound, setup=setup, write_beats=bursts.beats, touches=touches)
     return master_cost(bursts, work, setup, bound, kind="data")
@@ -173,30 +175,42 @@ def _line_cost(packet: Packet, side: str, masters: int, latency: int, hw: Hardwa
 
 def _param_cost(packet: Packet, hw: HardwareConfig, timing: Timing) -> Cost:
     """Parameters, and weights out of the data space, come over in-master 0."""
-    starts = _run_starts(packet, "src")
-    units = np.full(starts.shape, _run_lines(packet, hw))
-    bursts = burst_cycles(starts, units, timing.burst_weight_words, LINE_BYTES, timing.read_latency, timing)
+    starts, lines = _run_starts(packet, "src"), _run_lines(packet, hw)
+    words = _run_starts(packet, "dst") * lines // packet["n0"]
+    goes_on = words[1:] - words[:-1] == lines
+    ends = np.where(np.append(goes_on, False), starts + lines, -1)
+    come = np.arange(len(starts))
+    bursts = word_bursts(starts, lines, ends, come, timing.burst_weight_words, LINE_BYTES, timing)
     bound = "latency" if bursts.waits or bursts.cycles < timing.read_latency else "memory"
     path = "params" if packet["move"] == codes.Move.DATA_TO_PARAM else "lines"
-    return master_cost(bursts, int(bursts.cycles), timing.read_latency + timing.copy_setup, bound, path)
+    setup = timing.read_latency + bursts.first + timing.weight_setup
+    return master_cost(bursts, bursts.cycles, setup, bound, path)
 
 
 def _weight_cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
-    """Every master delivers its own columns of each word; masked words are left out."""
-    words = next((a.words for a in _footprint(packet, hw, params) if a.space == "weight_hbm"), None)
-    if words is None or not len(words):  # every block masked
+    """Every master delivers its own columns of each word.
+
+    Of a masked packet a run that is left out takes its cycle too, and a row starts with reading its mask.
+    """
+    v, masked = packet.values, packet["mask_enable"] == 1
+    starts, words = _run_starts(packet, "src"), _run_starts(packet, "dst")
+    live = np.ones(len(starts), np.bool_)
+    if masked:
+        live = np.tile(live_blocks(packet, (v["n2"], v["n1"]), hw, params).ravel(), v["n3"])
+        words = v["dst"] + (np.cumsum(live) - 1) * v["n0"]
+    if not live.any():
         return Cost(timing.empty_copy, "latency", setup=1)
+    come = np.arange(len(starts)) + (masked * timing.mask_row * (np.arange(len(starts)) // v["n1"]))
+    starts, words, come = starts[live], words[live], come[live]
+    ends = np.where(np.append(words[1:] - words[:-1] == v["n0"], False), starts + v["n0"], -1)
     word_beats = hw.weight_word_bytes // BEAT_BYTES // hw.weight_masters
     group = min(timing.burst_weight_words, timing.burst_weight_beats // word_beats)
-    bursts = burst_cycles(
-        words[:, 0], words[:, 1] - words[:, 0], group, word_beats * BEAT_BYTES, timing.read_latency, timing
-    )
-    busy = int(bursts.cycles)
+    bursts = word_bursts(starts, v["n0"], ends, come, group, word_beats * BEAT_BYTES, timing)
+    busy = bursts.cycles
     bound = "latency" if bursts.waits or busy < timing.read_latency else "memory"
-    setup = timing.read_latency + timing.copy_setup
+    setup = timing.read_latency + bursts.first + timing.weight_setup + masked * timing.mask_row
     beats = bursts.beats * hw.weight_masters
-    alone = packet["mask_enable"] == 1
-    return Cost(setup + busy, bound, setup=setup, read_beats=beats, path="weights", alone=alone)
+    return Cost(setup + busy, bound, setup=setup, read_beats=beats, path="weights", alone=masked)
 
 
 def _run_starts(packet: Packet, side: str, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.bursts import line_cycles
+from vla_isa.bursts import line_bursts
 from vla_isa.cost import Cost, Timing
 from vla_isa.engine_cycles import busiest_bank, master_cost
 from vla_isa.errors import IndexRangeError
@@ -89,11 +89,12 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     lines = v["table_base"] + (v["first"] + np.arange(v["n"])) * step
     latency = timing.write_latency if store else timing.read_latency
     beats = -(-v["words"] * hw.act_word_bytes // BEAT_BYTES)
-    bursts = line_cycles(lines, beats, latency, timing)
+    bursts = line_bursts(lines, beats, timing, write=store)
     row = _row_cycles(packet, BEAT_BYTES // hw.act_word_bytes)
     if not store and step == _row_words(packet, hw):  # a burst of several rows has the padding between them
         row += LINE_BYTES // BEAT_BYTES * step - beats
-    work, setup = max(int(bursts.cycles), v["n"] * row) + check, latency + timing.copy_setup + timing.gather_data
+    work = max(bursts.cycles, v["n"] * row) + check
+    setup = latency + bursts.first + (timing.store_setup if store else timing.load_setup) + timing.gather_setup
     bound = "latency" if bursts.waits or work < latency else "memory"
     if store:
         return Cost(setup + work, bound, setup=setup, write_beats=bursts.beats)
