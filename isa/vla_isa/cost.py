@@ -35,6 +35,7 @@ class Timing:
     load_setup: int = 8  # of a COPY: from its semaphores to its first address, and from its last beat to done
     store_setup: int = 12  # the same, with reading the first words
     weight_setup: int = 7  # of one to weights or parameters
+    weight_next: int = 5  # from its last run to the next packet
     mask_row: int = 2  # reading a row of its mask
     read_again: int = 1  # from a burst's last beat to the address that waits for it
     write_again: int = 6  # from a burst's answer to the address that waits for it, and the first of its words
@@ -101,7 +102,8 @@ class Cost:
         path: packets of a queue on different paths (parameters and weights) work side by side.
         share, burst: the part of in-master 0 that it takes while it works, 0..1; beats of its bursts, on average.
         kind: a COPY prepares only its address behind one of another kind.
-        alone: it starts when those before it in its queue are done, as it reads a mask that they may load.
+        alone: its setup starts when those before it in its queue are done, as it reads a mask that they may load.
+        walk: cycles from the packet, or from that start, until its engine takes another one.
         tail: the last of `cycles`, in which it shares nothing.
         touches: what it reads and writes of the scratchpad.
     """
@@ -119,4 +121,5 @@ class Cost:
     tail: int = 0
     kind: str = ""
     alone: bool = False
+    walk: int = 0
     touches: Touches = field(default=Touches(), compare=False, repr=False)

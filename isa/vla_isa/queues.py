@@ -28,6 +28,7 @@ _HELD = 2  # packets of an engine: one runs, one prepares
 _READ = Cost(0, "memory", share=1.0, burst=16)  # of fetch
 _READS = -1  # the index of its reads
 _EPSILON = 1e-6  # of work, so that sums of rates end where they should
+_NEVER = 1 << 62
 _WEIGHT_WAYS = ("weights", "keys", "lines")  # only one of them writes the weight scratchpad
 
 
@@ -225,29 +226,38 @@ class Queues:
         if queue.stuck < 0 or time < queue.stuck:
             return
         index = queue.waiting[0]
-        apart = self._costs[index].alone or self._changes_way(number, index)
-        if len(queue.inside) >= _HELD or (queue.inside and apart):
+        if len(queue.inside) >= _HELD or (queue.inside and self._changes_way(number, index)):
             return
         if time < queue.shadow:
-            self._at(queue.shadow, self._give, number)
+            if queue.shadow < _NEVER:
+                self._at(queue.shadow, self._give, number)
             return
         queue.stuck = -1
         queue.waiting.popleft()
         queue.inside.append(index)
         self.spans[index].give = time
         cost = self._costs[index]
-        self._ready[index] = time - 1 + cost.setup
-        if number == _MAC:
-            queue.shadow = self._ready[index]
-        line = self._lines.setdefault((number, cost.path), deque())
-        line.append(index)
-        if len(line) == 1:
-            self._at(max(time, self._ready[index]), self._begin, index)
+        self._lines.setdefault((number, cost.path), deque()).append(index)
+        if cost.alone and len(queue.inside) > 1:
+            queue.shadow = _NEVER
+        else:
+            self._prepare(time, number, index)
         if queue.full:
             queue.full = False
             self._at(time + 1, self._leave)
         if queue.waiting:
             self._head(time, number)
+
+    def _prepare(self, time: int, number: int, index: int) -> None:
+        """The engine begins with the setup of a packet."""
+        queue, cost = self._queues[number], self._costs[index]
+        self._ready[index] = time - 1 + cost.setup
+        if number == _MAC:
+            queue.shadow = self._ready[index]
+        elif cost.walk:
+            queue.shadow = time + cost.walk
+        if self._lines[number, cost.path][0] == index:
+            self._at(max(time, self._ready[index]), self._begin, index)
 
     def _changes_way(self, number: int, index: int) -> bool:
         """Whether it writes weights in another way than a packet that is not done."""
@@ -292,7 +302,7 @@ class Queues:
         cost = self._costs[index]
         line = self._lines[number, cost.path]
         line.popleft()
-        if line:
+        if line and line[0] in self._ready:
             following = self._costs[line[0]]
             alike = following.kind == cost.kind and following.kind != "gather"
             behind = 0 if alike else max(0, following.setup - self._timing.copy_ahead)
@@ -312,6 +322,8 @@ class Queues:
         self.spans[index].done = time
         if self._packets[index]["signal"]:
             self._at(time + self._timing.semaphore, self._signal, index, urgent=True)
+        if queue.inside and (following := queue.inside[0]) not in self._ready:
+            self._prepare(time - 1, number, following)  # it reads its mask now
         if queue.stuck >= 0:
             self._at(time if number == _MAC else time + 1, self._give, number)
         fetch = self._queues[_FETCH]

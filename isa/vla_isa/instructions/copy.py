@@ -200,7 +200,9 @@ def _weight_cost(packet: Packet, hw: HardwareConfig, params: Params | None, timi
         words = v["dst"] + (np.cumsum(live) - 1) * v["n0"]
     if not live.any():
         return Cost(timing.empty_copy, "latency", setup=1)
-    come = np.arange(len(starts)) + (masked * timing.mask_row * (np.arange(len(starts)) // v["n1"]))
+    run = np.arange(len(starts))
+    come = run + masked * timing.mask_row * (1 + run // v["n1"])
+    walk = 1 + int(come[-1]) + timing.weight_next
     starts, words, come = starts[live], words[live], come[live]
     ends = np.where(np.append(words[1:] - words[:-1] == v["n0"], False), starts + v["n0"], -1)
     word_beats = hw.weight_word_bytes // BEAT_BYTES // hw.weight_masters
@@ -208,9 +210,9 @@ def _weight_cost(packet: Packet, hw: HardwareConfig, params: Params | None, timi
     bursts = word_bursts(starts, v["n0"], ends, come, group, word_beats * BEAT_BYTES, timing)
     busy = bursts.cycles
     bound = "latency" if bursts.waits or busy < timing.read_latency else "memory"
-    setup = timing.read_latency + bursts.first + timing.weight_setup + masked * timing.mask_row
+    setup = timing.read_latency + bursts.first + timing.weight_setup
     beats = bursts.beats * hw.weight_masters
-    return Cost(setup + busy, bound, setup=setup, read_beats=beats, path="weights", alone=masked)
+    return Cost(setup + busy, bound, setup=setup, read_beats=beats, path="weights", alone=masked, walk=walk)
 
 
 def _run_starts(packet: Packet, side: str, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
