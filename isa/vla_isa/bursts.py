@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ class Bursts:
 
     Attributes:
         first: cycles from the first run to the last one of the first burst.
+        walk: cycles of all runs, with those of the cuts between them.
         cycles: that the busiest master needs, from where the first beat may come.
         beats, count: of all bursts, and how many.
         waits: bursts in flight rather than beats set the pace.
@@ -35,6 +37,7 @@ class Bursts:
     """
 
     first: int
+    walk: int
     cycles: int
     beats: int
     count: int
@@ -72,12 +75,13 @@ def word_bursts(
                 joined[-1] = (first, start + units, come)
                 continue
         joined.append((start, start + units, come))
-    beats, known = list[int](), list[int]()
+    beats, known = list[int](), [-1]
     for first, end, come in joined:
         cuts = [first, *range((first // group + 1) * group, end, group), end]
-        beats += [-(-(b - a) * unit_bytes // BEAT_BYTES) for a, b in zip(cuts, cuts[1:], strict=False)]
-        known += [come] * (len(cuts) - 1)
-    return _moved(beats, known, timing.read_latency, timing.read_again, timing, 1)
+        for a, b in pairwise(cuts):
+            beats.append(-(-(b - a) * unit_bytes // BEAT_BYTES))
+            known.append(max(known[-1] + 1, come))
+    return _moved(beats, known[1:], timing.read_latency, timing.read_again, timing, 1)
 
 
 def line_bursts(lines: _Ints, run_beats: int, timing: Timing, masters: int = 1, *, write: bool = False) -> Bursts:
@@ -112,7 +116,7 @@ def _moved(beats: list[int], known: list[int], latency: int, again: int, timing:
 
     Args:
         beats: of each burst.
-        known: the cycle in which its last run comes.
+        known: the cycle in which its last run, or cut of it, comes.
         latency: of the memory.
         again: cycles from where a burst is through to the address that waited for it.
         timing: constants.
@@ -131,4 +135,4 @@ def _moved(beats: list[int], known: list[int], latency: int, again: int, timing:
         asked[m] = ask
         end[m] = max(end[m], ask + latency) + size
         underway[m].append(end[m])
-    return Bursts(known[0], max(end) - latency, sum(beats), len(beats), waits, masters)
+    return Bursts(known[0], known[-1] + 1, max(end) - latency, sum(beats), len(beats), waits, masters)

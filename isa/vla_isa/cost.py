@@ -35,7 +35,8 @@ class Timing:
     load_setup: int = 8  # of a COPY: from its semaphores to its first address, and from its last beat to done
     store_setup: int = 12  # the same, with reading the first words
     weight_setup: int = 7  # of one to weights or parameters
-    weight_next: int = 5  # from its last run to the next packet
+    copy_cut: int = 2  # joining its runs and cutting them
+    copy_next: int = 3  # from its last run, or cut, to the next packet
     mask_row: int = 2  # reading a row of its mask
     read_again: int = 1  # from a burst's last beat to the address that waits for it
     write_again: int = 6  # from a burst's answer to the address that waits for it, and the first of its words

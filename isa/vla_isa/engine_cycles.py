@@ -158,10 +158,10 @@ def strip_steps(
     return steps
 
 
-def master_cost(bursts: Bursts, work: int, setup: int, bound: str, path: str = "", kind: str = "") -> Cost:
+def master_cost(bursts: Bursts, setup: int, bound: str, timing: Timing, path: str = "", kind: str = "") -> Cost:
     """A packet that reads the data space over in-master 0, and perhaps over the other one as well."""
     return Cost(
-        setup + work,
+        setup + bursts.cycles,
         bound,
         setup=setup,
         read_beats=bursts.beats,
@@ -169,6 +169,7 @@ def master_cost(bursts: Bursts, work: int, setup: int, bound: str, path: str = "
         kind=kind,
         share=bursts.share,
         burst=bursts.length,
+        walk=bursts.walk + timing.copy_cut + timing.copy_next,
     )
 
 

@@ -169,8 +169,9 @@ def _line_cost(packet: Packet, side: str, masters: int, hw: HardwareConfig, timi
     bound = "latency" if bursts.waits or work < latency else "memory"
     if write:
         touches = Touches(reads=partial(_reads, packet, BEAT_BYTES // hw.act_word_bytes, hw))
-        return Cost(setup + work, bound, setup=setup, write_beats=bursts.beats, touches=touches)
-    return master_cost(bursts, work, setup, bound, kind="data")
+        walk = bursts.walk + timing.copy_cut + timing.copy_next
+        return Cost(setup + work, bound, setup=setup, write_beats=bursts.beats, touches=touches, walk=walk)
+    return master_cost(bursts, setup, bound, timing, kind="data")
 
 
 def _param_cost(packet: Packet, hw: HardwareConfig, timing: Timing) -> Cost:
@@ -184,7 +185,7 @@ def _param_cost(packet: Packet, hw: HardwareConfig, timing: Timing) -> Cost:
     bound = "latency" if bursts.waits or bursts.cycles < timing.read_latency else "memory"
     path = "params" if packet["move"] == codes.Move.DATA_TO_PARAM else "lines"
     setup = timing.read_latency + bursts.first + timing.weight_setup
-    return master_cost(bursts, bursts.cycles, setup, bound, path)
+    return master_cost(bursts, setup, bound, timing, path)
 
 
 def _weight_cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Timing) -> Cost:
@@ -194,25 +195,28 @@ def _weight_cost(packet: Packet, hw: HardwareConfig, params: Params | None, timi
     """
     v, masked = packet.values, packet["mask_enable"] == 1
     starts, words = _run_starts(packet, "src"), _run_starts(packet, "dst")
-    live = np.ones(len(starts), np.bool_)
+    come, live = np.arange(len(starts)), np.ones(len(starts), np.bool_)
     if masked:
         live = np.tile(live_blocks(packet, (v["n2"], v["n1"]), hw, params).ravel(), v["n3"])
         words = v["dst"] + (np.cumsum(live) - 1) * v["n0"]
+        come = come + timing.mask_row * (1 + come // v["n1"])
+    walked = int(come[-1]) + 1 + timing.copy_next
     if not live.any():
-        return Cost(timing.empty_copy, "latency", setup=1)
-    run = np.arange(len(starts))
-    come = run + masked * timing.mask_row * (1 + run // v["n1"])
-    walk = 1 + int(come[-1]) + timing.weight_next
+        return Cost(walked + 1, "latency", setup=1, path="weights", alone=masked, walk=walked)
     starts, words, come = starts[live], words[live], come[live]
     ends = np.where(np.append(words[1:] - words[:-1] == v["n0"], False), starts + v["n0"], -1)
     word_beats = hw.weight_word_bytes // BEAT_BYTES // hw.weight_masters
     group = min(timing.burst_weight_words, timing.burst_weight_beats // word_beats)
     bursts = word_bursts(starts, v["n0"], ends, come, group, word_beats * BEAT_BYTES, timing)
-    busy = bursts.cycles
-    bound = "latency" if bursts.waits or busy < timing.read_latency else "memory"
-    setup = timing.read_latency + bursts.first + timing.weight_setup
-    beats = bursts.beats * hw.weight_masters
-    return Cost(setup + busy, bound, setup=setup, read_beats=beats, path="weights", alone=masked, walk=walk)
+    return Cost(
+        timing.read_latency + bursts.first + timing.weight_setup + bursts.cycles,
+        "latency" if bursts.waits or bursts.cycles < timing.read_latency else "memory",
+        setup=timing.read_latency + bursts.first + timing.weight_setup,
+        read_beats=bursts.beats * hw.weight_masters,
+        path="weights",
+        alone=masked,
+        walk=max(walked, bursts.walk + timing.copy_cut + timing.copy_next),
+    )
 
 
 def _run_starts(packet: Packet, side: str, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:

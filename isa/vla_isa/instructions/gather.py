@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,12 +94,12 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     row = _row_cycles(packet, BEAT_BYTES // hw.act_word_bytes)
     if not store and step == _row_words(packet, hw):  # a burst of several rows has the padding between them
         row += LINE_BYTES // BEAT_BYTES * step - beats
-    work = max(bursts.cycles, v["n"] * row) + check
+    bursts = replace(bursts, cycles=max(bursts.cycles, v["n"] * row) + check)
     setup = latency + bursts.first + (timing.store_setup if store else timing.load_setup) + timing.gather_setup
-    bound = "latency" if bursts.waits or work < latency else "memory"
+    bound = "latency" if bursts.waits or bursts.cycles < latency else "memory"
     if store:
-        return Cost(setup + work, bound, setup=setup, write_beats=bursts.beats)
-    return master_cost(bursts, work, setup, bound, kind="gather")
+        return Cost(setup + bursts.cycles, bound, setup=setup, write_beats=bursts.beats)
+    return master_cost(bursts, setup, bound, timing, kind="gather")
 
 
 def _row_cycles(packet: Packet, lanes: int) -> int:
