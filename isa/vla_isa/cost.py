@@ -48,6 +48,7 @@ class Timing:
     mac_setup: int = 4  # of a MAC packet, besides its constants
     mac_constants: int = 6  # one cycle per pixel of a strip, and not less than these
     mac_strips: int = 16  # complete strips that may wait for their results to be written
+    mac_results: int = 18  # from the last operands of a strip to its first results
     mac_overhead: int = 24  # first operands to first write, and the start of the next packet
     mac_residual: int = 7  # of the residual add
     mac_table: int = 4  # from the first operands to the first result where a table is read, besides two cycles a word
@@ -77,17 +78,16 @@ REFERENCE = Timing()
 
 @dataclass(frozen=True)
 class Touches:
-    """What a packet reads and writes of the scratchpad while it works, found where it is asked for.
+    """What a packet reads and writes of the scratchpad while it works, from where a part of its work, 0..1, is done.
 
     Attributes:
-        operands, results: of the MAC engine, which nothing slows down.
-        reads, writes: of another engine.
+        operands, results: of the MAC engine, which nothing slows down, by cycles from its first operands.
+        reads: of an engine, with what it writes.
     """
 
-    operands: Callable[[], Banks] | None = None
-    results: Callable[[], Banks] | None = None
-    reads: Callable[[], Beats] | None = None
-    writes: Callable[[], Beats] | None = None
+    operands: Callable[[int], Banks] | None = None
+    results: Callable[[int], Banks] | None = None
+    reads: Callable[[float], Beats] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,3 +124,8 @@ class Cost:
     alone: bool = False
     walk: int = 0
     touches: Touches = field(default=Touches(), compare=False, repr=False)
+
+    @property
+    def work(self) -> int:
+        """Cycles of what it may share."""
+        return max(self.cycles - self.setup - self.tail, 0)

@@ -19,6 +19,7 @@ from vla_isa.generated.codes import SEMAPHORES
 from vla_isa.ordering import QUEUE_NAMES, bits
 from vla_isa.packet import Packet
 from vla_isa.sharing import Sharing
+from vla_isa.side_by_side import Use
 
 __all__ = ["Queues", "Span"]
 
@@ -93,6 +94,7 @@ class Queues:
         self._ended: dict[int, int] = {}  # whose work is done, but not they
         self._works: dict[int, _Work] = {}
         self._sharing = Sharing()
+        self._looked = 0  # when one looks at rates again
         self._reads = 0
 
     def run(self) -> None:
@@ -267,7 +269,7 @@ class Queues:
 
     def _begin(self, time: int, index: int) -> None:
         cost, number = self._costs[index], self._numbers[index]
-        work = _Work(index, number, cost, max(cost.cycles - cost.setup - cost.tail, 0), time)
+        work = _Work(index, number, cost, cost.work, time)
         self._works[index] = work
         self._finish_at(work)
         self._pace(time)
@@ -275,12 +277,21 @@ class Queues:
     def _pace(self, time: int) -> None:
         """Every rate anew."""
         works = list(self._works.values())
-        rates = self._sharing.rates([(w.index, w.queue, w.cost) for w in works])
+        uses = [Use(w.index, w.queue, w.cost, w.cost.work - w.left + w.rate * (time - w.since)) for w in works]
+        rates = self._sharing.rates(time, uses)
+        if (until := self._sharing.until) > self._looked:
+            self._looked = until
+            self._at(until, self._look, until)
         for work, rate in zip(works, rates, strict=True):
             if rate != work.rate:
                 work.left = max(0.0, work.left - work.rate * (time - work.since))
                 work.since, work.rate = time, rate
                 self._finish_at(work)
+
+    def _look(self, time: int, until: int) -> None:
+        """Rates hold no longer."""
+        if self._sharing.until == until:
+            self._pace(time)
 
     def _finish_at(self, work: _Work) -> None:
         work.expected = self._order + 1
@@ -323,7 +334,7 @@ class Queues:
         if self._packets[index]["signal"]:
             self._at(time + self._timing.semaphore, self._signal, index, urgent=True)
         if queue.inside and (following := queue.inside[0]) not in self._ready:
-            self._prepare(time - 1, number, following)  # it reads its mask now
+            self._prepare(max(time - 1, self.spans[following].give), number, following)  # it reads its mask now
         if queue.stuck >= 0:
             self._at(time if number == _MAC else time + 1, self._give, number)
         fetch = self._queues[_FETCH]

@@ -1,114 +1,88 @@
-"""How long a GEMM waits for its own residual or records: their lanes get the banks that its operands leave free.
+"""How long the array's results wait for their own residual or records: their lanes get the banks that
+operands leave free.
 
-The array's steps never wait for banks, and go on while there is room for complete strips; results are written in order,
-each with what was read for it (`rtl/src/vla_mac_place.v`). Where a strip's results take longer than its steps, words
-that come late hold up all that follows. The first strips, cycle by cycle, stand for all of them.
-Not here: other engines, whose lanes come behind (`banks.py`).
+The array's steps never wait for banks, and go on while there is room for complete strips; groups of results are taken
+in order, each with what was read for it (`rtl/src/vla_mac_place.v`, `vla_mac_drain.v`). Where the first strips of many
+wait ever longer, so do all of them; how long the last ones wait is looked at besides.
+Not here: other engines, whose lanes come behind (`side_by_side.py`).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_isa.hardware import BANKS, HardwareConfig
+from vla_isa.banks import banks_of
+from vla_isa.hardware import BANKS
 
-__all__ = ["Reads", "Strip", "waiting"]
+__all__ = ["Strip", "strips_of", "waiting", "waits"]
 
-LONGEST = 512  # entries that are looked at
+_LONGEST, _CYCLES = 256, 1024  # entries that are looked at, and operands
+_LEAST = 8  # strips that are
 _ROOM = 16  # complete strips
 _CREDITS, _QUEUED, _ASKED, _HELD = 32, 16, 2, 8  # entries on the way and behind; a lane's addresses, and its words
-_PLACED = 4  # cycles from the first operands to the first address
-_FREED = range(3, 11)  # cycles from a strip's last results to the operands of another
-_STRIP, _WORD = 9, 4  # cycles from a strip's last operands to its sums, and from a granted word to its release
+_PLACED = 3  # cycles from the first address to the first operands, less one for each lane
+_FREED = 5  # from taking a strip's last results to the operands of another
+_STRIP, _WORD = 8, 4  # from a strip's last operands to its first results, and from a granted word to its release
+_WRITTEN = 12  # from taking a result to the next entry that may be placed
 
 Words = NDArray[np.int64]
-Strip = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
-"""Banks of its operands in each cycle, a bit for each; of each entry of its results the banks that are read for it."""
+Group = tuple[tuple[tuple[int, ...], ...], int]
+"""Results that are taken at once: of each entry the banks that are read for it, and the words behind them."""
+Strip = tuple[tuple[int, ...], tuple[Group, ...]]
+"""Banks of its operands in each cycle, a bit for each, and its results."""
 
 
-@dataclass(frozen=True)
-class Reads:
-    """What a batch of a GEMM reads.
+def waits(count: int, steps: int, entries: int, found: Callable[[Words], tuple[Strip, ...]]) -> int:
+    """Cycles that all results wait for what is read for them.
 
-    Attributes:
-        operands: [strips, steps, pixels] words, -1 where there is none.
-        first: [strips, pixels] words that are read for out block 0, -1 where there is none.
-        pitch: from plane to plane of them; read, written: planes of a block.
-        items: words of a pixel's maximum, behind the last block.
+    Args:
+        count: of strips.
+        steps: of a strip; entries: of its results.
+        found: the strips of some numbers.
     """
-
-    operands: Words
-    first: Words
-    pitch: int
-    read: int
-    written: int
-    items: int
-
-    def strips(self, blocks: int, lanes: int) -> tuple[Strip, ...]:
-        """Those of the first out blocks, in order, until there are enough entries."""
-        banks = [_taken(steps) for steps in self.operands.tolist()]
-        groups = self.first.reshape(len(self.first), -1, lanes).tolist()
-        found: list[Strip] = []
-        entries = 0
-        for block in range(blocks):
-            for steps, strip in zip(banks, groups, strict=True):
-                made = self._entries([g for g in strip if max(g) >= 0], block, block == blocks - 1)
-                found.append((steps, made))
-                entries += len(made)
-                if entries >= LONGEST:
-                    return tuple(found)
-        return tuple(found)
-
-    def _entries(self, groups: list[list[int]], block: int, last: bool) -> tuple[tuple[int, ...], ...]:
-        made: list[tuple[int, ...]] = []
-        for group in groups:
-            for plane in range(self.written):
-                shift = (block * self.read + plane) * self.pitch
-                words = [(word + shift) % BANKS for word in group if word >= 0]
-                made.append(tuple(words) if plane < self.read else ())
-            made += [()] * (self.items * last)
-        return tuple(made)
-
-    def entries(self, blocks: int, hw: HardwareConfig) -> int:
-        """Of a batch."""
-        groups = int((self.first.reshape(-1, hw.requant_pixels) >= 0).any(axis=1).sum())
-        return groups * (blocks * self.written + self.items)
+    some = max(_LEAST, min(_LONGEST // entries, _CYCLES // steps)) // 2 * 2
+    if count <= some:
+        return waiting(found(np.arange(count)))
+    more = waiting(found(np.arange(some))) - waiting(found(np.arange(some // 2)))
+    last = waiting(found(np.arange(count - some, count)))
+    return last + max(0, round(more / (some // 2) * (count - some)))
 
 
-def _taken(steps: list[list[int]]) -> tuple[int, ...]:
-    """The banks of a strip's operands; words of one bank come one after the other."""
-    cycles: list[int] = []
-    for words in steps:
-        left = {w for w in words if w >= 0}
-        while left:
-            now = {word % BANKS: word for word in left}
-            cycles.append(sum(1 << bank for bank in now))
-            left -= set(now.values())
-    return tuple(cycles)
+def strips_of(operands: Words, reads: Words, items: Words) -> tuple[Strip, ...]:
+    """Strips by their banks.
+
+    Args:
+        operands: [strips, steps, pixels] words, -1 where there is none.
+        reads: [strips, groups, entries, lanes] words that are read for results, -1 where there is none.
+        items: [strips] words behind each group.
+    """
+    groups = [
+        tuple(
+            (tuple(tuple(w % BANKS for w in entry if w >= 0) for entry in group), behind)
+            for group in strip
+            if max(group[0]) >= 0
+        )
+        for strip, behind in zip(reads.tolist(), items.tolist(), strict=True)
+    ]
+    return tuple((tuple(banks), made) for banks, made in zip(banks_of(operands), groups, strict=True))
 
 
 @lru_cache(maxsize=1024)
-def waiting(strips: tuple[Strip, ...], entries: int) -> int:
-    """Cycles that `entries` results, the first of which are those of these strips, wait for what is read for them.
-
-    Which operands meet which words depends on a few cycles that are not the same in every packet: a mean over them.
-    """
-    seen = sum(len(made) for _, made in strips)
-    late = sum(_written(strips, freed) - _written(strips, freed, alone=True) for freed in _FREED) / len(_FREED)
-    return round(late * entries / max(seen, 1))
+def waiting(strips: tuple[Strip, ...]) -> int:
+    """Cycles that results wait for what is read for them."""
+    return _through(strips) - _through(strips, alone=True)
 
 
 class _Array:
-    """The array's steps, as far as there is room for complete strips."""
+    """The array's steps: the last one of a strip waits until there is room for it."""
 
-    def __init__(self, strips: Sequence[Strip], freed: int) -> None:
-        self._strips, self._delay, self._room = strips, freed, _ROOM
+    def __init__(self, strips: Sequence[Strip]) -> None:
+        self._strips, self._room = strips, _ROOM
         self._strip = self._step = 0
         self._freed: deque[int] = deque()
         self.ready: dict[int, int] = {}  # when a strip's sums are there
@@ -118,61 +92,72 @@ class _Array:
         while self._freed and self._freed[0] <= now:
             self._freed.popleft()
             self._room += 1
-        if self._strip == len(self._strips) or not (self._step or self._room):
+        if now < 0 or self._strip == len(self._strips):
             return 0
         steps = self._strips[self._strip][0]
+        last = self._step == len(steps) - 1
+        if last and not self._room:
+            return 0
         taken = steps[self._step]
-        self._room -= not self._step
         self._step += 1
-        if self._step == len(steps):
+        if last:
+            self._room -= 1
             self.ready[self._strip] = now + _STRIP
             self._strip, self._step = self._strip + 1, 0
         return taken
 
-    def write(self, now: int) -> None:
-        """A strip's last results are written."""
-        self._freed.append(now + self._delay)
+    def taken(self, now: int) -> None:
+        """A strip's last results are."""
+        self._freed.append(now + _FREED)
 
 
-def _written(strips: Sequence[Strip], freed: int, *, alone: bool = False) -> int:
-    """The cycle in which the last results are written; `alone`: nothing takes the banks."""
-    reads = [(number, banks) for number, (_, entries) in enumerate(strips) for banks in entries]
-    array, lanes = _Array(strips, freed), _Lanes(max(len(banks) for _, banks in reads))
-    asked = written = now = 0
-    while written < len(reads):
-        taken = array.banks(now)
-        strip = reads[written][0]
-        if written < lanes.released and array.ready.get(strip, now + 1) <= now:
-            written += 1
-            if written == len(reads) or reads[written][0] > strip:
-                array.write(now)
-        lanes.cycle(now, 0 if alone else taken)
-        wanted = now >= _PLACED and asked < len(reads)
-        if wanted and asked - written < _CREDITS and asked - lanes.released < _QUEUED and lanes.free():
-            lanes.ask(reads[asked][1])
+def _through(strips: Sequence[Strip], *, alone: bool = False) -> int:
+    """The cycle behind which the last results are taken; `alone`: nothing takes the banks."""
+    groups = [(number, group) for number, (_, made) in enumerate(strips) for group in made]
+    reads = [banks for _, (words, items) in groups for banks in (*words, *[()] * items)]
+    array, lanes = _Array(strips), _Lanes(max(len(banks) for banks in reads))
+    back = deque[int]()  # when entries that were taken are written
+    taken = asked = place = free = 0  # groups, entries that were asked for, and were taken; when the next group may be
+    placed = lanes.count - _PLACED
+    now = min(0, placed)
+    while taken < len(groups):
+        banks = array.banks(now)
+        strip, (words, items) = groups[taken]
+        wanted = now >= placed and asked < len(reads) and lanes.free
+        wanted = wanted and asked - place + len(back) < _CREDITS and asked - lanes.released < _QUEUED
+        if lanes.released >= place + len(words) and array.ready.get(strip, now + 1) <= now and now >= free:
+            free = now + len(words) + items
+            back.extend(range(now + _WRITTEN, free + _WRITTEN))
+            place, taken = place + len(words) + items, taken + 1
+            if taken == len(groups) or groups[taken][0] > strip:
+                array.taken(now)
+        lanes.cycle(now, 0 if alone else banks)
+        while back and back[0] <= now:
+            back.popleft()
+        if wanted:
+            lanes.ask(reads[asked])
             asked += 1
         now += 1
-    return now
+    return free
 
 
 class _Lanes:
     """What is read for entries on the way, a lane for each pixel of a group."""
 
     def __init__(self, count: int) -> None:
-        self._waits: list[deque[tuple[int, int]]] = [deque() for _ in range(count)]  # entry and bank
+        self.count = count
+        self._waits: list[list[tuple[int, int]]] = [[] for _ in range(count)]  # (entry, bank), the oldest first
         self._held = [0] * count
         self._entries: deque[list[int]] = deque()  # of each its words, those missing, when all are there
         self.released = 0
-
-    def free(self) -> bool:
-        """Whether every lane takes an address."""
-        return all(len(lane) < _ASKED for lane in self._waits)
+        self.free = True  # every lane takes an address
 
     def ask(self, banks: tuple[int, ...]) -> None:
         """The words of an entry, one in each of its lanes."""
         number = self.released + len(self._entries)
         for lane, bank in zip(self._waits, banks, strict=False):
             lane.append((number, bank))
+            self.free &= len(lane) < _ASKED
         self._entries.append([len(banks), len(banks), 0])
 
     def cycle(self, now: int, taken: int) -> None:
@@ -181,12 +166,16 @@ class _Lanes:
             for lane in range(self._entries.popleft()[0]):
                 self._held[lane] -= 1
             self.released += 1
+        self.free = True
         for lane, waits in enumerate(self._waits):
-            if not waits or self._held[lane] >= _HELD or taken >> waits[0][1] & 1:
+            if not waits:
                 continue
-            number, bank = waits.popleft()
-            taken |= 1 << bank
-            self._held[lane] += 1
-            entry = self._entries[number - self.released]
-            entry[1] -= 1
-            entry[2] = now + _WORD
+            number, bank = waits[0]
+            if self._held[lane] < _HELD and not taken >> bank & 1:
+                del waits[0]
+                taken |= 1 << bank
+                self._held[lane] += 1
+                entry = self._entries[number - self.released]
+                entry[1] -= 1
+                entry[2] = now + _WORD
+            self.free &= len(waits) < _ASKED

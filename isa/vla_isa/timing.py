@@ -84,9 +84,14 @@ class _Run:
         decoded: dict[int, Packet] = {}
         self._program, self._timing = program, timing
         self._numbers, self._packets, self._costs = list[int](), list[Packet](), list[Cost]()
+        known: dict[int, tuple[Packet, Cost]] = {}  # of packets without masks, the last time
         for step in walk(program, entry):
             self._numbers.append(step.number)
-            self._costs.append(packet_cost(step.packet, program.config, step.params, timing))
+            if step.number not in known or known[step.number][0] != step.packet:
+                known[step.number] = step.packet, packet_cost(step.packet, program.config, step.params, timing)
+            self._costs.append(known[step.number][1])
+            if step.packet.instruction.mask_words(step.packet):
+                del known[step.number]
             if step.number not in decoded:
                 decoded[step.number] = decode(words[step.number])
             self._packets.append(decoded[step.number])
@@ -132,6 +137,6 @@ class _Run:
         total = until = 0
         for number, span in zip(self._queues, self._spans, strict=True):
             if number == queue:
-                total += max(0, span.done + 1 - max(span.give, until))
-                until = max(until, span.done + 1)
+                total += max(0, span.done - max(span.give, until))
+                until = max(until, span.done)
         return total

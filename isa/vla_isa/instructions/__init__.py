@@ -1,7 +1,8 @@
 """THE TABLE: every instruction, one file each, and what is derived from the table. Nothing else states a bit position.
 
 A file has an instruction's fields, limits and rules, what a packet touches and costs, its executable meaning, and its
-small packets for conformance. `shared_fields.py` and `shared_meaning.py` are what several of them have in common.
+small packets for conformance. `shared_fields.py` and `shared_meaning.py` are what several of them have in common;
+what is long of a cost has a file beside its instruction (`conv_words.py`, `gemm_words.py`, `copy_cost.py`).
 `generated/codes.py` is written from the enumerations of the fields (`python -m vla_isa.generate`): functions of an
 instruction use it as `codes.Name`, so that a new enumeration can be written before its codes are.
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.banks import Banks
-from vla_isa.cost import Cost, Timing, Touches
+from vla_isa.cost import Cost, Timing
 from vla_isa.engine_cycles import drain_groups, mac_cost, strip_steps
-from vla_isa.engine_words import result_banks, step_banks, stretch
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, live_blocks, region_words, require_fit, table_access, taps, whole_region
 from vla_isa.generated import codes
 from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions.conv_words import banks_touched, residual_waits
 from vla_isa.instructions.shared_fields import header, region, requantize, ring_rules, table
 from vla_isa.instructions.shared_meaning import (
     I64,
@@ -118,35 +116,10 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         timing,
         taps=v["kernel_h"] * v["kernel_w"],
         table=v["table_enable"] == 1,
+        waits=residual_waits(packet, hw, len(strips), int(outs.max())),
         behind=behind,
-        touches=Touches(operands=partial(_operands, packet, hw), results=partial(_results, packet, hw)),
+        touches=banks_touched(packet, hw, strips, outs, timing),
     )
-
-
-def _operands(packet: Packet, hw: HardwareConfig) -> Banks:
-    """The array reads the taps of a block after those of the block before it, as if all blocks were live."""
-    v = packet.values
-    blocks = 1 if v["mask_mode"] == codes.MaskMode.DIAGONAL else v["in_blocks"]
-    strip = stretch(-(-v["out_h"] * v["out_w"] // hw.pixels), blocks * v["kernel_h"] * v["kernel_w"])
-    pixel = strip[:, None] * hw.pixels + np.arange(hw.pixels)
-    ky, kx = np.divmod(np.arange(v["kernel_h"] * v["kernel_w"])[:, None], v["kernel_w"])
-    iy = (pixel // v["out_w"] * v["stride_h"] - v["pad_top"])[:, None] + ky * v["dilation_h"]
-    ix = (pixel % v["out_w"] * v["stride_w"] - v["pad_left"])[:, None] + kx * v["dilation_w"]
-    inside = (iy >= 0) & (iy < v["in_h"]) & (ix >= 0) & (ix < v["in_w"]) & (pixel < v["out_h"] * v["out_w"])[:, None]
-    words = v["in_base"] + (v["in_slot"] + iy) % v["in_ring"] * v["in_row_stride"] + ix
-    steps = words[:, None] + (np.arange(blocks) * v["in_pitch"])[:, None, None]
-    steps = np.where(inside[:, None], steps, -1).reshape(len(strip), -1, hw.pixels)
-    return step_banks(steps, hw.pixels // hw.requant_pixels)
-
-
-def _results(packet: Packet, hw: HardwareConfig) -> Banks:
-    v = packet.values
-    steps = (1 if v["mask_mode"] == codes.MaskMode.DIAGONAL else v["in_blocks"]) * v["kernel_h"] * v["kernel_w"]
-    strip = stretch(-(-v["out_h"] * v["out_w"] // hw.pixels), steps)
-    pixel = strip[:, None] * hw.pixels + np.arange(hw.pixels)
-    row = (v["out_slot"] + pixel // v["out_w"]) % v["out_ring"]
-    words = v["out_base"] + row * v["out_row_stride"] + pixel % v["out_w"]
-    return result_banks(np.where(pixel < v["out_h"] * v["out_w"], words, -1), 0, 1, steps, hw)
 
 
 def _live(packet: Packet, memories: Memories, o: int) -> list[int]:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.banks import Banks, Beats
-from vla_isa.cost import Cost, Timing, Touches
+from vla_isa.cost import Cost, Timing
 from vla_isa.engine_cycles import drain_groups, mac_cost, strip_steps
-from vla_isa.engine_words import result_banks, result_reads, step_banks, stretch
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, item_words, matrix_words, require_fit, table_access
 from vla_isa.generated import codes
 from vla_isa.hardware import HardwareConfig
+from vla_isa.instructions.gemm_words import banks_touched, read_waits
 from vla_isa.instructions.shared_fields import header, matrix, requantize, table
 from vla_isa.instructions.shared_meaning import (
     I64,
@@ -47,7 +44,6 @@ from vla_isa.operands import (
     draw_table,
 )
 from vla_isa.packet import Instruction, Packet
-from vla_isa.residual_reads import Reads, waiting
 
 __all__ = ["GEMM"]
 
@@ -106,77 +102,10 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         hw,
         timing,
         table=v["table_enable"] == 1,
-        waits=_waits(packet, hw),
+        waits=read_waits(packet, hw),
         behind=behind,
-        touches=_touches(packet, hw),
+        touches=banks_touched(packet, hw, timing),
     )
-
-
-def _waits(packet: Packet, hw: HardwareConfig) -> int:
-    """Cycles in which results wait for their residual or records, where the products do not take much longer."""
-    v, planes = packet.values, 1 + packet["out_bytes"]
-    tensor, rows = v["res_kind"] == codes.OperandKind.TENSOR, v["scale_by"] == codes.ScaleBy.ROW
-    if not (tensor or rows) or v["k_blocks"] > 2 * planes * hw.pixels // hw.requant_pixels:
-        return 0
-    count = v["h"] * v["m"]
-    pixel = np.arange(-(-count // hw.pixels) * hw.pixels).reshape(-1, hw.pixels)
-    inside = pixel < count
-    operand = v["in_base"] + pixel // v["m"] * v["in_row_stride"] + pixel % v["m"]
-    steps = operand[:, None] + (np.arange(v["k_blocks"]) * v["in_pitch"])[:, None]
-    first = v["res_base"] + pixel // v["m"] * v["res_row_stride"] + pixel % v["m"]
-    if rows:
-        first = v["row_base"] + pixel * (numerics.ITEM_BYTES // hw.act_word_bytes)
-    reads = Reads(
-        np.where(inside[:, None], steps, -1),
-        np.where(inside, first, -1),
-        pitch=0 if rows else v["res_pitch"],
-        read=planes if tensor else 1,
-        written=planes,
-        items=numerics.ITEM_BYTES // hw.act_word_bytes if v["row_max"] else 0,
-    )
-    return v["batch"] * waiting(reads.strips(v["n_blocks"], hw.requant_pixels), reads.entries(v["n_blocks"], hw))
-
-
-def _touches(packet: Packet, hw: HardwareConfig) -> Touches:
-    tensor, rows = packet["res_kind"] == codes.OperandKind.TENSOR, packet["scale_by"] == codes.ScaleBy.ROW
-    reads = partial(_reads, packet, hw) if tensor or rows else None
-    return Touches(partial(_operands, packet, hw), partial(_results, packet, hw), reads)
-
-
-def _operands(packet: Packet, hw: HardwareConfig) -> Banks:
-    """The array reads block after block of a strip's pixels, which run across row ends."""
-    m, blocks = packet["m"], packet["k_blocks"]
-    pixel, inside = _strips(packet, hw)
-    row = packet["in_base"] + pixel // m * packet["in_row_stride"] + pixel % m
-    words = row[:, None] + (np.arange(blocks) * packet["in_pitch"])[:, None]
-    drain = (1 + packet["out_bytes"]) * hw.pixels // hw.requant_pixels
-    return step_banks(np.where(inside[:, None], words, -1), drain)
-
-
-def _results(packet: Packet, hw: HardwareConfig) -> Banks:
-    pixel, inside = _strips(packet, hw)
-    words = packet["out_base"] + pixel // packet["m"] * packet["out_row_stride"] + pixel % packet["m"]
-    planes = 1 + packet["out_bytes"]
-    return result_banks(np.where(inside, words, -1), packet["out_pitch"], planes, packet["k_blocks"], hw)
-
-
-def _reads(packet: Packet, hw: HardwareConfig) -> Beats:
-    """The residual's two planes, or the records of rows."""
-    pixel, inside = _strips(packet, hw)
-    planes, pitch = 1, 0
-    if packet["res_kind"] == codes.OperandKind.TENSOR:
-        words = packet["res_base"] + pixel // packet["m"] * packet["res_row_stride"] + pixel % packet["m"]
-        planes, pitch = 2, packet["res_pitch"]
-    else:
-        words = packet["row_base"] + pixel * (numerics.ITEM_BYTES // hw.act_word_bytes)
-    return result_reads(np.where(inside, words, -1), pitch, planes, packet["k_blocks"], hw)
-
-
-def _strips(packet: Packet, hw: HardwareConfig) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Pixels of strips, and which of them there are."""
-    count = packet["h"] * packet["m"]
-    pixel = stretch(-(-count // hw.pixels), packet["k_blocks"])[:, None] * hw.pixels + np.arange(hw.pixels)
-    return pixel, pixel < count
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from vla_isa import numerics
 from vla_isa.access import Access, Params
-from vla_isa.banks import Beats
+from vla_isa.banks import STRETCH, Beats
 from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import vector_cost
-from vla_isa.engine_words import stretch
+from vla_isa.engine_words import POOL_READS, Stretch
 from vla_isa.fields import Field, pack_fields
 from vla_isa.footprint import access, region_words, require_fit, taps, whole_region
 from vla_isa.generated import codes
@@ -64,27 +64,43 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
 
     taps = np.multiply.outer(inside("h", v["pad_top"]), inside("w", v["pad_left"])).ravel()
     steps = np.maximum(-(-taps // 2), 1)
-    pairs = np.append(steps, np.zeros(steps.size % 2, np.int64)).reshape(-1, 2).max(axis=1)
+    one, two = (_side_by_side(np.tile(steps, blocks)) for blocks in (1, 2))
     average = v["mode"] == codes.PoolMode.AVERAGE
-    overhead = timing.pool_overhead if average else timing.pool_max_overhead
     return vector_cost(
-        int(pairs.sum()) * v["in_blocks"], overhead, "compute", timing.vec_setup, Touches(reads=partial(_reads, packet))
+        v["in_blocks"] // 2 * two + v["in_blocks"] % 2 * one,
+        timing.pool_overhead if average else timing.pool_max_overhead,
+        "compute",
+        timing.vec_setup,
+        Touches(reads=partial(_reads, packet)),
     )
 
 
-def _reads(packet: Packet) -> Beats:
+def _side_by_side(steps: NDArray[np.int64]) -> int:
+    """Cycles of windows of so many steps, two at a time; beside a block's last one may be the next block's first."""
+    pairs = np.append(steps, np.zeros(steps.size % 2, np.int64)).reshape(-1, 2)
+    return int(pairs.max(axis=1).sum())
+
+
+def _reads(packet: Packet, done: float) -> Beats:
     """The windows of two output pixels side by side, two words of each in a cycle; each is a walk of its own."""
     v = packet.values
-    size = v["kernel_h"] * v["kernel_w"]
-    count = v["out_h"] * v["out_w"]
-    pair = stretch(-(-count // 2), -(-size // 2))
-    pixel = (2 * pair[:, None] + np.arange(2))[:, None, :, None]
-    tap = (2 * np.arange(-(-size // 2))[:, None] + np.arange(2))[None, :, None]
+    size, count = v["kernel_h"] * v["kernel_w"], v["out_h"] * v["out_w"]
+    windows = v["in_blocks"] * count
+    part = Stretch.of(-(-windows // 2), -(-size // 2), done)
+    window = 2 * part.jobs[:, None, None] + np.arange(2)[:, None]
+    block, pixel = np.divmod(window, count)
+    tap = np.arange(2 * -(-size // 2))
     iy = pixel // v["out_w"] * v["stride_h"] - v["pad_top"] + tap // v["kernel_w"]
     ix = pixel % v["out_w"] * v["stride_w"] - v["pad_left"] + tap % v["kernel_w"]
-    inside = (iy >= 0) & (iy < v["in_h"]) & (ix >= 0) & (ix < v["in_w"]) & (tap < size) & (pixel < count)
-    words = v["in_base"] + (v["in_slot"] + iy) % v["in_ring"] * v["in_row_stride"] + ix
-    return Beats.of(np.where(inside, words, -1).reshape(-1, 4), walk=2)
+    inside = (iy >= 0) & (iy < v["in_h"]) & (ix >= 0) & (ix < v["in_w"]) & (tap < size) & (window < windows)
+    words = v["in_base"] + (v["in_slot"] + iy) % v["in_ring"] * v["in_row_stride"] + block * v["in_pitch"] + ix
+    first = np.argsort(~inside, axis=2, kind="stable")  # those inside, without gaps
+    words = np.take_along_axis(np.where(inside, words, -1), first, axis=2)
+    beats = words.reshape(len(part.jobs), 2, -1, 2).transpose(0, 2, 1, 3).reshape(-1, 4)
+    pair, step = np.divmod(np.arange(len(beats)), -(-size // 2))
+    some = (beats >= 0).any(axis=1) | (step == 0)
+    pairs = tuple(part.left(pair[some])[:STRETCH].tolist())
+    return Beats.of(part.left(beats[some]), all=part.all, walk=2, starts=POOL_READS, windows=pairs)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

@@ -49,8 +49,8 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     )
 
 
-def _reads(packet: Packet, hw: HardwareConfig) -> Beats:
-    return item_reads(packet["in_base"], packet["n"], hw)
+def _reads(packet: Packet, hw: HardwareConfig, done: float) -> Beats:
+    return item_reads(packet["in_base"], packet["n"], hw, done)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

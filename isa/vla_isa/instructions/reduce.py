@@ -47,8 +47,8 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     return row_cost(packet, pair, timing.reduce_overhead + items, timing, Touches(reads=partial(_reads, packet, hw)))
 
 
-def _reads(packet: Packet, hw: HardwareConfig) -> Beats:
-    return pair_reads(packet, [("in", 1 + packet["in_bytes"], False)], None, 1, hw)
+def _reads(packet: Packet, hw: HardwareConfig, done: float) -> Beats:
+    return pair_reads(packet, [("in", 1 + packet["in_bytes"], False)], None, 1, hw, done)
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

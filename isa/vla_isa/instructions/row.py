@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,7 @@ from vla_isa.access import Access, Params
 from vla_isa.banks import Beats
 from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import row_cost
-from vla_isa.engine_words import pair_reads, pair_writes
+from vla_isa.engine_words import pair_reads, pair_results
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, item_words, matrix_words, table_words
 from vla_isa.generated import codes
@@ -112,17 +113,18 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
         words = writes + numerics.ITEM_BYTES // hw.act_word_bytes
         sums = max(timing.reduce_items, v["h"] * -(-v["m"] // 2) * (words - max(reads, writes)))
     overhead = timing.row_overhead + table + sums + max(0, first)
-    writes_of = partial(pair_writes, packet, 1 + v["out_bytes"], -(-slots // 2))
-    return row_cost(
-        packet, max(reads, writes), overhead, timing, Touches(reads=partial(_reads, packet, hw), writes=writes_of)
-    )
+    return row_cost(packet, max(reads, writes), overhead, timing, Touches(reads=partial(_reads, packet, hw, table)))
 
 
-def _reads(packet: Packet, hw: HardwareConfig) -> Beats:
+def _reads(packet: Packet, hw: HardwareConfig, table: int, done: float) -> Beats:
     row = codes.OperandKind.ROW
     planes = [(p, 1 + packet[f"{p}_bytes"], p != "a" and packet[f"{p}_kind"] == row) for p in _operands(packet)]
     items = packet["row_base"] if packet["row_mode"] else None
-    return pair_reads(packet, planes, items, 1 + packet["out_bytes"], hw)
+    beats = pair_reads(packet, planes, items, 1 + packet["out_bytes"], hw, done, waits=table)
+    if done:
+        return beats
+    slots = sum(1 if still else size for _, size, still in planes)
+    return replace(beats, results=pair_results(packet, items is not None, -(-slots // 2), hw))
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:

@@ -12,7 +12,7 @@ from vla_isa.access import Access, Params
 from vla_isa.banks import Beats
 from vla_isa.cost import Cost, Timing, Touches
 from vla_isa.engine_cycles import vector_cost
-from vla_isa.engine_words import stretch
+from vla_isa.engine_words import VEC_READS, Stretch
 from vla_isa.fields import Field, Rule, pack_fields
 from vla_isa.footprint import access, require_fit, table_access, whole_region
 from vla_isa.generated import codes
@@ -73,23 +73,29 @@ def _cost(packet: Packet, hw: HardwareConfig, params: Params | None, timing: Tim
     reading = timing.vec_table + 2 * -(-codes.TABLE_BYTES // hw.param_word_bytes) if v["table_enable"] else 0
     bound = "compute" if words > 2 * reading else "latency"
     return vector_cost(
-        -(-words // 2), reading + timing.vec_overhead, bound, timing.vec_setup, Touches(reads=partial(_reads, packet))
+        -(-words // 2),
+        reading + timing.vec_overhead,
+        bound,
+        timing.vec_setup,
+        Touches(reads=partial(_reads, packet, reading)),
     )
 
 
-def _reads(packet: Packet) -> Beats:
+def _reads(packet: Packet, table: int, done: float) -> Beats:
     """Two words of each operand in a cycle, channel block by channel block; each operand is a walk of its own."""
     shape = (packet["out_blocks"], packet["out_h"], packet["out_w"])
     count = int(np.prod(shape))
-    pair = stretch(-(-count // 2), 1)
-    index = 2 * pair[:, None] + np.arange(2)
+    part = Stretch.of(-(-count // 2), 1, done)
+    index = 2 * part.jobs[:, None] + np.arange(2)
     c, y, x = np.unravel_index(np.minimum(index, count - 1), shape)
     places = {"a": (y, c, x)}
     if packet["b_kind"] != codes.BKind.SCALAR:
         row, column = (packet["b_kind"] == kind for kind in (codes.BKind.ROW, codes.BKind.COLUMN))
         places["b"] = (y * (not row), c * (not column), x * (not row))
     words = np.concatenate([pixel_address(packet, p, *place) for p, place in places.items()], axis=1)
-    return Beats.of(np.where(np.tile(index, len(places)) < count, words, -1), walk=2)
+    return Beats.of(
+        np.where(np.tile(index, len(places)) < count, words, -1), all=part.all, walk=2, starts=VEC_READS, waits=table
+    )
 
 
 def _meaning(packet: Packet, memories: Memories) -> None:
