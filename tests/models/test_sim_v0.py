@@ -131,7 +131,7 @@ def test_a_saved_policy_names_its_language_model_and_statistics(tmp_path: Path) 
     said = json.loads((tmp_path / "saved" / "config.json").read_text())
     assert said["backbone_id"] == config.backbone_id and said["telemetry_mean"] == [0.5] * 8
     learnt = {name for name, weight in policy.named_parameters() if weight.requires_grad}
-    assert set(policy.state_dict()) == learnt
+    assert set(policy.state_dict()) == learnt | {name for name, _ in policy.eyes.named_buffers(prefix="eyes")}
     loaded = load_policy(tmp_path / "saved")
     inputs = policy.graphs()[0].example(2).values()
     with torch.no_grad():
@@ -181,6 +181,7 @@ def test_frozen_eyes_look_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     plain = made().eval()
     kept = made(eyes_frozen=True, feature_cache=str(tmp_path)).eval()
     assert not any(weight.requires_grad for weight in kept.eyes.parameters())
+    assert not any(module.training for module in kept.train().eyes.modules()) and kept.eval().projector is not None
     with torch.no_grad():
         wanted = plain(*plain.prepare(frames).inputs.values())
         found = kept(*kept.prepare(frames).inputs.values())

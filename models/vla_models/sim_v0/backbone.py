@@ -58,6 +58,7 @@ def read_backbone(folder: Path, layers: int) -> Backbone:
             raise ValueError(f"'layers' is {layers}, and it has {config.num_hidden_layers}")
         config.num_hidden_layers = layers
         hf.utils.logging.set_verbosity_error()  # it would list what is left out
+        hf.utils.logging.disable_progress_bar()
         model = hf.AutoModel.from_pretrained(folder, config=config, use_safetensors=True, dtype=torch.float32, **_LOCAL)
         return Backbone(model)
 

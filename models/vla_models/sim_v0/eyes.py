@@ -1,4 +1,7 @@
-"""From a picture to a row of features: convolutions that halve it, and one linear layer, so that places count."""
+"""From a picture to a row of features: convolutions that halve it, and one linear layer, so that places count.
+
+Each has a batch norm, without which what is in the picture hardly gets through at first; `vlac` folds it away.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,15 @@ class Eyes(nn.Module):  # type: ignore[misc]  # torch is untyped here
         layers: list[nn.Module] = []
         before = 3
         for channels in config.channels:
-            layers += [nn.Conv2d(before, channels, 3, stride=2, padding=1), nn.ReLU()]
+            layers += [
+                nn.Conv2d(before, channels, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+            ]
             before = channels
         side = config.image_size >> len(config.channels)
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * side**2, config.features), nn.ReLU())
+        last = [nn.Linear(before * side**2, config.features, bias=False), nn.BatchNorm1d(config.features), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Flatten(), *last)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """(N, dv), of (N, 3, S, S)."""

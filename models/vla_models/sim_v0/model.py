@@ -79,6 +79,13 @@ class SimV0(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.register_load_state_dict_post_hook(_no_backbone_missing)
         return backbone
 
+    def train(self, mode: bool = True) -> SimV0:
+        """Eyes that stay as they are see as they will on a robot."""
+        super().train(mode)
+        if self.config.eyes_frozen:
+            self.eyes.eval()
+        return self
+
     def forward(
         self,
         picture: torch.Tensor,
