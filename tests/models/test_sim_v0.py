@@ -153,11 +153,39 @@ def test_the_first_layers_of_a_language_model(tmp_path: Path) -> None:
     tokens = torch.randn(2, 6, 16)
     with torch.no_grad():
         wanted = theirs(inputs_embeds=tokens, output_hidden_states=True).hidden_states
-        torch.testing.assert_close(policy.backbone(tokens), wanted[-1][:, -1])
+        torch.testing.assert_close(policy.backbone(tokens), wanted[-1][:, -1], atol=1e-5, rtol=1e-5)
         shorter = find_policy("sim_v0").make(fitted(backbone=str(folder), layers=2))
-        torch.testing.assert_close(shorter.backbone(tokens), theirs.model.norm(wanted[2])[:, -1])
+        last = theirs.model.norm(wanted[2])[:, -1]
+        torch.testing.assert_close(shorter.backbone(tokens), last, atol=1e-5, rtol=1e-5)
     with pytest.raises(PolicyError, match="'layers' is 4, and it has 3"):
         find_policy("sim_v0").make(fitted(backbone=str(folder), layers=4))
+
+
+def test_turned_rows_have_no_large_channel_and_say_the_same(tmp_path: Path) -> None:
+    """Of a Llama with biases, weights in its norms and a channel that each layer makes large, as SmolLM2 has them."""
+    import torch
+    import transformers
+
+    from vla_models.sim_v0.backbone import Backbone
+
+    folder = write_language_model(tmp_path, attention_bias=True, mlp_bias=True)
+    plain, other = (transformers.LlamaModel.from_pretrained(folder, dtype=torch.float32) for _ in range(2))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, weight in plain.named_parameters():
+            weight += 0.3 * torch.randn_like(weight)
+            if "down_proj" in name:
+                weight[3] *= 30
+        other.load_state_dict(plain.state_dict())
+        plain, turned = Backbone(plain), Backbone(other, turned=True)
+        tokens = torch.randn(4, 6, 16)
+        torch.testing.assert_close(turned(tokens), plain(tokens), atol=1e-4, rtol=1e-4)
+
+        def largest(model: Any, rows: Any) -> float:
+            row = model(inputs_embeds=rows, output_hidden_states=True).hidden_states[2]
+            return float(row.abs().max() / row.square().mean().sqrt())
+
+        assert largest(turned.model, tokens @ turned.there) < 0.75 * largest(plain.model, tokens)
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:

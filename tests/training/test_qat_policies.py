@@ -18,7 +18,7 @@ REFUSED = {
     "flow_autoregressive": r"has 2 graphs \(flow, autoregressive\); QAT takes policies of one",
     "rdt": "QAT takes no nodes that run on the host",
     "pi_zero_pixels": "no graph that repeats or carries state; the compiler makes this one of 10 rounds",
-    "sim_v0": r"Mul '.*' cannot be trained as the device computes it",
+    "sim_v0": r"Split '.*' cannot be trained as the device computes it",
     "siglip_tower": r"Add '.*' cannot be trained as the device computes it",
     "vlm_waypoint": r"Add '.*' cannot be trained as the device computes it",
     "act": r"Concat '.*' cannot be trained as the device computes it",

@@ -15,6 +15,7 @@ from torch import nn
 
 from vla_models.errors import PolicyError
 from vla_models.sim_v0.config import SimV0Config
+from vla_models.sim_v0.turn import turn
 
 __all__ = ["Backbone", "backbone_id", "backbone_width", "random_backbone", "read_backbone"]
 
@@ -24,12 +25,21 @@ _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 class Backbone(nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """A decoder in evaluation mode for ever, so without dropout; gradients pass through it, and none stays in it."""
+    """A decoder in evaluation mode for ever, so without dropout; gradients pass through it, and none stays in it.
 
-    def __init__(self, model: nn.Module) -> None:
+    Args:
+        model: of transformers.
+        turned: write the rows of a Llama in other axes (`turn.py`).
+    """
+
+    def __init__(self, model: nn.Module, turned: bool = False) -> None:
         super().__init__()
         model.set_input_embeddings(nn.Identity())  # tokens come as rows: the table of words is of no use
-        self.model = model
+        self.model, self.turned = model, turned
+        if turned:
+            there, back = turn(model)
+            self.register_buffer("there", there)
+            self.register_buffer("back", back)
         self.requires_grad_(False)
         self.train()
 
@@ -40,8 +50,9 @@ class Backbone(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """The last token's last hidden row (N, d), of tokens (N, T, d)."""
-        found: torch.Tensor = self.model(inputs_embeds=tokens, use_cache=False).last_hidden_state[:, -1]
-        return found
+        rows = tokens @ self.there if self.turned else tokens
+        found: torch.Tensor = self.model(inputs_embeds=rows, use_cache=False).last_hidden_state[:, -1]
+        return found @ self.back if self.turned else found
 
 
 def read_backbone(folder: Path, layers: int) -> Backbone:
@@ -60,7 +71,7 @@ def read_backbone(folder: Path, layers: int) -> Backbone:
         hf.utils.logging.set_verbosity_error()  # it would list what is left out
         hf.utils.logging.disable_progress_bar()
         model = hf.AutoModel.from_pretrained(folder, config=config, use_safetensors=True, dtype=torch.float32, **_LOCAL)
-        return Backbone(model)
+        return Backbone(model, turned=config.model_type == "llama")
 
     return _from_outside(folder, read)
 
