@@ -18,7 +18,6 @@ from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.risk import ask, score, table
 
-pytest.importorskip("torch")
 V = 6  # of the telemetry
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from rover_samples import made, run, windows
 from vla_training.errors import TrainConfigError
-from vla_training.evaluate.risk_scores import alarm_threshold, alarms, confusion, expected_calibration_error
+from vla_training.risk_scores import alarm_threshold, alarms, confusion, expected_calibration_error
 
 
 def test_a_threshold_keeps_to_the_false_alarms() -> None:

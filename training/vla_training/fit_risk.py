@@ -20,7 +20,7 @@ from vla_models.sim_v0.names import CONFIDENCE
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.risk import ask
-from vla_training.evaluate.risk_scores import alarm_threshold, expected_calibration_error
+from vla_training.risk_scores import alarm_threshold, expected_calibration_error
 
 __all__ = ["FittedRisk", "fit_risk", "scaled_and_shifted"]
 

@@ -24,13 +24,13 @@ from vla_models.sim_v0.names import CONFIDENCE
 from vla_models.sim_v0.said import chances
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
-from vla_training.evaluate.risk_scores import (
+from vla_training.evaluate.runners import network_runner
+from vla_training.risk_scores import (
     alarm_threshold,
     alarms,
     confusion,
     expected_calibration_error,
 )
-from vla_training.evaluate.runners import network_runner
 
 __all__ = ["SHUFFLED", "RiskRow", "Said", "ask", "ask_frames", "save_predictions", "score", "table"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vla_datasets.worlds.rover.names import HIGH
 from vla_models.sim_v0.names import CONFIDENCE, WORDS
 from vla_training.errors import TrainConfigError
-from vla_training.evaluate.risk_scores import alarm_threshold, alarms, expected_calibration_error
+from vla_training.risk_scores import alarm_threshold, alarms, expected_calibration_error
 
 if TYPE_CHECKING:
     import numpy.typing as npt
