@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 
 from rover_samples import SIDE, STATISTICS, fitted, run, write_runs
 from vla_datasets.keys import ACTION
-from vla_datasets.worlds.rover.names import IMAGE, TELEMETRY, WEIGHT
+from vla_datasets.worlds.rover.names import HIGH, IMAGE, TELEMETRY, WEIGHT
 from vla_models.registry import find_policy
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.risk import ask, score, table
+from vla_training.risk_scores import alarm_threshold
 
 V = 6  # of the telemetry
 
@@ -108,11 +110,36 @@ def test_a_table(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[1].split()[:2] == ["it", "100.0"] and lines[1].split()[-1] == "-"
 
 
+def made_right_at_times(folder: Path, data: Path) -> None:
+    """An untrained policy says what is most often right, and is surer where that is so, but far too sure."""
+    from vla_models.saved import load_config, load_policy, save_whole_policy
+
+    config, weights = load_config(folder)[1], load_policy(folder).state_dict()
+    said = ask(RunnerSpec("float", folder), data, "val")
+    for place, name in enumerate(("risk", "reason", "action")):
+        weights[f"heads.{name}.bias"][np.bincount(said.right[:, place]).argmax()] += 10
+    shutil.rmtree(folder)
+    save_whole_policy(folder, "sim_v0", config, weights)
+    said = ask(RunnerSpec("float", folder), data, "val")
+    words, high = said.words.copy(), said.right[:, 0] == HIGH
+    words[:, 0] = np.where(said.high >= alarm_threshold(said.high, high, 0.3), HIGH, said.below)
+    right = (words == said.right).all(axis=1)
+    if said.log_odds[right].mean() < said.log_odds[~right].mean():
+        for name in ("heads.confidence.weight", "heads.confidence.bias"):
+            weights[name] *= -1
+    weights["heads.confidence.bias"] += 3
+    shutil.rmtree(folder)
+    save_whole_policy(folder, "sim_v0", config, weights)
+
+
 def test_commands(data: Path, policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from vla_models.saved import load_config, load_policy
     from vla_training.cli import main
 
     given = ["--data", str(data), "--false-alarms", "0.3"]
+    assert main(["fit-risk", "--policy", str(policy), *given, "-o", str(tmp_path / "fit")]) == 1
+    assert "The policy is right on 0 of" in capsys.readouterr().err
+    made_right_at_times(policy, data)
     asks = ["risk", str(policy), *given, "-o", str(tmp_path / "t.json"), "--predictions", str(tmp_path / "p.json")]
     assert main(asks) == 0
     (before,) = json.loads((tmp_path / "t.json").read_text())

@@ -68,8 +68,12 @@ def fit_risk(source: Path, data: Path, split: str, false_alarms: float, out: Pat
     words = said.words.copy()
     words[:, 0] = np.where(said.high >= threshold, HIGH, said.below)
     right = (words == said.right).all(axis=1)
-    scale, shift = scaled_and_shifted(said.logits, right)
-    after = 1 / (1 + np.exp(-(scale * said.logits + shift)))
+    if right.all() or not right.any():
+        raise EvaluationError(
+            f"The policy is right on {int(right.sum())} of {len(right)} frames; both kinds are needed."
+        )
+    scale, shift = scaled_and_shifted(said.log_odds, right)
+    after = 1 / (1 + np.exp(-(scale * said.log_odds + shift)))
     policy = load_policy(source)
     with torch.no_grad():
         head = policy.heads[CONFIDENCE]
@@ -80,13 +84,13 @@ def fit_risk(source: Path, data: Path, split: str, false_alarms: float, out: Pat
     return FittedRisk(len(high), threshold, before, expected_calibration_error(after, right))
 
 
-def scaled_and_shifted(logits: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> tuple[float, float]:
+def scaled_and_shifted(log_odds: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """The scale and shift of log-odds (N,) that are likeliest, by Newton's method; the scale is above 0.
 
     Raises:
         EvaluationError: the surer the policy is, the more often it is wrong.
     """
-    columns = np.stack([logits, np.ones_like(logits)], axis=1)
+    columns = np.stack([log_odds, np.ones_like(log_odds)], axis=1)
     found = np.zeros(2)  # from where Newton's steps do not overshoot
     for _ in range(_STEPS):
         chance = 1 / (1 + np.exp(-np.clip(columns @ found, -30, 30)))

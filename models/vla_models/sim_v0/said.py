@@ -13,7 +13,7 @@ from vla_models.errors import ObservationError
 from vla_models.sim_v0.config import SimV0Config
 from vla_models.sim_v0.names import CONFIDENCE, WORDS
 
-__all__ = ["chances", "predict_json", "said"]
+__all__ = ["below_high", "chances", "predict_json", "said"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Floats = npt.NDArray[np.float64]
@@ -38,9 +38,15 @@ def chances(outputs: Arrays) -> dict[str, Floats]:
     return found
 
 
+def below_high(chance: Mapping[str, Floats]) -> npt.NDArray[np.int64]:
+    """Index of the likeliest risk that is not high, (N,)."""
+    found: npt.NDArray[np.int64] = chance["risk"][:, :HIGH].argmax(axis=1)
+    return found
+
+
 def said(config: SimV0Config, chance: Mapping[str, Floats]) -> npt.NDArray[np.int64]:
     """Indices of risk, reason and action (N, 3): the likeliest words, but high from `high_from` on alone."""
-    risk = np.where(chance["risk"][:, HIGH] >= config.high_from, HIGH, chance["risk"][:, :HIGH].argmax(axis=1))
+    risk = np.where(chance["risk"][:, HIGH] >= config.high_from, HIGH, below_high(chance))
     return np.stack([risk, chance["reason"].argmax(axis=1), chance["action"].argmax(axis=1)], axis=1)
 
 

@@ -21,7 +21,7 @@ from vla_datasets.keys import ACTION, TASK, Sample
 from vla_datasets.lerobot.reader import Dataset, open_dataset
 from vla_datasets.worlds.rover.names import HIGH, IMAGE, SAID, TELEMETRY, WEIGHT
 from vla_models.sim_v0.names import CONFIDENCE
-from vla_models.sim_v0.said import chances
+from vla_models.sim_v0.said import below_high, chances
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.runners import network_runner
@@ -52,7 +52,7 @@ class Said:
         high: chance of a high risk, (N,).
         below: the likeliest risk that is not high, (N,).
         confidence: that all three are right, (N,).
-        logits: log-odds of that, (N,), as the network gave them.
+        log_odds: of that, (N,), as the network gave them.
         cycles: of a frame on the device, where there is one.
     """
 
@@ -62,7 +62,7 @@ class Said:
     high: npt.NDArray[np.float64]
     below: npt.NDArray[np.int64]
     confidence: npt.NDArray[np.float64]
-    logits: npt.NDArray[np.float64]
+    log_odds: npt.NDArray[np.float64]
     cycles: int | None = None
 
     @property
@@ -135,13 +135,13 @@ def ask_frames(runner: Any, runs: Sequence[Run], numbers: Sequence[int]) -> Said
             words.append(said[slot])
     outputs = {name: np.concatenate([each[name] for each in heard]) for name in heard[0]}
     chance = chances(outputs)
-    each = {
+    each: dict[str, Any] = {
         "right": np.array(right),
         "words": np.array(words),
         "high": chance["risk"][:, HIGH],
-        "below": chance["risk"][:, :HIGH].argmax(axis=1),
+        "below": below_high(chance),
         "confidence": chance[CONFIDENCE],
-        "logits": np.asarray(outputs[CONFIDENCE], np.float64)[:, 0],
+        "log_odds": np.asarray(outputs[CONFIDENCE], np.float64)[:, 0],
     }
     return Said(tuple(itertools.compress(ids, kept)), **{name: values[kept] for name, values in each.items()})
 
