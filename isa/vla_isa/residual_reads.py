@@ -45,6 +45,8 @@ def waits(count: int, steps: int, entries: int, found: Callable[[Words], tuple[S
         steps: of a strip; entries: of its results.
         found: the strips of some numbers.
     """
+    if not steps:  # a task masks all that is read: no operands take banks
+        return 0
     some = max(_LEAST, min(_LONGEST // entries, _CYCLES // steps)) // 2 * 2
     if count <= some:
         return waiting(found(np.arange(count)))
