@@ -18,7 +18,7 @@ from vla_isa.errors import BadUsageError, ConfigError, InputError
 from vla_isa.program import Program
 from vla_models.policy import Preprocessor, history_of
 from vla_models.registry import find_policy
-from vla_models.saved import load_preprocessor
+from vla_models.saved import load_preprocessor, saved_folder
 from vlarun.backends import create
 from vlarun.calls import Call, Chooser, choose_entry, plan_calls
 from vlarun.partitions import PackageSession, open_session
@@ -27,7 +27,7 @@ from vlarun.serve.episode import Plain, PolicyFactory
 from vlarun.serve.server import Limits, PolicyServer
 from vlarun.session import Session
 
-__all__ = ["PolicyEpisode", "read_api_key", "serve"]
+__all__ = ["PolicyEpisode", "read_api_key", "serve", "served_preprocessor"]
 
 TASK = ("prompt", "task")  # where an observation says what to do: openpi's name, and LeRobot's
 
@@ -92,7 +92,7 @@ def _metadata(args: argparse.Namespace, session: Session | PackageSession) -> di
         "backend": args.backend,
         "policy": "" if args.policy is None else str(args.policy),
         "host_partitions": 0,
-        "history": 1 if args.policy is None else history_of(_preprocessor(args.policy)()),
+        "history": 1 if args.policy is None else history_of(served_preprocessor(args.policy)()),
         **_described(session, args.entry),
     }
     if isinstance(session, PackageSession):
@@ -132,7 +132,7 @@ def _policy(name: str, session: Session | PackageSession) -> PolicyFactory:
     Raises:
         VlaError: there is none, or its tensors are not the program's.
     """
-    make = _preprocessor(name)
+    make = served_preprocessor(name)
     made, (wanted, optional) = make(), session.wanted_inputs()
     if entries := _calls(name):
         if not isinstance(session, Session):
@@ -159,13 +159,19 @@ def _policy(name: str, session: Session | PackageSession) -> PolicyFactory:
 
 def _calls(name: str) -> tuple[str, ...]:
     """The entry points that run for one observation; none where the policy has one graph."""
-    return tuple(getattr(_preprocessor(name)(), "calls", ()))
+    return tuple(getattr(served_preprocessor(name)(), "calls", ()))
 
 
-def _preprocessor(name: str) -> Callable[[], Preprocessor]:
+def served_preprocessor(name: str) -> Callable[[], Preprocessor]:
+    """What makes the preprocessor of the policy in a folder (see `saved_folder`), or of the registered one called so.
+
+    Raises:
+        PolicyError: there is none.
+    """
     if Path(name).is_dir():
-        load_preprocessor(Path(name))  # what is wrong with it is said now
-        return lambda: load_preprocessor(Path(name))
+        folder = saved_folder(Path(name))
+        load_preprocessor(folder)  # what is wrong with it is said now
+        return lambda: load_preprocessor(folder)
     spec = find_policy(name)
     return lambda: spec.preprocessor(spec.configured({}))
 

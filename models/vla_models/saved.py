@@ -32,6 +32,7 @@ __all__ = [
     "load_preprocessor",
     "save_policy",
     "save_whole_policy",
+    "saved_folder",
 ]
 
 CONFIG_FILE = "config.json"
@@ -64,6 +65,14 @@ def save_whole_policy(out: Path, name: str, config: Any, weights: Mapping[str, t
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"output folder '{out}' cannot be written: {error.strerror}") from error
+
+
+def saved_folder(folder: Path) -> Path:
+    """Where the saved policy of a folder is: the newest one of a training's run, that of a checkpoint, or it itself."""
+    for inside in (folder / "checkpoints" / "last" / "pretrained_model", folder / "pretrained_model"):
+        if (inside / CONFIG_FILE).is_file():
+            return inside
+    return folder
 
 
 def load_config(folder: Path) -> tuple[PolicySpec, Any]:

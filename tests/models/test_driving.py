@@ -251,7 +251,7 @@ def test_controls_are_what_a_car_takes() -> None:
     [
         ({CAMERA: np.zeros((128, 128, 3), np.uint8)}, "must be uint8"),
         ({STATE: np.array([np.nan])}, "one finite number"),
-        ({COMMAND_KEY: np.array([9])}, "The command is 9; it must be from 0 to 8"),
+        ({COMMAND_KEY: np.array([9])}, f"'{COMMAND_KEY}' is 9; it must be one whole number from 0 to 8"),
     ],
 )
 def test_bad_observations_are_refused(change: Observation, message: str) -> None:

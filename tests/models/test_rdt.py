@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from rdt_samples import CAMERA, PLACES, SIDE, SMALL, TASK, episode, made, statistics, write_sentences
-from vla_datasets.keys import ACTION, STATE
+from vla_datasets.keys import ACTION, STATE, image
 from vla_models.chunks.names import ACTIONS, NOISE
 from vla_models.errors import LanguageError, ObservationError, PolicyError
 from vla_models.rdt.config import RdtConfig
@@ -324,6 +324,21 @@ def test_what_is_seen_is_checked(sentences: str) -> None:
     for chunk in (np.zeros((1, 6, 14)), np.full((1, 6, 128), np.nan)):
         with pytest.raises(ObservationError, match="The chunk is"):
             preprocessor.actions({ACTIONS: chunk})
+
+
+def test_of_a_refused_observation_no_picture_is_kept(sentences: str) -> None:
+    """The first camera's was there, and the second one's was not: the first would be a step ahead from then on."""
+    options = SMALL | {"cameras": ("top", "left"), "history": 2, "execute": 1, "embeddings": sentences}
+    refused, plain = (RdtPreprocessor(RdtConfig(**options)) for _ in range(2))
+    pictures = [np.full((SIDE, SIDE, 3), 50 * step, np.uint8) for step in range(4)]
+    for preprocessor in (refused, plain):
+        preprocessor.reset(TASK)
+    for picture in pictures:
+        seen = {STATE: np.zeros(14, np.float32), CAMERA: picture, image("left"): picture}
+        with pytest.raises(ObservationError, match="must be uint8"):
+            refused.inputs(seen | {image("left"): np.zeros((1, 1, 3), np.uint8)})
+        found, wanted = refused.inputs(seen), plain.inputs(seen)
+        assert all(np.array_equal(found[name], value) for name, value in wanted.items())
 
 
 def test_instructions_without_embeddings_are_refused(sentences: str, tmp_path: Path) -> None:

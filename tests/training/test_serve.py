@@ -16,7 +16,7 @@ from vla_datasets.worlds.episode import WorldEpisode
 from vla_datasets.worlds.registry import find_world
 from vla_isa.errors import VlaError
 from vla_models.babyai_cnn.preprocess import CAMERA, BabyAIPreprocessor
-from vla_toolchain.serve_command import PolicyEpisode
+from vla_toolchain.serve_command import PolicyEpisode, served_preprocessor
 from vla_training.evaluate.backends import RunnerSpec, ServerSpec
 from vla_training.evaluate.closed_loop import evaluate
 from vla_training.evaluate.runners import make_runner
@@ -46,6 +46,18 @@ def test_an_episode_begins_with_its_task() -> None:
         np.testing.assert_array_equal(episode.inputs(view(1))["image"], fresh)
 
 
+def test_a_run_is_served_by_its_newest_policy(tmp_path: Path) -> None:
+    """As `vla-train export` and `evaluate` take it: the run's own config.json is that of the training."""
+    saved = tmp_path / "checkpoints" / "last" / "pretrained_model"
+    saved.mkdir(parents=True)
+    (saved / "config.json").write_text('{"type": "babyai_cnn"}')
+    (tmp_path / "config.json").write_text('{"steps": 3}')
+    for folder in (tmp_path, saved.parent, saved):
+        assert isinstance(served_preprocessor(str(folder))(), BabyAIPreprocessor)
+    with pytest.raises(VlaError, match="is not a saved policy"):
+        served_preprocessor(str(saved.parent.parent))
+
+
 @pytest.mark.slow
 def test_the_policy_acts_as_in_the_evaluation(run: Path, data: Path, tmp_path: Path) -> None:
     from vla_models.export_onnx import export_onnx
@@ -61,7 +73,7 @@ def test_the_policy_acts_as_in_the_evaluation(run: Path, data: Path, tmp_path: P
     assert vlac(["compile", str(model), "-o", str(program), "--config", "tiny", "--calib", str(calibration)]) == 0
 
     runner = make_runner(RunnerSpec("sim", program, str(run)))
-    command = [sys.executable, "-m", "vlarun", "serve", str(program), "--policy", str(folder), "--port", "0"]
+    command = [sys.executable, "-m", "vlarun", "serve", str(program), "--policy", str(run), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

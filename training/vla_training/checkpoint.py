@@ -33,7 +33,7 @@ from vla_isa.documents import read_json
 from vla_isa.errors import OutputError
 from vla_models.errors import PolicyError
 from vla_models.registry import find_policy
-from vla_models.saved import WEIGHTS_FILE, load_policy, save_policy
+from vla_models.saved import WEIGHTS_FILE, load_policy, save_policy, saved_folder
 from vla_training.config.run import TrainConfig
 from vla_training.errors import CheckpointError, TrainConfigError
 from vla_training.objectives.registry import find_objective
@@ -164,9 +164,9 @@ def pretrained_folder(run: Path) -> Path:
     Raises:
         CheckpointError: there is none.
     """
-    for folder in (run, run / "pretrained_model", run / "checkpoints" / "last" / "pretrained_model"):
-        if (folder / WEIGHTS_FILE).is_file():
-            return folder
+    folder = saved_folder(run)
+    if (folder / WEIGHTS_FILE).is_file():
+        return folder
     raise CheckpointError(f"{run} holds no saved policy; train one with 'vla-train train --out {run}'.")
 
 

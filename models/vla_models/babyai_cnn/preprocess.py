@@ -17,11 +17,11 @@ from vla_models.babyai_cnn.config import ACTIONS, FRAMES, IMAGE_SIZE
 from vla_models.babyai_cnn.names import ACTION_LOGITS, IMAGE, MISSION, PREVIOUS_ACTION
 from vla_models.babyai_cnn.words import bag_of_words
 from vla_models.errors import ObservationError
+from vla_models.observed import read_picture
 
 __all__ = ["CAMERA", "BabyAIPreprocessor"]
 
 CAMERA = image("front")
-_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 
 
 class BabyAIPreprocessor:
@@ -55,11 +55,7 @@ class BabyAIPreprocessor:
         """
         if self._mission is None:
             raise ObservationError("No mission yet: call reset(task) at the start of each episode.")
-        if CAMERA not in observation:
-            raise ObservationError(f"The observation has no '{CAMERA}'; it has {', '.join(observation)}.")
-        seen = np.asarray(observation[CAMERA])
-        if seen.shape != _SHAPE or seen.dtype != np.uint8:
-            raise ObservationError(f"The image is {seen.dtype} {seen.shape}; it must be uint8 {_SHAPE}.")
+        seen = read_picture(observation, CAMERA, IMAGE_SIZE, IMAGE_SIZE)
         self._images.append(seen)
         while len(self._images) < FRAMES:
             self._images.append(seen)

@@ -29,11 +29,11 @@ from vla_models.driving.names import (
     WORLD_SIZE,
 )
 from vla_models.errors import ObservationError
+from vla_models.observed import read_floats, read_number, read_picture
 
 __all__ = ["DrivingPreprocessor"]
 
 _BRAKE_FROM = 0.1  # less is none: a policy never says exactly 0
-_SHAPE = (WORLD_SIZE, WORLD_SIZE, 3)
 Floats = npt.NDArray[np.float32]
 
 
@@ -76,18 +76,9 @@ class DrivingPreprocessor:
         Raises:
             ObservationError: something is missing, of another shape or type, or no command of the world.
         """
-        missing = [key for key in (CAMERA, STATE, COMMAND_KEY) if key not in observation]
-        if missing:
-            raise ObservationError(f"The observation has no '{missing[0]}'; it has {', '.join(observation)}.")
-        seen = np.asarray(observation[CAMERA])
-        if seen.shape != _SHAPE or seen.dtype != np.uint8:
-            raise ObservationError(f"The image is {seen.dtype} {seen.shape}; it must be uint8 {_SHAPE}.")
-        speed = np.asarray(observation[STATE], np.float32).reshape(-1)
-        if speed.size != 1 or not np.isfinite(speed).all():
-            raise ObservationError(f"The speed is {speed.tolist()}; it must be one finite number, in m/s.")
-        command = int(np.asarray(observation[COMMAND_KEY]).reshape(-1)[0])
-        if not 0 <= command < len(BRANCH_OF_COMMAND):
-            raise ObservationError(f"The command is {command}; it must be from 0 to {len(BRANCH_OF_COMMAND) - 1}.")
+        seen = read_picture(observation, CAMERA, WORLD_SIZE, WORLD_SIZE)
+        speed = read_floats(observation, STATE, 1)
+        command = read_number(observation, COMMAND_KEY, len(BRANCH_OF_COMMAND))
         self._images.append(shrink(seen, self._side))
         while len(self._images) < (self._images.maxlen or 1):
             self._images.append(self._images[-1])

@@ -16,6 +16,7 @@ from vla_models.chunks.ensemble import Ensemble
 from vla_models.chunks.names import ACTIONS
 from vla_models.errors import ObservationError
 from vla_models.lerobot.features import Feature
+from vla_models.observed import are_finite, array_of
 
 __all__ = ["LerobotPreprocessor"]
 
@@ -99,11 +100,11 @@ class LerobotPreprocessor:
     def _seen(self, observation: Mapping[str, Any], feature: Feature) -> Floats:
         if feature.key not in observation:
             raise ObservationError(f"The observation has no '{feature.key}'; it has {', '.join(observation)}.")
-        value = np.asarray(observation[feature.key])
+        value = array_of(f"'{feature.key}'", observation[feature.key])
         steps = () if self.history == 1 else (self.history,)
         shape = (*steps, *feature.shape[1:], feature.shape[0]) if feature.is_image else (*steps, *feature.shape)
         right = value.dtype == np.uint8 if feature.is_image else value.dtype.kind in "fiu"
-        if value.shape != shape or not right or not np.isfinite(value).all():
+        if value.shape != shape or not right or not are_finite(value):
             wanted = "uint8" if feature.is_image else "finite numbers"
             raise ObservationError(f"'{feature.key}' is {value.dtype} {value.shape}; it must be {wanted} {shape}.")
         return feature.normalized(value).reshape(1, -1, *feature.seen[1:])

@@ -75,8 +75,11 @@ class RdtPreprocessor:
         if not c.channels:
             raise ObservationError("rdt: 'channels' is empty: features of pictures are the input, made elsewhere.")
         state = read_floats(observation, STATE, len(c.state_mean))
-        for camera, kept in self._seen.items():
-            kept.append(network_picture(c, read_picture(observation, image(camera), c.image_height, c.image_width)))
+        seen = [read_picture(observation, image(camera), c.image_height, c.image_width) for camera in self._seen]
+        for kept, picture in zip(
+            self._seen.values(), seen, strict=True
+        ):  # all are there: none is kept of a refused one
+            kept.append(network_picture(c, picture))
         pictures = [self._seen[camera][-1 - age] for camera, age in c.pictures]
         return network_inputs(c, state, self._words, pictures, self._random)
 
