@@ -14,6 +14,8 @@ from graphs import GraphBuilder
 from task_nets import masked_model, run_onnx
 
 import vlarun
+from vla_isa.errors import VlaError
+from vla_toolchain.verify import report
 from vla_toolchain.verify.report import loss_report
 from vlac import CompileOptions, compile_file
 
@@ -45,7 +47,7 @@ def samples(tasks: list[int]) -> Samples:
     ]
 
 
-def compiled(given: Samples, **said: Any) -> Any:
+def compiled(given: Samples | str, **said: Any) -> Any:
     masks = {"block": BLOCK, **said, "tasks": TASKS}
     return compile_file(net(), "tiny", CompileOptions(calibration=given, task_masks=masks))
 
@@ -69,8 +71,9 @@ def test_ranges_are_those_of_each_samples_own_task(tasks: list[int]) -> None:
     assert compiled(given).program.outputs[0].scale > 1.8 * wanted  # as a whole, too
 
 
-def test_accuracy_is_that_of_the_tasks() -> None:
+def test_accuracy_is_that_of_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of `main`, whose values reach twice as far as the scale, less would be left."""
+    monkeypatch.setattr(report, "_SECONDS", 1e9)
     state = compiled(samples([0, 1] * 5), input="which")
     (line, *_), _ = loss_report(state, state.program)
     assert "2 samples held out" in line
@@ -83,3 +86,17 @@ def test_accuracy_is_that_of_the_tasks() -> None:
     assert snr > 30 and ((found - wanted) ** 2).sum() < 1e-3 * (wanted**2).sum()
     whole = run_onnx(model, sample)[name]
     assert ((session.run(sample, entry="main")[name] - whole) ** 2).sum() > 2e-3 * (whole**2).sum()
+
+
+@pytest.mark.parametrize("said", [[0, 0], [1, 1], [0.4, 0.6], [-1, 0], [0, 5], [0, -1]])
+def test_a_sample_that_chooses_no_task_is_refused(said: list[float]) -> None:
+    """The largest of its numbers would choose one."""
+    given = samples([0, 1, 0])
+    given[1]["which"] = np.array([said], np.float32)
+    with pytest.raises(VlaError, match=r"sample 1: input 'which' is .*, which chooses no task; it must be 1 at"):
+        compiled(given, input="which")
+    assert compiled(given).program.tasks  # there it is an input like any other
+
+
+def test_random_numbers_choose_a_task() -> None:
+    assert compiled("random:4", input="which").program.tasks

@@ -127,6 +127,13 @@ def test_few_samples_and_random_ones_are_said_to_be_so(tmp_path, capsys):
     assert "its scales are a guess (--calib random)" in out.splitlines()[0]
 
 
+def test_a_file_called_random_is_a_file(tmp_path, capsys, monkeypatch):
+    saved(tmp_path, 4).rename(tmp_path / "random_frames.npz")
+    monkeypatch.chdir(tmp_path)
+    assert compile_file(small(), tmp_path, "--calib", "random_frames.npz") == 0
+    assert "on 4 samples of the calibration data itself" in line_of(capsys.readouterr().out)
+
+
 def test_a_quantized_model_has_no_float_model_to_compare_with(tmp_path, capsys):
     assert compile_file(model_with(lambda g, x: g.qdq(x)), tmp_path) == 0
     out = capsys.readouterr().out

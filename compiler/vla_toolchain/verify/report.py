@@ -26,6 +26,7 @@ from vla_toolchain.verify.tasks import entry_run, in_tasks, model_run
 from vlac.errors import ModelError
 from vlac.graphs import CompiledGraphs
 from vlac.passes import Compilation
+from vlac.quantize.calibration import is_random
 from vlac.report.accuracy import NodeAccuracy
 from vlarun.partitions import open_session
 
@@ -129,7 +130,7 @@ def _samples(state: Compilation) -> tuple[list[Mapping[str, NDArray[Any]]], str]
     made = state.quantized
     if made.held_out:
         return list(made.held_out), "held out from calibration"
-    if str(state.options.calibration).startswith("random"):
+    if state.options.calibration is not None and is_random(state.options.calibration):
         seeds = count(1)  # calibration's own has seed 0
         return [random_inputs(state.source.light, next(seeds)) for _ in range(_SAMPLES)], "of other random numbers"
     return list(made.samples), "of the calibration data itself (of 5 and more, a fifth is held out)"

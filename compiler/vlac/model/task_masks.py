@@ -14,7 +14,7 @@ Not here: what a dead block means for other operations (`legalize/mask_tasks.py`
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from vla_isa.errors import did_you_mean
 from vla_isa.hardware import HardwareConfig
 from vla_isa.tasks import DENSE, MAX_NAME, MAX_TASKS
-from vlac.errors import ModelError
+from vlac.errors import CalibrationError, ModelError
 from vlac.model.labels import node_label
 from vlac.model.reading import attribute, shape_of
 
@@ -59,6 +59,20 @@ class TaskMasks:
     def number(self, inputs: Mapping[str, NDArray[Any]]) -> int:
         """The task of these inputs of the model, where one of them chooses it."""
         return int(np.argmax(inputs[self.chosen_by]))
+
+    def check_samples(self, samples: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+        """Refuse calibration data that would be seen in a task that it does not say.
+
+        Raises:
+            CalibrationError: names the sample, what it says, and what would be right.
+        """
+        for number, sample in enumerate(samples if self.chosen_by else ()):
+            said = sample[self.chosen_by].ravel()
+            if sorted(said.tolist()) != [0] * (said.size - 1) + [1]:
+                raise CalibrationError(
+                    f"{self.origin}: calibration sample {number}: input '{self.chosen_by}' is "
+                    f"{_shown(said.tolist())}, which chooses no task; it must be 1 at the task's number and 0 elsewhere"
+                )
 
 
 def read_task_masks(

@@ -24,11 +24,11 @@ from vlac.errors import CalibrationError
 from vlac.model.carried import repeat_of
 from vlac.model.reading import dtype_of, shape_of
 
-__all__ = ["CalibrationData", "Samples", "model_values", "names_in", "random_array", "read_samples"]
+__all__ = ["CalibrationData", "Samples", "is_random", "model_values", "names_in", "random_array", "read_samples"]
 
 Samples = list[dict[str, NDArray[Any]]]
 CalibrationData: TypeAlias = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
-_RANDOM_SAMPLES = 8
+_RANDOM_SAMPLES, _RANDOM = 8, re.compile(r"random(?::(.*))?")
 _MAX_VALUE = INT8.hi * MAX_SCALE
 
 
@@ -67,8 +67,7 @@ def read_samples(
         return [
             x for i, s in enumerate(maps) for x in _samples(f"calibration sample {i}", s, inputs, optional, unscaled)
         ]
-    random = re.fullmatch(r"random(?::(.*))?", str(source))
-    if random:
+    if random := _RANDOM.fullmatch(str(source)):
         return _random(_RANDOM_SAMPLES if random[1] is None else random[1], inputs)
     path = Path(source)
     if not path.exists():
@@ -80,6 +79,11 @@ def read_samples(
     if not files:
         raise CalibrationError(f"calibration folder '{path}' holds no .npz files; put one per sample there")
     return [sample for f in files for sample in _samples(f"calibration file '{f}'", f, inputs, optional, unscaled)]
+
+
+def is_random(source: CalibrationData) -> bool:
+    """Whether it is no data, but random numbers."""
+    return isinstance(source, str | Path) and _RANDOM.fullmatch(str(source)) is not None
 
 
 def names_in(source: CalibrationData) -> set[str]:

@@ -21,7 +21,7 @@ from vlac.errors import CalibrationError
 from vlac.model.task_masks import TaskMasks, masked_models
 from vlac.options import CALIBRATION_METHODS, CompileOptions
 from vlac.quantize.bias_correction import correct_biases
-from vlac.quantize.calibration import Samples, model_values, read_samples
+from vlac.quantize.calibration import Samples, is_random, model_values, read_samples
 from vlac.quantize.equalize import equalize
 from vlac.quantize.equalize_rows import Peaks, equalize_rows
 from vlac.quantize.exponents import choose_exponents
@@ -120,6 +120,8 @@ def quantize_model(
         raise CalibrationError(f"unknown calibration method '{options.calibration_method}'; there are {methods}")
     host = {*host, *host_prefix(model), *host_suffix(model)}
     given = read_samples(options.calibration, *model_values(model), number_inputs(model))
+    if tasks is not None and not is_random(options.calibration):
+        tasks.check_samples(given)
     samples, held_out = (all_rounds(model, part) for part in split(given, options.calibration))
     if options.equalize:
         equalize(model)
