@@ -51,6 +51,17 @@ def test_every_page_is_in_the_index() -> None:
         assert name == "README.md" or f"({name})" in index, name
 
 
+def test_each_mistake_has_a_test() -> None:
+    page = (ROOT / "docs" / "reference" / "mistakes.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| mistake |")]
+    assert len(rows) > 50
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row)
+        assert named, f"no test: {row}"
+        for file, name in named:
+            assert re.search(rf"^def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), name
+
+
 def test_the_operator_page_shows_the_file_in_the_tree() -> None:
     (block,) = [b for b in blocks(HOWTO / "operator.md") if b.file.endswith("ops/leaky_relu.py")]
     assert block.text == (ROOT / block.file).read_text(encoding="utf-8")

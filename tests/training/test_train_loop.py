@@ -45,6 +45,8 @@ def test_resumed_run_equals_uninterrupted_bit_for_bit(data: Path, tmp_path: Path
     assert names in (["000004", "000006", "best", "last"], ["000002", "000004", "000006", "best", "last"])
     losses = [[e["loss"] for e in read_log(tmp_path / run / "train.jsonl")] for run in ("whole", "parts")]
     assert losses[0] == losses[1] and len(losses[0]) == 6
+    starts = (tmp_path / "parts/environment.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in starts] == [0, 1, 3, 4]
 
 
 @pytest.mark.parametrize(

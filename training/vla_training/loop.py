@@ -44,6 +44,7 @@ from vla_training.checkpoint import (
     save_checkpoint,
 )
 from vla_training.config.run import TrainConfig
+from vla_training.environment import note_start
 from vla_training.errors import TrainConfigError
 from vla_training.first_policy import first_policy
 from vla_training.loggers import Logger, make_loggers
@@ -91,6 +92,8 @@ def train(
         sampler = EpochSampler(len(training), config.batch_size, config.seed, shares)
         main = accelerator.is_main_process
         with _alone(config, out, checkpoint, main), _loggers(out, first_step, main) as loggers:
+            if main:
+                note_start(out / "environment.jsonl", first_step)
             started = time.perf_counter()
             for step in range(first_step, last_step):
                 values, watched = _step(config, accelerator, state, model, training, sampler, step)
