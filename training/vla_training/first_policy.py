@@ -83,12 +83,16 @@ def _may_differ(options: Any) -> frozenset[str]:
 
 
 def _with_options(spec: PolicySpec, options: Any, saved: Any, policy: torch.nn.Module) -> torch.nn.Module:
-    """The saved policy; where options differ that may, one with the run's, and what the saved one lacks is new."""
+    """The saved policy; where options differ that may, one with the run's, and what the saved one lacks is new.
+
+    A policy whose weights have other sizes then says what becomes of them: `adopted`.
+    """
     wanted = dataclasses.replace(saved, **{key: getattr(options, key) for key in _may_differ(options)})
     if wanted == saved:
         return policy
     changed = spec.make(wanted)
     known, given = changed.state_dict(), policy.state_dict()
+    given = changed.adopted(given) if hasattr(changed, "adopted") else given
     changed.load_state_dict({key: given.get(key, value) for key, value in known.items()})
     return changed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from vla_models.attention_blocks import Block
 from vla_models.chunks.names import ACTIONS
@@ -18,7 +19,12 @@ GRID = 6  # patches along a side of Push-T's picture of 96 pixels
 
 @dataclass(frozen=True)
 class PiZeroPixelsConfig(PiZeroConfig):
-    """Sizes of the tower, beside those of the experts. Its tokens are as wide as the prefix expert."""
+    """Sizes of the tower, beside those of the experts. Its tokens are as wide as the prefix expert.
+
+    A run may start from a saved policy that differs in `may_differ`: one of a single goal learns to see others.
+    """
+
+    may_differ: ClassVar[frozenset[str]] = frozenset({"goal", "hindsight", "shift"})
 
     channels: tuple[int, ...] = (32, 64)  # of the tower's first two convolutions; the third has the tokens' width
     tower_layers: int = 2  # of the transformer over the patches

@@ -59,6 +59,16 @@ class PiZeroPixels(JointExperts):
             self.there = nn.Parameter(0.02 * torch.randn(c.prefix_width))  # of tokens of the goal
         self.corners = nn.Linear(c.prefix_width, features)
 
+    def adopted(self, given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Weights of a policy that sees goals otherwise, as this one begins with them.
+
+        Queries after the block's corners begin at random where the other one did not have them.
+        """
+        queries = self.tower.queries.detach().clone()
+        common = min(len(queries), len(given["tower.queries"]))
+        queries[:common] = given["tower.queries"][:common]
+        return {**given, "tower.queries": queries}
+
     def forward(self, *inputs: torch.Tensor) -> PixelsOutput:
         """Of a batch of N.
 
