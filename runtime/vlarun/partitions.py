@@ -223,6 +223,11 @@ class PackageSession:
         }
 
     @property
+    def cycles(self) -> int:
+        """Of the last run: the sum over the device partitions; see `Session.cycles`."""
+        return sum(part.cycles for part in self._partitions if isinstance(part, Session))
+
+    @property
     def trace(self) -> dict[str, Any]:
         """The last run as a Chrome trace: one process per part, device partitions in modelled time."""
         events: list[dict[str, Any]] = []

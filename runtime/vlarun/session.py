@@ -276,6 +276,18 @@ class Session:
         )
 
     @property
+    def cycles(self) -> int:
+        """Of the last run: those that the machine counted, or the performance model's.
+
+        Raises:
+            MachineError: nothing ran yet.
+        """
+        if self.result is None:
+            raise MachineError("there are no cycles before a run; call run() first")
+        counted = self.result.cycles_from == "machine"
+        return int((self.result.counters if counted else self.timing(self._entry).counters)["cycles"])
+
+    @property
     def trace(self) -> dict[str, Any]:
         """The last run's packets on the queues as a Chrome trace."""
         return chrome_trace(self.program, self.timing(self._entry))

@@ -7,6 +7,7 @@ import xml.etree.ElementTree
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from vla_training.evaluate.closed_loop import evaluate, load_evaluation, save_ev
 from vla_training.evaluate.live import LiveRunner, delay
 from vla_training.evaluate.live_chart import live_chart
 from vla_training.evaluate.runner import Runner
+from vla_training.evaluate.runners import circuits_runner
 from vla_training.evaluate.sweep import sweep, table
 
 SPEC = ServerSpec("127.0.0.1:1")
@@ -116,6 +118,65 @@ def test_a_call_that_is_faster_than_the_one_before_takes_the_place_of_the_rest()
     runner.reset(0, "go", 0)
     done = [int(runner.act({0: {"step": step}})[0]) for step in range(8)]
     assert done == [-1, -1, -1, 0, 1, 400, 401, 402]  # asked at 4, with three left, as a call took three steps
+
+
+class Routed(Chunks):
+    """Each slot's calls take cycles of their own, as those of circuits do."""
+
+    def __init__(self, cycles: Mapping[int, int]) -> None:
+        super().__init__(1, [max(cycles.values())])
+        self._own = cycles
+
+    def cycles_of(self, slot: int) -> int:
+        return self._own[slot]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_each_slot_is_late_by_its_own_call(order: tuple[int, int]) -> None:
+    """Both are asked at once: who was asked last does not say how long the other one's call took."""
+    runner = LiveRunner(Routed({0: 100_000, 1: 300_000}), 1, 10, -1)
+    for slot in order:
+        runner.reset(slot, "go", slot)
+    found = [runner.act({slot: {"step": step} for slot in order}) for step in range(6)]
+    assert [int(f[0]) for f in found] == [-1, 0, 100, 200, 300, 400]
+    assert [int(f[1]) for f in found] == [-1, -1, -1, 0, 0, 0]
+    assert runner.cycles() == 300_000
+
+
+def test_circuits_are_counted_for_each_slot() -> None:
+    """The longest call is what an evaluation says, whichever came last."""
+    counts = {"left": 700, "right": 500}
+
+    class Circuits:
+        program = SimpleNamespace(entries=dict.fromkeys(counts, 0))
+
+        def run(self, inputs: Mapping[str, Any], entry: str) -> dict[str, Any]:
+            self.cycles = counts[entry]
+            return {"out": inputs["in"]}
+
+    class Commanded:
+        input_names, output_names = ("in",), ("out",)
+
+        def reset(self, task: str, seed: int = 0) -> None:
+            pass
+
+        def inputs(self, observation: Mapping[str, Any]) -> dict[str, Any]:
+            return {"in": np.array([[observation["command"]]])}
+
+        def entry(self, inputs: Mapping[str, Any]) -> str:
+            return list(counts)[int(inputs["in"].item())]
+
+        def actions(self, outputs: Mapping[str, Any]) -> Any:
+            return outputs["out"]
+
+    runner = circuits_runner(RunnerSpec("sim", Path("p.bin")), Circuits(), Commanded)
+    assert runner.cycles() is None and runner.cycles_of(0) is None
+    for slot in range(3):
+        runner.reset(slot, "go", slot)
+    runner.ask({0: {"command": 0}, 1: {"command": 1}, 2: {"command": 1}})
+    assert [runner.cycles_of(slot) for slot in range(3)] == [700, 500, 500] and runner.cycles() == 700
+    runner.ask({0: {"command": 1}})
+    assert [runner.cycles_of(slot) for slot in range(3)] == [500, 500, 500] and runner.cycles() == 700
 
 
 @pytest.fixture

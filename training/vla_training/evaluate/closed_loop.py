@@ -56,7 +56,7 @@ class Evaluation:
     level: str
     backend: str
     max_steps: int
-    cycles: int | None  # of a call of the network, where the device counts them
+    cycles: int | None  # of the longest call of the network, where the device counts them
     episodes: tuple[EpisodeResult, ...]
     clock_mhz: float | None = None  # the world moved on while the device computed at this clock; None: it waited
 
@@ -145,12 +145,13 @@ def evaluate(
     seeds = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes)
     parts = [(spec, name, world, level, clock_mhz, seeds[n : n + size]) for n in range(0, episodes, size)]
     results: list[EpisodeResult] = []
-    cycles = None
-    for _, (played, cycles) in engine.run(_play_part, parts):  # noqa: B007  (equal in every part)
+    counted: list[int] = []
+    for _, (played, most) in engine.run(_play_part, parts):
         results.extend(played)
+        counted += [] if most is None else [most]
         progress(len(played))
     results.sort(key=lambda result: result.seed)  # parts end in any order
-    return Evaluation(world, level, spec.backend, max_steps, cycles, tuple(results), clock_mhz)
+    return Evaluation(world, level, spec.backend, max_steps, max(counted, default=None), tuple(results), clock_mhz)
 
 
 @functools.lru_cache(maxsize=1)

@@ -42,6 +42,7 @@ class _Slot:
     last: Any  # the action of the step before
     elapsed: float = 0.0  # seconds of the step that comes until its action takes effect
     step: int = 0
+    delay: int = 0  # steps, of the last call
     coming: tuple[int, npt.NDArray[Any]] | None = None  # the step at which it takes effect, and the chunk
 
 
@@ -65,7 +66,6 @@ class LiveRunner(Runner):
         self._runner, self._clock, self._fps, self._idle = runner, clock_mhz, fps, idle
         self.history = runner.history
         self._slots: dict[int, _Slot] = {}
-        self._delay = 0  # steps, of the last call
 
     def begin(self, slot: int, task: str, seed: int) -> None:
         """The machine is free, and what was on its way is lost."""
@@ -80,11 +80,10 @@ class LiveRunner(Runner):
         windows = {slot: self.window(slot, seen) for slot, seen in observations.items()}
         asked = {slot: window for slot, window in windows.items() if self._asks(slot)}
         if asked:
-            chunks = self.ask(asked)
-            self._delay, seconds = delay(self._counted(), self._clock, self._fps)
-            for slot, chunk in chunks.items():
-                self._slots[slot].elapsed = seconds
-                self._slots[slot].coming = (self._slots[slot].step + self._delay, chunk)
+            for slot, chunk in self.ask(asked).items():
+                state = self._slots[slot]
+                state.delay, state.elapsed = delay(self._counted(slot), self._clock, self._fps)
+                state.coming = (state.step + state.delay, chunk)
                 self._arrive(slot)
         return {slot: self._next(slot) for slot in observations}
 
@@ -97,8 +96,12 @@ class LiveRunner(Runner):
         return self._runner.ask(observations)
 
     def cycles(self) -> int | None:
-        """Of the last call on the device."""
+        """Of the longest call on the device."""
         return self._runner.cycles()
+
+    def cycles_of(self, slot: int) -> int | None:
+        """Of a slot's last call on the device."""
+        return self._runner.cycles_of(slot)
 
     def close(self) -> None:
         """Free what the other runner holds."""
@@ -106,10 +109,11 @@ class LiveRunner(Runner):
         self._runner.close()
 
     def _asks(self, slot: int) -> bool:
-        return self._slots[slot].coming is None and len(self._queues[slot]) <= self._delay
+        state = self._slots[slot]
+        return state.coming is None and len(self._queues[slot]) <= state.delay
 
-    def _counted(self) -> int:
-        cycles = self.cycles()
+    def _counted(self, slot: int) -> int:
+        cycles = self.cycles_of(slot)
         if cycles is None:
             raise EvaluationError("--live needs the cycles of a call, and this backend counts none.")
         return cycles

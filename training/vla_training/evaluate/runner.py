@@ -81,7 +81,11 @@ class Runner(ABC):
 
     @abstractmethod
     def cycles(self) -> int | None:
-        """Of the last call on the device, where there is one."""
+        """Of the longest call on the device, where there is one and it was called."""
+
+    def cycles_of(self, slot: int) -> int | None:
+        """Of a slot's last call on the device, where calls differ."""
+        return self.cycles()
 
     def close(self) -> None:
         """Free what it holds; it may be used again, from a new episode on."""

@@ -25,7 +25,7 @@ from vla_training.evaluate.graph_calls import GraphRun, calls_of, chained
 from vla_training.evaluate.onnx_files import OnnxFile, onnx_calls
 from vla_training.evaluate.runner import Runner
 
-__all__ = ["Compute", "NetworkRunner", "make_runner", "module_compute", "network_runner"]
+__all__ = ["Compute", "NetworkRunner", "circuits_runner", "make_runner", "module_compute", "network_runner"]
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 Outputs = Mapping[str, npt.NDArray[Any]]
@@ -41,14 +41,14 @@ class NetworkRunner(Runner):
     Args:
         compute: the network, N inputs at a time.
         preprocessor: makes one.
-        cycles: what the last call took on the device, where there is one.
+        cycles: what the last call took on the device, where there is one; of each of the N inputs, where they differ.
     """
 
     def __init__(
         self,
         compute: Compute,
         preprocessor: Callable[[], Preprocessor],
-        cycles: Callable[[], int | None] = lambda: None,
+        cycles: Callable[[], int | Sequence[int] | None] = lambda: None,
     ) -> None:
         super().__init__()
         self._compute, self._make, self._cycles = compute, preprocessor, cycles
@@ -56,6 +56,8 @@ class NetworkRunner(Runner):
         self.watch: Callable[[Inputs], None] = lambda inputs: None  # called with what the network gets
         self.heard: Callable[[Outputs], None] = lambda outputs: None  # and with what it gives
         self._preprocessors: dict[int, Preprocessor] = {}
+        self._counted: dict[int, int | None] = {}  # by slot, of its last call
+        self._longest: int | None = None
 
     def begin(self, slot: int, task: str, seed: int) -> None:
         """The preprocessor forgets the last episode."""
@@ -68,6 +70,7 @@ class NetworkRunner(Runner):
         self.watch(joined)
         outputs = self._compute(joined)
         self.heard(outputs)
+        self._count(list(observations), self._cycles())
         return {
             slot: self._preprocessors[slot].actions({name: v[row : row + 1] for name, v in outputs.items()})
             for row, slot in enumerate(observations)
@@ -81,8 +84,17 @@ class NetworkRunner(Runner):
             told(action)
 
     def cycles(self) -> int | None:
-        """Of the last call on the device, where there is one."""
-        return self._cycles()
+        """Of the longest call on the device, where there is one and it was called."""
+        return self._longest
+
+    def cycles_of(self, slot: int) -> int | None:
+        """Of a slot's last call on the device."""
+        return self._counted.get(slot)
+
+    def _count(self, slots: Sequence[int], cycles: int | Sequence[int] | None) -> None:
+        each = cycles if isinstance(cycles, Sequence) else [cycles] * len(slots)
+        self._counted |= dict(zip(slots, each, strict=True))
+        self._longest = max((c for c in (self._longest, *each) if c is not None), default=None)
 
 
 def make_runner(spec: RunnerSpec | ServerSpec) -> Runner:
@@ -188,17 +200,17 @@ def _program_runner(spec: RunnerSpec) -> NetworkRunner:
     wanted, optional = session.wanted_inputs()
     make = _preprocessor(spec, [t.name for t in wanted], [t.name for t in made], optional)
     if isinstance(session, vlarun.Session) and session.program.tasks is not None:
-        return _circuits(spec, session, make)
-    runner = NetworkRunner(lambda inputs: session.run(dict(inputs)), make, lambda: int(session.stats["cycles"]))
+        return circuits_runner(spec, session, make)
+    runner = NetworkRunner(lambda inputs: session.run(dict(inputs)), make, lambda: session.cycles)
     runner.computes_on_host = not isinstance(session, vlarun.Session)
     return runner
 
 
-def _circuits(spec: RunnerSpec, session: Any, make: Callable[[], Preprocessor]) -> NetworkRunner:
+def circuits_runner(spec: RunnerSpec, session: Any, make: Callable[[], Preprocessor]) -> NetworkRunner:
     """A program with an entry point for each circuit, which the policy chooses for each observation."""
     from vlarun.calls import choose_entry
 
-    preprocessor, counted = make(), [0]
+    preprocessor, counted = make(), list[int]()  # cycles of each of the last observations
     try:
         choose = choose_entry(session, preprocessor)
     except VlaError as error:
@@ -206,13 +218,14 @@ def _circuits(spec: RunnerSpec, session: Any, make: Callable[[], Preprocessor]) 
 
     def run(inputs: Inputs) -> Outputs:
         rows = []
+        counted.clear()
         for row in range(len(next(iter(inputs.values())))):
             frame = {name: values[row : row + 1] for name, values in inputs.items()}
             rows.append(session.run(frame, entry=choose(frame)))
-            counted[0] = int(session.stats["cycles"])
+            counted.append(session.cycles)
         return {name: np.concatenate([each[name] for each in rows]) for name in rows[0]}
 
-    return NetworkRunner(run, make, lambda: counted[0])
+    return NetworkRunner(run, make, lambda: counted)
 
 
 def _program_calls(
@@ -226,20 +239,21 @@ def _program_calls(
         calls = plan_calls(session, entries, made.input_names, made.output_names)
     except VlaError as error:
         raise EvaluationError(f"{spec.path} and policy '{spec.policy}': {error}.") from error
-    counted = [0]  # cycles of the last observation's calls
+    counted: list[int] = []  # cycles of the calls of each of the last observations
 
     def run(inputs: Inputs) -> Outputs:
         rows = []
+        counted.clear()
         for row in range(len(next(iter(inputs.values())))):
             found: dict[str, npt.NDArray[Any]] = {}
-            counted[0] = 0
+            counted.append(0)
             for call in calls:
                 found |= session.run({name: inputs[name][row : row + 1] for name in call.given}, entry=call.entry)
-                counted[0] += int(session.stats["cycles"])
+                counted[-1] += session.cycles
             rows.append(found)
         return {name: np.concatenate([each[name] for each in rows]) for name in rows[0]}
 
-    return NetworkRunner(run, make, lambda: counted[0])
+    return NetworkRunner(run, make, lambda: counted)
 
 
 def _preprocessor(

@@ -42,7 +42,8 @@ class ServerRunner(Runner):
         self._open = contextlib.ExitStack()
         self._connections: dict[int, ClientConnection] = {}
         self._begins: dict[int, dict[str, Any]] = {}  # what goes with the first observation of an episode
-        self._cycles: int | None = None
+        self._counted: dict[int, int | None] = {}  # by slot, what the server said with its last reply
+        self._longest: int | None = None
         with contextlib.ExitStack() as once:
             self._connect(once)
 
@@ -63,11 +64,15 @@ class ServerRunner(Runner):
         with self._named():
             for slot, seen in observations.items():
                 self._connections[slot].send(pack({**seen, **self._begins.pop(slot, {})}))
-            return {slot: self._actions(self._connections[slot].recv(timeout=_SECONDS)) for slot in observations}
+            return {slot: self._actions(slot, self._connections[slot].recv(timeout=_SECONDS)) for slot in observations}
 
     def cycles(self) -> int | None:
-        """What the server said with its last reply."""
-        return self._cycles
+        """The most that the server said with a reply."""
+        return self._longest
+
+    def cycles_of(self, slot: int) -> int | None:
+        """What the server said with the last reply to a slot."""
+        return self._counted.get(slot)
 
     def close(self) -> None:
         """End every connection."""
@@ -99,7 +104,7 @@ class ServerRunner(Runner):
         self.history = history
         return connection
 
-    def _actions(self, reply: str | bytes) -> npt.NDArray[Any]:
+    def _actions(self, slot: int, reply: str | bytes) -> npt.NDArray[Any]:
         from vlarun.serve.messages import unpack
 
         if isinstance(reply, str):
@@ -112,7 +117,8 @@ class ServerRunner(Runner):
                 "start it with the policy: vlarun serve PROGRAM --policy FOLDER."
             )
         cycles = timing.get("device_cycles") if isinstance(timing, dict) else None
-        self._cycles = cycles if isinstance(cycles, int) else None
+        self._counted[slot] = counted = cycles if type(cycles) is int and cycles >= 0 else None
+        self._longest = max((c for c in (self._longest, counted) if c is not None), default=None)
         return actions
 
     @contextlib.contextmanager
