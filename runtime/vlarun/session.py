@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -97,6 +98,7 @@ class Session:
         self._runs, self._seconds = 0, 0.0
         self._views: dict[str | None, Program] = {}
         self._loads: dict[str | None, Loaded] = {}
+        self._reports: dict[str | None, timing.TimingReport] = {}
         self._state: dict[int, Array] = {}  # by data line what the last run left there: the device's integers
         self._real_state: dict[str, Array] = {}  # carried inputs of a backend of real numbers
 
@@ -123,22 +125,27 @@ class Session:
         return self._loads[key]
 
     def prepare(self, entry: str | None = None) -> None:
-        """Load every graph now, not in the first run: a Verilog machine may have to be built, which takes minutes.
+        """Make now what first runs would make, in seconds or minutes: a Verilog machine, a plan of every entry point,
+        the performance model's estimate.
 
         Args:
-            entry: load only this entry point, which may be united tasks.
+            entry: only for this entry point, which may be united tasks.
 
         Raises:
             BackendError: the backend cannot be made ready here.
         """
         if self._model is None:
-            every = self.program.entries if self.program.others else (None,)
-            for each in every if entry is None else (entry,):
-                self._loaded(each)
+            for each in (self.program.entries or (None,)) if entry is None else (entry,):
+                loaded = self._loaded(each)
+                loaded.prepare(each)
+                if not loaded.counts_cycles:
+                    self.timing(each)
 
-    @cached_property
-    def _reports(self) -> dict[str | None, timing.TimingReport]:
-        return {}
+    def another(self) -> Session:
+        """A session of the same program with a state of its own; what is loaded or estimated is there once."""
+        made = copy.copy(self)
+        made._state, made._real_state, made.result = {}, {}, None
+        return made
 
     def wanted_inputs(self, raw_input: bool = False, entry: str | None = None) -> tuple[list[Value], set[str]]:
         """What `run` takes, and the names of what may be left out."""
@@ -258,9 +265,10 @@ class Session:
 
     def timing(self, entry: str | None = None) -> timing.TimingReport:
         """The performance model's report of an entry point, computed once."""
-        if entry not in self._reports:
-            self._reports[entry] = timing.estimate(self.program, entry)
-        return self._reports[entry]
+        key = entry or next(iter(self.program.entries), None)
+        if key not in self._reports:
+            self._reports[key] = timing.estimate(self.program, entry)
+        return self._reports[key]
 
     @property
     def stats(self) -> dict[str, Any]:

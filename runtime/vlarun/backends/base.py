@@ -72,10 +72,12 @@ class Loaded(ABC):
     Attributes:
         program: the program.
         most_at_once: how many inputs are best given to one `run`.
+        counts_cycles: whether results hold the machine's own cycles.
     """
 
     program: Program
     most_at_once: int = 1
+    counts_cycles: bool = False
 
     @abstractmethod
     def run(self, inputs: Sequence[Integers], entry: str | None = None, *, memories: bool = False) -> list[RunResult]:
@@ -90,6 +92,9 @@ class Loaded(ABC):
             InputError: an input is missing, unknown, of another shape, or no integers of the device's type.
             VlaError: the backend cannot run here, or the watchdog stopped it.
         """
+
+    def prepare(self, entry: str | None = None) -> None:  # noqa: B027 - most make nothing in the first run
+        """Make now what the first run at an entry point would make."""
 
     def close(self) -> None:  # noqa: B027 - most backends hold nothing that has to be let go
         """Let go of what the program holds; it is not run again."""

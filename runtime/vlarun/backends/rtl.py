@@ -100,6 +100,8 @@ class RtlBackend(Backend):
 class _RtlProgram(Loaded):
     """A program and its machine."""
 
+    counts_cycles = True
+
     def __init__(self, program: Program, machine: MachineLibrary, options: RtlOptions) -> None:
         self.program = program
         self._machine, self._options = machine, options

@@ -86,10 +86,7 @@ class _SimProgram(Loaded):
             MachineError: the watchdog counted more than `max_packets` packets.
         """
         start, inputs = entry_line(self.program, entry), checked(self.program, inputs)
-        if start not in self._plans:
-            most = self._options.max_packets
-            self._plans[start] = make_plan(self.program, self._image, start, most) if self._library else None
-        plan = self._plans[start]
+        plan = self._plan(start)
         if plan is None:
             return [self._interpret(each, start, memories) for each in inputs]
         results: list[RunResult] = []
@@ -97,6 +94,16 @@ class _SimProgram(Loaded):
             with self._one_at_a_time:
                 results += self._execute(plan, inputs[first : first + self.most_at_once], start, memories)
         return results
+
+    def prepare(self, entry: str | None = None) -> None:
+        """See `Loaded.prepare`."""
+        self._plan(entry_line(self.program, entry))
+
+    def _plan(self, start: int) -> Plan | None:
+        if start not in self._plans:
+            most = self._options.max_packets
+            self._plans[start] = make_plan(self.program, self._image, start, most) if self._library else None
+        return self._plans[start]
 
     def close(self) -> None:
         """See `Loaded.close`."""

@@ -1,6 +1,6 @@
 """Requests of all clients become runs of the program: in order, several at once, in one thread beside the server's.
 
-A program with carried state has a session for every client, so that no client sees another's state; the runs of any
+A program with carried state has a state for every client, so that no client sees another's state; the runs of any
 other program are shared. Not here: connections and messages (`server.py`).
 """
 
@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ class Batcher:
     """Runs requests; made and used in the server's event loop.
 
     Args:
-        open_session: makes a session of the program; called once, or once a client where the program has state.
+        open_session: makes a session of the program; called once.
         entry: entry point of requests that name none; None: the first one.
         most_at_once: requests of a run.
         most_waiting: requests that wait, of all clients.
@@ -86,20 +86,22 @@ class Batcher:
         most_at_once: int = 8,
         most_waiting: int = 64,
     ) -> None:
-        self._open, self._metrics, self._entry = open_session, metrics, entry
+        self._metrics, self._entry = metrics, entry
         self._most_at_once, self._most_waiting = most_at_once, most_waiting
         self._shared = open_session()
         self._shared.prepare()  # no client waits until a machine is built
         if entry is not None and isinstance(self._shared, Session):
             self._shared.prepare(entry)
         self._waiting: deque[_Request] = deque()
+        self._coming = 0  # requests that are made ready
         self._running: list[_Request] = []
         self._wake = asyncio.Event()
         self._stopped = False
 
     def session(self) -> AnySession:
         """The session of a new client."""
-        return self._open() if has_state(self._shared) else self._shared
+        shared = self._shared
+        return shared.another() if isinstance(shared, Session) and has_state(shared) else shared
 
     def entry(self, name: object) -> str | None:
         """The entry point of a request that names it, or None.
@@ -135,23 +137,29 @@ class Batcher:
             raise InputError(f"the observation holds {runs.count} runs; a request is one")
         return {name: array for name, array in next(runs.items()).items() if name in inputs}
 
-    def check_room(self) -> None:
-        """Refuse a request for which there is no room.
+    @contextlib.contextmanager
+    def room(self) -> Iterator[None]:
+        """Keeps a place for a request while it is made ready, so that `run` right behind it has one: an episode must
+        not remember what nobody computes.
 
         Raises:
-            BusyError: too many requests wait.
+            BusyError: too many requests wait, or are made ready.
         """
-        if len(self._waiting) >= self._most_waiting:
-            raise BusyError(f"{len(self._waiting)} requests wait already, the most this server holds; ask again later")
+        taken = len(self._waiting) + self._coming
+        if taken >= self._most_waiting:
+            raise BusyError(f"{taken} requests wait already, the most this server holds; ask again later")
+        self._coming += 1
+        try:
+            yield
+        finally:
+            self._coming -= 1
 
     async def run(self, session: AnySession, arrays: Arrays, forget: bool, entry: str | None = None) -> Computed:
-        """What a run makes; `forget`: begin with carried inputs of zero.
+        """What a run makes, of a request that has room; `forget`: begin with carried inputs of zero.
 
         Raises:
-            BusyError: too many requests wait.
             VlaError: the machine stopped with an error, or the server did before the run ended.
         """
-        self.check_room()
         if self._stopped:
             raise _stopped()
         request = _Request(session, arrays, forget, entry, asyncio.get_running_loop().create_future())

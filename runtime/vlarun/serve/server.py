@@ -252,11 +252,11 @@ class _Client:
         if isinstance(message, str):
             raise InputError("the message is text; send an observation as msgpack, in a binary message")
         observation = unpack(message)
-        self._batcher.check_room()  # before the episode remembers what it will not act on
         asked = self._take(observation, ENTRY)
         if asked is not None and (self._episode.calls or self._episode.entry is not None):
             raise InputError(f"the policy says which entry points run; leave out '{ENTRY}'")
-        runs = await asyncio.to_thread(self._runs, observation, self._batcher.entry(asked))
+        with self._batcher.room():  # the episode remembers what it will act on
+            runs = await asyncio.to_thread(self._runs, observation, self._batcher.entry(asked))
         outputs: dict[str, Any] = {}
         cycles: list[int | None] = []
         for entry, arrays in runs:

@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 from hand_program import good_inputs, make_program
 
-from vla_isa import image
+from vla_isa import image, timing
+from vlarun.backends import sim
 from vlarun.errors import MachineError
 from vlarun.serve.batcher import Batcher, BusyError
+from vlarun.serve.episode import Plain
+from vlarun.serve.messages import pack
 from vlarun.serve.metrics import Metrics
+from vlarun.serve.server import _Client as Client
 from vlarun.session import Session
 
 from .conftest import Serve, running
@@ -104,8 +108,8 @@ def test_no_room_and_a_client_that_left() -> None:
             await asyncio.sleep(0.01)
         waiting = [asyncio.create_task(batcher.run(session, request(n), False)) for n in (1, 2)]
         await asyncio.sleep(0)
-        with pytest.raises(BusyError, match="2 requests wait"):
-            await batcher.run(session, request(3), False)
+        with pytest.raises(BusyError, match="2 requests wait"), batcher.room():
+            raise AssertionError
         waiting[0].cancel()
         await asyncio.sleep(0)
         for _ in range(99):
@@ -113,6 +117,60 @@ def test_no_room_and_a_client_that_left() -> None:
         await asyncio.gather(running, waiting[1])
 
     assert with_batcher(test, most_waiting=2).asked == [[0], [2]]
+
+
+class Remembering(Plain):
+    """An episode that keeps what it was shown, and takes a while to look at it."""
+
+    def __init__(self, go: threading.Event) -> None:
+        self.go, self.seen = go, []  # type: ignore[var-annotated]
+
+    def inputs(self, observation: Any) -> dict[str, Any]:
+        self.seen.append(float(observation["image"].ravel()[0]))
+        assert self.go.wait(timeout=30)
+        return dict(observation)
+
+
+def test_what_there_is_no_room_for_is_not_remembered() -> None:
+    """Two requests come at once, and there is a place for one: the other's client asks with the same frame again."""
+
+    async def test(batcher: Batcher, session: Slow) -> None:
+        running = asyncio.create_task(batcher.run(session, request(0), False))
+        while not session.asked:
+            await asyncio.sleep(0.01)
+        go = threading.Event()
+        episodes = [Remembering(go) for _ in range(2)]
+        asked = [asyncio.create_task(Client(batcher, e).infer(pack(request(n)))) for n, e in enumerate(episodes, 1)]
+        while not episodes[0].seen:
+            await asyncio.sleep(0.01)
+        go.set()
+        with pytest.raises(BusyError, match="1 requests wait"):
+            await asked[1]
+        for _ in range(99):
+            session.go.release()
+        assert (await asked[0])["sum"].any() and await running
+        assert [episode.seen for episode in episodes] == [[1.0], []]
+        assert (await Client(batcher, episodes[1]).infer(pack(request(2))))["sum"].any()  # the place is free again
+
+    with_batcher(test, most_waiting=1)
+
+
+def test_the_first_request_makes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a plan nor an estimate: minutes, for a large program, and clients wait seconds."""
+    program = make_program()
+    program.outputs[1] = replace(program.outputs[1], line=program.inputs[1].line)  # state: a session for each client
+
+    async def main() -> None:
+        batcher = Batcher(lambda: Session(program), Metrics())
+        for made in ((timing, "estimate"), (sim, "make_plan")):
+            monkeypatch.setattr(*made, None)
+        work = asyncio.create_task(batcher.work())
+        one, two = batcher.session(), batcher.session()
+        found = [await batcher.run(each, request(3), False) for each in (one, two)]
+        work.cancel()
+        assert one is not two and all(each.cycles and each.outputs["sum"].any() for each in found)
+
+    asyncio.run(main())
 
 
 def test_state_belongs_to_a_client(tmp_path: Path) -> None:
