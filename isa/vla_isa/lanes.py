@@ -50,6 +50,7 @@ class Lanes:
         self._takers = [_Taker(_part(beats, lanes, count), self._first) for lanes in takers]
         self._of = [next(t for t, lanes in enumerate(takers) if lane in lanes) for lane in range(count)]
         self._writer, self._alone = _Writer(beats.results), -1
+        self._done = min(taker.next for taker in self._takers)  # beats that are taken
         self._taken = 0  # when the last beat was
         self._before = 0  # beats that were while queues were not full
 
@@ -61,11 +62,6 @@ class Lanes:
         made._takers = [taker.copied() for taker in self._takers]
         made._writer = self._writer.copied()
         return made
-
-    @property
-    def _done(self) -> int:
-        """Beats that are taken."""
-        return min(taker.next for taker in self._takers)
 
     @property
     def complete(self) -> bool:
@@ -101,27 +97,39 @@ class Lanes:
         """One cycle, in which the MAC engine takes some banks; `busy` has those asked for, and the words."""
         now, ahead, depth, held = self.now, self._beats.ahead, self._beats.depth, self._held
         self.now = now + 1
-        self._writer.cycle(now, results)
+        if self._writer.words_left:
+            self._writer.cycle(now, results)
         if now < self._starts:
             return
         self._take(now)
-        asking = [w for w, lanes in enumerate(self._walks) if all(len(self._asked[lane]) < ahead for lane in lanes)]
+        asking = self._asking(ahead)
         for lane, asked in enumerate(self._asked):
             if not asked or held[lane] >= depth:
                 continue
             number, word = asked[0]
             bank = word % BANKS
-            if busy.setdefault(bank, word) != word or operands >> bank & 1:
+            if operands >> bank & 1 or busy.setdefault(bank, word) != word:
                 continue
             asked.popleft()
             held[lane] += 1
             self._takers[self._of[lane]].granted(number, now)
         for walk in asking:
             number, parts = self._next[walk], self._parts[walk]
-            if number < len(parts):
-                for lane, word in parts[number]:
-                    self._asked[lane].append((number, word))
-                self._next[walk] = _behind(parts, number)
+            for lane, word in parts[number]:
+                self._asked[lane].append((number, word))
+            self._next[walk] = _behind(parts, number)
+
+    def _asking(self, ahead: int) -> list[int]:
+        """Walks that go on: all of their lanes have room for another word."""
+        asking = []
+        for walk, lanes in enumerate(self._walks):
+            if self._next[walk] < len(self._parts[walk]):
+                for lane in lanes:
+                    if len(self._asked[lane]) >= ahead:
+                        break
+                else:
+                    asking.append(walk)
+        return asking
 
     def _take(self, now: int) -> None:
         """Whoever may takes the next beat, if it has all its words."""
@@ -135,6 +143,7 @@ class Lanes:
             for lane, _ in taker.words[number]:
                 self._held[lane] -= 1
             taker.take(now, self._beats.steps)
+            self._done = min([taker.next for taker in self._takers])
         if self._done > oldest:
             self._writer.put(now, oldest)
             self._taken = now
@@ -175,6 +184,7 @@ class _Writer:
 
     Attributes:
         came, words: of the first lane, those that came and those that were written.
+        words_left: of all lanes, those that came and are not written.
         last: when the last word was written.
     """
 
@@ -186,7 +196,7 @@ class _Writer:
         self._due: list[list[tuple[int, bool, int, int]]] = [[] for _ in range(lanes)]  # (when, behind, order, word)
         self._waiting: list[list[tuple[bool, int, int]]] = [[] for _ in range(lanes)]
         self._asked: list[int | None] = [None] * lanes
-        self.came = self.words = self.last = 0
+        self.came = self.words = self.words_left = self.last = 0
 
     def copied(self) -> _Writer:
         made = copy(self)
@@ -202,7 +212,7 @@ class _Writer:
     @property
     def empty(self) -> bool:
         """Every word that came is written."""
-        return not any(self._due) and not any(self._waiting) and all(word is None for word in self._asked)
+        return not self.words_left
 
     def put(self, now: int, beat: int) -> None:
         """A beat is taken."""
@@ -210,6 +220,7 @@ class _Writer:
             self.came += 1
             for due, word in zip(self._due, result.words, strict=False):
                 heappush(due, (now + result.delay, not result.first, self.came, word))
+                self.words_left += 1
 
     def cycle(self, now: int, taken: int) -> None:
         """Each lane writes the word that it asks for, the first lane first, and asks for the next."""
@@ -217,6 +228,7 @@ class _Writer:
             if word is not None and not taken >> word % BANKS & 1:
                 taken |= 1 << word % BANKS
                 self._asked[lane] = None
+                self.words_left -= 1
                 self.words += lane == 0
                 self.last = now
         for lane, (due, waiting) in enumerate(zip(self._due, self._waiting, strict=True)):

@@ -80,6 +80,10 @@ class Graph:
     repeat: int = 1
     tasks: tuple[str, ...] = ()
     fixed: dict[str, NDArray[Any]] = field(default_factory=dict)
+    _taken: Counter[str] = field(init=False, repr=False, default_factory=Counter)  # names of what is made here
+
+    def __post_init__(self) -> None:
+        self._taken.update(op.output.name for op in self.ops)
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -105,6 +109,7 @@ class Graph:
         try:
             _check_uses(self)
             _check_order(self)
+            _check_names(self, self._taken)
             for tensor in self.tensors:
                 _check_map(tensor)
             for op in self.ops:
@@ -119,17 +124,21 @@ class Graph:
 
         The output gets a number behind its name where another tensor has that name.
         """
-        taken = {t.name for t in (*self.inputs, *(o.output for o in self.ops))}
-        if op.output.name in taken:
-            op.output.name = next(name for n in count(1) if (name := f"{op.output.name}#{n}") not in taken)
+        if self._is_taken(op.output.name):
+            op.output.name = next(name for n in count(1) if not self._is_taken(name := f"{op.output.name}#{n}"))
+        self._taken[op.output.name] += 1
         self.ops.insert(len(self.ops) if before is None else self.ops.index(before), op)
         op.output.producer = op
         for tensor in op.inputs:
             tensor.consumers.append(op)
 
+    def _is_taken(self, name: str) -> bool:
+        return self._taken[name] > 0 or any(t.name == name for t in self.inputs)
+
     def erase(self, op: Op) -> None:
         """Take an operation out; its output is left without a producer."""
         self.ops.remove(op)
+        self._taken[op.output.name] -= 1
         for tensor in op.inputs:
             tensor.consumers.remove(op)
         if op.output.producer is op:
@@ -151,6 +160,8 @@ class Graph:
     def absorb(self, op: Op, follower: Op) -> None:
         """Let `op` make what `follower`, the only reader of its output, makes; the follower goes."""
         self.erase(follower)
+        self._taken[op.output.name] -= 1
+        self._taken[follower.output.name] += 1
         op.output.producer = None
         op.output = follower.output
         op.output.producer = op
@@ -190,6 +201,13 @@ def _check_uses(graph: Graph) -> None:
             _require(False, tensor, text)
         made = tensor.producer is not None and tensor.producer.output is tensor
         _require(tensor.producer is None or made, tensor, "has a producer that makes another tensor")
+
+
+def _check_names(graph: Graph, taken: Counter[str]) -> None:
+    """Those that new ones are told from are those of what is made here."""
+    made = Counter(op.output.name for op in graph.ops)
+    for name in (taken - made) + (made - taken):
+        raise GraphError(f"the name '{name}' is known {taken[name]} times, and {made[name]} operations make it")
 
 
 def _check_order(graph: Graph) -> None:

@@ -119,6 +119,11 @@ def _alike(view: View, order: I64 | None, out: Tensor) -> bool:
 
 def can_pack_chain(graph: Graph, op: LayoutOp) -> bool:
     """Whether the host may do all that a chain up to `op` does to a model input."""
+    first = op.inputs[0]
+    while isinstance(first.producer, (LayoutOp, View)):
+        first = first.producer.inputs[0]
+    if first not in graph.inputs:  # said before all elements are followed
+        return False
     inputs, index, _ = composed(op)
     return (
         len(inputs) == 1 and is_permutation(index, inputs[0]) and _input_layout(graph, op, inputs[0], index) is not None
