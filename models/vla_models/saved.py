@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ __all__ = [
     "save_policy",
     "save_whole_policy",
     "saved_folder",
+    "whole_folder",
 ]
 
 CONFIG_FILE = "config.json"
@@ -54,17 +56,32 @@ def save_whole_policy(out: Path, name: str, config: Any, weights: Mapping[str, t
     Raises:
         OutputError: it cannot be written.
     """
+    with whole_folder(out) as folder:
+        save_policy(folder, name, config, weights)
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `out`; it becomes `out` if the block ends without an error.
+
+    Raises:
+        OutputError: it cannot be written; nothing is left behind.
+    """
+    from safetensors import SafetensorError
+
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".saving-", dir=out.parent))
         try:
-            save_policy(temporary, name, config, weights)
+            yield temporary
             temporary.chmod(0o755)
             os.rename(temporary, out)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"output folder '{out}' cannot be written: {error.strerror}") from error
+    except SafetensorError as error:  # its writer's errors are no OSError
+        raise OutputError(f"output folder '{out}' cannot be written: {error}") from error
 
 
 def saved_folder(folder: Path) -> Path:

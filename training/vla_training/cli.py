@@ -102,6 +102,13 @@ def _policy_commands(parser: CommandParser) -> None:
         )
     )
 
+    lerobot = parser.add_command(
+        "export-lerobot", "saved policy -> a folder that LeRobot loads", "vla_training.commands:export_lerobot"
+    )
+    lerobot.add_argument("--policy", type=Path, required=True, help="folder of the run or of a saved policy")
+    lerobot.add_argument("--data", type=Path, required=True, help="data set as it was trained on: shapes of its frames")
+    lerobot.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the folder to write")
+
     calibrate = parser.add_command(
         "calibrate", "frames of held-out episodes -> .npz for vlac", "vla_training.commands:calibrate"
     )

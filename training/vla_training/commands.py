@@ -37,6 +37,7 @@ __all__ = [
     "embed_text",
     "evaluate_policy",
     "export",
+    "export_lerobot",
     "fit_risk",
     "import_lerobot",
     "mask",
@@ -118,6 +119,17 @@ def export(arguments: argparse.Namespace) -> int:
     policy = load_policy(pretrained_folder(arguments.policy))
     difference = export_onnx(policy, arguments.output, circuits=arguments.circuits)
     sys.stdout.write(f"{arguments.output}: ONNX Runtime differs from torch by at most {difference:.2g}\n")
+    return 0
+
+
+def export_lerobot(arguments: argparse.Namespace) -> int:
+    """vla-train export-lerobot."""
+    check_folder(arguments.output, parents=True)
+    from vla_training.checkpoint import pretrained_folder
+    from vla_training.export_lerobot.folder import export_policy
+
+    name, seen = export_policy(pretrained_folder(arguments.policy), arguments.data, arguments.output)
+    sys.stdout.write(f"{arguments.output}: {name} for LeRobot; it sees {', '.join(seen)}\n")
     return 0
 
 
