@@ -152,14 +152,16 @@ def test_a_chunk_is_what_is_done_until_the_next_one(load: Callable[[Path], Any],
     assert chunk.shape == (1, 3, 2) and [row.tolist() for row in chunk[0]] == [each[0].tolist() for each in done]
 
 
-def test_all_bytes_come_back() -> None:
+@pytest.mark.parametrize("towards", [0, 0.5, 1])
+def test_all_bytes_come_back(towards: float) -> None:
+    """Whichever way the division by 255 was rounded."""
     import torch
 
     from vla_training.export_lerobot.rows import _pixels
 
     pixels = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
-    given = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-    assert np.array_equal(_pixels("key", given), pixels)
+    divided = np.nextafter(pixels.transpose(0, 3, 1, 2) / np.float32(255), np.float32(towards))
+    assert np.array_equal(_pixels("key", torch.from_numpy(divided)), pixels)
 
 
 @pytest.mark.parametrize(
