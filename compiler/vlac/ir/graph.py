@@ -83,7 +83,7 @@ class Graph:
     _taken: Counter[str] = field(init=False, repr=False, default_factory=Counter)  # names of what is made here
 
     def __post_init__(self) -> None:
-        self._taken.update(op.output.name for op in self.ops)
+        self.set_ops(self.ops)
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -118,6 +118,10 @@ class Graph:
             raise GraphError(f"the device graph after '{after}': {e}; please report this") from e
 
     # --- edits ----------------------------------------------------------------------------------------
+
+    def set_ops(self, ops: list[Op]) -> None:
+        """Have other operations, whose uses and producers are the caller's to enter."""
+        self.ops, self._taken = ops, Counter(op.output.name for op in ops)
 
     def insert(self, op: Op, before: Op | None = None) -> None:
         """Put an operation in front of another, or at the end, and enter it in its tensors.

@@ -92,7 +92,8 @@ def _take(graph: Graph, banded: Banded, homes: dict[Tensor, Home], ops: list[Op]
     """Make the graph that of the banded operations."""
     for t, home in homes.items():
         t.home = Home.DATA if t in banded.inputs else home
-    graph.ops, graph.outputs = ops, banded.outputs
+    graph.outputs = banded.outputs
+    graph.set_ops(ops)
     for t in (*graph.inputs, *(t for op in ops for t in (*op.inputs, op.output))):
         t.consumers, t.producer = [], None
     for op in ops:
