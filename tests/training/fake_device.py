@@ -21,6 +21,7 @@ class FakeSession:
         self._inputs = inputs
         self.program = types.SimpleNamespace(model_outputs=outputs, tasks=None)
         self.stats: dict[str, Any] = {}
+        self.cycles = 0
 
     def wanted_inputs(self) -> tuple[list[Any], set[str]]:
         return self._inputs, set()
@@ -30,6 +31,7 @@ class FakeSession:
         rows = range(len(next(iter(inputs.values()))))
         logits = np.concatenate([self._session.run(None, {n: v[[r]] for n, v in inputs.items()})[0] for r in rows])
         cycles = 20_000 if self._backend == "rtl" else 19_900
+        self.cycles = cycles
         self.stats = {
             "cycles": cycles, "macs": 11_580_000, "peak_macs_per_cycle": 2048, "utilization": 0.28,
             "hbm_read_bytes": 1_700_000, "hbm_write_bytes": 64, "wall_seconds": 0.1, "instructions": [],
