@@ -22,7 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from vla_datasets.errors import DatasetError
-from vla_datasets.import_.hdf5_files import flag, members, open_hdf5, read, stored
+from vla_datasets.import_.hdf5_files import check_written, flag, members, open_hdf5, read, stored
 from vla_datasets.import_.recording import Array
 
 __all__ = ["ACTION", "IMAGES", "QPOS", "Contents", "contents", "pictures", "places", "their_camera"]
@@ -79,11 +79,14 @@ def places(path: Path) -> tuple[Array, Array]:
     with open_hdf5(path) as file:
         for name in (QPOS, ACTION):
             _rows(file, name)
-            with np.errstate(invalid="ignore"):  # what is no number is looked for below
+            with np.errstate(invalid="ignore", over="ignore"):  # what is no number is looked for below
                 values: Array = read(file, stored(file, name)).astype(np.float64)
-            if not np.isfinite(values).all():
-                frame = int(np.argwhere(~np.isfinite(values))[0][0])
-                raise DatasetError(f"{path}: '{name}' has a value that is no finite number in frame {frame}.")
+                fits = np.isfinite(values.astype(np.float32))
+            if not fits.all():
+                frame = int(np.argwhere(~fits)[0][0])
+                raise DatasetError(
+                    f"{path}: '{name}' has a value that is no finite number in frame {frame}, as float32."
+                )
             found.append(values)
     return found[0], found[1]
 
@@ -115,7 +118,9 @@ def _rows(file: Any, name: str) -> int:
     if dataset.dtype.kind != "f" or dataset.ndim != 2 or dataset.shape[1] != _WIDTH:
         found = f"{dataset.dtype} {list(dataset.shape)}"
         raise DatasetError(f"{file.filename}: '{name}' is {found}; it must be floats [frames, {_WIDTH}].")
-    return _checked_length(file, name, dataset.shape[0])
+    length = _checked_length(file, name, dataset.shape[0])
+    check_written(file, dataset)
+    return length
 
 
 def _checked_length(file: Any, name: str, length: int) -> int:
@@ -143,6 +148,7 @@ def _shape(file: Any, name: str, length: int) -> tuple[int, int, int]:
     found = shape[1:] if raw else _decoded(read(file, dataset, 0), f"{file.filename}: '{name}': frame 0").shape
     if not (min(found) >= 1 and max(found) <= _MOST_SIDE):
         raise DatasetError(f"{file.filename}: '{name}' has pictures of {list(found)}; sides are 1 to {_MOST_SIDE}.")
+    check_written(file, dataset)
     return found
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from vla_datasets.errors import DatasetError
 from vla_datasets.import_.recording import library
 
-__all__ = ["flag", "members", "open_hdf5", "read", "stored"]
+__all__ = ["check_written", "flag", "members", "open_hdf5", "read", "stored"]
 
 _DAMAGE = (OSError, KeyError, ValueError, RuntimeError, TypeError, MemoryError)  # what h5py raises for damaged files
 _MOST_BYTES = 2**28  # of a chunk, which is unpacked as a whole, and of one read
@@ -83,6 +83,24 @@ def stored(file: Any, name: str) -> Any:
     if chunks and int(np.prod(chunks, dtype=object)) * found.dtype.itemsize > _MOST_BYTES:
         raise DatasetError(f"{where} is in chunks of {list(chunks)}; a chunk may have {_MOST_BYTES:,} bytes.")
     return found
+
+
+def check_written(file: Any, dataset: Any) -> None:
+    """Refuse a dataset of which a part has no bytes in the file: HDF5 gives zeros for what nobody wrote.
+
+    Raises:
+        DatasetError: it was not written to its end, or it is damaged.
+    """
+    h5d = library("h5py", "HDF5").h5d
+    try:
+        whole = dataset.id.get_space_status() == h5d.SPACE_STATUS_ALLOCATED
+    except _DAMAGE as error:
+        raise DatasetError(f"{file.filename}: '{dataset.name}' is damaged: {error}. Get the file again.") from error
+    if not whole:
+        raise DatasetError(
+            f"{file.filename}: '{dataset.name}' was not written to its end, so that HDF5 would give zeros for the "
+            "rest; leave this episode out."
+        )
 
 
 def read(file: Any, dataset: Any, place: Any = ()) -> npt.NDArray[Any]:

@@ -145,6 +145,13 @@ def virtual(file: Any) -> None:
     file.create_virtual_dataset("action", layout)
 
 
+def half(file: Any, name: str, chunks: tuple[int, ...]) -> None:
+    """A recorder that makes room first, and stops in the middle."""
+    values = file[name][()]
+    del file[name]
+    file.create_dataset(name, values.shape, values.dtype, chunks=chunks, compression="gzip")[:3] = values[:3]
+
+
 def bytes_changed(change: Callable[[bytes], bytes]) -> Break:
     return lambda folder: (folder / FIRST).write_bytes(change((folder / FIRST).read_bytes()))
 
@@ -203,6 +210,10 @@ CASES: dict[str, tuple[Break, str]] = {
     "huge chunks": (replaced("action", shape=(10**8, 14), chunks=(10**7, 14), dtype="f4"), "in chunks of"),
     "no number": (replaced("action", data=FLOATS * np.nan), "'action' has a value that is no finite number in frame 0"),
     "infinite": (replaced("observations/qpos", data=FLOATS + np.inf), "qpos' has a value that is no"),
+    "beyond float32": (replaced("action", data=FLOATS.astype("f8") + 1e39), "no finite number in frame 0, as float32"),
+    "never written": (replaced("action", shape=(6, 14), dtype="f4"), "'/action' was not written to its end"),
+    "cut short": (edited(lambda f: half(f, "action", (1, 14))), "'/action' was not written to its end"),
+    "cut pictures": (edited(lambda f: half(f, HIGH, (1, 24, 32, 3))), "cam_high' was not written to its end"),
     "few pictures": (replaced(HIGH, data=np.zeros((5, 24, 32, 3), np.uint8)), "5 pictures, and .* 6 rows"),
     "four channels": (replaced(HIGH, data=np.zeros((6, 24, 32, 4), np.uint8)), r"\[6, 24, 32, 4\]; pictures are"),
     "floats": (replaced(HIGH, data=np.zeros((6, 24, 32, 3), np.float32)), r"is float32 \[6, 24, 32, 3\]; pictures are"),
