@@ -166,14 +166,15 @@ def served_preprocessor(name: str) -> Callable[[], Preprocessor]:
     """What makes the preprocessor of the policy in a folder (see `saved_folder`), or of the registered one called so.
 
     Raises:
-        PolicyError: there is none.
+        PolicyError: there is none, or its name does not say enough.
     """
     if Path(name).is_dir():
         folder = saved_folder(Path(name))
         load_preprocessor(folder)  # what is wrong with it is said now
         return lambda: load_preprocessor(folder)
     spec = find_policy(name)
-    return lambda: spec.preprocessor(spec.configured({}))
+    spec.preprocessor_by_name()
+    return spec.preprocessor_by_name
 
 
 class PolicyEpisode:

@@ -6,6 +6,7 @@ Not here: what a policy offers (`policy.py`), saved weights (`saved.py`).
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,21 @@ class PolicySpec:
         module, _, name = self.model.partition(":")
         policy: torch.nn.Module = getattr(importlib.import_module(module), name)(config)
         return policy
+
+    def preprocessor_by_name(self) -> Preprocessor:
+        """The robot's side, where its name says enough: it takes no options, so that all policies of the name share it.
+
+        Raises:
+            PolicyError: it takes options (what is normalized, how much of a chunk is done), and the saved policy has
+                them.
+        """
+        (config,) = inspect.signature(self.preprocessor).parameters.values()
+        if config.default is config.empty:
+            raise PolicyError(
+                f"what policy '{self.name}' sees and does depends on its options, which a name does not say; give "
+                "--policy the folder of its run or saved policy."
+            )
+        return self.preprocessor(self.configured({}))
 
     def configured(self, options: Mapping[str, Any]) -> Any:
         """The config with these options.

@@ -95,8 +95,10 @@ def test_from_demonstrations_to_a_program(tmp_path: Path) -> None:
 def test_a_program_whose_last_nodes_are_on_the_host(tmp_path: Path) -> None:
     """Its device gives tensors of other names than the model."""
     import onnx
+    import torch
 
     import vlarun
+    from vla_models.saved import save_policy
     from vla_toolchain.vlac_cli import main as vlac
 
     model, path = tmp_path / "model.onnx", tmp_path / "prog.bin"
@@ -121,7 +123,9 @@ def test_a_program_whose_last_nodes_are_on_the_host(tmp_path: Path) -> None:
     assert vlac(["compile", str(model), "-o", str(path), "--config", "tiny", "--calib", "random"]) == 0
 
     assert "chunk" not in [t.name for t in vlarun.Session(path).program.outputs]
-    found = evaluate(RunnerSpec("sim", path, "point_mlp"), "point", "square", 2)
+    (tmp_path / "policy").mkdir()
+    save_policy(tmp_path / "policy", POLICY.name, POLICY.configured({}), {"none": torch.zeros(1)})
+    found = evaluate(RunnerSpec("sim", path, str(tmp_path / "policy")), "point", "square", 2)
     first = [episode.actions[: 2 * (len(episode.actions) // 2)] for episode in found.episodes]
     assert all(np.allclose(np.sum(np.reshape(each, (-1, 4)), axis=1), 1) for each in first)
 

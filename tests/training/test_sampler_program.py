@@ -44,5 +44,11 @@ def test_a_sampler_acts_as_its_policy(tmp_path: Path) -> None:
         runner.reset(0, "push", 5)
         done.append(runner.act({0: seen})[0])
     assert np.abs(done[0] - done[1]).max() < 10, "px"
-    with pytest.raises(EvaluationError, match="policy 'pi_zero' makes corners, state, noise"):
-        make_runner(RunnerSpec("sim", tmp_path / "p.bin", "pi_zero"))
+    other = find_policy("pi_zero")
+    (tmp_path / "other").mkdir()
+    save_policy(tmp_path / "other", other.name, other.configured({}), {"none": torch.zeros(1)})
+    with pytest.raises(EvaluationError, match="other' makes corners, state, noise"):
+        make_runner(RunnerSpec("sim", tmp_path / "p.bin", str(tmp_path / "other")))
+    for kind, path in (("onnx", "model.onnx"), ("sim", "p.bin")):  # how much of a chunk it did, nobody said
+        with pytest.raises(EvaluationError, match="'mlp_policy' sees and does depends on its options"):
+            make_runner(RunnerSpec(kind, tmp_path / path))

@@ -201,7 +201,7 @@ def _evaluate_arguments(p: CommandParser) -> None:
     p.add_argument(
         "--backend", choices=BACKENDS, help="default: float for a folder, onnx for an ONNX file, sim for a program"
     )
-    p.add_argument("--policy", default="", help="run, saved policy or name, for what a file alone does not say")
+    p.add_argument("--policy", default="", help="run or saved policy of the file, or a name that says enough")
     p.add_argument("--server", metavar="HOST:PORT", help="'vlarun serve' computes, or another server of openpi's")
     p.add_argument("--api-key-file", type=Path, metavar="FILE", help="the key that the server wants")
     names, first = [w.name for w in WORLDS], WORLDS[0]

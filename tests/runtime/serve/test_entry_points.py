@@ -162,6 +162,17 @@ def test_a_policys_preprocessor_is_for_one_graph(tmp_path: Path, capsys: pytest.
     assert "it has double, look, step" in capsys.readouterr().err
 
 
+def test_a_name_is_enough_for_a_policy_without_options_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """How much of a chunk is done, and by what it is normalized, is in the saved policy."""
+    path = tmp_path / "graphs.bin"
+    image.save(graphs(), path)
+    for name in ("mlp_policy", "act", "rdt", "driving_vgg"):
+        assert main(["serve", str(path), "--policy", name]) == 1
+        assert f"policy '{name}' sees and does depends on its options" in capsys.readouterr().err
+
+
 def test_the_command_says_which_graph_refuses_its_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, arrays = tmp_path / "graphs.bin", tmp_path / "in.npz"
     image.save(graphs(), path)

@@ -22,9 +22,9 @@ class RunnerSpec:
     """What to run: `path` is a run or saved policy (`float`), model.onnx (`onnx`) or prog.bin.
 
     Of a policy of several graphs model.onnx stands for model-<graph>.onnx of each.
-    `policy` says whose preprocessor fits: a run, a saved policy, or the name of a registered one. Empty: `path` itself,
-    or the registered policy whose tensors have the file's names. A spec, unlike a runner, can be sent to another
-    process.
+    `policy` says whose preprocessor fits: a run, a saved policy, or the name of a registered one whose preprocessor
+    takes no options. Empty: `path` itself, or such a registered policy whose tensors have the file's names. A spec,
+    unlike a runner, can be sent to another process.
     """
 
     backend: str

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from vla_datasets.keys import Sample
 from vla_isa.errors import VlaError
+from vla_models.errors import PolicyError
 from vla_models.policy import GraphSpec, Preprocessor, history_of
 from vla_models.registry import POLICIES, find_policy
 from vla_models.saved import load_preprocessor
@@ -282,7 +283,11 @@ def _preprocessor(
         problem = "no registered policy does" if not makers else "more than one registered policy does"
         raise EvaluationError(f"{has}; {problem}. Give its run or name with --policy.")
     (chosen,) = makers.values()
-    return lambda: chosen.preprocessor(chosen.configured({}))
+    try:
+        chosen.preprocessor_by_name()
+    except PolicyError as error:
+        raise EvaluationError(f"{has}; {error}") from error
+    return chosen.preprocessor_by_name
 
 
 def _named(policy: str) -> Callable[[], Preprocessor]:
@@ -292,4 +297,5 @@ def _named(policy: str) -> Callable[[], Preprocessor]:
         folder = pretrained_folder(Path(policy))
         return lambda: load_preprocessor(folder)
     spec = find_policy(policy)
-    return lambda: spec.preprocessor(spec.configured({}))
+    spec.preprocessor_by_name()  # what is wrong with it is said now
+    return spec.preprocessor_by_name
