@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -156,14 +157,17 @@ def _act_map(
     regions: Regions, scheduled: list[RelocatablePacket], packets: list[Packet], numbers: list[int]
 ) -> list[MapEntry]:
     """Regions of the activation scratchpad with the packets that read or write them."""
-    words = [[p[field] for field in p.instruction.act_bases(p)] for p in packets]  # where its regions begin
+    of_stage = defaultdict[int, list[tuple[int, list[int]]]](list)  # packets, and where their regions begin
+    for number, made, p in zip(numbers, scheduled, packets, strict=True):
+        of_stage[made.stage].append((number, [p[field] for field in p.instruction.act_bases(p)]))
     entries = []
     for item in regions.items:
         inside = range(item.base, item.base + item.size)
         users = [
             number
-            for number, packet, bases in zip(numbers, scheduled, words, strict=True)
-            if item.first <= packet.stage <= item.last and any(w in inside for w in bases)
+            for stage in range(item.first, item.last + 1)
+            for number, bases in of_stage.get(stage, ())
+            if any(w in inside for w in bases)
         ]
         span = min(users, default=0), max(users, default=0)
         entries.append(MapEntry(item.tensor.label, "act", item.base, item.size, *span))

@@ -21,7 +21,7 @@ from vlac.plan.query_parts import in_query_parts
 from vlac.plan.regions import Regions, allocate_regions
 from vlac.plan.rounds import once_and_rounds
 from vlac.plan.rows import Banded, cut_rows
-from vlac.plan.sequences import longest
+from vlac.plan.sequences import Sequences, longest
 
 __all__ = ["allocate_in_bands"]
 
@@ -43,8 +43,9 @@ def allocate_in_bands(
     Raises:
         AllocationError: something does not fit however it is cut.
     """
+    layouts: dict[Op, WeightLayout] = {}
     try:
-        return _allocated(graph, hw)
+        return _allocated(graph, hw, layouts)
     except AllocationError as e:
         if copied_again is not None:
             copied_again()
@@ -53,19 +54,23 @@ def allocate_in_bands(
             raise
         refusal = e
     ops, outputs, homes = list(graph.ops), list(graph.outputs), {t: t.home for t in graph.inputs}
+    cost = _costs(hw, layouts)
     for rows, spill, ahead in _choices(ops, hw):
         parts = in_query_parts(ops, {o.tensor for o in outputs}, rows, hw)
-        banded = cut_rows(parts, graph.inputs, outputs, rows, hw, spill=spill)
-        order = [in_queue_order(some, _costs(hw), ahead) for some in once_and_rounds(graph, banded.instances)]
+        sequences = Sequences(parts, list(graph.inputs), rows, hw, spill)
+        if sequences.least_words > hw.act_words:
+            continue
+        banded = cut_rows(sequences, outputs)
+        order = [in_queue_order(some, cost, ahead) for some in once_and_rounds(graph, banded.instances)]
         _take(graph, banded, homes, [op for some in order for op in some])
         try:
-            return _allocated(graph, hw)
+            return _allocated(graph, hw, layouts)
         except AllocationError:
             continue
     raise refusal
 
 
-def _allocated(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
+def _allocated(graph: Graph, hw: HardwareConfig, layouts: dict[Op, WeightLayout]) -> tuple[Plan, Regions]:
     for op in graph.ops:
         most = op.most_pixels(hw)
         if most is not None and op.output.w > most:
@@ -74,7 +79,7 @@ def _allocated(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
                 "they cannot be made in bands. Use a shorter sequence",
                 op.node,
             )
-    return allocate_regions(graph, hw)
+    return allocate_regions(graph, hw, layouts)
 
 
 def _choices(ops: Sequence[Op], hw: HardwareConfig) -> Iterator[tuple[int, bool, int]]:
@@ -102,10 +107,13 @@ def _take(graph: Graph, banded: Banded, homes: dict[Tensor, Home], ops: list[Op]
             t.consumers.append(op)
 
 
-def _costs(hw: HardwareConfig) -> Callable[[Op], int]:
-    """Cycles of an operation by the performance model, before anything has an address."""
-    layouts: dict[Op, WeightLayout] = {}
+def _costs(hw: HardwareConfig, layouts: dict[Op, WeightLayout]) -> Callable[[Op], int]:
+    """Cycles of an operation by the performance model, before anything has an address.
+
+    Layers are alike, and so are their packets here: each is asked for once.
+    """
     known: dict[tuple[Op, int], int] = {}
+    of_packets: dict[tuple[object, ...], int] = {}
 
     def region(tensor: Tensor) -> Region:
         return Region(0, 0, -(-tensor.w // hw.block) * hw.block, 1, tensor.planes)
@@ -115,8 +123,14 @@ def _costs(hw: HardwareConfig) -> Callable[[Op], int]:
         if key not in known:
             cut = cut_alone(op, hw, layouts)
             made = [p for chunk in cut.chunks for p in op.packets(cut, cut.bands[0], chunk, region, hw)]
-            known[key] = sum(_cycles(p, hw) for p in made)
+            known[key] = sum(cycles(p) for p in made)
         return known[key]
+
+    def cycles(packet: RelocatablePacket) -> int:
+        key = (packet.name, *packet.values.items())
+        if key not in of_packets:
+            of_packets[key] = _cycles(packet, hw)
+        return of_packets[key]
 
     return cost
 

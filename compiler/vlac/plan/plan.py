@@ -54,7 +54,7 @@ class Plan:
     rings: dict[tuple[int, Tensor], int] = field(default_factory=dict)
     without_prefetch: set[int] = field(default_factory=set)
 
-    @property
+    @cached_property
     def plans(self) -> list[OpPlan]:
         """Of all operations, in order."""
         return [p for stage in self.stages for p in stage.plans]

@@ -9,6 +9,7 @@ end of the weight scratchpad.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from vla_isa.hardware import BANKS, HardwareConfig
 from vlac.errors import AllocationError
@@ -93,15 +94,18 @@ def part_of(whole: Region, tensor: Tensor, block: int) -> Region:
     return blocks.pixel(tensor.pixel, item_words=ITEM_BYTES // block)
 
 
-def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
+def allocate_regions(graph: Graph, hw: HardwareConfig, layouts: dict[Op, WeightLayout]) -> tuple[Plan, Regions]:
     """Plan and place; streams the largest tensors until everything fits.
+
+    Args:
+        graph, hw: what is placed where.
+        layouts: those of weights that are known, which others are put to.
 
     Raises:
         AllocationError: something does not fit however it is cut.
     """
     streamed: dict[Tensor, None] = {}
-    layouts: dict[Op, WeightLayout] = {}  # kept from one attempt to the next, as are
-    rows: dict[Tensor, int] = {}  # words of a row of each root tensor
+    rows: dict[Tensor, int] = {}  # words of a row of each root tensor, kept from one attempt to the next
     shares = [4, 8, 16, 32]  # a ring may take one such part of the scratchpad; one row of output in any case
     states = kept_states(graph)
     kept = kept_sources(graph) | set(states.values())
@@ -131,10 +135,11 @@ def allocate_regions(graph: Graph, hw: HardwareConfig) -> tuple[Plan, Regions]:
 
 def _too_large(plan: Plan, items: list[_Item], failed: _Item, hw: HardwareConfig) -> AllocationError:
     """Names the operation at which most is needed while the item that did not fit is alive, and the tensors."""
-    alive = {s: [i for i in items if i.first <= s <= i.last] for s in range(failed.first, failed.last + 1)}
-    stage = max(alive, key=lambda s: sum(i.size for i in alive[s]))
+    used = _words_by_stage(items)
+    stage = max(range(failed.first, failed.last + 1), key=lambda s: used[s])
+    alive = [i for i in items if i.first <= stage <= i.last]
     op = plan.stages[stage].plans[0].op
-    size = {i.tensor.label: i.size * hw.act_word_bytes for i in alive[stage]}
+    size = {i.tensor.label: i.size * hw.act_word_bytes for i in alive}
     return AllocationError(
         f"{op.op_type} '{op.node}' needs {sum(size.values())} bytes of the activation scratchpad at once "
         f"({', '.join(f'{label!r} {n}' for label, n in size.items())}); '{hw.name}' has "
@@ -231,7 +236,7 @@ def _fit(items: list[_Item], capacity: int) -> _Item | None:
     what was read last. Where an item does not fit, those about it stay in no use for fewer stages. Returns an item that
     does not fit however, or None.
     """
-    chains = any(i.tensor.home is not Home.MATRIX for i in items)
+    chains = any(i.tensor.home is not Home.MATRIX for i in items) and max(_words_by_stage(items)) <= capacity
     for item in items:
         item.slack = _SLACKS[0] if chains else 0
     while (failed := _first_fit(items, capacity)) is not None:
@@ -241,6 +246,15 @@ def _fit(items: list[_Item], capacity: int) -> _Item | None:
         for item in crowd:
             item.slack = next(s for s in _SLACKS if s < item.slack)
     return None
+
+
+def _words_by_stage(items: list[_Item]) -> list[int]:
+    """How many words are in use in each stage."""
+    steps = [0] * (max((i.last for i in items), default=0) + 2)
+    for item in items:
+        steps[item.first] += item.size
+        steps[item.last + 1] -= item.size
+    return list(accumulate(steps))
 
 
 def _first_fit(items: list[_Item], capacity: int) -> _Item | None:

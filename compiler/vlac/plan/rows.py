@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from vla_isa.hardware import HardwareConfig
 from vlac.device.bands import JoinOp, LoadRows, LoadWeights, PixelSlice, StoreRows, StoreWeights
 from vlac.device.concat import ConcatOp
 from vlac.device.to_weights import ToWeightsOp, TransposeOp
@@ -34,24 +33,14 @@ class Banded:
     outputs: list[GraphOutput]
 
 
-def cut_rows(
-    ops: Sequence[Op],
-    inputs: Sequence[Tensor],
-    outputs: Sequence[GraphOutput],
-    rows: int,
-    hw: HardwareConfig,
-    *,
-    spill: bool,
-) -> Banded:
-    """Operations in bands of `rows` pixels; those that are given stay as they are.
+def cut_rows(sequences: Sequences, outputs: Sequence[GraphOutput]) -> Banded:
+    """Operations in bands; those that are given stay as they are.
 
     Args:
-        ops, inputs, outputs: of a placed graph.
-        rows: a multiple of B.
-        hw: the machine.
-        spill: what a later phase reads lies in the data space in between.
+        sequences: what is cut.
+        outputs: of the graph.
     """
-    return _Cutter(Sequences(list(ops), list(inputs), rows, hw, spill)).run(inputs, outputs)
+    return _Cutter(sequences).run(outputs)
 
 
 @dataclass
@@ -62,8 +51,8 @@ class _Cutter:
     built: dict[tuple[int, int], list[Op]] = field(default_factory=dict)  # by phase and band, -1 for whole tensors
     memo: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
 
-    def run(self, inputs: Sequence[Tensor], outputs: Sequence[GraphOutput]) -> Banded:
-        known = self.sequences
+    def run(self, outputs: Sequence[GraphOutput]) -> Banded:
+        known, inputs = self.sequences, self.sequences.inputs
         last = max(known.phases.values(), default=0)
         for phase in range(last + 1):
             here = [op for op in known.ops if known.phases[op] == phase]

@@ -138,6 +138,18 @@ class Sequences:
         """The pixels that its bands are of."""
         return self.source(op).w if isinstance(op, (ToWeightsOp, TransposeOp)) else op.output.w
 
+    @property
+    def least_words(self) -> int:
+        """What a band's operation needs of the activation scratchpad at least, in whatever order all of them run."""
+        return max((self._words(op) for op in self.ops if self.is_cut(op)), default=0)
+
+    def _words(self, op: Op) -> int:
+        """Of its bands, and of what is read beside them in the same way."""
+        block, width = self.hw.block, self.width(op)
+        here = [t for t in (*op.inputs, op.output) if t.home is Home.MATRIX or t in self.loaded]
+        bands = {t for t in here if t.h == 1 and t.w == width}
+        return sum(t.blocks(block) * t.planes * min(self.rows, width) for t in bands)
+
     def spans(self, w: int) -> list[Span]:
         """Bands of so many pixels."""
         return [(x, min(x + self.rows, w)) for x in range(0, w, self.rows)]

@@ -8,12 +8,13 @@ from blocks import Block, Sequence
 from test_models_on_device import gpt
 
 import vlarun
-from vla_isa import hardware, hazards
+from vla_isa import hardware, hazards, image
 from vla_isa.signature import HostRun, to_device
 from vla_toolchain.verify.nodes import check_nodes, device_tensors
 from vlac import CompileOptions, compile_file
 from vlac.errors import AllocationError
 from vlac.ir.evaluate import evaluate
+from vlac.plan.sequences import Sequences
 from vlac.report.summary import layer_rows
 
 LENGTH = 75
@@ -171,3 +172,16 @@ def test_bands_share_weights_and_parameters():
     assert shapes[0] == shapes[1]
     sizes = [next(e.size for e in p.memory_map if e.name == "parameters") for p in (whole, cut)]
     assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize(("name", "words"), [("cross", 1024), ("post", 1024)])
+def test_sizes_of_bands_that_are_left_out_would_not_fit(name, words, monkeypatch):
+    """The search gives the same program where it tries all of them."""
+    model, hw = MODELS[name](), replace(TINY, act_words=words)
+    with monkeypatch.context() as patched:
+        patched.setattr(Sequences, "least_words", 0)
+        wanted = compiled(model, hw).program
+    real, least = Sequences.least_words.fget, []
+    monkeypatch.setattr(Sequences, "least_words", property(lambda found: least.append(real(found)) or least[-1]))
+    assert image.dumps(compiled(model, hw).program) == image.dumps(wanted)
+    assert max(least) > words
