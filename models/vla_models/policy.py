@@ -87,7 +87,8 @@ class Preprocessor(Protocol):
     One that remembers its actions has `correct(action)` too: what was done instead of the last one. One of a policy of
     several graphs has `calls`: their names, in the order in which they run for one observation. One whose inputs choose
     a circuit has `entry(inputs)`: the entry point that has it, or None. One that sees several steps at once has
-    `history`, how many: observations have them on a leading axis, oldest first.
+    `history`, how many: observations have them on a leading axis, oldest first. One that was made for so many actions a
+    second has `frequency`.
     """
 
     @property

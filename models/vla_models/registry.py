@@ -39,6 +39,7 @@ from vla_models.pi_zero_pixels.preprocess import PiZeroPixelsPreprocessor
 from vla_models.policy import Preprocessor
 from vla_models.quantized_config import QuantizedConfig
 from vla_models.rdt.config import RdtConfig
+from vla_models.rdt.fitted import check_set as rdt_check_set
 from vla_models.rdt.fitted import fitted as rdt_fitted
 from vla_models.rdt.preprocess import RdtPreprocessor
 from vla_models.siglip_tower.config import SiglipTowerConfig
@@ -60,6 +61,10 @@ def _as_it_is(config: Any, statistics: Mapping[str, Any]) -> Any:
     return config
 
 
+def _any_set(config: Any, info: Mapping[str, Any]) -> None:
+    return
+
+
 @dataclass(frozen=True)
 class PolicySpec:
     """One policy: its name, its frozen config dataclass, and how module and preprocessor are made from a config."""
@@ -69,6 +74,9 @@ class PolicySpec:
     model: str  # `module:Class`, imported when it is made: it needs torch
     preprocessor: Callable[[Any], Preprocessor]
     fitted: Callable[[Any, Mapping[str, Any]], Any] = _as_it_is  # config for data with these statistics (stats.json)
+    check_set: Callable[[Any, Mapping[str, Any]], None] = (
+        _any_set  # refuses data that the config is not for (info.json)
+    )
 
     def make(self, config: Any) -> torch.nn.Module:
         """A new policy with random weights (from torch's current generator)."""
@@ -124,7 +132,7 @@ POLICIES: tuple[PolicySpec, ...] = (
         "pi_zero_pixels", PiZeroPixelsConfig, "vla_models.pi_zero_pixels.model:PiZeroPixels", PiZeroPixelsPreprocessor
     ),
     PolicySpec("act", ActConfig, "vla_models.act.model:Act", ActPreprocessor),
-    PolicySpec("rdt", RdtConfig, "vla_models.rdt.model:Rdt", RdtPreprocessor, rdt_fitted),
+    PolicySpec("rdt", RdtConfig, "vla_models.rdt.model:Rdt", RdtPreprocessor, rdt_fitted, rdt_check_set),
     PolicySpec("siglip_tower", SiglipTowerConfig, "vla_models.siglip_tower.model:SiglipTower", SiglipTowerPreprocessor),
     PolicySpec(
         "vlm_waypoint",

@@ -14,6 +14,7 @@ import pytest
 
 from rdt_samples import CAMERA, PLACES, SIDE, SMALL, TASK, episode, made, statistics, write_sentences
 from vla_datasets.keys import ACTION, STATE, image
+from vla_datasets.unified.robots import find_robot
 from vla_models.chunks.names import ACTIONS, NOISE
 from vla_models.errors import LanguageError, ObservationError, PolicyError
 from vla_models.rdt.config import RdtConfig
@@ -223,7 +224,8 @@ def test_training_and_robot_make_the_same_inputs(sentences: str, normalize: bool
         each.reset(TASK, seed)
     one, same, other = (p.inputs({key: frames[key][0] for key in (STATE, CAMERA)})[NOISE] for p in drawn)
     assert np.array_equal(one, same) and not np.array_equal(one, other)
-    assert sorted(np.unique(np.nonzero(one)[2])) == sorted(PLACES), "no noise where the robot has no value"
+    for noise in (one, batch.inputs[NOISE].numpy()):  # calibration data is the batch's
+        assert sorted(np.unique(np.nonzero(noise)[2])) == sorted(PLACES), "no noise where the robot has no value"
 
 
 def first_of(config: RdtConfig) -> RdtPreprocessor:
@@ -282,6 +284,28 @@ def test_what_comes_from_the_data(sentences: str) -> None:
     found = fitted(RdtConfig(**SMALL, embeddings=sentences), statistics(frames))
     assert found.encoder == "random@0" and np.allclose(found.action_mean, frames[ACTION].mean(0))
     assert np.allclose(found.state_std, np.maximum(frames[STATE].std(0), 0.01))
+
+
+def test_data_of_another_robot_or_frequency_is_refused() -> None:
+    """Grippers would be scaled twice, arms taken for each other, or another frequency told than there is."""
+    names = list(find_robot("aloha").names)
+
+    def info(names: Any, fps: int = 25) -> dict[str, Any]:
+        return {"fps": fps, "features": {key: {"names": names} for key in (STATE, ACTION)}}
+
+    check = find_policy("rdt").check_set
+    for named in (names, None, [f"motor_{n}" for n in range(14)], {"motors": names}):
+        check(RdtConfig(**SMALL), info(named))
+    check(RdtConfig(**SMALL, robot="agilex", frequency=50), info(None, 50))
+    assert RdtPreprocessor(RdtConfig(**SMALL, frequency=50)).frequency == 50  # a world of another one is refused
+    for options, found, said in (
+        ({"robot": "agilex"}, info(names), "'robot' is 'agilex': .* names its values itself, .* counts them otherwise"),
+        ({}, info(names[7:] + names[:7]), "names 'right_arm_joint_0_pos' at place 0; robot 'aloha' has 'left_arm_join"),
+        ({}, info(names[:13]), "names 13 values; robot 'aloha' has 14"),
+        ({}, info(names, 50), "'frequency' is 25, and the set has 50 frames a second"),
+    ):
+        with pytest.raises(PolicyError, match=f"rdt: .*{said}"):
+            check(RdtConfig(**SMALL, **options), found)
 
 
 @pytest.mark.parametrize(

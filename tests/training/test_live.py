@@ -250,6 +250,14 @@ def test_refusals(wall: pytest.MonkeyPatch, run: Path, capsys: pytest.CaptureFix
     wall.setattr(closed_loop, "make_runner", lambda spec: Braking(None))
     with pytest.raises(EvaluationError, match="counts none"):
         evaluate(SPEC, "wall", "flat", 1, clock_mhz=1)
+    slower = Braking(1)
+    slower.frequency = 3.0
+    wall.setattr(closed_loop, "make_runner", lambda spec: slower)
+    for clock in (None, 1):
+        with pytest.raises(
+            EvaluationError, match=r"acts 3 times a second, and in the world 'wall' there are \d+ actions"
+        ):
+            evaluate(SPEC, "wall", "flat", 1, clock_mhz=clock)
     partly = Braking(1)
     partly.computes_on_host = True
     wall.setattr(closed_loop, "make_runner", lambda spec: partly)

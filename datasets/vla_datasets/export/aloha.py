@@ -19,11 +19,12 @@ from PIL import Image
 from vla_datasets.errors import DatasetError
 from vla_datasets.files import whole_folder
 from vla_datasets.import_.aloha_episode import ACTION as THEIR_ACTION
-from vla_datasets.import_.aloha_episode import IMAGES, QPOS, their_camera
+from vla_datasets.import_.aloha_episode import CAMERA, IMAGES, QPOS, their_camera
 from vla_datasets.import_.aloha_instructions import INSTRUCTIONS
 from vla_datasets.import_.recording import library
 from vla_datasets.keys import ACTION, STATE, image
 from vla_datasets.lerobot.reader import Dataset, EpisodeFrames, open_dataset
+from vla_datasets.unified.named import check_order
 from vla_datasets.unified.robots import Robot, find_robot
 
 __all__ = ["export_aloha"]
@@ -50,7 +51,8 @@ def export_aloha(
         progress: called with the number of episodes that are done, and of all.
 
     Raises:
-        DatasetError: the set is damaged, or not of two arms of six joints and a gripper.
+        DatasetError: the set is damaged, or not of two arms of six joints and a gripper in this order, or its
+            cameras have no names of their own there.
         CollectError: h5py is not installed.
         OutputError: `out` is there already, or cannot be written; nothing is left behind.
     """
@@ -60,8 +62,11 @@ def export_aloha(
         if feature.shape != (len(whose.names),) or not feature.dtype.startswith("float"):
             found = f"{feature.dtype} {list(feature.shape)}"
             raise DatasetError(f"{root}: '{name}' is {found}; ALOHA's files hold the {len(whose.names)} of two arms.")
-    named = {their_camera(n.removeprefix(_PREFIX)): n for n in dataset.info["features"] if n.startswith(_PREFIX)}
-    cameras = dict(sorted(named.items()))  # in the order in which HDF5 lists them: that of the rows of `compress_len`
+    try:
+        check_order(dataset.info["features"], whose)
+    except DatasetError as error:
+        raise DatasetError(f"{root}: {error}") from error
+    cameras = _cameras(dataset)
     types = {name: dataset.feature(name).arrow_type() for name in (STATE, ACTION, *cameras.values())}
     tasks: dict[str, int] = {}
     total = len(dataset.episodes)
@@ -76,6 +81,25 @@ def export_aloha(
             (into / INSTRUCTIONS).write_text(json.dumps(sentences, indent=2) + "\n", encoding="utf-8")
             progress(done, total)
     return total
+
+
+def _cameras(dataset: Dataset) -> dict[str, str]:
+    """Our column by their name, in the order in which HDF5 lists them: that of the rows of `compress_len`.
+
+    Raises:
+        DatasetError: a name would be read as another one, or not at all.
+    """
+    found: dict[str, str] = {}
+    for column in (name for name in dataset.info["features"] if name.startswith(_PREFIX)):
+        theirs = their_camera(column.removeprefix(_PREFIX))
+        if not CAMERA.fullmatch(theirs):
+            raise DatasetError(f"{dataset.root}: '{column}': names of cameras have letters a-z, digits and '_'.")
+        if theirs in found:
+            raise DatasetError(
+                f"{dataset.root}: '{found[theirs]}' and '{column}' are both '{theirs}' in ALOHA's files."
+            )
+        found[theirs] = column
+    return dict(sorted(found.items()))
 
 
 def _write_episode(

@@ -25,12 +25,12 @@ from vla_datasets.errors import DatasetError
 from vla_datasets.import_.hdf5_files import check_written, flag, members, open_hdf5, read, stored
 from vla_datasets.import_.recording import Array
 
-__all__ = ["ACTION", "IMAGES", "QPOS", "Contents", "contents", "pictures", "places", "their_camera"]
+__all__ = ["ACTION", "CAMERA", "IMAGES", "QPOS", "Contents", "contents", "pictures", "places", "their_camera"]
 
 QPOS, ACTION, IMAGES = "observations/qpos", "action", "observations/images"
 _MOST_FRAMES, _MOST_SIDE = 100_000, 4096
 _WIDTH = 14
-_CAMERA = re.compile(r"[a-z0-9_]{1,40}")
+CAMERA = re.compile(r"[a-z0-9_]{1,40}")
 _HIGH, _TOP = "cam_high", "top"  # ALOHA's name and ours; of all others "cam_" is left out
 
 
@@ -60,7 +60,7 @@ def contents(path: Path) -> Contents:
             raise DatasetError(f"{path}: '{ACTION}' has {_rows(file, ACTION)} rows, and '{QPOS}' {length}.")
         cameras: dict[str, tuple[str, tuple[int, int, int]]] = {}
         for name in members(file, IMAGES):
-            if not _CAMERA.fullmatch(name):
+            if not CAMERA.fullmatch(name):
                 raise DatasetError(f"{path}: a camera is called {name!r:.60}; names have letters a-z, digits and '_'.")
             ours = _TOP if name == _HIGH else name.removeprefix("cam_")
             if ours in cameras:

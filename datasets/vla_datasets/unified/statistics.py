@@ -24,6 +24,7 @@ from vla_datasets.files import write_json
 from vla_datasets.keys import STATE
 from vla_datasets.lerobot.reader import Dataset, open_dataset
 from vla_datasets.unified.episodes import usable_episodes
+from vla_datasets.unified.named import check_values
 from vla_datasets.unified.robots import find_robot
 from vla_datasets.unified.vector import to_unified
 
@@ -68,8 +69,11 @@ def describe(root: Path, robot: str = "") -> Described:
     dataset = open_dataset(root)
     whose = find_robot(robot) if robot else None
     names = whose.names if whose else _names(dataset)
-    if whose and whose.state_scales and dataset.info["features"].get(STATE, {}).get("names") == list(names):
-        raise DatasetError(f"{root} names its values itself, so its grippers are from 0 to 1; leave --robot out.")
+    if whose:
+        try:
+            check_values(dataset.info["features"], whose)
+        except DatasetError as error:
+            raise DatasetError(f"{root}: {error} Leave --robot out.") from error
     counted, left_out = [], {}
     for episode in usable_episodes(dataset, range(len(dataset.episodes))):
         if episode.why_not:

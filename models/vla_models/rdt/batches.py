@@ -52,7 +52,8 @@ def rdt_windows(config: RdtConfig) -> dict[str, Sequence[int]]:
 
 
 def rdt_batch(config: RdtConfig, sentences: Sentences, samples: Mapping[str, Any]) -> RdtBatch:
-    """Inputs of the network, noise (from torch's own generator), and the expert's chunk (N, horizon, 128).
+    """Inputs of the network, noise where the robot has values (from torch's own generator), and the expert's chunk (N,
+    horizon, 128).
 
     Behind an episode's end the chunk holds its last action. Pictures before its begin are the mean colour.
 
@@ -76,7 +77,8 @@ def rdt_batch(config: RdtConfig, sentences: Sentences, samples: Mapping[str, Any
     tensors = {name: torch.from_numpy(values).to(device) for name, values in inputs.items()}
     absent = [{n: v.to(device) for n, v in group.items()} for group in absent_conditions(config, sentences)]
     spread = torch.from_numpy(state_spread(config)).to(device)
-    return RdtBatch({**tensors, NOISE: torch.randn_like(chunk)}, chunk, absent=absent, state_spread=spread)
+    noise = torch.randn_like(chunk) * tensors[MASK_INPUT][:, None]
+    return RdtBatch({**tensors, NOISE: noise}, chunk, absent=absent, state_spread=spread)
 
 
 def _seen(config: RdtConfig, samples: Mapping[str, Any], camera: str, age: int) -> Any:

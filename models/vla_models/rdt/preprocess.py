@@ -40,6 +40,7 @@ class RdtPreprocessor:
 
     def __init__(self, config: RdtConfig) -> None:
         self._config = c = config
+        self.frequency = c.frequency
         seen = tuple(image_input(*each) for each in c.pictures) if c.channels else (FEATURES_INPUT,)
         self.input_names = (STATE_INPUT, MASK_INPUT, FREQUENCY_INPUT, LANGUAGE_INPUT, LANGUAGE_MASK, *seen, NOISE)
         self._sentences = Sentences(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +21,25 @@ from vla_datasets.keys import ACTION, STATE, image
 from vla_datasets.lerobot.format import BOOKKEEPING, Feature
 from vla_datasets.lerobot.png import encode_png
 from vla_datasets.lerobot.writer import Episode, write_dataset
+from vla_datasets.unified.robots import find_robot
 from vla_isa.errors import OutputError
 
 h5py = pytest.importorskip("h5py", reason="pip install .[import]")
 LENGTHS = (6, 4, 5)
 
 
-def write_set(root: Path, tasks: tuple[str, ...] = ("pass", "pass", "pass"), level: bool = True) -> None:
+def write_set(
+    root: Path,
+    tasks: tuple[str, ...] = ("pass", "pass", "pass"),
+    level: bool = True,
+    third: str = "x",
+    joints: tuple[str, ...] | None = None,
+) -> None:
     """What `truth` holds, as a set with three cameras, one of which ALOHA has no name for."""
-    names = {"cam_high": "top", "cam_left_wrist": "left_wrist", "cam_right_wrist": "x"}
+    names = {"cam_high": "top", "cam_left_wrist": "left_wrist", "cam_right_wrist": third}
     shape = (24, 32, 3)
     features = {image(ours): Feature("image", shape) for ours in names.values()}
-    features |= {STATE: Feature("float32", (14,)), ACTION: Feature("float32", (14,)), **BOOKKEEPING}
+    features |= {STATE: Feature("float32", (14,), joints), ACTION: Feature("float32", (14,), joints), **BOOKKEEPING}
     made = []
     for number, (length, task) in enumerate(zip(LENGTHS, tasks, strict=True)):
         values = truth(number, length)
@@ -111,6 +119,19 @@ def test_what_is_refused(tmp_path: Path) -> None:
     write_dataset(tmp_path / "other", [made], features, 10, "pusht", {}, {})
     with pytest.raises(DatasetError, match=r"'observation.state' is float32 \[2\]; ALOHA's files hold the 14 of two"):
         export_aloha(tmp_path / "other", tmp_path / "out")
+    names = find_robot("aloha").names
+    for changed, said in (
+        ({"third": "high"}, "observation.images.high' and .*images.top' are both 'cam_high' in ALOHA's files"),
+        ({"third": "../x"}, "observation.images.../x': names of cameras have letters"),
+        (
+            {"joints": (*names[7:], *names[:7])},
+            "'observation.state' of the set names 'right_arm_joint_0_pos' at place 0",
+        ),
+    ):
+        write_set(tmp_path / "changed", **changed)
+        with pytest.raises(DatasetError, match=said):
+            export_aloha(tmp_path / "changed", tmp_path / "out")
+        shutil.rmtree(tmp_path / "changed")
     write_set(tmp_path / "set")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("mine")

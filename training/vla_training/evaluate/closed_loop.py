@@ -157,16 +157,21 @@ def evaluate(
 @functools.lru_cache(maxsize=1)
 def _runner(spec: RunnerSpec | ServerSpec, evaluation: str, world: str, level: str, clock_mhz: float | None) -> Runner:
     """Of this process and this evaluation: a worker plays several parts, and another time the file is another one."""
+    schema, runner = find_world(world).frame(level), make_runner(spec)
+    if runner.frequency not in (None, schema.fps):
+        raise EvaluationError(
+            f"the policy acts {runner.frequency:g} times a second, and in the world '{world}' there are {schema.fps} "
+            "actions a second; evaluate one that was trained at that."
+        )
     if clock_mhz is None:
-        return make_runner(spec)
-    schema = find_world(world).frame(level)
+        return runner
     if schema.idle is None:
         raise EvaluationError(
             f"--live: the world '{world}' does not say what is done before the first action ('idle' of its schema)."
         )
     if spec.backend in HOST_BACKENDS:
         raise EvaluationError(f"--live needs the cycles of a device, and '{spec.backend}' has none; give a program.")
-    return LiveRunner(make_runner(spec), clock_mhz, schema.fps, schema.idle)
+    return LiveRunner(runner, clock_mhz, schema.fps, schema.idle)
 
 
 def _play_part(

@@ -24,10 +24,12 @@ class Runner(ABC):
     Attributes:
         computes_on_host: a call takes time beside the device's cycles.
         history: steps that what computes sees at once.
+        frequency: actions a second that it was made for; None: it does not say.
     """
 
     computes_on_host = False
     history = 1
+    frequency: float | None = None
 
     def __init__(self) -> None:
         self._queues: dict[int, deque[Any]] = {}

@@ -53,7 +53,8 @@ class NetworkRunner(Runner):
     ) -> None:
         super().__init__()
         self._compute, self._make, self._cycles = compute, preprocessor, cycles
-        self.history = history_of(preprocessor())
+        made = preprocessor()
+        self.history, self.frequency = history_of(made), getattr(made, "frequency", None)
         self.watch: Callable[[Inputs], None] = lambda inputs: None  # called with what the network gets
         self.heard: Callable[[Outputs], None] = lambda outputs: None  # and with what it gives
         self._preprocessors: dict[int, Preprocessor] = {}
