@@ -10,6 +10,7 @@ import pytest
 from vla_models.chunks.names import NOISE
 from vla_models.draws import Draws
 from vla_models.policy import Batch
+from vla_models.registry import find_policy
 from vla_training.errors import TrainConfigError
 from vla_training.objectives.flow_matching import FlowMatching
 from vla_training.objectives.registry import find_objective
@@ -116,6 +117,39 @@ def test_a_diffusion_is_asked_for_the_chunk() -> None:
     left = torch.from_numpy(signal()).float()[steps][:, None, None]
     noise = ((asked["x"] - left.sqrt() * chunk) / (1 - left).sqrt())[steps > 100]
     assert abs(float(noise.mean())) < 0.02 and abs(float(noise.std()) - 1) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["pusht_flow"], ""),
+        (["pusht_flow", "--policy-options.method", "diffusion", "--objective", "diffusion"], ""),
+        (["pusht_flow", "--policy-options.method", "direct", "--objective", "mean_squared_error"], ""),
+        (["pusht_flow_ar"], ""),
+        (["pusht_pi_zero_pixels"], ""),
+        (["pusht_act"], ""),
+        (["aloha_rdt"], ""),
+        (["pusht_flow", "--policy-options.method", "diffusion"], "asks .* the action; .* teaches it the velocity"),
+        (["pusht_flow", "--objective", "diffusion"], "asks .* the velocity; .* 'diffusion' teaches it the action"),
+        (["pusht_flow", "--objective", "mean_squared_error"], "asks .* the velocity; .* teaches it neither"),
+        (
+            ["pusht_pi_zero", "--objective", "diffusion"],
+            "policy 'pi_zero' asks .* the velocity; .* teaches it the action",
+        ),
+        (["aloha_rdt", "--objective", "flow_matching"], "policy 'rdt' asks .* the action; .* teaches it the velocity"),
+    ],
+)
+def test_a_sampler_gets_what_it_asks_for(arguments: list[str], said: str) -> None:
+    """A network that was taught the action, and is asked for the velocity, goes anywhere."""
+    import contextlib
+
+    from vla_training.config.load import load_config
+    from vla_training.loop import check_taught
+
+    config = load_config(arguments[0], arguments[1:])
+    policy = find_policy(config.policy).make(config.policy_options)
+    with pytest.raises(TrainConfigError, match=said) if said else contextlib.nullcontext():
+        check_taught(config, policy)
 
 
 def test_mistakes() -> None:

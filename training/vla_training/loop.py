@@ -52,7 +52,7 @@ from vla_training.prune import keep_pruned
 from vla_training.sampler import EpochSampler, seed_step
 from vla_training.validate import to_tensors, validate
 
-__all__ = ["check_data", "learning_rate", "train"]
+__all__ = ["check_data", "check_taught", "learning_rate", "train"]
 
 Config = TrainConfig[Any, Any]
 Progress = Callable[[int, Mapping[str, float]], None]
@@ -203,6 +203,7 @@ def _start(config: Config, data: Path, accelerator: Accelerator) -> tuple[Traini
     check_data(config, data)
     torch.manual_seed(config.seed)
     policy = first_policy(config, data)
+    check_taught(config, policy)
     learned = [weight for weight in policy.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=config.learning_rate, weight_decay=config.weight_decay)
     model, prepared = accelerator.prepare(policy, optimizer)
@@ -239,6 +240,23 @@ def check_data(config: Config, data: Path) -> None:
             raise TrainConfigError(
                 f"'{name}' is '{asked}', and data set {data} was collected with '{found}'; give --{name} {found}, or a "
                 "data set of the run's."
+            )
+
+
+def check_taught(config: Config, policy: Any) -> None:
+    """Refuse an objective that teaches the network something else than its sampler asks it for.
+
+    Raises:
+        TrainConfigError: it does.
+    """
+    taught = getattr(config.objective_options, "teaches", "")
+    for graph in policy.graphs():
+        asked = getattr(graph.module, "asks", taught)
+        if asked != taught:
+            raise TrainConfigError(
+                f"the sampler of policy '{config.policy}' asks the network for the {asked}; objective "
+                f"'{config.objective}' teaches it {f'the {taught}' if taught else 'neither'}. Choose another "
+                "'objective', or another 'method' of the policy."
             )
 
 

@@ -6,3 +6,9 @@ Diffusion (`dpm_solver.py`): x = alpha * action + sigma * noise, time from 1 to 
 al. 2020, arXiv 2006.11239, with the parametrization of Salimans and Ho 2022, arXiv 2202.00512).
 Not here: the losses (`vla_training.objectives`), the networks.
 """
+
+from __future__ import annotations
+
+__all__ = ["ACTION", "VELOCITY"]
+
+ACTION, VELOCITY = "action", "velocity"  # what a sampler asks a network for (`asks`), and an objective teaches it

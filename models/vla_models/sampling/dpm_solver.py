@@ -7,11 +7,13 @@ of first order; the last one's result is the action that the network says there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
+from vla_models.sampling import ACTION
 from vla_models.sampling.noise_schedule import TRAINING_STEPS, signal
 
 __all__ = ["DpmSolver", "SolverStep", "solver_steps"]
@@ -49,6 +51,8 @@ def solver_steps(count: int) -> tuple[SolverStep, ...]:
 
 class DpmSolver(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """`forward(*observation, noise)` is the chunk after so many steps of a `Denoiser` that says actions."""
+
+    asks: ClassVar[str] = ACTION
 
     def __init__(self, policy: nn.Module, steps: int) -> None:
         super().__init__()

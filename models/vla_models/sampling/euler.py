@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import nn
+
+from vla_models.sampling import VELOCITY
 
 __all__ = ["EulerSampler"]
 
 
 class EulerSampler(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """`forward(*observation, noise)` is the chunk after so many steps of a `Denoiser` that says velocities."""
+
+    asks: ClassVar[str] = VELOCITY
 
     def __init__(self, policy: nn.Module, steps: int) -> None:
         super().__init__()

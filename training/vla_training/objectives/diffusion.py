@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from vla_models.sampling import ACTION
 from vla_training.objectives.on_the_way import noised, predicted
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ __all__ = ["Diffusion"]
 @dataclass(frozen=True)
 class Diffusion:
     """A chunk on its way is alpha * chunk + sigma * noise; the network says the chunk."""
+
+    teaches: ClassVar[str] = ACTION
 
     def loss(
         self, policy: torch.nn.Module, batch: Batch, draws: Draws

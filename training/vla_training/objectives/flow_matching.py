@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from vla_models.sampling import VELOCITY
 from vla_training.errors import TrainConfigError
 from vla_training.objectives.on_the_way import predicted
 
@@ -26,6 +27,8 @@ class FlowMatching:
     Times are 1 - Beta(`power`, 1), times `cutoff`: more of them are near the noise, where it is decided which chunk it
     becomes (pi-zero, Black et al. 2024, arXiv 2410.24164).
     """
+
+    teaches: ClassVar[str] = VELOCITY
 
     power: float = 1.5
     cutoff: float = 0.999

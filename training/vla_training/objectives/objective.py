@@ -17,8 +17,8 @@ __all__ = ["Objective"]
 class Objective(Protocol):
     """A loss. It owns its randomness: timesteps, noise and dropped conditions come from its draws.
 
-    One of a policy that samples may have `sampled(policy, batch, draws)` too: numbers that say how far what the
-    policy itself says is from what it should.
+    One of a policy that samples has `teaches`: what the policy's sampler `asks` the network for. It may have
+    `sampled(policy, batch, draws)` too: numbers that say how far what the policy itself says is from what it should.
 
     One whose numbers are no means over frames may have `judge(frames) -> (numbers, score)` too: in evaluation its loss
     then also watches arrays (N, ...) of each frame, and all of the held-out ones are given to it. The best checkpoint

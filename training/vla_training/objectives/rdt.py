@@ -10,9 +10,10 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vla_models.rdt.names import MASK_INPUT, STATE_INPUT
+from vla_models.sampling import ACTION
 from vla_training.errors import TrainConfigError
 from vla_training.objectives.on_the_way import noised, predicted
 
@@ -30,6 +31,8 @@ _LEAST = 1e-3  # of a joint's size, as published
 @dataclass(frozen=True)
 class RdtObjective:
     """The network says the chunk; each condition is left out of `drop` of the samples, on its own."""
+
+    teaches: ClassVar[str] = ACTION
 
     drop: float = 0.1
     state_snr: float = 40.0  # dB, of the data's deviation over the noise that is added to the state
