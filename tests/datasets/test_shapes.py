@@ -16,7 +16,7 @@ from shaped_set import FEATURES, IMAGE, LENGTHS, write_shaped_set
 
 from vla_datasets.errors import DatasetError
 from vla_datasets.lerobot.format import BOOKKEEPING, Feature
-from vla_datasets.lerobot.reader import open_dataset, read_statistics
+from vla_datasets.lerobot.reader import check_statistics, open_dataset, read_statistics
 from vla_datasets.lerobot.windows import load_windows
 from vla_datasets.lerobot.writer import Episode, write_dataset
 
@@ -157,3 +157,27 @@ def test_damaged_statistics_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "meta/stats.json").write_text(text)
     with pytest.raises(DatasetError, match=r"stats.json (cannot be read|holds no statistics)"):
         read_statistics(tmp_path)
+
+
+def test_statistics_of_another_set_are_refused(tmp_path: Path) -> None:
+    features = {"constant": Feature("float32", (2,)), "moving": Feature("float32", (1,)), **BOOKKEEPING}
+    columns = {"constant": [[0.1, -7.3]] * 7, "moving": [[0.1 * n] for n in range(7)]}
+    write_dataset(tmp_path, [[Episode(0, "t", columns)]], features, 10, "test", {}, {})
+    path = tmp_path / "meta/stats.json"
+    good = json.loads(path.read_text())
+    check_statistics(open_dataset(tmp_path))
+    for name, change, message in (
+        ("moving", {"count": [8]}, r"'moving' counts \[8\] frames, and the set has 7: they are another set's"),
+        ("moving", {"mean": [3.0]}, "'moving' is damaged: a mean or a deviation is not between"),
+        ("constant", {"std": [-1.0, 0.0]}, "'constant' is damaged: a mean"),
+        ("constant", {"std": [1e308, 0.0]}, "'constant' is damaged: a mean"),
+        ("moving", {"max": [float("nan")]}, "'moving' is damaged|cannot be read"),
+        ("moving", {"std": "a"}, "'moving' is damaged: could not convert"),
+        ("moving", {"std": [[1, 2, 3]] * 2 + [[1]]}, "'moving' is damaged"),
+    ):
+        path.write_text(json.dumps({**good, name: {**good[name], **change}}))
+        with pytest.raises(DatasetError, match=message):
+            check_statistics(open_dataset(tmp_path))
+    path.write_text(json.dumps({"moving": {}}))
+    with pytest.raises(DatasetError, match="'moving' is damaged: 'min'"):
+        check_statistics(open_dataset(tmp_path))

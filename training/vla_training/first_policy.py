@@ -14,7 +14,7 @@ import torch
 
 from vla_datasets.errors import DatasetError
 from vla_datasets.lerobot.format import STATS_PATH
-from vla_datasets.lerobot.reader import open_dataset, read_statistics
+from vla_datasets.lerobot.reader import read_statistics
 from vla_models.registry import QUANTIZED, PolicySpec, find_policy
 from vla_models.saved import load_config, load_policy
 from vla_training.calibrate import calibration_arrays
@@ -32,12 +32,10 @@ def first_policy(config: TrainConfig[Any, Any], data: Path) -> torch.nn.Module:
 
     Raises:
         TrainConfigError: the saved policy is another one, or has other options than the run.
-        CheckpointError, PolicyError: there is no saved policy, or it cannot be trained as the device computes it; the
-            policy's options are not for this data.
+        CheckpointError, PolicyError: there is no saved policy, or it cannot be trained as the device computes it.
         DatasetError: the data has not what the policy or its calibration takes from it.
     """
     spec = find_policy(config.policy)
-    spec.check_set(config.policy_options, open_dataset(data).info)
     try:
         options = spec.fitted(config.policy_options, read_statistics(data))
     except (LookupError, TypeError, ValueError) as error:

@@ -29,12 +29,13 @@ from accelerate.state import AcceleratorState
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vla_datasets.files import write_json
-from vla_datasets.lerobot.reader import dataset_digest, open_dataset
+from vla_datasets.lerobot.reader import check_statistics, dataset_digest, open_dataset
 from vla_datasets.lerobot.windows import Windows, load_windows
 from vla_datasets.worlds.registry import find_world
 from vla_isa.errors import OutputError
 from vla_isa.files import alone, make_folder
 from vla_models.draws import Draws
+from vla_models.registry import find_policy
 from vla_training.checkpoint import (
     Best,
     TrainingState,
@@ -227,13 +228,16 @@ def _average(config: Config) -> Callable[[list[torch.Tensor], list[torch.Tensor]
 
 
 def check_data(config: Config, data: Path) -> None:
-    """Refuse demonstrations of another world or level than the run's. What somebody else recorded may not say.
+    """Refuse demonstrations of another world or level than the run's, or that its policy is not for. What somebody else
+    recorded may not say.
 
     Raises:
         TrainConfigError: they are.
-        DatasetError: `data` is no data set.
+        PolicyError: the policy says why.
+        DatasetError: `data` is no data set, or its statistics are another one's.
     """
-    made = open_dataset(data).info.get("collection")
+    dataset = open_dataset(data)
+    made = dataset.info.get("collection")
     for name in ("world", "level"):
         found, asked = made.get(name) if isinstance(made, dict) else None, getattr(config, name)
         if found not in (None, asked):
@@ -241,6 +245,8 @@ def check_data(config: Config, data: Path) -> None:
                 f"'{name}' is '{asked}', and data set {data} was collected with '{found}'; give --{name} {found}, or a "
                 "data set of the run's."
             )
+    check_statistics(dataset)
+    find_policy(config.policy).check_set(config.policy_options, dataset.info)
 
 
 def check_taught(config: Config, policy: Any) -> None:

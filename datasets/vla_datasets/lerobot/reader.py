@@ -30,9 +30,10 @@ from vla_datasets.lerobot.format import (
 from vla_datasets.lerobot.png import decode_png
 from vla_isa.documents import read_json
 
-__all__ = ["Dataset", "EpisodeFrames", "dataset_digest", "open_dataset", "read_statistics"]
+__all__ = ["Dataset", "EpisodeFrames", "check_statistics", "dataset_digest", "open_dataset", "read_statistics"]
 
 _MAX_INFO_BYTES = 10_000_000
+_ROUNDED = 1e-6  # of the values: what a mean may be off by
 _SPLIT = re.compile(r"(\d{1,12}):(\d{1,12})")
 
 
@@ -169,6 +170,34 @@ def read_statistics(root: Path) -> Mapping[str, Any]:
     if not isinstance(found, dict) or not all(isinstance(values, dict) for values in found.values()):
         raise DatasetError(f"{path} holds no statistics: they are a table of features, each a table of numbers.")
     return found
+
+
+def check_statistics(dataset: Dataset) -> None:
+    """Refuse statistics that are another set's, or of this one before it was changed; pictures may be sampled.
+
+    Raises:
+        DatasetError: they count other frames, or are no statistics.
+    """
+    frames, features = dataset.info["total_frames"], dataset.info["features"]
+    for name, values in read_statistics(dataset.root).items():
+        if name not in features or dataset.feature(name).dtype == "image":
+            continue
+        where = f"{dataset.root / STATS_PATH}: '{name}'"
+        if values.get("count", [frames]) != [frames]:
+            raise DatasetError(
+                f"{where} counts {values['count']!r:.40} frames, and the set has {frames}: they are another set's, or "
+                "older than it. Write the set anew."
+            )
+        try:
+            least, mean, most, std = (np.asarray(values[key], np.float64) for key in ("min", "mean", "max", "std"))
+            slack = _ROUNDED * (most - least + np.abs(mean))
+            right = (least <= mean + slack) & (mean <= most + slack) & (std >= 0) & (std <= most - least + slack)
+        except (KeyError, ValueError, TypeError) as error:
+            raise DatasetError(f"{where} is damaged: {error}.") from error
+        if not right.all():
+            raise DatasetError(
+                f"{where} is damaged: a mean or a deviation is not between the least and the largest value."
+            )
 
 
 def _read_info(path: Path) -> dict[str, Any]:
