@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_json", "read_toml"]
+__all__ = ["is_text", "read_json", "read_toml"]
 
 
 def read_json(path: Path) -> Any:
@@ -28,6 +28,15 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The table of a TOML file; see `read_json`."""
     table: dict[str, Any] = _parsed(path, tomllib.loads)
     return table
+
+
+def is_text(value: str) -> bool:
+    """Whether it can be written: JSON and command lines may hold halves of characters, which UTF-8 has not."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parsed(path: Path, parse: Callable[[str], Any]) -> Any:

@@ -181,3 +181,9 @@ def test_statistics_of_another_set_are_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({"moving": {}}))
     with pytest.raises(DatasetError, match="'moving' is damaged: 'min'"):
         check_statistics(open_dataset(tmp_path))
+
+
+def test_a_task_with_half_a_character_is_refused(tmp_path: Path) -> None:
+    episode = Episode(0, "half a \ud83d", {"moving": [[0.0]]})
+    with pytest.raises(DatasetError, match=r"the task 'half a \\ud83d' is no text"):
+        write_dataset(tmp_path, [[episode]], {"moving": Feature("float32", (1,)), **BOOKKEEPING}, 10, "test", {}, {})

@@ -54,7 +54,7 @@ def test_short_sentences_are_padded() -> None:
 
 def test_a_sentence_that_is_missing_is_an_error(tmp_path: Path) -> None:
     found = Embeddings(written(tmp_path))
-    for text in ("pass the cube.", "Pass the cube", "dance"):
+    for text in ("pass the cube.", "Pass the cube", "dance", "half a \ud83d"):
         with pytest.raises(
             LanguageError, match=r"has no embedding of .* by tower@1; it has .*'pass the cube'.* Add it"
         ):
@@ -159,6 +159,8 @@ def test_encoders_that_are_none(encoder: tuple[Path, Any], tmp_path: Path, capsy
     assert "holds no encoder: it has no *.safetensors" in capsys.readouterr().err
     assert main(["embed-text", "--encoder", str(folder), *out]) == 2
     assert "give --text or --data" in capsys.readouterr().err
+    assert main(["embed-text", "--encoder", str(folder), "--text", "half a \ud83d", *out]) == 1
+    assert r"'half a \ud83d' is no text" in capsys.readouterr().err
     if folder.name == "bert":
         assert main(["embed-text", "--encoder", str(folder), "--text", "the " * 9, *out]) == 1
         assert "has more than the 6 tokens that bert takes" in capsys.readouterr().err

@@ -30,6 +30,7 @@ from vla_datasets.lerobot.format import (
     tasks_schema,
 )
 from vla_datasets.lerobot.statistics import ImageStatistics, value_statistics
+from vla_isa.documents import is_text
 
 __all__ = ["Episode", "write_dataset"]
 
@@ -172,6 +173,8 @@ def _rows(
     episodes: list[dict[str, Any]] = []
     for episode in block:
         length = episode.length
+        if not is_text(episode.task):
+            raise DatasetError(f"the task {episode.task!a:.80} is no text: it has what UTF-8 has not.")
         columns = {
             **episode.columns,
             "timestamp": [index / fps for index in range(length)],

@@ -32,7 +32,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def _key(encoder: str, text: str) -> str:
-    return hashlib.sha256(f"{encoder}\0{text}".encode()).hexdigest()
+    return hashlib.sha256(f"{encoder}\0{text}".encode(errors="surrogatepass")).hexdigest()  # whatever a client sends
 
 
 class Embeddings:

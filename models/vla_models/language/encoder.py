@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vla_isa.documents import is_text
 from vla_models.errors import LanguageError
 
 __all__ = ["embed"]
@@ -46,6 +47,8 @@ def embed(folder: Path, texts: Iterable[str]) -> tuple[str, dict[str, npt.NDArra
         raise LanguageError(f"{folder} holds no encoder that can be read: {error}") from error
     found = {}
     for text in dict.fromkeys(["", *texts]):
+        if not is_text(text):
+            raise LanguageError(f"{text!a:.80} is no text: it has what UTF-8 has not.")
         tokens = tokenizer(text, return_tensors="pt", truncation=False)
         most = getattr(model.config, "max_position_embeddings", None)
         if most is not None and tokens["input_ids"].shape[1] > most:
