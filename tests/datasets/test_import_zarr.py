@@ -125,6 +125,17 @@ def stored(name: str, place: Any, value: Any) -> Break:
     return change
 
 
+def normalized(name: str) -> Break:
+    """Places from -1 to 1, as networks take them."""
+
+    def change(root: Path) -> None:
+        array: Any = zarr.open_group(root, mode="a", zarr_format=2)[name]
+        values = array[:]
+        array[:] = values / np.abs(values).max(axis=0)
+
+    return change
+
+
 def in_chunk(name: str, change: Callable[[bytes], bytes]) -> Break:
     return lambda root: (root / name).write_bytes(change((root / name).read_bytes()))
 
@@ -184,6 +195,8 @@ CASES: dict[str, tuple[Break, str]] = {
     "short ends": (in_chunk("meta/episode_ends/0", lambda b: b[:-1]), "meta/episode_ends/0 is damaged: buffer"),
     "no number": (stored(TARGET, (9, 3), NAN), "episode 1: data/state has a value that is no finite number"),
     "no place": (stored("data/action", (9, 0), NAN), r"episode 1: 'action' is \[nan, .* in frame 5"),
+    "normalized": (normalized(TARGET), r"'observation.state' goes from -?[01][.\d]* to [01][.\d]*, and places are in"),
+    "normalized actions": (normalized("data/action"), "'action' goes from .* a recording that is not normalized"),
     "scaled": (stored("data/action", (0, 1), -1000), "Take a recording"),
 }  # fmt: skip
 

@@ -26,6 +26,7 @@ __all__ = ["prepare_pusht"]
 
 _LEVEL = "fixed"  # everybody records gym-pusht's goal
 _NEAR = 0.5  # px between corners and a T
+_SCALED = 2.0  # px from the plane's corner: the wall is there, and values from -1 to 1 are within
 
 
 def prepare_pusht(recording: Recording, world: str) -> Prepared:
@@ -85,6 +86,8 @@ def _world_episode(recorded: Recorded, number: int, features: Mapping[str, Featu
     where, length = recorded.where, len(recorded.state)
     _check_places(where, STATE, recorded.state)
     _check_places(where, ACTION, recorded.action)
+    _check_scale(where, STATE, recorded.state)
+    _check_scale(where, ACTION, recorded.action)
     if recorded.keypoints is not None:
         _check_places(where, KEYPOINTS, recorded.keypoints)
         _check_block(where, recorded.keypoints)
@@ -104,6 +107,16 @@ def _world_episode(recorded: Recorded, number: int, features: Mapping[str, Featu
 
 def _check_places(where: str, name: str, values: Array) -> None:
     _check_range(where, name, values, -SIDE, 2 * SIDE)
+
+
+def _check_scale(where: str, name: str, values: Array) -> None:
+    """Refuse an episode that is all in the plane's corner, as normalized places are."""
+    if np.abs(values).max() <= _SCALED:
+        low, high = values.min(), values.max()
+        raise DatasetError(
+            f"{where}: '{name}' goes from {low:.3g} to {high:.3g}, and places are in px of a plane of {SIDE:g}. Take a "
+            "recording that is not normalized."
+        )
 
 
 def _check_range(where: str, name: str, values: Array, low: float, high: float) -> None:
