@@ -16,15 +16,16 @@ import numpy.typing as npt
 from PIL import Image
 
 from vla_datasets.errors import CollectError, DatasetError
-from vla_datasets.import_.aloha_episode import Contents, contents, pictures, places
+from vla_datasets.import_.aloha_episode import ACTION as THEIR_ACTION
+from vla_datasets.import_.aloha_episode import QPOS, Contents, contents, pictures, places
 from vla_datasets.import_.aloha_instructions import INSTRUCTIONS, Instructions, read_instructions
 from vla_datasets.import_.prepared import Prepared
-from vla_datasets.import_.recording import check_lengths
+from vla_datasets.import_.recording import Array, check_lengths
 from vla_datasets.keys import ACTION, DONE, STATE, image
 from vla_datasets.lerobot.format import BOOKKEEPING, Feature
 from vla_datasets.lerobot.png import encode_png
 from vla_datasets.lerobot.writer import Episode
-from vla_datasets.unified.robots import Robot, find_robot
+from vla_datasets.unified.robots import ROBOTS, Robot, find_robot
 
 __all__ = ["CHANNELS", "AlohaOptions", "find_episodes", "prepare_aloha"]
 
@@ -32,6 +33,7 @@ CHANNELS = ("rgb", "bgr")
 _WORLD = "aloha"
 _NAME = re.compile(r"episode_(\d{1,9})\.hdf5")
 _MOST_FPS = 1000
+_WIDEST = 2.0  # of a gripper from 0 to 1: teleoperation goes a little beyond, other robots' counts go far
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,11 @@ def _episodes(
         state, action = places(path)
         if len(state) != one.length:
             raise DatasetError(f"{path} has changed while it was read.")
+        state, action = state / robot.state_divisors, action / robot.action_divisors
+        _check_grippers(path, robot, {QPOS: state, THEIR_ACTION: action})
         columns: dict[str, list[Any]] = {
-            STATE: list(state / robot.state_divisors),
-            ACTION: list(action / robot.action_divisors),
+            STATE: list(state),
+            ACTION: list(action),
             DONE: [False] * (one.length - 1) + [True],
         }
         for ours, (theirs, shape) in one.cameras.items():
@@ -121,6 +125,22 @@ def _episodes(
         if instructions is not None:
             task = instructions.drawn(number) if options.paraphrases else instructions.original()
         yield Episode(number, task, columns)
+
+
+def _check_grippers(path: Path, robot: Robot, values: Mapping[str, Array]) -> None:
+    """Refuse grippers (T,) that are far from 0 to 1 once they are divided: they are another robot's.
+
+    Raises:
+        DatasetError: says which, and how far.
+    """
+    for key, frames in values.items():
+        for place, name in enumerate(robot.names):
+            far = np.abs(frames[:, place]).max()
+            if name.endswith("gripper_open") and far > _WIDEST:
+                raise DatasetError(
+                    f"{path}: '{key}' has a {name} of {far:.3g}, as robot '{robot.name}' counts; it must be 0 to 1. "
+                    f"Say whose it is, by --robot ({', '.join(each.name for each in ROBOTS)})."
+                )
 
 
 def _picture(pixels: npt.NDArray[np.uint8], shape: tuple[int, ...], channels: str) -> npt.NDArray[np.uint8]:

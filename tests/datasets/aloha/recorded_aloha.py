@@ -20,10 +20,10 @@ SENTENCES = {
 
 
 def truth(seed: int, frames: int, height: int = 24, width: int = 32) -> dict[str, Any]:
-    """Places, actions and smooth pictures of an episode; grippers in [0, 4]."""
+    """Places, actions and smooth pictures of an episode; grippers in [0, 1]."""
     random = np.random.default_rng(seed)
     qpos = random.normal(size=(frames, 14)).astype(np.float32)
-    qpos[:, [6, 13]] = random.uniform(0, 4, (frames, 2))
+    qpos[:, [6, 13]] = random.uniform(0, 1, (frames, 2))
     ramps = np.linspace(0, 200, width)[None, :] * random.uniform(0.2, 1, (frames, height, 1))
     pictures = {
         name: np.stack([ramps, 200 - ramps, np.full_like(ramps, 30 * number)], -1).astype(np.uint8)

@@ -76,6 +76,14 @@ def test_what_the_files_do_not_say(tmp_path: Path) -> None:
     assert np.abs(found[image("top")] - blocks).max() <= 1.0
 
 
+def test_a_robot_s_own_grippers(tmp_path: Path) -> None:
+    """RDT's robot counts them to 13.9."""
+    write_recording(tmp_path / "in")
+    edited(lambda f: f["action"].__setitem__((2, 13), 13.9))(tmp_path / "in")
+    import_recording(tmp_path / "in", tmp_path / "out", aloha=AlohaOptions("agilex"))
+    assert np.allclose(read(tmp_path / "out")[0][ACTION][2, 13], 13.9 / 13.9231)
+
+
 def test_folders_of_tasks_and_numbers_in_order(tmp_path: Path) -> None:
     lengths = {"b": (3, 4), "a": tuple(range(2, 13))}
     for name, frames in lengths.items():
@@ -211,6 +219,7 @@ CASES: dict[str, tuple[Break, str]] = {
     "no number": (replaced("action", data=FLOATS * np.nan), "'action' has a value that is no finite number in frame 0"),
     "infinite": (replaced("observations/qpos", data=FLOATS + np.inf), "qpos' has a value that is no"),
     "beyond float32": (replaced("action", data=FLOATS.astype("f8") + 1e39), "no finite number in frame 0, as float32"),
+    "another robot's": (edited(lambda f: f["action"].__setitem__((2, 13), 13.9)), "has a right_gripper_open of 13.9"),
     "never written": (replaced("action", shape=(6, 14), dtype="f4"), "'/action' was not written to its end"),
     "cut short": (edited(lambda f: half(f, "action", (1, 14))), "'/action' was not written to its end"),
     "cut pictures": (edited(lambda f: half(f, HIGH, (1, 24, 32, 3))), "cam_high' was not written to its end"),
