@@ -107,7 +107,8 @@ def _write_episode(
 ) -> None:
     h5py = library("h5py", "ALOHA's HDF5")
     collection = dataset.info.get("collection")
-    with h5py.File(path, "w") as file:
+    whole = io.BytesIO()  # where the disk is full, HDF5 itself ends with errors of many kinds
+    with h5py.File(whole, "w") as file:
         file.attrs["sim"] = isinstance(collection, dict) and "level" in collection  # it was collected in a world
         file.attrs["compress"] = jpeg
         file[QPOS] = (np.array(episode.columns[STATE]) * robot.state_divisors).astype(np.float32)
@@ -128,6 +129,7 @@ def _write_episode(
             file.create_dataset(place, data=rows, chunks=(1, rows.shape[1]))
         if lengths:
             file["compress_len"] = np.array(lengths, np.float64)  # as ALOHA's recorder has it: cameras by frames
+    path.write_bytes(whole.getbuffer())
 
 
 def _jpeg(picture: npt.NDArray[np.uint8]) -> bytes:

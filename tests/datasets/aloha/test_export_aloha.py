@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -138,3 +141,17 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is there already"):
         export_aloha(tmp_path / "set", tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["other", "out", "set"]
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    write_set(tmp_path / "set")
+    command = [sys.executable, "-m", "vla_datasets", "hdf5", str(tmp_path / "set"), "--out", str(tmp_path / "out")]
+    no_room = (resource.RLIMIT_FSIZE, (8192, 8192))
+    found = subprocess.run(
+        command, capture_output=True, text=True, preexec_fn=lambda: resource.setrlimit(*no_room), check=False
+    )
+    assert found.returncode == 1
+    assert [line for line in found.stderr.splitlines() if line] == [
+        f"error: output folder '{tmp_path / 'out'}' cannot be written: File too large; choose another place"
+    ]
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
