@@ -196,6 +196,7 @@ def test_all_steps_are_one_program_with_a_loop(name: str, tmp_path: Path) -> Non
         ("mlp_policy", {"horizon": 0}, "'horizon' is 0"),
         ("mlp_policy", {"execute": 17}, "'execute' is 17; it must be from 1 to 'horizon', 16"),
         ("mlp_policy", {"sampler_steps": 0}, "'sampler_steps' is 0"),
+        ("mlp_policy", {"sampler_steps": 1000, "method": "diffusion"}, "'sampler_steps' is 1000; .* from 1 to 999"),
         ("mlp_policy", {"periods": [32.0, -1.0]}, "'periods'"),
         ("mlp_policy", {"width": 5}, "'width' is 5"),
         ("mlp_policy", {"blocks": 0}, "'blocks' is 0"),

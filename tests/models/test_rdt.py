@@ -312,6 +312,7 @@ def test_data_of_another_robot_or_frequency_is_refused() -> None:
     ("options", "said"),
     [
         ({"width": 36}, "'width' is 36; it must be a multiple of 4 x 'heads', 16"),
+        ({"sampler_steps": 1000}, "'sampler_steps' is 1000; it must be from 1 to 999"),
         ({"depth": 0}, "'depth' is 0; it must be from 1"),
         ({"execute": 7}, "'execute' is 7; it must be from 1 to 'horizon', 6"),
         ({"frequency": math.nan}, "'frequency' is nan"),

@@ -46,3 +46,13 @@ def test_the_solver_s_steps_are_those_of_diffusers(count: int) -> None:
     assert [round(1000 * step.time) for step in solver_steps(count)] == TIMES[count]
     found = DpmSolver(Net(), count)(torch.linspace(-2, 2, 5)[None])
     assert np.allclose(found[0].numpy(), ENDS[count], atol=1e-5)
+
+
+def test_steps_of_any_number_are_at_times_of_their_own() -> None:
+    """With one more, two would be at the same time, and the line through them would have no slope."""
+    from vla_models.sampling.dpm_solver import solver_steps
+    from vla_models.sampling.noise_schedule import MOST_STEPS
+
+    for count in (1, 2, 3, 333, 666, MOST_STEPS):
+        numbers = np.array([(step.time, step.x, step.now, step.before) for step in solver_steps(count)])
+        assert np.isfinite(numbers).all() and (np.diff(numbers[:, 0]) < 0).all()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from vla_models.errors import PolicyError
+from vla_models.sampling.noise_schedule import MOST_STEPS
 
 __all__ = ["METHODS", "check_sizes"]
 
@@ -32,8 +33,9 @@ def check_sizes(
         raise PolicyError(f"{policy}: 'horizon' is {horizon}; it must be from 1 to 256 steps.")
     if not 1 <= execute <= horizon:
         raise PolicyError(f"{policy}: 'execute' is {execute}; it must be from 1 to 'horizon', {horizon}.")
-    if not 1 <= sampler_steps <= 1000:
-        raise PolicyError(f"{policy}: 'sampler_steps' is {sampler_steps}; it must be from 1 to 1000.")
+    most = MOST_STEPS if method == "diffusion" else 1000
+    if not 1 <= sampler_steps <= most:
+        raise PolicyError(f"{policy}: 'sampler_steps' is {sampler_steps}; it must be from 1 to {most}.")
     if len(periods) > 8 or not all(math.isfinite(p) and p > 0 for p in periods):
         raise PolicyError(f"{policy}: 'periods' is {list(periods)}; it must be at most 8 lengths above 0 px.")
     if not (math.isfinite(ensemble) and ensemble >= 0):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vla_datasets.errors import DatasetError
 from vla_datasets.unified.robots import find_robot
 from vla_models.errors import PolicyError
+from vla_models.sampling.noise_schedule import MOST_STEPS
 
 __all__ = ["RdtConfig"]
 
@@ -109,6 +110,6 @@ _MOST = {
     **dict.fromkeys(("width", "feature_width", "language_width"), 65536),
     **dict.fromkeys(("depth", "heads", "horizon", "execute"), 256),
     **dict.fromkeys(("image_height", "image_width", "feature_tokens", "language_tokens"), 4096),
-    "sampler_steps": 1000,
+    "sampler_steps": MOST_STEPS,
     "history": 16,
 }

@@ -7,9 +7,10 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["TRAINING_STEPS", "signal", "squared_cosine"]
+__all__ = ["MOST_STEPS", "TRAINING_STEPS", "signal", "squared_cosine"]
 
 TRAINING_STEPS = 1000
+MOST_STEPS = TRAINING_STEPS - 1  # of a sampler: with more of them two would be at the same time
 _OFFSET = 0.008
 _MOST = 0.999  # of a step's variance
 
