@@ -72,6 +72,7 @@ def stored(file: Any, name: str) -> Any:
         raise DatasetError(f"{where} is missing; ALOHA's episodes have it.")
     try:
         kind, chunks, elsewhere = found.dtype.kind, found.chunks, bool(found.external) or found.is_virtual
+        unknown = _unknown_filters(found)
     except _DAMAGE as error:
         raise DatasetError(f"{where} is of a type that is not read: {error}.") from error
     if elsewhere:
@@ -82,7 +83,19 @@ def stored(file: Any, name: str) -> Any:
         raise DatasetError(f"{where} is {found.dtype}; numbers and bytes of a fixed length are read, and no objects.")
     if chunks and int(np.prod(chunks, dtype=object)) * found.dtype.itemsize > _MOST_BYTES:
         raise DatasetError(f"{where} is in chunks of {list(chunks)}; a chunk may have {_MOST_BYTES:,} bytes.")
+    if unknown:
+        raise DatasetError(
+            f"{where} is packed by {', '.join(unknown)}, which is not installed; pack it by gzip, or not at all, for "
+            "example with 'h5repack -f NONE'."
+        )
     return found
+
+
+def _unknown_filters(dataset: Any) -> list[str]:
+    """The filters that a dataset's chunks went through and that HDF5 has not here, by number."""
+    available, made = library("h5py", "HDF5").h5z.filter_avail, dataset.id.get_create_plist()
+    codes = [made.get_filter(number)[0] for number in range(made.get_nfilters())]
+    return [f"filter {code}" for code in codes if not available(code)]
 
 
 def check_written(file: Any, dataset: Any) -> None:

@@ -153,6 +153,16 @@ def virtual(file: Any) -> None:
     file.create_virtual_dataset("action", layout)
 
 
+def blosc(file: Any) -> None:
+    """A chunk that went through a filter that HDF5 itself has not."""
+    del file["action"]
+    made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    made.set_chunk((6, 14))
+    made.set_filter(32001, h5py.h5z.FLAG_OPTIONAL, (2, 2, 4, 336))
+    space = h5py.h5s.create_simple((6, 14))
+    h5py.h5d.create(file.id, b"action", h5py.h5t.IEEE_F32LE, space, made).write_direct_chunk((0, 0), b"x" * 100, 0)
+
+
 def half(file: Any, name: str, chunks: tuple[int, ...]) -> None:
     """A recorder that makes room first, and stops in the middle."""
     values = file[name][()]
@@ -211,6 +221,7 @@ CASES: dict[str, tuple[Break, str]] = {
     "columns": (replaced("action", data=FLOATS[:, :7]), r"\[6, 7\]; it must be floats \[frames, 14\]"),
     "axes": (replaced("action", data=FLOATS[None]), r"\[1, 6, 14\]; it must be floats"),
     "scalar": (replaced("action", data=np.float32(0)), r"float32 \[\]; it must be floats"),
+    "filter": (edited(blosc), "'action' is packed by filter 32001, which is not installed; pack it by gzip, or not at all"),
     "nothing": (replaced("action", data=h5py.Empty("f4")), "'action' holds nothing"),
     "no rows": (replaced("action", data=FLOATS[:0]), "'action' has 0 frames; it must be 1 to 100,000"),
     "rows": (replaced("action", data=FLOATS[:5]), "'action' has 5 rows, and 'observations/qpos' 6"),
