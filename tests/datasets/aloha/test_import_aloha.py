@@ -221,7 +221,7 @@ CASES: dict[str, tuple[Break, str]] = {
     "columns": (replaced("action", data=FLOATS[:, :7]), r"\[6, 7\]; it must be floats \[frames, 14\]"),
     "axes": (replaced("action", data=FLOATS[None]), r"\[1, 6, 14\]; it must be floats"),
     "scalar": (replaced("action", data=np.float32(0)), r"float32 \[\]; it must be floats"),
-    "filter": (edited(blosc), "'action' is packed by filter 32001, which is not installed; pack it by gzip, or not at all"),
+    "filter": (edited(blosc), "'action' is packed by filter 32001, which is not installed; pack it"),
     "nothing": (replaced("action", data=h5py.Empty("f4")), "'action' holds nothing"),
     "no rows": (replaced("action", data=FLOATS[:0]), "'action' has 0 frames; it must be 1 to 100,000"),
     "rows": (replaced("action", data=FLOATS[:5]), "'action' has 5 rows, and 'observations/qpos' 6"),
