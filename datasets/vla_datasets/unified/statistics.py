@@ -27,6 +27,7 @@ from vla_datasets.unified.episodes import usable_episodes
 from vla_datasets.unified.named import check_values
 from vla_datasets.unified.robots import find_robot
 from vla_datasets.unified.vector import to_unified
+from vla_isa.errors import OutputError
 
 __all__ = ["FILES", "Described", "describe", "write_description"]
 
@@ -99,7 +100,7 @@ def write_description(found: Sequence[Described], weights: Sequence[float], out:
 
     Raises:
         DatasetError: two sets have one name, or a weight is none.
-        OutputError: the folder cannot be written.
+        OutputError: one of the files is there already, perhaps RDT's own, or the folder cannot be written.
     """
     names = [one.name for one in found]
     if len(set(names)) != len(names):
@@ -107,6 +108,11 @@ def write_description(found: Sequence[Described], weights: Sequence[float], out:
     for name, weight in zip(names, weights, strict=True):
         if not 0 < weight <= _MOST_WEIGHT:
             raise DatasetError(f"the weight of '{name}' is {weight}; it must be above 0 and at most {_MOST_WEIGHT:g}.")
+    for name in FILES:
+        if (out / name).exists():
+            raise OutputError(
+                f"output '{out / name}' is there already, and may tell of other sets; choose another --out."
+            )
     values: Sequence[Any] = (
         {one.name: {"dataset_name": one.name, **one.states} for one in found},
         {one.name: one.fps for one in found},

@@ -124,6 +124,11 @@ def test_what_is_refused(tmp_path: Path, every: list[np.ndarray], capsys: pytest
     for weight in (0, -1, float("nan"), 1e7):
         with pytest.raises(DatasetError, match=r"the weight of 'cubes' is .*; it must be above 0 and at most"):
             write_description(found[:1], [weight], tmp_path / "out")
+    (tmp_path / "rdt").mkdir()
+    (tmp_path / "rdt" / "finetune_datasets.json").write_text('["others"]')
+    assert main(["statistics", str(root), "--out", str(tmp_path / "rdt")]) == 1
+    assert "rdt/finetune_datasets.json' is there already, and may tell of other sets" in capsys.readouterr().err
+    assert [path.read_text() for path in (tmp_path / "rdt").iterdir()] == ['["others"]']
     assert main(["statistics", str(root), "--out", str(tmp_path / "out"), "--weights", "1", "2"]) == 2
     assert "--weights has 2 values; there are 1 data sets" in capsys.readouterr().err
     with pytest.raises(
