@@ -202,6 +202,42 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
         fitted(backbone=str(folder))
 
 
+def test_weights_that_a_folder_lacks_are_not_made_up(tmp_path: Path) -> None:
+    """transformers draws them at random and goes on: each time another model, none of them the folder's."""
+    from safetensors.torch import load_file, save_file
+
+    path = write_language_model(tmp_path) / "model.safetensors"
+    weights = load_file(path)
+    for kept in (
+        {name: weight for name, weight in weights.items() if "layers.1.mlp.down_proj" not in name},
+        {f"other.{name}": weight for name, weight in weights.items()},
+    ):
+        save_file(kept, path, {"format": "pt"})
+        with pytest.raises(PolicyError, match=r"lack \d+ of its weights, such as"):
+            find_policy("sim_v0").make(fitted(backbone=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("bert", {"intermediate_size": 32}, "'model_type' is bert; it must be one of llama, gpt2, opt"),
+        ("gpt2", {"max_position_embeddings": 5}, "it takes 5 tokens, and 6 come"),
+        ("opt", {"ffn_dim": 32, "word_embed_proj_dim": 8}, "tokens have another width than its rows"),
+    ],
+)
+def test_a_language_model_of_another_form_is_refused(
+    tmp_path: Path, kind: str, options: dict[str, Any], message: str
+) -> None:
+    """One that sees later tokens, one for fewer tokens, and one that takes rows of another width (OPT-350M)."""
+    import transformers
+
+    sizes = {"vocab_size": 8, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, **options}
+    config = transformers.AutoConfig.for_model(kind, **sizes)
+    transformers.AutoModel.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(PolicyError, match=message):
+        find_policy("sim_v0").make(fitted(backbone=str(tmp_path)))
+
+
 def test_frozen_eyes_look_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 

@@ -22,6 +22,7 @@ __all__ = ["Backbone", "backbone_id", "backbone_width", "random_backbone", "read
 T = TypeVar("T")
 
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+_KINDS = ("llama", "gpt2", "opt")  # others may look at later tokens too, or take rows of another form
 
 
 class Backbone(nn.Module):  # type: ignore[misc]  # torch is untyped here
@@ -55,25 +56,40 @@ class Backbone(nn.Module):  # type: ignore[misc]  # torch is untyped here
         return found @ self.back if self.turned else found
 
 
-def read_backbone(folder: Path, layers: int) -> Backbone:
+def read_backbone(folder: Path, layers: int, tokens: int) -> Backbone:
     """The first layers of a folder's language model.
 
     Raises:
-        PolicyError: there is none that can be read, it has fewer layers, or `transformers` is missing.
+        PolicyError: there is none that can be read, it lacks weights, has fewer layers, or takes fewer tokens; or
+            `transformers` is missing.
     """
     hf = _transformers()
 
     def read() -> Backbone:
         config = hf.AutoConfig.from_pretrained(folder, **_LOCAL)
-        if not 1 <= layers <= config.num_hidden_layers:
-            raise ValueError(f"'layers' is {layers}, and it has {config.num_hidden_layers}")
+        _check(config, layers, tokens)
         config.num_hidden_layers = layers
         hf.utils.logging.set_verbosity_error()  # it would list what is left out
         hf.utils.logging.disable_progress_bar()
-        model = hf.AutoModel.from_pretrained(folder, config=config, use_safetensors=True, dtype=torch.float32, **_LOCAL)
+        model, found = hf.AutoModel.from_pretrained(
+            folder, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **_LOCAL
+        )
+        if missing := sorted(found["missing_keys"]):  # the library would draw them at random
+            raise ValueError(f"its *.safetensors lack {len(missing)} of its weights, such as {missing[0]}")
         return Backbone(model, turned=config.model_type == "llama")
 
     return _from_outside(folder, read)
+
+
+def _check(config: Any, layers: int, tokens: int) -> None:
+    if config.model_type not in _KINDS:
+        raise ValueError(f"'model_type' is {config.model_type}; it must be one of {', '.join(_KINDS)}")
+    if not 1 <= layers <= config.num_hidden_layers:
+        raise ValueError(f"'layers' is {layers}, and it has {config.num_hidden_layers}")
+    if config.max_position_embeddings < tokens:
+        raise ValueError(f"it takes {config.max_position_embeddings} tokens, and {tokens} come")
+    if getattr(config, "word_embed_proj_dim", config.hidden_size) != config.hidden_size:
+        raise ValueError("'word_embed_proj_dim' is not 'hidden_size'; its tokens have another width than its rows")
 
 
 def backbone_width(folder: Path) -> int:

@@ -70,7 +70,7 @@ class SimV0(nn.Module):  # type: ignore[misc]  # torch is untyped here
             raise PolicyError(
                 f"sim_v0: the language model in {folder} is '{found}'; the policy was trained with '{c.backbone_id}'."
             )
-        backbone = read_backbone(folder, c.layers)
+        backbone = read_backbone(folder, c.layers, c.video_tokens + 2)
         if backbone.model.config.hidden_size != c.width:
             raise PolicyError(
                 f"sim_v0: 'width' is {c.width}; the language model in {folder} has {backbone.model.config.hidden_size}."
