@@ -246,11 +246,13 @@ def test_videos_that_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     write_lerobot(source, numbers, "v3.0", "video", keypoints=False)
     film = source / "videos/observation.image/chunk-000/file-000.mp4"
     whole = film.read_bytes()
+    inside = whole[1500:1540]  # of a picture
     broken: list[tuple[Callable[[], Any], str]] = [
         (lambda: write_film(film, numbers.images[:9]), r"no frame at 0.90 s, the 5th of 7"),
         (lambda: write_film(film, numbers.images[:11], skip=(6,)), r"no frame at 0.60 s, the 2th of 7"),
         (lambda: write_film(film, np.zeros((12, 64, 128, 3), np.uint8), (64, 128)), "of 64 x 128, not 96 x 96"),
         (lambda: film.write_bytes(whole[:400]), "cannot be decoded"),
+        (lambda: film.write_bytes(whole.replace(inside, bytes(b ^ 90 for b in inside))), "cannot be decoded"),
         (lambda: film.write_text("#EXTM3U\n/etc/passwd\n"), "cannot be decoded"),
         (lambda: film.unlink(), "does not exist"),
     ]

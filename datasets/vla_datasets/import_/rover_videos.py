@@ -23,6 +23,7 @@ from PIL import Image
 from vla_datasets.errors import DatasetError
 from vla_datasets.import_.prepared import Prepared
 from vla_datasets.import_.recording import check_lengths, library
+from vla_datasets.import_.video import opened_video, upright
 from vla_datasets.keys import ACTION
 from vla_datasets.lerobot.format import BOOKKEEPING, Feature
 from vla_datasets.lerobot.png import encode_png
@@ -106,41 +107,50 @@ def _episode(folder: Path, number: int, sample: dict[str, Any], size: tuple[int,
     pictures = _pictures(folder / sample["id"] / _VIDEO, size)
     telemetry = _telemetry(folder / sample["id"] / _TELEMETRY)
     columns: dict[str, list[Any]] = {
-        IMAGE: [encode_png(pictures[place]) for place in _spread(len(pictures))],
-        TELEMETRY: [telemetry[place].tolist() for place in _spread(len(telemetry))],
+        IMAGE: [encode_png(picture) for picture in pictures],
+        TELEMETRY: [telemetry[place].tolist() for place in _spread(np.arange(len(telemetry)))],
         WEIGHT: [0.0] * (FRAMES - 1) + [sample["weight"]],
         ACTION: [list(sample["labels"]) for _ in range(FRAMES)],
     }
     return Episode(number, _TASK, columns)
 
 
-def _spread(length: int) -> npt.NDArray[np.int64]:
-    """Which of so many moments the frames are: evenly from the first to the last; of few all, and the last again."""
-    if length < FRAMES:
-        return np.minimum(np.arange(FRAMES), length - 1)
-    return np.linspace(0, length - 1, FRAMES).round().astype(np.int64)
+def _spread(moments: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Which of so many moments (N,), in order, the frames are: those nearest to evenly spread ones from the first to
+    the last; of few all, and the last again."""
+    times = np.asarray(moments, np.float64)
+    if len(times) < FRAMES:
+        return np.minimum(np.arange(FRAMES), len(times) - 1)
+    wanted = np.linspace(times[0], times[-1], FRAMES)
+    nearest: npt.NDArray[np.int64] = np.abs(times - wanted[:, None]).argmin(axis=1)
+    return nearest
 
 
 def _pictures(path: Path, size: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
-    """All frames of a video, each of (height, width, 3)."""
-    av = library("av", "a video")
-    if not path.is_file():
-        raise DatasetError(f"{path} does not exist; get the whole recording, videos too.")
-    found: list[npt.NDArray[np.uint8]] = []
-    try:
-        with av.open(str(path), format="mp4") as file:  # of no format that names other files
-            for frame in file.decode(video=0) if file.streams.video else ():
-                if max(frame.width, frame.height) > _MOST_SIDE or len(found) == _MOST_FRAMES:
-                    raise DatasetError(
-                        f"{path} is too large: at most {_MOST_FRAMES} frames of {_MOST_SIDE} px a side are read."
-                    )
-                picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
-                found.append(np.asarray(picture.resize(size, Image.Resampling.BOX)))
-    except (av.FFmpegError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be decoded: {error}. Get the file again.") from error
-    if not found:
-        raise DatasetError(f"{path} holds no video.")
-    return found
+    """The run's frames of a video, each of (height, width, 3). Its pictures may be of uneven duration."""
+    with opened_video(path, "a video") as file:
+        stream = file.streams.video[0]
+        packets = [(p.pts, p.is_corrupt) for p in file.demux(stream) if p.pts is not None and not p.is_discard]
+        if any(corrupt for _, corrupt in packets):
+            raise DatasetError(f"{path} is cut off. Get the file again.")
+        moments = sorted(int(moment) for moment, _ in packets)
+        if not moments:
+            raise DatasetError(f"{path} holds no video.")
+        if len(moments) > _MOST_FRAMES:
+            raise DatasetError(f"{path} has {len(moments)} pictures; at most {_MOST_FRAMES} are read.")
+        wanted = [moments[place] for place in _spread(moments)]
+        file.seek(0)
+        found = {}
+        for frame in file.decode(stream):
+            if max(frame.width, frame.height) > _MOST_SIDE:
+                found_size = f"{frame.width} x {frame.height}"
+                raise DatasetError(f"{path} has pictures of {found_size}; at most {_MOST_SIDE} px a side are read.")
+            if frame.pts in wanted:
+                picture = Image.fromarray(upright(path, frame)).resize(size, Image.Resampling.BOX)
+                found[frame.pts] = np.asarray(picture)
+        if missing := set(wanted) - set(found):
+            raise DatasetError(f"{path} has no picture at {float(min(missing) * stream.time_base):.2f} s, as it says.")
+    return [found[moment] for moment in wanted]
 
 
 def _telemetry(path: Path) -> npt.NDArray[np.float32]:

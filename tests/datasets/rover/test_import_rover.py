@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,17 @@ av = pytest.importorskip("av")
 LABELS = {"risk_label": "high", "reason_label": "human", "action_label": "stop"}
 
 
-def write_video(path: Path, greys: list[int]) -> None:
-    """A frame of 64 x 48 of each grey."""
-    with av.open(str(path), "w") as file:
+def write_video(path: Path, greys: list[int], moments: list[int] | None = None) -> None:
+    """A frame of 64 x 48 of each grey, its upper left quarter black; tenths of a second at which each is shown."""
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as file:
         stream = file.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.bit_rate = 4_000_000
-        for grey in greys:
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), grey, np.uint8), format="rgb24")
+        for number, grey in enumerate(greys):
+            picture = np.full((48, 64, 3), grey, np.uint8)
+            picture[:24, :32] = 0
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = (moments or range(len(greys)))[number], Fraction(1, 10)
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
 
@@ -56,7 +61,7 @@ def test_frames_labels_and_weights(folder: Path, tmp_path: Path) -> None:
     frames = load_windows(tmp_path / "set", "train", dict.fromkeys((IMAGE, TELEMETRY, WEIGHT, ACTION), (0,)))
     found = frames.batch(np.arange(16))
     assert found[IMAGE].shape == (16, 1, 24, 32, 3)
-    greys = found[IMAGE].mean(axis=(1, 2, 3, 4))
+    greys = found[IMAGE][:, 0, 16:].mean(axis=(1, 2, 3))
     wanted = [20 + 10 * n for n in (0, 3, 6, 9, 12, 15, 18, 21)] + [20, 30, 40, 40, 40, 40, 40, 40]
     assert np.abs(greys - wanted).max() < 4
     assert found[TELEMETRY][:8, 0, 0].tolist() == [8.0 * n for n in (0, 3, 6, 9, 12, 15, 18, 21)]
@@ -64,6 +69,46 @@ def test_frames_labels_and_weights(folder: Path, tmp_path: Path) -> None:
     assert found[ACTION][7, 0].tolist() == [3, 0, 2] and found[ACTION][15, 0].tolist() == [0, 3, 0]
     held_out = load_windows(tmp_path / "set", "val", {TELEMETRY: (0,)}).batch(np.arange(8))[TELEMETRY]
     assert (held_out == np.arange(8)).all()
+
+
+def test_frames_are_spread_over_the_time_of_a_video(folder: Path, tmp_path: Path) -> None:
+    """Telephones film as fast as there is light: what counts is when a picture is shown, not which one it is."""
+    moments = [0, 1, 2, 3, 4, 5, 6, 7, 8, 35, 70]
+    write_video(folder / "long" / "training.mp4", [20 * n + 20 for n in range(11)], moments)
+    import_recording(folder, tmp_path / "set")
+    found = load_windows(tmp_path / "set", "train", {IMAGE: (0,)}).batch(np.arange(8))[IMAGE]
+    greys = found[:, 0, 60:].mean(axis=(1, 2, 3))
+    assert np.abs(greys - [20, 180, 180, 200, 200, 200, 220, 220]).max() < 6
+
+
+@pytest.mark.parametrize(
+    ("matrix", "corner"),
+    [((1, 0, 0, 1), (0, 0)), ((0, 1, -1, 0), (0, 1)), ((-1, 0, 0, -1), (1, 1)), ((0, -1, 1, 0), (1, 0))],
+)
+def test_pictures_stand_as_a_player_shows_them(
+    folder: Path, tmp_path: Path, matrix: tuple[int, ...], corner: tuple[int, int]
+) -> None:
+    """Where the black corner is shown, below and right, of x' = a x + c y and y' = b x + d y (ISO 14496-12, tkhd)."""
+    path = folder / "long" / "training.mp4"
+    write_matrix(path, matrix)
+    import_recording(folder, tmp_path / "set")
+    found = load_windows(tmp_path / "set", "train", {IMAGE: (0,)}).batch(np.arange(8))[IMAGE][7, 0]
+    quarters = {(row, column): found[row * 48 :, column * 48 :][:40, :40].mean() for row in (0, 1) for column in (0, 1)}
+    assert min(quarters, key=lambda place: quarters[place]) == corner
+
+
+def test_a_mirrored_video_is_refused(folder: Path, tmp_path: Path) -> None:
+    write_matrix(folder / "long" / "training.mp4", (-1, 0, 0, 1))
+    with pytest.raises(DatasetError, match=r"shown turned or mirrored by .*; write it upright"):
+        import_recording(folder, tmp_path / "set")
+
+
+def write_matrix(path: Path, matrix: tuple[int, ...]) -> None:
+    a, b, c, d = (value << 16 for value in matrix)
+    stored = bytearray(path.read_bytes())
+    at = stored.find(b"tkhd") + 44  # behind its head and 40 bytes of its version 0
+    stored[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(bytes(stored))
 
 
 def test_frames_are_learnt_from_as_they_weigh(folder: Path, tmp_path: Path) -> None:
@@ -111,6 +156,13 @@ def test_files_that_are_wrong(folder: Path, tmp_path: Path) -> None:
     video.write_bytes(whole[:300])
     with pytest.raises(DatasetError, match=r"training.mp4 (cannot be decoded|holds no video)"):
         import_recording(folder, tmp_path / "set")
+    video.write_bytes(whole)
+    damaged = bytearray(whole)
+    damaged[-400:-200] = bytes(200)
+    for parts in (whole[: len(whole) * 3 // 4], bytes(damaged)):  # a decoder would show what it has, or make it up
+        video.write_bytes(parts)
+        with pytest.raises(DatasetError, match=r"training.mp4 (cannot be decoded|is cut off).*Get the file again"):
+            import_recording(folder, tmp_path / "set")
     video.write_bytes(whole)
     for values, message in ((kept[:, :7], r"must be \(8,\) or \(T, 8\)"), (kept * np.nan, "no finite numbers")):
         np.save(readings, values)
