@@ -5,8 +5,10 @@ Not here: the order (`pipeline.py`).
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,11 +75,16 @@ class Compilation:
 
 @dataclass(frozen=True)
 class Pass:
-    """One stage: `run` changes the compilation, `dump` writes its result as text or ONNX bytes."""
+    """One stage: `run` changes the compilation, `dump` writes its result as text or ONNX bytes.
+
+    `on_graph`: it works on the device graph, whose operations and tensors refer to each other and stay. Python's
+    collector would go through all of them again and again, which took most of the time of a large one.
+    """
 
     name: str
     run: Callable[[Compilation], None]
     dump: Callable[[Compilation], bytes]
+    on_graph: bool = False
 
 
 def run_passes(
@@ -91,9 +98,21 @@ def run_passes(
         on_progress(p.name)
         start = time.perf_counter()
         try:
-            p.run(state)
+            with _without_collector() if p.on_graph else nullcontext():
+                p.run(state)
         finally:
             state.seconds[p.name] = state.seconds.get(p.name, 0.0) + time.perf_counter() - start
         target = state.options.dump_after.get(p.name)
         if target is not None:
             on_dump(target, p.dump(state))
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -131,7 +131,7 @@ PASSES = (
     Pass("import", _import, _onnx_bytes),
     Pass("rewrite", _rewrite, _onnx_bytes),
     Pass("quantize", _quantize, _onnx_bytes),
-    Pass("legalize", _legalize, _graph_bytes),
-    Pass("plan", _plan, _plan_bytes),
-    Pass("emit", _emit, _plan_bytes),
+    Pass("legalize", _legalize, _graph_bytes, on_graph=True),
+    Pass("plan", _plan, _plan_bytes, on_graph=True),
+    Pass("emit", _emit, _plan_bytes, on_graph=True),
 )

@@ -20,6 +20,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_isa.access import Access
 from vla_isa.errors import HazardError
@@ -88,6 +89,11 @@ class _Run:
     clocks: Clock = field(default_factory=lambda: np.zeros((len(QUEUE_NAMES), len(QUEUE_NAMES)), np.int64))
     queues: list[list[Step]] = field(default_factory=lambda: [[] for _ in QUEUE_NAMES])
     semaphores: list[_Semaphore] = field(default_factory=lambda: [_Semaphore() for _ in range(SEMAPHORES)])
+    fixed: NDArray[np.int64] = field(init=False)  # first and last line of what is forbidden
+
+    def __post_init__(self) -> None:
+        """Index what is forbidden."""
+        self.fixed = np.array([(start, end) for start, end, _ in self.forbidden], np.int64).reshape(-1, 2)
 
     def name(self, step: Step) -> str:
         return describe(self.program, step.number, step.packet)
@@ -176,7 +182,9 @@ class _Run:
                         f"reads as '{read.role}'; give it another place for its result"
                     )
             if write.space == "data":
-                for start, end, what in self.forbidden:
+                first, last = write.words[0, 0], write.words[-1, 1]
+                for i in np.flatnonzero((self.fixed[:, 0] < last) & (self.fixed[:, 1] > first)):
+                    start, end, what = self.forbidden[i]
                     hit = write.words[(write.words[:, 0] < end) & (write.words[:, 1] > start)]
                     if len(hit):
                         line = max(start, int(hit[0, 0]))

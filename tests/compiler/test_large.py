@@ -1,13 +1,22 @@
 """What exceeds a memory is cut in bands, chunks and channel blocks, or refused with bytes needed and bytes there."""
 
+import gc
+from dataclasses import replace
+from pathlib import Path
+
 import graphs
 import pytest
 from graphs import GraphBuilder
 from large_graphs import LARGE
 from parity import check_rtl, compile_proto, random_inputs, run_parity
 
+from vla_isa import hardware
 from vlac.errors import AllocationError
+from vlac.options import CompileOptions
+from vlac.passes import Compilation, run_passes
+from vlac.pipeline import PASSES
 
+NOTHING = Compilation(Path("x"), hardware.load("tiny"), CompileOptions()), lambda *_: None, lambda _: None
 CUT = sorted(set(LARGE) - {"wide_gemm", "heavy_weights", "many_tensors"})
 
 
@@ -73,6 +82,21 @@ def test_a_matrix_that_exceeds_the_scratchpad_is_refused():
     g = GraphBuilder("tokens")
     model = g.model(g.node("MatMul", [g.input("x", (196, 768)), g.constant(g.weight(768, 768))], 768))
     refused(model, "tiny", "MatMul 'matmul0' needs 301056 bytes", "'x' 150528", "131072")
+
+
+def test_the_collector_of_garbage_is_on_again_behind_a_refusal():
+    """Passes on the device graph do without it: it would go through all operations again and again."""
+    during = []
+    states = {p.name: p for p in PASSES}
+    run_passes((replace(states["emit"], run=lambda _: during.append(gc.isenabled())),), *NOTHING)
+    assert during == [False] and gc.isenabled()
+
+    def refuses(_):
+        raise AllocationError("too large", "node")
+
+    with pytest.raises(AllocationError):
+        run_passes((replace(states["plan"], run=refuses),), *NOTHING)
+    assert gc.isenabled()
 
 
 def test_weights_are_loaded_ahead_of_the_layer_in_front():

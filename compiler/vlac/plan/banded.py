@@ -5,7 +5,9 @@ Not here: how a graph is cut (`rows.py`), regions of one that is (`regions.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from vla_isa.cost import REFERENCE
 from vla_isa.encoding import make_packet
@@ -15,7 +17,7 @@ from vlac.ir.cut import WeightLayout
 from vlac.ir.graph import Graph
 from vlac.ir.operation import Home, Op, Tensor
 from vlac.ir.packet import Region, RelocatablePacket
-from vlac.plan.order import in_queue_order
+from vlac.plan.order import in_queue_order, weights_early
 from vlac.plan.plan import Plan, cut_alone
 from vlac.plan.query_parts import in_query_parts
 from vlac.plan.regions import Regions, allocate_regions
@@ -53,21 +55,96 @@ def allocate_in_bands(
         if not any(op.output.home is Home.ITEMS for op in graph.ops):
             raise
         refusal = e
-    ops, outputs, homes = list(graph.ops), list(graph.outputs), {t: t.home for t in graph.inputs}
-    cost = _costs(hw, layouts)
-    for rows, spill, ahead in _choices(ops, hw):
-        parts = in_query_parts(ops, {o.tensor for o in outputs}, rows, hw)
-        sequences = Sequences(parts, list(graph.inputs), rows, hw, spill)
-        if sequences.least_words > hw.act_words:
-            continue
-        banded = cut_rows(sequences, outputs)
-        order = [in_queue_order(some, cost, ahead) for some in once_and_rounds(graph, banded.instances)]
-        _take(graph, banded, homes, [op for some in order for op in some])
-        try:
-            return _allocated(graph, hw, layouts)
-        except AllocationError:
-            continue
+    bands = _Bands(graph, hw, layouts)
+    for spill, ahead in ((False, _FAR), (True, _FAR), (True, _NEAR)):
+        found = _first_that_fits(_sizes(bands.ops, hw, spill), partial(bands.placed, spill=spill, ahead=ahead))
+        if found is not None:
+            bands.take(found)
+            return found.plan, found.regions
     raise refusal
+
+
+@dataclass
+class _Placed:
+    """The operations of a graph in bands, in their order, and where everything lies."""
+
+    banded: Banded
+    ops: list[Op]
+    plan: Plan
+    regions: Regions
+
+
+class _Bands:
+    """Tries a graph in bands of some rows.
+
+    Args:
+        graph: becomes that of the bands of the last trial.
+        hw: the machine.
+        layouts: those of weights that are known, which others are put to.
+    """
+
+    def __init__(self, graph: Graph, hw: HardwareConfig, layouts: dict[Op, WeightLayout]) -> None:
+        self._graph, self._hw, self._layouts = graph, hw, layouts
+        self.ops, self._outputs = list(graph.ops), list(graph.outputs)
+        self._inputs = {t: t.home for t in graph.inputs}
+        self._cost = _costs(hw, layouts)
+
+    def placed(self, rows: int, spill: bool, ahead: int) -> _Placed | None:
+        """With bands of `rows` pixels; None where something does not fit.
+
+        Args:
+            rows: a multiple of B.
+            spill: what a later phase reads lies in the data space in between, and keys become weights at once.
+            ahead: operations of a band that the order looks ahead.
+        """
+        ops = weights_early(self.ops) if spill else self.ops
+        parts = in_query_parts(ops, {o.tensor for o in self._outputs}, rows, self._hw)
+        sequences = Sequences(parts, list(self._inputs), rows, self._hw, spill)
+        if sequences.least_words > self._hw.act_words:
+            return None
+        banded = cut_rows(sequences, self._outputs)
+        instances = once_and_rounds(self._graph, banded.instances)
+        ordered = [op for some in instances for op in in_queue_order(some, self._cost, ahead)]
+        self._take(banded, ordered)
+        try:
+            return _Placed(banded, ordered, *_allocated(self._graph, self._hw, self._layouts))
+        except AllocationError:
+            return None
+
+    def take(self, placed: _Placed) -> None:
+        """Make the graph that of some bands again."""
+        self._take(placed.banded, placed.ops)
+
+    def _take(self, banded: Banded, ops: list[Op]) -> None:
+        graph = self._graph
+        for t, home in self._inputs.items():
+            t.home = Home.DATA if t in banded.inputs else home
+        graph.outputs = banded.outputs
+        graph.set_ops(ops)
+        for t in (*graph.inputs, *(t for op in ops for t in (*op.inputs, op.output))):
+            t.consumers, t.producer = [], None
+        for op in ops:
+            op.output.producer = op
+            for t in op.inputs:
+                t.consumers.append(op)
+
+
+def _first_that_fits(sizes: Sequence[int], placed: Callable[[int], _Placed | None]) -> _Placed | None:
+    """The largest bands that fit, of some sizes in decreasing order; where the smallest do not, none do."""
+    if not sizes:
+        return None
+    found = placed(sizes[0])
+    if found is not None or len(sizes) == 1 or (smallest := placed(sizes[-1])) is None:
+        return found
+    found, too_large, fits = smallest, 0, len(sizes) - 1
+    while fits - too_large > 1:
+        middle = (too_large + fits) // 2
+        tried = placed(sizes[middle])
+        if tried is None:
+            too_large = middle
+        else:
+            found, fits = tried, middle
+    return found
 
 
 def _allocated(graph: Graph, hw: HardwareConfig, layouts: dict[Op, WeightLayout]) -> tuple[Plan, Regions]:
@@ -82,29 +159,12 @@ def _allocated(graph: Graph, hw: HardwareConfig, layouts: dict[Op, WeightLayout]
     return allocate_regions(graph, hw, layouts)
 
 
-def _choices(ops: Sequence[Op], hw: HardwareConfig) -> Iterator[tuple[int, bool, int]]:
-    """Rows of a band, whether to spill, and how far to look ahead; what is best first."""
+def _sizes(ops: Sequence[Op], hw: HardwareConfig, spill: bool) -> list[int]:
+    """Rows of a band, decreasing."""
     unit, width = max(hw.block, hw.pixels), longest(ops)
     largest = min((m for op in ops if (m := op.most_pixels(hw)) is not None), default=width)
     sizes = dict.fromkeys(min(-(-width // (n * unit)), largest // unit) * unit for n in _COUNTS)
-    for spill, ahead in ((False, _FAR), (True, _FAR), (True, _NEAR)):
-        for rows in sizes:
-            if 0 < rows < width and (rows >= _LONG * unit or spill):
-                yield rows, spill, ahead
-
-
-def _take(graph: Graph, banded: Banded, homes: dict[Tensor, Home], ops: list[Op]) -> None:
-    """Make the graph that of the banded operations."""
-    for t, home in homes.items():
-        t.home = Home.DATA if t in banded.inputs else home
-    graph.outputs = banded.outputs
-    graph.set_ops(ops)
-    for t in (*graph.inputs, *(t for op in ops for t in (*op.inputs, op.output))):
-        t.consumers, t.producer = [], None
-    for op in ops:
-        op.output.producer = op
-        for t in op.inputs:
-            t.consumers.append(op)
+    return [rows for rows in sizes if 0 < rows < width and (rows >= _LONG * unit or spill)]
 
 
 def _costs(hw: HardwareConfig, layouts: dict[Op, WeightLayout]) -> Callable[[Op], int]:

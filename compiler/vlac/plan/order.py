@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from vlac.ir.operation import Op
+from vlac.device.to_weights import ToWeightsOp, TransposeOp
+from vlac.ir.operation import Op, Tensor
+from vlac.plan.sequences import chooses
 
-__all__ = ["in_queue_order"]
+__all__ = ["in_queue_order", "weights_early"]
 
 _BANDS = 2  # that run beside each other
 
@@ -53,6 +55,20 @@ def in_queue_order(instances: Sequence[Sequence[Op]], cost: Callable[[Op], int],
             if op.queue:
                 free[op.queue] = end[op]
             out.append(op)
+
+
+def weights_early(ops: Sequence[Op]) -> list[Op]:
+    """The operations with what makes weights of keys and values as soon as these are there.
+
+    Keys of all blocks may be made in front of all blocks, and the weights of them stand with the attention that reads
+    them: until then all keys lie in the activation scratchpad.
+    """
+    place: dict[Tensor, int] = {}
+    keys: dict[Op, int] = {}
+    for number, op in enumerate(ops):
+        moved = isinstance(op, (ToWeightsOp, TransposeOp)) or chooses(op)
+        keys[op] = place[op.output] = max((place.get(t, 0) for t in op.inputs), default=0) if moved else number
+    return sorted(ops, key=keys.__getitem__)
 
 
 def _together(ops: list[Op], position: int) -> list[Op]:

@@ -25,6 +25,7 @@ __all__ = ["Regions", "allocate_regions"]
 
 _ARRAY_PITCH, _WIDE_PITCH = 8, 12  # modulo BANKS: the array takes 8 neighbouring banks, vector work finds others
 _SLACKS = (24, 12, 6, 3, 0)  # stages that words are in no use
+_TRIES = 128  # until all have less slack
 _TIME = 32  # stages that are looked at together
 _WIDE_ENOUGH = 2 * BANKS  # pixels from which the words between planes are worth it
 
@@ -239,8 +240,11 @@ def _fit(items: list[_Item], capacity: int) -> _Item | None:
     chains = any(i.tensor.home is not Home.MATRIX for i in items) and max(_words_by_stage(items)) <= capacity
     for item in items:
         item.slack = _SLACKS[0] if chains else 0
+    tries = 0
     while (failed := _first_fit(items, capacity)) is not None:
-        crowd = [i for i in items if i.slack and i.first <= failed.until and failed.first <= i.until]
+        tries += 1
+        near = items if tries > _TRIES else [i for i in items if i.first <= failed.until and failed.first <= i.until]
+        crowd = [i for i in near if i.slack]
         if not crowd:
             return failed
         for item in crowd:

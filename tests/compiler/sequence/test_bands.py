@@ -12,8 +12,10 @@ from vla_isa import hardware, hazards, image
 from vla_isa.signature import HostRun, to_device
 from vla_toolchain.verify.nodes import check_nodes, device_tensors
 from vlac import CompileOptions, compile_file
+from vlac.device.to_weights import ToWeightsOp
 from vlac.errors import AllocationError
 from vlac.ir.evaluate import evaluate
+from vlac.plan.order import weights_early
 from vlac.plan.sequences import Sequences
 from vlac.report.summary import layer_rows
 
@@ -74,6 +76,17 @@ def cross(d=40, keys=37):
     parts = [g.linear(g.norm(x, d), d, d), *(g.linear(g.norm(c, d), d, d) for _ in range(2))]
     a = g.node("Attention", parts, d, q_num_heads=2, kv_num_heads=2)
     return g.finished(g.node("Add", [x, g.linear(a, d, d)], d))
+
+
+def keys_in_front(d=40, blocks=8):
+    """Keys and values of all blocks are made before the first block reads its own, as a sampler's conditions are."""
+    g = Sequence("front")
+    x, c = g.input("x", (1, 13, d)), g.input("c", (1, LENGTH, d))
+    made = [[g.linear(c, d, d) for _ in range(2)] for _ in range(blocks)]
+    for k, v in made:
+        a = g.node("Attention", [g.linear(g.norm(x, d), d, d), k, v], d, q_num_heads=2, kv_num_heads=2)
+        x = g.node("Add", [x, g.linear(a, d, d)], d)
+    return g.finished(x)
 
 
 MODELS = {
@@ -153,6 +166,24 @@ def test_every_tensor_is_what_its_operations_mean(name, words):
             assert np.array_equal(tensor.to_hwc(q), values[tensor]), tensor.label
             compared += 1
     assert compared > 10
+
+
+def test_keys_of_all_blocks_become_weights_one_after_another():
+    """Else keys and values of all blocks wait in the scratchpad for the first block."""
+    ops = compiled(keys_in_front(), replace(LARGE, weight_words=1 << 15)).graph.ops
+    ops.sort(key=lambda op: op.inputs[0].label != "c")  # as a sampler's model has it
+    early = weights_early(ops)
+
+    def most_waiting(order):
+        last = {t.root: number for number, op in enumerate(order) for t in op.inputs}
+        keys = {t.root for op in order if isinstance(op, ToWeightsOp) for t in op.inputs}
+        made = {o.output.root: n for n, o in reversed([*enumerate(order)]) if o.output.root in keys}
+        return max(sum(made[t] <= number < last[t] for t in made) for number in range(len(order)))
+
+    assert sorted(map(id, early)) == sorted(map(id, ops))
+    places = {op.output: number for number, op in enumerate(early)}
+    assert all(places.get(t, -1) < number for number, op in enumerate(early) for t in op.inputs)
+    assert (most_waiting(ops), most_waiting(early)) == (8, 1)
 
 
 def test_more_queries_than_the_array_keeps_maxima_of():
