@@ -156,6 +156,8 @@ def _alike_rows(channel: NDArray[np.int32], source: NDArray[np.int32]) -> tuple[
 
 def _grids(where: NDArray[np.bool_], pixel: NDArray[np.int32], width: int) -> list[tuple[Run, Run]]:
     """The output pixels `where`, read from input pixels `pixel`, as grids of rows and columns."""
+    if where.all():
+        return _separable(np.arange(where.shape[0]), np.arange(where.shape[1]), pixel, width)
     out: list[tuple[Run, Run]] = []
     patterns, kinds = np.unique(where, axis=0, return_inverse=True)
     for number, pattern in enumerate(patterns):
