@@ -91,7 +91,9 @@ def test_an_id_is_of_weights_and_normalization(tmp_path: Path) -> None:
     [
         ({"hidden_act": "quick_gelu"}, r"'hidden_act' is 'quick_gelu'; only 'gelu_pytorch_tanh' is computed"),
         ({"layer_norm_eps": 1e-5}, r"'layer_norm_eps' is 1e-05; only 1e-06 is computed"),
-        ({"hidden_size": 24}, r"size mismatch"),
+        ({"hidden_size": 24}, r"its places are \(4, 12\); by its sizes they would be \(4, 24\)"),
+        ({"intermediate_size": 24}, r"size mismatch"),
+        ({"hidden_size": 65536, "image_size": 4096, "patch_size": 1}, r"they would be \(16777216, 65536\)"),  # 4 TiB
         ({"num_hidden_layers": 3}, r"Missing key.*layers\.2"),
         ({"num_hidden_layers": 1}, r"Unexpected key.*layers\.1"),
         ({"num_attention_heads": 5}, r"not a multiple of 'tower_heads', 5"),
@@ -123,6 +125,54 @@ def test_files_that_are_damaged(tmp_path: Path) -> None:
     weights.write_bytes(kept)
     (tmp_path / "preprocessor_config.json").write_text('{"image_std": [0.5, 0, 0.5]}')
     with pytest.raises(PolicyError, match=r"'pixel_std' is .*each must be above 0"):
+        read_tower(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"do_normalize": False}, r"'do_normalize' is False; only True is computed"),
+        ({"do_rescale": False}, r"'do_rescale' is False; only True is computed"),
+        ({"rescale_factor": 1.0}, r"'rescale_factor' is 1.0; only 0.0039"),
+        ([1], r"holds no SigLIP tower"),
+    ],
+)
+def test_pictures_made_otherwise_are_refused(tmp_path: Path, said: Any, message: str) -> None:
+    from vla_models.siglip.folder import read_tower
+
+    (write_tower(tmp_path) / "preprocessor_config.json").write_text(json.dumps(said))
+    with pytest.raises(PolicyError, match=message):
+        read_tower(tmp_path)
+
+
+def test_the_processor_of_a_model_around_a_tower_says_its_normalization(tmp_path: Path) -> None:
+    """As transformers 5 saves it: one file for the whole processor."""
+    transformers = pytest.importorskip("transformers")
+
+    from vla_models.siglip.folder import read_tower
+
+    theirs = transformers.SiglipImageProcessor(image_mean=[0.25, 0.5, 0.75], image_std=[0.5, 0.25, 0.5])
+    said = json.loads(theirs.to_json_string())
+    (write_tower(tmp_path) / "processor_config.json").write_text(json.dumps({"image_processor": said}))
+    (tmp_path / "preprocessor_config.json").write_text("{}")
+    options = read_tower(tmp_path).options
+    assert (options["pixel_mean"], options["pixel_std"]) == ((0.25, 0.5, 0.75), (0.5, 0.25, 0.5))
+
+
+@pytest.mark.parametrize("change", ["int8", "nan"])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, change: str) -> None:
+    """Of 8 bits, whose scales would be elsewhere, and damaged ones."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from vla_models.siglip.folder import read_tower
+
+    path = write_tower(tmp_path) / "model.safetensors"
+    weights = load_file(path)
+    name = "encoder.layers.0.mlp.fc1.weight"
+    weights[name] = weights[name].to(torch.int8) if change == "int8" else weights[name] * float("nan")
+    save_file(weights, path)
+    with pytest.raises(PolicyError, match=f"{name} is .*; it must be of finite floats"):
         read_tower(tmp_path)
 
 

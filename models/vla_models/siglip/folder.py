@@ -1,7 +1,8 @@
 """A folder of a tower's weights: what `transformers` saves of SigLIP or of a model around one, or a `siglip_tower`.
 
     config.json                 sizes, in `vision_config` where the tower is part of a model such as SmolVLM
-    preprocessor_config.json    the tower's own normalization; without it SigLIP's, 0.5 and 0.5
+    processor_config.json       the tower's own normalization, in `image_processor`; or preprocessor_config.json;
+                                without them SigLIP's, 0.5 and 0.5
     *.safetensors               its weights; those of what is around it are not read
 
 It comes from outside: sizes are checked, weights are read from safetensors alone and must fit.
@@ -36,6 +37,8 @@ _NAMES = {  # of an option, in a config of transformers
     "patch": "patch_size",
 }
 _FIXED = {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6, "num_channels": 3}  # what it computes
+_PICTURES = {"do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True}
+_PLACES = "embeddings.position_embedding.weight"
 _FIRST = "embeddings.patch_embedding.weight"
 
 
@@ -65,6 +68,7 @@ def read_tower(folder: Path) -> Tower:
         check_types(str(folder), TowerSizes, options)
         sizes = TowerSizes(**options)
         weights = _weights(folder)
+        _check_places(weights[_PLACES], sizes)
         with torch.device("meta"):
             SiglipVision(sizes).load_state_dict(weights, assign=True)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
@@ -79,16 +83,35 @@ def _options(folder: Path) -> dict[str, Any]:
     if said.get("type") == _OWN:
         return {name: value for name, value in said.items() if name in known}
     vision = said.get("vision_config", said)
-    for name, wanted in _FIXED.items():
-        if vision.get(name, wanted) != wanted:
-            raise ValueError(f"config.json: '{name}' is {vision[name]!r}; only {wanted!r} is computed")
+    _check_fixed("config.json", vision, _FIXED)
     missing = [name for name in _NAMES.values() if name not in vision]
     if missing:
         raise ValueError(f"config.json has no {', '.join(missing)}")
-    colours = folder / "preprocessor_config.json"
-    said = read_json(colours) if colours.exists() else {}
+    said = _processor(folder)
+    _check_fixed("the processor's file", said, _PICTURES)
     pixel = {f"pixel_{name}": said.get(f"image_{name}", list(SIGLIP_COLOUR)) for name in ("mean", "std")}
     return {name: vision[theirs] for name, theirs in _NAMES.items()} | pixel
+
+
+def _processor(folder: Path) -> dict[str, Any]:
+    """What is done with pictures; the file of the whole processor counts where there are two."""
+    for file, inside in (("processor_config.json", "image_processor"), ("preprocessor_config.json", "")):
+        said = read_json(folder / file) if (folder / file).exists() else {}
+        if found := said.get(inside) if inside else said:
+            return dict(found)
+    return {}
+
+
+def _check_fixed(where: str, said: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+    for name, wanted in fixed.items():
+        if said.get(name, wanted) != wanted:
+            raise ValueError(f"{where}: '{name}' is {said[name]!r}; only {wanted!r} is computed")
+
+
+def _check_places(places: torch.Tensor, sizes: TowerSizes) -> None:
+    """Before anything of these sizes is made: they may be any."""
+    if places.shape != (wanted := (sizes.tokens, sizes.tower_width)):
+        raise ValueError(f"its places are {tuple(places.shape)}; by its sizes they would be {wanted}")
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -108,8 +131,14 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
         with safe_open(path, "pt") as file:
             for name in names:
                 if name.startswith(wanted) and not name.endswith("position_ids"):
-                    found[name.removeprefix(start)] = file.get_tensor(name).float()
+                    found[name.removeprefix(start)] = _floats(name, file.get_tensor(name))
     return found
+
+
+def _floats(name: str, weight: torch.Tensor) -> torch.Tensor:
+    if not weight.is_floating_point() or not weight.isfinite().all():
+        raise ValueError(f"{name} is {weight.dtype}; it must be of finite floats, without a scale elsewhere")
+    return weight.float()
 
 
 def _digest(options: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> str:
