@@ -28,6 +28,8 @@ def in_queue_order(instances: Sequence[Sequence[Op]], cost: Callable[[Op], int],
         ahead: how many operations of a band are looked at: more hide more, and more of their results are alive.
     """
     maker = {op.output: op for ops in instances for op in ops}
+    makers = {op: [maker[t] for t in op.inputs if t in maker] for ops in instances for op in ops}
+    ready: dict[Op, int] = {}  # when all that an operation reads is there, once that is known
     end: dict[Op, int] = {}
     free: Counter[str] = Counter()
     waiting = [list(ops) for ops in instances]
@@ -40,17 +42,18 @@ def in_queue_order(instances: Sequence[Sequence[Op]], cost: Callable[[Op], int],
         best: tuple[int, int, int] | None = None
         for number, ops in enumerate(waiting[:_BANDS]):
             for position, op in enumerate(ops[:ahead]):
-                made = [maker[t] for t in op.inputs if t in maker]
-                if all(m in end for m in made):
-                    ready = max((end[m] for m in made), default=0)
-                    start = max(ready, free[op.queue]) if op.queue else -1
-                    if best is None or start < best[0]:
-                        best = (start, number, position)
+                if op not in ready:
+                    if not all(m in end for m in makers[op]):
+                        continue
+                    ready[op] = max((end[m] for m in makers[op]), default=0)
+                start = max(ready[op], free[op.queue]) if op.queue else -1
+                if best is None or start < best[0]:
+                    best = (start, number, position)
         assert best is not None
         _, number, position = best
         for op in _together(waiting[number], position):
-            ready = max((end[maker[t]] for t in op.inputs if t in maker), default=0)
-            start = max(ready, free[op.queue]) if op.queue else ready
+            there = max((end[m] for m in makers[op]), default=0)
+            start = max(there, free[op.queue]) if op.queue else there
             end[op] = start + (cost(op) if op.queue else 0)
             if op.queue:
                 free[op.queue] = end[op]
