@@ -253,6 +253,12 @@ def test_damaged_features_are_made_again(tmp_path: Path) -> None:
     second.rows(pictures[1:], compute)  # two runs at a time
     np.testing.assert_array_equal(first.rows(pictures, compute)[:, 0, 0], [0, 1, 1])
     assert made_of[5:] == [0, 1, 1]
+    path = tmp_path / "u-2x3.rows"
+    path.unlink()
+    others = frames(6, seed=1)[FRONT]
+    np.testing.assert_array_equal(first.rows(others, compute)[:, 0, 0], range(6))
+    found = second.rows(np.concatenate([pictures, others[3:4]]), compute)  # not what is in their places now
+    np.testing.assert_array_equal(found[:, 0, 0], [0, 1, 2, 3])
     with pytest.raises(PolicyError, match="'feature_cache' is x and 'tower' empty"):
         find_policy("vlm_waypoint").configured({"feature_cache": "x"})
 
@@ -278,3 +284,7 @@ def test_frames_in_a_mirror() -> None:
     assert 16 < int(changed.sum()) < 48
     with pytest.raises(PolicyError, match=r"'mirror' is 1\.5"):
         find_policy("vlm_waypoint").configured({"mirror": 1.5})
+    for camera in ("side_left", "front_right"):  # in a mirror they see what the other one does
+        with pytest.raises(PolicyError, match=f"'mirror' is 0.5, and 'camera' {camera}"):
+            find_policy("vlm_waypoint").configured({"mirror": 0.5, "camera": camera})
+    assert find_policy("vlm_waypoint").configured({"mirror": 0.5, "camera": "rear"}).mirror == 0.5

@@ -35,6 +35,42 @@ def head_run(folder: Path, *more: str) -> Any:
     return load_config("waymo_waypoint", [*options(given), *FEW, *more])
 
 
+def test_adapters_that_have_learnt_stay_as_they_are(tmp_path: Path) -> None:
+    """Of another rank, scale or place they would be lost or others; what has none may get some."""
+    pytest.importorskip("peft")
+    import torch
+
+    from vla_models.saved import save_whole_policy
+    from vla_training.first_policy import first_policy
+
+    write_frames(tmp_path / "data")
+    lora = {"lora_rank": 2, "lora_alpha": 4.0, "lora_layers": 1}
+    given = {"tower": write_tower(tmp_path / "tower"), "pooling_heads": 2, "hidden": 16}
+
+    def begun(name: str, **more: Any) -> Any:
+        chosen = options({**given, **lora, **more})
+        return first_policy(load_config(name, [*chosen, "--init-from", str(tmp_path / "saved")]), tmp_path / "data")
+
+    first = first_policy(load_config("waymo_waypoint", options(given)), tmp_path / "data")
+    save_whole_policy(tmp_path / "saved", "vlm_waypoint", first.config, first.state_dict())
+    learnt = begun("waymo_waypoint_lora")
+    assert learnt.config.lora_alpha == 4 and torch.equal(learnt.head.layers[0].weight, first.head.layers[0].weight)
+    (tmp_path / "saved").rename(tmp_path / "first")
+    with torch.no_grad():
+        for name, weight in learnt.named_parameters():
+            if ".lora_" in name:
+                weight.normal_()
+    save_whole_policy(tmp_path / "saved", "vlm_waypoint", learnt.config, learnt.state_dict())
+    again = begun("waymo_waypoint_lora", lora_dropout=0.2)
+    assert all(torch.equal(again.state_dict()[name], weight) for name, weight in learnt.state_dict().items())
+    for change in ({"lora_rank": 0}, {"lora_rank": 3}, {"lora_alpha": 8.0}, {"lora_layers": 2}):
+        ((name, value),) = change.items()
+        with pytest.raises(
+            TrainConfigError, match=rf"policy_options.{name}' is {value}, and that of .*; give the same"
+        ):
+            begun("waymo_waypoint_lora", **change)
+
+
 def test_the_loss_is_the_metric() -> None:
     """Of waypoints in metres, by the definition that scores them."""
     import torch

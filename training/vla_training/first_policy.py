@@ -59,8 +59,8 @@ def first_policy(config: TrainConfig[Any, Any], data: Path) -> torch.nn.Module:
 def _check_saved(config: TrainConfig[Any, Any], folder: Path, fitted: Any) -> None:
     """Refuse a saved policy that is not the one that the run says it trains.
 
-    Options that come from the data may differ: those of the saved one stay. So may those of which the policy's config
-    says it (`may_differ`): those of the run hold.
+    Options that come from the data may differ: those of the saved one stay. So may those of which the saved policy's
+    config says it (`may_differ`): those of the run hold.
     """
     spec, saved = load_config(folder)
     if spec is QUANTIZED and not config.qat:
@@ -70,7 +70,7 @@ def _check_saved(config: TrainConfig[Any, Any], folder: Path, fitted: Any) -> No
         raise TrainConfigError(f"'init_from' is {folder}, a policy '{name}'; the run trains '{config.policy}'.")
     chosen, with_data = dataclasses.asdict(config.policy_options), dataclasses.asdict(fitted)
     for key, value in chosen.items():
-        if key in _may_differ(fitted) and not config.qat:
+        if key in _may_differ(saved) and not config.qat:
             continue
         if with_data[key] == value and _as_json(found.get(key)) != _as_json(value):
             raise TrainConfigError(
@@ -87,7 +87,7 @@ def _with_options(spec: PolicySpec, options: Any, saved: Any, policy: torch.nn.M
 
     A policy whose weights have other sizes then says what becomes of them: `adopted`.
     """
-    wanted = dataclasses.replace(saved, **{key: getattr(options, key) for key in _may_differ(options)})
+    wanted = dataclasses.replace(saved, **{key: getattr(options, key) for key in _may_differ(saved)})
     if wanted == saved:
         return policy
     changed = spec.make(wanted)

@@ -21,9 +21,6 @@ class VlmWaypointConfig(TowerSizes):
     """Defaults: a tower of 2.8 M parameters and a head of 0.4 M. `data` options come from data and tower."""
 
     policy: ClassVar[str] = "vlm_waypoint"
-    may_differ: ClassVar[frozenset[str]] = frozenset(  # from those of a saved one that a run starts from
-        ("feature_cache", "mirror", "split", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "lora_layers")
-    )
 
     tower: str = ""  # folder of its weights, which then also says its sizes; "" for random ones
     tower_id: str = ""  # data: of those weights
@@ -51,6 +48,12 @@ class VlmWaypointConfig(TowerSizes):
         self._check_lora()
 
     @property
+    def may_differ(self) -> frozenset[str]:
+        """Options that a run that starts from such a saved policy may change; adapters that have learnt stay."""
+        adapters = () if self.lora_rank else ("lora_rank", "lora_alpha", "lora_targets", "lora_layers")
+        return frozenset(("feature_cache", "mirror", "split", "lora_dropout", *adapters))
+
+    @property
     def _sizes_known(self) -> bool:
         """Whether the tower's folder has been asked for its sizes; until then they may be others."""
         return not self.tower or bool(self.tower_id)
@@ -70,6 +73,11 @@ class VlmWaypointConfig(TowerSizes):
                 raise PolicyError(f"vlm_waypoint: '{name}' is {getattr(self, name)}; it must be from 0 to below 1.")
         if not 0 <= self.mirror <= 1:
             raise PolicyError(f"vlm_waypoint: 'mirror' is {self.mirror}; it must be from 0 to 1.")
+        if self.mirror and self.camera.endswith(("left", "right")):
+            raise PolicyError(
+                f"vlm_waypoint: 'mirror' is {self.mirror}, and 'camera' {self.camera}: what it sees is no picture of "
+                "that camera in a mirror. Leave 'mirror' out, or take front or rear."
+            )
         if not 1 <= self.proposals <= 4096:
             raise PolicyError(f"vlm_waypoint: 'proposals' is {self.proposals}; it must be from 1 to 4096.")
         if self.feature_cache and not self.tower:

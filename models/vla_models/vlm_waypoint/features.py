@@ -43,6 +43,7 @@ class FeatureCache:
         self._record = np.dtype([("key", "S64"), ("check", "<u4"), ("row", "<f4", shape)])
         self._places: dict[bytes, int] = {}
         self._read = 0  # records that are known
+        self._file = 0  # inode that they are in
         self._rows = np.empty(0, self._record)
 
     def rows(self, pictures: U8, compute: Callable[[int], Floats]) -> Floats:
@@ -65,8 +66,14 @@ class FeatureCache:
 
     def _look(self) -> None:
         """Take in what is in the file and not known yet."""
-        size = self._path.stat().st_size if self._path.is_file() else 0
+        size, file = 0, 0
+        if self._path.is_file():
+            about = self._path.stat()
+            size, file = about.st_size, about.st_ino
         count = size // self._record.itemsize
+        if file != self._file or count < self._read:  # somebody deleted it: what is there now is another one's
+            self._places.clear()
+            self._read, self._file = 0, file
         if count <= self._read:
             return
         self._rows = np.memmap(self._path, self._record, "r", shape=(count,))
