@@ -15,11 +15,11 @@ from vla_datasets.errors import DatasetError
 from vla_datasets.picture_size import picture_size
 from vla_datasets.progress import progress_bar
 from vla_datasets.waymo.baselines import BASELINES
-from vla_datasets.waymo.index import FrameIndex, open_frames
+from vla_datasets.waymo.index import FrameIndex, open_frames, record_files
 from vla_datasets.waymo.names import Camera, cameras_called
 from vla_datasets.waymo.score import Scores, motion_of, read_predictions, score
 from vla_datasets.waymo.submission import read_about, write_submission
-from vla_isa.errors import BadUsageError
+from vla_isa.errors import BadUsageError, OutputError
 from vla_isa.files import check_folder, check_writable
 
 __all__ = ["import_set", "score_set", "write_set"]
@@ -90,7 +90,7 @@ def score_set(arguments: argparse.Namespace) -> int:
         raise BadUsageError("--submission and --about belong together: a submission says what its method is.")
     about = read_about(arguments.about) if arguments.about else None
     if arguments.submission:
-        check_writable(arguments.submission)
+        _check_submission(arguments)
     index = open_frames(arguments.source)
     motion = motion_of(index.frame(number) for number in _chosen(index, arguments.split, arguments.names))
     if arguments.baseline:
@@ -103,6 +103,15 @@ def score_set(arguments: argparse.Namespace) -> int:
         write_submission(arguments.submission, about, dict(zip(motion.names, predicted, strict=True)))
         sys.stdout.write(f"{arguments.submission}: {len(motion.names)} predictions\n")
     return 0
+
+
+def _check_submission(arguments: argparse.Namespace) -> None:
+    """Refuse a file that cannot be written, or that is read: records are not had again soon."""
+    out: Path = arguments.submission
+    check_writable(out)
+    for path in (*record_files(arguments.source), arguments.predictions, arguments.names, arguments.about):
+        if path and path.exists() and out.exists() and out.samefile(path):
+            raise OutputError(f"output '{out}' is a file that is read; choose another --submission.")
 
 
 def _chosen(index: FrameIndex, split: str, names: Path | None) -> list[int]:

@@ -72,7 +72,8 @@ class FrameIndex:
         the last `fraction` of the segments is "val".
 
         Raises:
-            DatasetError: a segment is in files of two splits, or there is one segment only.
+            DatasetError: a segment is in files of two splits, some files say a split and others none, or there is one
+                segment only.
         """
         found: dict[str, list[str]] = {}
         for segment, numbers in self.segments.items():
@@ -80,7 +81,13 @@ class FrameIndex:
             if len(named) > 1:
                 raise DatasetError(f"{self.root}: segment {segment} is in files of {' and '.join(sorted(named))}.")
             found.setdefault(named.pop(), []).append(segment)
-        if len(found) > 1 and "" not in found:
+        if len(found) > 1 and "" in found:
+            path = self.entries[self.segments[found[""][0]].start].record.path
+            raise DatasetError(
+                f"{self.root}: {path.name} does not say which split it is of, and others do. Let its name begin with "
+                f"{', '.join(_SPLITS)}."
+            )
+        if len(found) > 1:
             return found
         if len(self.segments) < 2:
             raise DatasetError(f"{self.root} has one segment; a set to learn from has 2 or more (one is held out).")

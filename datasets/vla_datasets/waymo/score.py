@@ -23,6 +23,7 @@ __all__ = ["Motion", "Scores", "motion_of", "read_predictions", "score"]
 
 Doubles = npt.NDArray[np.float64]
 _MOST_BYTES = 2**29  # of a file of predictions
+_FARTHEST = 1e6  # m: what is farther is no place of a car in five seconds
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,15 @@ def read_predictions(path: Path, names: Sequence[str]) -> Doubles:
 
 def _points(path: Path, name: str, value: Any) -> Doubles:
     try:
-        points = np.array(value, np.float64)
-    except (ValueError, TypeError, OverflowError) as error:
+        points = np.array(value)
+    except ValueError as error:
         raise DatasetError(f"{path}: the prediction of {name} holds what is no number: {error}.") from error
-    if points.shape != (FUTURE, 2) or not np.isfinite(points).all():
-        raise DatasetError(f"{path}: the prediction of {name} is {points.shape}; it must be {FUTURE} pairs of numbers.")
+    if points.dtype.kind not in "fiu":  # text such as "1" would become numbers
+        raise DatasetError(f"{path}: the prediction of {name} holds what is no number.")
+    points = points.astype(np.float64)
+    if points.shape != (FUTURE, 2) or not (np.abs(points) <= _FARTHEST).all():
+        raise DatasetError(
+            f"{path}: the prediction of {name} is {points.shape}; it must be {FUTURE} pairs of numbers, of metres up "
+            f"to {_FARTHEST:g}."
+        )
     return points

@@ -64,6 +64,16 @@ def test_splits_are_those_of_the_files(tmp_path: Path) -> None:
         open_frames(tmp_path).splits(0.5)
 
 
+def test_files_of_which_some_say_no_split_are_refused(tmp_path: Path) -> None:
+    """Held out would be the last segments of all: those of val would be learnt from."""
+    for name, segment in (("training.tfrecord", "c"), ("val.tfrecord", "b"), ("more.tfrecord", "a")):
+        wire.write(tmp_path / name, named(f"{segment}-0"))
+    with pytest.raises(DatasetError, match=r"more\.tfrecord does not say which split it is of, and others do"):
+        open_frames(tmp_path).splits(0.1)
+    (tmp_path / "more.tfrecord").unlink()
+    assert open_frames(tmp_path).splits(0.1) == {"val": ["b"], "train": ["c"]}
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"holds no TFRecords"):
         open_frames(tmp_path)

@@ -84,7 +84,11 @@ def test_predictions_of_a_file(folder: Path, tmp_path: Path, capsys: pytest.Capt
         ([1, 2], "is no object"),
         ({"a-000": points["a-000"]}, "has no prediction of 3 of 4 frames, such as a-001"),
         ({**points, "c-000": [[1, 2]] * 12}, r"the prediction of c-000 is \(12, 2\); it must be 20 pairs"),
-        ({**points, "c-000": [[1, None]] * 20}, "the prediction of c-000 is"),
+        ({**points, "c-000": [[1, None]] * 20}, "the prediction of c-000 holds what is no number"),
+        ({**points, "c-000": [["1", "2"]] * 20}, "the prediction of c-000 holds what is no number"),
+        ({**points, "c-000": [[True, False]] * 20}, "the prediction of c-000 holds what is no number"),
+        ({**points, "c-000": [[1, float("nan")]] * 20}, r"it must be 20 pairs of numbers, of metres up to 1e\+06"),
+        ({**points, "c-000": [[1e308, 1e308]] * 20}, r"it must be 20 pairs of numbers, of metres up to 1e\+06"),
         ({**points, "c-000": [[1, "left"]] * 20}, "the prediction of c-000 holds what is no number"),
         ({**points, "c-000": [[1, 2], [3]]}, "the prediction of c-000 holds what is no number"),
     ):
@@ -104,6 +108,13 @@ def test_a_submission(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert said(capsys, folder, *options).endswith(f"{out}: 1 predictions\n")
     straight = np.stack([5 * np.arange(1, 21) / 4, np.zeros(20)], axis=1)
     assert out.read_bytes() == expected({"c-000": straight})
+    records = sorted(folder.glob("*.tfrecord*"))
+    for read in (records[0], about):
+        kept = read.read_bytes()
+        command = ["waymo-score", folder, *options[:4], "--submission", read, "--about", about]
+        assert main([str(part) for part in command]) == 1
+        assert "is a file that is read; choose another --submission" in capsys.readouterr().err
+        assert read.read_bytes() == kept
     for wrong in (["--submission", str(out)], ["--about", str(about)]):
         assert main(["waymo-score", str(folder), "--baseline", "constant_turn", *wrong]) == 2
         assert "belong together" in capsys.readouterr().err
