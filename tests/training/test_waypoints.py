@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,10 @@ def test_scores_on_each_backend(tmp_path: Path) -> None:
         assert row.scores.rfs == pytest.approx(velocity.scores.rfs, rel=1e-5)
     assert rows[0].cycles is None and rows[2].cycles
     text = table([velocity, turn, *rows]).splitlines()
-    assert len(text) == 6 and text[1].startswith("constant_velocity") and "0.0 to" in text[5]
+    assert len(text) == 6 and text[1].startswith("constant_velocity")
+    assert re.search(r"[+-]0\.0 % +- ", text[5])  # held out is one segment: no interval
+    two = score_baselines(held_out_frames(tmp_path / "data", "train"))
+    assert re.search(r"% +[+-]\d+\.\d to [+-]\d", table(two).splitlines()[2])
 
 
 def test_some_frames_are_those_of_their_numbers(tmp_path: Path) -> None:
@@ -245,6 +249,8 @@ def test_the_interval_is_over_segments() -> None:
     low, high = change_interval(np.ones(400), np.tile(second, 200), np.arange(400))
     assert -0.07 < low < -0.03 and 0.03 < high < 0.07  # a deviation of 0.5 / 20, times 1.96
     assert change_interval(first, first / 2, [0, 1]) == (-0.5, -0.5)
+    with pytest.raises(EvaluationError, match="needs two or more; there is 1"):
+        change_interval(first, second, [3, 3])
 
 
 def test_frames_are_shuffled_and_segments_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,10 +67,15 @@ def change_interval(
     Args:
         first: errors (N,) that are not all 0.
         second: errors (N,) of the other on the same frames.
-        groups: (N,) of each.
+        groups: (N,) of each, two or more different ones.
         seed: of the draws.
+
+    Raises:
+        EvaluationError: there is one group: drawn again and again it says nothing of others.
     """
     _, number = np.unique(np.asarray(groups), return_inverse=True)
+    if number.max() == 0:
+        raise EvaluationError("An interval over groups needs two or more; there is 1.")
     one, other = (np.bincount(number, np.asarray(errors, np.float64)) for errors in (first, second))
     drawn = np.random.default_rng(seed).integers(0, len(one), (_RESAMPLED, len(one)))
     sums = one[drawn].sum(axis=1)

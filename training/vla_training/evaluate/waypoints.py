@@ -172,7 +172,8 @@ _COLUMNS = ("", "ADE@3s m", "ADE@5s m", "change", "95 % interval", "RFS", "ADE@5
 
 
 def table(rows: Sequence[WaypointRow]) -> str:
-    """The rows as text, columns aligned; `change` is that of ADE@5s from the first row, its interval over segments."""
+    """The rows as text, columns aligned; `change` is that of ADE@5s from the first row, its interval over segments
+    where there are several."""
     lines = [_COLUMNS]
     for row in rows:
         s, first = row.scores, rows[0]
@@ -181,9 +182,10 @@ def table(rows: Sequence[WaypointRow]) -> str:
         )
         change = interval = "-"
         if row is not first and first.errors.any():
-            low, high = change_interval(first.errors, row.errors, first.segments)
             change = f"{100 * (row.errors.mean() / first.errors.mean() - 1):+.1f} %"
-            interval = f"{100 * low:+.1f} to {100 * high:+.1f}"
+            if np.ptp(first.segments):  # of one segment nobody knows how others differ
+                low, high = change_interval(first.errors, row.errors, first.segments)
+                interval = f"{100 * low:+.1f} to {100 * high:+.1f}"
         cycles = "-" if row.cycles is None else f"{row.cycles:,}"
         lines.append((row.name, ade_3s, ade_5s, change, interval, rfs, rated, cycles))
     widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
