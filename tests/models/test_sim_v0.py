@@ -300,6 +300,15 @@ def test_mistakes(options: dict[str, Any], message: str) -> None:
         find_policy("sim_v0").configured(options)
 
 
+def test_labels_that_are_none_are_refused() -> None:
+    """-100 would weigh nothing (torch's cross-entropy), and others be no message."""
+    found = run(3)
+    for wrong in (-100, 6):
+        found["action"][1, 2] = wrong
+        with pytest.raises(PolicyError, match=rf"'action' of the data has .*{wrong}.*from 0 to below 4, 4, 6"):
+            made().prepare(windows(found))
+
+
 def test_observations_of_another_form() -> None:
     preprocessor = find_policy("sim_v0").preprocessor(find_policy("sim_v0").configured(SMALL))
     seen = {IMAGE: np.zeros((16, 16, 3), np.uint8), TELEMETRY: np.zeros(8)}

@@ -263,6 +263,17 @@ def test_damaged_features_are_made_again(tmp_path: Path) -> None:
         find_policy("vlm_waypoint").configured({"feature_cache": "x"})
 
 
+def test_intents_that_are_none_are_refused() -> None:
+    """In a mirror -1 would be the last one, left."""
+    import torch
+
+    policy, found = made(mirror=1.0).train(), frames(3)
+    for wrong in (-1, 4):
+        found[INTENT][1] = wrong
+        with pytest.raises(PolicyError, match=f"'observation.intent' of the data: intents are 0 to 3, not .*{wrong}"):
+            policy.prepare({key: torch.from_numpy(value)[:, None] for key, value in found.items()})
+
+
 def test_frames_in_a_mirror() -> None:
     """In training alone; what was driven to the left is driven to the right, and so it was seen and wanted."""
     import torch

@@ -138,6 +138,12 @@ class SimV0(nn.Module):  # type: ignore[misc]  # torch is untyped here
                 f"sim_v0: '{key}' has pictures of {pixels.shape[2]} x {pixels.shape[3]}; the eyes take {c.image_size} "
                 f"x {c.image_size}. Give 'image_size'."
             )
+        labels, counts = samples[ACTION][:, 0].cpu(), torch.tensor([len(words) for words in WORDS.values()])
+        if bool(((labels < 0) | (labels >= counts)).any()):
+            raise PolicyError(
+                f"sim_v0: '{ACTION}' of the data has {labels.min()} to {labels.max()}; it must be indices of "
+                f"{', '.join(WORDS)}, from 0 to below {', '.join(map(str, counts.tolist()))}."
+            )
         device = samples[ACTION].device
         pictures = torch.from_numpy(network_pictures(pixels)).to(device)
         there = (~samples[is_pad(key)]).float()

@@ -142,8 +142,15 @@ class VlmWaypoint(nn.Module):  # type: ignore[misc]  # torch is untyped here
         """The inputs of `forward`, with tokens if they are kept, and the motion (N, 20, 2) that was driven.
 
         Which frames are mirrored, in training, comes from torch's own generator.
+
+        Raises:
+            PolicyError: pictures are of another size, or an intent is none.
         """
         past, driven, intent = (samples[key][:, 0].cpu().numpy() for key in (STATE, ACTION, INTENT))
+        try:
+            one_hot(intent)  # before a mirror, which would take -1 for the last one
+        except ValueError as error:
+            raise PolicyError(f"vlm_waypoint: '{INTENT}' of the data: {error}.") from error
         pixels = window_pictures(self.config, samples)
         if self.training and self.config.mirror:
             turned = (torch.rand(len(past)) < self.config.mirror).numpy()
