@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from rover_samples import SIDE, STATISTICS, fitted, run, write_runs
+from vla_datasets.errors import DatasetError
 from vla_datasets.keys import ACTION
 from vla_datasets.worlds.rover.names import HIGH, IMAGE, TELEMETRY, WEIGHT
 from vla_models.registry import find_policy
@@ -102,6 +103,18 @@ def test_frames_that_weigh_nothing_are_seen_and_not_scored(tmp_path: Path, monke
         frames[WEIGHT][:8] = 0
     write_runs(tmp_path / "last", runs)
     assert asked(tmp_path / "last", monkeypatch).ids == ("2/8", "3/8")
+
+
+@pytest.mark.parametrize(("column", "wrong"), [(0, -1), (1, 4), (2, 6)])
+def test_labels_that_are_none_are_not_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: int, wrong: int
+) -> None:
+    """A table of confusions would count -1 as the last word."""
+    runs = [bright_and_fast(9, seed) for seed in range(4)]
+    runs[3][ACTION][2, column] = wrong
+    write_runs(tmp_path / "data", runs)
+    with pytest.raises(DatasetError, match=r"episode 3: 'action' must be indices .* from 0 to below 4, 4, 6"):
+        asked(tmp_path / "data", monkeypatch)
 
 
 def test_a_table(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

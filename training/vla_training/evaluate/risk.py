@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vla_datasets.errors import DatasetError
 from vla_datasets.files import write_json
 from vla_datasets.keys import ACTION, TASK, Sample
 from vla_datasets.lerobot.reader import Dataset, open_dataset
@@ -153,6 +154,12 @@ def _runs(dataset: Dataset, episodes: Sequence[int]) -> Iterator[Run]:
         (episode,) = dataset.read_episodes(range(number, number + 1), types)
         pictures = np.stack([dataset.decode(value, features[IMAGE].shape) for value in episode.columns[IMAGE]])
         rest = {key: np.asarray(episode.columns[key], features[key].dtype) for key in _KEYS[1:]}
+        counts = [len(words) for words in SAID.values()]
+        if (rest[ACTION] < 0).any() or (rest[ACTION] >= counts).any():
+            raise DatasetError(
+                f"{dataset.root}: episode {number}: '{ACTION}' must be indices of {', '.join(SAID)}, from 0 to below "
+                f"{', '.join(map(str, counts))}."
+            )
         yield {IMAGE: pictures, **rest}
 
 
