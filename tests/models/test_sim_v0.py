@@ -143,6 +143,13 @@ def test_a_saved_policy_names_its_language_model_and_statistics(tmp_path: Path) 
         fitted(backbone=str(tmp_path / "words"), backbone_id=config.backbone_id)
 
 
+def test_a_saved_policy_cannot_bring_another_language_model(tmp_path: Path) -> None:
+    policy = find_policy("sim_v0").make(fitted(backbone=str(write_language_model(tmp_path))))
+    name = "backbone.model.norm.weight"
+    with pytest.raises(RuntimeError, match=f"{name} is of its language model's folder"):
+        policy.load_state_dict({**policy.state_dict(), name: policy.get_parameter(name) + 1})
+
+
 def test_the_first_layers_of_a_language_model(tmp_path: Path) -> None:
     import torch
     import transformers

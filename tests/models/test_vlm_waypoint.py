@@ -94,6 +94,14 @@ def test_a_saved_policy_names_its_tower(tmp_path: Path) -> None:
         options_of(tmp_path / "tower", tower_id=config.tower_id)
 
 
+def test_a_saved_policy_cannot_bring_another_tower(tmp_path: Path) -> None:
+    config = options_of(write_tower(tmp_path), pooling_heads=2)
+    policy = find_policy("vlm_waypoint").make(config)
+    name = "tower.post_layernorm.weight"
+    with pytest.raises(RuntimeError, match=f"{name} is of its tower's folder"):
+        policy.load_state_dict({**policy.state_dict(), name: policy.get_parameter(name) + 1})
+
+
 def test_without_a_folder_the_tower_is_saved() -> None:
     policy = made()
     names = set(policy.state_dict())

@@ -76,6 +76,7 @@ class SimV0(nn.Module):  # type: ignore[misc]  # torch is untyped here
                 f"sim_v0: 'width' is {c.width}; the language model in {folder} has {backbone.model.config.hidden_size}."
             )
         self.register_state_dict_post_hook(_without_backbone)
+        self.register_load_state_dict_pre_hook(_no_other_backbone)
         self.register_load_state_dict_post_hook(_no_backbone_missing)
         return backbone
 
@@ -186,6 +187,13 @@ class SimV0(nn.Module):  # type: ignore[misc]  # torch is untyped here
 def _without_backbone(module: nn.Module, found: dict[str, Any], prefix: str, metadata: Any) -> None:
     for name in [name for name in found if name.startswith(f"{prefix}{_BACKBONE}")]:
         del found[name]
+
+
+def _no_other_backbone(module: nn.Module, found: dict[str, Any], prefix: str, *more: Any) -> None:
+    """A saved policy with weights of a language model would change the folder's; the last argument gathers errors."""
+    more[-1].extend(
+        f"{name} is of its language model's folder" for name in found if name.startswith(f"{prefix}{_BACKBONE}")
+    )
 
 
 def _no_backbone_missing(module: nn.Module, keys: Any) -> None:

@@ -64,6 +64,7 @@ class VlmWaypoint(nn.Module):  # type: ignore[misc]  # torch is untyped here
         if config.tower:
             self._load_tower()
             self.register_state_dict_post_hook(_without_tower)
+            self.register_load_state_dict_pre_hook(_no_other_tower)
             self.register_load_state_dict_post_hook(_no_tower_missing)
         self.tower.requires_grad_(False)
         if config.lora_rank:
@@ -200,6 +201,11 @@ class _Whole(nn.Module):  # type: ignore[misc]  # torch is untyped here
 def _without_tower(module: nn.Module, found: dict[str, Any], prefix: str, metadata: Any) -> None:
     for name in [name for name in found if _is_of_tower(name.removeprefix(prefix))]:
         del found[name]
+
+
+def _no_other_tower(module: nn.Module, found: dict[str, Any], prefix: str, *more: Any) -> None:
+    """A saved policy with weights of a tower would change the one of the folder; the last argument gathers errors."""
+    more[-1].extend(f"{name} is of its tower's folder" for name in found if _is_of_tower(name.removeprefix(prefix)))
 
 
 def _no_tower_missing(module: nn.Module, keys: Any) -> None:
