@@ -56,11 +56,12 @@ def allocate_in_bands(
             raise
         refusal = e
     bands = _Bands(graph, hw, layouts)
-    for spill, ahead in ((False, _FAR), (True, _FAR), (True, _NEAR)):
-        found = _first_that_fits(_sizes(bands.ops, hw, spill), partial(bands.placed, spill=spill, ahead=ahead))
-        if found is not None:
-            bands.take(found)
-            return found.plan, found.regions
+    for search in (_first_that_fits, _between_that_fits):  # before a refusal all sizes are tried
+        for spill, ahead in ((False, _FAR), (True, _FAR), (True, _NEAR)):
+            found = search(_sizes(bands.ops, hw, spill), partial(bands.placed, spill=spill, ahead=ahead))
+            if found is not None:
+                bands.take(found.banded, found.ops)
+                return found.plan, found.regions
     raise refusal
 
 
@@ -105,17 +106,14 @@ class _Bands:
         banded = cut_rows(sequences, self._outputs)
         instances = once_and_rounds(self._graph, banded.instances)
         ordered = [op for some in instances for op in in_queue_order(some, self._cost, ahead)]
-        self._take(banded, ordered)
+        self.take(banded, ordered)
         try:
             return _Placed(banded, ordered, *_allocated(self._graph, self._hw, self._layouts))
         except AllocationError:
             return None
 
-    def take(self, placed: _Placed) -> None:
-        """Make the graph that of some bands again."""
-        self._take(placed.banded, placed.ops)
-
-    def _take(self, banded: Banded, ops: list[Op]) -> None:
+    def take(self, banded: Banded, ops: list[Op]) -> None:
+        """Make the graph that of some bands, with their operations in an order."""
         graph = self._graph
         for t, home in self._inputs.items():
             t.home = Home.DATA if t in banded.inputs else home
@@ -130,7 +128,7 @@ class _Bands:
 
 
 def _first_that_fits(sizes: Sequence[int], placed: Callable[[int], _Placed | None]) -> _Placed | None:
-    """The largest bands that fit, of some sizes in decreasing order; where the smallest do not, none do."""
+    """The largest bands that fit, of some sizes in decreasing order; none where the smallest do not."""
     if not sizes:
         return None
     found = placed(sizes[0])
@@ -145,6 +143,11 @@ def _first_that_fits(sizes: Sequence[int], placed: Callable[[int], _Placed | Non
         else:
             found, fits = tried, middle
     return found
+
+
+def _between_that_fits(sizes: Sequence[int], placed: Callable[[int], _Placed | None]) -> _Placed | None:
+    """The largest of the sizes between, where the smallest do not fit: regions are placed by size, not at best."""
+    return next((found for rows in sizes[1:-1] if (found := placed(rows)) is not None), None)
 
 
 def _allocated(graph: Graph, hw: HardwareConfig, layouts: dict[Op, WeightLayout]) -> tuple[Plan, Regions]:

@@ -256,7 +256,7 @@ def _words_by_stage(items: list[_Item]) -> list[int]:
     """How many words are in use in each stage."""
     steps = [0] * (max((i.last for i in items), default=0) + 2)
     for item in items:
-        steps[item.first] += item.size
+        steps[max(item.first, 0)] += item.size  # what is loaded in front of all rounds may begin before the first stage
         steps[item.last + 1] -= item.size
     return list(accumulate(steps))
 
