@@ -17,6 +17,7 @@ Not here: addresses outside a memory (`validate.py`); what is computed.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,7 +33,7 @@ from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vla_isa.trace import Step, describe, walk
 
-__all__ = ["check", "followed_spaces", "same_region"]
+__all__ = ["check", "checking", "followed_spaces", "same_region"]
 
 
 def check(program: Program) -> None:
@@ -42,12 +43,24 @@ def check(program: Program) -> None:
         HazardError: names both packets (number, instruction, node), the memory and the word.
         ProgramError: the program cannot be followed (see `trace.walk`).
     """
-    forbidden = _fixed_lines(program)
+    checked = checking(program)
     for entry in program.entries.values():
+        for _ in checked(walk(program, entry)):
+            pass
+
+
+def checking(program: Program) -> Callable[[Iterable[Step]], Iterator[Step]]:
+    """What hands the steps of a run on, from its start to HALT, and raises a `HazardError` as `check` does."""
+    forbidden = _fixed_lines(program)
+
+    def checked(steps: Iterable[Step]) -> Iterator[Step]:
         run = _Run(program, WordHistory(followed_spaces(program)), forbidden)
-        for step in walk(program, entry):
+        for step in steps:
             run.step(step)
+            yield step
         run.finish(step)
+
+    return checked
 
 
 def followed_spaces(program: Program) -> dict[str, int]:

@@ -5,6 +5,7 @@ Not here: the order of accesses (`hazards.py`) and the bytes of the file (`image
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +20,7 @@ from vla_isa.instructions import ErrorCode
 from vla_isa.integer import INT8
 from vla_isa.intervals import Intervals, merge
 from vla_isa.program import MAX_SCALE, Interface, IoTensor, Program, Segment
-from vla_isa.trace import packets, walk
+from vla_isa.trace import Step, packets, walk
 
 __all__ = ["MAX_DATA_BYTES", "validate"]
 
@@ -27,12 +28,18 @@ MAX_DATA_BYTES = 1 << 34  # more than any machine here has; a 32-bit line addres
 _SPARE_FACTOR, _SPARE_BYTES = 4, 1 << 20  # data space that a program may leave unused
 
 
-def validate(program: Program, *, allow_illegal: bool = False) -> None:
+def validate(
+    program: Program,
+    *,
+    allow_illegal: bool = False,
+    run: Callable[[Iterable[Step]], Iterable[Step]] = lambda steps: steps,
+) -> None:
     """Refuse a program that would touch anything outside its memories.
 
     Args:
         program: any program, from a file or from the compiler.
         allow_illegal: accept packets that dispatch refuses; execution paths are checked up to them.
+        run: gets the steps of each entry point's run and hands them on, as `hazards.checking` does.
 
     Raises:
         ProgramError: naming the part, the value and the limit.
@@ -59,7 +66,7 @@ def validate(program: Program, *, allow_illegal: bool = False) -> None:
                 raise ProgramError(f"packet {number} is illegal ({code.name}): {reason}")
     touched = []
     for entry in program.entries.values():
-        for step in walk(program, entry, stop_at_illegal=allow_illegal):
+        for step in run(walk(program, entry, stop_at_illegal=allow_illegal)):
             touched += [access.words for access in step.accesses if access.space == "data"]
     _check_size(program, touched)
 

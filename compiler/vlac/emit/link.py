@@ -112,8 +112,7 @@ def link(programs: Mapping[str, Program], shared: Sequence[Shared]) -> Program:
         sources=sources,
         manifest={"layers": layers},
     )
-    validate.validate(linked)
-    hazards.check(linked)
+    validate.validate(linked, run=hazards.checking(linked))
     return linked
 
 

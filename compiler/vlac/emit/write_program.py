@@ -90,8 +90,7 @@ def write_program(graph: Graph, planned: ProgramPlan, hw: HardwareConfig) -> Pro
         counts = TaskCounts(plan, convs)
         dense = Dense(open_order, scheduled, image, planned.params_line)
         add_tasks(program, graph.tasks, data, dense, counts)
-    validate.validate(program)
-    hazards.check(program)
+    validate.validate(program, run=hazards.checking(program))
     return program
 
 

@@ -8,7 +8,9 @@ rearrangement and then, where that fails, step by step.
 
 from __future__ import annotations
 
+import hashlib
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,7 @@ from vlac.errors import UnsupportedError
 from vlac.ir.graph import Alias, Graph
 from vlac.ir.operation import Op, Tensor
 from vlac.legalize.compose import composed, is_permutation, used
-from vlac.legalize.match import MAX_PIECES, channel_choice, grid_of, match_copies
+from vlac.legalize.match import MAX_PIECES, Copies, channel_choice, grid_of, match_copies
 from vlac.legalize.prune import prune
 from vlac.legalize.reorder import can_pack_chain, pack_chain, reorder
 
@@ -37,6 +39,18 @@ I64 = NDArray[np.int64]
 _MATRIX = 1024  # largest vector that a 0/1 matrix rearranges
 
 
+@dataclass(frozen=True)
+class _Moves:
+    """What a rearrangement is: a choice of channels, pixels and channels exchanged, copies, or none of them."""
+
+    channels: I64 | None = None
+    is_transpose: bool = False
+    copies: Copies | None = None
+
+
+_Known = dict[tuple[object, ...], _Moves]  # of rearrangements that were looked at: those of alike layers are equal
+
+
 def realize_layout_ops(graph: Graph, hw: HardwareConfig) -> None:
     """Replace every LayoutOp that somebody reads.
 
@@ -44,9 +58,10 @@ def realize_layout_ops(graph: Graph, hw: HardwareConfig) -> None:
         UnsupportedError: all rearrangements that the machine cannot do.
     """
     reasons: dict[str, str] = {}
+    known: _Known = {}
     for op in list(graph.ops):
         read = graph.is_output(op.output) or any(not isinstance(c, LayoutOp) for c in op.output.consumers)
-        if isinstance(op, LayoutOp) and read and op in graph.ops and not _realize(graph, op, hw):
+        if isinstance(op, LayoutOp) and read and op in graph.ops and not _realize(graph, op, hw, known):
             x = op.inputs[0]
             reasons[op.node] = (
                 f"{op.op_type} '{op.node}': {list(x.shape)} -> {list(op.output.shape)} moves data between pixels and "
@@ -62,55 +77,69 @@ def realize_layout_ops(graph: Graph, hw: HardwareConfig) -> None:
     prune(graph)
 
 
-def _realize(graph: Graph, op: LayoutOp, hw: HardwareConfig) -> bool:
+def _realize(graph: Graph, op: LayoutOp, hw: HardwareConfig, known: _Known) -> bool:
     """Replace one LayoutOp; False where the machine cannot do it."""
     inputs, index, fill = composed(op)
     kept = next((t.producer for t in inputs if isinstance(t.producer, LayoutOp)), None)
     if kept is not None:  # a step that fills with another value
-        return _realize(graph, kept, hw) and _realize(graph, op, hw)
+        return _realize(graph, kept, hw, known) and _realize(graph, op, hw, known)
     steps = [t.producer for t in op.inputs if isinstance(t.producer, LayoutOp)]
     shared = next((s for s in steps if len(s.output.consumers) > 1 and can_pack_chain(graph, s)), None)
     if shared is not None:  # free for all of its readers
         pack_chain(graph, shared)
-        return _realize(graph, op, hw)
+        return _realize(graph, op, hw, known)
     if _regrouped(graph, op, inputs, index, hw) or _reordered(graph, op, inputs, index):
         return True
     packable = next((s for s in steps if can_pack_chain(graph, s)), None)
     if packable is not None:
         pack_chain(graph, packable)
-        return _realize(graph, op, hw)
-    if _try(graph, op, inputs, index, fill, hw):
+        return _realize(graph, op, hw, known)
+    if _try(graph, op, inputs, index, fill, hw, known):
         return True
     for t in list(op.inputs):
-        if isinstance(t.producer, LayoutOp) and not _realize(graph, t.producer, hw):
+        if isinstance(t.producer, LayoutOp) and not _realize(graph, t.producer, hw, known):
             return False
-    return _try(graph, op, op.inputs, op.index, op.fill, hw)
+    return _try(graph, op, op.inputs, op.index, op.fill, hw, known)
 
 
-def _try(graph: Graph, op: LayoutOp, inputs: list[Tensor], index: I64, fill: int, hw: HardwareConfig) -> bool:
+def _try(
+    graph: Graph, op: LayoutOp, inputs: list[Tensor], index: I64, fill: int, hw: HardwareConfig, known: _Known
+) -> bool:
     """Realize `op` as one rearrangement of `inputs`, or leave everything as it is."""
     inputs, index = used(inputs, index)
     if _reordered(graph, op, inputs, index):
         return True
     out = op.output
-    grid = grid_of(inputs, index, out)
-    if len(inputs) == 1:
-        channels = channel_choice(grid, inputs[0], out)
-        if channels is not None:
-            graph.replace_op(op, SelectOp(op.node, op.op_type, inputs, out, channels, fill))
-            return True
-    if len(inputs) == 1 and _is_transpose(inputs[0], out, index):
+    key = (*((t.shape, t.h, t.w, t.c) for t in (*inputs, out)), hashlib.sha256(index.data).digest())
+    if key not in known:
+        known[key] = _moves(inputs, index, out)
+    moves = known[key]
+    if moves.channels is not None:
+        graph.replace_op(op, SelectOp(op.node, op.op_type, inputs, out, moves.channels, fill))
+        return True
+    if moves.is_transpose:
         graph.replace_op(op, TransposeOp(op.node, op.op_type, inputs, out))
         return True
-    copies = match_copies(grid, inputs, out)
-    if copies is not None:
-        parts = copies.in_parts, copies.out_parts, copies.pieces, fill if copies.is_filled else None
+    if (copies := moves.copies) is not None:
+        parts = [*copies.in_parts], [*copies.out_parts], [*copies.pieces], fill if copies.is_filled else None
         graph.replace_op(op, CopyOp(op.node, op.op_type, inputs, out, *parts))
         return True
     if len(inputs) == 1 and out.planes == 1 and max(len(index), math.prod(inputs[0].shape)) <= _MATRIX:
         _multiplied(graph, op, inputs[0], index, fill)
         return True
     return False
+
+
+def _moves(inputs: list[Tensor], index: I64, out: Tensor) -> _Moves:
+    """From shapes and numbers alone."""
+    grid = grid_of(inputs, index, out)
+    if len(inputs) == 1:
+        channels = channel_choice(grid, inputs[0], out)
+        if channels is not None:
+            return _Moves(channels=channels)
+        if _is_transpose(inputs[0], out, index):
+            return _Moves(is_transpose=True)
+    return _Moves(copies=match_copies(grid, inputs, out))
 
 
 def _is_transpose(x: Tensor, out: Tensor, index: I64) -> bool:
