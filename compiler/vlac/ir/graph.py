@@ -21,6 +21,7 @@ from vlac.ir.operation import Op, Tensor
 __all__ = ["Alias", "Graph", "GraphOutput"]
 
 I64 = NDArray[np.int64]
+_NEAR = 256  # operations around the last place, where the next one is looked for first
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Graph:
     tasks: tuple[str, ...] = ()
     fixed: dict[str, NDArray[Any]] = field(default_factory=dict)
     _taken: Counter[str] = field(init=False, repr=False, default_factory=Counter)  # names of what is made here
+    _last: int = field(init=False, repr=False, default=0)  # place of the operation that was looked for last
 
     def __post_init__(self) -> None:
         self.set_ops(self.ops)
@@ -123,6 +125,17 @@ class Graph:
         """Have other operations, whose uses and producers are the caller's to enter."""
         self.ops, self._taken = ops, Counter(op.output.name for op in ops)
 
+    def index(self, op: Op) -> int:
+        """The place of an operation in the order.
+
+        Looked for around the last one first: passes go through the operations in order, and there are many.
+        """
+        try:
+            self._last = self.ops.index(op, max(0, self._last - _NEAR), self._last + _NEAR)
+        except ValueError:
+            self._last = self.ops.index(op)
+        return self._last
+
     def insert(self, op: Op, before: Op | None = None) -> None:
         """Put an operation in front of another, or at the end, and enter it in its tensors.
 
@@ -131,7 +144,7 @@ class Graph:
         if self._is_taken(op.output.name):
             op.output.name = next(name for n in count(1) if not self._is_taken(name := f"{op.output.name}#{n}"))
         self._taken[op.output.name] += 1
-        self.ops.insert(len(self.ops) if before is None else self.ops.index(before), op)
+        self.ops.insert(len(self.ops) if before is None else self.index(before), op)
         op.output.producer = op
         for tensor in op.inputs:
             tensor.consumers.append(op)
@@ -141,7 +154,7 @@ class Graph:
 
     def erase(self, op: Op) -> None:
         """Take an operation out; its output is left without a producer."""
-        self.ops.remove(op)
+        del self.ops[self.index(op)]
         self._taken[op.output.name] -= 1
         for tensor in op.inputs:
             tensor.consumers.remove(op)
@@ -150,7 +163,7 @@ class Graph:
 
     def replace_op(self, old: Op, *new: Op) -> None:
         """Put operations in the place of one; the last of them makes its output."""
-        at = self.ops.index(old)
+        at = self.index(old)
         following = self.ops[at + 1] if at + 1 < len(self.ops) else None
         self.erase(old)
         for op in new:
@@ -158,8 +171,8 @@ class Graph:
 
     def move(self, op: Op, behind: Op) -> None:
         """Let an operation come right behind another one."""
-        self.ops.remove(op)
-        self.ops.insert(self.ops.index(behind) + 1, op)
+        del self.ops[self.index(op)]
+        self.ops.insert(self.index(behind) + 1, op)
 
     def absorb(self, op: Op, follower: Op) -> None:
         """Let `op` make what `follower`, the only reader of its output, makes; the follower goes."""

@@ -54,7 +54,7 @@ def _again(graph: Graph, made: GemmOp, rows: I64, what: str) -> Tensor:
     turned = x.like(f"{x.name}:{what}", label=f"{x.label}:{what}", shape=(*x.shape[:-1], len(rows)))
     requant = replace(r, bias=r.bias[rows], mult=r.mult[rows], shift=r.shift[rows])
     again = GemmOp(made.node, made.op_type, list(made.inputs), turned, made.weight[rows], requant)
-    graph.insert(again, before=graph.ops[graph.ops.index(made) + 1])
+    graph.insert(again, before=graph.ops[graph.index(made) + 1])
     return turned
 
 

@@ -61,7 +61,7 @@ def realize_layout_ops(graph: Graph, hw: HardwareConfig) -> None:
     known: _Known = {}
     for op in list(graph.ops):
         read = graph.is_output(op.output) or any(not isinstance(c, LayoutOp) for c in op.output.consumers)
-        if isinstance(op, LayoutOp) and read and op in graph.ops and not _realize(graph, op, hw, known):
+        if isinstance(op, LayoutOp) and read and op.output.producer is op and not _realize(graph, op, hw, known):
             x = op.inputs[0]
             reasons[op.node] = (
                 f"{op.op_type} '{op.node}': {list(x.shape)} -> {list(op.output.shape)} moves data between pixels and "
