@@ -3,11 +3,12 @@
     python benchmarks/rdt_shapes.py [--shapes 170m,1b] [--config NAME] [--steps N] [--folder DIR] [--json FILE]
 
 A chunk is the whole policy behind its towers: adaptors, keys and values of 1,024 tokens of language (4,096 wide) and of
-6 pictures of 729 (1,152 wide), then all steps of DPM-Solver++ over 67 tokens. Export and compile are processes of their
-own, whose processor time and largest memory are measured; what they write is in DIR (1b: 5 GB and 1.3 GB).
+6 pictures of 729 (1,152 wide), then all steps of DPM-Solver++ over 67 tokens, in a loop (`sampler_loop`). Export and
+compile are processes of their own, whose processor time and largest memory are measured; what they write is in DIR
+(1b: 5 GB and 1.3 GB).
 
-A step of the sampler is what the third takes more than the second. The roofline is the larger of its products at the
-machine's peak and its bytes (weights, keys and values, each read once) at one beat a cycle of every master.
+A step of the sampler is the third round. The roofline is the larger of its products at the machine's peak and its bytes
+(weights, keys and values, each read once) at one beat a cycle of every master.
 """
 
 from __future__ import annotations
@@ -18,12 +19,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import onnx
 from prepare import count, machine, names_of
-from stages import compile_folder, export_graph, measured
+from stages import compile_folder, export_graph, loop_cycles, measured
 
-from vla_isa import hardware, image, timing
-from vla_isa.program import Program
+from vla_isa import hardware, image
 
 SHAPES = {"170m": (1024, 14, 32), "1b": (2048, 28, 32), "small": (64, 2, 4)}  # width, depth, heads
 LANGUAGE, PICTURES = (1024, 4096), (6 * 729, 1152)
@@ -50,35 +49,12 @@ def export(shape: str, steps: int, folder: Path) -> None:
         channels=(),
         language_tokens=LANGUAGE[0],
         language_width=LANGUAGE[1],
+        sampler_loop=True,
     )
     policy = Rdt(config).eval()
     torch.nn.init.normal_(policy.out[-1].weight, std=width**-0.5)  # it begins with zeros
     (graph,) = policy.graphs()
     export_graph(graph, folder)
-
-
-def step_of_nodes(model: onnx.ModelProto) -> dict[str, int]:
-    """The step of the sampler, from 1, of each node that depends on the noise; a step ends where its chunk is cut."""
-    found, at = {}, {"noise": 1}
-    for node in model.graph.node:
-        steps = [at[name] for name in node.input if name in at]
-        if steps:
-            found[node.name] = max(steps)
-            more = any(name.endswith("valid") for name in node.input)
-            at |= dict.fromkeys(node.output, max(steps) + more)
-    return found
-
-
-def cycles(program: Program, model: onnx.ModelProto) -> tuple[int, int]:
-    """Of a chunk, and of its third step."""
-    steps = step_of_nodes(model)
-    names = {s.packet: s.node.split("+")[0].split(".")[0] for s in program.sources}
-    report = timing.estimate(program)
-    ends: dict[int, int] = {}
-    for packet in report.packets:
-        step = steps.get(names.get(packet.number, ""), 0)
-        ends[step] = max(ends.get(step, 0), packet.end)
-    return report.total_cycles, ends[3] - ends[2]
 
 
 def roofline(shape: str, config: str) -> tuple[int, int, int]:
@@ -97,8 +73,7 @@ def measure(shape: str, config: str, steps: int, folder: Path) -> dict[str, Any]
     at = ("--folder", str(folder), "--config", config)
     export_seconds, export_gib = measured(__file__, "export", *at, "--shapes", shape, "--steps", str(steps))
     compile_seconds, compile_gib = measured(__file__, "compile", *at)
-    program = image.load(folder / "program.bin")
-    chunk, step = cycles(program, onnx.load(folder / "model.onnx", load_external_data=False))
+    chunk, step = loop_cycles(image.load(folder / "program.bin"), steps)
     macs, products, bytes_ = roofline(shape, config)
     return {
         "shape": shape,

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vla_isa import hardware, image
+from vla_isa import hardware, image, timing
+from vla_isa.program import Program
 from vlac import CompileOptions, compile_file
 
 if TYPE_CHECKING:
     from vla_models.policy import GraphSpec
 
-__all__ = ["compile_folder", "export_graph", "measured"]
+__all__ = ["compile_folder", "export_graph", "loop_cycles", "measured"]
 
 
 def export_graph(graph: GraphSpec, folder: Path) -> None:
@@ -51,6 +52,17 @@ def compile_folder(config: str, folder: Path) -> None:
     program = compile_file(folder / "model.onnx", hardware.load(config), options).program
     assert program is not None
     image.save(program, folder / "program.bin")
+
+
+def loop_cycles(program: Program, rounds: int) -> tuple[int, int]:
+    """Of a program that is a loop of so many rounds, at least 4: cycles of all of it, and of its third round."""
+    report = timing.estimate(program)
+    ends: dict[int, list[int]] = {}
+    for packet in report.packets:
+        ends.setdefault(packet.number, []).append(packet.end)
+    inside = [each for each in ends.values() if len(each) == rounds]
+    second, third = (max(each[number] for each in inside) for number in (1, 2))
+    return report.total_cycles, third - second
 
 
 def measured(script: str, stage: str, *arguments: str) -> tuple[float, float]:

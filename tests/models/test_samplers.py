@@ -29,7 +29,7 @@ def test_the_schedule_is_that_of_diffusers() -> None:
 def test_the_solver_s_steps_are_those_of_diffusers(count: int) -> None:
     import torch
 
-    from vla_models.sampling.dpm_solver import DpmSolver, solver_steps
+    from vla_models.sampling.dpm_solver import DpmLoop, DpmSolver, solver_steps
 
     class Net(torch.nn.Module):
         """A `Denoiser` of one number for each value."""
@@ -46,6 +46,11 @@ def test_the_solver_s_steps_are_those_of_diffusers(count: int) -> None:
     assert [round(1000 * step.time) for step in solver_steps(count)] == TIMES[count]
     found = DpmSolver(Net(), count)(torch.linspace(-2, 2, 5)[None])
     assert np.allclose(found[0].numpy(), ENDS[count], atol=1e-5)
+    state = torch.zeros(1, 2, 5)
+    state[:, 0] = torch.linspace(-2, 2, 5)
+    looped = DpmLoop(Net(), count, 5)(state)
+    assert looped.shape == (1, 2, 5)
+    assert np.allclose(looped[0, 0].numpy(), ENDS[count], atol=1e-5)
 
 
 def test_steps_of_any_number_are_at_times_of_their_own() -> None:

@@ -9,6 +9,8 @@
             the model's outputs follows, what is behind them, and moves between the device and such a Concat: each
             part keeps its own scale.
 
+State that a later run takes is the device's alone: what is made of it, and what makes it.
+
 The same functions find them in a float model, where the quantizer leaves them float, and in a QDQ model.
 Not here: what becomes of them (`lowering/host_graph.py`).
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from vlac.lowering.host_graph import FINAL, MOVES, NUMBERS, is_convertible, is_of_inputs
+from vlac.model.carried import carried_values, shared_values
 from vlac.model.labels import node_label
 from vlac.model.reading import computed_inputs, constant, dtype_of, is_constant
 from vlac.ops import BY_NAME
@@ -60,9 +63,15 @@ def _is_move(node: ir.Node) -> bool:
     return node.op_type in MOVES
 
 
+def _state(model: ir.Model) -> set[ir.Value]:
+    """What one run hands to a later one, where it begins and where it ends."""
+    return {v for pair in carried_values(model) for v in pair} | set(shared_values(model))
+
+
 def prefix_nodes(model: ir.Model) -> set[ir.Node]:
     """The nodes in front of the device."""
-    roots: dict[ir.Value, frozenset[ir.Value]] = {v: frozenset([v]) for v in model.graph.inputs}
+    state = _state(model)
+    roots: dict[ir.Value, frozenset[ir.Value]] = {v: frozenset([v]) for v in model.graph.inputs if v not in state}
     candidates: dict[ir.Node, frozenset[ir.Value]] = {}
     scaling: set[ir.Node] = set()  # candidates that are, or follow, what one scale for all cannot do
     for node in model.graph:
@@ -133,13 +142,14 @@ def _is_of_one_tensor(node: ir.Node) -> bool:
 def suffix_nodes(model: ir.Model) -> set[ir.Node]:
     """The nodes behind the device."""
     nodes = list(model.graph)
+    state = _state(model)
     tail: set[ir.Node] = set()  # nothing but such nodes and outputs follow
     quantized: set[ir.Node] = set()  # a QuantizeLinear follows
     for node in reversed(nodes):
         readers = _readers(node)
         if any(r.op_type == "QuantizeLinear" or r in quantized for r in readers):
             quantized.add(node)
-        if len(set(computed_inputs(node))) > 1 and node.op_type != "Concat":
+        if not state.isdisjoint(node.outputs) or (len(set(computed_inputs(node))) > 1 and node.op_type != "Concat"):
             continue
         if node.op_type != "Conv" and is_convertible(node) and all(r in tail for r in readers):
             tail.add(node)

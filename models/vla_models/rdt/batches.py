@@ -29,7 +29,7 @@ from vla_models.rdt.pictures import network_pictures, no_picture
 from vla_models.rdt.sentences import Sentences
 from vla_models.rdt.vectors import action_vectors, frequency_row, mask_row, state_spread, state_vectors
 
-__all__ = ["RdtBatch", "absent_conditions", "rdt_batch", "rdt_windows"]
+__all__ = ["RdtBatch", "absent_conditions", "rdt_batch", "rdt_windows", "starting"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,12 @@ def rdt_batch(config: RdtConfig, sentences: Sentences, samples: Mapping[str, Any
     absent = [{n: v.to(device) for n, v in group.items()} for group in absent_conditions(config, sentences)]
     spread = torch.from_numpy(state_spread(config)).to(device)
     noise = torch.randn_like(chunk) * tensors[MASK_INPUT][:, None]
-    return RdtBatch({**tensors, NOISE: noise}, chunk, absent=absent, state_spread=spread)
+    return RdtBatch({**tensors, NOISE: starting(config, noise)}, chunk, absent=absent, state_spread=spread)
+
+
+def starting(config: RdtConfig, noise: torch.Tensor) -> torch.Tensor:
+    """What the sampler begins with: noise (N, horizon, 128), in a loop with as many zeros behind it."""
+    return torch.cat([noise, torch.zeros_like(noise)], dim=1) if config.sampler_loop else noise
 
 
 def _seen(config: RdtConfig, samples: Mapping[str, Any], camera: str, age: int) -> Any:

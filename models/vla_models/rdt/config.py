@@ -26,6 +26,7 @@ class RdtConfig:
     execute: int = 32  # of them that are done before the next one
     ensemble: float = 0.0  # decay of the weights of older chunks, asked for each step; 0: none, see `chunks.ensemble`
     sampler_steps: int = 5
+    sampler_loop: bool = False  # a program has one step in a loop: it is smaller, and scales hold for all steps
     frequency: float = 25.0  # Hz, of control
     robot: str = "aloha"  # whose values are in the unified vector, see `vla_datasets.unified`
     normalize: bool = False  # state and actions by the data's mean and deviation; else as they are (SI units)

@@ -44,6 +44,7 @@ def network_inputs(
         random: of the noise, which is zero where the robot has no value.
     """
     mask = mask_row(config)
+    noise = random.standard_normal((1, config.horizon, SIZE), np.float32) * mask
     return {
         STATE_INPUT: state_vectors(config, state[None]),
         MASK_INPUT: mask,
@@ -51,17 +52,17 @@ def network_inputs(
         LANGUAGE_INPUT: words[0],
         LANGUAGE_MASK: words[1],
         **{image_input(*which): seen for which, seen in zip(config.pictures, pictures, strict=True)},
-        NOISE: random.standard_normal((1, config.horizon, SIZE), np.float32) * mask,
+        NOISE: np.concatenate([noise, np.zeros_like(noise)], axis=1) if config.sampler_loop else noise,
     }
 
 
 def said_actions(config: RdtConfig, chunk: npt.NDArray[Any]) -> Floats:
-    """Actions (horizon, joints) of a chunk (1, horizon, 128).
+    """Actions (horizon, joints) of a chunk (1, horizon, 128), or of the state of a loop (1, 2 * horizon, 128).
 
     Raises:
         ObservationError: the chunk is not as many finite numbers as it should be.
     """
-    found, shape = np.asarray(chunk, np.float32), (1, config.horizon, SIZE)
+    found, shape = np.asarray(chunk, np.float32), (1, config.horizon * (1 + config.sampler_loop), SIZE)
     if found.shape != shape or not np.isfinite(found).all():
         raise ObservationError(f"The chunk is {found.shape}; it must be {shape}, of finite numbers.")
-    return action_values(config, found[0])
+    return action_values(config, found[0, : config.horizon])

@@ -11,7 +11,7 @@ from torch import nn
 from vla_datasets.unified.slots import SIZE
 from vla_models.chunks.names import ACTIONS, NOISE
 from vla_models.policy import GraphSpec
-from vla_models.rdt.batches import RdtBatch, rdt_batch, rdt_windows
+from vla_models.rdt.batches import RdtBatch, rdt_batch, rdt_windows, starting
 from vla_models.rdt.config import RdtConfig
 from vla_models.rdt.layers import Block, Cache, Perceptron, rms_norm
 from vla_models.rdt.names import (
@@ -28,7 +28,7 @@ from vla_models.rdt.places import grid_places, group_places
 from vla_models.rdt.sentences import Sentences
 from vla_models.rdt.tower import Tower
 from vla_models.rdt.vectors import frequency_row, mask_row, periods
-from vla_models.sampling.dpm_solver import DpmSolver
+from vla_models.sampling.dpm_solver import DpmLoop, DpmSolver
 from vla_models.sampling.noise_schedule import TRAINING_STEPS
 
 __all__ = ["Condition", "Rdt"]
@@ -143,7 +143,9 @@ class Rdt(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     def graphs(self) -> tuple[GraphSpec, ...]:
         """One graph, one call a chunk: conditions once, then all steps."""
-        return (GraphSpec("policy", DpmSolver(self, self.config.sampler_steps), self._example, (ACTIONS,)),)
+        steps = self.config.sampler_steps
+        sampler = DpmLoop(self, steps, SIZE) if self.config.sampler_loop else DpmSolver(self, steps)
+        return (GraphSpec("policy", sampler, self._example, (ACTIONS,)),)
 
     def _example(self, batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
         c, generator = self.config, torch.Generator().manual_seed(seed)
@@ -165,7 +167,7 @@ class Rdt(nn.Module):  # type: ignore[misc]  # torch is untyped here
             LANGUAGE_INPUT: normal(c.language_tokens, c.language_width) * words[:, None],
             LANGUAGE_MASK: words.float().expand(batch, -1).clone(),
             **seen,
-            NOISE: normal(c.horizon, SIZE) * mask[:, None],
+            NOISE: starting(c, normal(c.horizon, SIZE) * mask[:, None]),
         }
 
     def prepare(self, samples: Mapping[str, Any]) -> RdtBatch:

@@ -16,7 +16,7 @@ from torch import nn
 from vla_models.sampling import ACTION
 from vla_models.sampling.noise_schedule import TRAINING_STEPS, signal
 
-__all__ = ["DpmSolver", "SolverStep", "solver_steps"]
+__all__ = ["DpmLoop", "DpmSolver", "SolverStep", "solver_steps"]
 
 
 @dataclass(frozen=True)
@@ -70,3 +70,36 @@ class DpmSolver(nn.Module):  # type: ignore[misc]  # torch is untyped here
             x = step.x * x + moved if step.x else moved
             before = action
         return x
+
+
+class DpmLoop(nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """The same sampler, of steps that are equal but for rows of constants: the compiler makes a loop of them.
+
+    `forward(*observation, state)` is the state after all steps. A state (N, 2 * horizon, actions) is the chunk on its
+    way, and behind it the action that the network said last, zeros in front of the first step.
+
+    Args:
+        policy: a `Denoiser` that says actions.
+        steps: how many.
+        values: of an action.
+    """
+
+    asks: ClassVar[str] = ACTION
+
+    def __init__(self, policy: nn.Module, steps: int, values: int) -> None:
+        super().__init__()
+        self.policy, found = policy, solver_steps(steps)
+        self.register_buffer("times", torch.tensor([step.time for step in found]), persistent=False)
+        rows = torch.tensor([[step.x, step.now, step.before] for step in found])[:, :, None].repeat(1, 1, values)
+        self.register_buffer("rows", rows, persistent=False)
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """(N, 2 * horizon, actions); the chunk is the first half."""
+        *observation, state = inputs
+        condition = self.policy.condition(*observation)
+        times = self.policy.time_rows(self.times)
+        for number, (of_x, of_now, of_before) in enumerate(self.rows):
+            x, before = state.chunk(2, dim=1)
+            action = self.policy.predict(x, times[number : number + 1], condition)
+            state = torch.cat([of_x * x + of_now * action + of_before * before, action], dim=1)
+        return state

@@ -184,6 +184,30 @@ def test_steps_that_are_not_equal_stay(how):
     assert all(snr(wanted[name], found[name]) > 25 for name in wanted)
 
 
+def joined():
+    """A step whose state is joined of two parts: what it was, changed, and what is made of it."""
+    g = Sequence("joined")
+    x = g.input("start", (1, 4, D))
+    old, new = (g.node("Slice", [x, *(g.constant(np.array([v])) for v in (a, a + 2, 1))], D) for a in (0, 2))
+    made = g.linear(g.node("Gelu", [g.linear(old, D, D)], D), D, D)
+    moved = g.node("Add", [g.node("Mul", [old, g.constant(np.float32(0.5))], D), new], D)
+    return g.finished(g.node("Concat", [moved, made], D, axis=1))
+
+
+def test_state_that_is_joined_of_parts():
+    """The device makes all of it, though nothing but an output follows; and a model that is not repeated may not."""
+    rng = np.random.default_rng(4)
+    calibration = [{"start": rng.standard_normal((1, 4, D)).astype(np.float32)} for _ in range(16)]
+    end = joined().graph.output[0].name
+    how = CompileOptions(calibration=calibration, carry={"start": end}, repeat=3, check=True)
+    state = compile_file(joined(), load("tiny"), how)
+    start = {"start": rng.standard_normal((1, 4, D)).astype(np.float32)}
+    reference, x = Reference(joined()), start
+    for _ in range(3):
+        x = {"start": reference.run(x)[end]}
+    assert snr(x["start"], vlarun.Session(state.program).run(start)[end]) > 25
+
+
 @pytest.mark.parametrize("kind", ["Loop", "Scan"])
 def test_loop_and_scan_of_onnx(kind):
     """The same bytes as the step that the user repeats; ONNX Runtime runs the whole."""
