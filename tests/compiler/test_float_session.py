@@ -3,6 +3,8 @@
 import numpy as np
 from small_graphs import model
 
+from vlac.model.carried import set_carried, set_repeat
+from vlac.model.onnx_runtime import OnnxSession
 from vlac.quantize.float_session import FloatSession
 
 
@@ -20,3 +22,33 @@ def test_values_are_given_in_the_order_asked_for():
     assert {v.name for v in source.graph.inputs} == {"x", "unused"}  # a copy was changed
     assert source.graph.initializers.keys() == constants.keys()
     assert [v.name for v in source.graph.outputs] == ["y"]
+
+
+def test_what_no_round_changes_is_computed_once(monkeypatch):
+    """Values of all rounds are those of a plain run; the part in front runs once for a sample, again for the next."""
+    w = np.random.default_rng(0).integers(-3, 4, (40, 40)).astype(np.float32)
+    body = "c = MatMul(seen, w) d = Relu(c) a = Add(x, d) y = Mul(a, half)"
+    plain, repeated = (
+        model(body, "float[1,40] x, float[1,40] seen", constants={"w": w, "half": np.float32(0.5)}) for _ in range(2)
+    )
+    set_carried(repeated, {"x": "y"})
+    set_repeat(repeated, 3, None)
+    names = ["y", "d", "x", "seen", "c"]
+    session, reference = FloatSession(repeated, names), FloatSession(plain, names)
+    runs, run = [], OnnxSession.run
+
+    def counted(self, *given):
+        runs.append(self)
+        return run(self, *given)
+
+    monkeypatch.setattr(OnnxSession, "run", counted)
+    rng = np.random.default_rng(1)
+    for _ in range(2):
+        seen, x = (rng.integers(-9, 10, (1, 40)).astype(np.float32) for _ in range(2))
+        for number in range(3):
+            runs.clear()
+            found = session.run({"x": x, "seen": seen})
+            assert len(runs) == (2 if number == 0 else 1), "in front, and the round"
+            wanted = reference.run({"x": x, "seen": seen})
+            assert all(map(np.array_equal, found, wanted))
+            x = found[0]
