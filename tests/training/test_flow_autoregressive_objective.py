@@ -90,6 +90,33 @@ def test_the_loss_of_known_outputs() -> None:
         assert float(watched["accuracy"]) == (scores.argmax(axis=1) == right).mean()
 
 
+def test_some_seen_tokens_are_other_bins() -> None:
+    """As many as asked, drawn evenly, while what is to be said stays; a wrapped policy (several processes) alike."""
+    import torch
+
+    policy, seen, right = made(), [], batch_of(made(), 512)
+
+    class Watched(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = policy
+
+        def forward(self, *inputs: Any) -> Any:
+            seen.append(inputs[-2])
+            return policy(*inputs)
+
+    for noise in (0.0, 0.25, 1.0):
+        objective = find_objective("flow_autoregressive").make(token_noise=noise)
+        _, watched = objective.loss(Watched(), right, draws(3))
+        other = (seen[-1] != right.inputs[TOKENS]).double()
+        assert float(other.mean()) == pytest.approx(noise * 15 / 16, abs=0.03)
+        assert float(other.mean(dim=0).std()) < 0.03, "any place of the chunk"
+        assert torch.equal(right.inputs[TOKENS], batch_of(policy, 512).inputs[TOKENS])
+    shares = torch.bincount(seen[-1].flatten(), minlength=16) / seen[-1].numel()
+    assert float((shares - 1 / 16).abs().max()) < 0.02
+    assert len(shares) == 16
+
+
 def test_every_weight_has_a_gradient() -> None:
     """So that processes of a distributed run wait for none."""
     policy = made().train()
@@ -129,5 +156,8 @@ def test_mistakes() -> None:
     for weight in (-1.0, float("nan"), float("inf")):
         with pytest.raises(TrainConfigError, match="'token_weight' is"):
             find_objective("flow_autoregressive").make(token_weight=weight)
+    for noise in (-0.1, 1.1, float("nan")):
+        with pytest.raises(TrainConfigError, match="'token_noise' is"):
+            find_objective("flow_autoregressive").make(token_noise=noise)
     with pytest.raises(TrainConfigError, match="'power' is"):
         find_objective("flow_autoregressive").make(power=0.0)
