@@ -1,8 +1,8 @@
 """Both heads of a policy at once: flow matching of its chunk, and cross-entropy of its tokens.
 
 Each token is said behind those of the expert that are before it (teacher forcing), of which some are seen as other bins
-(`token_noise`): a chunk goes on as it began, so a head that sees only right tokens repeats them and hardly looks at what
-the policy observes, and at run time it goes on from its own mistakes (Bengio et al. 2015, arXiv 1506.03099).
+(`token_noise`): a chunk goes on as it began, so a head that sees only right tokens repeats them and hardly looks at
+what the policy observes, and at run time it goes on from its own mistakes (Bengio et al. 2015, arXiv 1506.03099).
 """
 
 from __future__ import annotations
