@@ -147,7 +147,7 @@ class _Walk:
         self._fetch = Fetch(lines[entry] * PACKET_BYTES)
         self._values: range | None = None  # of the index register of the packet that comes
         self._seen: set[tuple[int, ...]] = set()  # packets, with the rounds of the loops around them
-        self._known: dict[tuple[int, range | None], list[Access]] = {}  # footprints of packets without masks
+        self._known: dict[tuple[int, range | None], list[Access]] = {}  # footprints of packets of loops, without masks
         self.memory, self.number, self.exact = ParamMemory.of(program), entry, True
 
     def packet(self, stop_at_illegal: bool) -> Packet | None:
@@ -188,7 +188,7 @@ class _Walk:
         accesses = self._known.get((self.number, values))
         if accesses is None:
             accesses = _accesses(self._program, self.number, first, self.memory, values, packet)
-            if not packet.instruction.mask_words(packet):
+            if self._fetch.loops and not packet.instruction.mask_words(packet):  # others come once
                 self._known[self.number, values] = accesses
         return Step(self.number, first, accesses, self.memory.data)
 
