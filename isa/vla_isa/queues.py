@@ -18,7 +18,6 @@ from vla_isa.dispatch import Dispatch
 from vla_isa.generated.codes import SEMAPHORES
 from vla_isa.ordering import QUEUE_NAMES, bits
 from vla_isa.packet import Packet
-from vla_isa.run_costs import RunCosts
 from vla_isa.sharing import Sharing
 from vla_isa.side_by_side import Use
 
@@ -78,7 +77,7 @@ class Queues:
     """
 
     def __init__(
-        self, packets: Sequence[Packet], queues: Sequence[int], costs: RunCosts, dispatch: Dispatch, depth: int,
+        self, packets: Sequence[Packet], queues: Sequence[int], costs: Sequence[Cost], dispatch: Dispatch, depth: int,
         timing: Timing,
     ) -> None:  # fmt: skip
         self._packets, self._numbers, self._costs = packets, queues, costs

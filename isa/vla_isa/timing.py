@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vla_isa.cost import REFERENCE, Timing
+from vla_isa.cost import REFERENCE, Cost, Timing
 from vla_isa.dispatch import Dispatch
 from vla_isa.encoding import decode
+from vla_isa.engine_cycles import packet_cost
 from vla_isa.errors import ProgramError
 from vla_isa.ordering import queue_number
 from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vla_isa.queues import Queues
 from vla_isa.registers import COUNTERS
-from vla_isa.run_costs import RunCosts
 from vla_isa.trace import describe, packet_lines, packets, walk
 
 __all__ = ["PacketTiming", "TimingReport", "estimate"]
@@ -83,23 +83,28 @@ class _Run:
         words, all_lines = packets(program), packet_lines(program)
         decoded: dict[int, Packet] = {}
         self._program, self._timing = program, timing
-        self._numbers, self._packets, costs = list[int](), list[Packet](), RunCosts(program.config, timing)
+        self._numbers, self._packets, self._costs = list[int](), list[Packet](), list[Cost]()
+        known: dict[int, tuple[Packet, Cost]] = {}  # of packets without masks, the last time
         for step in walk(program, entry):
             self._numbers.append(step.number)
-            costs.add(step)
+            if step.number not in known or known[step.number][0] != step.packet:
+                known[step.number] = step.packet, packet_cost(step.packet, program.config, step.params, timing)
+            self._costs.append(known[step.number][1])
+            if step.packet.instruction.mask_words(step.packet):
+                del known[step.number]
             if step.number not in decoded:
                 decoded[step.number] = decode(words[step.number])
             self._packets.append(decoded[step.number])
         self._lines = [all_lines[n] for n in self._numbers]
         self._queues = [queue_number(p) for p in self._packets]
         dispatch = Dispatch(self._packets, self._lines, timing)
-        run = Queues(self._packets, self._queues, costs, dispatch, program.config.queue_depth, timing)
+        run = Queues(self._packets, self._queues, self._costs, dispatch, program.config.queue_depth, timing)
         run.run()
         if (stands := run.stands) is not None:
             index, semaphore = stands
             where = describe(program, self._numbers[index], self._packets[index])
             raise ProgramError(f"{where} waits for semaphore {semaphore}, which nothing signals; it would deadlock")
-        self._spans, self._costs = run.spans, costs.plain()
+        self._spans = run.spans
         self._reads = dispatch.reads
 
     def report(self) -> TimingReport:
