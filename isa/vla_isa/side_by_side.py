@@ -8,7 +8,7 @@ Not here: what the lanes of engines do in a cycle (`lanes.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vla_isa.banks import STRETCH, Banks
 from vla_isa.cost import Cost, Touches
@@ -21,6 +21,7 @@ _ORDER = ("mac", "vec", "store", "load", "wload")  # whose lanes of the scratchp
 _OPERANDS = 6  # cycles from where the MAC engine's work begins to its first operands
 _LOOKS = 8  # times that one looks at a packet, where a stretch is no longer part of it
 _LEAST = 64  # cycles that are looked at
+_KNOWN = 1 << 15  # places of lanes, of some 30 KB each, that are kept for the rounds of a loop
 _SLOWEST = 0.05  # of its own speed that work keeps at worst, so that it ends
 
 _Array = tuple[Touches, int] | None  # the MAC engine's, and cycles of its work that are done
@@ -77,6 +78,8 @@ class SideBySide:
         engines = tuple(use.index for use in uses)
         if engines != self._engines or 0 < self.until <= time:
             self._engines, self.until = engines, 0
+            if len(self._places) > _KNOWN:
+                self._forget()
             self._speeds = self._look(time, uses)
         return self._speeds
 
@@ -119,6 +122,13 @@ class SideBySide:
             self._numbers[key] = self._placed(lanes)
         places = zip(last.packets, self._numbers[key], strict=True)
         return {packet: place for packet, place in places if self._places[place].complete}
+
+    def _forget(self) -> None:
+        """Let go of all places but those that were looked at last: what was kept of them is computed again."""
+        kept = [] if self._last is None else [self._places[place] for place in self._last.places]
+        self._places, self._numbers, self._ahead = [], {}, {}
+        if self._last is not None:
+            self._last = replace(self._last, places=self._placed(kept))
 
     def _placed(self, lanes: Sequence[Lanes]) -> tuple[int, ...]:
         self._places.extend(lanes)

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 from isa_programs import changed, decoded, pipeline, with_packets
 
-from vla_isa import timing
+from vla_isa import side_by_side, timing
 from vla_isa.cost import REFERENCE
 from vla_isa.encoding import make_packet
 from vla_isa.engine_cycles import packet_cost
@@ -335,3 +335,19 @@ def test_keys_move_to_weights_by_64_bytes() -> None:
     hw = load("u50")
     one, two = (packet_cost(make_packet("COPY", move=6, n0=1, n1=n, n2=1, n3=1), hw, None).cycles for n in (100, 200))
     assert two - one == 100 * 4
+
+
+def test_what_is_forgotten_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Places of lanes are memory; a run that keeps hardly any takes as long."""
+    program, forgotten = pipeline("u50"), []
+    whole = timing.estimate(program)
+    forget = side_by_side.SideBySide._forget
+
+    def counted(self: side_by_side.SideBySide) -> None:
+        forgotten.append(len(self._places))
+        forget(self)
+
+    monkeypatch.setattr(side_by_side.SideBySide, "_forget", counted)
+    monkeypatch.setattr(side_by_side, "_KNOWN", 2)
+    assert timing.estimate(program) == whole
+    assert forgotten and max(forgotten) < 20
