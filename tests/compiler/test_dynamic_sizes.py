@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import onnx
 import pytest
 from import_models import build, check_float, info, saved, value
 from onnx import helper
@@ -54,6 +55,25 @@ def test_dynamic_sizes_that_are_given(options, tmp_path):
     x = np.random.default_rng(6).standard_normal((1, 4, 6, 10)).astype(np.float32)
     model = check_float(saved(dynamic(), tmp_path), {"x": x}, options)
     assert {n.op_type for n in model.graph} <= {"Conv", "Reshape"}
+
+
+def test_constants_keep_their_shapes_where_a_wrong_one_is_stated(tmp_path):
+    """torch states shapes of its parameters, and wrong ones of some results; without those all are inferred."""
+    rng = np.random.default_rng(7)
+    w, bias = rng.standard_normal((6, 4)).astype(np.float32), rng.standard_normal(4).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Add", ["a", "bias"], ["b"]),
+        helper.make_node("Relu", ["b"], ["y"]),
+    ]
+    model = build(nodes, [info("x", [1, 5, 6])], [info("y", [1, 5, 4])], [value("w", w), value("bias", bias)])
+    model.graph.value_info.extend([info("bias", [4]), info("w", [6, 4]), info("a", [7])])
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    head, tail = parse_model(load_model(path, None), str(path))
+    assert tail is None
+    assert [list(v.shape) for n in head.graph for v in n.outputs] == [[1, 5, 4]] * 3
+    assert all(v.shape is not None for v in head.graph.initializers.values())
 
 
 def test_batch_is_for_all_inputs(tmp_path):

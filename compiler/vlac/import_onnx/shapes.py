@@ -106,6 +106,11 @@ def forget_claims(proto: onnx.ModelProto, *, static: bool) -> None:
     Args:
         static: also those that are numbers, which may be all that is known of a foreign operator's result.
     """
+    constants = {tensor.name for tensor in proto.graph.initializer}  # whose shapes are no claims
     for value in (*proto.graph.output, *proto.graph.value_info):
-        if value.type.HasField("tensor_type") and (static or any(isinstance(d, str) for d in dims_of(value))):
+        if (
+            value.name not in constants
+            and value.type.HasField("tensor_type")
+            and (static or any(isinstance(d, str) for d in dims_of(value)))
+        ):
             value.type.tensor_type.ClearField("shape")
