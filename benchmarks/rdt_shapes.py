@@ -97,6 +97,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--stage", choices=("export", "compile"), help="do this alone, in --folder")
     args = parser.parse_args()
+    if args.steps < 4:
+        parser.error(f"--steps is {args.steps}; the compiler makes a loop of at least 4")
     if args.stage == "export":
         export(args.shapes[0], args.steps, args.folder)
         return 0

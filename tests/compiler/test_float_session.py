@@ -33,7 +33,7 @@ def test_what_no_round_changes_is_computed_once(monkeypatch):
     )
     set_carried(repeated, {"x": "y"})
     set_repeat(repeated, 3, None)
-    names = ["y", "d", "x", "seen", "c"]
+    names = ["y", "d", "x", "seen", "c", "d", "y"]
     session, reference = FloatSession(repeated, names), FloatSession(plain, names)
     runs, run = [], OnnxSession.run
 

@@ -13,6 +13,7 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from vlac.import_onnx.flow import subgraphs
 from vlac.model.carried import carried_values, repeat_of
 from vlac.model.onnx_runtime import OnnxSession
 
@@ -68,7 +69,7 @@ class _Part:
 
     def __init__(self, model: ir.Model, outputs: Collection[str], kept: Callable[[ir.Node], bool]) -> None:
         copy = model.clone()
-        graph, self._outputs = copy.graph, list(outputs)
+        graph, self._outputs = copy.graph, list(dict.fromkeys(outputs))
         values = {v.name: v for v in graph.inputs} | {v.name: v for node in graph for v in node.outputs}
         graph.outputs.clear()
         others = [node for node in graph if not kept(node)]
@@ -114,9 +115,9 @@ def _makes(node: ir.Node, values: Collection[str]) -> bool:
 
 
 def _of_rounds(model: ir.Model) -> set[str] | None:
-    """The values that differ from round to round; None where the model runs once."""
+    """The values that differ from round to round; None where the model runs once, or has bodies that read values."""
     repeat = repeat_of(model)
-    if repeat.count == 1:
+    if repeat.count == 1 or any(True for node in model.graph for _ in subgraphs(node)):
         return None
     found = {v.name or "" for v, _ in carried_values(model)} | {
         v.name or "" for v in (repeat.counter,) if v is not None
