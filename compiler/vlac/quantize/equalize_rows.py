@@ -67,20 +67,19 @@ def equalize_rows(
     Args:
         hidden: names of other values to equalize in front of the layers that read them.
         peaks: what other graphs saw in front of equal layers, joined with what this one sees in front of all of them:
-            equal weights then stay equal, so that they are stored once.
+            equal weights, of one graph too, stay equal, so that they are stored once.
 
     Returns:
         The names of the values that were equalized.
     """
     links = [link for link in _links(model, hidden) if link.value.name]
     largest = _largest(model, [str(link.value.name) for link in links], samples)
-    if peaks is not None:
-        keys = {str(link.value.name): _key(link) for link in links}
-        for name, key in keys.items():
-            peaks[key] = np.maximum(largest[name], peaks.get(key, 0.0))
-        largest |= {name: peaks[key] for name, key in keys.items()}
+    peaks = {} if peaks is None else peaks
+    keys = {str(link.value.name): _key(link) for link in links}
+    for name, key in keys.items():
+        peaks[key] = np.maximum(largest[name], peaks.get(key, 0.0))
     for link in links:
-        t = factors(largest[str(link.value.name)], [layer_weights(layer) for layer in link.layers])
+        t = factors(peaks[keys[str(link.value.name)]], [layer_weights(layer) for layer in link.layers])
         _apply(model.graph, link, t)
     return [str(link.value.name) for link in links]
 
