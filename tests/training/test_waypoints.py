@@ -226,6 +226,25 @@ def test_some_frames_are_those_of_their_numbers(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.motion.future[row], written[ACTION][number])
 
 
+def test_pictures_of_another_segment(tmp_path: Path) -> None:
+    """The rest of a frame stays its own; one segment alone has no other."""
+    written = write_frames(tmp_path / "data", episodes=3, length=7)
+    found = held_out_frames(tmp_path / "data", "train", 3)
+    seen = list(found.observations(shuffled=True))
+    for row, (number, other) in enumerate(zip((0, 6, 13), (7, 13, 6), strict=True)):
+        np.testing.assert_array_equal(seen[row][FRONT], written[FRONT][other])
+        np.testing.assert_array_equal(seen[row][STATE], written[STATE][number])
+    from vla_models.saved import save_policy
+
+    policy, saved = made(), tmp_path / "saved"
+    saved.mkdir()
+    save_policy(saved, "vlm_waypoint", policy.config, policy.state_dict())
+    own, others = (score_policy(RunnerSpec("float", saved), found, shuffled=shuffled) for shuffled in (False, True))
+    assert others.name == f"{saved} (float, other pictures)" and (own.errors != others.errors).any()
+    with pytest.raises(EvaluationError, match="--shuffle takes another segment's pictures; 'val' has 1 segment"):
+        score_policy(RunnerSpec("float", saved), held_out_frames(tmp_path / "data", "val"), shuffled=True)
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from vla_training.cli import main
 

@@ -232,6 +232,7 @@ def _waypoint_arguments(p: CommandParser) -> None:
     p.add_argument("--data", type=Path, required=True, help="data set of 'vla-collect import' from Waymo's records")
     p.add_argument("--split", default="val", help="of the data set")
     p.add_argument("--frames", type=int, default=0, help="so many, evenly spread; default: all")
+    p.add_argument("--shuffle", choices=("pictures",), default="", help="give each segment another one's")
     p.add_argument("--backend", choices=BACKENDS, help="of all paths; default: float for a folder, sim for a program")
     p.add_argument("--policy", default="", help="run or saved policy of the files: their preprocessor")
     p.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write the table as JSON")

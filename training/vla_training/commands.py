@@ -273,7 +273,7 @@ def score_waypoints(arguments: argparse.Namespace) -> int:
     frames = held_out_frames(arguments.data, arguments.split, arguments.frames)
     rows = score_baselines(frames)
     with progress_bar(Console(stderr=True), "waypoints", len(frames.numbers) * len(specs)) as bar:
-        rows += [score_policy(spec, frames, bar.advance) for spec in specs]
+        rows += [score_policy(spec, frames, bar.advance, bool(arguments.shuffle)) for spec in specs]
     if arguments.output:
         save_rows(arguments.output, rows)
     rated = rows[0].scores.rated

@@ -113,9 +113,9 @@ def _check_carried(ordered: list[RelocatablePacket], data: DataSpace) -> None:
 
 
 def _weight_words(plan: Plan, hw: HardwareConfig) -> NDArray[np.int8]:
-    """The weight space: the words of all layers in order."""
+    """The weight space: the words of all layers in order, equal ones once."""
     packed = [np.zeros((0, hw.weight_word_bytes), np.int8)]
-    for number, (p, owner) in enumerate(zip(plan.plans, plan.owners, strict=True)):
+    for number, (p, owner) in enumerate(zip(plan.plans, plan.weight_owners, strict=True)):
         if p.op.weights is not None and p.cut.weights is not None and owner == number:
             for op in p.op.experts:
                 assert op.weights is not None

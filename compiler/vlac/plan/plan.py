@@ -17,6 +17,7 @@ from vlac.ir.graph import Graph
 from vlac.ir.operation import Home, Op, Tensor
 from vlac.plan.bands import Streaming, overlap_bands, spans_of, streaming_bands
 from vlac.plan.loads import chunks_of, param_layout
+from vlac.plan.shared_weights import first_with_equal_weights
 
 __all__ = ["OpPlan", "Plan", "Stage", "cut_alone", "make_plan"]
 
@@ -64,16 +65,21 @@ class Plan:
         """The first word of each operation's weights in the weight space."""
         sizes = [
             0 if p.cut.weights is None or owner != number else p.cut.weights.total * len(p.op.experts)
-            for number, (p, owner) in enumerate(zip(self.plans, self.owners, strict=True))
+            for number, (p, owner) in enumerate(zip(self.plans, self.weight_owners, strict=True))
         ]
         starts = list(accumulate(sizes, initial=0))
-        return [starts[owner] for owner in self.owners]
+        return [starts[owner] for owner in self.weight_owners]
 
     @cached_property
     def owners(self) -> list[int]:
         """Of each operation the number of the first that has its weights and parameters: bands share them."""
         first: dict[Op, int] = {}
         return [first.setdefault(p.op.whole or p.op, number) for number, p in enumerate(self.plans)]
+
+    @cached_property
+    def weight_owners(self) -> list[int]:
+        """Of each operation the number of the first that reads the same weight words."""
+        return first_with_equal_weights(self.plans, self.owners)
 
 
 def make_plan(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -58,21 +59,27 @@ class Frames:
         past, future, rated, scores = (self.columns[key].astype(np.float64) for key in (STATE, ACTION, RATED, SCORES))
         return Motion([str(number) for number in self.numbers], past, future, rated, scores)
 
-    def observations(self) -> Iterator[Sample]:
-        """What a policy sees of each frame; pictures are decoded one after another."""
+    def observations(self, shuffled: bool = False) -> Iterator[Sample]:
+        """What a policy sees of each frame; pictures are decoded one after another.
+
+        Args:
+            shuffled: each segment has the pictures of the next one; a shorter one begins again.
+        """
         names = [key for key, said in self.dataset.info["features"].items() if said.get("dtype") == "image"]
         features = {key: self.dataset.feature(key) for key in names}
         types = {key: feature.arrow_type() for key, feature in features.items()}
+        read, episodes = self.dataset.read_episodes, self.dataset.split(self.split)
+        shown = chain(read(episodes[1:], types), read(episodes[:1], types)) if shuffled else read(episodes, types)
         wanted, first, row = set(self.numbers.tolist()), 0, 0
-        for episode in self.dataset.read_episodes(self.dataset.split(self.split), types):
-            length = int(self.dataset.episodes[episode.episode_index]["length"])
+        for own, seen in zip(read(episodes, {}), shown, strict=True):
+            length, there = (int(self.dataset.episodes[each.episode_index]["length"]) for each in (own, seen))
             for number in range(length):
                 if first + number in wanted:
                     pictures = {
-                        k: self.dataset.decode(episode.columns[k][number], f.shape) for k, f in features.items()
+                        k: self.dataset.decode(seen.columns[k][number % there], f.shape) for k, f in features.items()
                     }
                     known = {key: self.columns[key][row] for key in (STATE, INTENT)}
-                    yield {**pictures, **known, TASK: episode.task}
+                    yield {**pictures, **known, TASK: own.task}
                     row += 1
             first += length
 
@@ -132,14 +139,19 @@ def _row(name: str, frames: Frames, points: npt.NDArray[Any], cycles: int | None
 
 
 def score_policy(
-    spec: RunnerSpec, frames: Frames, progress: Callable[[int], None] = lambda frames: None
+    spec: RunnerSpec, frames: Frames, progress: Callable[[int], None] = lambda frames: None, shuffled: bool = False
 ) -> WaypointRow:
     """A policy's waypoints on its backend.
 
+    Args:
+        shuffled: each segment is seen with the pictures of another one.
+
     Raises:
-        EvaluationError: there is no such policy, or it says no waypoints.
+        EvaluationError: there is no such policy, it says no waypoints, or there is no other segment.
         ObservationError: the frames are not what it takes.
     """
+    if shuffled and len(frames.dataset.split(frames.split)) < 2:
+        raise EvaluationError(f"--shuffle takes another segment's pictures; '{frames.split}' has 1 segment.")
     runner = make_runner(spec)
     found: list[npt.NDArray[Any]] = []
     waiting: list[Sample] = []
@@ -152,7 +164,7 @@ def score_policy(
         progress(len(waiting))
         waiting.clear()
 
-    for seen in frames.observations():
+    for seen in frames.observations(shuffled):
         waiting.append(seen)
         if len(waiting) == _TOGETHER:
             ask()
@@ -160,7 +172,8 @@ def score_policy(
         ask()
     if found[0].shape != (FUTURE, 2):
         raise EvaluationError(f"{spec.path} says actions of shape {found[0].shape}, no waypoints ({FUTURE}, 2).")
-    return _row(f"{spec.path} ({spec.backend})", frames, np.stack(found), runner.cycles())
+    what = ", other pictures" if shuffled else ""
+    return _row(f"{spec.path} ({spec.backend}{what})", frames, np.stack(found), runner.cycles())
 
 
 def save_rows(path: Path, rows: Sequence[WaypointRow]) -> None:
