@@ -21,19 +21,18 @@ activations are worth it (`hidden.py`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vlac.model.reading import attribute, constant, shape_of
-from vlac.quantize.calibration import Samples
-from vlac.quantize.float_session import FloatSession
 from vlac.rewrite.nodes import Nodes, initializer
 
-__all__ = ["Peaks", "equalize_rows", "factors", "layer_weights", "layers_behind"]
+__all__ = ["ChannelPeaks", "Peaks", "equalize_rows", "factors", "layer_weights", "layers_behind"]
 
 _NORMS = ("LayerNormalization", "RMSNormalization")
 _LEAST_ACTIVATION, _LEAST_WEIGHT = 0.25, 1e-3
@@ -59,12 +58,35 @@ class _Link:
         return layers_behind(self.value, *self.readers)
 
 
+class ChannelPeaks:
+    """Watches |max| of each channel of what can be equalized.
+
+    Attributes:
+        names, most: see `Watcher`.
+        largest: by name.
+    """
+
+    most = None
+
+    def __init__(self, model: ir.Model, hidden: Collection[str] = ()) -> None:
+        """Of a rewritten float model, and these other values in front of layers."""
+        self.names = [link.value.name for link in _links(model, hidden) if link.value.name]
+        self.largest: dict[str, F64] = {}
+
+    def see(self, values: Mapping[str, NDArray[Any]]) -> None:
+        """Enter those of one run."""
+        for name in self.names:
+            peak = np.abs(values[name].reshape(-1, values[name].shape[-1])).max(axis=0).astype(np.float64)
+            self.largest[name] = np.maximum(self.largest[name], peak) if name in self.largest else peak
+
+
 def equalize_rows(
-    model: ir.Model, samples: Samples, hidden: Collection[str] = (), peaks: Peaks | None = None
+    model: ir.Model, largest: Mapping[str, F64], hidden: Collection[str] = (), peaks: Peaks | None = None
 ) -> list[str]:
     """Equalize a rewritten float model in place.
 
     Args:
+        largest: |max| of each channel [C] of what can be equalized, by name.
         hidden: names of other values to equalize in front of the layers that read them.
         peaks: what other graphs saw in front of equal layers, joined with what this one sees in front of all of them:
             equal weights, of one graph too, stay equal, so that they are stored once.
@@ -73,7 +95,6 @@ def equalize_rows(
         The names of the values that were equalized.
     """
     links = [link for link in _links(model, hidden) if link.value.name]
-    largest = _largest(model, [str(link.value.name) for link in links], samples)
     peaks = {} if peaks is None else peaks
     keys = {str(link.value.name): _key(link) for link in links}
     for name, key in keys.items():
@@ -179,19 +200,6 @@ def _only_layer(value: ir.Value | None) -> ir.Node | None:
 
 
 # --- the factors ----------------------------------------------------------------------------------------
-
-
-def _largest(model: ir.Model, names: list[str], samples: Samples) -> dict[str, F64]:
-    """|max| of each channel over the samples."""
-    found: dict[str, F64] = {}
-    if not names:
-        return found
-    session = FloatSession(model, names)
-    for sample in samples:
-        for name, array in zip(names, session.run(sample), strict=True):
-            peak = np.abs(array.reshape(-1, array.shape[-1])).max(axis=0).astype(np.float64)
-            found[name] = np.maximum(found[name], peak) if name in found else peak
-    return found
 
 
 def layer_weights(layer: ir.Node) -> F64:

@@ -8,7 +8,7 @@ Not here: what the machine does for each form (`lowering/softmax.py`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -20,10 +20,9 @@ from vla_isa.integer import INT8, INT16
 from vlac.model.exponent_form import ExponentForm, set_exponent_form
 from vlac.model.mask_structure import LOGIT, NEVER, past_length, without_row_maxima
 from vlac.model.reading import attribute, constant, shape_of
-from vlac.quantize.calibration import Samples
-from vlac.quantize.float_session import FloatSession
 
 __all__ = [
+    "AttentionOperands",
     "attention_heads",
     "choose_exponents",
     "computed_operands",
@@ -34,26 +33,34 @@ __all__ = [
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
-_SAMPLES = 4
+_SAMPLES = 4  # runs of the float model
 _ROWS = 32  # queries of a sample that are looked at
 _FEW = 48  # keys up to which rounded exponents are always taken
 _MOST = 10**-3.3  # noise of a mix beside its signal: 33 dB, as 30 dB are asked of the whole node on any data
 
 
-def choose_exponents(model: ir.Model, samples: Samples) -> None:
+class AttentionOperands:
+    """Watches queries, keys, values and masks of the attentions whose exponents have a choice; see `Watcher`."""
+
+    most = _SAMPLES
+
+    def __init__(self, model: ir.Model) -> None:
+        nodes = [n for n in model.graph if is_attention(n) and _keys(n) > _FEW]
+        self.names = list(dict.fromkeys(v.name or "" for n in nodes for v in computed_operands(n)))
+        self.noises: dict[ir.Node, list[F64]] = {n: [] for n in nodes}
+
+    def see(self, values: Mapping[str, NDArray[np.generic]]) -> None:
+        """Compute what the exponents of each head lose."""
+        for node, noises in self.noises.items():
+            noises += [exponent_noise(*head) for head in attention_heads(node, values, _ROWS)]
+
+
+def choose_exponents(model: ir.Model, watched: AttentionOperands) -> None:
     """Write the form of its exponents to every Attention node of a float model, as the rewrites leave them."""
-    nodes = [n for n in model.graph if is_attention(n) and _keys(n) > _FEW]
-    names = list(dict.fromkeys(v.name or "" for n in nodes for v in computed_operands(n) if not v.is_graph_input()))
-    if not nodes:
-        return
-    session = FloatSession(model, names) if names else None
-    noises: dict[ir.Node, list[F64]] = {n: [] for n in nodes}
-    for sample in samples[:_SAMPLES]:
-        known = dict(sample) | dict(zip(names, session.run(sample) if session else [], strict=True))
-        for node in nodes:
-            noises[node] += [exponent_noise(*head) for head in attention_heads(node, known, _ROWS)]
-    for node, found in noises.items():
-        signal, rounded, dithered = np.sum(found, axis=0)
+    for node in model.graph:
+        if node not in watched.noises:
+            continue
+        signal, rounded, dithered = np.sum(watched.noises[node], axis=0)
         most = _MOST * signal
         cheap = ExponentForm.ROUNDED if rounded <= most else ExponentForm.DITHERED
         set_exponent_form(node, cheap if min(rounded, dithered) <= most else ExponentForm.WIDE)
@@ -120,7 +127,7 @@ def logit_scale(node: ir.Node, channels: int) -> float:
 
 
 def attention_heads(
-    node: ir.Node, known: dict[str, NDArray[np.generic]], most: int | None = None
+    node: ir.Node, known: Mapping[str, NDArray[np.generic]], most: int | None = None
 ) -> Iterator[tuple[F64, F64]]:
     """(logits [queries, keys], values [keys, channels]) of each head of each of the batch, as the machine has them.
 

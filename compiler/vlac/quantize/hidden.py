@@ -8,7 +8,8 @@ calibration data, both ways as the machine computes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -17,30 +18,44 @@ from numpy.typing import NDArray
 from vla_isa.integer import INT8
 from vlac.model.reading import shape_of
 from vlac.ops import BY_NAME
-from vlac.quantize.calibration import Samples
 from vlac.quantize.equalize_rows import factors, layer_weights, layers_behind
-from vlac.quantize.float_session import FloatSession
 from vlac.quantize.parameters import activation_scale, quantize_array, quantize_weight
 from vlac.quantize.wide import is_function, wide_scale
 
-__all__ = ["hidden_values", "layer_error"]
+__all__ = ["HiddenInputs", "hidden_values", "layer_error"]
 
 F64 = NDArray[np.float64]
-_SAMPLES = 8
+_SAMPLES = 8  # runs of the float model
 _ROWS = 4096  # of all samples, at most: the choice is between errors that differ threefold
 _WORTH = 1 / 3  # of the error's power; without outliers, the int16 x alone leaves nearly half
 
 
-def hidden_values(model: ir.Model, samples: Samples) -> list[str]:
+class HiddenInputs:
+    """Watches what hidden activations of a float model are functions of.
+
+    Attributes:
+        names, most: see `Watcher`.
+        results: names of the activations, all of which may be worth it.
+    """
+
+    most = _SAMPLES
+
+    def __init__(self, model: ir.Model) -> None:
+        self.nodes = list(_candidates(model))
+        self.names = [str(n.inputs[0].name) for n in self.nodes if n.inputs[0] is not None]
+        self.results = [str(n.outputs[0].name) for n in self.nodes]
+        self.seen: list[list[NDArray[Any]]] = []  # of each run
+
+    def see(self, values: Mapping[str, NDArray[Any]]) -> None:
+        """Keep them."""
+        self.seen.append([values[name] for name in self.names])
+
+
+def hidden_values(watched: HiddenInputs) -> list[str]:
     """The names of the hidden activations to equalize."""
-    nodes = list(_candidates(model))
-    if not nodes:
-        return []
-    session = FloatSession(model, [str(n.inputs[0].name) for n in nodes if n.inputs[0] is not None])
-    seen = [session.run(sample) for sample in samples[:_SAMPLES]]
     found = []
-    for i, node in enumerate(nodes):
-        rows = np.concatenate([arrays[i].reshape(-1, arrays[i].shape[-1]) for arrays in seen])
+    for i, node in enumerate(watched.nodes):
+        rows = np.concatenate([arrays[i].reshape(-1, arrays[i].shape[-1]) for arrays in watched.seen])
         x = rows[np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).astype(int)].astype(np.float64)
         spec = BY_NAME[node.op_type]
         assert spec.function is not None
@@ -52,7 +67,7 @@ def hidden_values(model: ir.Model, samples: Samples) -> list[str]:
         weights = np.concatenate([layer_weights(layer) for layer in layers_behind(node.outputs[0])], axis=1)
         t = factors(np.abs(f(x)).max(axis=0), [weights])
         if layer_error(x, f, weights, t) < _WORTH * layer_error(x, f, weights):
-            found.append(str(node.outputs[0].name))
+            found.append(watched.results[i])
     return found
 
 

@@ -23,12 +23,12 @@ from vlac.options import CALIBRATION_METHODS, CompileOptions
 from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, is_random, model_values, read_samples
 from vlac.quantize.equalize import equalize
-from vlac.quantize.equalize_rows import Peaks, equalize_rows
-from vlac.quantize.exponents import choose_exponents
+from vlac.quantize.equalize_rows import ChannelPeaks, Peaks, equalize_rows
+from vlac.quantize.exponents import AttentionOperands, choose_exponents
 from vlac.quantize.faint_scores import check_scores
 from vlac.quantize.far_logits import check_logits
 from vlac.quantize.held_out import split
-from vlac.quantize.hidden import hidden_values
+from vlac.quantize.hidden import HiddenInputs, hidden_values
 from vlac.quantize.input_ranges import known_ranges
 from vlac.quantize.insert_qdq import Ranges, activations, insert_qdq, observable
 from vlac.quantize.known_ranges import settle_ranges
@@ -122,12 +122,18 @@ def quantize_model(
     given = read_samples(options.calibration, *model_values(model), number_inputs(model))
     if tasks is not None and not is_random(options.calibration):
         tasks.check_samples(given)
-    samples, held_out = (all_rounds(model, part) for part in split(given, options.calibration))
+    seen, kept = split(given, options.calibration)
     if options.equalize:
         equalize(model)
+    held_out = all_rounds(model, kept)
     if has_sequences(model):
-        equalize_rows(model, samples, hidden_values(model, samples), None if joint is None else joint.peaks)
-        choose_exponents(model, samples)
+        inputs, operands = HiddenInputs(model), AttentionOperands(model)
+        channels = ChannelPeaks(model, inputs.results)
+        samples = all_rounds(model, seen, [inputs, operands, channels])
+        choose_exponents(model, operands)
+        equalize_rows(model, channels.largest, hidden_values(inputs), None if joint is None else joint.peaks)
+    else:
+        samples = all_rounds(model, seen)
     *before, (observed, winners) = observe_ranges(
         model,
         observable(model, host),

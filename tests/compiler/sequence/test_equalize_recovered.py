@@ -7,7 +7,8 @@ from exported import exported
 from recovered import recovered, run
 from spellings import CASES, HUGGING_FACE
 
-from vlac.quantize.equalize_rows import equalize_rows
+from vlac.quantize.equalize_rows import ChannelPeaks, equalize_rows
+from vlac.quantize.rounds import all_rounds
 
 # values that are equalized, and products in front of layers: of norms that others read too
 COUNTS = {
@@ -31,7 +32,9 @@ def test_equalized(name):
     model = recovered(proto)
     before = ir.to_proto(model)
     products = sum(n.op_type == "Mul" for n in model.graph)
-    found = equalize_rows(model, [arrays])
+    channels = ChannelPeaks(model)
+    all_rounds(model, [arrays], [channels])
+    found = equalize_rows(model, channels.largest)
     assert (len(found), sum(n.op_type == "Mul" for n in model.graph) - products) == COUNTS[name]
     for wanted, given in zip(run(before, arrays), run(ir.to_proto(model), arrays), strict=True):
         assert np.allclose(wanted, given, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())

@@ -16,7 +16,8 @@ from vla_toolchain.verify.nodes import check_nodes
 from vlac import CompileOptions, compile_file
 from vlac.errors import UnsupportedError
 from vlac.model.exponent_form import ExponentForm, exponent_form, set_exponent_form
-from vlac.quantize.exponents import choose_exponents, exponent_noise
+from vlac.quantize.exponents import AttentionOperands, choose_exponents, exponent_noise
+from vlac.quantize.rounds import all_rounds
 
 RNG = np.random.default_rng(0)
 
@@ -103,7 +104,9 @@ def choices(model):
     """What is chosen of float values whose scores are drawn."""
     loaded = ir.from_proto(model)
     rng = np.random.default_rng(3)
-    choose_exponents(loaded, [drawn(model, rng) for _ in range(2)])
+    watched = AttentionOperands(loaded)
+    all_rounds(loaded, [drawn(model, rng) for _ in range(2)], [watched])
+    choose_exponents(loaded, watched)
     return [exponent_form(n, 0) for n in loaded.graph if n.op_type == "Attention"]
 
 
