@@ -16,6 +16,7 @@ from vlac.import_onnx.unrolled import roll_up
 from vlac.ir.text import graph_text
 from vlac.legalize.direct_outputs import with_direct_outputs
 from vlac.legalize.legalize import legalize
+from vlac.lowering.unary import largest_width
 from vlac.model.carried import set_carried, set_repeat
 from vlac.model.task_masks import KEY as TASK_MASKS
 from vlac.model.task_masks import read_task_masks
@@ -26,6 +27,7 @@ from vlac.quantize.dialects import canonical, dequantize_weights, from_qonnx, us
 from vlac.quantize.rounding import set_rounding
 from vlac.quantize.static import is_quantized, quantize_model
 from vlac.rewrite import rewrite_float
+from vlac.rewrite.split_wide import split_wide
 
 __all__ = ["PASSES"]
 
@@ -40,6 +42,7 @@ def _import(c: Compilation) -> None:
     said = {p.key: p.value for p in c.source.light.metadata_props}.get(TASK_MASKS)
     masked = c.options.task_masks is not None or said is not None
     c.model, c.tail = parse_model(c.source if found is None else found[0], str(c.path), merge_convs=not masked)
+    c.source = Source(c.source.light)  # the model has the constants
     dequantize_weights(c.model)
     set_rounding(c.model, c.options.rounding, quantized=is_quantized(c.model))
     name_all(c.model)
@@ -62,7 +65,11 @@ def _rolled_up(c: Compilation) -> Rounds | None:
 
 def _rewrite(c: Compilation) -> None:
     model = _model(c)
-    c.model = canonical(model) if is_quantized(model) else rewrite_float(model, merge_convs=not c.tasks.channels)
+    if is_quantized(model):
+        c.model = canonical(model)
+    else:
+        c.model = rewrite_float(model, merge_convs=not c.tasks.channels)
+        split_wide(c.model, largest_width(c.hw), c.hw.block)
     name_all(c.model)
     c.direct |= direct_outputs(c.model)
     found = refusals(c.model, c.hw)

@@ -41,6 +41,7 @@ __all__ = [
     "elementary",
     "erf",
     "fits",
+    "largest_width",
     "lower_function",
     "lower_table",
     "same_values",
@@ -64,6 +65,11 @@ def fits(node: ir.Node, hw: HardwareConfig) -> RuleResult:
     ok = h <= VEC.limit("out_h") and pixels <= VEC.limit("out_w")
     ok = ok and (h == w == 1 or blocks <= VEC.limit("out_blocks"))
     return RuleResult(ok, f"shape {list(shape)}")
+
+
+def largest_width(hw: HardwareConfig) -> int:
+    """Channels of a tensor of several pixels, at most."""
+    return VEC.limit("out_blocks") * hw.block
 
 
 def unary(name: str, function: Callable[[ir.Node, F32], Any], *, note: str = "") -> OpSpec:

@@ -36,6 +36,7 @@ __all__ = ["ChannelPeaks", "Peaks", "equalize_rows", "factors", "layer_weights",
 
 _NORMS = ("LayerNormalization", "RMSNormalization")
 _LEAST_ACTIVATION, _LEAST_WEIGHT = 0.25, 1e-3
+_TOLD_APART = 65_536  # weights of a layer by which it is known
 F64 = NDArray[np.float64]
 Peaks = MutableMapping[bytes, F64]  # |max| of channels, by the weights of the layers that read them
 
@@ -106,7 +107,14 @@ def equalize_rows(
 
 
 def _key(link: _Link) -> bytes:
-    return hashlib.sha256(b"".join(layer_weights(layer).tobytes() for layer in link.layers)).digest()
+    """Of the layers' weights, by some of them: peaks of layers that these do not tell apart serve both."""
+    found = hashlib.sha256()
+    for layer in link.layers:
+        weight = constant(layer.inputs[1])
+        assert weight is not None
+        some = weight.reshape(-1)[:: -(-weight.size // _TOLD_APART)]
+        found.update(repr((weight.shape, attribute(layer, "transB", 0))).encode() + some.tobytes())
+    return found.digest()
 
 
 def factors(largest: F64, weights: list[F64]) -> F64:
@@ -245,6 +253,8 @@ def _scale(graph: ir.Graph, node: ir.Node, inputs: tuple[int, ...], factor: F64)
         if value is not None and array is not None:
             made = (array.astype(np.float64) * factor).astype(np.float32)
             node.replace_input_with(index, initializer(graph, f"{value.name}.equalized", made))
+            if not value.uses() and not value.is_graph_output():
+                del graph.initializers[value.name or ""]  # large models have no room for both
 
 
 def _divide(graph: ir.Graph, link: _Link, t: F64) -> None:

@@ -26,7 +26,7 @@ from vlac.quantize.equalize import equalize
 from vlac.quantize.equalize_rows import ChannelPeaks, Peaks, equalize_rows
 from vlac.quantize.exponents import AttentionOperands, choose_exponents
 from vlac.quantize.faint_scores import check_scores
-from vlac.quantize.far_logits import check_logits
+from vlac.quantize.far_logits import LogitBounds, check_logits
 from vlac.quantize.held_out import split
 from vlac.quantize.hidden import HiddenInputs, hidden_values
 from vlac.quantize.input_ranges import known_ranges
@@ -127,9 +127,9 @@ def quantize_model(
         equalize(model)
     held_out = all_rounds(model, kept)
     if has_sequences(model):
-        inputs, operands = HiddenInputs(model), AttentionOperands(model)
+        inputs, operands, bounds = HiddenInputs(model), AttentionOperands(model), LogitBounds(model)
         channels = ChannelPeaks(model, inputs.results)
-        samples = all_rounds(model, seen, [inputs, operands, channels])
+        samples = all_rounds(model, seen, [inputs, operands, bounds, channels])
         choose_exponents(model, operands)
         equalize_rows(model, channels.largest, hidden_values(inputs), None if joint is None else joint.peaks)
     else:
@@ -144,7 +144,7 @@ def quantize_model(
     )
     check_scores(model, samples, host)
     if has_sequences(model):
-        check_logits(model, samples, observed, host)
+        check_logits(model, samples, observed, bounds, host)
     known = known_ranges(model)
     for ranges_seen in (observed, *(b[0] for b in before)):
         ranges_seen |= {name: ends for name, ends in known.items() if name in ranges_seen}

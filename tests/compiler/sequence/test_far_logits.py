@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from blocks import Sequence
 from on_device import snr
@@ -12,6 +13,8 @@ from vla_isa.hardware import load
 from vla_toolchain.verify.reference import Reference
 from vlac import CompileOptions, compile_file
 from vlac.errors import CalibrationError
+from vlac.quantize.far_logits import LogitBounds
+from vlac.quantize.rounds import all_rounds
 
 KEYS, D = 12, 16
 
@@ -113,3 +116,25 @@ def test_the_message_names_every_node():
     with pytest.raises(CalibrationError) as error:
         compiled(model, data)
     assert re.findall(r"Attention '(attention\d)\S*': its", str(error.value)) == ["attention0", "attention1"]
+
+
+def test_norms_of_rows_spare_a_look_at_all_logits(monkeypatch):
+    """Queries and keys of one large channel, each another one: their ranges' product is far above any logit."""
+    rng = np.random.default_rng(0)
+    data = samples(count=4)
+    for sample in data:
+        for name in ("q", "k"):
+            sample[name][:] = 0
+            np.put_along_axis(sample[name], rng.integers(0, D, (1, KEYS, 1)), np.float32(4), axis=2)
+    model = attention(3.0)
+    loaded = ir.from_proto(model)
+    bounds = LogitBounds(loaded)
+    all_rounds(loaded, data, [bounds])
+    (node,) = loaded.graph
+    assert reach(data, 3.0) == pytest.approx(48) and bounds.of(node) == pytest.approx(48)
+    runs = []
+    monkeypatch.setattr("vlac.quantize.far_logits.attention_heads", lambda *given: runs.append(given) or [])
+    compiled(model, data)  # 8 channels of 4 x 4 x 3 nat would be 384
+    assert not runs
+    compiled(attention(7.0), data)  # 112 nat: looked at
+    assert runs
