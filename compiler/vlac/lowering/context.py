@@ -8,6 +8,7 @@ follows it to that QuantizeLinear. Not here: going through the nodes (`legalize/
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable
 
 import numpy as np
@@ -31,6 +32,7 @@ from vlac.model.reading import shape_of
 __all__ = ["LoweringContext", "unique_name"]
 
 I64 = NDArray[np.int64]
+_FEW = 64  # elements by which rearrangements are told apart before all of them are compared
 
 
 class LoweringContext:
@@ -54,6 +56,7 @@ class LoweringContext:
         self.host = HostGraph(model)
         self.items: dict[ir.Value, Tensor] = {}  # row numbers that the device makes
         self.shared: dict[Hashable, Tensor] = {}  # inputs that several nodes read, by what they are made of
+        self._indexes = defaultdict[object, list[I64]](list)  # of rearrangements, by their length and some elements
 
     # --- the host -------------------------------------------------------------------------------------
 
@@ -208,8 +211,16 @@ class LoweringContext:
             return out
         if len(sources) == 1 and x.same_order(out) and np.array_equal(index, np.arange(len(index))):
             return x
-        self.graph.insert(LayoutOp(node_label(node), node.op_type, sources, out, index, integer))
+        self.graph.insert(LayoutOp(node_label(node), node.op_type, sources, out, self._kept(index), integer))
         return out
+
+    def _kept(self, index: I64) -> I64:
+        """An equal array that is there already: those of alike layers are, and have as many elements as tensors."""
+        alike = self._indexes[len(index), index[:: len(index) // _FEW + 1].tobytes()]
+        same = next((other for other in alike if np.array_equal(other, index)), None)
+        if same is None:
+            alike.append(index)
+        return index if same is None else same
 
 
 def unique_name(name: str | None, taken: Collection[str | None]) -> str:
