@@ -59,7 +59,8 @@ class DataSpace:
     def region(self, tensor: Tensor, block: int) -> Region:
         """Where a tensor of the data space lies, in lines; `pitch` is between planes, or output blocks of weights."""
         if tensor.parent is not None:
-            whole, lines = self.region(tensor.parent, block), tensor.pixel * block // LINE_BYTES
+            whole, (lines, within) = self.region(tensor.parent, block), divmod(tensor.pixel * block, LINE_BYTES)
+            assert not within or tensor.home is Home.SPILLED, f"'{tensor.label}' begins within a line"
             if tensor.home is Home.SPILLED:
                 word = block * block // LINE_BYTES
                 return replace(whole, base=whole.base + word * (tensor.pixel // block * whole.pitch + tensor.offset))

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 
 from vlac.device.bands import JoinOp, LoadRows, LoadWeights, PixelSlice, StoreRows, StoreWeights
 from vlac.device.concat import ConcatOp
+from vlac.device.copy import CopyOp
 from vlac.device.to_weights import ToWeightsOp, TransposeOp
 from vlac.ir.channel_maps import padded_map
 from vlac.ir.cut import Span
 from vlac.ir.graph import GraphOutput
 from vlac.ir.operation import Home, Op, Tensor
+from vlac.plan.rows_in_place import joined_rows
 from vlac.plan.sequences import Sequences, chooses
 
 __all__ = ["Banded", "cut_rows"]
@@ -57,7 +59,9 @@ class _Cutter:
         for phase in range(last + 1):
             here = [op for op in known.ops if known.phases[op] == phase]
             for op in here:
-                if not known.is_cut(op):
+                if op.output in known.gathered:
+                    self._gather(op, phase)
+                elif not known.is_cut(op):
                     for t in op.inputs:
                         self._join(t, phase)
                     self._put(self._with_weights(op, phase), phase, -1)
@@ -131,7 +135,8 @@ class _Cutter:
                 out.constant = t.to_hwc(t.constant)[:, span[0] : span[1]]
             elif t in self.sequences.loaded:
                 out.home = Home.MATRIX
-                self._put(LoadRows(t.label, "Load", [t], out, span[0]), phase, band)
+                source = self._home(t) if t in self.sequences.gathered else t
+                self._put(LoadRows(t.label, "Load", [source], out, span[0]), phase, band)
             elif t.root in self.sequences.banded:
                 self._put(LoadRows(t.label, "Load", [self._stored(t, band)], out), phase, band)
             else:
@@ -152,14 +157,14 @@ class _Cutter:
 
     # --- the data space -------------------------------------------------------------------------------
 
-    def _stored(self, t: Tensor, band: int) -> Tensor:
-        """The band of a banded tensor in the data space."""
-        key = ("stored", t, band)
+    def _stored(self, t: Tensor, band: int, whole: Tensor | None = None, first: int = 0) -> Tensor:
+        """The band of a banded tensor in the data space: in its own place there, or in `whole` from `first` on."""
+        key = ("stored", t, band, whole)
         if key not in self.memo:
             span = self.sequences.spans(t.w)[band]
-            out = self.memo[key] = self._part(t, span, ":stored")
+            out = self.memo[key] = self._part(t, span, ":stored" if whole is None else f":in:{whole.name}")
             out.home, out.with_items = Home.DATA, False
-            out.parent, out.pixel = self._home(t), span[0]
+            out.parent, out.pixel = (self._home(t) if whole is None else whole), first + span[0]
             source = t
             while chooses(self.sequences.maker.get(source)):
                 source = self.sequences.maker[source].inputs[0]
@@ -168,6 +173,20 @@ class _Cutter:
             here = self.built[phase, band]
             here.insert(1 + max(i for i, o in enumerate(here) if o.output is op.inputs[0]), op)
         return self.memo[key]
+
+    def _gather(self, op: Op, phase: int) -> None:
+        """Rows that are joined in the data space, where their makers' bands are stored; no instruction of its own."""
+        assert isinstance(op, CopyOp)
+        whole, parts = self._home(op.output), []
+        for first, t in joined_rows(op) or ():
+            if t.root in self.sequences.banded:
+                parts += [self._stored(t, band, whole, first) for band in range(len(self.sequences.spans(t.w)))]
+                continue
+            part = self._part(t, (0, t.w), f":in:{whole.name}")
+            part.home, part.with_items, part.parent, part.pixel = Home.DATA, False, whole, first
+            self._put(StoreRows(t.label, "Store", [t], part), phase, -1)
+            parts.append(part)
+        self._put(JoinOp(op.node, op.op_type, parts, whole), phase, -1)
 
     def _home(self, t: Tensor) -> Tensor:
         """The whole of a banded tensor in the data space."""
@@ -179,6 +198,8 @@ class _Cutter:
 
     def _output(self, out: GraphOutput, phase: int, inputs: Sequence[Tensor]) -> GraphOutput:
         t = out.tensor
+        if t in self.sequences.gathered:
+            return GraphOutput(out.name, out.shape, self._home(t), out.moved, out.layout, out.source, out.debug)
         if t in inputs or not self.sequences.is_banded(t) or t.root in self.sequences.joined:
             self._join(t, phase)
             return out

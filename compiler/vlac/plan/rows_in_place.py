@@ -18,7 +18,7 @@ from vlac.ir.graph import Graph
 from vlac.ir.operation import Home, Op, Tensor
 from vlac.ir.records import Piece, Run
 
-__all__ = ["rows_in_place"]
+__all__ = ["joined_rows", "rows_in_place"]
 
 _ROW = Run(0, 1, 0, 1, 1)
 _Joined = dict[tuple[Tensor | bytes, ...], Tensor]  # tensors, or constants, and where they lie one behind another
@@ -29,9 +29,7 @@ def rows_in_place(graph: Graph, block: int) -> Callable[[], None] | None:
     undone: list[Callable[[], None]] = []
     joined: _Joined = {}
     for op in list(graph.ops):
-        if not isinstance(op, CopyOp) or op.fill is not None or graph.is_output(op.output):
-            continue
-        if not all(t.h == 1 and t.home is Home.MATRIX for t in (*op.inputs, op.output)) or not _same_channels(op):
+        if not isinstance(op, CopyOp) or not _moves_rows(op) or graph.is_output(op.output):
             continue
         if len(op.pieces) == 1 and _is_part(op, block):
             undone.append(_sliced(graph, op))
@@ -43,6 +41,19 @@ def rows_in_place(graph: Graph, block: int) -> Callable[[], None] | None:
             back()
 
     return undo if undone else None
+
+
+def joined_rows(op: CopyOp) -> list[tuple[int, Tensor]] | None:
+    """Where each input begins in the output, in order, of rows that are joined; None of other copies."""
+    if not _moves_rows(op) or not _is_whole(op):
+        return None
+    return sorted(((p.pixels.out0, op.inputs[p.source]) for p in op.pieces), key=lambda part: part[0])
+
+
+def _moves_rows(op: CopyOp) -> bool:
+    """Whether it moves pixels of matrices alone."""
+    matrices = all(t.h == 1 and t.home is Home.MATRIX for t in (*op.inputs, op.output))
+    return op.fill is None and matrices and _same_channels(op)
 
 
 def _same_channels(op: CopyOp) -> bool:

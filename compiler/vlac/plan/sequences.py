@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from vla_isa.hardware import HardwareConfig
+from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vlac.device.concat import ConcatOp
+from vlac.device.copy import CopyOp
 from vlac.device.to_weights import ToWeightsOp, TransposeOp
 from vlac.ir.cut import Span
 from vlac.ir.operation import Home, Op, Tensor
+from vlac.plan.rows_in_place import joined_rows
 
 __all__ = ["Sequences", "chooses", "longest"]
 
@@ -36,7 +38,8 @@ class Sequences:
         spill: what a later phase reads lies in the data space in between.
         banded: roots that are made band by band.
         joined: those of them that are whole on chip.
-        loaded: inputs of the model that are loaded band by band.
+        loaded: what lies in the data space and is loaded band by band: inputs of the model, and joined rows.
+        gathered: those that are rows of several tensors, one behind another, which are stored there.
         phases: of each operation.
         spilled: weights that lie in the data space in between.
     """
@@ -51,6 +54,7 @@ class Sequences:
     banded: set[Tensor] = field(default_factory=set)
     joined: set[Tensor] = field(default_factory=set)
     loaded: set[Tensor] = field(default_factory=set)
+    gathered: set[Tensor] = field(default_factory=set)
     phases: dict[Op, int] = field(default_factory=dict)
     spilled: set[Tensor] = field(default_factory=set)
 
@@ -73,11 +77,21 @@ class Sequences:
         self.banded = {root for root, makers in families.items() if all(self._can_cut(op) for op in makers)}
         while wrong := [root for root in self.banded if self._needed_whole(root, families[root])]:
             self.banded.difference_update(wrong)
+        if self.spill:
+            self.gathered = {op.output for op in self.ops if self._can_gather(op) and self._is_loaded(op.output)}
         self.joined = {root for root in self.banded if not self._in_parts(root)}
-        for t in self.inputs:
-            plain = t.h == 1 and t.w > self.rows and t.home in (Home.MATRIX, Home.DATA) and t in self.readers
-            if plain and all(self._loads(t, op) for op in self._using(t)):
-                self.loaded.add(t)
+        self.loaded = {t for t in self.inputs if t.home in (Home.MATRIX, Home.DATA) and self._is_loaded(t)}
+        self.loaded |= self.gathered
+
+    def _can_gather(self, op: Op) -> bool:
+        """Whether it joins rows of which each begins on a line of the data space."""
+        parts = joined_rows(op) if isinstance(op, CopyOp) else None
+        return parts is not None and all(first * self.hw.act_word_bytes % LINE_BYTES == 0 for first, _ in parts)
+
+    def _is_loaded(self, tensor: Tensor) -> bool:
+        """Whether all that read a tensor of the data space take bands of it."""
+        long = tensor.h == 1 and tensor.w > self.rows and tensor in self.readers
+        return long and all(self._loads(tensor, op) for op in self._using(tensor))
 
     def _loads(self, tensor: Tensor, op: Op) -> bool:
         """Whether a reader of a model's input, or all of a choice of its channels, takes bands."""
@@ -109,7 +123,7 @@ class Sequences:
             return False
         if isinstance(op, TransposeOp):
             return all(isinstance(reader, ToWeightsOp) for reader in self._using(op.output))
-        return isinstance(op, ToWeightsOp) or self.is_cut(op)
+        return isinstance(op, ToWeightsOp) or op.output in self.gathered or self.is_cut(op)
 
     def _takes_all_heads(self, op: ToWeightsOp | TransposeOp) -> bool:
         """Whether it copies all heads at once, which few keys have."""
