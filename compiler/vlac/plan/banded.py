@@ -21,13 +21,14 @@ from vlac.plan.order import in_queue_order, weights_early
 from vlac.plan.plan import Plan, cut_alone
 from vlac.plan.query_parts import in_query_parts
 from vlac.plan.regions import Regions, allocate_regions
-from vlac.plan.rounds import once_and_rounds
+from vlac.plan.rounds import carried_inputs, once_and_rounds
 from vlac.plan.rows import Banded, cut_rows
 from vlac.plan.sequences import Sequences, longest
 
 __all__ = ["allocate_in_bands"]
 
 _COUNTS = (*range(1, 17), 20, 24, 32, 48, 64)  # of bands, to choose from
+_SMALL = 8  # such a part of the scratchpad
 _LONG = 4  # strips or blocks of a band that is worth more than room for what others make
 _FAR, _NEAR = 6, 2  # operations that the order looks ahead
 _SHARED = 2  # how much slower vector work is while the array takes half of the banks
@@ -100,7 +101,7 @@ class _Bands:
         """
         ops = weights_early(self.ops) if spill else self.ops
         parts = in_query_parts(ops, {o.tensor for o in self._outputs}, rows, self._hw)
-        sequences = Sequences(parts, list(self._inputs), rows, self._hw, spill)
+        sequences = Sequences(parts, list(self._inputs), rows, self._hw, spill, self._small_states())
         if sequences.least_words > self._hw.act_words:
             return None
         banded = cut_rows(sequences, self._outputs)
@@ -111,6 +112,11 @@ class _Bands:
             return _Placed(banded, ordered, *_allocated(self._graph, self._hw, self._layouts))
         except AllocationError:
             return None
+
+    def _small_states(self) -> set[Tensor]:
+        """Carried state of which a band would be read after the next run's is written."""
+        words = {t: t.w * t.blocks(self._hw.block) * t.planes for t in carried_inputs(self._graph)}
+        return {t for t, size in words.items() if size <= self._hw.act_words // _SMALL}
 
     def take(self, banded: Banded, ops: list[Op]) -> None:
         """Make the graph that of some bands, with their operations in an order."""

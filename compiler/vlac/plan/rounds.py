@@ -18,7 +18,15 @@ from vlac.ir.graph import Graph
 from vlac.ir.operation import Home, Op, Tensor
 from vlac.plan.plan import Plan
 
-__all__ = ["first_round_stage", "kept_sources", "kept_states", "once_and_rounds", "once_first", "share_constants"]
+__all__ = [
+    "carried_inputs",
+    "first_round_stage",
+    "kept_sources",
+    "kept_states",
+    "once_and_rounds",
+    "once_first",
+    "share_constants",
+]
 
 
 def once_first(graph: Graph) -> None:
@@ -80,7 +88,7 @@ def kept_sources(graph: Graph) -> set[Tensor]:
     inside = _in_rounds(graph, graph.ops)
     read = {t.root for op in inside for t in op.inputs if t.home.on_chip}
     elsewhere = {t.root for op in graph.ops for t in (op.output, *(() if op in inside else op.inputs))}
-    fixed = {t for t in graph.inputs if t not in _carried(graph)}
+    fixed = {t for t in graph.inputs if t not in carried_inputs(graph)}
     loaded = {t for t in read - elsewhere if t.constant is not None or t in fixed}
     return loaded | {t.root for t in fixed if t.parent is not None}  # rows that others are put beside
 
@@ -95,7 +103,7 @@ def kept_states(graph: Graph) -> dict[Tensor, Tensor]:
     if graph.repeat == 1 or _in_parts(graph):
         return {}
     found: dict[Tensor, Tensor] = {}
-    for x in _carried(graph):
+    for x in carried_inputs(graph):
         made = [o.tensor for o in graph.outputs if o.name == graph.carried[graph.input_labels[x][0]]]
         if len(made) == 1 and _can_lie_in(graph, made[0], x):
             found[made[0]] = x
@@ -115,8 +123,10 @@ def _can_lie_in(graph: Graph, out: Tensor, x: Tensor) -> bool:
     return alike and maker.inputs[0].root is not x and all(graph.ops.index(op) <= last for op in readers)
 
 
-def _carried(graph: Graph) -> set[Tensor]:
-    """The inputs that a round has from the one before."""
+def carried_inputs(graph: Graph) -> set[Tensor]:
+    """The inputs that a round, or a run, has from the one before."""
+    if not graph.carried:
+        return set()
     assert graph.signature is not None
     names = [v.name for v in graph.signature.inputs]
     carried = {names.index(name) for name in graph.carried}
@@ -128,7 +138,7 @@ def _in_rounds(graph: Graph, ops: Sequence[Op]) -> set[Op]:
 
     What is loaded from the data space for them alone is loaded in every round: not all of it has room on chip.
     """
-    varying = {t.root for t in _carried(graph)}
+    varying = {t.root for t in carried_inputs(graph)}
     found: set[Op] = set()
     for op in ops:
         if isinstance(op, StepRowOp) or any(t in varying or t.root in varying for t in op.inputs):

@@ -5,7 +5,7 @@ Not here: the operations of a band (`rows.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
@@ -36,6 +36,7 @@ class Sequences:
     Attributes:
         ops, inputs: of a placed graph.
         spill: what a later phase reads lies in the data space in between.
+        whole: inputs that are loaded at once.
         banded: roots that are made band by band.
         joined: those of them that are whole on chip.
         loaded: what lies in the data space and is loaded band by band: inputs of the model, and joined rows.
@@ -49,6 +50,7 @@ class Sequences:
     rows: int
     hw: HardwareConfig
     spill: bool
+    whole: Collection[Tensor] = ()
     maker: dict[Tensor, Op] = field(default_factory=dict)
     readers: dict[Tensor, list[Op]] = field(default_factory=dict)
     banded: set[Tensor] = field(default_factory=set)
@@ -80,7 +82,8 @@ class Sequences:
         if self.spill:
             self.gathered = {op.output for op in self.ops if self._can_gather(op) and self._is_loaded(op.output)}
         self.joined = {root for root in self.banded if not self._in_parts(root)}
-        self.loaded = {t for t in self.inputs if t.home in (Home.MATRIX, Home.DATA) and self._is_loaded(t)}
+        plain = [t for t in self.inputs if t.home in (Home.MATRIX, Home.DATA) and t not in self.whole]
+        self.loaded = {t for t in plain if self._is_loaded(t)}
         self.loaded |= self.gathered
 
     def _can_gather(self, op: Op) -> bool:

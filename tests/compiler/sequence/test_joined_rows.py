@@ -87,6 +87,22 @@ def test_they_are_never_on_chip_together():
         np.testing.assert_array_equal(tensor.to_hwc(q), values[tensor], tensor.label)
 
 
+def test_state_that_is_read_again_when_it_is_written():
+    """A sampler's noise in bands: its first rows are stored before the last ones are read for the residual."""
+    g, count = Sequence("sampler"), 60
+    seen, noise = g.input("seen", (1, count, WIDTH)), g.input("noise", (1, count, 8))
+    parts = [g.linear(noise, 8, WIDTH), *(g.linear(seen, WIDTH, WIDTH) for _ in range(2))]
+    mixed = g.node("Attention", parts, WIDTH, q_num_heads=2, kv_num_heads=2)
+    model = g.finished(g.node("Add", [noise, g.linear(mixed, WIDTH, 8)], 8))
+    made = model.graph.output[0].name
+    inputs = drawn(model, 1)
+    words = (LARGE.act_words, 1024)
+    states = [compiled(model, replace(TINY, act_words=w), repeat=4, carry={"noise": made}) for w in words]
+    assert bands(states[0]) < bands(states[1])
+    wanted, found = (vlarun.Session(s.program, backend="sim").run(inputs) for s in states)
+    np.testing.assert_array_equal(found[made], wanted[made])
+
+
 def test_on_verilog():
     model = towers()
     check_rtl(compiled(model, SMALL), drawn(model, 1))
