@@ -119,6 +119,16 @@ def bands(state):
     return sum(op.whole is not None for op in state.graph.ops)
 
 
+def meant(state, inputs):
+    """What the operations say of all tensors."""
+    host = HostRun(state.graph.signature, inputs)
+    taken = {
+        t: to_device(host.value(state.graph.input_labels[t][1]), t.scale, t.zero_point, t.stored)
+        for t in state.graph.inputs
+    }
+    return evaluate(state.graph, taken)
+
+
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in MODELS])
 def test_a_smaller_scratchpad_changes_no_byte(name):
     model = MODELS[name]()
@@ -150,12 +160,7 @@ def test_every_tensor_is_what_its_operations_mean(name, words):
     assert bands(state)
     hazards.check(state.program)
     raw = vlarun.Session(state.program, backend="sim").device_outputs(inputs)
-    host = HostRun(state.graph.signature, inputs)
-    taken = {
-        t: to_device(host.value(state.graph.input_labels[t][1]), t.scale, t.zero_point, t.stored)
-        for t in state.graph.inputs
-    }
-    values = evaluate(state.graph, taken)
+    values = meant(state, inputs)
     whole = compiled(model, LARGE, debug_outputs=True)
     there = vlarun.Session(whole.program, backend="sim").device_outputs(inputs)
     checks = [sorted(check_nodes(s, inputs, r), key=lambda c: c.name) for s, r in ((whole, there), (state, raw))]

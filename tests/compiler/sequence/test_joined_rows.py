@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 from blocks import Block, Sequence
 from parity import check_rtl
-from test_bands import LARGE, TINY, bands, compiled, drawn
+from test_bands import LARGE, TINY, bands, compiled, drawn, meant
 
 import vlarun
 from vla_isa import hazards
-from vla_isa.signature import HostRun, to_device
 from vla_toolchain.verify.nodes import device_tensors
 from vlac.errors import AllocationError
-from vlac.ir.evaluate import evaluate
 
 TOKENS, WIDTH = 64, 40
 SMALL = replace(TINY, act_words=2048)  # 16 KiB; joined they are 17.5 KB in int16
@@ -75,13 +73,8 @@ def test_they_are_never_on_chip_together():
     stored = [op for op in state.graph.ops if op.op_type == "Store" and ":in:" in op.output.name]
     assert sum(op.output.w for op in stored) == BLOCK.length
     raw = vlarun.Session(state.program, backend="sim").device_outputs(inputs)
-    host = HostRun(state.graph.signature, inputs)
-    taken = {
-        t: to_device(host.value(state.graph.input_labels[t][1]), t.scale, t.zero_point, t.stored)
-        for t in state.graph.inputs
-    }
-    values = evaluate(state.graph, taken)
-    compared = [(t, q) for t, q in device_tensors(state.graph, inputs, raw) if t in values and t not in taken]
+    values, given = meant(state, inputs), state.graph.inputs
+    compared = [(t, q) for t, q in device_tensors(state.graph, inputs, raw) if t in values and t not in given]
     assert len(compared) > 10
     for tensor, q in compared:
         np.testing.assert_array_equal(tensor.to_hwc(q), values[tensor], tensor.label)
