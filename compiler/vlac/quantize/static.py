@@ -126,14 +126,7 @@ def quantize_model(
     if options.equalize:
         equalize(model)
     held_out = all_rounds(model, kept)
-    if has_sequences(model):
-        inputs, operands, bounds = HiddenInputs(model), AttentionOperands(model), LogitBounds(model)
-        channels = ChannelPeaks(model, inputs.results)
-        samples = all_rounds(model, seen, [inputs, operands, bounds, channels])
-        choose_exponents(model, operands)
-        equalize_rows(model, channels.largest, hidden_values(inputs), None if joint is None else joint.peaks)
-    else:
-        samples = all_rounds(model, seen)
+    samples, bounds = _watched(model, seen, joint)
     *before, (observed, winners) = observe_ranges(
         model,
         observable(model, host),
@@ -143,7 +136,7 @@ def quantize_model(
         tasks.number if tasks is not None and tasks.chosen_by else None,
     )
     check_scores(model, samples, host)
-    if has_sequences(model):
+    if bounds is not None:
         check_logits(model, samples, observed, bounds, host)
     known = known_ranges(model)
     for ranges_seen in (observed, *(b[0] for b in before)):
@@ -156,6 +149,18 @@ def quantize_model(
         qdq = insert_qdq(source, ranges, exclude=host)
     trial = partial(insert_qdq, source, settle_ranges(model, *before[0]), exclude=host) if before else None
     return Quantized(qdq, model, samples, ranges, held_out, frozenset(host), suspects(model, observed), trial)
+
+
+def _watched(model: ir.Model, samples: Samples, joint: Joint | None) -> tuple[Samples, LogitBounds | None]:
+    """Samples of all rounds. What they show of a model of sequences chooses its exponents and equalizes its rows."""
+    if not has_sequences(model):
+        return all_rounds(model, samples), None
+    inputs, operands, bounds = HiddenInputs(model), AttentionOperands(model), LogitBounds(model)
+    channels = ChannelPeaks(model, inputs.results)
+    found = all_rounds(model, samples, [inputs, operands, bounds, channels])
+    choose_exponents(model, operands)
+    equalize_rows(model, channels.largest, hidden_values(inputs), None if joint is None else joint.peaks)
+    return found, bounds
 
 
 def _reaching(ranges: Ranges, sizes: Mapping[str, float]) -> Ranges:
