@@ -90,7 +90,7 @@ def compile_model(args: argparse.Namespace) -> int:
         check_used(args, state)
         product = _product(state)
         if args.embed_onnx and state.source is not None:
-            product.onnx = state.source.whole.SerializeToString()
+            product.onnx = state.read().whole.SerializeToString()
         losses = _losses(state, progress) if args.sensitivity else []
         near = print_verification(state, progress, progress.clear) if args.verify else []
         state.graph = state.planned = None  # as large as the weights, and used no more

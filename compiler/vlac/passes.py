@@ -19,6 +19,7 @@ from vla_isa.hardware import HardwareConfig
 from vla_isa.package import Package
 from vla_isa.program import Program
 from vlac.errors import ModelError
+from vlac.import_onnx import load_model
 from vlac.import_onnx.direct_outputs import DirectOutputs
 from vlac.import_onnx.source import Source
 from vlac.import_onnx.tail import Tail
@@ -26,6 +27,7 @@ from vlac.ir.graph import Graph
 from vlac.model.task_masks import TaskMasks
 from vlac.options import CompileOptions
 from vlac.plan.program_plan import ProgramPlan
+from vlac.quantize.dialects import from_qonnx, uses_qonnx
 from vlac.quantize.static import Joint, Quantized
 
 __all__ = ["Compilation", "Pass", "run_passes"]
@@ -35,8 +37,8 @@ __all__ = ["Compilation", "Pass", "run_passes"]
 class Compilation:
     """Everything known about a model on its way to a program; each pass adds its part.
 
-    `given` is the model where it is not a file's, `source` the ONNX model as it was read, `tail` its end without
-    fixed shapes, `direct` its outputs that need no computing; `host` the nodes that the machine refuses, with the
+    `given` is the model where it is not a file's, `source` the ONNX model as it was read, without its large constants
+    once `model` has them, `tail` its end without fixed shapes, `direct` its outputs that need no computing; `host` the nodes that the machine refuses, with the
     reason, where the options allow a host; `joint` what it must agree on with other graphs of the program;
     `quantized` what quantization made and made it from. A model with host partitions has no `program` but a
     `package`, and in `partitions` the compilation of each of its device partitions.
@@ -60,6 +62,15 @@ class Compilation:
     package: Package | None = None
     partitions: list[Compilation] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def read(self) -> Source:
+        """The ONNX model with all of its constants, which a compilation keeps only as it changes them.
+
+        Raises:
+            ModelError: it cannot be read, or is not valid.
+        """
+        source = load_model(self.given if self.given is not None else self.path, self.options, str(self.path))
+        return Source.of(from_qonnx(source.whole), str(self.path)) if uses_qonnx(source.light) else source
 
     @property
     def qdq(self) -> onnx.ModelProto:

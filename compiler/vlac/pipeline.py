@@ -7,7 +7,7 @@ import onnx_ir as ir
 from vlac.analysis.support import refusals
 from vlac.emit.write_program import write_program
 from vlac.errors import ModelError, UnsupportedError
-from vlac.import_onnx import load_model, parse_model
+from vlac.import_onnx import parse_model
 from vlac.import_onnx.direct_outputs import direct_outputs
 from vlac.import_onnx.names import name_all
 from vlac.import_onnx.rounds import Rounds, one_round
@@ -23,7 +23,7 @@ from vlac.model.task_masks import read_task_masks
 from vlac.passes import Compilation, Pass
 from vlac.plan.program_plan import plan_program
 from vlac.plan.text import plan_text
-from vlac.quantize.dialects import canonical, dequantize_weights, from_qonnx, uses_qonnx
+from vlac.quantize.dialects import canonical, dequantize_weights
 from vlac.quantize.rounding import set_rounding
 from vlac.quantize.static import is_quantized, quantize_model
 from vlac.rewrite import rewrite_float
@@ -35,9 +35,7 @@ __all__ = ["PASSES"]
 def _import(c: Compilation) -> None:
     if c.options.constants and c.options.allow_host:
         raise UnsupportedError(["inputs that are constants and partitions of the host do not go together"])
-    c.source = load_model(c.given if c.given is not None else c.path, c.options, str(c.path))
-    if uses_qonnx(c.source.light):
-        c.source = Source.of(from_qonnx(c.source.whole), str(c.path))
+    c.source = c.read()
     found = one_round(c.source) if c.options.repeat == 1 and not c.options.allow_host else None
     said = {p.key: p.value for p in c.source.light.metadata_props}.get(TASK_MASKS)
     masked = c.options.task_masks is not None or said is not None

@@ -144,7 +144,7 @@ def _measured(
     Of the program; where it has seen the samples, of the one that has not, if that is worse.
     """
     assert state.quantized is not None
-    reference, model = Reference(state.source or state.path), state.quantized.model
+    reference, model = Reference(state.read()), state.quantized.model
     float_run = in_rounds(model, reference.run) if state.options.repeat > 1 else reference.run
     makers: list[Callable[[Arrays], Arrays]] = [open_session(product).run]
     trial = None if state.quantized.trial is None else state.quantized.trial()
