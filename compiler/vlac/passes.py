@@ -38,10 +38,10 @@ class Compilation:
     """Everything known about a model on its way to a program; each pass adds its part.
 
     `given` is the model where it is not a file's, `source` the ONNX model as it was read, without its large constants
-    once `model` has them, `tail` its end without fixed shapes, `direct` its outputs that need no computing; `host` the nodes that the machine refuses, with the
-    reason, where the options allow a host; `joint` what it must agree on with other graphs of the program;
-    `quantized` what quantization made and made it from. A model with host partitions has no `program` but a
-    `package`, and in `partitions` the compilation of each of its device partitions.
+    once `model` has them, `tail` its end without fixed shapes, `direct` its outputs that need no computing; `host` the
+    nodes that the machine refuses, with the reason, where the options allow a host; `joint` what it must agree on with
+    other graphs of the program; `quantized` what quantization made and made it from. A model with host partitions has
+    no `program` but a `package`, and in `partitions` the compilation of each of its device partitions.
     """
 
     path: Path
