@@ -79,7 +79,7 @@ class Plan:
     @cached_property
     def weight_owners(self) -> list[int]:
         """Of each operation the number of the first that reads the same weight words."""
-        return first_with_equal_weights(self.plans, self.owners)
+        return first_with_equal_weights([(p.op, p.cut.weights) for p in self.plans], self.owners)
 
 
 def make_plan(

@@ -8,30 +8,31 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vlac.ir.cut import WeightLayout
 from vlac.ir.operation import Op
-
-if TYPE_CHECKING:
-    from vlac.plan.plan import OpPlan
 
 __all__ = ["first_with_equal_weights"]
 
 _FEW = 64  # weights by which operations are told apart before all of them are compared
 
 
-def first_with_equal_weights(plans: Sequence[OpPlan], owners: Sequence[int]) -> list[int]:
+_Laid = tuple[Op, WeightLayout | None]
+
+
+def first_with_equal_weights(operations: Sequence[_Laid], owners: Sequence[int]) -> list[int]:
     """Of each operation the number of the first whose weight words are equal.
 
     Args:
+        operations: with the blocks of their weights.
         owners: of each the number of the first that is a band of the same operation.
     """
     alike = defaultdict[object, list[int]](list)
     found: list[int] = []
-    for number, (p, owner) in enumerate(zip(plans, owners, strict=True)):
-        weights = p.op.weights
+    for number, (laid, owner) in enumerate(zip(operations, owners, strict=True)):
+        weights = laid[0].weights
         if owner != number:
             found.append(found[owner])
         elif weights is None or weights.by_task:
@@ -39,24 +40,23 @@ def first_with_equal_weights(plans: Sequence[OpPlan], owners: Sequence[int]) -> 
         else:
             values = weights.values
             others = alike[values.shape, values.ravel()[:_FEW].tobytes()]
-            same = next((other for other in others if _same_words(plans[other], p)), number)
+            same = next((other for other in others if _same_words(operations[other], laid)), number)
             if same == number:
                 others.append(number)
             found.append(same)
     return found
 
 
-def _same_words(one: OpPlan, other: OpPlan) -> bool:
+def _same_words(one: _Laid, other: _Laid) -> bool:
     """Whether weights, where channels lie and which blocks are stored are equal, of all experts."""
-    a, b = one.cut.weights, other.cut.weights
+    (op, a), (like, b) = one, other
     assert a is not None and b is not None
-    experts = one.op.experts, other.op.experts
     return (
-        len(experts[0]) == len(experts[1])
+        len(op.experts) == len(like.experts)
         and np.array_equal(a.live, b.live)
-        and np.array_equal(one.op.inputs[0].known_map(), other.op.inputs[0].known_map())
-        and np.array_equal(one.op.output.known_map(), other.op.output.known_map())
-        and all(_same_values(x, y) for x, y in zip(*experts, strict=True))
+        and np.array_equal(op.inputs[0].known_map(), like.inputs[0].known_map())
+        and np.array_equal(op.output.known_map(), like.output.known_map())
+        and all(_same_values(x, y) for x, y in zip(op.experts, like.experts, strict=True))
     )
 
 
