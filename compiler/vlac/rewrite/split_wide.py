@@ -103,7 +103,10 @@ def _region(first: ir.Node, width: int) -> _Region | None:
         return None
     graph = first.graph
     assert graph is not None
-    return _Region(*([node for node in graph if node in nodes] for nodes in (sources, between, ends)))
+    inside = [node for node in graph if node in sources or node in between or node in ends]
+    if any(node not in ends for node in inside[-len(ends) :]):  # what stands behind a last layer may read its result
+        return None
+    return _Region(*([node for node in inside if node in nodes] for nodes in (sources, between, ends)))
 
 
 def _is_closed(node: ir.Node, sources: dict[ir.Node, None], between: dict[ir.Node, None], width: int) -> bool:

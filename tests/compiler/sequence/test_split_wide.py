@@ -60,6 +60,11 @@ LEFT = {
     "a softmax": ("a = MatMul(x, up) h = Softmax(a) y = MatMul(h, down)", X, "y"),
     "an input": ("a = MatMul(x, up) s = Add(a, w) y = MatMul(s, down)", f"{X}, float[1,4,{WIDE}] w", "y"),
     "a number of each token": ("a = MatMul(x, up) s = Mul(a, t) y = MatMul(s, down)", f"{X}, float[1,4,1] t", "y"),
+    "a layer behind the end": (
+        "a = MatMul(x, up) d = MatMul(a, down) u = MatMul(d, gate) m = Mul(a, u) y = MatMul(m, down)",
+        X,
+        "y",
+    ),
     "no layer": ("h = Relu(x) y = MatMul(h, down)", f"float[1,4,{WIDE}] x", "y"),
     "one row": ("a = MatMul(x, up) h = Relu(a) y = MatMul(h, down)", f"float[1,1,{C}] x", "y"),
     "narrow": ("a = MatMul(x, other) y = Relu(a)", f"float[1,4,{WIDE}] x", "y"),
