@@ -17,9 +17,7 @@ from vlac.ir.operation import Op
 __all__ = ["first_with_equal_weights"]
 
 _FEW = 64  # weights by which operations are told apart before all of them are compared
-
-
-_Laid = tuple[Op, WeightLayout | None]
+_Laid = tuple[Op, WeightLayout | None]  # an operation, and which blocks of its weights are stored
 
 
 def first_with_equal_weights(operations: Sequence[_Laid], owners: Sequence[int]) -> list[int]:

@@ -58,7 +58,7 @@ class AttentionOperands:
 def choose_exponents(model: ir.Model, watched: AttentionOperands) -> None:
     """Write the form of its exponents to every Attention node of a float model, as the rewrites leave them."""
     for node in model.graph:
-        if node not in watched.noises:
+        if not watched.noises.get(node):  # few keys, or nothing but constants
             continue
         signal, rounded, dithered = np.sum(watched.noises[node], axis=0)
         most = _MOST * signal
