@@ -25,7 +25,7 @@ from vlac.import_onnx.loop_shapes import infer_shapes
 from vlac.import_onnx.older import OLDEST_OPSET, drop_defaults, opset_of, plain_domain, raise_opset
 from vlac.import_onnx.shapes import dims_of, fix_shapes, forget_claims, model_inputs
 from vlac.import_onnx.simplify import simplify
-from vlac.import_onnx.source import Source
+from vlac.import_onnx.source import Source, read_small_data
 from vlac.import_onnx.tail import Tail, split_tail
 from vlac.options import CompileOptions
 
@@ -80,7 +80,9 @@ def _read(path: Path) -> onnx.ModelProto:
     if path.stat().st_size == 0:
         raise ModelError(f"ONNX model '{path}' is empty; export it again")
     try:
-        return onnx.load(str(path))
+        proto = onnx.load(str(path), load_external_data=False)
+        read_small_data(proto, str(path.parent))
+        return proto
     except (DecodeError, ValueError, UnicodeDecodeError, OSError, onnx.checker.ValidationError) as e:
         raise ModelError(f"'{path}' is not a readable ONNX model (truncated, or another kind of file): {e}") from e
 

@@ -1,25 +1,31 @@
 """A model as it was read, with its large constants beside the protobuf instead of inside.
 
 A protobuf of 500 MB is copied whole by every check and every inference. Here the constants stay numpy arrays, read
-once; checks see them as inputs of their type and shape, sessions of ONNX Runtime are fed with them.
+once, those in files beside the model straight from there; checks see them as inputs of their type and shape, sessions
+of ONNX Runtime are fed with them.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import external_data_helper, helper, numpy_helper
 
 from vlac.errors import ModelError
 
-__all__ = ["Source"]
+__all__ = ["Source", "read_small_data"]
 
 _LARGE = 1024  # elements: shapes, axes and the like stay where checks and inference can read them
-_DATA = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data")
+_DATA = (
+    *("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data"),
+    *("external_data", "data_location"),
+)
 
 
 @dataclass(frozen=True)
@@ -33,18 +39,18 @@ class Source:
     def of(proto: onnx.ModelProto, origin: str) -> Source:
         """Take a model apart; `proto` has no constants afterwards.
 
+        Args:
+            origin: the file's path, beside which the constants lie that are not in `proto`.
+
         Raises:
-            ModelError: a constant that has not as many values as its shape says.
+            ModelError: a constant that has not as many values as its shape says, or that cannot be read.
         """
         large: dict[str, NDArray[Any]] = {}
         for tensor in proto.graph.initializer:
-            size = 1
-            for d in tensor.dims:
-                size *= d
-            if size > _LARGE and tensor.data_type not in (onnx.TensorProto.STRING, onnx.TensorProto.UNDEFINED):
+            if _is_large(tensor):
                 try:
-                    large[tensor.name] = numpy_helper.to_array(tensor)
-                except (ValueError, TypeError) as e:
+                    large[tensor.name] = numpy_helper.to_array(tensor, os.path.dirname(origin))
+                except (ValueError, TypeError, OSError, onnx.checker.ValidationError) as e:
                     raise ModelError(f"'{origin}' is not a valid ONNX model: constant '{tensor.name}': {e}") from e
                 for name in _DATA:
                     tensor.ClearField(name)
@@ -87,3 +93,24 @@ class Source:
             value.const_value = ir.tensor(self.large[value.name or ""], name=value.name)
             graph.register_initializer(value)
         return model
+
+
+def read_small_data(proto: onnx.ModelProto, folder: str) -> None:
+    """Read constants that are in files beside the model into it, but the large ones of float32, which stay there until
+    `Source.of`.
+
+    Raises:
+        ValueError, OSError, onnx.checker.ValidationError: they cannot be read.
+    """
+    later = [t for t in proto.graph.initializer if _is_large(t) and t.data_type == onnx.TensorProto.FLOAT]
+    later = [t for t in later if external_data_helper.uses_external_data(t)]
+    for tensor in later:  # passed over, as if it were here
+        tensor.data_location = onnx.TensorProto.DEFAULT
+    external_data_helper.load_external_data_for_model(proto, folder)
+    for tensor in later:
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+
+
+def _is_large(tensor: onnx.TensorProto) -> bool:
+    kinds = (onnx.TensorProto.STRING, onnx.TensorProto.UNDEFINED)
+    return math.prod(tensor.dims) > _LARGE and tensor.data_type not in kinds

@@ -34,7 +34,7 @@ __all__ = [
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 _SAMPLES = 4  # runs of the float model
-_ROWS = 32  # queries of a sample that are looked at
+_ROWS, _HEADS = 32, 8  # queries of a head that are looked at, in a run; of more heads, so many of all together
 _FEW = 48  # keys up to which rounded exponents are always taken
 _MOST = 10**-3.3  # noise of a mix beside its signal: 33 dB, as 30 dB are asked of the whole node on any data
 
@@ -52,7 +52,8 @@ class AttentionOperands:
     def see(self, values: Mapping[str, NDArray[np.generic]]) -> None:
         """Compute what the exponents of each head lose."""
         for node, noises in self.noises.items():
-            noises += [exponent_noise(*head) for head in attention_heads(node, values, _ROWS)]
+            rows = _ROWS * _HEADS // max(_HEADS, _query_heads(node))
+            noises += [exponent_noise(*head) for head in attention_heads(node, values, max(rows, 1))]
 
 
 def choose_exponents(model: ir.Model, watched: AttentionOperands) -> None:
@@ -109,6 +110,12 @@ def _indices(x: I64, top: I64, a_mult: int, shift: int) -> I64:
 
 def _keys(node: ir.Node) -> int:
     return past_length(node) + shape_of(node.inputs[1])[-2]
+
+
+def _query_heads(node: ir.Node) -> int:
+    """How many heads of queries an Attention has."""
+    shape = shape_of(node.inputs[0])
+    return int(shape[1] if len(shape) == 4 else attribute(node, "q_num_heads", 1))
 
 
 def is_attention(node: ir.Node) -> bool:

@@ -26,7 +26,7 @@ __all__ = ["HiddenInputs", "hidden_values", "layer_error"]
 
 F64 = NDArray[np.float64]
 _SAMPLES = 8  # runs of the float model
-_ROWS = 4096  # of all samples, at most: the choice is between errors that differ threefold
+_ROWS, _VALUES, _OUTPUTS = 4096, 1 << 22, 512  # of all samples, at most: the errors compared differ threefold
 _WORTH = 1 / 3  # of the error's power; without outliers, the int16 x alone leaves nearly half
 
 
@@ -51,12 +51,16 @@ class HiddenInputs:
         self.seen.append([values[name] for name in self.names])
 
 
-def hidden_values(watched: HiddenInputs) -> list[str]:
-    """The names of the hidden activations to equalize."""
+def hidden_values(watched: HiddenInputs, largest: Mapping[str, F64]) -> list[str]:
+    """The names of the hidden activations to equalize.
+
+    Args:
+        largest: |max| of each of their channels [C], by name, as `ChannelPeaks` saw it.
+    """
     found = []
     for i, node in enumerate(watched.nodes):
         rows = np.concatenate([arrays[i].reshape(-1, arrays[i].shape[-1]) for arrays in watched.seen])
-        x = rows[np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).astype(int)].astype(np.float64)
+        x = rows[_spread(len(rows), min(_ROWS, _VALUES // rows.shape[1]))].astype(np.float64)
         spec = BY_NAME[node.op_type]
         assert spec.function is not None
         function = spec.function
@@ -65,10 +69,16 @@ def hidden_values(watched: HiddenInputs) -> list[str]:
             return function(node, values.astype(np.float32)).astype(np.float64)
 
         weights = np.concatenate([layer_weights(layer) for layer in layers_behind(node.outputs[0])], axis=1)
-        t = factors(np.abs(f(x)).max(axis=0), [weights])
+        t = factors(largest[watched.results[i]], [weights])
+        weights = weights[:, _spread(weights.shape[1], _OUTPUTS)]
         if layer_error(x, f, weights, t) < _WORTH * layer_error(x, f, weights):
             found.append(watched.results[i])
     return found
+
+
+def _spread(count: int, most: int) -> NDArray[np.intp]:
+    """So many of 0..count - 1 at most, at least one, evenly."""
+    return np.linspace(0, count - 1, min(count, max(most, 1))).astype(np.intp)
 
 
 def layer_error(x: F64, function: Callable[[F64], F64], weights: F64, t: F64 | None = None) -> float:

@@ -159,7 +159,8 @@ def _watched(model: ir.Model, samples: Samples, joint: Joint | None) -> tuple[Sa
     channels = ChannelPeaks(model, inputs.results)
     found = all_rounds(model, samples, [inputs, operands, bounds, channels])
     choose_exponents(model, operands)
-    equalize_rows(model, channels.largest, hidden_values(inputs), None if joint is None else joint.peaks)
+    hidden = hidden_values(inputs, channels.largest)
+    equalize_rows(model, channels.largest, hidden, None if joint is None else joint.peaks)
     return found, bounds
 
 

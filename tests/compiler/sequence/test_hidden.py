@@ -9,6 +9,7 @@ from small_graphs import model
 from vla_isa.hardware import load
 from vla_toolchain.verify.program import verify
 from vlac import CompileOptions, compile_file
+from vlac.quantize.equalize_rows import ChannelPeaks
 from vlac.quantize.hidden import HiddenInputs, hidden_values, layer_error
 from vlac.quantize.rounds import all_rounds
 
@@ -32,8 +33,9 @@ def samples(count=6):
 
 def worth(found):
     watched = HiddenInputs(found)
-    all_rounds(found, samples(), [watched])
-    return hidden_values(watched)
+    channels = ChannelPeaks(found, watched.results)
+    all_rounds(found, samples(), [watched, channels])
+    return hidden_values(watched, channels.largest)
 
 
 @pytest.mark.parametrize("function", ["Gelu", "Sigmoid", "Relu"])
