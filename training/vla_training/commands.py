@@ -17,6 +17,7 @@ from rich.console import Console
 from vla_datasets.engine import Engine
 from vla_isa.errors import BadUsageError
 from vla_isa.files import check_folder, check_writable, write_whole
+from vla_training.allocator import keep_memory
 from vla_training.evaluate.backends import RunnerSpec, ServerSpec, natural_backend
 from vla_training.evaluate.closed_loop import (
     Evaluation,
@@ -62,6 +63,7 @@ def train(arguments: argparse.Namespace) -> int:
     check_folder(arguments.out, parents=True)
     from vla_training.loop import train as run  # torch: a wrong config is refused without it
 
+    keep_memory()
     with progress_bar(Console(stderr=True), f"training {config.level}", config.steps) as bar:
 
         def show(step: int, values: Mapping[str, float]) -> None:
