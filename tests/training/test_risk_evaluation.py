@@ -205,3 +205,23 @@ def test_mistakes(
     ):
         assert main([*arguments, "--data", str(data)]) == code
         assert message in capsys.readouterr().err
+
+
+def test_what_a_run_learnt_from_is_no_held_out_data(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fitted to the runs it learnt from, a policy would be as sure everywhere as it is there."""
+    pytest.importorskip("transformers")
+    from vla_training.cli import main
+
+    sizes = {"width": 16, "heads": 2, "layers": 1, "image-size": SIDE, "channels": 4, "features": 8}
+    given = [part for name, size in sizes.items() for part in (f"--policy-options.{name}", str(size))]
+    steps = ["--steps", "1", "--batch-size", "2", "--warmup-steps", "0", "--validate-every", "9", "--save-every", "9"]
+    train = ["train", "--config", "rover_sim_v0", "--data", str(data), "--out", str(tmp_path / "run"), *steps, *given]
+    assert main([*train, "--policy-options.eyes-frozen"]) == 1
+    assert "'eyes_frozen' keeps weights" in capsys.readouterr().err and not (tmp_path / "run").exists()
+    assert main(train) == 0
+    fit = ["fit-risk", "--policy", str(tmp_path / "run"), "--data", str(data), "-o", str(tmp_path / "fit")]
+    assert main([*fit, "--split", "train"]) == 1
+    assert "learnt from the split 'train'" in capsys.readouterr().err and not (tmp_path / "fit").exists()
+    assert main(fit) == 1 and "learnt from" not in capsys.readouterr().err  # of 1 step nothing is right

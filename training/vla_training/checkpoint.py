@@ -43,6 +43,7 @@ __all__ = [
     "TrainingState",
     "differences",
     "last_checkpoint",
+    "learnt_from",
     "pretrained_folder",
     "restore",
     "save_checkpoint",
@@ -241,6 +242,24 @@ def _check_run(checkpoint: Path, config: Mapping[str, Any], data: str, state: Tr
             f"{checkpoint} was made with another training config or data set: {'; '.join(changed)}. "
             "Train with the same ones, or choose another --out."
         )
+
+
+def learnt_from(saved: Path) -> str:
+    """The digest of the data set that a run's saved policy learnt from; empty where it is of no run.
+
+    Args:
+        saved: the folder `pretrained_model` of a checkpoint, or any saved policy.
+
+    Raises:
+        CheckpointError: what the run wrote beside it cannot be read.
+    """
+    state = saved.parent / "training_state" / _STATE
+    if not state.is_file():
+        return ""
+    try:
+        return str(read_json(state)["data"])
+    except (*_READING, LookupError) as error:
+        raise CheckpointError(f"{state} cannot be read, or does not say of which data: {error}") from error
 
 
 def _check_options(saved: Any, now: Any) -> None:

@@ -31,7 +31,8 @@ def first_policy(config: TrainConfig[Any, Any], data: Path) -> torch.nn.Module:
     """A policy with random weights (from torch's generator), or with those of `config.init_from`.
 
     Raises:
-        TrainConfigError: the saved policy is another one, or has other options than the run.
+        TrainConfigError: the saved policy is another one, or has other options than the run; or there is none, and
+            the policy has parts that are to stay as another run left them.
         CheckpointError, PolicyError: there is no saved policy, or it cannot be trained as the device computes it.
         DatasetError: the data has not what the policy or its calibration takes from it.
     """
@@ -43,7 +44,13 @@ def first_policy(config: TrainConfig[Any, Any], data: Path) -> torch.nn.Module:
             f"{data / STATS_PATH} has not what policy '{config.policy}' takes from it: {error}."
         ) from error
     if not config.init_from:
-        return spec.make(options)
+        policy = spec.make(options)
+        if option := getattr(policy, "keeps_what_was_learnt", ""):
+            raise TrainConfigError(
+                f"'{option}' keeps weights of policy '{config.policy}' as another run left them, and 'init_from' names "
+                "none: they would stay random. Give the run's folder, or turn it off."
+            )
+        return policy
     folder = pretrained_folder(Path(config.init_from))
     _check_saved(config, folder, options)
     policy = load_policy(folder)

@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vla_datasets.lerobot.reader import dataset_digest
 from vla_datasets.worlds.rover.names import HIGH
 from vla_isa.errors import OutputError
 from vla_models.saved import load_config, load_policy, save_whole_policy
 from vla_models.sim_v0.names import CONFIDENCE
+from vla_training.checkpoint import learnt_from
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.risk import ask
@@ -50,7 +52,7 @@ def fit_risk(source: Path, data: Path, split: str, false_alarms: float, out: Pat
         out: folder to write; it must not exist.
 
     Raises:
-        EvaluationError: the policy is no `sim_v0`, or no frame has a high risk, or all have.
+        EvaluationError: the policy is no `sim_v0`, or learnt from these runs, or no frame has a high risk, or all have.
         OutputError: `out` exists, or cannot be written.
     """
     if not 0 < false_alarms < 1:
@@ -60,6 +62,11 @@ def fit_risk(source: Path, data: Path, split: str, false_alarms: float, out: Pat
     spec, config = load_config(source)
     if spec.name != _POLICY:
         raise EvaluationError(f"{source} is a policy '{spec.name}'; '{_POLICY}' is fitted.")
+    if split == "train" and learnt_from(source) == dataset_digest(data):
+        raise EvaluationError(
+            f"{source} learnt from the split 'train' of {data}, where it is surer than it may be; fit it to 'val', or "
+            "to runs of another data set."
+        )
     said = ask(RunnerSpec("float", source), data, split)
     high = said.right[:, 0] == HIGH
     if high.all() or not high.any():

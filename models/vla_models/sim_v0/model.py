@@ -61,6 +61,7 @@ class SimV0(nn.Module):  # type: ignore[misc]  # torch is untyped here
         sizes = {**{name: len(words) for name, words in WORDS.items()}, CONFIDENCE: 1}
         self.heads = nn.ModuleDict({name: nn.Linear(c.width, size) for name, size in sizes.items()})
         self.eyes.requires_grad_(not c.eyes_frozen)
+        self.keeps_what_was_learnt = "eyes_frozen" if c.eyes_frozen else ""  # a run must begin with such weights
         self._cache: FeatureCache | None = None
 
     def _named_backbone(self) -> nn.Module:
