@@ -146,6 +146,7 @@ class _Walk:
         self._heap_end = {line: h.line + len(h.data) // PACKET_BYTES for h in program.heaps for line in _lines(h)}
         self._fetch = Fetch(lines[entry] * PACKET_BYTES)
         self._values: range | None = None  # of the index register of the packet that comes
+        self._legal: dict[int, Packet] = {}  # packets by number
         self._seen: set[tuple[int, ...]] = set()  # packets, with the rounds of the loops around them
         self._known: dict[tuple[int, range | None], list[Access]] = {}  # footprints of packets of loops, without masks
         self.memory, self.number, self.exact = ParamMemory.of(program), entry, True
@@ -156,15 +157,24 @@ class _Walk:
         if key in self._seen:
             raise ProgramError(f"packet {self.number} is reached twice: a JUMP goes back; it must reach HALT")
         self._seen.add(key)
-        code, reason = illegal(self._words[self.number], self._program.config)
-        if code is ErrorCode.OK:
-            packet = decode(self._words[self.number])
+        packet, reason = self._decoded()
+        if packet is not None:
             reason = self._fetch.refusal(packet) or self._loop_refusal(packet) or self._index_refusal(packet)
             if not reason:
                 return packet
         if stop_at_illegal:
             return None
         raise ProgramError(f"packet {self.number} is illegal: {reason}")
+
+    def _decoded(self) -> tuple[Packet | None, str]:
+        """The packet that comes, or why dispatch refuses it; of a loop, once for all rounds."""
+        if self.number not in self._legal:
+            word = self._words[self.number]
+            code, reason = illegal(word, self._program.config)
+            if code is not ErrorCode.OK:
+                return None, reason
+            self._legal[self.number] = decode(word)
+        return self._legal[self.number], ""
 
     def _index_refusal(self, packet: Packet) -> str:
         try:
