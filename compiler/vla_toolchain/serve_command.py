@@ -19,6 +19,7 @@ from vla_isa.program import Program
 from vla_models.policy import Preprocessor, history_of
 from vla_models.registry import find_policy
 from vla_models.saved import load_preprocessor, saved_folder
+from vla_models.weights_id import entry_of
 from vlarun.backends import create
 from vlarun.calls import Call, Chooser, choose_entry, plan_calls
 from vlarun.partitions import PackageSession, open_session
@@ -133,6 +134,9 @@ def _policy(name: str, session: Session | PackageSession) -> PolicyFactory:
         VlaError: there is none, or its tensors are not the program's.
     """
     make = served_preprocessor(name)
+    said = session.program.policies if isinstance(session, Session) else {}
+    for entry, policy in said.items() if Path(name).is_dir() else ():
+        entry_of(saved_folder(Path(name)), {entry: policy}, f"entry point '{entry}'")
     made, (wanted, optional) = make(), session.wanted_inputs()
     if entries := _calls(name):
         if not isinstance(session, Session):

@@ -18,6 +18,7 @@ from vlac.legalize.direct_outputs import with_direct_outputs
 from vlac.legalize.legalize import legalize
 from vlac.lowering.unary import largest_width
 from vlac.model.carried import set_carried, set_repeat
+from vlac.model.policy_graphs import said_policy
 from vlac.model.task_masks import KEY as TASK_MASKS
 from vlac.model.task_masks import read_task_masks
 from vlac.passes import Compilation, Pass
@@ -110,6 +111,8 @@ def _plan(c: Compilation) -> None:
 def _emit(c: Compilation) -> None:
     assert c.graph is not None and c.planned is not None
     c.program = write_program(c.graph, c.planned, c.hw)
+    if c.source is not None and (policy := said_policy(c.source.light)):
+        c.program.manifest["policies"] = dict.fromkeys(c.program.entries, policy)
 
 
 def _model(c: Compilation) -> ir.Model:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ def read_json(path: Path) -> Any:
     """The value of a JSON file.
 
     Raises:
-        ValueError: it is no JSON, no UTF-8, nested too deep, or a device, of which there is no end.
+        ValueError: it is no JSON, no UTF-8, nested too deep, has a key twice, or is a device, of which there is no end.
         OSError: it is not there or cannot be read.
     """
-    return _parsed(path, json.loads)
+    return _parsed(path, partial(json.loads, object_pairs_hook=_table))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -37,6 +38,15 @@ def is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two values of one key JSON does not say which counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it has '{next(name for name in names if names.count(name) > 1)}' twice")
+    return found
 
 
 def _parsed(path: Path, parse: Callable[[str], Any]) -> Any:

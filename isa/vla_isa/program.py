@@ -140,6 +140,12 @@ class Program:
     tasks: Tasks | None = None
 
     @property
+    def policies(self) -> dict[str, str]:
+        """Entry point name -> digest of the weights of the policy that it is of, where the compiler was told."""
+        said = self.manifest.get("policies")
+        return {name: str(digest) for name, digest in said.items()} if isinstance(said, dict) else {}
+
+    @property
     def interface(self) -> Interface:
         """What the first entry point takes and makes."""
         return Interface(self.inputs, self.outputs, self.signature)

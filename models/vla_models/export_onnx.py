@@ -20,7 +20,8 @@ import torch
 
 from vla_isa.files import whole_file
 from vla_models.errors import ExportError, PolicyError
-from vla_models.policy import GraphSpec, Policy
+from vla_models.policy import GraphSpec, Policy, graph_paths
+from vla_models.weights_id import POLICY, id_of
 
 __all__ = ["CARRIES", "GRAPH", "OPSET", "TOLERANCE", "check_parity", "export_onnx", "exported", "traced"]
 
@@ -44,15 +45,17 @@ def export_onnx(policy: torch.nn.Module, path: Path, *, circuits: bool = False) 
     policy.eval()
     graphs = _circuits(policy) if circuits else cast(Policy, policy).graphs()
     _check_carries(graphs)
-    paths = [path if len(graphs) == 1 else path.with_stem(f"{path.stem}-{graph.name}") for graph in graphs]
+    policy_id = id_of(policy)
+    paths = graph_paths(path, graphs)
     with contextlib.ExitStack() as written:
         largest = 0.0
         for graph, target in zip(graphs, paths, strict=True):
             temporary = written.enter_context(whole_file(target))
             model = exported(graph)
+            said = {p.key: p.value for p in model.metadata_props} | {POLICY: policy_id}
             if len(graphs) > 1:
-                said = {GRAPH: graph.name, CARRIES: json.dumps(dict(graph.carries))}
-                onnx.helper.set_model_props(model, {p.key: p.value for p in model.metadata_props} | said)
+                said |= {GRAPH: graph.name, CARRIES: json.dumps(dict(graph.carries))}
+            onnx.helper.set_model_props(model, said)
             temporary.write_bytes(model.SerializeToString(deterministic=True))
             largest = max(largest, check_parity(graph, temporary))
         return largest

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Arrays", "Batch", "GraphSpec", "Policy", "Preprocessor", "history_of"]
+__all__ = ["Arrays", "Batch", "GraphSpec", "Policy", "Preprocessor", "graph_paths", "history_of"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -107,6 +108,11 @@ class Preprocessor(Protocol):
 
     def actions(self, outputs: Arrays) -> npt.NDArray[Any]:
         """The actions to do one after another until the network is asked again: (steps, *shape of an action)."""
+
+
+def graph_paths(path: Path, graphs: Sequence[GraphSpec]) -> list[Path]:
+    """The file of each graph, where `path` is that of one; of several `m.onnx` stands for `m-<graph>.onnx`."""
+    return [path if len(graphs) == 1 else path.with_stem(f"{path.stem}-{graph.name}") for graph in graphs]
 
 
 def history_of(preprocessor: Preprocessor) -> int:

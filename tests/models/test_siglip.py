@@ -172,7 +172,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, change: str) ->
     name = "encoder.layers.0.mlp.fc1.weight"
     weights[name] = weights[name].to(torch.int8) if change == "int8" else weights[name] * float("nan")
     save_file(weights, path)
-    with pytest.raises(PolicyError, match=f"{name} is .*; it must be of finite floats"):
+    with pytest.raises(PolicyError, match=rf"{name} (is|has) .*(of floats|not finite)"):
         read_tower(tmp_path)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from vla_datasets.lerobot.windows import load_windows
 from vla_isa.files import whole_file
-from vla_models.policy import GraphSpec
+from vla_models.policy import GraphSpec, graph_paths
 from vla_models.saved import load_policy
 from vla_training.checkpoint import pretrained_folder
 from vla_training.errors import EvaluationError
@@ -52,8 +52,8 @@ def write_arrays(path: Path, arrays: dict[str, npt.NDArray[np.float32]]) -> None
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def write_calibration(data: Path, policy: Path, path: Path, frames: int = 256) -> int:
-    """Write the calibration file of a policy; return the number of frames in it.
+def write_calibration(data: Path, policy: Path, path: Path, frames: int = 256) -> tuple[int, list[Path]]:
+    """Write the calibration file of a policy; return the number of frames in it, and the files.
 
     Of a policy of several graphs `calib.npz` stands for `calib-<graph>.npz` of each. What one graph hands to another is
     left out: the compiler computes it.
@@ -61,8 +61,8 @@ def write_calibration(data: Path, policy: Path, path: Path, frames: int = 256) -
     arrays = calibration_arrays(data, policy, frames)
     graphs: Sequence[GraphSpec] = cast(Any, load_policy(pretrained_folder(policy))).graphs()
     handed = {target for g in graphs for target in g.carries.values() if target.partition(".")[0] != g.name}
-    for graph in graphs:
-        target = path if len(graphs) == 1 else path.with_stem(f"{path.stem}-{graph.name}")
+    paths = graph_paths(path, graphs)
+    for graph, target in zip(graphs, paths, strict=True):
         taken = [name for name in graph.inputs() if f"{graph.name}.{name}" not in handed and name in arrays]
         write_arrays(target, {name: arrays[name] for name in taken})
-    return len(next(iter(arrays.values())))
+    return len(next(iter(arrays.values()))), paths

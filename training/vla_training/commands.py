@@ -115,12 +115,14 @@ def export(arguments: argparse.Namespace) -> int:
     """vla-train export."""
     check_writable(arguments.output)
     from vla_models.export_onnx import export_onnx
+    from vla_models.policy import graph_paths
     from vla_models.saved import load_policy
     from vla_training.checkpoint import pretrained_folder
 
     policy = load_policy(pretrained_folder(arguments.policy))
     difference = export_onnx(policy, arguments.output, circuits=arguments.circuits)
-    sys.stdout.write(f"{arguments.output}: ONNX Runtime differs from torch by at most {difference:.2g}\n")
+    written = ", ".join(map(str, graph_paths(arguments.output, policy.graphs())))
+    sys.stdout.write(f"{written}: ONNX Runtime differs from torch by at most {difference:.2g}\n")
     return 0
 
 
@@ -157,8 +159,8 @@ def calibrate(arguments: argparse.Namespace) -> int:
     check_writable(arguments.output)
     from vla_training.calibrate import write_calibration
 
-    frames = write_calibration(arguments.data, arguments.policy, arguments.output, arguments.frames)
-    sys.stdout.write(f"{arguments.output}: {frames} frames of held-out episodes\n")
+    frames, paths = write_calibration(arguments.data, arguments.policy, arguments.output, arguments.frames)
+    sys.stdout.write(f"{', '.join(map(str, paths))}: {frames} frames of held-out episodes\n")
     return 0
 
 

@@ -95,6 +95,7 @@ def link(programs: Mapping[str, Program], shared: Sequence[Shared]) -> Program:
         for part in made
         for layer in part.program.manifest.get("layers", [])
     ]
+    policies = {part.name: policy for part in made for policy in part.program.policies.values()}
     graphs = {part.name: part.interface for part in made}
     mine = graphs.pop(made[0].name)
     linked = Program(
@@ -110,7 +111,7 @@ def link(programs: Mapping[str, Program], shared: Sequence[Shared]) -> Program:
         others=graphs,
         memory_map=[*space.memory_map, *(m for part in made for m in part.on_chip(entries[part.name]))],
         sources=sources,
-        manifest={"layers": layers},
+        manifest={"layers": layers, **({"policies": policies} if policies else {})},
     )
     validate.validate(linked, run=hazards.checking(linked))
     return linked

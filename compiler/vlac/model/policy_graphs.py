@@ -1,7 +1,8 @@
-"""What the exported graphs of one policy say of each other in their metadata: their names, and what is handed on.
+"""What the exported graphs of one policy say in their metadata: their names, what is handed on, whose they are.
 
 `vlac.graph` is a graph's name, `vlac.carries` a JSON table from its outputs to `graph.input`, of another graph or of
-its own next run. Not here: state of one graph (`carried.py`).
+its own next run; `vlac.policy` is a digest of the policy's weights, which a program keeps in its manifest.
+Not here: state of one graph (`carried.py`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import onnx
 
 from vlac.errors import ModelError
 
-__all__ = ["CARRIES", "GRAPH", "read_said", "said_carries"]
+__all__ = ["CARRIES", "GRAPH", "read_said", "said_carries", "said_policy"]
 
-GRAPH, CARRIES = "vlac.graph", "vlac.carries"  # keys of a model's metadata
+GRAPH, CARRIES, _POLICY = "vlac.graph", "vlac.carries", "vlac.policy"  # keys of a model's metadata
+_LONGEST = 64  # characters of a policy's digest
 
 
 def read_said(path: Path) -> dict[str, str]:
@@ -26,6 +28,11 @@ def read_said(path: Path) -> dict[str, str]:
     except Exception:  # protobuf's errors have no common base
         return {}
     return {prop.key: prop.value for prop in model.metadata_props}
+
+
+def said_policy(model: onnx.ModelProto) -> str:
+    """The digest of the policy that a model is of; empty where it says none."""
+    return next((prop.value for prop in model.metadata_props if prop.key == _POLICY), "")[:_LONGEST]
 
 
 def said_carries(graphs: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:

@@ -165,7 +165,8 @@ def _telemetry(path: Path) -> npt.NDArray[np.float32]:
         raise DatasetError(
             f"{path} is {stored.dtype} {stored.shape}; it must be ({values},) or (T, {values}), of numbers."
         )
-    found = np.array(stored, np.float32).reshape(-1, values)
+    with np.errstate(over="ignore"):  # what float32 does not hold is refused below
+        found = np.array(stored, np.float32).reshape(-1, values)
     if not np.isfinite(found).all():
         raise DatasetError(f"{path} has values that are no finite numbers.")
     return found

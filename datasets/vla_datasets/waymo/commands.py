@@ -135,7 +135,7 @@ def _lines(path: Path) -> set[str]:
     try:
         if path.stat().st_size > _MOST_LINES:
             raise DatasetError(f"{path} has more than {_MOST_LINES:,} bytes; give one frame name a line.")
-        found = {line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""}
+        found = {line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()} - {""}
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path} cannot be read: {error}.") from error
     if not found:

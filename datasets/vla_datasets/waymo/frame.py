@@ -17,9 +17,10 @@ from vla_datasets.errors import DatasetError
 from vla_datasets.waymo.messages import message_class
 from vla_datasets.waymo.names import FUTURE, PAST, Camera, Intent
 
-__all__ = ["Calibration", "Floats", "Frame", "Rated", "frame_bytes", "parse_frame"]
+__all__ = ["FARTHEST", "Calibration", "Floats", "Frame", "Rated", "frame_bytes", "parse_frame"]
 
 Floats = npt.NDArray[np.float32]
+FARTHEST = 1e6  # m, m/s, m/s^2 or pixels: more is no car's
 _PAST_FIELDS = ("pos_x", "pos_y", "vel_x", "vel_y", "accel_x", "accel_y")
 _PLACE = ("pos_x", "pos_y")
 _MOST_NAME, _MOST_POINTS = 200, 1000
@@ -127,13 +128,15 @@ def _states(message: Any, fields: Sequence[str], count: int, where: str) -> Floa
         if (found := len(getattr(message, name))) != count:
             raise DatasetError(f"{where} has {found} values of {name}; it must be {count}.")
     values = np.array([getattr(message, name) for name in fields], np.float32).T
-    _check_finite(values, where)
+    _check_numbers(values, where)
     return values
 
 
-def _check_finite(values: npt.NDArray[Any], where: str) -> None:
+def _check_numbers(values: npt.NDArray[Any], where: str) -> None:
     if not np.isfinite(values).all():
         raise DatasetError(f"{where} has a value that is no finite number.")
+    if (largest := np.abs(values).max(initial=0)) > FARTHEST:  # one of them would be the mean of all frames
+        raise DatasetError(f"{where} has a value of {largest:g}; it must be up to {FARTHEST:g}.")
 
 
 def _rated(messages: Any, where: str) -> tuple[Rated, ...]:
@@ -162,7 +165,7 @@ def _calibrations(messages: Any, where: str) -> dict[Camera, Calibration]:
             raise DatasetError(f"{at} has {counts} numbers; it must be {(_INTRINSIC, _EXTRINSIC)}.")
         intrinsic = np.array(message.intrinsic)
         extrinsic = np.array(message.extrinsic.transform).reshape(4, 4)
-        _check_finite(np.append(intrinsic, extrinsic), at)
+        _check_numbers(np.append(intrinsic, extrinsic), at)
         found[camera] = Calibration(intrinsic, extrinsic, message.width, message.height)
     return found
 

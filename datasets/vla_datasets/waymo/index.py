@@ -111,9 +111,9 @@ def open_frames(root: Path) -> FrameIndex:
     files = record_files(root)
     if not files:
         raise DatasetError(f"{root} holds no TFRecords: no file is called *.tfrecord*.")
+    if not_whole := [path for path in files if path.is_file() and path.stat().st_size == 0]:
+        raise DatasetError(f"{not_whole[0]} has 0 bytes: no record of it came. Get the file again, or take it away.")
     entries = [_entry(record) for path in files for record in scan(path)]
-    if not entries:
-        raise DatasetError(f"{root}: its TFRecords are empty.")
     entries.sort(key=lambda entry: (entry.segment, entry.number))
     segments: dict[str, range] = {}
     for position, entry in enumerate(entries):

@@ -17,6 +17,7 @@ __all__ = ["decode_jpeg", "encode_jpeg"]
 
 _MOST_PIXELS = 4096 * 4096
 _QUALITY = 90
+_BEGINS = b"\xff\xd8"  # every JPEG
 
 
 def encode_jpeg(pixels: npt.NDArray[np.uint8]) -> bytes:
@@ -37,6 +38,9 @@ def decode_jpeg(jpeg: bytes, where: str, size: tuple[int, int] | None = None) ->
     Raises:
         DatasetError: it is no JPEG in colour, too large, or damaged.
     """
+    if not jpeg.startswith(_BEGINS):
+        begins = f"begins with {jpeg[:8].hex(' ')}" if jpeg else "has 0 bytes"
+        raise DatasetError(f"{where} cannot be decoded: it {begins}, which is no JPEG. Get the file again.")
     try:
         with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
             if image.width * image.height > _MOST_PIXELS:  # looked at before decoding: no decompression bombs
@@ -47,5 +51,7 @@ def decode_jpeg(jpeg: bytes, where: str, size: tuple[int, int] | None = None) ->
             return np.array(resized, np.uint8)
     except DatasetError:
         raise
+    except Image.DecompressionBombError as error:
+        raise DatasetError(f"{where} cannot be decoded: it has more than {_MOST_PIXELS:,} pixels.") from error
     except Exception as error:  # pillow raises errors of many classes for damaged files, and its own for huge ones
         raise DatasetError(f"{where} cannot be decoded: {error}.") from error

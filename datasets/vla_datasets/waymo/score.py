@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_datasets.errors import DatasetError
-from vla_datasets.waymo.frame import Frame
+from vla_datasets.waymo.frame import FARTHEST, Frame
 from vla_datasets.waymo.metrics import displacement, initial_speed, padded_raters, rater_feedback_score
 from vla_datasets.waymo.names import FUTURE
 from vla_isa.documents import read_json
@@ -23,7 +23,6 @@ __all__ = ["Motion", "Scores", "motion_of", "read_predictions", "score"]
 
 Doubles = npt.NDArray[np.float64]
 _MOST_BYTES = 2**29  # of a file of predictions
-_FARTHEST = 1e6  # m: what is farther is no place of a car in five seconds
 
 
 @dataclass(frozen=True)
@@ -132,9 +131,10 @@ def _points(path: Path, name: str, value: Any) -> Doubles:
     if points.dtype.kind not in "fiu":  # text such as "1" would become numbers
         raise DatasetError(f"{path}: the prediction of {name} holds what is no number.")
     points = points.astype(np.float64)
-    if points.shape != (FUTURE, 2) or not (np.abs(points) <= _FARTHEST).all():
+    if points.shape != (FUTURE, 2):
+        raise DatasetError(f"{path}: the prediction of {name} is {points.shape}; it must be {FUTURE} pairs of numbers.")
+    if not (near := np.abs(points) <= FARTHEST).all():
         raise DatasetError(
-            f"{path}: the prediction of {name} is {points.shape}; it must be {FUTURE} pairs of numbers, of metres up "
-            f"to {_FARTHEST:g}."
+            f"{path}: the prediction of {name} has {points[~near][0]:g}; all must be metres up to {FARTHEST:g}."
         )
     return points

@@ -22,6 +22,8 @@ from safetensors import SafetensorError, safe_open
 from vla_isa.documents import read_json
 from vla_models.errors import PolicyError
 from vla_models.option_types import check_types
+from vla_models.outside_weights import finite_floats
+from vla_models.saved import saved_folder
 from vla_models.siglip.sizes import SIGLIP_COLOUR, TowerSizes
 from vla_models.siglip.vision import SiglipVision
 
@@ -58,11 +60,12 @@ class Tower:
 
 
 def read_tower(folder: Path) -> Tower:
-    """The tower of a folder.
+    """The tower of a folder: that of `transformers`, a saved `siglip_tower`, or the run that trained one.
 
     Raises:
         PolicyError: a file is missing or damaged, it is no such tower, or its weights do not fit its sizes.
     """
+    folder = saved_folder(folder)
     try:
         options = _options(folder)
         check_types(str(folder), TowerSizes, options)
@@ -131,14 +134,8 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
         with safe_open(path, "pt") as file:
             for name in names:
                 if name.startswith(wanted) and not name.endswith("position_ids"):
-                    found[name.removeprefix(start)] = _floats(name, file.get_tensor(name))
+                    found[name.removeprefix(start)] = finite_floats(name, file.get_tensor(name))
     return found
-
-
-def _floats(name: str, weight: torch.Tensor) -> torch.Tensor:
-    if not weight.is_floating_point() or not weight.isfinite().all():
-        raise ValueError(f"{name} is {weight.dtype}; it must be of finite floats, without a scale elsewhere")
-    return weight.float()
 
 
 def _digest(options: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> str:

@@ -6,14 +6,17 @@ It comes from outside: nothing is fetched, weights are read from safetensors alo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from vla_models.errors import PolicyError
+from vla_models.outside_weights import finite_floats
 from vla_models.sim_v0.config import SimV0Config
 from vla_models.sim_v0.turn import turn
 
@@ -23,6 +26,8 @@ T = TypeVar("T")
 
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _KINDS = ("llama", "gpt2", "opt")  # others may look at later tokens too, or take rows of another form
+_MASKS = (".attn.bias", ".attn.masked_bias")  # which older files of GPT-2 hold as well
+_LAYER = re.compile(r"\b(?:layers|h)\.(\d+)\.")  # in a weight's name
 
 
 class Backbone(nn.Module):  # type: ignore[misc]  # torch is untyped here
@@ -41,6 +46,9 @@ class Backbone(nn.Module):  # type: ignore[misc]  # torch is untyped here
             there, back = turn(model)
             self.register_buffer("there", there)
             self.register_buffer("back", back)
+        for module in model.modules():
+            if type(module).__name__.endswith("RMSNorm"):
+                module.register_forward_pre_hook(_nothing_to_zeros)
         self.requires_grad_(False)
         self.train()
 
@@ -56,26 +64,34 @@ class Backbone(nn.Module):  # type: ignore[misc]  # torch is untyped here
         return found @ self.back if self.turned else found
 
 
+def _nothing_to_zeros(norm: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
+    """No gradient to rows of zeros, which are tokens without pictures. A norm makes it hundreds of times larger there,
+    and behind many layers it is infinite, for all tokens."""
+    (rows,) = given
+    if not (torch.is_grad_enabled() and rows.requires_grad):
+        return None
+    return (torch.where(rows.detach().any(dim=-1, keepdim=True), rows, rows.detach()),)
+
+
 def read_backbone(folder: Path, layers: int, tokens: int) -> Backbone:
     """The first layers of a folder's language model.
 
     Raises:
-        PolicyError: there is none that can be read, it lacks weights, has fewer layers, or takes fewer tokens; or
-            `transformers` is missing.
+        PolicyError: there is none that can be read, its weights are not those of its sizes, or no finite floats, it
+            has fewer layers, or takes fewer tokens; or `transformers` is missing.
     """
     hf = _transformers()
 
     def read() -> Backbone:
         config = hf.AutoConfig.from_pretrained(folder, **_LOCAL)
         _check(config, layers, tokens)
+        _check_files(folder)
         config.num_hidden_layers = layers
         hf.utils.logging.set_verbosity_error()  # it would list what is left out
         hf.utils.logging.disable_progress_bar()
-        model, found = hf.AutoModel.from_pretrained(
-            folder, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **_LOCAL
-        )
-        if missing := sorted(found["missing_keys"]):  # the library would draw them at random
-            raise ValueError(f"its *.safetensors lack {len(missing)} of its weights, such as {missing[0]}")
+        asked = {"use_safetensors": True, "dtype": torch.float32, "ignore_mismatched_sizes": True}  # they are told here
+        model, found = hf.AutoModel.from_pretrained(folder, config=config, output_loading_info=True, **asked, **_LOCAL)
+        _check_found(found, layers)
         return Backbone(model, turned=config.model_type == "llama")
 
     return _from_outside(folder, read)
@@ -90,6 +106,29 @@ def _check(config: Any, layers: int, tokens: int) -> None:
         raise ValueError(f"it takes {config.max_position_embeddings} tokens, and {tokens} come")
     if getattr(config, "word_embed_proj_dim", config.hidden_size) != config.hidden_size:
         raise ValueError("'word_embed_proj_dim' is not 'hidden_size'; its tokens have another width than its rows")
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse what the library would read as something else."""
+    if (folder / "adapter_config.json").exists():
+        raise ValueError("it has an adapter (adapter_config.json) beside the model; merge it, and save that model")
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118  # it is no mapping
+                if not name.endswith(_MASKS):
+                    finite_floats(f"{path.name}: {name}", file.get_tensor(name))
+
+
+def _check_found(found: Mapping[str, Any], layers: int) -> None:
+    """Refuse a model some of whose weights the library would draw at random, or leave out."""
+    if wrong := sorted(found["mismatched_keys"]):
+        name, there, wanted = wrong[0]
+        raise ValueError(f"{name} is {[*there]} in its *.safetensors, and by the sizes in config.json {[*wanted]}")
+    if missing := sorted(found["missing_keys"]):
+        raise ValueError(f"its *.safetensors lack {len(missing)} of its weights, such as {missing[0]}")
+    numbers = {name: _LAYER.search(name) for name in found["unexpected_keys"]}
+    if more := sorted(name for name, at in numbers.items() if at is not None and int(at[1]) < layers):
+        raise ValueError(f"its *.safetensors have {more[0]}, which a model of the sizes in config.json does not have")
 
 
 def backbone_width(folder: Path) -> int:

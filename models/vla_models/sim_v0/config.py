@@ -84,7 +84,7 @@ _RANGES = (
     ("width", 2, 65536),
     ("heads", 1, 256),
     ("layers", 1, 256),
-    ("frames", 1, 256),
+    ("frames", 2, 256),
     ("video_tokens", 1, 256),
     ("features", 1, 65536),
     ("image_size", 2, 4096),

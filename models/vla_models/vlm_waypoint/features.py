@@ -95,7 +95,10 @@ class FeatureCache:
                     found[place] = (key, _check(key, row), row)
                 file.write(found.tobytes())
         except OSError as error:
-            raise OutputError(f"output '{self._path}' cannot be written: {error.strerror}; free some room") from error
+            raise OutputError(
+                f"output '{self._path}' cannot be written: {error.strerror}; free some room, or choose another "
+                "'feature_cache'"
+            ) from error
         self._look()
 
 

@@ -120,6 +120,14 @@ CASES: dict[str, tuple[bytes, str]] = {
         wire.frame(future_states=wire.states(spoiled(wire.future(), np.inf), wire.PLACE)),
         "future_states has a value that is no finite number",
     ),
+    "far": (
+        wire.frame(past_states=wire.states(spoiled(wire.past(), -3e30), wire.MOTION)),
+        r"past_states has a value of 3e\+30; it must be up to 1e\+06",
+    ),
+    "far rated": (
+        wire.frame(rated=[wire.states(spoiled(wire.future(), 2e6), wire.PLACE, 5.0)]),
+        r"preference_trajectories 0.* has a value of 2e\+06",
+    ),
     "score": (
         wire.frame(rated=[wire.states(wire.future(), wire.PLACE, 10.5)]),
         "preference_trajectories 0 has the score 10.5; it must be 0 to 10",
@@ -205,13 +213,13 @@ def test_pictures_that_are_refused() -> None:
     start = bomb.index(b"\xff\xc0")
     bomb[start + 5 : start + 9] = b"\xff\xff\xff\xff"  # 65,535 x 65,535 pixels
     for data, message in (
-        (bytes(bomb), "65535|decompression bomb"),
+        (bytes(bomb), "it has more than 16,777,216 pixels"),
         (coded("RGB", (4097, 4096)), "has 4097 x 4096 pixels; at most 16,777,216"),
         (coded("L"), "has the colours L; it must be RGB"),
         (coded("CMYK"), "has the colours CMYK"),
-        (coded("RGB", kind="PNG"), "cannot be decoded"),
+        (coded("RGB", kind="PNG"), "it begins with 89 50 4e 47 0d 0a 1a 0a, which is no JPEG"),
         (coded("RGB")[:-30], "cannot be decoded"),
-        (b"", "cannot be decoded"),
+        (b"", "it has 0 bytes, which is no JPEG"),
     ):
         with pytest.raises(DatasetError, match=message):
             decode_jpeg(data, WHERE)

@@ -60,7 +60,7 @@ def test_some_frames(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     hidden = said(capsys, folder, "--baseline", "constant_turn", "--split", "test")
     assert hidden.endswith("no frame has a future or a rated trajectory to compare with\n")
     names = tmp_path / "names.txt"
-    names.write_text("b-000\na-001\n\n")
+    names.write_text("b-000\na-001\n\n", encoding="utf-8-sig")  # as Windows' editors do
     both = said(capsys, folder, "--baseline", "constant_turn", "--names", names)
     assert "2 frames" in both and "(1 frames)" in both
     names.write_text("b-000\nz-001\n")
@@ -80,6 +80,9 @@ def test_predictions_of_a_file(folder: Path, tmp_path: Path, capsys: pytest.Capt
     path.write_text(json.dumps({**points, "c-000": [[1, 2]] * 20}))
     found = said(capsys, folder, "--predictions", path)
     assert "ADE@3s 0.000 m, ADE@5s 0.000 m from where the car was (3 frames)" in found
+    path.write_text(json.dumps(points)[:-1] + f', "a-000": {points["a-001"]}}}')
+    assert main(["waymo-score", str(folder), "--predictions", str(path)]) == 1
+    assert "p.json cannot be read: it has 'a-000' twice" in capsys.readouterr().err
     for value, message in (
         ([1, 2], "is no object"),
         ({"a-000": points["a-000"]}, "has no prediction of 3 of 4 frames, such as a-001"),
@@ -87,8 +90,8 @@ def test_predictions_of_a_file(folder: Path, tmp_path: Path, capsys: pytest.Capt
         ({**points, "c-000": [[1, None]] * 20}, "the prediction of c-000 holds what is no number"),
         ({**points, "c-000": [["1", "2"]] * 20}, "the prediction of c-000 holds what is no number"),
         ({**points, "c-000": [[True, False]] * 20}, "the prediction of c-000 holds what is no number"),
-        ({**points, "c-000": [[1, float("nan")]] * 20}, r"it must be 20 pairs of numbers, of metres up to 1e\+06"),
-        ({**points, "c-000": [[1e308, 1e308]] * 20}, r"it must be 20 pairs of numbers, of metres up to 1e\+06"),
+        ({**points, "c-000": [[1, float("nan")]] * 20}, r"of c-000 has nan; all must be metres up to 1e\+06"),
+        ({**points, "c-000": [[1e308, 1e308]] * 20}, r"of c-000 has 1e\+308; all must be metres up to 1e\+06"),
         ({**points, "c-000": [[1, "left"]] * 20}, "the prediction of c-000 holds what is no number"),
         ({**points, "c-000": [[1, 2], [3]]}, "the prediction of c-000 holds what is no number"),
     ):

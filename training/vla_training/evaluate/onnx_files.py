@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_isa.errors import VlaError
+from vla_models.weights_id import POLICY
 from vla_training.errors import EvaluationError
 from vla_training.evaluate.backends import RunnerSpec, graph_file
 from vla_training.evaluate.graph_calls import Compute, GraphRun, chained
+from vla_training.evaluate.same_policy import refuse_another
 
 __all__ = ["OnnxFile", "onnx_calls"]
 
@@ -46,6 +48,12 @@ class OnnxFile:
     def metadata(self) -> dict[str, str]:
         """What the file says of itself."""
         return dict(self._session.get_modelmeta().custom_metadata_map)
+
+    @property
+    def policies(self) -> dict[str, str]:
+        """The file's name -> digest of the weights of the policy that it is of, where it says so."""
+        said = self.metadata.get(POLICY)
+        return {} if said is None else {self._path.name: said}
 
     def run(self, inputs: Arrays) -> Arrays:
         """N inputs on axis 0 -> N outputs on axis 0, one run each.
@@ -81,6 +89,8 @@ def onnx_calls(spec: RunnerSpec, calls: Sequence[str]) -> Compute:
             f"give {spec.path.name} for its graphs {', '.join(path.name for path in paths.values())}."
         )
     files = {name: OnnxFile(path) for name, path in paths.items()}
+    for file in files.values():
+        refuse_another(spec, file.policies)
     try:
         pairs = said_carries({name: file.metadata for name, file in files.items()})
     except VlaError as error:

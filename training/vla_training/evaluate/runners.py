@@ -25,6 +25,7 @@ from vla_training.evaluate.backends import RunnerSpec, ServerSpec
 from vla_training.evaluate.graph_calls import GraphRun, calls_of, chained
 from vla_training.evaluate.onnx_files import OnnxFile, onnx_calls
 from vla_training.evaluate.runner import Runner
+from vla_training.evaluate.same_policy import entry_of_policy, refuse_another
 
 __all__ = ["Compute", "NetworkRunner", "circuits_runner", "make_runner", "module_compute", "network_runner"]
 
@@ -184,6 +185,7 @@ def _onnx_runner(spec: RunnerSpec) -> NetworkRunner:
         if calls := calls_of(make()):
             return NetworkRunner(onnx_calls(spec, calls), make)
     network = OnnxFile(spec.path)
+    refuse_another(spec, network.policies)
     if "input" in json.loads(network.metadata.get(_TASK_MASKS, "{}")):
         raise EvaluationError(f"{spec.path} is a policy without its gates; evaluate its program, or the saved policy.")
     return NetworkRunner(network.run, _preprocessor(spec, network.inputs, network.outputs))
@@ -198,12 +200,14 @@ def _program_runner(spec: RunnerSpec) -> NetworkRunner:
         if calls := calls_of(make()):
             return _program_calls(spec, session, make, calls)
     # the model's own: the device's are others where the host computes the model's first or last nodes
-    made = session.program.model_outputs if isinstance(session, vlarun.Session) else session.package.outputs
-    wanted, optional = session.wanted_inputs()
+    entry = entry_of_policy(spec, session.program.policies) if isinstance(session, vlarun.Session) else None
+    made = session.at(entry).model_outputs if isinstance(session, vlarun.Session) else session.package.outputs
+    wanted, optional = session.wanted_inputs(entry=entry) if entry else session.wanted_inputs()
     make = _preprocessor(spec, [t.name for t in wanted], [t.name for t in made], optional)
     if isinstance(session, vlarun.Session) and session.program.tasks is not None:
         return circuits_runner(spec, session, make)
-    runner = NetworkRunner(lambda inputs: session.run(dict(inputs)), make, lambda: session.cycles)
+    of_policy = {"entry": entry} if entry else {}
+    runner = NetworkRunner(lambda inputs: session.run(dict(inputs), **of_policy), make, lambda: session.cycles)
     runner.computes_on_host = not isinstance(session, vlarun.Session)
     return runner
 
@@ -237,6 +241,7 @@ def _program_calls(
     from vlarun.calls import plan_calls
 
     made = make()
+    refuse_another(spec, {name: policy for name, policy in session.program.policies.items() if name in entries})
     try:
         calls = plan_calls(session, entries, made.input_names, made.output_names)
     except VlaError as error:

@@ -1,0 +1,73 @@
+"""Which policy a model or a program is of: a digest of its weights, which `export_onnx` writes into the metadata.
+
+Two policies of one kind take and give tensors of the same names; with the other one's preprocessor and head, what a
+program says would be wrong without a word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from vla_models.errors import PolicyError
+from vla_models.saved import WEIGHTS_FILE
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["POLICY", "entry_of", "id_of", "saved_id"]
+
+POLICY = "vlac.policy"  # key of the metadata
+
+
+def id_of(policy: torch.nn.Module) -> str:
+    """Of what would be saved of a policy."""
+    return _digest((n, w.detach().cpu().contiguous().numpy()) for n, w in policy.state_dict().items())
+
+
+def saved_id(folder: Path) -> str:
+    """Of a saved policy; as `id_of` of the loaded one.
+
+    Raises:
+        PolicyError: its weights cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return _digest(load_file(folder / WEIGHTS_FILE).items())
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        raise PolicyError(f"{folder} is not a saved policy: {error}.") from error
+
+
+def entry_of(folder: Path, said: Mapping[str, str], origin: str) -> str:
+    """The first entry point that is of a saved policy.
+
+    Args:
+        said: digests by entry point, at least one.
+        origin: what says so.
+
+    Raises:
+        PolicyError: none is, or the policy cannot be read.
+    """
+    mine = saved_id(folder)
+    found = [entry for entry, policy in said.items() if policy == mine]
+    if not found:
+        others = ", ".join(f"'{policy}'" for policy in sorted(set(said.values())))
+        raise PolicyError(
+            f"{origin} was made from the weights {others}; those of {folder} are '{mine}'. Give the policy that it was "
+            "exported from, or export and compile this one."
+        )
+    return found[0]
+
+
+def _digest(weights: Iterable[tuple[str, npt.NDArray[Any]]]) -> str:
+    found = hashlib.sha256()
+    for name, array in sorted(weights, key=lambda pair: pair[0]):
+        found.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()[:16]
