@@ -134,9 +134,9 @@ def _policy(name: str, session: Session | PackageSession) -> PolicyFactory:
         VlaError: there is none, or its tensors are not the program's.
     """
     make = served_preprocessor(name)
-    said = session.program.policies if isinstance(session, Session) else {}
-    for entry, policy in said.items() if Path(name).is_dir() else ():
-        entry_of(saved_folder(Path(name)), {entry: policy}, f"entry point '{entry}'")
+    said = session.program.policies if isinstance(session, Session) and Path(name).is_dir() else {}
+    for entry in said.keys() & set(_calls(name) or said):  # others may be of other policies
+        entry_of(saved_folder(Path(name)), {entry: said[entry]}, f"entry point '{entry}'")
     made, (wanted, optional) = make(), session.wanted_inputs()
     if entries := _calls(name):
         if not isinstance(session, Session):

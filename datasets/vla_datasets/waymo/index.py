@@ -110,9 +110,10 @@ def open_frames(root: Path) -> FrameIndex:
     """
     files = record_files(root)
     if not files:
-        raise DatasetError(f"{root} holds no TFRecords: no file is called *.tfrecord*.")
-    if not_whole := [path for path in files if path.is_file() and path.stat().st_size == 0]:
-        raise DatasetError(f"{not_whole[0]} has 0 bytes: no record of it came. Get the file again, or take it away.")
+        why = "no file is called *.tfrecord*" if root.exists() else "it does not exist"
+        raise DatasetError(f"{root} holds no TFRecords: {why}.")
+    if empty := [path for path in files if path.is_file() and path.stat().st_size == 0]:
+        raise DatasetError(f"{empty[0]} has 0 bytes: no record of it came. Get the file again, or take it away.")
     entries = [_entry(record) for path in files for record in scan(path)]
     entries.sort(key=lambda entry: (entry.segment, entry.number))
     segments: dict[str, range] = {}

@@ -77,7 +77,7 @@ def test_files_of_which_some_say_no_split_are_refused(tmp_path: Path) -> None:
 def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"holds no TFRecords"):
         open_frames(tmp_path)
-    with pytest.raises(DatasetError, match=r"holds no TFRecords"):
+    with pytest.raises(DatasetError, match=r"no\.tfrecord holds no TFRecords: it does not exist"):
         open_frames(tmp_path / "no.tfrecord")
     path = wire.write(tmp_path / "a.tfrecord", [])
     wire.write(tmp_path / "b.tfrecord", named("b-1"))  # of a download that broke off, one file may be there
