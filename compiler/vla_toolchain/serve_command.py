@@ -19,7 +19,7 @@ from vla_isa.program import Program
 from vla_models.policy import Preprocessor, history_of
 from vla_models.registry import find_policy
 from vla_models.saved import load_preprocessor, saved_folder
-from vla_models.weights_id import entry_of
+from vla_models.weights_id import refuse_another
 from vlarun.backends import create
 from vlarun.calls import Call, Chooser, choose_entry, plan_calls
 from vlarun.partitions import PackageSession, open_session
@@ -134,9 +134,6 @@ def _policy(name: str, session: Session | PackageSession) -> PolicyFactory:
         VlaError: there is none, or its tensors are not the program's.
     """
     make = served_preprocessor(name)
-    said = session.program.policies if isinstance(session, Session) and Path(name).is_dir() else {}
-    for entry in said.keys() & set(_calls(name) or said):  # others may be of other policies
-        entry_of(saved_folder(Path(name)), {entry: said[entry]}, f"entry point '{entry}'")
     made, (wanted, optional) = make(), session.wanted_inputs()
     if entries := _calls(name):
         if not isinstance(session, Session):
@@ -145,6 +142,7 @@ def _policy(name: str, session: Session | PackageSession) -> PolicyFactory:
             calls = plan_calls(session, entries, made.input_names, made.output_names)
         except InputError as error:
             raise ConfigError(f"policy '{name}': {error}") from error
+        _refuse_another(name, session, entries)
         return lambda: PolicyEpisode(make(), calls)
     needed = {value.name for value in wanted} - optional
     if not needed <= set(made.input_names) <= {value.name for value in wanted}:
@@ -157,8 +155,17 @@ def _policy(name: str, session: Session | PackageSession) -> PolicyFactory:
             chooser = choose_entry(session, made)
         except InputError as error:
             raise ConfigError(f"policy '{name}': {error}") from error
+        _refuse_another(name, session)
         return lambda: PolicyEpisode(make(), entry=chooser)
+    _refuse_another(name, session)
     return lambda: PolicyEpisode(make())
+
+
+def _refuse_another(name: str, session: Session | PackageSession, entries: Sequence[str] = ()) -> None:
+    """Refuse a program of other weights than those of the policy in a folder; of many entry points, these alone."""
+    said = session.program.policies if isinstance(session, Session) and Path(name).is_dir() else {}
+    asked = {entry: policy for entry, policy in said.items() if not entries or entry in entries}
+    refuse_another(saved_folder(Path(name)), asked, "the program")
 
 
 def _calls(name: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from vla_models.saved import WEIGHTS_FILE
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["POLICY", "entry_of", "id_of", "saved_id"]
+__all__ = ["POLICY", "entry_of", "id_of", "refuse_another", "saved_id"]
 
 POLICY = "vlac.policy"  # key of the metadata
 
@@ -44,25 +44,33 @@ def saved_id(folder: Path) -> str:
         raise PolicyError(f"{folder} is not a saved policy: {error}.") from error
 
 
-def entry_of(folder: Path, said: Mapping[str, str], origin: str) -> str:
-    """The first entry point that is of a saved policy.
-
-    Args:
-        said: digests by entry point, at least one.
-        origin: what says so.
+def entry_of(folder: Path, said: Mapping[str, str]) -> str | None:
+    """The first entry point that is of a saved policy, of digests by entry point; None where none is.
 
     Raises:
-        PolicyError: none is, or the policy cannot be read.
+        PolicyError: the policy cannot be read.
     """
-    mine = saved_id(folder)
-    found = [entry for entry, policy in said.items() if policy == mine]
-    if not found:
-        others = ", ".join(f"'{policy}'" for policy in sorted(set(said.values())))
-        raise PolicyError(
-            f"{origin} was made from the weights {others}; those of {folder} are '{mine}'. Give the policy that it was "
-            "exported from, or export and compile this one."
-        )
-    return found[0]
+    mine = saved_id(folder) if said else ""
+    return next((entry for entry, policy in said.items() if policy == mine), None)
+
+
+def refuse_another(folder: Path, said: Mapping[str, str], origin: str) -> None:
+    """Refuse entry points that are not of a saved policy.
+
+    Args:
+        said: digests by entry point.
+        origin: whose they are.
+
+    Raises:
+        PolicyError: one is of other weights, or the policy cannot be read.
+    """
+    mine = saved_id(folder) if said else ""
+    for entry, policy in said.items():
+        if policy != mine:
+            raise PolicyError(
+                f"{origin}, '{entry}', was made from the weights '{policy}'; those of {folder} are '{mine}'. Give the "
+                "policy that it was exported from, or export and compile this one."
+            )
 
 
 def _digest(weights: Iterable[tuple[str, npt.NDArray[Any]]]) -> str:

@@ -135,7 +135,10 @@ def test_the_runner_takes_each_frame_to_its_command(case: Case, monkeypatch: pyt
 
 
 def test_what_cannot_choose_is_refused(case: Case, tmp_path: Path) -> None:
-    runner = network_runner(RunnerSpec("sim", case.program, str(case.saved["dense"])))
+    program = image.load(case.program)
+    del program.manifest["policies"]  # of a policy of other weights it would be refused at once
+    image.save(program, tmp_path / "any.bin")
+    runner = network_runner(RunnerSpec("sim", tmp_path / "any.bin", str(case.saved["dense"])))
     with pytest.raises(VlaError, match=r"has tasks \(main, follow_lane.*and the policy chooses none"):
         runner._compute(case.frame(0))
     with pytest.raises(EvaluationError, match="is a policy without its gates"):

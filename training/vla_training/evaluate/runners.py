@@ -185,10 +185,11 @@ def _onnx_runner(spec: RunnerSpec) -> NetworkRunner:
         if calls := calls_of(make()):
             return NetworkRunner(onnx_calls(spec, calls), make)
     network = OnnxFile(spec.path)
-    refuse_another(spec, network.policies)
     if "input" in json.loads(network.metadata.get(_TASK_MASKS, "{}")):
         raise EvaluationError(f"{spec.path} is a policy without its gates; evaluate its program, or the saved policy.")
-    return NetworkRunner(network.run, _preprocessor(spec, network.inputs, network.outputs))
+    make = _preprocessor(spec, network.inputs, network.outputs)
+    refuse_another(spec, network.policies)
+    return NetworkRunner(network.run, make)
 
 
 def _program_runner(spec: RunnerSpec) -> NetworkRunner:
@@ -200,10 +201,12 @@ def _program_runner(spec: RunnerSpec) -> NetworkRunner:
         if calls := calls_of(make()):
             return _program_calls(spec, session, make, calls)
     # the model's own: the device's are others where the host computes the model's first or last nodes
-    entry = entry_of_policy(spec, session.program.policies) if isinstance(session, vlarun.Session) else None
+    said = session.program.policies if isinstance(session, vlarun.Session) else {}
+    entry = entry_of_policy(spec, said)
     made = session.at(entry).model_outputs if isinstance(session, vlarun.Session) else session.package.outputs
     wanted, optional = session.wanted_inputs(entry=entry) if entry else session.wanted_inputs()
     make = _preprocessor(spec, [t.name for t in wanted], [t.name for t in made], optional)
+    refuse_another(spec, said if entry is None else {})
     if isinstance(session, vlarun.Session) and session.program.tasks is not None:
         return circuits_runner(spec, session, make)
     of_policy = {"entry": entry} if entry else {}
@@ -241,11 +244,11 @@ def _program_calls(
     from vlarun.calls import plan_calls
 
     made = make()
-    refuse_another(spec, {name: policy for name, policy in session.program.policies.items() if name in entries})
     try:
         calls = plan_calls(session, entries, made.input_names, made.output_names)
     except VlaError as error:
         raise EvaluationError(f"{spec.path} and policy '{spec.policy}': {error}.") from error
+    refuse_another(spec, {name: policy for name, policy in session.program.policies.items() if name in entries})
     counted: list[int] = []  # cycles of the calls of each of the last observations
 
     def run(inputs: Inputs) -> Outputs:
