@@ -21,6 +21,7 @@ from vla_isa.errors import OutputError
 from vla_models.errors import PolicyError
 from vla_models.policy import Preprocessor
 from vla_models.registry import PolicySpec, find_saved
+from vla_models.saved_files import CONFIG_FILE, WEIGHTS_FILE, saved_folder
 
 if TYPE_CHECKING:
     import torch
@@ -36,9 +37,6 @@ __all__ = [
     "saved_folder",
     "whole_folder",
 ]
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
 
 
 def save_policy(folder: Path, name: str, config: Any, weights: Mapping[str, torch.Tensor]) -> None:
@@ -82,14 +80,6 @@ def whole_folder(out: Path) -> Iterator[Path]:
         raise OutputError(f"output folder '{out}' cannot be written: {error.strerror}") from error
     except SafetensorError as error:  # its writer's errors are no OSError
         raise OutputError(f"output folder '{out}' cannot be written: {error}") from error
-
-
-def saved_folder(folder: Path) -> Path:
-    """Where the saved policy of a folder is: the newest one of a training's run, that of a checkpoint, or it itself."""
-    for inside in (folder / "checkpoints" / "last" / "pretrained_model", folder / "pretrained_model"):
-        if (inside / CONFIG_FILE).is_file():
-            return inside
-    return folder
 
 
 def load_config(folder: Path) -> tuple[PolicySpec, Any]:

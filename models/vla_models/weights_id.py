@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from vla_models.errors import PolicyError
-from vla_models.saved import WEIGHTS_FILE
+from vla_models.saved_files import WEIGHTS_FILE
 
 if TYPE_CHECKING:
     import torch

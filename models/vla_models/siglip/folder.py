@@ -23,7 +23,7 @@ from vla_isa.documents import read_json
 from vla_models.errors import PolicyError
 from vla_models.option_types import check_types
 from vla_models.outside_weights import finite_floats
-from vla_models.saved import saved_folder
+from vla_models.saved_files import saved_folder
 from vla_models.siglip.sizes import SIGLIP_COLOUR, TowerSizes
 from vla_models.siglip.vision import SiglipVision
 
