@@ -19,9 +19,12 @@ class FakeSession:
         self._backend = backend
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self._inputs = inputs
-        self.program = types.SimpleNamespace(model_outputs=outputs, tasks=None)
+        self.program = types.SimpleNamespace(model_outputs=outputs, tasks=None, policies={})
         self.stats: dict[str, Any] = {}
         self.cycles = 0
+
+    def at(self, entry: str | None) -> Any:
+        return self.program
 
     def wanted_inputs(self) -> tuple[list[Any], set[str]]:
         return self._inputs, set()

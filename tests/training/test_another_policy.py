@@ -74,7 +74,7 @@ def test_from_demonstrations_to_a_program(tmp_path: Path) -> None:
 
     model, program, calibration = tmp_path / "model.onnx", tmp_path / "prog.bin", tmp_path / "calib.npz"
     export_onnx(load_policy(run / last / "pretrained_model"), model)
-    assert write_calibration(data, run, calibration, 32) == (32, [calibration])
+    assert write_calibration(data, run, calibration, 32) == (19, [calibration])
     options = ["--config", "tiny", "--calib", str(calibration)]
     assert vlac(["compile", str(model), "-o", str(program), *options]) == 0
 
