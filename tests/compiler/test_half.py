@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import vlarun
+from vla_toolchain.verify.reference import exact_reference
 from vla_toolchain.vlac_cli import main
 
 RNG = np.random.default_rng(0)
@@ -70,6 +71,7 @@ def test_a_half_model_is_that_of_the_same_numbers(kind: str, inside: bool, tmp_p
     assert found.shape == exact.shape and 10 * np.log10((exact**2).mean() / ((found - exact) ** 2).mean()) > 30
 
 
+@pytest.mark.skipif(not exact_reference(), reason="ONNX Runtime's int8 convolution is exact only on CPUs with VNNI")
 def test_verify_judges_bfloat16(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     onnx.save(model(TensorProto.BFLOAT16, W, B), tmp_path / "m.onnx")
     np.savez(tmp_path / "calib.npz", x=X)
