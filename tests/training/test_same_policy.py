@@ -19,14 +19,13 @@ from vla_training.evaluate.backends import RunnerSpec
 from vla_training.evaluate.runners import network_runner
 from vlarun import Session, open_session
 
-pytest.importorskip("torch")
 OPTIONS = {"method": "direct", "width": 16, "blocks": 1}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two policies of one kind, saved and exported; programs of the first, and of both."""
-    import torch
+    torch = pytest.importorskip("torch")
 
     from vla_models.export_onnx import export_onnx
     from vla_models.saved import save_whole_policy
