@@ -10,6 +10,7 @@ from vla_isa import image
 from vla_isa.files import make_folder
 from vla_training.calibrate import calibration_arrays
 from vlac import CompileOptions, compile_file, compile_graphs
+from vlac.options import ACTIVATIONS
 
 __all__ = ["compiled", "onnx_files"]
 
@@ -22,7 +23,7 @@ def onnx_files(program: Path, graphs: Sequence[str]) -> dict[str, Path]:
     return {name: model if len(graphs) == 1 else model.with_stem(f"{model.stem}-{name}") for name in graphs}
 
 
-def compiled(policy: Path, program: Path, data: Path, config: str) -> Path:
+def compiled(policy: Path, program: Path, data: Path, config: str, activations: str = ACTIVATIONS[0]) -> Path:
     """The program's file; what is there already is taken as it is.
 
     Args:
@@ -31,6 +32,7 @@ def compiled(policy: Path, program: Path, data: Path, config: str) -> Path:
         program: the file, beside which the exported models lie.
         data: whose held-out frames calibrate.
         config: of the hardware.
+        activations: what its layers read.
 
     Raises:
         VlaError: the policy is not exported, or the compiler refuses it.
@@ -45,7 +47,10 @@ def compiled(policy: Path, program: Path, data: Path, config: str) -> Path:
     export_onnx(module, program.with_suffix(".onnx"))
     arrays = calibration_arrays(data, policy, _FRAMES)
     graphs = module.graphs()
-    options = {g.name: CompileOptions(calibration={name: arrays[name] for name in g.inputs()}) for g in graphs}
+    options = {
+        g.name: CompileOptions(calibration={name: arrays[name] for name in g.inputs()}, activations=activations)
+        for g in graphs
+    }
     files = onnx_files(program, [graph.name for graph in graphs])
     if len(graphs) > 1:
         image.save(compile_graphs(files, config, options).program, program)

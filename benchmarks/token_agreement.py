@@ -1,6 +1,7 @@
 """Tokens that the device says beside those of ONNX Runtime: how often its ArgMax is the same, behind the same tokens.
 
     python benchmarks/token_agreement.py RUN --data runs/pusht --out runs/pusht_success [--frames N]
+        [--activations int16]
 
 A run is a folder of `vla-train train` with the policy `flow_autoregressive`; its program for `u50` is that of
 `pusht_success.py`, in the same --out, or is made now. Frames are held-out ones of --data. Both decode greedily, each a
@@ -31,6 +32,7 @@ from vla_models.saved import load_config
 from vla_training.calibrate import calibration_arrays
 from vla_training.checkpoint import pretrained_folder
 from vla_training.errors import EvaluationError
+from vlac.options import ACTIVATIONS
 
 _CONFIG = "u50"
 _OTHER_SEED = 1  # frames of another draw than those that calibrate
@@ -64,17 +66,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of vla-train train")
     parser.add_argument("--data", type=Path, required=True, help="demonstrations, of whose held-out frames are taken")
     parser.add_argument("--out", type=Path, required=True, help="folder of the program")
+    parser.add_argument("--activations", choices=ACTIVATIONS, default=ACTIVATIONS[0], help="what its layers read")
     parser.add_argument("--frames", type=count, default=500, help="how many chunks")
     arguments = parser.parse_args(argv)
     try:
-        print(json.dumps(measured(arguments.run, arguments.data, arguments.out, arguments.frames), indent=2))
+        print(json.dumps(measured(**vars(arguments)), indent=2))
     except VlaError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def measured(run: Path, data: Path, out: Path, frames: int) -> dict[str, float]:
+def measured(run: Path, data: Path, out: Path, frames: int, activations: str) -> dict[str, float]:
     """Of the run's program, on held-out frames.
 
     Raises:
@@ -85,7 +88,8 @@ def measured(run: Path, data: Path, out: Path, frames: int) -> dict[str, float]:
     _, config = load_config(policy)
     if not isinstance(config, FlowAutoregressiveConfig):
         raise EvaluationError(f"{run} is no run of the policy 'flow_autoregressive'; its tokens are what is compared.")
-    program = compiled(policy, out / "programs" / f"{run.name}-{config.sampler_steps}.bin", data, _CONFIG)
+    name = "-".join([run.name, str(config.sampler_steps), *([activations] if activations != ACTIVATIONS[0] else [])])
+    program = compiled(policy, out / "programs" / f"{name}.bin", data, _CONFIG, activations)
     device = vlarun.Session(str(program))
     file = onnx_files(program, HEADS)[AUTOREGRESSIVE]
     float_ = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])

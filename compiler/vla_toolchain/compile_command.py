@@ -26,7 +26,7 @@ from vla_toolchain.verify.report import loss_report, print_verification
 from vlac.api import compile_file
 from vlac.errors import ModelError
 from vlac.import_onnx.shapes import shape_argument
-from vlac.options import PERCENTILE, ROUNDING_NAMES, CompileOptions
+from vlac.options import ACTIVATIONS, PERCENTILE, ROUNDING_NAMES, CompileOptions
 from vlac.partition.sample import sample_values
 from vlac.partition.table import PartitionCost, partition_costs, partitions_text, total_text
 from vlac.passes import Compilation
@@ -119,6 +119,7 @@ def options_of(args: argparse.Namespace, **more: Any) -> CompileOptions:
         calibration=args.calib,
         calibration_method=args.calib_method or "minmax",
         percentile=PERCENTILE if args.percentile is None else args.percentile,
+        activations=args.activations or ACTIVATIONS[0],
         equalize=args.equalize,
         bias_correction=args.bias_correction,
         rounding=args.rounding,
@@ -210,6 +211,7 @@ def check_used(args: argparse.Namespace, state: Compilation) -> None:
         "--calib": args.calib,
         "--calib-method": args.calib_method,
         "--percentile": args.percentile,
+        "--activations": args.activations,
         "--equalize": args.equalize,
         "--bias-correction": args.bias_correction,
     }

@@ -21,7 +21,7 @@ from vla_toolchain.missions_command import compile_with_missions
 from vla_toolchain.verify.report import loss_report, print_verifications
 from vlac.graphs import compile_graphs
 from vlac.model.policy_graphs import GRAPH, read_said, said_carries
-from vlac.options import PERCENTILE, CompileOptions
+from vlac.options import ACTIVATIONS, PERCENTILE, CompileOptions
 from vlac.report.html import report_page
 
 __all__ = ["compile_models"]
@@ -70,6 +70,7 @@ def _compile_graphs(args: argparse.Namespace) -> int:
     options = CompileOptions(
         calibration_method=args.calib_method or "minmax",
         percentile=PERCENTILE if args.percentile is None else args.percentile,
+        activations=args.activations or ACTIVATIONS[0],
         equalize=args.equalize,
         bias_correction=args.bias_correction,
         rounding=args.rounding,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vla_isa.command_line import CommandParser, run
-from vlac.options import CALIBRATION_METHODS, PERCENTILE, ROUNDING_NAMES
+from vlac.options import ACTIVATIONS, CALIBRATION_METHODS, PERCENTILE, ROUNDING_NAMES
 
 __all__ = ["main"]
 
@@ -142,6 +142,11 @@ def _quantization_arguments(p: CommandParser) -> None:
         type=float,
         metavar="P",
         help=f"percent of the values that the range of --calib-method percentile keeps (default: {PERCENTILE:g})",
+    )
+    q.add_argument(
+        "--activations",
+        choices=ACTIVATIONS,
+        help=f"what linear layers read and hand on; int16 takes them twice the time (default: {ACTIVATIONS[0]})",
     )
     q.add_argument(
         "--equalize",

@@ -12,9 +12,10 @@ from typing import Any
 from vla_isa.errors import check_type
 from vla_isa.generated.codes import Rounding
 
-__all__ = ["CALIBRATION_METHODS", "PERCENTILE", "ROUNDING_NAMES", "CompileOptions"]
+__all__ = ["ACTIVATIONS", "CALIBRATION_METHODS", "PERCENTILE", "ROUNDING_NAMES", "CompileOptions"]
 
 CALIBRATION_METHODS = ("minmax", "percentile", "entropy", "mse")
+ACTIVATIONS = ("int8", "int16")  # the default first
 PERCENTILE = 99.999
 ROUNDING_NAMES = tuple(mode.name.lower().replace("_", "-") for mode in Rounding)  # the default first
 
@@ -28,6 +29,8 @@ class CompileOptions:
             sequence of such mappings; None for QDQ models.
         calibration_method: how ranges are chosen from what was observed (see `quantize/ranges.py`).
         percentile: share of values, in percent, that the range of method "percentile" keeps.
+        activations: of a float model, what layers with constant weights read: "int8", or "int16", which takes them
+            twice the time (see `lowering/matrix_layer.py`).
         equalize: scale channels between layers of a float model before calibration (cross-layer equalization).
         bias_correction: move biases by the mean error that rounding the weights makes.
         rounding: how results of a quantized model are rounded (see `quantize/rounding.py`); None: as the model says.
@@ -54,6 +57,7 @@ class CompileOptions:
     calibration: str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     calibration_method: str = "minmax"
     percentile: float = PERCENTILE
+    activations: str = ACTIVATIONS[0]
     equalize: bool = False
     bias_correction: bool = False
     rounding: str | None = None

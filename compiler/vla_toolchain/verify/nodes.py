@@ -24,6 +24,7 @@ from vla_isa.generated.codes import RowTable
 from vla_isa.program import Program
 from vla_isa.signature import HostRun, to_device
 from vla_toolchain.verify.reference import Arrays, Reference
+from vlac.device.gemm import GemmOp
 from vlac.device.row import RowOp
 from vlac.errors import ModelError
 from vlac.ir.graph import Graph
@@ -55,8 +56,8 @@ class NodeCheck:
     """One tensor: how many elements, how many differ, and by how much at most (in units of the last place).
 
     Averages that are exactly a half are not counted as different: float32 noise rounds them either way. `signal` and
-    `noise` are sums of squares of a node with roundings inside that ONNX Runtime does in float, or of lines; 0 of
-    others. `share` is how many may differ.
+    `noise` are sums of squares of a node with roundings inside that ONNX Runtime does in float, or of lines, or of a
+    layer of an int16; 0 of others. `share` is how many may differ.
     """
 
     name: str
@@ -135,7 +136,7 @@ def check_nodes(state: Compilation, inputs: Arrays, outputs: Arrays) -> list[Nod
             wanted = reference[f"{t.name}{REFERENCE}"]
             check = compared(t.label, wanted, t.to_model(q), ties.get(t.name))
             check = replace(check, share=_WIDE_SHARE) if t.planes == 2 else check
-            inside = kinds.get(t.name) in _ROUNDED_INSIDE or _is_of_lines(t)
+            inside = kinds.get(t.name) in _ROUNDED_INSIDE or _is_of_lines(t) or _is_of_halves(t)
             checks.append(_with_noise(check, t, wanted, q) if inside else check)
     return checks + _copies(state.graph, dict(known), outputs)
 
@@ -150,6 +151,14 @@ def _is_of_lines(tensor: Tensor) -> bool:
     """Whether it is a function of an int16, by lines between the function's points."""
     made = tensor.producer
     return isinstance(made, RowOp) and made.table_mode == RowTable.IN16
+
+
+def _is_of_halves(tensor: Tensor) -> bool:
+    """Whether it is a layer's of an int16: the sum of two products, each rounded, perhaps in another scale."""
+    made = tensor.producer
+    if isinstance(made, RowOp) and tensor.planes == 1:
+        made = made.inputs[0].producer
+    return isinstance(made, GemmOp) and made.halved
 
 
 def _with_noise(check: NodeCheck, tensor: Tensor, wanted: NDArray[Any], q: NDArray[Any]) -> NodeCheck:

@@ -36,11 +36,13 @@ class GemmOp(Op):
     out[0, m, n] = table[requantize(sum over k of weight[n, k] * in[0, m, k])]
 
     The biases take the zero point of the input off. An output of int16 has neither clamp nor table; a second input is
-    added to it, an int16 of its scale, as large or one row for all.
+    added to it, an int16 of its scale, as large or one row for all. `halved`: it is one of the two products of an int16
+    (`lowering/matrix_layer.py`).
     """
 
     weight: NDArray[np.int8]
     requant: Requant
+    halved: bool = False
 
     queue = "mac"
     in_bands = False

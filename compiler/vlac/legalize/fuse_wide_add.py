@@ -1,5 +1,7 @@
 """A sum of int16 whose one side is a product nobody else reads becomes that product's residual.
 
+Of a product in two halves (`lowering/matrix_layer.py`) it is the first one's, which is the second one's.
+
 Nothing changes a bit but sums whose product alone would saturate: all three have one scale, and the product is clamped
 behind the add only.
 """
@@ -24,8 +26,9 @@ def fuse_wide_adds(graph: Graph) -> None:
         a, c = add.inputs
         sides = sorted([(a, c), (c, a)], key=lambda s: -_place(order, s[0]))
         for main, other in sides:
-            if _is_free(graph, main, add) and _place(order, other) < _place(order, main):
-                _fuse(graph, add, main, other)
+            product = _free(graph, main, add)
+            if product is not None and _place(order, other) < order[product]:
+                _fuse(graph, add, main, product, other)
                 break
 
 
@@ -40,15 +43,18 @@ def _is_plain_sum(op: RowOp) -> bool:
     return plain and same and op.roles == ("a", "c") and op.output.planes == 2
 
 
-def _is_free(graph: Graph, tensor: Tensor, add: RowOp) -> bool:
+def _free(graph: Graph, tensor: Tensor, add: RowOp) -> GemmOp | None:
+    """The product that can take what is added to `tensor`: its maker, or the one whose result that takes already."""
     made = tensor.producer
     lone = len(tensor.consumers) == 1 and not graph.is_output(tensor)
-    return isinstance(made, GemmOp) and lone and len(made.inputs) == 1 and tensor.same_order(add.output)
+    if not (isinstance(made, GemmOp) and lone and tensor.same_order(add.output)):
+        return None
+    return made if len(made.inputs) == 1 else _free(graph, made.inputs[1], add)
 
 
-def _fuse(graph: Graph, add: RowOp, main: Tensor, other: Tensor) -> None:
-    product = main.producer
-    assert isinstance(product, GemmOp)
+def _fuse(graph: Graph, add: RowOp, main: Tensor, product: GemmOp, other: Tensor) -> None:
+    last = main.producer
+    assert isinstance(last, GemmOp)
     graph.set_input(product, 1, other)
-    graph.absorb(product, add)
-    product.node = f"{product.node}+{add.node}"
+    graph.absorb(last, add)
+    last.node = f"{last.node}+{add.node}"

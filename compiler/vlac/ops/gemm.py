@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vlac.device.gemm import GemmOp
 from vlac.lowering.context import LoweringContext
-from vlac.lowering.experts import insert_layer
-from vlac.lowering.spec import F32, OpSpec, RuleResult
-from vlac.lowering.weights import Weights, requant_of, weights_fit
+from vlac.lowering.matrix_layer import lower_matrix
+from vlac.lowering.spec import OpSpec, RuleResult
+from vlac.lowering.weights import weights_fit
 from vlac.model.reading import attribute, constant_input, expert_choice, input_name, is_constant, shape_of
 
 __all__ = ["SPEC"]
@@ -50,23 +50,21 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
         rows, columns = shape_of(node.inputs[0])
         numbers = np.arange(rows * columns).reshape(rows, columns).T.reshape(-1)
         name = f"{x.name}:transposed"
-        turned = x.like(name, label=name, shape=(columns, rows))
-        x = low.layout(node, [x], numbers, turned)
+        x = low.layout(node, [x], numbers, x.like(name, label=name, shape=(columns, rows)))
     transposed = bool(attribute(node, "transB", 0))
     out = low.result(node)
     alpha, beta = float(attribute(node, "alpha", 1.0)), float(attribute(node, "beta", 1.0))
 
-    def layer(weights: Weights, bias: F32 | None) -> GemmOp:
-        matrix = weights.values if transposed else np.ascontiguousarray(weights.values.T)
-        requant = requant_of(node, x, Weights(matrix, weights.scales), bias, out, alpha, beta)
-        return GemmOp(out.label, "Gemm", [x], out.tensor, matrix, requant)
+    def turned(values: NDArray[np.int8]) -> NDArray[np.int8]:
+        return values if transposed else np.ascontiguousarray(values.T)
 
-    insert_layer(low, node, 0 if transposed else 1, layer)
+    lower_matrix(low, node, x, out, out.tensor, 0 if transposed else 1, turned, alpha, beta)
 
 
 SPEC = OpSpec(
     "Gemm",
-    "GEMM; transB, alpha and beta are folded into weights and records; transA moves data as Transpose does.",
+    "GEMM, two of them where A is int16; transB, alpha and beta are folded into weights and records; transA moves data "
+    "as Transpose does.",
     rules=(b_is_constant, c_is_per_column, alpha_is_positive, weights_fit),
     lower=_lower,
 )

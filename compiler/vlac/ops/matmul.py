@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from vla_isa.hardware import HardwareConfig
-from vlac.device.gemm import GemmOp
 from vlac.lowering.context import LoweringContext
-from vlac.lowering.experts import insert_layer
+from vlac.lowering.matrix_layer import lower_matrix
 from vlac.lowering.spec import OpSpec, RuleResult
-from vlac.lowering.weights import Weights, requant_of, weights_fit
+from vlac.lowering.weights import weights_fit
 from vlac.model.reading import expert_choice, input_name, is_constant, shape_of
 
 __all__ = ["SPEC"]
@@ -40,20 +40,17 @@ def _lower(low: LoweringContext, node: ir.Node) -> None:
     made = t.like(f"{t.name}:rows", shape=(rows[0], 1 if vector else shape_of(node.inputs[1])[1]))
     made = t if made.same_order(t) else made
 
-    def layer(weights: Weights, bias: object) -> GemmOp:
-        matrix = weights.values[None] if vector else np.ascontiguousarray(weights.values.T)
-        scales = weights.scales[:1] if vector else weights.scales
-        requant = requant_of(node, x, Weights(matrix, scales), None, out)
-        return GemmOp(out.label, "MatMul", [x], made, matrix, requant)
+    def turned(values: NDArray[np.int8]) -> NDArray[np.int8]:
+        return values[None] if vector else np.ascontiguousarray(values.T)
 
-    insert_layer(low, node, 0 if vector else 1, layer)
+    lower_matrix(low, node, x, out, made, 0 if vector else 1, turned)
     if made is not t:
         low.layout(node, [made], np.arange(math.prod(t.shape)), t)
 
 
 SPEC = OpSpec(
     "MatMul",
-    "GEMM with a constant right side.",
+    "GEMM with a constant right side; two of them where the left side is int16.",
     rules=(b_is_a_constant_matrix, weights_fit),
     lower=_lower,
 )

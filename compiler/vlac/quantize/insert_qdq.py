@@ -317,7 +317,8 @@ class _Inserter:
         array, axis = weight.const_value.numpy(), _weight_axis(node)
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         c = None if bias is None or bias.const_value is None else bias.const_value.numpy()
-        given = self.narrow.get(source, self.scales[source])
+        read_wide = source in self.forms.wide and self.forms.is_read_wide(node)
+        given = self.scales[source] if read_wide else self.narrow.get(source, self.scales[source])
         input_scale = given.scale
         if c is not None and c.ndim == 1 and node.op_type != "ConvTranspose":
             c = self._cut_bias(node, c, array, axis, given)

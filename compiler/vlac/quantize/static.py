@@ -19,7 +19,7 @@ from vla_isa.layout import TensorLayout
 from vlac.analysis.host_nodes import host_prefix, host_suffix, number_inputs
 from vlac.errors import CalibrationError
 from vlac.model.task_masks import TaskMasks, masked_models
-from vlac.options import CALIBRATION_METHODS, CompileOptions
+from vlac.options import ACTIVATIONS, CALIBRATION_METHODS, CompileOptions
 from vlac.quantize.bias_correction import correct_biases
 from vlac.quantize.calibration import Samples, is_random, model_values, read_samples
 from vlac.quantize.equalize import equalize
@@ -35,7 +35,7 @@ from vlac.quantize.known_ranges import settle_ranges
 from vlac.quantize.ranges import observe_ranges
 from vlac.quantize.rounds import all_rounds
 from vlac.quantize.suspects import suspects
-from vlac.quantize.wide import has_sequences
+from vlac.quantize.wide import has_sequences, set_activations
 
 __all__ = ["Joint", "Quantized", "is_quantized", "quantize_model"]
 
@@ -118,6 +118,9 @@ def quantize_model(
     if options.calibration_method not in CALIBRATION_METHODS:
         methods = ", ".join(CALIBRATION_METHODS)
         raise CalibrationError(f"unknown calibration method '{options.calibration_method}'; there are {methods}")
+    if options.activations not in ACTIVATIONS:
+        raise CalibrationError(f"unknown activations '{options.activations}'; there are {', '.join(ACTIVATIONS)}")
+    set_activations(model, options.activations)
     host = {*host, *host_prefix(model), *host_suffix(model)}
     given = read_samples(options.calibration, *model_values(model), number_inputs(model))
     if tasks is not None and not is_random(options.calibration):

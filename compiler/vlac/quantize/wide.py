@@ -11,6 +11,9 @@
 
 A model without norms, attention and carried state has neither. Images never are wide, nor are results of tables and
 clamps. Not here: the ranges.
+
+With `--activations int16` what layers with constant weights read and make is wide too, with the sums, products and
+functions in between; what attention reads and makes stays int8.
 """
 
 from __future__ import annotations
@@ -24,13 +27,23 @@ import onnx_ir as ir
 from vla_isa.integer import INT8, INT16
 from vlac.ir.geometry import is_image
 from vlac.model.carried import carried_values, shared_values
+from vlac.model.clamps import clamp_bounds
 from vlac.model.gates import gates_of
-from vlac.model.reading import is_lookup, shape_of
+from vlac.model.reading import expert_choice, is_constant, is_lookup, shape_of
 from vlac.ops import BY_NAME
 from vlac.quantize.caches import find_caches, moves
 from vlac.quantize.parameters import Scale
 
-__all__ = ["NORMS", "Forms", "centred_scale", "find_forms", "has_sequences", "is_function", "wide_scale"]
+__all__ = [
+    "NORMS",
+    "Forms",
+    "centred_scale",
+    "find_forms",
+    "has_sequences",
+    "is_function",
+    "set_activations",
+    "wide_scale",
+]
 
 NORMS = ("LayerNormalization", "RMSNormalization")
 _HEADROOM = 1.25  # over what calibration saw: a sum that saturates costs more than a quarter of a step
@@ -39,6 +52,8 @@ _READERS = ("Add", "Mul", "Concat", "ArgMax", *NORMS)  # of int16, besides moves
 _VIEWS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 _SEQUENCE = (*NORMS, "Attention", "RotaryEmbedding")
 _SMALLEST = 1e-8
+_LAYERS = ("Gemm", "MatMul")
+_KEY = "vlac.activations"  # in the model's metadata
 
 
 @dataclass(frozen=True)
@@ -50,12 +65,14 @@ class Forms:
         centred: int8 values with zero point 0.
         cached: each value of a cache -> the first value of those that share its scale.
         inner: values that are never stored.
+        layers: whether layers read int16.
     """
 
     wide: dict[ir.Value, ir.Value] = field(default_factory=dict)
     centred: frozenset[ir.Value] = frozenset()
     cached: dict[ir.Value, ir.Value] = field(default_factory=dict)
     inner: frozenset[ir.Value] = frozenset()
+    layers: bool = False
 
     def group(self, value: ir.Value) -> list[ir.Value]:
         """The values that share the scale of a wide one, or of one of a cache."""
@@ -66,7 +83,18 @@ class Forms:
         """Whether an operator of the device reads int16: of its int8 readers each value has a second form."""
         if node.outputs[0] in self.inner or gates_of(node) is not None:
             return True
+        if self.layers and (_is_layer(node) or (is_function(node) and node.outputs[0] in self.wide)):
+            return True
         return node.op_type in _READERS or (moves(node) and all(v in self.wide for v in node.outputs))
+
+
+def set_activations(model: ir.Model, name: str) -> None:
+    """Write into a float model what its layers read, `int8` or `int16`, for every later pass."""
+    model.metadata_props[_KEY] = name
+
+
+def _in_layers(model: ir.Model) -> bool:
+    return bool(model.metadata_props.get(_KEY) == INT16.name)
 
 
 def wide_scale(size: float) -> Scale:
@@ -117,24 +145,32 @@ def is_function(node: ir.Node) -> bool:
     return spec is not None and spec.function is not None and len(node.inputs) == 1 and node.domain in ("", "ai.onnx")
 
 
+def _is_layer(node: ir.Node) -> bool:
+    """Whether a layer has constant weights, not one of several experts'."""
+    known = node.op_type in _LAYERS and node.domain in ("", "ai.onnx") and is_constant(node.inputs[1])
+    return known and expert_choice(node.inputs[1]) is None
+
+
 def find_forms(model: ir.Model, nodes: Collection[ir.Node]) -> Forms:
     """The forms of the values that `nodes`, those of the device, read and make."""
     inside = set(nodes)
     state = carried_values(model) or shared_values(model)
-    if not state and not any(_is_sequence(n) or _is_router(n) for n in inside):
+    layers = _in_layers(model)
+    if not state and not layers and not any(_is_sequence(n) or _is_router(n) for n in inside):
         return Forms()
     cached = find_caches(model, inside)
     search = _Search(model, inside, cached)
     narrow = [p for p in carried_values(model) if not search.can_be_state(*p)]
     cached = find_caches(model, inside, narrow)
     found = _Search(model, inside, cached)
-    return Forms(found.wide(), frozenset(found.centred() | cached.keys()), cached, frozenset(found.scaled()))
+    return Forms(found.wide(), frozenset(found.centred() | cached.keys()), cached, frozenset(found.scaled()), layers)
 
 
 class _Search:
     def __init__(self, model: ir.Model, inside: set[ir.Node], cached: Collection[ir.Value]) -> None:
         self._model, self._inside, self._cached = model, inside, cached
         self._first: dict[ir.Value, ir.Value] = {}
+        self._layers = _in_layers(model)
 
     # --- wide -----------------------------------------------------------------------------------------
 
@@ -151,7 +187,17 @@ class _Search:
         for value in self.scaled():
             node = value.producer()
             self._add(None if node is None else node.inputs[0])
+        if self._layers:
+            self._add_layers()
         return {v: self._root(v) for v in self._first}
+
+    def _add_layers(self) -> None:
+        """What layers read and make, but operands of attention."""
+        narrow = self.centred(norms=False)
+        for node in self._model.graph:
+            if node in self._inside and _is_layer(node):
+                for value in (node.inputs[0], node.outputs[0]):
+                    self._add(None if value in narrow else value)
 
     def _results(self) -> list[ir.Value]:
         """What the device returns."""
@@ -170,6 +216,7 @@ class _Search:
         return (
             node.op_type in _MAKERS
             or is_lookup(node)
+            or (self._layers and is_function(node) and clamp_bounds(node) is None)
             or (_moves_rows(node) and source is not None and self._can_be(source))
         )
 
@@ -199,6 +246,8 @@ class _Search:
             if node.op_type == "Mul":  # a gate: both sides are int16, each in its own scale
                 for source in node.inputs:
                     self._add(source)
+            if self._layers and is_function(node):
+                self._add(node.inputs[0])
         for user in value.consumers():
             if user not in self._inside:
                 continue
@@ -233,7 +282,8 @@ class _Search:
 
     # --- centred --------------------------------------------------------------------------------------
 
-    def centred(self) -> set[ir.Value]:
+    def centred(self, *, norms: bool = True) -> set[ir.Value]:
+        """What lies around 0; without `norms` what attention reads and makes alone."""
         found: set[ir.Value] = set()
         for node in self._model.graph:
             if node not in self._inside:
@@ -244,7 +294,7 @@ class _Search:
             elif node.op_type == "RotaryEmbedding":
                 for value in (node.inputs[0], node.outputs[0]):
                     self._centre(value, found)
-            elif node.op_type in NORMS:
+            elif norms and node.op_type in NORMS:
                 self._centre(node.outputs[0], found)
         return found - set(self._first)
 

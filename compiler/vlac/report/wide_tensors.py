@@ -58,6 +58,8 @@ def wide_tensors(program: Program) -> list[WideTensor]:
 def _why(entry: Operation, readers: Collection[Operation], results: Collection[str]) -> str:
     if entry.label in results or entry.output in results:
         return "a result of the model"
+    if entry.label.endswith((":part", ":sum")):
+        return "a product of an int16, in halves"
     kinds = {r.op for r in readers}
     if kinds.intersection(_NORMS):
         return "a norm reads it"
@@ -65,4 +67,6 @@ def _why(entry: Operation, readers: Collection[Operation], results: Collection[s
         return "added to a stream that a norm reads"
     if "Mul" in kinds:
         return "multiplied by a gate"
+    if kinds.intersection(("MatMul", "Gemm")):
+        return "a layer reads it, in halves"
     return "read by what takes int16"

@@ -85,15 +85,16 @@ def run(
     seed: int = 7,
     fixed: Arrays | None = None,
     over: int = 1,
+    **more: Any,
 ) -> Run:
     """Compile with calibration and run another sample: on `sim` what the operations mean, and stage by stage.
 
-    `fixed` are inputs that are the same in all; the distance from float is `over` so many samples.
+    `fixed` are inputs that are the same in all; the distance from float is `over` so many samples; `more` are options.
     """
     rng = np.random.default_rng(seed)
     calibration = [drawn(model, rng) | (fixed or {}) for _ in range(samples)]
     inputs = drawn(model, rng) | (fixed or {})
-    options = {"calibration": calibration, "check": True}
+    options = {"calibration": calibration, "check": True, **more}
     plain = compile_file(model, load(config), CompileOptions(**options))
     kept = compile_file(model, load(config), CompileOptions(**options, debug_outputs=True))
     hazards.check(kept.program)

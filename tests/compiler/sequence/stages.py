@@ -209,8 +209,8 @@ def _mix(op: MixOp, known: dict[Tensor, Any]) -> F64:
 
 
 def _lines(op: RowOp, known: dict[Tensor, Any], nodes: Any, constants: Any) -> F64:
-    """Gelu or Relu of an int16, by lines between the multiples of 256, or a row of constants times it; exponents of
-    gates.
+    """Gelu, Swish or Relu of an int16, by lines between the multiples of 256, or a row of constants times it; also
+    exponents of gates.
     """
     points, x = np.arange(-128, 129) * 256.0, op.inputs[0]
     if op.output.label.endswith(":exponents"):
@@ -220,9 +220,13 @@ def _lines(op: RowOp, known: dict[Tensor, Any], nodes: Any, constants: Any) -> F
         (row,) = (name for name in node.input if name in constants)
         factor = constants[row].astype(np.float64)
         node = nodes[next(name for name in node.input if name not in constants)]
-    assert node.op_type in ("Gelu", "Relu"), node.op_type
-    share = points > 0 if node.op_type == "Relu" else (1 + np.vectorize(math.erf)(points * x.scale / np.sqrt(2))) / 2
-    values = points * x.scale * share
+    real = points * x.scale
+    shares = {
+        "Gelu": (1 + np.vectorize(math.erf)(real / np.sqrt(2))) / 2,
+        "Swish": 1 / (1 + np.exp(-real)),
+        "Relu": real > 0,
+    }
+    values = real * shares[node.op_type]
     return np.interp(known[x], points, values) * factor / op.output.scale + op.output.zero_point
 
 

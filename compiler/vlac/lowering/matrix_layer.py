@@ -1,0 +1,141 @@
+"""A matrix times constant weights as GEMM: shared by MatMul and Gemm.
+
+An int16 operand is two of int8, x = 257 high + low, so that one product is two with the same weights, each rounded to
+int16, the second of which adds the first as its residual:
+
+    high (ROW) -> low (ROW) -> W low (GEMM) -> W high + W low (GEMM) -> where the result is int8, its scale (ROW)
+
+The larger product comes last: only there the sum saturates, at its own ends. 257, not 256: 127 * 257 + 127 reaches the
+ends of int16 but for a step; of all values, one in 257 (a `low` of +128) loses its last step. The integer bias is split
+the same way, so that it is as fine as the operand.
+Not here: the experts a number chooses (`experts.py`), whose operand is int8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from vla_isa.generated.codes import RowFunction
+from vla_isa.integer import INT8, INT16
+from vla_isa.numerics import scale_to_multiplier
+from vlac.device.gemm import GemmOp
+from vlac.device.row import RowOp
+from vlac.errors import UnsupportedError
+from vlac.ir.operation import Tensor
+from vlac.ir.records import Requant
+from vlac.lowering.context import LoweringContext
+from vlac.lowering.experts import insert_layer
+from vlac.lowering.quantized import Result
+from vlac.lowering.spec import F32
+from vlac.lowering.weights import Weights, read_weights, requant_of
+from vlac.model.labels import node_label
+from vlac.model.reading import constant, expert_choice
+
+__all__ = ["lower_matrix"]
+
+I64 = NDArray[np.int64]
+_STEP = 257  # of the high part, in units of the low one
+_FINER = 128  # an int16 in front of an int8 result: twice the result's range, in so many steps each
+
+
+def lower_matrix(
+    low: LoweringContext,
+    node: ir.Node,
+    x: Tensor,
+    out: Result,
+    made: Tensor,
+    axis: int,
+    turned: Callable[[NDArray[np.int8]], NDArray[np.int8]],
+    alpha: float = 1.0,
+    beta: float = 1.0,
+) -> None:
+    """Add the layer, or one for each of its experts.
+
+    Args:
+        x: input 0 as rows of K.
+        out: the result; `made` is its tensor as rows of N.
+        axis: of the output channels in the weight, input 1.
+        turned: the weight's integers as [N, K].
+        alpha, beta: Gemm's.
+
+    Raises:
+        UnsupportedError: an int16 operand of experts, or an int16 result with a clamp.
+    """
+
+    def records(source: Tensor, weights: Weights, bias: F32 | None, result: Result) -> Requant:
+        return requant_of(node, source, weights, bias, result, alpha, beta)
+
+    def shaped(weights: Weights) -> Weights:
+        matrix = turned(weights.values)
+        return Weights(matrix, weights.scales[: len(matrix)])
+
+    def layer(given: Weights, bias: F32 | None) -> GemmOp:
+        weights = shaped(given)
+        return GemmOp(out.label, node.op_type, [x], made, weights.values, records(x, weights, bias, out))
+
+    if x.planes == 1:
+        insert_layer(low, node, axis, layer)
+        return
+    if expert_choice(node.inputs[1]) is not None:
+        text = f"its operand '{x.label}' is int16, and its weights are chosen among experts'; quantize it to int8"
+        raise UnsupportedError([f"{node.op_type} '{node_label(node)}': {text}"])
+    weights, array = shaped(read_weights(node, 1, axis)), constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    bias = None if array is None else array.astype(np.float32)
+    high, rest = _halves(low, node, x)
+    total = made if made.planes == 2 else _finer(made)
+    result = Result(total, INT16.lo, INT16.hi, out.label, out.rounding)
+    if made.planes == 2 and (out.lo, out.hi) != (INT16.lo, INT16.hi):
+        raise UnsupportedError(
+            [f"{node.op_type} '{node_label(node)}': a Relu or Clip of an int16 result is not there yet"]
+        )
+    coarse, fine = records(high, weights, None, result), records(rest, weights, bias, result)
+    coarse.bias = np.rint(fine.bias / _STEP).astype(np.int64)
+    fine.bias = fine.bias - _STEP * coarse.bias
+    part = total.like(f"{total.name}:part", label=f"{total.label}:part")
+    low.graph.insert(GemmOp(out.label, node.op_type, [rest], part, weights.values, _int16(fine), halved=True))
+    low.graph.insert(GemmOp(out.label, node.op_type, [high, part], total, weights.values, _int16(coarse), halved=True))
+    if total is not made:
+        low.requantized(total, made, out.label, node.op_type, out.lo, out.hi)
+
+
+def _int16(requant: Requant) -> Requant:
+    """Records of an int16 result, which has neither zero point nor clamp."""
+    return Requant(requant.bias, requant.mult, requant.shift, 0, INT16.lo, INT16.hi)
+
+
+def _finer(made: Tensor) -> Tensor:
+    """An int16 for twice the range of an int8."""
+    scale = float(np.float32(made.scale / _FINER))
+    return Tensor(f"{made.name}:sum", f"{made.label}:sum", made.shape, scale, 0, type=INT16)
+
+
+def _halves(low: LoweringContext, node: ir.Node, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The int8 parts of an int16, made once however many layers read it."""
+    key = ("halves", x)
+    if key not in low.shared:
+        label, op_type = node_label(node), node.op_type
+        high = Tensor(f"{x.name}:high", f"{x.label}:high", x.shape, float(np.float32(x.scale * _STEP)), 0)
+        rest = Tensor(f"{x.name}:low", f"{x.label}:low", x.shape, x.scale, 0)
+        low.graph.insert(RowOp.scaled(label, op_type, x, high, *scale_to_multiplier(1 / _STEP)))
+        name = f"{x.name}:minus"
+        minus = Tensor(name, name, (1, x.c), 1.0, 0, constant=np.full((1, x.c), -1, INT8.dtype))
+        nothing = np.zeros(0, np.int64)
+        op = RowOp(
+            label,
+            op_type,
+            [high, minus, x],
+            rest,
+            ("a", "b", "c"),
+            RowFunction.MUL,
+            Requant(nothing, nothing, nothing, 0),
+            a_mult=_STEP,
+            c_mult=1,
+        )
+        low.graph.insert(op)
+        low.shared[key] = high
+        low.shared[(*key, "low")] = rest
+    return low.shared[key], low.shared[(*key, "low")]
