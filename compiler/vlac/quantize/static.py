@@ -115,11 +115,7 @@ def quantize_model(
             "the model is float and has no calibration data; give --calib DATA.npz with one array per "
             "input, --calib DIR with one .npz per sample, or --calib random:8 to try without data"
         )
-    if options.calibration_method not in CALIBRATION_METHODS:
-        methods = ", ".join(CALIBRATION_METHODS)
-        raise CalibrationError(f"unknown calibration method '{options.calibration_method}'; there are {methods}")
-    if options.activations not in ACTIVATIONS:
-        raise CalibrationError(f"unknown activations '{options.activations}'; there are {', '.join(ACTIVATIONS)}")
+    _check_names(options)
     set_activations(model, options.activations)
     host = {*host, *host_prefix(model), *host_suffix(model)}
     given = read_samples(options.calibration, *model_values(model), number_inputs(model))
@@ -152,6 +148,14 @@ def quantize_model(
         qdq = insert_qdq(source, ranges, exclude=host)
     trial = partial(insert_qdq, source, settle_ranges(model, *before[0]), exclude=host) if before else None
     return Quantized(qdq, model, samples, ranges, held_out, frozenset(host), suspects(model, observed), trial)
+
+
+def _check_names(options: CompileOptions) -> None:
+    if options.calibration_method not in CALIBRATION_METHODS:
+        methods = ", ".join(CALIBRATION_METHODS)
+        raise CalibrationError(f"unknown calibration method '{options.calibration_method}'; there are {methods}")
+    if options.activations not in ACTIVATIONS:
+        raise CalibrationError(f"unknown activations '{options.activations}'; there are {', '.join(ACTIVATIONS)}")
 
 
 def _watched(model: ir.Model, samples: Samples, joint: Joint | None) -> tuple[Samples, LogitBounds | None]:
