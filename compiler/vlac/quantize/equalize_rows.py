@@ -8,6 +8,8 @@ divided by t_c, and row c of the layers' weights multiplied by it:
           hardly saw is not blown up
     w_c   largest weight relative to its output's largest, as every output has a scale of its own; at least 1e-3
 
+Of int16 rows (`--activations int16`) t_c = 1 / w_c: then weights alone are coarse, and all their rows become as large.
+
     a norm                gamma and beta take 1 / t; where others read its result too (post-norm), a product with 1 / t
                           stands in front of the layers
     gate(x) * up(x)       the weights and bias of `up` take 1 / t
@@ -82,7 +84,12 @@ class ChannelPeaks:
 
 
 def equalize_rows(
-    model: ir.Model, largest: Mapping[str, F64], hidden: Collection[str] = (), peaks: Peaks | None = None
+    model: ir.Model,
+    largest: Mapping[str, F64],
+    hidden: Collection[str] = (),
+    peaks: Peaks | None = None,
+    *,
+    wide: bool = False,
 ) -> list[str]:
     """Equalize a rewritten float model in place.
 
@@ -91,6 +98,7 @@ def equalize_rows(
         hidden: names of other values to equalize in front of the layers that read them.
         peaks: what other graphs saw in front of equal layers, joined with what this one sees in front of all of them:
             equal weights, of one graph too, stay equal, so that they are stored once.
+        wide: whether the rows are int16.
 
     Returns:
         The names of the values that were equalized.
@@ -101,7 +109,8 @@ def equalize_rows(
     for name, key in keys.items():
         peaks[key] = np.maximum(largest[name], peaks.get(key, 0.0))
     for link in links:
-        t = factors(peaks[keys[str(link.value.name)]], [layer_weights(layer) for layer in link.layers])
+        weights = [layer_weights(layer) for layer in link.layers]
+        t = factors(peaks[keys[str(link.value.name)]], weights, wide=wide)
         _apply(model.graph, link, t)
     return [str(link.value.name) for link in links]
 
@@ -117,18 +126,19 @@ def _key(link: _Link) -> bytes:
     return found.digest()
 
 
-def factors(largest: F64, weights: list[F64]) -> F64:
+def factors(largest: F64, weights: list[F64], *, wide: bool = False) -> F64:
     """t of the channels.
 
     Args:
         largest: |max| of each channel [C].
         weights: of each layer, [C, outputs].
+        wide: whether the rows are int16.
     """
     median = float(np.median(largest))
     a = np.maximum(largest, median * _LEAST_ACTIVATION if median > 0 else 1.0)
     relative = [np.abs(w) / np.maximum(np.abs(w).max(axis=0), np.finfo(np.float32).tiny) for w in weights]
     w = np.maximum(np.max([r.max(axis=1) for r in relative], axis=0), _LEAST_WEIGHT)
-    t = np.sqrt(a / w)
+    t = 1 / w if wide else np.sqrt(a / w)
     return np.asarray(t / np.exp(np.log(t).mean()))
 
 

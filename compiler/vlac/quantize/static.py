@@ -35,7 +35,7 @@ from vlac.quantize.known_ranges import settle_ranges
 from vlac.quantize.ranges import observe_ranges
 from vlac.quantize.rounds import all_rounds
 from vlac.quantize.suspects import suspects
-from vlac.quantize.wide import has_sequences, set_activations
+from vlac.quantize.wide import has_sequences, layers_are_wide, set_activations
 
 __all__ = ["Joint", "Quantized", "is_quantized", "quantize_model"]
 
@@ -166,8 +166,9 @@ def _watched(model: ir.Model, samples: Samples, joint: Joint | None) -> tuple[Sa
     channels = ChannelPeaks(model, inputs.results)
     found = all_rounds(model, samples, [inputs, operands, bounds, channels])
     choose_exponents(model, operands)
-    hidden = hidden_values(inputs, channels.largest)
-    equalize_rows(model, channels.largest, hidden, None if joint is None else joint.peaks)
+    wide = layers_are_wide(model)
+    hidden = inputs.results if wide else hidden_values(inputs, channels.largest)
+    equalize_rows(model, channels.largest, hidden, None if joint is None else joint.peaks, wide=wide)
     return found, bounds
 
 

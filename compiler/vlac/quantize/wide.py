@@ -41,6 +41,7 @@ __all__ = [
     "find_forms",
     "has_sequences",
     "is_function",
+    "layers_are_wide",
     "set_activations",
     "wide_scale",
 ]
@@ -93,7 +94,8 @@ def set_activations(model: ir.Model, name: str) -> None:
     model.metadata_props[_KEY] = name
 
 
-def _in_layers(model: ir.Model) -> bool:
+def layers_are_wide(model: ir.Model) -> bool:
+    """Whether layers read int16."""
     return bool(model.metadata_props.get(_KEY) == INT16.name)
 
 
@@ -155,7 +157,7 @@ def find_forms(model: ir.Model, nodes: Collection[ir.Node]) -> Forms:
     """The forms of the values that `nodes`, those of the device, read and make."""
     inside = set(nodes)
     state = carried_values(model) or shared_values(model)
-    layers = _in_layers(model)
+    layers = layers_are_wide(model)
     if not state and not layers and not any(_is_sequence(n) or _is_router(n) for n in inside):
         return Forms()
     cached = find_caches(model, inside)
@@ -170,7 +172,7 @@ class _Search:
     def __init__(self, model: ir.Model, inside: set[ir.Node], cached: Collection[ir.Value]) -> None:
         self._model, self._inside, self._cached = model, inside, cached
         self._first: dict[ir.Value, ir.Value] = {}
-        self._layers = _in_layers(model)
+        self._layers = layers_are_wide(model)
 
     # --- wide -----------------------------------------------------------------------------------------
 
