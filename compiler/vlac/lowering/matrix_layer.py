@@ -3,7 +3,7 @@
 An int16 operand is two of int8, x = 257 high + low, so that one product is two with the same weights, each rounded to
 int16, the second of which adds the first as its residual:
 
-    high (ROW) -> low (ROW) -> W low (GEMM) -> W high + W low (GEMM) -> where the result is int8, its scale (ROW)
+    high (ROW) -> low (ROW) -> W low (GEMM) -> W high + W low (GEMM) -> for an int8 its scale, or a Relu (ROW)
 
 The larger product comes last: only there the sum saturates, at its own ends. 257, not 256: 127 * 257 + 127 reaches the
 ends of int16 but for a step; of all values, one in 257 (a `low` of +128) loses its last step. The integer bias is split
@@ -14,6 +14,7 @@ Not here: the experts a number chooses (`experts.py`), whose operand is int8.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
@@ -29,7 +30,8 @@ from vlac.ir.operation import Tensor
 from vlac.ir.records import Requant
 from vlac.lowering.context import LoweringContext
 from vlac.lowering.experts import insert_layer
-from vlac.lowering.quantized import Result
+from vlac.lowering.quantized import Result, Traced
+from vlac.lowering.rows import interpolate
 from vlac.lowering.spec import F32
 from vlac.lowering.weights import Weights, read_weights, requant_of
 from vlac.model.labels import node_label
@@ -63,54 +65,71 @@ def lower_matrix(
         alpha, beta: Gemm's.
 
     Raises:
-        UnsupportedError: an int16 operand of experts, or an int16 result with a clamp.
+        UnsupportedError: an int16 operand of experts, or an int16 result with a Clip.
     """
 
-    def records(source: Tensor, weights: Weights, bias: F32 | None, result: Result) -> Requant:
-        return requant_of(node, source, weights, bias, result, alpha, beta)
+    ends = made.stored.lo, made.stored.hi
+    relu = made.planes == 2 and (out.lo, out.hi) == (0, ends[1])
+    if made.planes == 2 and not relu and (out.lo, out.hi) != ends:
+        raise UnsupportedError([f"{node.op_type} '{node_label(node)}': a Clip of an int16 result is not there yet"])
+    target = _sum(made, made.scale) if relu else made
+    result = Result(target, *ends, out.label, out.rounding) if relu else replace(out, tensor=target)
 
     def shaped(weights: Weights) -> Weights:
         matrix = turned(weights.values)
         return Weights(matrix, weights.scales[: len(matrix)])
 
-    def layer(given: Weights, bias: F32 | None) -> GemmOp:
+    def product(source: Tensor, given: Weights, bias: F32 | None, to: Result) -> GemmOp:
         weights = shaped(given)
-        return GemmOp(out.label, node.op_type, [x], made, weights.values, records(x, weights, bias, out))
+        records = requant_of(node, source, weights, bias, to, alpha, beta)
+        return GemmOp(out.label, node.op_type, [source], to.tensor, weights.values, records)
 
     if x.planes == 1:
-        insert_layer(low, node, axis, layer)
-        return
+        insert_layer(low, node, axis, lambda weights, bias: product(x, weights, bias, result))
+    else:
+        _insert_halves(low, node, x, result, axis, product)
+    if relu:
+        points = np.maximum(np.arange(INT8.lo, INT8.hi + 2) * 256 * target.scale, 0).astype(np.float32)
+        interpolate(low.graph, node, Traced(target, points), replace(result, tensor=made))
+
+
+def _insert_halves(
+    low: LoweringContext,
+    node: ir.Node,
+    x: Tensor,
+    out: Result,
+    axis: int,
+    product: Callable[[Tensor, Weights, F32 | None, Result], GemmOp],
+) -> None:
+    """The products of the parts of an int16 operand, in an int16."""
     if expert_choice(node.inputs[1]) is not None:
         text = f"its operand '{x.label}' is int16, and its weights are chosen among experts'; quantize it to int8"
         raise UnsupportedError([f"{node.op_type} '{node_label(node)}': {text}"])
-    weights, array = shaped(read_weights(node, 1, axis)), constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    bias = None if array is None else array.astype(np.float32)
-    high, rest = _halves(low, node, x)
-    total = made if made.planes == 2 else _finer(made)
-    result = Result(total, INT16.lo, INT16.hi, out.label, out.rounding)
-    if made.planes == 2 and (out.lo, out.hi) != (INT16.lo, INT16.hi):
-        raise UnsupportedError(
-            [f"{node.op_type} '{node_label(node)}': a Relu or Clip of an int16 result is not there yet"]
-        )
-    coarse, fine = records(high, weights, None, result), records(rest, weights, bias, result)
-    coarse.bias = np.rint(fine.bias / _STEP).astype(np.int64)
-    fine.bias = fine.bias - _STEP * coarse.bias
+    made = out.tensor
+    total = made if made.planes == 2 else _sum(made, made.scale / _FINER)
     part = total.like(f"{total.name}:part", label=f"{total.label}:part")
-    low.graph.insert(GemmOp(out.label, node.op_type, [rest], part, weights.values, _int16(fine), halved=True))
-    low.graph.insert(GemmOp(out.label, node.op_type, [high, part], total, weights.values, _int16(coarse), halved=True))
+    weights, array = read_weights(node, 1, axis), constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    high, rest = _halves(low, node, x)
+    fine, coarse = (
+        product(source, weights, bias, Result(tensor, INT16.lo, INT16.hi, out.label, out.rounding))
+        for source, bias, tensor in (
+            (rest, None if array is None else array.astype(np.float32), part),
+            (high, None, total),
+        )
+    )
+    coarse.requant.bias = np.rint(fine.requant.bias / _STEP).astype(np.int64)
+    fine.requant.bias = fine.requant.bias - _STEP * coarse.requant.bias
+    coarse.inputs.append(part)
+    for op in (fine, coarse):
+        op.halved = True
+        low.graph.insert(op)
     if total is not made:
         low.requantized(total, made, out.label, node.op_type, out.lo, out.hi)
 
 
-def _int16(requant: Requant) -> Requant:
-    """Records of an int16 result, which has neither zero point nor clamp."""
-    return Requant(requant.bias, requant.mult, requant.shift, 0, INT16.lo, INT16.hi)
-
-
-def _finer(made: Tensor) -> Tensor:
-    """An int16 for twice the range of an int8."""
-    scale = float(np.float32(made.scale / _FINER))
-    return Tensor(f"{made.name}:sum", f"{made.label}:sum", made.shape, scale, 0, type=INT16)
+def _sum(made: Tensor, scale: float) -> Tensor:
+    """The int16 in front of a result: of a Relu, or of an int8, for twice whose range it is."""
+    return Tensor(f"{made.name}:sum", f"{made.label}:sum", made.shape, float(np.float32(scale)), 0, type=INT16)
 
 
 def _halves(low: LoweringContext, node: ir.Node, x: Tensor) -> tuple[Tensor, Tensor]:

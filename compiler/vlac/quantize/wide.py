@@ -13,7 +13,7 @@ A model without norms, attention and carried state has neither. Images never are
 clamps. Not here: the ranges.
 
 With `--activations int16` what layers with constant weights read and make is wide too, with the sums, products and
-functions in between; what attention reads and makes stays int8.
+functions in between, Relu behind a layer too; Clip, and what attention reads and makes, stay int8.
 """
 
 from __future__ import annotations
@@ -153,6 +153,11 @@ def _is_layer(node: ir.Node) -> bool:
     return known and expert_choice(node.inputs[1]) is None
 
 
+def _is_relu_of_layer(node: ir.Node) -> bool:
+    made = None if node.inputs[0] is None else node.inputs[0].producer()
+    return node.op_type == "Relu" and made is not None and _is_layer(made)
+
+
 def find_forms(model: ir.Model, nodes: Collection[ir.Node]) -> Forms:
     """The forms of the values that `nodes`, those of the device, read and make."""
     inside = set(nodes)
@@ -218,7 +223,7 @@ class _Search:
         return (
             node.op_type in _MAKERS
             or is_lookup(node)
-            or (self._layers and is_function(node) and clamp_bounds(node) is None)
+            or (self._layers and is_function(node) and (clamp_bounds(node) is None or _is_relu_of_layer(node)))
             or (_moves_rows(node) and source is not None and self._can_be(source))
         )
 

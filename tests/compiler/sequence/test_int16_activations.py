@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from blocks import Block, Sequence
 from on_device import drawn, run
+from onnx import numpy_helper
 from parity import check_rtl
 from test_models_on_device import gpt, mixer, vit
 
@@ -11,7 +12,7 @@ import vlarun
 from vla_isa.hardware import load
 from vla_toolchain.vlac_cli import main as vlac
 from vlac import CompileOptions, compile_file
-from vlac.errors import CalibrationError
+from vlac.errors import CalibrationError, UnsupportedError
 
 
 def gated(function="Gelu", length=11, d=48, blocks=2):
@@ -126,6 +127,7 @@ def ends(rng, k):
         (np.int16, 0, {}),
         (np.int16, 0, {"transB": 1, "alpha": 0.37, "beta": 2.0}),
         (np.int16, 0, {"op": "MatMul"}),
+        (np.int16, 0, {"relu": True}),
         (np.int8, 0, {}),
         (np.int8, -37, {"relu": True}),
         (np.uint8, 201, {"transB": 1}),
@@ -160,10 +162,13 @@ def test_a_layer_of_int16(kind, zero, more, config):
     assert ((wanted == info.max) | (wanted == info.min)).any()
 
 
-def test_an_int16_result_with_a_clamp_is_refused():
-    weight = np.ones((4, 4), np.float32)
-    model, _ = layer(0.01, 0.01, weight, None, np.int16, relu=True, op="MatMul")
-    with pytest.raises(Exception, match="a Relu or Clip of an int16 result is not there yet"):
+def test_an_int16_result_with_a_clip_is_refused():
+    model, _ = layer(0.01, 0.01, np.ones((4, 4), np.float32), None, np.int16, relu=True, op="MatMul")
+    (relu,) = [n for n in model.graph.node if n.op_type == "Relu"]
+    relu.op_type = "Clip"
+    relu.input.extend(["", "six"])
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(6), "six"))
+    with pytest.raises(UnsupportedError, match="a Clip of an int16 result is not there yet"):
         compile_file(model, load("tiny"), CompileOptions())
 
 
