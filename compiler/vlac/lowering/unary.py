@@ -28,7 +28,7 @@ from vlac.device.vec import VecOp
 from vlac.ir.geometry import geometry, is_image
 from vlac.ir.operation import Tensor
 from vlac.lowering.context import LoweringContext
-from vlac.lowering.quantized import Traced
+from vlac.lowering.quantized import Result, Traced
 from vlac.lowering.rows import interpolate
 from vlac.lowering.spec import F32, OpSpec, RuleResult
 from vlac.model.clamps import clamp_bounds
@@ -182,13 +182,27 @@ def _stays_float(value: ir.Value) -> bool:
 
 
 def _add_table(low: LoweringContext, node: ir.Node, x: Tensor, values: F32) -> None:
-    out = low.result(node)
+    out, values = low.result(node), defined(values, x.zero_point)
     if x.planes == 2:
-        interpolate(low.graph, node, Traced(x, defined(values, x.zero_point)), out)
+        interpolate(low.graph, node, Traced(x, values), out)
         return
-    table = quantize(defined(values, x.zero_point), out.tensor.scale, out.tensor.zero_point, out.rounding)
+    if out.tensor.planes == 2:
+        _add_widened(low, node, x, values, out)
+        return
+    table = quantize(values, out.tensor.scale, out.tensor.zero_point, out.rounding)
     table = INT8.cast(clamp(table, out.lo, out.hi))
     low.graph.insert(VecOp.identity(out.label, node.op_type, x, out.tensor, table))
+
+
+def _add_widened(low: LoweringContext, node: ir.Node, x: Tensor, values: F32, out: Result) -> None:
+    """A table whose result is int16: of int8, as tables are and as what it is a function of is, then in its scale."""
+    t = out.tensor
+    real = np.clip(values, out.lo * t.scale, out.hi * t.scale)
+    scale = float(np.float32(max(float(np.abs(real).max()) / INT8.hi, t.scale)))
+    narrow = Tensor(f"{t.name}:table", f"{t.label}:table", t.shape, scale, 0)
+    table = INT8.cast(clamp(quantize(real, scale, 0, out.rounding), INT8.lo, INT8.hi))
+    low.graph.insert(VecOp.identity(out.label, node.op_type, x, narrow, table))
+    low.requantized(narrow, t, out.label, node.op_type)
 
 
 def defined(values: F32, zero_point: int) -> NDArray[np.float32]:

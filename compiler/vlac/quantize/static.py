@@ -116,8 +116,8 @@ def quantize_model(
             "input, --calib DIR with one .npz per sample, or --calib random:8 to try without data"
         )
     _check_names(options)
-    set_activations(model, options.activations)
     host = {*host, *host_prefix(model), *host_suffix(model)}
+    set_activations(model, options.activations, host)
     given = read_samples(options.calibration, *model_values(model), number_inputs(model))
     if tasks is not None and not is_random(options.calibration):
         tasks.check_samples(given)

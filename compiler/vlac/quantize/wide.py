@@ -25,10 +25,12 @@ import numpy as np
 import onnx_ir as ir
 
 from vla_isa.integer import INT8, INT16
+from vlac.errors import CalibrationError
 from vlac.ir.geometry import is_image
 from vlac.model.carried import carried_values, shared_values
 from vlac.model.clamps import clamp_bounds
 from vlac.model.gates import gates_of
+from vlac.model.labels import node_label
 from vlac.model.reading import expert_choice, is_constant, is_lookup, shape_of
 from vlac.ops import BY_NAME
 from vlac.quantize.caches import find_caches, moves
@@ -89,9 +91,25 @@ class Forms:
         return node.op_type in _READERS or (moves(node) and all(v in self.wide for v in node.outputs))
 
 
-def set_activations(model: ir.Model, name: str) -> None:
-    """Write into a float model what its layers read, `int8` or `int16`, for every later pass."""
+def set_activations(model: ir.Model, name: str, host: Collection[str]) -> None:
+    """Write into a float model what its layers read, `int8` or `int16`, for every later pass.
+
+    Args:
+        host: names of nodes that are not the device's.
+
+    Raises:
+        CalibrationError: int16, and no layer of the device can read it.
+    """
     model.metadata_props[_KEY] = name
+    if name != INT16.name:
+        return
+    nodes = [n for n in model.graph if node_label(n) not in host]
+    wide = find_forms(model, nodes).wide
+    if not any(_is_layer(n) and n.inputs[0] in wide for n in nodes):
+        raise CalibrationError(
+            "int16 activations would change nothing: no MatMul or Gemm with constant weights reads rows (images, "
+            "results of Clip and of attention stay int8); compile without --activations int16"
+        )
 
 
 def layers_are_wide(model: ir.Model) -> bool:
@@ -153,9 +171,11 @@ def _is_layer(node: ir.Node) -> bool:
     return known and expert_choice(node.inputs[1]) is None
 
 
-def _is_relu_of_layer(node: ir.Node) -> bool:
+def _is_wide_function(node: ir.Node) -> bool:
+    """Whether it is a function by lines: any but clamps, of which Relu behind a layer is one."""
     made = None if node.inputs[0] is None else node.inputs[0].producer()
-    return node.op_type == "Relu" and made is not None and _is_layer(made)
+    behind = node.op_type == "Relu" and made is not None and _is_layer(made)
+    return is_function(node) and (clamp_bounds(node) is None or behind)
 
 
 def find_forms(model: ir.Model, nodes: Collection[ir.Node]) -> Forms:
@@ -223,8 +243,8 @@ class _Search:
         return (
             node.op_type in _MAKERS
             or is_lookup(node)
-            or (self._layers and is_function(node) and (clamp_bounds(node) is None or _is_relu_of_layer(node)))
             or (_moves_rows(node) and source is not None and self._can_be(source))
+            or (self._layers and _is_wide_function(node) and source is not None and self._can_be(source))
         )
 
     def can_be_state(self, given: ir.Value, result: ir.Value) -> bool:

@@ -29,6 +29,15 @@ __all__ = ["Stage", "stages"]
 
 F64 = NDArray[np.float64]
 LOWEST = -32768
+_FUNCTIONS = {
+    "Gelu": lambda x: x * (1 + np.vectorize(math.erf)(x / np.sqrt(2))) / 2,
+    "Swish": lambda x: x / (1 + np.exp(-x)),
+    "Relu": lambda x: np.maximum(x, 0),
+    "Abs": np.abs,
+    "Neg": np.negative,
+    "Exp": np.exp,
+    "Erf": np.vectorize(math.erf),
+}
 
 
 @dataclass(frozen=True)
@@ -209,7 +218,7 @@ def _mix(op: MixOp, known: dict[Tensor, Any]) -> F64:
 
 
 def _lines(op: RowOp, known: dict[Tensor, Any], nodes: Any, constants: Any) -> F64:
-    """Gelu, Swish or Relu of an int16, by lines between the multiples of 256, or a row of constants times it; also
+    """A function of an int16, by lines between the multiples of 256, or a row of constants times it; also
     exponents of gates.
     """
     points, x = np.arange(-128, 129) * 256.0, op.inputs[0]
@@ -220,13 +229,7 @@ def _lines(op: RowOp, known: dict[Tensor, Any], nodes: Any, constants: Any) -> F
         (row,) = (name for name in node.input if name in constants)
         factor = constants[row].astype(np.float64)
         node = nodes[next(name for name in node.input if name not in constants)]
-    real = points * x.scale
-    shares = {
-        "Gelu": (1 + np.vectorize(math.erf)(real / np.sqrt(2))) / 2,
-        "Swish": 1 / (1 + np.exp(-real)),
-        "Relu": real > 0,
-    }
-    values = real * shares[node.op_type]
+    values = _FUNCTIONS[node.op_type](points * x.scale)
     return np.interp(known[x], points, values) * factor / op.output.scale + op.output.zero_point
 
 

@@ -172,6 +172,26 @@ def test_an_int16_result_with_a_clip_is_refused():
         compile_file(model, load("tiny"), CompileOptions())
 
 
+def test_functions_of_any_spelling():
+    """A chain that no operator has, of which some parts are int8 and some int16; a Relu beside another reader."""
+    g, d = Sequence("spelled"), 24
+    x = g.linear(g.input("x", (9, d)), d, 40)
+    h = g.node("Mul", [x, g.node("Erf", [g.node("Div", [x, g.constant(np.float32(1.7))], 40)], 40)], 40)
+    h = g.node("Add", [g.node("Exp", [g.node("Neg", [g.node("Abs", [h], 40)], 40)], 40), g.node("Relu", [x], 40)], 40)
+    h = g.node("Add", [h, g.node("Clip", [h, g.constant(np.float32(-1)), g.constant(np.float32(2))], 40)], 40)
+    model = g.finished(g.linear(h, 40, 5))
+    narrow, wide = (run(model, "tiny", activations=name, over=4) for name in ("int8", "int16"))
+    assert wide.snr >= narrow.snr + 3.0, (narrow.snr, wide.snr)
+
+
+def test_where_nothing_would_read_int16():
+    g = Sequence("images")
+    x = g.input("x", (1, 3, 8, 8))
+    with pytest.raises(CalibrationError, match="int16 activations would change nothing"):
+        options = CompileOptions(calibration="random:2", activations="int16")
+        compile_file(g.finished(g.conv(x, 8, 3, 2, relu=True)), load("tiny"), options)
+
+
 def test_unknown_activations():
     with pytest.raises(CalibrationError, match="unknown activations 'int4'; there are int8, int16"):
         compile_file(relus(), load("tiny"), CompileOptions(calibration="random:2", activations="int4"))
