@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from types import CodeType
 
 __all__ = ["FIELD_NAME", "PACKET_BITS", "PACKET_BYTES", "Field", "Rule", "pack_fields"]
@@ -42,22 +42,22 @@ class Field:
     reserved: bool = False
     lsb: int = -1
 
-    @property
+    @cached_property
     def lowest(self) -> int:
         """The smallest value the width can hold."""
         return -(1 << (self.width - 1)) if self.signed else 0
 
-    @property
+    @cached_property
     def highest(self) -> int:
         """The largest value the width can hold."""
         return (1 << (self.width - int(self.signed))) - 1
 
-    @property
+    @cached_property
     def legal_min(self) -> int:
         """The smallest legal value."""
         return self.lowest if self.minimum is None else self.minimum
 
-    @property
+    @cached_property
     def legal_max(self) -> int:
         """The largest legal value, `below` apart."""
         if self.enum and self.maximum is None:
@@ -96,7 +96,7 @@ def pack_fields(fields: Iterable[Field]) -> tuple[Field, ...]:
     """Give each field its position, in order from bit 0, and fill the packet with one reserved field."""
     packed, lsb = [], 0
     for f in fields:
-        packed.append(Field(**{**f.__dict__, "lsb": lsb}))
+        packed.append(replace(f, lsb=lsb))
         lsb += f.width
     if lsb < PACKET_BITS:
         packed.append(Field("reserved", PACKET_BITS - lsb, "must be zero", reserved=True, lsb=lsb))

@@ -23,6 +23,8 @@ def merge(intervals: Intervals) -> tuple[Intervals, bool]:
     if (starts[1:] < starts[:-1]).any():
         order = np.argsort(starts, kind="stable")
         starts, ends = starts[order], ends[order]
+    elif (starts[1:] > ends[:-1]).all():
+        return intervals, False
     reach = np.maximum.accumulate(ends)
     twice = bool((starts[1:] < reach[:-1]).any())
     first = np.concatenate(([True], starts[1:] > reach[:-1]))

@@ -1,6 +1,7 @@
 """Any value of a model in ONNX Runtime, with weights that are handed over."""
 
 import numpy as np
+import onnx_ir as ir
 from small_graphs import model
 
 from vlac.model.carried import set_carried, set_repeat
@@ -52,3 +53,34 @@ def test_what_no_round_changes_is_computed_once(monkeypatch):
             wanted = reference.run({"x": x, "seen": seen})
             assert all(map(np.array_equal, found, wanted))
             x = found[0]
+
+
+def test_transposed_weights_are_read_as_they_lie(monkeypatch):
+    """Products read a transposed view the other way round; what cannot gets one copy, not one in each run."""
+    rng = np.random.default_rng(0)
+    w, other, turned, read, alone = (rng.integers(-9, 10, (40, 40)).astype(np.float32).T for _ in range(5))
+    body = """
+        a = MatMul(x, w) b = Gemm(one, other) c = Gemm<transB = 1>(one, turned) d = Add(read, one) e = MatMul(read, one)
+        f = MatMul(row, alone)
+    """
+    constants = {"w": w, "other": other, "turned": turned, "read": read, "alone": alone}
+    source = model(body, "float[2,3,40] x, float[40,40] one, float[40] row", "f", constants=constants)
+    for name, array in constants.items():
+        source.graph.initializers[name].const_value = ir.Tensor(array)
+    feeds = {n: rng.integers(-9, 10, s).astype(np.float32) for n, s in (("x", (2, 3, 40)), ("one", (40, 40)))}
+    feeds["row"] = np.arange(40, dtype=np.float32)
+    given, run = [], OnnxSession.run
+
+    def watched(self, outputs, fed):
+        given.append(fed)
+        return run(self, outputs, fed)
+
+    monkeypatch.setattr(OnnxSession, "run", watched)
+    found = FloatSession(source, ["a", "b", "c", "d", "e", "f"]).run(feeds)
+    x, one = feeds["x"], feeds["one"]
+    wanted = [x @ w, one @ other, one @ turned.T, read + one, read @ one, feeds["row"] @ alone]
+    assert all(map(np.array_equal, found, wanted))
+    weights = {name: array for name, array in given[0].items() if name in constants}
+    assert weights.keys() == constants.keys() and all(array.flags.c_contiguous for array in weights.values())
+    copied = {name for name, array in weights.items() if not np.shares_memory(array, constants[name])}
+    assert copied == {"read", "alone"}

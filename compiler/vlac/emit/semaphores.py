@@ -33,6 +33,7 @@ __all__ = ["Ordered", "assign_semaphores"]
 
 _Clock = dict[str, int]  # queue -> number of its packets known to be complete
 _Pair = tuple[str, str]  # of queues: what is waited for, what waits
+_Touch = tuple[str, bool, int, int, Intervals]  # of an access: space, whether written, first word, last one + 1, words
 _Held = Mapping[tuple[int, str], int]  # packet and queue -> the packet of that queue that it waits for, both as given
 # a COPY of no words on each queue that has COPYs
 _EMPTY = {"load": Move.FILL_ACT, "wload": Move.WEIGHT_TO_WEIGHT, "store": Move.ACT_TO_DATA}
@@ -53,7 +54,7 @@ def assign_semaphores(packets: list[Packet], hw: HardwareConfig) -> list[Ordered
     Raises:
         HazardError: more ordered pairs of queues than semaphores, and no third queues for enough of them.
     """
-    accesses = [footprint(p, hw) for p in packets]
+    accesses = [[_touch(a) for a in footprint(p, hw)] for p in packets]
     ways: dict[_Pair, str] = {}
     held: dict[tuple[int, str], int] = {}
     while True:
@@ -64,6 +65,11 @@ def assign_semaphores(packets: list[Packet], hw: HardwareConfig) -> list[Ordered
             held |= ahead
         else:
             return order.result()
+
+
+def _touch(access: Access) -> _Touch:
+    words = access.words
+    return access.space, access.write, int(words[0, 0]), int(words[-1, 1]), words
 
 
 def _ways(waited: Counter[_Pair]) -> dict[_Pair, str]:
@@ -97,7 +103,7 @@ class _Entry:
 
     packet: Packet
     given: int
-    accesses: list[Access]
+    accesses: list[_Touch]
     relays: bool = False
     clock: _Clock = field(default_factory=dict)  # what is complete when it starts
     wait: int = 0
@@ -117,7 +123,7 @@ class _Order:
     """All packets in order; `ways` are pairs of queues that a third one orders, `held` are waits besides conflicts."""
 
     def __init__(
-        self, packets: list[Packet], accesses: list[list[Access]], ways: dict[_Pair, str], held: _Held
+        self, packets: list[Packet], accesses: list[list[_Touch]], ways: dict[_Pair, str], held: _Held
     ) -> None:
         self.ways, self.held = ways, held
         self.pairs: dict[_Pair, int] = {}
@@ -258,14 +264,18 @@ def _last_conflict(entry: _Entry, others: list[_Entry], known: int) -> int:
     return -1
 
 
-def _conflict(a: list[Access], b: list[Access]) -> bool:
-    return any(x.space == y.space and (x.write or y.write) and _overlap(x.words, y.words) for x in a for y in b)
+def _conflict(a: list[_Touch], b: list[_Touch]) -> bool:
+    for space, write, first, end, words in a:
+        for other_space, other_write, other_first, other_end, other_words in b:
+            if space != other_space or not (write or other_write) or first >= other_end or other_first >= end:
+                continue
+            if _overlap(words, other_words):
+                return True
+    return False
 
 
 def _overlap(a: Intervals, b: Intervals) -> bool:
     """Whether two sets of disjoint sorted intervals share a word."""
-    if a[0, 0] >= b[-1, 1] or b[0, 0] >= a[-1, 1]:
-        return False
     if len(a) > len(b):
         a, b = b, a
     after = np.searchsorted(b[:, 1], a[:, 0], side="right")

@@ -12,6 +12,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from vlac.errors import ModelError
 from vlac.import_onnx.flow import Flow, is_quantizer
+from vlac.model.fed_constants import feed_constants
 from vlac.model.onnx_runtime import OnnxRuntimeError, OnnxSession, TimeLimitError
 
 __all__ = ["fold_fixed"]
@@ -35,8 +36,9 @@ def fold_fixed(model: ir.Model) -> bool:
     if not results:
         return False
     part = ir.Model(extract(model.graph, [], results), ir_version=model.ir_version)
+    given = feed_constants(part)
     try:
-        arrays = OnnxSession(part).run(None, {}, seconds=_SECONDS)
+        arrays = OnnxSession(part).run(None, given, seconds=_SECONDS)
     except TimeLimitError as e:
         kinds = ", ".join(sorted({node.op_type for node in part.graph}))
         raise ModelError(

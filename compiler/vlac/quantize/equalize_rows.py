@@ -23,7 +23,7 @@ activations are worth it (`hidden.py`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +38,10 @@ __all__ = ["ChannelPeaks", "Peaks", "equalize_rows", "factors", "layer_weights",
 
 _NORMS = ("LayerNormalization", "RMSNormalization")
 _LEAST_ACTIVATION, _LEAST_WEIGHT = 0.25, 1e-3
-_TOLD_APART = 65_536  # weights of a layer by which it is known
+_TOLD_APART = 256  # rows and columns of a layer's weights by which it is known
+_PART = 64  # rows of weights that are looked at together: what is computed of them stays in the cache
 F64 = NDArray[np.float64]
+Weights = NDArray[np.floating]
 Peaks = MutableMapping[bytes, F64]  # |max| of channels, by the weights of the layers that read them
 
 
@@ -121,12 +123,13 @@ def _key(link: _Link) -> bytes:
     for layer in link.layers:
         weight = constant(layer.inputs[1])
         assert weight is not None
-        some = weight.reshape(-1)[:: -(-weight.size // _TOLD_APART)]
+        rows, columns = (-(-n // _TOLD_APART) for n in weight.shape)
+        some = weight[::rows, ::columns]
         found.update(repr((weight.shape, attribute(layer, "transB", 0))).encode() + some.tobytes())
     return found.digest()
 
 
-def factors(largest: F64, weights: list[F64], *, wide: bool = False) -> F64:
+def factors(largest: F64, weights: Sequence[Weights], *, wide: bool = False) -> F64:
     """t of the channels.
 
     Args:
@@ -136,10 +139,17 @@ def factors(largest: F64, weights: list[F64], *, wide: bool = False) -> F64:
     """
     median = float(np.median(largest))
     a = np.maximum(largest, median * _LEAST_ACTIVATION if median > 0 else 1.0)
-    relative = [np.abs(w) / np.maximum(np.abs(w).max(axis=0), np.finfo(np.float32).tiny) for w in weights]
-    w = np.maximum(np.max([r.max(axis=1) for r in relative], axis=0), _LEAST_WEIGHT)
+    w = np.maximum(np.max([_relative(each) for each in weights], axis=0), _LEAST_WEIGHT)
     t = 1 / w if wide else np.sqrt(a / w)
     return np.asarray(t / np.exp(np.log(t).mean()))
+
+
+def _relative(weights: Weights) -> F64:
+    """The largest weight of each channel [C] beside the largest of its output."""
+    tops = np.maximum(np.maximum(weights.max(axis=0), -weights.min(axis=0)), np.finfo(np.float32).tiny)
+    tops = tops.astype(np.float64)
+    parts = [weights[first : first + _PART] for first in range(0, len(weights), _PART)]
+    return np.concatenate([(np.abs(part) / tops).max(axis=1) for part in parts])
 
 
 def layers_behind(value: ir.Value, *readers: ir.Node) -> list[ir.Node]:
@@ -220,12 +230,11 @@ def _only_layer(value: ir.Value | None) -> ir.Node | None:
 # --- the factors ----------------------------------------------------------------------------------------
 
 
-def layer_weights(layer: ir.Node) -> F64:
+def layer_weights(layer: ir.Node) -> Weights:
     """A layer's weights [C, outputs]."""
     weight = constant(layer.inputs[1])
     assert weight is not None
-    turned = layer.op_type == "Gemm" and attribute(layer, "transB", 0)
-    return (weight.T if turned else weight).astype(np.float64)
+    return weight.T if layer.op_type == "Gemm" and attribute(layer, "transB", 0) else weight
 
 
 def _apply(graph: ir.Graph, link: _Link, t: F64) -> None:
@@ -261,7 +270,8 @@ def _scale(graph: ir.Graph, node: ir.Node, inputs: tuple[int, ...], factor: F64)
         value = node.inputs[index] if index < len(node.inputs) else None
         array = constant(value)
         if value is not None and array is not None:
-            made = (array.astype(np.float64) * factor).astype(np.float32)
+            made = np.empty(np.broadcast_shapes(array.shape, factor.shape), np.float32)
+            np.multiply(array, factor, out=made, dtype=np.float64, casting="unsafe")
             node.replace_input_with(index, initializer(graph, f"{value.name}.equalized", made))
             if not value.uses() and not value.is_graph_output():
                 del graph.initializers[value.name or ""]  # large models have no room for both

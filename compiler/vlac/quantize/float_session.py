@@ -1,8 +1,6 @@
 """A model in ONNX Runtime that gives any of its values; its weights are handed over, never copied.
 
-Large constants are inputs of the session, which reads numpy arrays where they lie: a model of 500 MB needs neither a
-second copy nor a protobuf of its own to be run once. Of a repeated model, what does not depend on the round is
-computed once for all rounds of a sample.
+Of a repeated model, what does not depend on the round is computed once for all rounds of a sample.
 """
 
 from __future__ import annotations
@@ -15,11 +13,10 @@ from numpy.typing import NDArray
 
 from vlac.import_onnx.flow import subgraphs
 from vlac.model.carried import carried_values, repeat_of
+from vlac.model.fed_constants import feed_constants
 from vlac.model.onnx_runtime import OnnxSession
 
 __all__ = ["FloatSession"]
-
-_SMALL = 1024  # elements: shapes, axes and the like stay constants, as some operators demand
 
 
 class FloatSession:
@@ -80,13 +77,7 @@ class _Part:
             graph.remove(node, safe=True)
         graph.outputs.extend(values[name] for name in self._outputs)
         graph.inputs[:] = [v for v in graph.inputs if v.uses() or v.is_graph_output()]
-        self._weights: dict[str, NDArray[Any]] = {}
-        for name, constant in list(graph.initializers.items()):
-            if constant.const_value is not None and constant.const_value.size > _SMALL:
-                self._weights[name] = constant.const_value.numpy()
-                del graph.initializers[name]
-                constant.const_value = None
-                graph.inputs.append(constant)
+        self._weights = feed_constants(copy)
         self._session = OnnxSession(copy, free_early=True) if self._outputs else None
         self.inputs = {i.name for i in self._session.inputs} if self._session is not None else set()
 

@@ -68,9 +68,10 @@ def hidden_values(watched: HiddenInputs, largest: Mapping[str, F64]) -> list[str
         def f(values: F64, node: ir.Node = node, function: Callable[..., NDArray[np.float32]] = function) -> F64:
             return function(node, values.astype(np.float32)).astype(np.float64)
 
-        weights = np.concatenate([layer_weights(layer) for layer in layers_behind(node.outputs[0])], axis=1)
-        t = factors(largest[watched.results[i]], [weights])
-        weights = weights[:, _spread(weights.shape[1], _OUTPUTS)]
+        layers = [layer_weights(layer) for layer in layers_behind(node.outputs[0])]
+        t = factors(largest[watched.results[i]], layers)
+        outputs = np.concatenate(layers, axis=1)
+        weights = outputs[:, _spread(outputs.shape[1], _OUTPUTS)].astype(np.float64)
         if layer_error(x, f, weights, t) < _WORTH * layer_error(x, f, weights):
             found.append(watched.results[i])
     return found

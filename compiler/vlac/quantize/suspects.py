@@ -57,8 +57,9 @@ def _possible(node: ir.Node, observed: Mapping[str, Range]) -> Range | None:
         return None
     low, high = observed[source.name]
     rows = weight if node.op_type == "Conv" or attribute(node, "transB", 0) else np.moveaxis(weight, -1, 0)
-    sums = rows.reshape(len(rows), -1).sum(axis=1, dtype=np.float64)
-    squares = np.array([np.vdot(row, row) for row in rows], np.float64)
+    flat = rows.reshape(len(rows), -1)
+    sums = flat.sum(axis=1, dtype=np.float64)
+    squares = np.einsum("ij,ij->i", flat, flat, dtype=np.float64)
     bias = constant_input(node, 2)
     mean: F64 = sums * (low + high) / 2 + (0 if bias is None else bias.reshape(-1))
     spread = 3 * np.sqrt(squares / 12) * (high - low)
