@@ -48,7 +48,7 @@ def export_graph(graph: GraphSpec, folder: Path) -> None:
 
 def compile_folder(config: str, folder: Path) -> None:
     """program.bin of model.onnx."""
-    options = CompileOptions(calibration=folder / "frame.npz")
+    options = CompileOptions(calibration=folder / "frame.npz", keep_float=False)
     program = compile_file(folder / "model.onnx", hardware.load(config), options).program
     assert program is not None
     image.save(program, folder / "program.bin")

@@ -47,6 +47,8 @@ class CompileOptions:
         task_masks: a JSON file, or what it would hold: which output blocks of which convolutions a task uses
             (see `model/task_masks.py`); each task is an entry point. None: what the model's metadata says.
         dump_after: pass name -> file that gets the state after this pass.
+        keep_float: whether the compilation keeps the float model, for verification, the loss report and `layer_losses`;
+            without it a model of a billion parameters takes a third less memory.
         check: verify the device graph after every pass, for whoever changes the compiler; so does `VLAC_CHECK=1` in
             the environment.
 
@@ -71,6 +73,7 @@ class CompileOptions:
     constants: Mapping[str, Any] = field(default_factory=dict)
     task_masks: str | Path | Mapping[str, Any] | None = None
     dump_after: Mapping[str, Path] = field(default_factory=dict)
+    keep_float: bool = True
     check: bool = False
 
     @property

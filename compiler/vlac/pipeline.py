@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx_ir as ir
 
 from vlac.analysis.support import refusals
@@ -80,6 +82,8 @@ def _rewrite(c: Compilation) -> None:
 
 def _quantize(c: Compilation) -> None:
     c.quantized = quantize_model(_model(c), c.options, host=c.host, joint=c.joint, tasks=c.tasks)
+    if not c.options.keep_float:
+        c.quantized = replace(c.quantized, floating=None, trial=None)
     c.model = c.quantized.model
 
 

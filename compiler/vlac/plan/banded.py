@@ -74,6 +74,7 @@ class _Placed:
     ops: list[Op]
     plan: Plan
     regions: Regions
+    used: float  # share of the scratchpad
 
 
 class _Bands:
@@ -109,9 +110,10 @@ class _Bands:
         ordered = [op for some in instances for op in in_queue_order(some, self._cost, ahead)]
         self.take(banded, ordered)
         try:
-            return _Placed(banded, ordered, *_allocated(self._graph, self._hw, self._layouts))
+            plan, regions = _allocated(self._graph, self._hw, self._layouts)
         except AllocationError:
             return None
+        return _Placed(banded, ordered, plan, regions, regions.most_words / self._hw.act_words)
 
     def _small_states(self) -> set[Tensor]:
         """Carried state of which a band would be read after the next run's is written."""
@@ -141,13 +143,15 @@ def _first_that_fits(sizes: Sequence[int], placed: Callable[[int], _Placed | Non
     if found is not None or len(sizes) == 1 or (smallest := placed(sizes[-1])) is None:
         return found
     found, too_large, fits = smallest, 0, len(sizes) - 1
+    # what would not fit if all words grew with the rows, is looked at first: where most do, the search ends there
+    middle = next((n for n in range(fits - 1, 0, -1) if sizes[n] * found.used > sizes[fits]), 1)
     while fits - too_large > 1:
-        middle = (too_large + fits) // 2
         tried = placed(sizes[middle])
         if tried is None:
             too_large = middle
         else:
             found, fits = tried, middle
+        middle = (too_large + fits) // 2
     return found
 
 

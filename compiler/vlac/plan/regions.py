@@ -70,6 +70,11 @@ class Regions:
         self._resident = {i.tensor: i for i in (*items, *weights) if i.tensor.root not in plan.streamed}
         self._rings = {(i.first, i.tensor): i for i in items if i.tensor.root in plan.streamed}
 
+    @property
+    def most_words(self) -> int:
+        """Of the activation scratchpad, in use at once."""
+        return max(_words_by_stage(self.items))
+
     def of(self, tensor: Tensor, stage: int) -> Region:
         """The region of a tensor as a stage sees it."""
         item = self._rings.get((stage, tensor)) or self._resident.get(tensor)

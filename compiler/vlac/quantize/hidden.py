@@ -72,7 +72,8 @@ def hidden_values(watched: HiddenInputs, largest: Mapping[str, F64]) -> list[str
         t = factors(largest[watched.results[i]], layers)
         outputs = np.concatenate(layers, axis=1)
         weights = outputs[:, _spread(outputs.shape[1], _OUTPUTS)].astype(np.float64)
-        if layer_error(x, f, weights, t) < _WORTH * layer_error(x, f, weights):
+        exact = f(x) @ weights
+        if layer_error(x, f, weights, exact, t) < _WORTH * layer_error(x, f, weights, exact):
             found.append(watched.results[i])
     return found
 
@@ -82,12 +83,13 @@ def _spread(count: int, most: int) -> NDArray[np.intp]:
     return np.linspace(0, count - 1, min(count, max(most, 1))).astype(np.intp)
 
 
-def layer_error(x: F64, function: Callable[[F64], F64], weights: F64, t: F64 | None = None) -> float:
+def layer_error(x: F64, function: Callable[[F64], F64], weights: F64, exact: F64, t: F64 | None = None) -> float:
     """Mean squared error of function(x) @ weights in 8 bits: of an 8-bit x by a table, or divided by t.
 
     Args:
         x: [rows, C].
         weights: [C, outputs].
+        exact: what it is in float.
     """
     if t is None:
         h = _rounded(function(_rounded(x)))
@@ -96,7 +98,7 @@ def layer_error(x: F64, function: Callable[[F64], F64], weights: F64, t: F64 | N
         h, w = _rounded(_by_lines(x, function) / t), weights * t[:, None]
     integers, scales = quantize_weight(w.astype(np.float32), 1)
     found = h @ (integers.astype(np.float64) * scales)
-    return float(np.square(found - function(x) @ weights).mean())
+    return float(np.square(found - exact).mean())
 
 
 def _by_lines(x: F64, function: Callable[[F64], F64]) -> F64:
