@@ -1,12 +1,17 @@
 """Constants in a file beside the model: the same model, whatever their type and size; what is damaged is refused."""
 
+import gc
+import weakref
+
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from vlac.errors import ModelError
 from vlac.import_onnx import load_model
+from vlac.import_onnx.source import Source
 
 RNG = np.random.default_rng(0)
 CONSTANTS = {
@@ -67,3 +72,19 @@ def test_a_place_outside_the_file(tmp_path, key, value):
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match=r"apart\.onnx.*large"):
         load_model(path)
+
+
+def test_a_constant_that_no_node_reads_any_more_goes():
+    """A large model has no room for weights as they were beside what rewrites made of them."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 64]) for name in "xy"]
+    weight = numpy_helper.from_array(RNG.standard_normal((64, 64)).astype(np.float32), "w")
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", values[:1], values[1:], [weight])
+    source = Source.of(helper.make_model(graph), "model.onnx")
+    model = source.closed(ir.from_proto(source.opened))
+    value = model.graph.initializers["w"]
+    array = weakref.ref(source.large.pop("w"))
+    assert [n.op_type for n in value.consumers()] == ["MatMul"] and np.shares_memory(value.const_value.numpy(), array())
+    model.graph[0].replace_input_with(1, model.graph.inputs[0])
+    del model.graph.initializers["w"], value
+    gc.collect()
+    assert array() is None

@@ -89,9 +89,12 @@ class Source:
         """A model made from `opened`, with its constants in place; they are shared, not copied."""
         graph = model.graph
         for value in [v for v in graph.inputs if v.name in self.large]:
+            array = ir.tensor(self.large[value.name or ""], name=value.name)
+            # another value: the list of a graph's inputs keeps those that were removed, and would keep the array
+            constant = ir.Value(name=value.name, type=value.type, shape=value.shape, const_value=array)
+            value.replace_all_uses_with(constant, replace_graph_outputs=True)
             graph.inputs.remove(value)
-            value.const_value = ir.tensor(self.large[value.name or ""], name=value.name)
-            graph.register_initializer(value)
+            graph.register_initializer(constant)
         return model
 
 

@@ -124,6 +124,7 @@ def _is_constant_row(value: ir.Value, width: int) -> bool:
 def _split(graph: ir.Graph, region: _Region, parts: list[tuple[int, int]]) -> None:
     """Part by part, in front of the first of the last layers: the wide values of one part are there at a time."""
     first = region.ends[0]
+    read = {v for node in (*region.sources, *region.between, *region.ends) for v in node.inputs if v is not None}
     sums: dict[ir.Node, list[ir.Value]] = {end: [] for end in region.ends}
     for number, part in enumerate(parts):
         values: dict[ir.Value | None, ir.Value] = {}
@@ -148,6 +149,9 @@ def _split(graph: ir.Graph, region: _Region, parts: list[tuple[int, int]]) -> No
         nodes.replace(total)
     for node in reversed([*region.sources, *region.between]):
         graph.remove(node, safe=True)
+    for value in read:
+        if value.is_initializer() and not value.uses() and not value.is_graph_output():
+            del graph.initializers[value.name or ""]  # large models have no room for both
 
 
 def _columns(nodes: Nodes, layer: ir.Node, index: int, part: tuple[int, int]) -> ir.Value | None:
