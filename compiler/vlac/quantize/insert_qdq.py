@@ -79,6 +79,9 @@ def insert_qdq(
     """
     copy = model.clone()
     _Inserter(copy, ranges, exclude, only).run()
+    for name, value in list(copy.graph.initializers.items()):
+        if not value.uses() and not value.is_graph_output():  # a float one that integers stand for
+            del copy.graph.initializers[name]
     name_all(copy)
     return copy
 
