@@ -48,7 +48,7 @@ class CompileOptions:
             (see `model/task_masks.py`); each task is an entry point. None: what the model's metadata says.
         dump_after: pass name -> file that gets the state after this pass.
         keep_float: whether the compilation keeps the float model, for verification, the loss report and `layer_losses`;
-            without it a model of a billion parameters takes a third less memory.
+            a large model takes less memory without it.
         check: verify the device graph after every pass, for whoever changes the compiler; so does `VLAC_CHECK=1` in
             the environment.
 
