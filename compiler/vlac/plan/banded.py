@@ -23,7 +23,7 @@ from vlac.plan.query_parts import in_query_parts
 from vlac.plan.regions import Regions, allocate_regions
 from vlac.plan.rounds import carried_inputs, once_and_rounds
 from vlac.plan.rows import Banded, cut_rows
-from vlac.plan.sequences import Sequences, longest
+from vlac.plan.sequences import Sequences, Spill, longest
 
 __all__ = ["allocate_in_bands"]
 
@@ -31,6 +31,7 @@ _COUNTS = (*range(1, 17), 20, 24, 32, 48, 64)  # of bands, to choose from
 _SMALL = 8  # such a part of the scratchpad
 _LONG = 4  # strips or blocks of a band that is worth more than room for what others make
 _FAR, _NEAR = 6, 2  # operations that the order looks ahead
+_WAYS = ((Spill.NOTHING, _FAR), (Spill.BANDS, _FAR), (Spill.BANDS, _NEAR), (Spill.ALL, _NEAR))
 _SHARED = 2  # how much slower vector work is while the array takes half of the banks
 
 
@@ -58,7 +59,7 @@ def allocate_in_bands(
         refusal = e
     bands = _Bands(graph, hw, layouts)
     for search in (_first_that_fits, _between_that_fits):  # before a refusal all sizes are tried
-        for spill, ahead in ((False, _FAR), (True, _FAR), (True, _NEAR)):
+        for spill, ahead in _WAYS:
             found = search(_sizes(bands.ops, hw, spill), partial(bands.placed, spill=spill, ahead=ahead))
             if found is not None:
                 bands.take(found.banded, found.ops)
@@ -92,12 +93,12 @@ class _Bands:
         self._inputs = {t: t.home for t in graph.inputs}
         self._cost = _costs(hw, layouts)
 
-    def placed(self, rows: int, spill: bool, ahead: int) -> _Placed | None:
+    def placed(self, rows: int, spill: Spill, ahead: int) -> _Placed | None:
         """With bands of `rows` pixels; None where something does not fit.
 
         Args:
             rows: a multiple of B.
-            spill: what a later phase reads lies in the data space in between, and keys become weights at once.
+            spill: what lies in the data space between phases.
             ahead: operations of a band that the order looks ahead.
         """
         ops = weights_early(self.ops) if spill else self.ops
@@ -172,7 +173,7 @@ def _allocated(graph: Graph, hw: HardwareConfig, layouts: dict[Op, WeightLayout]
     return allocate_regions(graph, hw, layouts)
 
 
-def _sizes(ops: Sequence[Op], hw: HardwareConfig, spill: bool) -> list[int]:
+def _sizes(ops: Sequence[Op], hw: HardwareConfig, spill: Spill) -> list[int]:
     """Rows of a band, decreasing."""
     unit, width = max(hw.block, hw.pixels), longest(ops)
     largest = min((m for op in ops if (m := op.most_pixels(hw)) is not None), default=width)

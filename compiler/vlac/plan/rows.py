@@ -64,7 +64,7 @@ class _Cutter:
                 elif not known.is_cut(op):
                     for t in op.inputs:
                         self._join(t, phase)
-                    self._put(self._with_weights(op, phase), phase, -1)
+                    self._put(self._of_whole(op, phase), phase, -1)
             counts = {op: len(known.spans(known.width(op))) for op in here if known.is_cut(op)}
             for band in range(max(counts.values(), default=0)):
                 for op, count in counts.items():
@@ -203,12 +203,8 @@ class _Cutter:
         if t in inputs or not self.sequences.is_banded(t) or t.root in self.sequences.joined:
             self._join(t, phase)
             return out
-        key = ("output", t)
-        if key not in self.memo:
-            self.memo[key] = self._home(t)
-            parts = [self._stored(t, band) for band in range(len(self.sequences.spans(t.w)))]
-            self._put(JoinOp(t.label, "Concat", parts, self.memo[key]), phase, -1)
-        return GraphOutput(out.name, out.shape, self.memo[key], out.moved, out.layout, out.source, out.debug)
+        self.memo["output", t] = self._kept(t, phase)
+        return GraphOutput(out.name, out.shape, self._home(t), out.moved, out.layout, out.source, out.debug)
 
     def _concats(self, phase: int) -> None:
         """What of parts that are all returned is whole too, for those who compare it: no instruction."""
@@ -220,12 +216,33 @@ class _Cutter:
                 whole.home, whole.channel_map = Home.DATA, op.output.channel_map
                 self._put(ConcatOp(op.node, op.op_type, parts, whole, op.order), phase, -1)
 
-    def _with_weights(self, op: Op, phase: int) -> Op:
-        """An operation of whole tensors with weights that are made of bands."""
-        inputs = [self._weights(t, phase, -1) if t.home is Home.WEIGHTS else t for t in op.inputs]
+    # --- whole tensors --------------------------------------------------------------------------------
+
+    def _of_whole(self, op: Op, phase: int) -> Op:
+        """An operation of whole tensors with weights that are made of bands, and tensors that are loaded for it."""
+        inputs = [self._whole(t, phase) for t in op.inputs]
         return op if inputs == op.inputs else op.of_pixels(0, inputs, op.output)
 
-    # --- whole tensors --------------------------------------------------------------------------------
+    def _whole(self, t: Tensor, phase: int) -> Tensor:
+        if t.home is Home.WEIGHTS:
+            return self._weights(t, phase, -1)
+        return self._reloaded(t, phase) if t in self.sequences.reloaded else t
+
+    def _reloaded(self, t: Tensor, phase: int) -> Tensor:
+        """The whole of a tensor that lies in the data space, for a phase."""
+        key = ("reloaded", t, phase)
+        if key not in self.memo:
+            out = self.memo[key] = self._part(t, (0, t.w), f":phase{phase}:whole")
+            self._put(LoadRows(t.label, "Load", [self._kept(t, phase)], out), phase, -1)
+        return self.memo[key]
+
+    def _kept(self, t: Tensor, phase: int) -> Tensor:
+        """Bands of a tensor, one behind another in the data space."""
+        if ("kept", t) not in self.memo:
+            parts = [self._stored(t, band) for band in range(len(self.sequences.spans(t.w)))]
+            self.memo["kept", t] = self._home(t)
+            self._put(JoinOp(t.label, "Concat", parts, self._home(t)), phase, -1)
+        return self.memo["kept", t]
 
     def _join(self, t: Tensor, phase: int) -> None:
         """Let a banded tensor be whole on chip."""

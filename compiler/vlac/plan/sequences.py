@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from vla_isa.hardware import LINE_BYTES, HardwareConfig
 from vlac.device.concat import ConcatOp
@@ -16,7 +17,17 @@ from vlac.ir.cut import Span
 from vlac.ir.operation import Home, Op, Tensor
 from vlac.plan.rows_in_place import joined_rows
 
-__all__ = ["Sequences", "chooses", "longest"]
+__all__ = ["Sequences", "Spill", "chooses", "longest"]
+
+_SMALL = 64  # such a part of the activation scratchpad is not worth a place in the data space
+
+
+class Spill(IntEnum):
+    """What a later phase reads and lies in the data space in between; each has what those before it have."""
+
+    NOTHING = 0
+    BANDS = 1  # what it reads band by band; keys become weights at once
+    ALL = 2  # large tensors that it reads whole, and all weights that bands make
 
 
 def longest(ops: Sequence[Op]) -> int:
@@ -35,10 +46,11 @@ class Sequences:
 
     Attributes:
         ops, inputs: of a placed graph.
-        spill: what a later phase reads lies in the data space in between.
+        spill: what lies in the data space between phases.
         whole: inputs that are loaded at once.
         banded: roots that are made band by band.
         joined: those of them that are whole on chip.
+        reloaded: those of them that lie in the data space, and are loaded whole for each phase that reads them whole.
         loaded: what lies in the data space and is loaded band by band: inputs of the model, and joined rows.
         gathered: those that are rows of several tensors, one behind another, which are stored there.
         phases: of each operation.
@@ -49,12 +61,13 @@ class Sequences:
     inputs: list[Tensor]
     rows: int
     hw: HardwareConfig
-    spill: bool
+    spill: Spill
     whole: Collection[Tensor] = ()
     maker: dict[Tensor, Op] = field(default_factory=dict)
     readers: dict[Tensor, list[Op]] = field(default_factory=dict)
     banded: set[Tensor] = field(default_factory=set)
     joined: set[Tensor] = field(default_factory=set)
+    reloaded: set[Tensor] = field(default_factory=set)
     loaded: set[Tensor] = field(default_factory=set)
     gathered: set[Tensor] = field(default_factory=set)
     phases: dict[Op, int] = field(default_factory=dict)
@@ -82,6 +95,9 @@ class Sequences:
         if self.spill:
             self.gathered = {op.output for op in self.ops if self._can_gather(op) and self._is_loaded(op.output)}
         self.joined = {root for root in self.banded if not self._in_parts(root)}
+        if self.spill is Spill.ALL:
+            self.reloaded = {root for root in self.joined if self._can_reload(root)}
+            self.joined -= self.reloaded
         plain = [t for t in self.inputs if t.home in (Home.MATRIX, Home.DATA) and t not in self.whole]
         self.loaded = {t for t in plain if self._is_loaded(t)}
         self.loaded |= self.gathered
@@ -90,6 +106,12 @@ class Sequences:
         """Whether it joins rows of which each begins on a line of the data space."""
         parts = joined_rows(op) if isinstance(op, CopyOp) else None
         return parts is not None and all(first * self.hw.act_word_bytes % LINE_BYTES == 0 for first, _ in parts)
+
+    def _can_reload(self, root: Tensor) -> bool:
+        """Whether it is large, and none of those who read it whole lies in it."""
+        whole = [op for op in self._using(root) if not self._takes_parts(op)]
+        large = root.row_words(self.hw.block) > self.hw.act_words // _SMALL
+        return large and root.home is Home.MATRIX and all(op.output.root is not root for op in whole)
 
     def _is_loaded(self, tensor: Tensor) -> bool:
         """Whether all that read a tensor of the data space take bands of it."""
@@ -183,12 +205,13 @@ class Sequences:
         return found
 
     def _spill_weights(self) -> None:
-        """Weights whose phase needs more of them than half of what there is for computed ones."""
+        """Weights whose phase needs more of them than half of what there is for computed ones; with `ALL` every one."""
         phases: dict[int, dict[Tensor, None]] = {}
         for op in self.ops:
             for t in op.inputs:
                 if t.home is Home.WEIGHTS and self.is_cut(self.maker[t]):
                     phases.setdefault(self.phases[op], {})[t] = None
         for tensors in phases.values():
-            if sum(t.row_words(self.hw.block) for t in tensors) > self.hw.weight_words // 4:
+            words = sum(t.row_words(self.hw.block) for t in tensors)
+            if self.spill is Spill.ALL or words > self.hw.weight_words // 4:
                 self.spilled |= tensors.keys()
