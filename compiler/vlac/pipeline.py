@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import onnx_ir as ir
@@ -84,6 +85,8 @@ def _quantize(c: Compilation) -> None:
     c.quantized = quantize_model(_model(c), c.options, host=c.host, joint=c.joint, tasks=c.tasks)
     if not c.options.keep_float:
         c.quantized = replace(c.quantized, floating=None, trial=None)
+        c.model = c.quantized.model
+        gc.collect()  # its nodes and values refer to each other, and passes on the device graph run without a collector
     c.model = c.quantized.model
 
 

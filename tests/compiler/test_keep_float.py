@@ -1,5 +1,7 @@
 """A compilation without the float model gives the same program, and lets go of what it was made from."""
 
+import gc
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -21,7 +23,18 @@ def test_the_same_program_without_the_float_model(tmp_path):
         compile_file(tmp_path / "model.onnx", load("tiny"), CompileOptions(calibration=samples, keep_float=keep))
         for keep in (True, False)
     )
+    assert floats(without)  # of the one that keeps them
     assert image.dumps(kept.program) == image.dumps(without.program)
     assert kept.quantized.floating is not None and kept.quantized.trial is not None
     assert without.quantized.floating is None and without.quantized.trial is None
     assert without.quantized.samples and without.quantized.model is without.model
+    del kept, source
+    assert not floats(without)
+
+
+def floats(state):
+    """Large constants in float of the models that are alive, but those of a compilation's quantized one."""
+    gc.collect()
+    mine = {id(v) for v in state.model.graph.initializers.values()}
+    held = [v for v in gc.get_objects() if isinstance(v, ir.Value) and id(v) not in mine]
+    return [v for v in held if v.const_value is not None and v.const_value.size > 1000 and v.dtype == ir.DataType.FLOAT]

@@ -21,6 +21,7 @@ from onnxscript.rewriter.rules import common as rules
 from vlac.import_onnx.direct_outputs import detach_outputs
 from vlac.import_onnx.fold import fold_fixed
 from vlac.import_onnx.names import name_printably, settle_names, settle_outputs
+from vlac.model.apply_rules import forget
 
 __all__ = ["RULES", "kept_identities", "quiet", "simplify"]
 
@@ -91,6 +92,7 @@ def simplify(model: ir.Model, *, merge_convs: bool = True) -> None:
         fixed = fold_fixed(model)
         if not (rewritten or folded.modified or fixed):
             break
+    forget(RULES)
     settle_outputs(model, outputs)
     detach_outputs(model)
     outputs = [v.name for v in model.graph.outputs]

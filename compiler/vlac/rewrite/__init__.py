@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import onnx_ir as ir
 from onnx_ir.passes import common as onnx_passes
-from onnxscript.rewriter import rewrite
 from onnxscript.rewriter.rules.common import (
     fuse_pad_into_conv_rule,
     matmul_add_to_gemm_rule,
@@ -16,6 +15,7 @@ from onnxscript.rewriter.rules.common import (
 
 from vlac.import_onnx.names import settle_names, settle_outputs
 from vlac.import_onnx.simplify import kept_identities, quiet, simplify
+from vlac.model.apply_rules import apply_rules
 from vlac.rewrite.axis_order import turn_regions
 from vlac.rewrite.batch_norm_to_conv import BATCH_NORM_TO_CONV
 from vlac.rewrite.batched_matmul import split_batches
@@ -72,7 +72,7 @@ def rewrite_float(model: ir.Model, *, merge_convs: bool = True) -> ir.Model:
     pad_max_pools(model)
     widen(model)
     flatten_depth(model)
-    rewrite(model, RULES)
+    apply_rules(model, RULES)
     settle_names(model)
     with kept_identities(model):
         onnx_passes.IdentityEliminationPass()(model)

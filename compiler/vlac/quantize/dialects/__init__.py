@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import onnx_ir as ir
 from onnx_ir.passes import common as onnx_passes
-from onnxscript.rewriter import rewrite
 from onnxscript.rewriter.rules.common import matmul_add_to_gemm_rule
 
 from vlac.import_onnx.simplify import quiet
+from vlac.model.apply_rules import apply_rules
 from vlac.quantize.dialects.clipped import unclip
 from vlac.quantize.dialects.constants import fold_constants
 from vlac.quantize.dialects.qonnx import from_qonnx, uses_qonnx
@@ -32,7 +32,7 @@ def canonical(model: ir.Model) -> ir.Model:
     """
     fold_constants(model)
     unclip(model)
-    rewrite(model, (matmul_add_to_gemm_rule,))  # a Linear layer whose bias is an Add of its own
+    apply_rules(model, (matmul_add_to_gemm_rule,))  # a Linear layer whose bias is an Add of its own
     split_wide_weights(model)
     widen(model, layers=False)
     onnx_passes.RemoveUnusedNodesPass()(model)
