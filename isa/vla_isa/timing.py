@@ -21,12 +21,13 @@ from vla_isa.packet import Packet
 from vla_isa.program import Program
 from vla_isa.queues import Queues
 from vla_isa.registers import COUNTERS
-from vla_isa.trace import describe, packet_lines, packets, walk
+from vla_isa.trace import Step, describe, packet_lines, packets, walk
 
 __all__ = ["PacketTiming", "TimingReport", "estimate"]
 
 # the counter that says how long each queue ran a packet
 _ACTIVE = ("wload_active", "load_active", "mac_active", "vec_active", "store_active")
+_NO_COST = {"wait", "signal", "weight_base", "param_base"}  # fields that change no cost, but of packets with masks
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,12 @@ class _Run:
         decoded: dict[int, Packet] = {}
         self._program, self._timing = program, timing
         self._numbers, self._packets, self._costs = list[int](), list[Packet](), list[Cost]()
+        self._alike: dict[tuple[object, ...], Cost] = {}
         known: dict[int, tuple[Packet, Cost]] = {}  # of packets without masks, the last time
         for step in walk(program, entry):
             self._numbers.append(step.number)
             if step.number not in known or known[step.number][0] != step.packet:
-                known[step.number] = step.packet, packet_cost(step.packet, program.config, step.params, timing)
+                known[step.number] = step.packet, self._cost(step)
             self._costs.append(known[step.number][1])
             if step.packet.instruction.mask_words(step.packet):
                 del known[step.number]
@@ -106,6 +108,16 @@ class _Run:
             raise ProgramError(f"{where} waits for semaphore {semaphore}, which nothing signals; it would deadlock")
         self._spans = run.spans
         self._reads = dispatch.reads
+
+    def _cost(self, step: Step) -> Cost:
+        """Of a packet; layers are alike, and alike packets have one: then what they do side by side is known, too."""
+        packet, hw = step.packet, self._program.config
+        if packet.instruction.mask_words(packet):
+            return packet_cost(packet, hw, step.params, self._timing)
+        key = (packet.name, *(v for name, v in packet.values.items() if name not in _NO_COST))
+        if key not in self._alike:
+            self._alike[key] = packet_cost(packet, hw, step.params, self._timing)
+        return self._alike[key]
 
     def report(self) -> TimingReport:
         """Totals and counters."""

@@ -5,11 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vla_isa import hardware
-from vla_isa.generated import codes
-from vla_isa.instructions import BY_NAME
-from vla_isa.instructions.gemm_words import _read_waits, read_waits
-from vla_isa.operands import Arena
 from vla_isa.residual_reads import Strip, strips_of, waiting, waits
 
 COUNT = 100  # strips
@@ -68,22 +63,3 @@ def test_strips_of_words() -> None:
     ((banks, groups),) = strips_of(operands, reads, np.array([1]))
     assert banks == (0xFF,)
     assert groups == ((((0, 1, 2, 3), (6, 7, 8, 9)), 1), (((4,), ()), 1))
-
-
-@pytest.mark.parametrize("config", ["tiny", "u50"])
-def test_only_banks_of_regions_matter(config: str) -> None:
-    """Regions anywhere wait as those that begin within the first banks, by the words that they really have."""
-    hw, gemm, seen = hardware.load(config), BY_NAME["GEMM"], set()
-    for seed in range(60):
-        drawn = gemm.operands.draw(
-            np.random.default_rng(seed), Arena(hw), res_kind=1 + seed % 2, out_bytes=1, scale_by=0
-        )
-        packet = gemm.packet(**drawn)
-        values = packet.values
-        names = ("in_base", "res_base", "row_base")
-        alike = tuple((name, value) for name, value in values.items() if name not in names)
-        real = _read_waits.__wrapped__(alike, tuple((name, values[name]) for name in names), hw)
-        found = read_waits(packet, hw)
-        assert found == (real if values["res_kind"] == codes.OperandKind.TENSOR else 0), values
-        seen.add(found)
-    assert len(seen) > 5

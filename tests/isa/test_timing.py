@@ -6,12 +6,13 @@ import random
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from isa_programs import changed, decoded, pipeline, with_packets
 
 from vla_isa import side_by_side, timing
-from vla_isa.cost import REFERENCE
+from vla_isa.cost import REFERENCE, Cost
 from vla_isa.encoding import make_packet
 from vla_isa.engine_cycles import packet_cost
 from vla_isa.errors import ProgramError
@@ -351,3 +352,20 @@ def test_what_is_forgotten_is_computed_again(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(side_by_side, "_KNOWN", 2)
     assert timing.estimate(program) == whole
     assert forgotten and max(forgotten) < 20
+
+
+def test_alike_packets_are_costed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program twice over, with its own weights and semaphores, takes as long as where each packet is costed."""
+    program = pipeline("u50")
+    twice = with_packets(program, [*decoded(program)[:-1], *decoded(program)])
+    found, asked = timing.estimate(twice), list[Packet]()
+
+    def counted(packet: Packet, *others: Any) -> Cost:
+        asked.append(packet)
+        return packet_cost(packet, *others)
+
+    monkeypatch.setattr(timing, "packet_cost", counted)
+    assert timing.estimate(twice) == found
+    assert len(asked) < len(decoded(twice)) * 0.6
+    monkeypatch.setattr(timing._Run, "_cost", lambda run, step: packet_cost(step.packet, U50, step.params, REFERENCE))
+    assert timing.estimate(twice) == found

@@ -72,6 +72,7 @@ class Sequences:
     gathered: set[Tensor] = field(default_factory=set)
     phases: dict[Op, int] = field(default_factory=dict)
     spilled: set[Tensor] = field(default_factory=set)
+    _spans: dict[int, list[Span]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         """Choose."""
@@ -191,7 +192,9 @@ class Sequences:
 
     def spans(self, w: int) -> list[Span]:
         """Bands of so many pixels."""
-        return [(x, min(x + self.rows, w)) for x in range(0, w, self.rows)]
+        if w not in self._spans:
+            self._spans[w] = [(x, min(x + self.rows, w)) for x in range(0, w, self.rows)]
+        return self._spans[w]
 
     def _phase(self, op: Op) -> int:
         found = 0

@@ -5,9 +5,7 @@ Not here: what it costs but waiting for them (`gemm.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache, partial
-from typing import TypeAlias
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,45 +15,29 @@ from vla_isa.banks import Banks, Beats
 from vla_isa.cost import Timing, Touches
 from vla_isa.engine_words import Stretch, Strips, result_reads, result_words
 from vla_isa.generated import codes
-from vla_isa.hardware import BANKS, HardwareConfig
+from vla_isa.hardware import HardwareConfig
 from vla_isa.packet import Packet
 from vla_isa.residual_reads import Strip, strips_of, waits
 
 __all__ = ["banks_touched", "read_waits"]
 
 
-Fields: TypeAlias = Packet | Mapping[str, int]
-
-_COUNTS = ("batch", "h", "m", "k_blocks", "n_blocks", "out_bytes", "res_kind", "scale_by", "row_max")
-_STRIDES = tuple(f"{p}_{name}" for p in ("in", "res") for name in ("row_stride", "pitch", "batch_stride"))
-_BASES = ("in_base", "res_base", "row_base")
-
-
 def read_waits(packet: Packet, hw: HardwareConfig) -> int:
     """Cycles in which results wait for their residual or records."""
-    v = packet.values
+    v, planes = packet.values, 1 + packet["out_bytes"]
     if v["res_kind"] != codes.OperandKind.TENSOR and v["scale_by"] != codes.ScaleBy.ROW:
         return 0
-    alike = [(name, v[name]) for name in (*_COUNTS, *_STRIDES, "row_batch_stride")]
-    return _read_waits(tuple(alike), tuple((name, v[name] % BANKS) for name in _BASES), hw)
-
-
-@lru_cache(maxsize=1 << 14)
-def _read_waits(alike: tuple[tuple[str, int], ...], bases: tuple[tuple[str, int], ...], hw: HardwareConfig) -> int:
-    """The same for all packets whose fields are `alike` and whose bases lie in these banks."""
-    v = dict((*alike, *bases))
-    planes = 1 + v["out_bytes"]
     groups = -(-min(v["h"] * v["m"], hw.pixels) // hw.requant_pixels)
 
     def found(numbers: NDArray[np.int64]) -> tuple[Strip, ...]:
-        reads = _read_words(v, hw, numbers)
+        reads = _read_words(packet, hw, numbers)
         entries = np.full((len(numbers), reads.shape[1], planes, hw.requant_pixels), -1)
         entries[:, :, : reads.shape[2]] = reads
-        _, block, _ = _pixels(v, hw, numbers)
+        _, block, _ = _pixels(packet, hw, numbers)
         items = (block[:, 0] == v["n_blocks"] - 1) * v["row_max"] * (numerics.ITEM_BYTES // hw.act_word_bytes)
-        return strips_of(_in_words(v, hw, numbers), entries, items)
+        return strips_of(_in_words(packet, hw, numbers), entries, items)
 
-    return waits(_strips(v, hw), v["k_blocks"], groups * planes, found)
+    return waits(_strips(packet, hw), v["k_blocks"], groups * planes, found)
 
 
 def banks_touched(packet: Packet, hw: HardwareConfig, timing: Timing) -> Touches:
@@ -79,7 +61,7 @@ def _results(packet: Packet, hw: HardwareConfig, strips: Strips, at: int) -> Ban
     return strips.results(at, partial(_out_words, packet, hw))
 
 
-def _in_words(packet: Fields, hw: HardwareConfig, strips: NDArray[np.int64]) -> NDArray[np.int64]:
+def _in_words(packet: Packet, hw: HardwareConfig, strips: NDArray[np.int64]) -> NDArray[np.int64]:
     """The array reads block after block of a strip's pixels, which run across row ends."""
     pixel, _, batch = _pixels(packet, hw, strips)
     row = packet["in_base"] + batch * packet["in_batch_stride"] + _offset(packet, "in", pixel)
@@ -101,7 +83,7 @@ def _reads(packet: Packet, hw: HardwareConfig, strips: Strips, done: float) -> B
     return result_reads(words, packet["k_blocks"], 0 if done else strips.first, part.all)
 
 
-def _read_words(packet: Fields, hw: HardwareConfig, strips: NDArray[np.int64]) -> NDArray[np.int64]:
+def _read_words(packet: Packet, hw: HardwareConfig, strips: NDArray[np.int64]) -> NDArray[np.int64]:
     """The residual's two planes, or the records of rows: [strips, groups, planes, lanes] words."""
     pixel, block, batch = _pixels(packet, hw, strips)
     planes, pitch = 1, 0
@@ -116,17 +98,17 @@ def _read_words(packet: Fields, hw: HardwareConfig, strips: NDArray[np.int64]) -
     return found.reshape(len(strips), -1, planes, hw.requant_pixels)
 
 
-def _strips(packet: Fields, hw: HardwareConfig) -> int:
+def _strips(packet: Packet, hw: HardwareConfig) -> int:
     """Of all batches and out blocks."""
     return packet["batch"] * packet["n_blocks"] * -(-packet["h"] * packet["m"] // hw.pixels)
 
 
-def _offset(packet: Fields, region: str, pixel: NDArray[np.int64]) -> NDArray[np.int64]:
+def _offset(packet: Packet, region: str, pixel: NDArray[np.int64]) -> NDArray[np.int64]:
     return pixel // packet["m"] * packet[f"{region}_row_stride"] + pixel % packet["m"]
 
 
 def _pixels(
-    packet: Fields, hw: HardwareConfig, strips: NDArray[np.int64]
+    packet: Packet, hw: HardwareConfig, strips: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Pixels of strips, -1 where there is none, and the out block and batch of each."""
     count = packet["h"] * packet["m"]
