@@ -130,5 +130,8 @@ def _without_collector() -> Iterator[None]:
     try:
         yield
     finally:
+        if was_on and not gc.get_freeze_count():
+            gc.freeze()  # the collector is due, and would go through all that was made; so that is old at once
+            gc.unfreeze()
         if was_on:
             gc.enable()

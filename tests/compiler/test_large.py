@@ -99,6 +99,29 @@ def test_the_collector_of_garbage_is_on_again_behind_a_refusal():
     assert gc.isenabled()
 
 
+def test_what_such_a_pass_makes_is_not_gone_through_at_its_end():
+    """The collector is due then; a graph of a million objects took it seconds behind each pass."""
+    made, seen = [], []
+
+    def look(phase, info):
+        if phase == "start" and made:
+            looked = (o for n in range(info["generation"] + 1) for o in gc.get_objects(generation=n))
+            seen.append(any(o is made[0] for o in looked))
+
+    def run(_):
+        made.extend([i] for i in range(20_000))
+
+    (emit,) = (p for p in PASSES if p.name == "emit")
+    gc.callbacks.append(look)
+    try:
+        run_passes((replace(emit, run=run),), *NOTHING)
+        more = [[i] for i in range(2_000)]  # for which it does run
+    finally:
+        gc.callbacks.remove(look)
+    assert more and seen and not any(seen)
+    assert gc.isenabled() and not gc.get_freeze_count()
+
+
 def test_weights_are_loaded_ahead_of_the_layer_in_front():
     sources = compile_proto(graphs.carla_frame(), "u50", calib="random:1").program.sources
     layers = list(dict.fromkeys(s.node for s in sources if s.op == "Conv"))
