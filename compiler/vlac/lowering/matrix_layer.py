@@ -5,9 +5,11 @@ int16, the second of which adds the first as its residual:
 
     high (ROW) -> low (ROW) -> W low (GEMM) -> W high + W low (GEMM) -> for an int8 its scale, or a Relu (ROW)
 
-The larger product comes last: only there the sum saturates, at its own ends. 257, not 256: 127 * 257 + 127 reaches the
-ends of int16 but for a step; of all values, one in 257 (a `low` of +128) loses its last step. The integer bias is split
-the same way, so that it is as fine as the operand.
+The larger product comes last: only there the sum saturates, at its own ends. Where terms cancel, as behind a large
+offset, `W low` may be larger than the result: both are then in a scale that holds it, and a ROW makes the result's. It
+loses nothing that is there: a step of it is a 256th of what the steps of x sum up to. 257, not 256: 127 * 257 + 127
+reaches the ends of int16 but for a step; of all values, one in 257 (a `low` of +128) loses its last step. The integer
+bias is split the same way, so that it is as fine as the operand.
 Not here: the experts a number chooses (`experts.py`), whose operand is int8.
 """
 
@@ -84,10 +86,15 @@ def lower_matrix(
         records = requant_of(node, source, weights, bias, to, alpha, beta)
         return GemmOp(out.label, node.op_type, [source], to.tensor, weights.values, records)
 
+    def reach(given: Weights) -> float:
+        weights = shaped(given)  # and of the bias, less than a step of the high part
+        sums = 1 + np.abs(weights.values.reshape(len(weights.values), -1).astype(np.int64)).sum(axis=1)
+        return float((sums * weights.scales.astype(np.float64)).max() * abs(alpha) * x.scale * -INT8.lo)
+
     if x.planes == 1:
         insert_layer(low, node, axis, lambda weights, bias: product(x, weights, bias, result))
     else:
-        _insert_halves(low, node, x, result, axis, product)
+        _insert_halves(low, node, x, result, axis, product, reach)
     if relu:
         points = np.maximum(np.arange(INT8.lo, INT8.hi + 2) * 256 * target.scale, 0).astype(np.float32)
         interpolate(low.graph, node, Traced(target, points), replace(result, tensor=made))
@@ -100,15 +107,17 @@ def _insert_halves(
     out: Result,
     axis: int,
     product: Callable[[Tensor, Weights, F32 | None, Result], GemmOp],
+    reach: Callable[[Weights], float],
 ) -> None:
-    """The products of the parts of an int16 operand, in an int16."""
+    """The products of the parts of an int16 operand, in an int16 that holds that of the low part, of up to `reach`."""
     if expert_choice(node.inputs[1]) is not None:
         text = f"its operand '{x.label}' is int16, and its weights are chosen among experts'; quantize it to int8"
         raise UnsupportedError([f"{node.op_type} '{node_label(node)}': {text}"])
     made = out.tensor
-    total = made if made.planes == 2 else _sum(made, made.scale / _FINER)
-    part = total.like(f"{total.name}:part", label=f"{total.label}:part")
     weights, array = read_weights(node, 1, axis), constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    least, own = reach(weights) / INT16.hi, made.scale if made.planes == 2 else made.scale / _FINER
+    total = made if made.planes == 2 and least <= own else _sum(made, max(least, own))
+    part = total.like(f"{total.name}:part", label=f"{total.label}:part")
     high, rest = _halves(low, node, x)
     fine, coarse = (
         product(source, weights, bias, Result(tensor, INT16.lo, INT16.hi, out.label, out.rounding))
@@ -128,7 +137,7 @@ def _insert_halves(
 
 
 def _sum(made: Tensor, scale: float) -> Tensor:
-    """The int16 in front of a result: of a Relu, or of an int8, for twice whose range it is."""
+    """The int16 in front of a result: of a Relu, of an int8, for twice whose range it is, or of terms that cancel."""
     return Tensor(f"{made.name}:sum", f"{made.label}:sum", made.shape, float(np.float32(scale)), 0, type=INT16)
 
 

@@ -162,6 +162,32 @@ def test_a_layer_of_int16(kind, zero, more, config):
     assert ((wanted == info.max) | (wanted == info.min)).any()
 
 
+@pytest.mark.parametrize(("kind", "relu"), [(np.int16, False), (np.int16, True), (np.int8, False)])
+@pytest.mark.parametrize("base", [0, 3 * 257 + 128, -40 * 257 - 128, 32000])
+def test_terms_that_cancel(base, kind, relu):
+    """Differences of neighbours that are nearly equal: the low halves' product alone exceeds the result's range."""
+    rng, k, s = np.random.default_rng(6), 24, 0.001
+    q = base + rng.integers(-80, 81, (24, k))
+    y_scale = np.float32(0.2 / np.iinfo(kind).max)
+    model, w = layer(
+        s,
+        y_scale,
+        np.eye(k, dtype=np.float32) - np.roll(np.eye(k, dtype=np.float32), 1, 0),
+        None,
+        kind,
+        relu=relu,
+        op="MatMul",
+    )
+    made = compile_file(model, load("tiny"), CompileOptions(check=True))
+    (found,) = vlarun.Session(made.program).run({"x": (q * np.float64(np.float32(s))).astype(np.float32)}).values()
+    real = q * np.float64(np.float32(s)) @ w
+    wanted = np.rint((np.maximum(real, 0) if relu else real) / np.float64(y_scale))
+    lost = 2 * s / y_scale  # the last step of both, one in 257
+    difference = np.abs(np.rint(found / np.float64(y_scale)) - wanted)
+    assert difference.max() <= lost + 3
+    assert (difference > 3).mean() < 0.02
+
+
 def test_an_int16_result_with_a_clip_is_refused():
     model, _ = layer(0.01, 0.01, np.ones((4, 4), np.float32), None, np.int16, relu=True, op="MatMul")
     (relu,) = [n for n in model.graph.node if n.op_type == "Relu"]
