@@ -18,6 +18,7 @@ from vla_isa.integer import INT8, INT16
 from vlac.device.layer import check_requant, chosen_map, requant_fields, requantized
 from vlac.device.params import layer_parameters
 from vlac.device.tables import narrow
+from vlac.errors import UnsupportedError
 from vlac.ir.channel_maps import padded_map, real_channels
 from vlac.ir.cut import Cut, Parameter, Span, Weights
 from vlac.ir.operation import Op, Placer, Tensor
@@ -132,11 +133,19 @@ class GemmOp(Op):
         return hw.param_words // 4
 
     def split(self, first: int, out: Tensor, block: int) -> list[Op]:
-        """The product with the columns in `out`."""
+        """The product with the columns in `out`.
+
+        Raises:
+            UnsupportedError: it adds a residual.
+        """
+        if len(self.inputs) > 1:
+            text = f"has {self.output.c} columns and adds to another product, or to the other"
+            text += f" half of an int16 operand; this machine has records for {len(out.known_map())}. Use a config with"
+            text += " more parameter memory, or int8 activations"
+            raise UnsupportedError([f"{self.op_type} '{self.node}' {text}"])
         channel_map = self.output.known_map()[first * block :][: len(out.known_map())]
         columns, r = channel_map[channel_map >= 0], self.requant
         requant = replace(r, bias=r.bias[columns], mult=r.mult[columns], shift=r.shift[columns])
-        self.require(len(self.inputs) == 1, "with a residual it has more columns than the parameter memory has records")
         return [GemmOp(self.node, self.op_type, list(self.inputs), out, self.weight[columns], requant)]
 
     @property

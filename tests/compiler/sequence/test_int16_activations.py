@@ -188,6 +188,15 @@ def test_terms_that_cancel(base, kind, relu):
     assert (difference > 3).mean() < 0.02
 
 
+def test_more_columns_than_records_are_refused():
+    g = Sequence("columns")
+    model = g.finished(g.linear(g.norm(g.input("x", (1, 5, 16)), 16), 16, 2056, bias=False))
+    with pytest.raises(
+        UnsupportedError, match=r"has 2056 columns and adds .* records for 2048\. Use a config with more"
+    ):
+        compile_file(model, load("tiny"), CompileOptions(calibration="random:2", activations="int16"))
+
+
 def test_an_int16_result_with_a_clip_is_refused():
     model, _ = layer(0.01, 0.01, np.ones((4, 4), np.float32), None, np.int16, relu=True, op="MatMul")
     (relu,) = [n for n in model.graph.node if n.op_type == "Relu"]
