@@ -1,7 +1,8 @@
 """Hidden values that are wider than a tensor of the machine become several, whose layers' results are added up.
 
 matches: layers (MatMul, Gemm) with constant weights and more outputs than a tensor has channels, elementwise functions,
-sums and products of what they make, and layers that read the result; nothing else reads what is between.
+sums and products of what they make, reshapes of rows alone (in front of a Gemm and behind it), and layers that read the
+result; nothing else reads what is between.
 rewrite: for each part of the channels the same nodes with those columns of the first layers' weights and those rows of
 the last ones'; the last layers' results are added up, a bias is the first part's.
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
 from vlac.ir.geometry import geometry
@@ -69,6 +71,18 @@ def _is_elementwise(node: ir.Node) -> bool:
     return node.op_type in _SUMS or (spec is not None and spec.function is not None and alone)
 
 
+def _is_reshape(node: ir.Node) -> bool:
+    """Whether it only counts rows in another way."""
+    if node.op_type != "Reshape" or node.domain not in _DOMAINS or constant(node.inputs[1]) is None:
+        return False
+    return shape_of(node.inputs[0])[-1:] == shape_of(node.outputs[0])[-1:]
+
+
+def _values(node: ir.Node) -> list[ir.Value]:
+    """What it computes with: not the shape of a reshape."""
+    return [v for v in (node.inputs[:1] if _is_reshape(node) else node.inputs) if v is not None]
+
+
 def _region(first: ir.Node, width: int) -> _Region | None:
     """What hangs together with a wide layer; None where something else reads a value of it."""
     sources, between, ends = {first: None}, dict[ir.Node, None](), dict[ir.Node, None]()
@@ -81,21 +95,21 @@ def _region(first: ir.Node, width: int) -> _Region | None:
             if _is_layer(reader) and index == 0:
                 ends[reader] = None
                 continue
-            if not _is_elementwise(reader) or shape_of(reader.outputs[0])[-1:] != (width,):
+            if not (_is_elementwise(reader) or _is_reshape(reader)) or shape_of(reader.outputs[0])[-1:] != (width,):
                 return None
             if reader in between:
                 continue
             between[reader] = None
             waiting.append(reader)
-            for other in reader.inputs:
-                if other is None or _is_constant_row(other, width):
+            for other in _values(reader):
+                if _is_constant_row(other, width):
                     continue
                 made = other.producer()
                 if made is None or shape_of(other)[-1:] != (width,):
                     return None
                 if made in sources or made in between:
                     continue
-                if not _is_layer(made) and not _is_elementwise(made):
+                if not (_is_layer(made) or _is_elementwise(made) or _is_reshape(made)):
                     return None
                 (sources if _is_layer(made) else between)[made] = None
                 waiting.append(made)
@@ -111,7 +125,7 @@ def _region(first: ir.Node, width: int) -> _Region | None:
 
 def _is_closed(node: ir.Node, sources: dict[ir.Node, None], between: dict[ir.Node, None], width: int) -> bool:
     """Whether all that it reads is made inside, or is a constant."""
-    makers = [v.producer() for v in node.inputs if v is not None and not _is_constant_row(v, width)]
+    makers = [v.producer() for v in _values(node) if not _is_constant_row(v, width)]
     return all(made in sources or made in between for made in makers)
 
 
@@ -135,11 +149,13 @@ def _split(graph: ir.Graph, region: _Region, parts: list[tuple[int, int]]) -> No
                 inputs = [inputs[0], _rows(made, node, part), *(inputs[2:] if number == 0 else [])]
                 sums[node].append(made.add(node.op_type, inputs, shape, node.attributes))
             else:
+                shape = (*shape[:-1], part[1] - part[0])
                 if node in region.sources:
                     cut = [inputs[0], *(_columns(made, node, i, part) for i in range(1, len(inputs)))]
+                elif _is_reshape(node):
+                    cut = [inputs[0], made.constant(np.array(shape, np.int64))]
                 else:
                     cut = [_cut(made, v, part) for v in inputs]
-                shape = (*shape[:-1], part[1] - part[0])
                 values[node.outputs[0]] = made.add(node.op_type, cut, shape, node.attributes)
             graph.insert_before(first, made.made)
     for end, results in sums.items():

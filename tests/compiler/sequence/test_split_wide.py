@@ -34,6 +34,10 @@ CONSTANTS = {
     "c": weights(C),
     "row": weights(1, 1, WIDE),
     "half": np.float32(0.5),
+    "matrix": np.array([4, -1]),
+    "flat": np.array([1, -1]),
+    "all": weights(4 * WIDE, 5),
+    "tokens": np.array([1, 4, WIDE]),
 }
 GATED = "a = MatMul(x, gate) u = MatMul(x, up) h = Gelu(a) m = Mul(h, u) d = MatMul(m, down) y = Add(x, d)"
 SPLIT = {
@@ -43,6 +47,13 @@ SPLIT = {
     "turned": (
         "a = Gemm<transB = 1>(x, upt, b) h = Relu(a) y = Gemm<transB = 1>(h, downt, c)",
         f"float[4,{C}] x",
+        "y",
+        2,
+    ),
+    "rows as a matrix": (
+        "r = Reshape(x, matrix) a = Gemm(r, up, b) s = Reshape(a, tokens) h = Relu(s) q = Reshape(h, matrix) "
+        "y = Gemm(q, down, c)",
+        X,
         "y",
         2,
     ),
@@ -56,6 +67,11 @@ SPLIT = {
 }
 LEFT = {
     "an output": ("a = MatMul(x, up) h = Relu(a) y = MatMul(h, down)", X, "y, h"),
+    "tokens that become channels": (
+        "r = Reshape(x, matrix) a = Gemm(r, up, b) s = Reshape(a, flat) y = MatMul(s, all)",
+        X,
+        "y",
+    ),
     "another reader": ("a = MatMul(x, up) h = Relu(a) y = MatMul(h, down) z = ReduceMax(h)", X, "y, z"),
     "a softmax": ("a = MatMul(x, up) h = Softmax(a) y = MatMul(h, down)", X, "y"),
     "an input": ("a = MatMul(x, up) s = Add(a, w) y = MatMul(s, down)", f"{X}, float[1,4,{WIDE}] w", "y"),
